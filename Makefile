@@ -1,0 +1,58 @@
+# oomward: what one types. `make help` lists it. Everything that is needed is set up by the targets that need it.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+LOWEST := .venv-lowest
+BIN := $(CURDIR)/$(VENV)/bin
+DEMO_SECONDS ?= 60
+export DEMO_SECONDS
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint unit lowest kernel lab format lock clean
+
+help: ## what there is to type
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+demo: $(VENV)/ready .debian ## the main job on a real kernel, no cluster needed (DEMO_SECONDS=60)
+	@$(BIN)/python -m tests.demo
+
+test: lint unit lowest kernel ## all tests, as CI runs them
+
+lint: $(VENV)/ready ## style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+unit: $(VENV)/ready ## tests that need no root and no special kernel, with coverage
+	$(BIN)/python -m pytest tests/unit --cov --cov-report=term:skip-covered -q
+
+lowest: $(LOWEST)/ready ## the same with the oldest versions that pyproject.toml allows
+	$(LOWEST)/bin/python -m pytest tests/unit -q -p no:cacheprovider
+
+kernel: $(VENV)/ready .debian ## tests on a real kernel with real runc and crun (boots one when the host's won't do)
+	$(BIN)/python -m tests.lab test
+
+lab: $(VENV)/ready .debian ## a shell on a small node with a real cgroup-v2 kernel
+	$(BIN)/python -m tests.lab boot -- bash
+
+format: $(VENV)/ready ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/ready ## resolve the lock files of requirements/ afresh
+	$(BIN)/python scripts/lock.py
+
+clean: ## remove what was built or installed below this folder
+	rm -rf $(VENV) $(LOWEST) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+
+.PHONY: .debian
+.debian:
+	@bash scripts/setup-debian.sh
+
+$(VENV)/ready: requirements/test.lock pyproject.toml
+	@bash scripts/setup-venv.sh $(PYTHON) $(VENV) requirements/test.lock
+
+$(LOWEST)/ready: requirements/lowest.lock pyproject.toml
+	@bash scripts/setup-venv.sh $(PYTHON) $(LOWEST) requirements/lowest.lock

@@ -1,0 +1,1 @@
+"""The cgroup room: where cgroups are, what their control files say, and word of their changes."""

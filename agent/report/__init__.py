@@ -1,0 +1,1 @@
+"""The report room: facts into sentences, metrics and the pages that serve them."""

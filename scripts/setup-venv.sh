@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Makes a virtual environment with exactly what a lock file says. usage: setup-venv.sh PYTHON FOLDER LOCK
+set -euo pipefail
+python=$1 venv=$2 lock=$3
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
+  echo "oomward needs Python 3.11 or newer; '$python' is $("$python" --version 2>&1). Install it or name another: make PYTHON=python3.12 …" >&2
+  exit 1
+}
+"$python" -c 'import venv, ensurepip' 2>/dev/null || {
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
+  else
+    echo "Python's venv is missing. Install it:  sudo apt-get install -y python3-venv" >&2
+    exit 1
+  fi
+}
+rm -rf "$venv"
+"$python" -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+touch "$venv/ready"
