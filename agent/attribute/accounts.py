@@ -1,0 +1,184 @@
+"""The books: how far each cgroup's counters are accounted for, along the kernel's own hierarchy.
+
+Owns one Account a container, pod and kubepods root. Takes readings in, tells what is open, and closes what was
+recorded at every level at once, so that the hierarchy audits the attribution. No time, no input or output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from agent.model import Baseline, Cgroup, CgroupKind, MemoryEvents
+
+NOTHING = MemoryEvents(oom_kill=0, oom=0, oom_group_kill=0, local_oom=0)
+
+
+@dataclass(slots=True)
+class Account:
+    """One cgroup's book. ``closed`` is what is in the ledger, ``reading`` the last that the kernel said."""
+
+    cgroup: Cgroup
+    parent: Account | None
+    closed_kills: int
+    closed_groups: int
+    closed_oom: int
+    closed_local_oom: int
+    ordinal: int
+    reading: MemoryEvents
+    children: dict[int, Account] = field(default_factory=dict)
+    gone: bool = False
+
+    @property
+    def open_kills(self) -> int:
+        """Raw kills that the counter shows and the ledger doesn't have."""
+        return self.reading.oom_kill - self.closed_kills
+
+    @property
+    def open_groups(self) -> int | None:
+        """Group kills likewise; None before kernel 5.17."""
+        if self.reading.oom_group_kill is None:
+            return None
+        return self.reading.oom_group_kill - self.closed_groups
+
+    @property
+    def oom_rose(self) -> bool:
+        """Whether a limit at or below this cgroup was hit since the books were closed."""
+        return self.reading.oom > self.closed_oom
+
+    @property
+    def own_oom_rose(self) -> bool:
+        """Whether this cgroup's own limit was hit since; falls back on the hierarchical counter where there is no local one."""
+        if self.reading.local_oom is None:
+            return self.oom_rose
+        return self.reading.local_oom > self.closed_local_oom
+
+    def unexplained(self) -> int:
+        """Raw kills here that no child's book shows, open or closed: those of children that nobody could read any more."""
+        return self.open_kills - sum(child.open_kills for child in self.children.values())
+
+    def unexplained_groups(self) -> int | None:
+        """Group kills likewise."""
+        if self.open_groups is None:
+            return None
+        return self.open_groups - sum(child.open_groups or 0 for child in self.children.values())
+
+    def baseline(self) -> Baseline:
+        """What the ledger keeps of this book."""
+        return Baseline(
+            inode=self.cgroup.inode,
+            path=self.cgroup.path,
+            oom_kill=self.closed_kills,
+            oom_group_kill=self.closed_groups,
+            oom=self.closed_oom,
+            local_oom=self.closed_local_oom,
+            ordinal=self.ordinal,
+        )
+
+
+def line_of(account: Account) -> Iterator[Account]:
+    """The account and those above it, upwards."""
+    at: Account | None = account
+    while at is not None:
+        yield at
+        at = at.parent
+
+
+class Books:
+    """All accounts of the node, by inode.
+
+    ``kept`` are the ledger's baselines of this boot. ``seen_this_boot``: an agent has kept books in this boot before; a
+    cgroup without a baseline was then born in our absence and counts from 0, else from what it shows at first sight.
+    """
+
+    def __init__(self, kept: Mapping[int, Baseline], *, seen_this_boot: bool) -> None:
+        self._kept = dict(kept)
+        self._from_zero = seen_this_boot
+        self._accounts: dict[int, Account] = {}
+        self._by_path: dict[str, Account] = {}
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(tuple(self._accounts.values()))
+
+    def open(self, cgroup: Cgroup, first: MemoryEvents, *, newborn: bool) -> Account:
+        """Open (or find) the book of a cgroup at its first reading. ``newborn``: it was made while we watched."""
+        if (known := self._accounts.get(cgroup.inode)) is not None:
+            return known
+        start = self._start(cgroup, first, from_zero=newborn or self._from_zero)
+        account = Account(
+            cgroup=cgroup,
+            parent=self._parent(cgroup),
+            closed_kills=start.oom_kill,
+            closed_groups=start.oom_group_kill,
+            closed_oom=start.oom,
+            closed_local_oom=start.local_oom,
+            ordinal=start.ordinal,
+            reading=first,
+        )
+        self._accounts[cgroup.inode] = account
+        self._by_path[cgroup.path] = account
+        if account.parent is not None:
+            account.parent.children[cgroup.inode] = account
+        return account
+
+    def _start(self, cgroup: Cgroup, first: MemoryEvents, *, from_zero: bool) -> Baseline:
+        if (kept := self._kept.get(cgroup.inode)) is not None:
+            return kept
+        shown = NOTHING if from_zero else first
+        return Baseline(
+            inode=cgroup.inode,
+            path=cgroup.path,
+            oom_kill=shown.oom_kill,
+            oom_group_kill=shown.oom_group_kill or 0,
+            oom=shown.oom,
+            local_oom=shown.local_oom or 0,
+            ordinal=0,
+        )
+
+    def _parent(self, cgroup: Cgroup) -> Account | None:
+        at = cgroup.path
+        while at:
+            at = at.rpartition("/")[0]
+            above = self._by_path.get(at)
+            if above is not None and above.cgroup.place.kind is not CgroupKind.CONTAINER:
+                return above
+        return None
+
+    def get(self, cgroup: Cgroup) -> Account | None:
+        """The book of this very cgroup, None when none was opened."""
+        return self._accounts.get(cgroup.inode)
+
+    def at_path(self, path: str) -> Account | None:
+        """The book of the cgroup that had this path last."""
+        return self._by_path.get(path)
+
+    def kind(self, kind: CgroupKind) -> Iterator[Account]:
+        """All accounts of one kind."""
+        return (account for account in self if account.cgroup.place.kind is kind)
+
+    def close(self, account: Account, raw: int, groups: int) -> None:
+        """Book ``raw`` kills of a cgroup as recorded, at its level and at every level above."""
+        for level in line_of(account):
+            level.closed_kills += raw
+            level.closed_groups += groups
+
+    def close_limits(self, account: Account) -> None:
+        """Book the limit hits seen so far as told, along the line: the next kill asks for a new rise."""
+        for level in line_of(account):
+            if level.open_kills <= 0:
+                level.closed_oom = level.reading.oom
+                level.closed_local_oom = level.reading.local_oom or 0
+
+    def drop(self, account: Account) -> None:
+        """Forget a gone cgroup's book (its recorded kills stay in the books above)."""
+        self._accounts.pop(account.cgroup.inode, None)
+        if self._by_path.get(account.cgroup.path) is account:
+            del self._by_path[account.cgroup.path]
+        if account.parent is not None:
+            account.parent.children.pop(account.cgroup.inode, None)
+
+
+def baselines(accounts: Iterable[Account]) -> tuple[Baseline, ...]:
+    """The ledger's records of these books and of all above them, each once."""
+    levels = {level.cgroup.inode: level for account in accounts for level in line_of(account)}
+    return tuple(level.baseline() for level in levels.values())

@@ -1,0 +1,300 @@
+"""The attributor: when a rise of a counter is a kill, whose it was, and what came of it.
+
+Owns the books (accounts.py) and the waiting reports (witness.py); decides when enough is known to record a kill: at
+once when the log has told all of it, else after WITNESS_WAIT_S. Everything it must look up it asks of Facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from agent.attribute.accounts import Account, Books, baselines
+from agent.attribute.drafting import draft, with_details
+from agent.attribute.facts import Facts, Findings
+from agent.attribute.partition import is_group, partition
+from agent.attribute.witness import Witnesses, below, named_cgroup
+from agent.model import (
+    Baseline,
+    Cgroup,
+    CgroupKind,
+    CgroupPlace,
+    MemoryEvents,
+    OomKill,
+    OomReport,
+    Outcome,
+    Vanished,
+)
+
+WITNESS_WAIT_S = 0.030  # the log's lines follow the counter within a millisecond; longer: they were lost
+GROUP_QUIET_S = 0.020  # a group kill counts its victims one by one
+HIERARCHY_WAIT_S = 0.5  # a parent's rise is told before all its children's have been read
+NAME_WAIT_S = 5.0  # the kubelet reports a container's id up to seconds after its start
+OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
+LATE_S = 5.0  # a report later than that amends nothing
+GRAVE_S = 10.0  # how long a parent's unexplained kill may be that of a container that vanished
+
+NODE = Cgroup(CgroupPlace(path="", kind=CgroupKind.OTHER), inode=0)  # stands for /proc/vmstat in the books
+
+
+@dataclass(slots=True)
+class _Rise:
+    """A rise that waits: for its witnesses, for the kernel to finish with a group, or for the container's name."""
+
+    since_s: float
+    last_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Following:
+    """A recorded kill that is not done with: ``until_s`` is when its outcome is looked at, or its report given up."""
+
+    kill: OomKill
+    cgroup: Cgroup
+    until_s: float
+
+
+class Attributor:
+    """See the module. ``kept`` and ``seen_this_boot`` as in Books; ``kmsg`` False: there is no log to wait for."""
+
+    def __init__(
+        self, boot_id: str, node: str, facts: Facts, kept: Mapping[int, Baseline], *, seen_this_boot: bool, kmsg: bool
+    ) -> None:
+        self._boot_id = boot_id
+        self._node = node
+        self._facts = facts
+        self._kmsg = kmsg
+        self._first_of_boot = not seen_this_boot
+        self._books = Books(kept, seen_this_boot=seen_this_boot)
+        self._witnesses = Witnesses(facts.localize)
+        self._rises: dict[int, _Rise] = {}
+        self._unsettled: list[_Following] = []
+        self._undetailed: list[_Following] = []
+        self._graves: list[tuple[Cgroup, float]] = []
+        self._new_baselines: dict[int, Baseline] = {}
+
+    # ------------------------------------------------------------------------------------------------- what comes in
+
+    def appeared(self, cgroup: Cgroup, first: MemoryEvents, now_s: float, *, newborn: bool) -> None:
+        """A cgroup that keeps counters of its own, parents first. ``newborn``: made while we watched, so it counts from 0."""
+        account = self._books.open(cgroup, first, newborn=newborn)
+        self._new_baselines[cgroup.inode] = account.baseline()
+        self._note_rise(account, now_s)
+
+    def absorb(self) -> None:
+        """After the first scan of a boot's first agent: what parents show beyond their children was before our time."""
+        if not self._first_of_boot:
+            return
+        self._first_of_boot = False
+        for account in self._books:
+            account.closed_kills += max(0, account.unexplained())
+            account.closed_groups += max(0, account.unexplained_groups() or 0)
+            self._new_baselines[account.cgroup.inode] = account.baseline()
+
+    def counted(self, cgroup: Cgroup, reading: MemoryEvents, now_s: float) -> None:
+        """A new reading of a cgroup's counters (NODE: of /proc/vmstat's)."""
+        account = self._books.get(cgroup)
+        if account is None:
+            return
+        rose = reading.oom_kill > account.reading.oom_kill
+        account.reading = reading
+        if rose or account.open_kills > 0:
+            self._note_rise(account, now_s, rose=rose)
+
+    def counted_node(self, total: int, now_s: float) -> None:
+        """``oom_kill`` of /proc/vmstat: every kill of the node, in pods or not (kernel 4.13)."""
+        reading = MemoryEvents(oom_kill=total)
+        if self._books.get(NODE) is None:
+            self.appeared(NODE, reading, now_s, newborn=False)
+        self.counted(NODE, reading, now_s)
+
+    def gone(self, cgroup: Cgroup, now_s: float) -> None:
+        """The cgroup was removed. What its last reading left open is still recorded, and its parents' counters remember."""
+        account = self._books.get(cgroup)
+        if account is None:
+            return
+        account.gone = True
+        self._unsettled = [replace(f, until_s=now_s) if f.cgroup == cgroup else f for f in self._unsettled]
+
+    def reported(self, report: OomReport, now_s: float) -> None:
+        """A report of the kernel's log; one without a victim tells of no kill."""
+        if report.victims:
+            self._witnesses.add(report, now_s)
+
+    def _note_rise(self, account: Account, now_s: float, *, rose: bool = True) -> None:
+        if account.open_kills <= 0:
+            return
+        rise = self._rises.setdefault(account.cgroup.inode, _Rise(now_s, now_s))
+        if rose:
+            rise.last_s = now_s
+
+    # -------------------------------------------------------------------------------------------- when to look again
+
+    def due_s(self) -> float | None:
+        """Monotonic time at which collect() has work even if nothing more comes in; None: nothing is pending."""
+        times = [following.until_s for following in self._unsettled]
+        times += [self._ripe_s(account) for account in self._rising()]
+        return min(times, default=None)
+
+    @property
+    def oldest_waiting_sequence(self) -> int | None:
+        """First kmsg record that a report still waiting needs; None: everything fed was used or given up."""
+        return self._witnesses.oldest_sequence
+
+    def _rising(self) -> list[Account]:
+        return [account for account in self._books if account.cgroup.inode in self._rises]
+
+    def _ripe_s(self, account: Account) -> float:
+        rise = self._rises[account.cgroup.inode]
+        if account.cgroup.place.kind is not CgroupKind.CONTAINER:
+            return rise.since_s + HIERARCHY_WAIT_S
+        reports = self._witnesses.of(account.cgroup.path)
+        if account.open_groups or any(is_group(r) for r in reports):
+            ripe = rise.last_s + GROUP_QUIET_S
+        else:
+            told = len(reports) >= account.open_kills
+            ripe = rise.since_s + (0.0 if told or not self._kmsg else WITNESS_WAIT_S)
+        if self._facts.names_at(account.cgroup.path).container is None:
+            return max(ripe, rise.since_s + NAME_WAIT_S)
+        return ripe
+
+    # ------------------------------------------------------------------------------------------------ what comes out
+
+    def collect(self, now_s: float) -> Findings:
+        """All that is ripe by now: to be recorded by the caller in one transaction, then told."""
+        amended = self._amend(now_s)
+        kills: list[OomKill] = []
+        touched: list[Account] = []
+        open_containers = frozenset(
+            a.cgroup.inode for a in self._rising() if a.cgroup.place.kind is CgroupKind.CONTAINER and a.open_kills > 0
+        )
+        for account in sorted(self._rising(), key=lambda a: -len(a.cgroup.path)):
+            if self._ripe_s(account) > now_s:
+                continue
+            del self._rises[account.cgroup.inode]
+            if account.cgroup.place.kind is CgroupKind.CONTAINER:
+                made = self._close_container(account, open_containers)
+                self._follow(made, account.cgroup, now_s)
+            else:
+                made = self._audit(account, now_s)
+            kills += made
+            touched.append(account)
+        settled = self._settle(now_s)
+        ready = {**self._new_baselines, **{b.inode: b for b in baselines(touched)}}
+        self._new_baselines = {}
+        gone = self._bury(now_s)
+        return Findings(
+            kills=tuple(kills),
+            amended=amended,
+            settled=settled,
+            baselines=tuple(b for b in ready.values() if b.inode not in gone),
+            gone_inodes=gone,
+            unattributed=tuple(k for k in kills if k.container_id is None and self._below_roots(k.cgroup_path)),
+            unmatched_reports=len(self._witnesses.expire(now_s)),
+        )
+
+    def _close_container(self, account: Account, open_containers: frozenset[int]) -> list[OomKill]:
+        reports = self._witnesses.of(account.cgroup.path) or self._nameless_for(account, open_containers)
+        return self._close(account, account.open_kills, account.open_groups, reports)
+
+    def _close(
+        self, account: Account, raw: int, groups: int | None, reports: list[OomReport], path: str | None = None
+    ) -> list[OomKill]:
+        kills = []
+        for share in partition(raw, groups, reports):
+            named = named_cgroup(share.report) if share.report is not None else None
+            at = path or self._path_of(named, account)
+            kills.append(draft(account, share, at, self._facts, boot_id=self._boot_id, node=self._node))
+            if share.report is not None:
+                self._witnesses.take(share.report)
+        self._books.close(account, raw, groups or 0)
+        self._books.close_limits(account)
+        return kills
+
+    def _path_of(self, named: str | None, account: Account) -> str:
+        """Whose kill it is: the account's own, or where a parent's counter speaks the container that the report names."""
+        if named is None or account.cgroup.place.kind is CgroupKind.CONTAINER:
+            return account.cgroup.path
+        return self._facts.container_path(named) or named
+
+    def _nameless_for(self, account: Account, open_containers: frozenset[int]) -> list[OomReport]:
+        """Reports that lost their cgroup's line can only be this container's if nobody else's counter is open."""
+        nameless = [r for r in self._witnesses.nameless() if not r.global_oom]
+        unambiguous = open_containers == {account.cgroup.inode} and len(nameless) <= account.open_kills
+        return nameless if unambiguous else []
+
+    # ------------------------------------------------------------------------------------------- the hierarchy's word
+
+    def _audit(self, account: Account, now_s: float) -> list[OomKill]:
+        """What a parent's counter shows beyond its children's: kills of cgroups that vanished before they were read."""
+        self._refresh(account, now_s)
+        raw, groups = account.unexplained(), account.unexplained_groups()
+        if raw <= 0:
+            return []
+        live = [child.cgroup.path for child in account.children.values() if not child.gone]
+        reports = self._witnesses.under_but_not_in(account.cgroup.path, live)
+        return self._close(
+            account, raw, max(0, groups) if groups is not None else None, reports, self._only_grave(account, reports)
+        )
+
+    def _only_grave(self, account: Account, reports: list[OomReport]) -> str | None:
+        """The one container that vanished here of late, when no report says which it was; None: not one, or told."""
+        if reports:
+            return None
+        graves = {
+            c.path for c, _ in self._graves if c.path.startswith(account.cgroup.path + "/") and c.place.container_id
+        }
+        return graves.pop() if len(graves) == 1 else None
+
+    def _refresh(self, account: Account, now_s: float) -> None:
+        """Read the parent first and its children after: so a kill in between is never taken for unexplained."""
+        for each in (account, *account.children.values()):
+            reading = self._facts.counters(each.cgroup)
+            if not isinstance(reading, Vanished):
+                self.counted(each.cgroup, reading, now_s)
+        self._rises.pop(account.cgroup.inode, None)
+
+    def _below_roots(self, path: str) -> bool:
+        return any(below(path, root.cgroup.path) for root in self._books.kind(CgroupKind.KUBEPODS))
+
+    # --------------------------------------------------------------------------------------------------- afterwards
+
+    def _follow(self, kills: Iterable[OomKill], cgroup: Cgroup, now_s: float) -> None:
+        for kill in kills:
+            if kill.outcome is None:
+                self._unsettled.append(_Following(kill, cgroup, now_s + OUTCOME_S))
+            if not kill.victims:
+                self._undetailed.append(_Following(kill, cgroup, now_s + LATE_S))
+
+    def _settle(self, now_s: float) -> tuple[OomKill, ...]:
+        due = [f for f in self._unsettled if f.until_s <= now_s]
+        self._unsettled = [f for f in self._unsettled if f.until_s > now_s]
+        return tuple(
+            replace(f.kill, outcome=Outcome.SURVIVED if self._facts.lives(f.cgroup) else Outcome.DIED) for f in due
+        )
+
+    def _amend(self, now_s: float) -> tuple[OomKill, ...]:
+        """Reports that came after their kill was recorded without them."""
+        amended = []
+        for following in list(self._undetailed):
+            rising = following.cgroup.inode in self._rises
+            late = [r for r in self._witnesses.of(following.kill.cgroup_path) if not rising]
+            if late:
+                self._witnesses.take(late[0])
+                kill = with_details(following.kill, late[0], self._facts)
+                amended.append(kill)
+                self._undetailed.remove(following)
+                self._unsettled = [
+                    replace(f, kill=kill) if f.kill.kill_id == kill.kill_id else f for f in self._unsettled
+                ]
+        self._undetailed = [f for f in self._undetailed if f.until_s > now_s]
+        return tuple(amended)
+
+    def _bury(self, now_s: float) -> tuple[int, ...]:
+        """Close the books of cgroups that are gone and have nothing open."""
+        done = [a for a in self._books if a.gone and a.cgroup.inode not in self._rises]
+        for account in done:
+            self._books.drop(account)
+            self._graves.append((account.cgroup, now_s))
+        self._graves = [(cgroup, at) for cgroup, at in self._graves if now_s - at < GRAVE_S]
+        return tuple(account.cgroup.inode for account in done)

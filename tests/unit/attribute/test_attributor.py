@@ -1,0 +1,301 @@
+"""Each kill once, on the right container, whatever of its traces is missing."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.model import Outcome, Scope
+from tests.unit.attribute.world import POD, ROOT, A, Agent, B, World, report
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.make(ROOT, POD, A, B)
+    return world
+
+
+def test_a_kill_whose_report_is_there_is_recorded_at_once(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.attributor.reported(report(A, 4312), world.now)
+    agent.read()
+    (kill,) = agent.after(0.0).kills
+    assert (kill.container, kill.processes, kill.scope) == ("name-a", 1, Scope.CONTAINER)
+    assert [v.pid for v in kill.victims] == [4312]
+    assert kill.sources == {"counters", "kmsg"}
+    assert not kill.details_missing
+
+
+def test_a_kill_without_any_report_is_recorded_after_a_short_wait_and_says_that_details_are_missing(
+    world: World,
+) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.read()
+    assert agent.after(0.0).kills == ()
+    (kill,) = agent.after(0.031).kills
+    assert kill.details_missing
+    assert kill.victims == ()
+    assert kill.scope is Scope.CONTAINER
+
+
+def test_a_kill_is_recorded_once_however_often_its_counter_is_read(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.attributor.reported(report(A, 1), world.now)
+    agent.read()
+    assert len(agent.after(0.0).kills) == 1
+    agent.read()
+    assert sum(len(agent.after(0.4).kills) for _ in range(5)) == 0
+
+
+def test_without_a_log_nothing_is_waited_for(world: World) -> None:
+    agent = Agent(world, kmsg=False)
+    world.kill(A)
+    agent.read()
+    assert len(agent.after(0.0).kills) == 1
+
+
+def test_several_kills_merged_into_one_notification_are_several_kills(world: World) -> None:
+    agent = Agent(world)
+    for pid in (1, 2, 3):
+        world.kill(A)
+        agent.attributor.reported(report(A, pid, sequence=pid * 10), world.now)
+    agent.read()
+    kills = agent.after(0.0).kills
+    assert [k.victims[0].pid for k in kills] == [1, 2, 3]
+    assert len({k.kill_id for k in kills}) == 3
+
+
+def test_a_group_kill_counts_its_processes_and_not_its_doubled_first_victim(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A, raw=4, groups=1)
+    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+    agent.read()
+    (kill,) = agent.after(0.021).kills
+    assert (kill.processes, kill.group_kill, kill.outcome) == (3, True, Outcome.DIED)
+
+
+def test_a_group_kill_without_a_report_is_one_kill_of_all_but_the_doubled_first(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A, raw=4, groups=1)
+    agent.read()
+    (kill,) = agent.after(0.031).kills
+    assert (kill.processes, kill.group_kill, kill.details_missing) == (3, True, True)
+
+
+def test_a_group_kill_still_being_counted_is_waited_for(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A, raw=2, groups=1)
+    agent.read()
+    agent.after(0.015)
+    world.kill(A, raw=3)
+    agent.read()
+    assert agent.after(0.010).kills == ()
+    (kill,) = agent.after(0.031).kills
+    assert kill.processes == 4
+
+
+def test_the_report_that_lost_its_cgroup_line_is_given_to_the_only_container_that_counted(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.attributor.reported(report(None, 77), world.now)
+    agent.read()
+    (kill,) = agent.after(0.031).kills
+    assert kill.victims[0].pid == 77
+
+
+def test_the_report_that_lost_its_cgroup_line_is_given_to_nobody_when_two_containers_counted(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    world.kill(B)
+    agent.attributor.reported(report(None, 77), world.now)
+    agent.read()
+    kills = agent.after(0.031).kills
+    assert {k.container for k in kills} == {"name-a", "name-b"}
+    assert all(k.victims == () for k in kills)
+
+
+def test_a_report_that_comes_late_amends_its_kill(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.read()
+    (kill,) = agent.after(0.031).kills
+    agent.attributor.reported(report(A, 9), world.now)
+    (amended,) = agent.after(0.1).amended
+    assert amended.kill_id == kill.kill_id
+    assert amended.victims[0].pid == 9
+
+
+def test_a_container_that_vanished_unread_is_named_by_its_report_and_counted_by_its_pod(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A, raw=4, groups=1)
+    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+    agent.attributor.gone(world.remove(A), world.now)
+    agent.read()
+    found = agent.after(0.6)
+    (kill,) = found.kills
+    assert (kill.container, kill.processes, kill.outcome) == ("name-a", 3, Outcome.DIED)
+    assert kill.sources == {"hierarchy", "kmsg"}
+    assert found.unattributed == ()
+
+
+def test_a_container_that_vanished_unread_and_unreported_is_still_found_when_it_is_the_only_one(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.attributor.gone(world.remove(A), world.now)
+    agent.after(0.0)
+    agent.read()
+    (kill,) = agent.after(0.6).kills
+    assert kill.container == "name-a"
+
+
+def test_what_no_container_can_be_named_for_is_recorded_for_its_pod_and_called_unattributed(world: World) -> None:
+    agent = Agent(world)
+    world.kill(f"{POD}/{'c' * 64}")
+    agent.read()
+    found = agent.after(0.6)
+    (kill,) = found.kills
+    assert (kill.pod, kill.container) == ("herder-1", None)
+    assert found.unattributed == (kill,)
+
+
+def test_kills_of_live_containers_leave_nothing_for_the_audit_to_find(world: World) -> None:
+    agent = Agent(world)
+    for _ in range(5):
+        world.kill(A)
+        world.kill(B)
+    agent.read(ROOT, POD)
+    assert agent.after(0.1).kills == ()
+    agent.read()
+    assert len(agent.after(0.1).kills) == 10
+    agent.read()
+    assert agent.after(1.0).kills == ()
+
+
+def test_a_kill_outside_of_pods_is_the_nodes(world: World) -> None:
+    agent = Agent(world)
+    world.node_kills += 1
+    agent.attributor.reported(report("system.slice/backup.service", 5), world.now)
+    agent.attributor.counted_node(world.node_kills, world.now)
+    found = agent.after(0.6)
+    (kill,) = found.kills
+    assert kill.cgroup_path == "system.slice/backup.service"
+    assert (kill.pod, kill.container, kill.outcome) == (None, None, None)
+    assert found.unattributed == ()
+
+
+def test_an_agent_that_starts_anew_finds_what_was_killed_meanwhile_and_nothing_twice(world: World) -> None:
+    first = Agent(world)
+    world.kill(A)
+    first.read()
+    assert len(first.after(0.031).kills) == 1
+    world.kill(A)
+    world.kill(B)
+    second = Agent(world, kept=dict(first.kept), seen_this_boot=True)
+    kills = second.after(0.031).kills
+    assert sorted(k.container or "" for k in kills) == ["name-a", "name-b"]
+    assert {k.kill_id for k in kills} == {f"boot-{world.cgroups[A].inode}-2", f"boot-{world.cgroups[B].inode}-1"}
+    second.read()
+    assert second.after(1.0).kills == ()
+
+
+def test_a_container_born_while_no_agent_ran_counts_from_zero(world: World) -> None:
+    first = Agent(world)
+    first.after(0.1)
+    late = f"{POD}/{'d' * 64}"
+    world.make(late)
+    world.kill(late)
+    second = Agent(world, kept=dict(first.kept), seen_this_boot=True)
+    (kill,) = second.after(0.6).kills
+    assert kill.container == "name-d"
+
+
+def test_kills_before_the_boots_first_agent_are_not_told(world: World) -> None:
+    world.kill(A)
+    world.kill(f"{POD}/{'e' * 64}")
+    agent = Agent(world)
+    agent.read()
+    assert agent.after(1.0).kills == ()
+
+
+def test_the_limit_of_a_pod_with_one_container_is_called_the_containers(world: World) -> None:
+    world.limits = {A: 256, POD: 256}
+    agent = Agent(world)
+    world.kill(A, limit_of=POD)
+    agent.attributor.reported(report(A, 1, domain=POD), world.now)
+    agent.read()
+    assert agent.after(0.0).kills[0].scope is Scope.CONTAINER
+
+
+@pytest.mark.parametrize(
+    ("domain", "scope"), [(A, Scope.CONTAINER), (POD, Scope.POD), (ROOT, Scope.KUBEPODS), ("", Scope.NODE)]
+)
+def test_without_a_report_the_limit_is_that_of_the_level_whose_oom_rose(
+    world: World, domain: str, scope: Scope
+) -> None:
+    agent = Agent(world)
+    world.kill(A, limit_of=domain or "none")
+    agent.read()
+    assert agent.after(0.031).kills[0].scope is scope
+
+
+def test_a_kill_of_pid_1_is_the_containers_death(world: World) -> None:
+    world.inits[A] = 500
+    agent = Agent(world)
+    world.kill(A)
+    agent.attributor.reported(report(A, 500), world.now)
+    agent.read()
+    assert agent.after(0.0).kills[0].outcome is Outcome.DIED
+
+
+def test_a_container_that_goes_on_is_called_survived_half_a_second_later(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.attributor.reported(report(A, 7), world.now)
+    agent.read()
+    (kill,) = agent.after(0.0).kills
+    assert kill.outcome is None
+    (settled,) = agent.after(0.5).settled
+    assert (settled.kill_id, settled.outcome) == (kill.kill_id, Outcome.SURVIVED)
+
+
+def test_a_container_that_ends_soon_after_is_called_died_as_soon_as_it_is_gone(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.attributor.reported(report(A, 7), world.now)
+    agent.read()
+    agent.after(0.0)
+    agent.attributor.gone(world.remove(A), world.now)
+    (settled,) = agent.after(0.0).settled
+    assert settled.outcome is Outcome.DIED
+
+
+def test_a_container_whose_name_the_api_has_not_told_is_waited_for(world: World) -> None:
+    world.unnamed.add(A)
+    agent = Agent(world)
+    world.kill(A)
+    agent.attributor.reported(report(A, 7), world.now)
+    agent.read()
+    assert agent.after(0.1).kills == ()
+    world.unnamed.clear()
+    assert agent.after(0.0).kills[0].container == "name-a"
+
+
+def test_a_name_that_never_comes_is_not_waited_for_for_ever(world: World) -> None:
+    world.unnamed.add(A)
+    agent = Agent(world)
+    world.kill(A)
+    agent.read()
+    (kill,) = agent.after(5.1).kills
+    assert (kill.container, kill.container_id) == (None, "a" * 64)
+
+
+def test_a_report_that_no_counter_asks_for_is_given_up_and_counted(world: World) -> None:
+    agent = Agent(world)
+    agent.attributor.reported(report(A, 1), world.now)
+    assert agent.after(1.0).unmatched_reports == 0
+    assert agent.attributor.oldest_waiting_sequence == 1
+    assert agent.after(10.0).unmatched_reports == 1
+    assert agent.attributor.oldest_waiting_sequence is None

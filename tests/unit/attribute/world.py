@@ -1,0 +1,167 @@
+"""A small world for the attributor: cgroups with counters that behave as the kernel's, and a clock that is set by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from agent.attribute import NODE, Attributor, Findings, Names
+from agent.model import (
+    VANISHED,
+    Baseline,
+    Cgroup,
+    CgroupKind,
+    CgroupPlace,
+    MemoryEvents,
+    Mode,
+    OomReport,
+    Vanished,
+    Victim,
+)
+
+ROOT = "kubepods"
+POD = f"{ROOT}/burstable/pod11111111-2222-3333-4444-555555555555"
+A = f"{POD}/{'a' * 64}"
+B = f"{POD}/{'b' * 64}"
+
+
+def _place(path: str) -> CgroupPlace:
+    depth = path.count("/")
+    if depth == 0:
+        return CgroupPlace(path, CgroupKind.KUBEPODS)
+    key = path.split("/")[2].removeprefix("pod")
+    if depth == 2:
+        return CgroupPlace(path, CgroupKind.POD, key)
+    return CgroupPlace(path, CgroupKind.CONTAINER, key, path.split("/")[3])
+
+
+@dataclass
+class World:
+    """``tallies`` by path, hierarchical; ``fire`` raises them as the kernel does."""
+
+    now: float = 100.0
+    tallies: dict[str, MemoryEvents] = field(default_factory=dict)
+    cgroups: dict[str, Cgroup] = field(default_factory=dict)
+    limits: dict[str, int] = field(default_factory=dict)
+    unnamed: set[str] = field(default_factory=set)
+    dead: set[str] = field(default_factory=set)
+    inits: dict[str, int] = field(default_factory=dict)
+    node_kills: int = 0
+    next_inode: int = 1000
+
+    def make(self, *paths: str) -> None:
+        for path in paths:
+            self.next_inode += 1
+            self.cgroups[path] = Cgroup(_place(path), self.next_inode)
+            self.tallies[path] = MemoryEvents(0, 0, 0, 0)
+
+    def kill(self, path: str, *, raw: int = 1, groups: int = 0, limit_of: str | None = None) -> None:
+        """``raw`` processes of ``path`` are counted, here and above; the limit hit is that of ``limit_of`` (default: its own)."""
+        domain = limit_of or path
+        self.node_kills += raw
+        for level, events in self.tallies.items():
+            if path == level or path.startswith(level + "/"):
+                self.tallies[level] = replace(
+                    events, oom_kill=events.oom_kill + raw, oom_group_kill=(events.oom_group_kill or 0) + groups
+                )
+        for level, events in self.tallies.items():
+            if domain == level or domain.startswith(level + "/"):
+                own = level == domain
+                self.tallies[level] = replace(
+                    self.tallies[level], oom=events.oom + 1, local_oom=(events.local_oom or 0) + own
+                )
+
+    def remove(self, path: str) -> Cgroup:
+        self.dead.add(path)
+        del self.tallies[path]
+        return self.cgroups.pop(path)
+
+    # Facts
+
+    def names_at(self, path: str) -> Names:
+        place = _place(path) if path.startswith(ROOT + "/burstable/pod") else CgroupPlace(path, CgroupKind.OTHER)
+        if place.pod_key is None:
+            return Names()
+        container = None if place.container_id is None or path in self.unnamed else f"name-{place.container_id[0]}"
+        return Names("default", "herder-1", place.pod_key, container, place.container_id)
+
+    def mode(self, cgroup: Cgroup) -> Mode | None:
+        return Mode.SINGLE
+
+    def counters(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
+        if cgroup == NODE:
+            return MemoryEvents(self.node_kills)
+        return self.tallies.get(cgroup.path, VANISHED)
+
+    def limit_bytes(self, path: str) -> int | None:
+        return self.limits.get(path)
+
+    def init_pid(self, cgroup: Cgroup) -> int | None:
+        return self.inits.get(cgroup.path)
+
+    def lives(self, cgroup: Cgroup) -> bool:
+        return cgroup.path not in self.dead
+
+    def container_path(self, path: str) -> str | None:
+        parts = path.split("/")
+        return "/".join(parts[:4]) if len(parts) >= 4 and path.startswith(ROOT) else None
+
+    def localize(self, kernel_path: str) -> str | None:
+        return kernel_path.strip("/")
+
+    def unix_s(self) -> float:
+        return 1_700_000_000.0 + self.now
+
+    def report_unix_s(self, at_us: int) -> float:
+        return 1_700_000_000.0 + at_us / 1e6
+
+
+@dataclass
+class Agent:
+    """An attributor in that world; ``kept`` is what its ledger would hold."""
+
+    world: World
+    kept: dict[int, Baseline] = field(default_factory=dict)
+    seen_this_boot: bool = False
+    kmsg: bool = True
+
+    def __post_init__(self) -> None:
+        self.attributor = Attributor(
+            "boot", "node-1", self.world, self.kept, seen_this_boot=self.seen_this_boot, kmsg=self.kmsg
+        )
+        self.attributor.counted_node(self.world.node_kills, self.world.now)
+        self.see(*self.world.cgroups, newborn=False)
+        self.attributor.absorb()
+
+    def see(self, *paths: str, newborn: bool = True) -> None:
+        for path in sorted(paths):
+            self.attributor.appeared(
+                self.world.cgroups[path], self.world.tallies[path], self.world.now, newborn=newborn
+            )
+
+    def read(self, *paths: str) -> None:
+        """Notifications have come: read these (all, when none is named)."""
+        for path in paths or tuple(self.world.tallies):
+            self.attributor.counted(self.world.cgroups[path], self.world.tallies[path], self.world.now)
+
+    def after(self, seconds: float) -> Findings:
+        """Let time pass, and take what is found; baselines go where the ledger would put them."""
+        self.world.now += seconds
+        findings = self.attributor.collect(self.world.now)
+        self.kept.update({b.inode: b for b in findings.baselines})
+        return findings
+
+
+def report(
+    path: str | None, *pids: int, sequence: int = 1, domain: str | None = None, group: str | None = None
+) -> OomReport:
+    """A report as the assembler makes it; ``path`` None: the line that names the cgroup was lost."""
+    return OomReport(
+        first_sequence=sequence,
+        last_sequence=sequence + 9,
+        at_us=1000,
+        victims=tuple(Victim(pid, "worker", 0, 4096, 2048, 1024, 0) for pid in pids),
+        global_oom=False,
+        oom_memcg=f"/{domain or path}" if path else None,
+        task_memcg=f"/{path}" if path else None,
+        group_memcg=f"/{group}" if group else None,
+    )
