@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+
+class AgentError(RuntimeError):
+    """Something that keeps the agent from working, in a sentence for people: what, where, and what to do."""
+
+
 MODE_LABEL = "oomward.dev/mode"
 MODE_ANNOTATION_PREFIX = "mode.oomward.dev/"
 CONFIG_HASH_ANNOTATION = "kubernetes.io/config.hash"
@@ -370,6 +375,7 @@ class OomKill:
     outcome: Outcome | None = None
     sources: frozenset[str] = frozenset()  # of {"counters", "kmsg", "hierarchy"}
     details_missing: bool = False
+    report_sequence: int | None = None  # first kmsg record of the report that was used; names it within the boot
 
 
 # -------------------------------------------------------------------------------------------- messages into the loop

@@ -1,0 +1,216 @@
+"""Where things are: which hierarchy carries memory, where its kubepods roots lie, and what a path in it is.
+
+Pure but for reading mountinfo: paths in, places out, and the other way round. Knows the names that kubelet, containerd,
+CRI-O, cri-dockerd, runc and crun give, and computes no path from QoS and uid to look there: it reads what is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.model import AgentError, CgroupKind, CgroupPlace
+
+HEX64 = r"[0-9a-f]{64}"
+UID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+HASH = r"[0-9a-f]{32}"
+RUNTIMES = {
+    "cri-containerd": "containerd",
+    "crio": "cri-o",
+    "docker": "docker",
+    "libpod": "podman",
+    "nerdctl": "nerdctl",
+}
+PREFIX = "|".join(RUNTIMES)
+
+# kubepods.slice, kubepods, kubelet-kubepods.slice, custom-kubepods.slice …
+ROOT = re.compile(r"(?:.+-)?kubepods(?:\.slice)?\Z")
+QOS = re.compile(r"(?:(?:.+-)?kubepods-)?(burstable|besteffort)(?:\.slice)?\Z")
+POD_SYSTEMD = re.compile(rf"(?:.+-)?kubepods(?:-burstable|-besteffort)?-pod({UID.replace('-', '_')}|{HASH})\.slice\Z")
+POD_CGROUPFS = re.compile(rf"pod({UID}|{HASH})\Z")
+SCOPE = re.compile(rf"(?:({PREFIX})-)?({HEX64})\.scope\Z")
+BARE = re.compile(rf"(?:({PREFIX})-)?({HEX64})\Z")
+MISMATCH = re.compile(
+    rf"(?:.+-)?kubepods(?:-burstable|-besteffort)?-pod({UID.replace('-', '_')}|{HASH})\.slice:({PREFIX}):({HEX64})\Z"
+)
+RUNTIME_CHILD = "container"  # crun's own child of a container's cgroup; its execs are in container/exec
+MAX_ROOT_DEPTH = 5
+
+
+class NoMemoryHierarchyError(AgentError):
+    """There is no cgroup hierarchy with the memory controller below the given mount."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """``memory_mount`` is where the memory controller's cgroups are. ``hybrid``: v1 controllers beside an empty v2 tree.
+
+    ``local_events``: cgroup2 is mounted with memory_localevents, so memory.events counts one cgroup only.
+    """
+
+    version: str  # v1 | v2
+    memory_mount: Path
+    hybrid: bool
+    local_events: bool
+
+
+def find_hierarchy(cgroup_mount: Path, mountinfo: str | None = None) -> Hierarchy:
+    """The hierarchy with the memory controller. ``mountinfo``: text of /proc/self/mountinfo (proc(5)); None reads it.
+
+    Raises NoMemoryHierarchyError, which says what was found instead and what to do.
+    """
+    controllers = _read(cgroup_mount / "cgroup.controllers")
+    if controllers is not None:
+        if "memory" not in controllers.split():
+            raise NoMemoryHierarchyError(
+                f"{cgroup_mount} is a cgroup v2 mount without the memory controller (it has: {controllers.strip() or 'none'}). "
+                "Boot without cgroup_disable=memory, or mount the host's cgroup root into the agent's container."
+            )
+        return Hierarchy("v2", cgroup_mount, hybrid=False, local_events=_local_events(cgroup_mount, mountinfo))
+    if (cgroup_mount / "memory").is_dir() and (cgroup_mount / "memory" / "cgroup.procs").exists():
+        return Hierarchy("v1", cgroup_mount / "memory", hybrid=(cgroup_mount / "unified").is_dir(), local_events=False)
+    raise NoMemoryHierarchyError(
+        f"no cgroup hierarchy with the memory controller at {cgroup_mount}: neither cgroup.controllers (v2) nor memory/ (v1) is "
+        "there. Mount the host's /sys/fs/cgroup there, or name another place with --cgroup-mount."
+    )
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _local_events(mount: Path, mountinfo: str | None) -> bool:
+    text = mountinfo if mountinfo is not None else Path("/proc/self/mountinfo").read_text()
+    for line in text.splitlines():
+        front, _, back = line.partition(" - ")
+        fields, kind = front.split(), back.split()
+        if len(fields) > 4 and fields[4] == str(mount) and kind[:1] == ["cgroup2"]:
+            return "memory_localevents" in back
+    return False
+
+
+# ----------------------------------------------------------------------------------------------------- path to place
+
+
+def classify(path: str) -> CgroupPlace:
+    """What the cgroup at ``path`` (relative to the hierarchy's mount) is. Any text gives a place, none an error.
+
+    A pause sandbox looks like a container here: only the API tells them apart (its id is in no status).
+    """
+    parts = path.strip("/").split("/")
+    path = "/".join(parts)
+    for i, part in enumerate(parts):
+        if (match := MISMATCH.match(part)) is not None:
+            return _inside(path, parts, i, match[1], match[3], match[2])
+        if ROOT.match(part) and not _in_container(parts[:i]):
+            return _below_root(path, parts, i)
+    return CgroupPlace(path, CgroupKind.OTHER)
+
+
+def _in_container(above: list[str]) -> bool:
+    """Whether a kubepods tree further up already holds a pod here: then this one is a cluster inside of a container."""
+    return any(POD_SYSTEMD.match(p) or POD_CGROUPFS.match(p) for p in above)
+
+
+def _below_root(path: str, parts: list[str], root: int) -> CgroupPlace:
+    at = root + 1
+    if at == len(parts):
+        return CgroupPlace(path, CgroupKind.KUBEPODS)
+    if QOS.match(parts[at]):
+        at += 1
+        if at == len(parts):
+            return CgroupPlace(path, CgroupKind.QOS)
+    key = _pod_key(parts[at])
+    if key is None:
+        return CgroupPlace(path, CgroupKind.OTHER)
+    systemd = parts[at].endswith(".slice")
+    at += 1
+    if at == len(parts):
+        return CgroupPlace(path, CgroupKind.POD, key)
+    match = _container(parts[at], systemd=systemd)
+    if match is None:
+        return CgroupPlace(path, CgroupKind.OTHER, key)
+    return _inside(path, parts, at, key, match[2], match[1])
+
+
+def _container(name: str, *, systemd: bool) -> re.Match[str] | None:
+    """Below a pod's slice containers are scopes: CRI-O's bare ``crio-<id>`` there is its conmon's, not a container."""
+    scope = SCOPE.match(name)
+    if scope is not None or systemd:
+        return scope
+    return BARE.match(name)
+
+
+def _inside(path: str, parts: list[str], at: int, key: str, container_id: str, prefix: str | None) -> CgroupPlace:
+    kind = CgroupKind.CONTAINER if at == len(parts) - 1 else CgroupKind.NESTED
+    runtime = RUNTIMES.get(prefix) if prefix is not None else None
+    return CgroupPlace(path, kind, _dashed(key), container_id, runtime)
+
+
+def _pod_key(name: str) -> str | None:
+    match = POD_SYSTEMD.match(name) or POD_CGROUPFS.match(name)
+    return _dashed(match[1]) if match is not None else None
+
+
+def _dashed(key: str) -> str:
+    return key.replace("_", "-")
+
+
+# ----------------------------------------------------------------------------------------------------- place to path
+
+
+def pod_path(root: str, qos: str, key: str) -> str:
+    """Where the kubelet puts a pod below ``root``; ``qos`` is ``guaranteed``, ``burstable`` or ``besteffort``.
+
+    The driver follows from the root's name: slices are systemd's (pkg/kubelet/cm/cgroup_manager_linux.go).
+    """
+    if not root.endswith(".slice"):
+        return "/".join(p for p in (root, qos if qos != "guaranteed" else "", f"pod{key}") if p)
+    stem = root.rpartition("/")[2].removesuffix(".slice")
+    level = stem if qos == "guaranteed" else f"{stem}-{qos}"
+    between = "" if qos == "guaranteed" else f"{level}.slice/"
+    return f"{root}/{between}{level}-pod{key.replace('-', '_')}.slice"
+
+
+def container_path(pod: str, container_id: str, runtime: str) -> str:
+    """Where a runtime (``containerd``, ``cri-o``, ``docker``, …) puts a container below the pod's path."""
+    prefix = next(p for p, name in RUNTIMES.items() if name == runtime)
+    if pod.endswith(".slice"):
+        return f"{pod}/{prefix}-{container_id}.scope"
+    return f"{pod}/crio-{container_id}" if runtime == "cri-o" else f"{pod}/{container_id}"
+
+
+def same_cgroup(kernel_path: str, relative: str) -> bool:
+    """Whether the kernel's log (paths from the real root) means our ``relative`` one, seen from within a namespace."""
+    wanted = kernel_path.strip("/")
+    return bool(relative) and (wanted == relative or wanted.endswith("/" + relative))
+
+
+# ------------------------------------------------------------------------------------------------------------- roots
+
+
+def find_roots(children: Callable[[str], Iterable[str]], max_depth: int = MAX_ROOT_DEPTH) -> tuple[str, ...]:
+    """Paths of all kubepods roots, and of containers that a driver mismatch put outside of any.
+
+    ``children`` gives the names of a cgroup's child directories (empty when it is gone); "" is the mount.
+    """
+    return tuple(_walk("", children, max_depth))
+
+
+def _walk(path: str, children: Callable[[str], Iterable[str]], depth: int) -> Iterator[str]:
+    for name in children(path):
+        at = f"{path}/{name}" if path else name
+        if ROOT.match(name) or MISMATCH.match(name):
+            yield at
+        elif depth > 1:
+            yield from _walk(at, children, depth - 1)
+
+
+def may_hold_roots(path: str) -> bool:
+    """Whether a new kubepods root could be made right below this directory (a root itself holds pods, not roots)."""
+    return classify(path).kind is CgroupKind.OTHER and path.count("/") < MAX_ROOT_DEPTH - 1

@@ -1,0 +1,230 @@
+"""Word of changes: inotify over the cgroup hierarchy, told as TreeEvents.
+
+Owns the set of live cgroups and the watches on them; takes notifications in, gives events out, and can look at everything
+anew (scan). Reads no control file and writes none. inotify(7) on cgroup files: facts measured on 6.1, 6.12 and 6.18.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from inotify_simple import INotify, flags
+
+from agent.cgroup.files import CgroupFiles
+from agent.cgroup.layout import RUNTIME_CHILD, classify, may_hold_roots
+from agent.model import (
+    Cgroup,
+    CgroupAppeared,
+    CgroupGone,
+    CgroupKind,
+    CgroupPlace,
+    CountersTouched,
+    KnobTouched,
+    TreeEvent,
+    TreeOverflowed,
+    Vanished,
+)
+
+DIRECTORY_MASK = flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO | flags.ONLYDIR | flags.DONT_FOLLOW
+FILE_MASK = flags.MODIFY | flags.DONT_FOLLOW
+CAME = flags.CREATE | flags.MOVED_TO
+WENT = flags.DELETE | flags.MOVED_FROM
+TRACKED = (CgroupKind.KUBEPODS, CgroupKind.QOS, CgroupKind.POD, CgroupKind.CONTAINER, CgroupKind.NESTED)
+COUNTED = (CgroupKind.KUBEPODS, CgroupKind.POD, CgroupKind.CONTAINER)
+KNOB, EVENTS, DIRECTORY = "memory.oom.group", "memory.events", ""
+MISSING = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR, errno.EINVAL)
+
+
+class _Watch(NamedTuple):
+    path: str
+    file: str  # KNOB, EVENTS, or DIRECTORY for the directory itself
+
+
+class Tree:
+    """``root_override``: only these paths are looked into; empty: every kubepods root there is."""
+
+    def __init__(self, files: CgroupFiles, *, root_override: tuple[str, ...] = ()) -> None:
+        self._files = files
+        self._override = tuple(root.strip("/") for root in root_override)
+        self._inotify = INotify(nonblocking=True)
+        self._watches: dict[int, _Watch] = {}
+        self._by_target: dict[_Watch, int] = {}
+        self._directories: dict[str, int] = {}  # every directory looked at, by path: its inode
+        self._cgroups: dict[str, Cgroup] = {}
+        self._trouble: str | None = None
+
+    def fileno(self) -> int:
+        return int(self._inotify.fileno())
+
+    def close(self) -> None:
+        self._inotify.close()
+
+    @property
+    def cgroups(self) -> Mapping[str, Cgroup]:
+        """Live cgroups by path: kubepods roots, QoS levels, pods, containers, and the runtime's children of those."""
+        return MappingProxyType(self._cgroups)
+
+    @property
+    def roots(self) -> tuple[Cgroup, ...]:
+        """The kubepods roots."""
+        return tuple(c for c in self._cgroups.values() if c.place.kind is CgroupKind.KUBEPODS)
+
+    @property
+    def watches(self) -> int:
+        """How many inotify watches are in use (against fs.inotify.max_user_watches)."""
+        return len(self._watches)
+
+    # --------------------------------------------------------------------------------------------------------- scan
+
+    def scan(self, now_s: float) -> list[TreeEvent]:
+        """Look at everything anew; the differences to what is known. Parents appear before children and go after them."""
+        events: list[TreeEvent] = []
+        for path in sorted(self._directories, key=lambda p: -p.count("/")):
+            if path and self._files.inode(path) != self._directories[path]:
+                events += self._forget(path, now_s)
+        events += self._visit("", now_s)
+        return events + self._told_trouble(now_s)
+
+    def _visit(self, path: str, now_s: float) -> list[TreeEvent]:
+        """Look into a directory: watch it first, then list it, so that nothing made in between is missed."""
+        inode = self._files.inode(path)
+        if isinstance(inode, Vanished):
+            return []
+        events: list[TreeEvent] = []
+        if self._directories.get(path, inode) != inode:
+            events += self._forget(path, now_s)
+        place = classify(path)
+        self._watch(path, DIRECTORY)
+        known = path in self._directories
+        self._directories[path] = inode
+        if place.kind in TRACKED:
+            self._watch_files(place)
+            if not known:
+                cgroup = self._cgroups[path] = Cgroup(place, inode)
+                events.append(CgroupAppeared(cgroup, now_s))
+        names = self._files.children(path)
+        for name in () if isinstance(names, Vanished) else names:
+            events += self._arrive(path, name, now_s)
+        return events
+
+    def _arrive(self, parent: str, name: str, now_s: float) -> list[TreeEvent]:
+        path = f"{parent}/{name}" if parent else name
+        return self._visit(path, now_s) if self._interesting(parent, path, name) else []
+
+    def _interesting(self, parent: str, path: str, name: str) -> bool:
+        if not self._allowed(path):
+            return False
+        kind = classify(path).kind
+        if kind is CgroupKind.NESTED:
+            whole = self._files.local_events or self._files.version == "v1"
+            return whole or (name == RUNTIME_CHILD and classify(parent).kind is CgroupKind.CONTAINER)
+        if kind is CgroupKind.OTHER:
+            return classify(parent).kind is CgroupKind.OTHER and may_hold_roots(path)
+        return True
+
+    def _allowed(self, path: str) -> bool:
+        if not self._override:
+            return True
+        return any((path + "/").startswith(root + "/") or root.startswith(path + "/") for root in self._override)
+
+    # ------------------------------------------------------------------------------------------------------ watches
+
+    def _watch_files(self, place: CgroupPlace) -> None:
+        if self._files.version == "v1":
+            return
+        self._watch(place.path, KNOB)
+        if place.kind in COUNTED or self._files.local_events:
+            self._watch(place.path, EVENTS)
+
+    def _watch(self, path: str, file: str) -> None:
+        target = _Watch(path, file)
+        if target in self._by_target:
+            return
+        where = self._files.mount / path / file if file else self._files.mount / path
+        try:
+            watch = self._inotify.add_watch(str(where), FILE_MASK if file else DIRECTORY_MASK)
+        except OSError as error:
+            if error.errno not in MISSING:
+                self._trouble = _explain(error, str(where))
+            return
+        self._watches[watch] = target
+        self._by_target[target] = watch
+
+    def _unwatch(self, path: str) -> None:
+        for file in (DIRECTORY, KNOB, EVENTS):
+            watch = self._by_target.pop(_Watch(path, file), None)
+            if watch is None:
+                continue
+            self._watches.pop(watch, None)
+            try:
+                self._inotify.rm_watch(watch)
+            except OSError as error:
+                # The kernel drops the watch with the inode, and tells so for directories only (measured, 6.18).
+                if error.errno != errno.EINVAL:
+                    raise
+
+    def _told_trouble(self, now_s: float) -> list[TreeEvent]:
+        trouble, self._trouble = self._trouble, None
+        return [] if trouble is None else [TreeOverflowed(trouble, now_s)]
+
+    def _forget(self, path: str, now_s: float) -> list[TreeEvent]:
+        """The directory is gone, and all below it: deepest first."""
+        below = [p for p in self._directories if p == path or p.startswith(path + "/")]
+        events: list[TreeEvent] = []
+        for at in sorted(below, key=lambda p: -p.count("/")):
+            del self._directories[at]
+            self._unwatch(at)
+            cgroup = self._cgroups.pop(at, None)
+            if cgroup is not None:
+                events.append(CgroupGone(cgroup, now_s))
+        return events
+
+    # --------------------------------------------------------------------------------------------------------- read
+
+    def read(self, now_s: float) -> list[TreeEvent]:
+        """What inotify has to tell, without waiting. Repeated touches of one file are told once."""
+        events: list[TreeEvent] = []
+        touched: set[_Watch] = set()
+        for event in self._inotify.read(timeout=0):
+            if event.mask & flags.Q_OVERFLOW:
+                why = "inotify's queue overflowed, all is looked at anew; if that happens often raise fs.inotify.max_queued_events"
+                events.append(TreeOverflowed(why, now_s))
+                continue
+            watch = self._watches.get(event.wd)
+            if watch is None:
+                continue
+            if watch.file == DIRECTORY:
+                events += self._directory_changed(watch.path, event.mask, event.name, now_s)
+            elif watch not in touched:
+                touched.add(watch)
+                events += self._file_touched(watch, now_s)
+        return events + self._told_trouble(now_s)
+
+    def _directory_changed(self, parent: str, mask: int, name: str, now_s: float) -> list[TreeEvent]:
+        if not (mask & flags.ISDIR and name):
+            return []
+        path = f"{parent}/{name}" if parent else name
+        if mask & CAME:
+            return self._arrive(parent, name, now_s)
+        known = self._directories.get(path)
+        if mask & WENT and known is not None and self._files.inode(path) != known:
+            # Made again meanwhile? Then its own IN_CREATE follows, or came already and this one is old news.
+            return self._forget(path, now_s)
+        return []
+
+    def _file_touched(self, watch: _Watch, now_s: float) -> Iterator[TreeEvent]:
+        cgroup = self._cgroups.get(watch.path)
+        if cgroup is not None:
+            yield KnobTouched(cgroup, now_s) if watch.file == KNOB else CountersTouched(cgroup, now_s)
+
+
+def _explain(error: OSError, where: str) -> str:
+    if error.errno == errno.ENOSPC:
+        return (
+            f"no inotify watch to be had for {where}: the limit of watches is reached, changes below it are seen at the slow "
+            "resync only; raise it on the node: sysctl fs.inotify.max_user_watches=1048576"
+        )
+    return f"no inotify watch to be had for {where}: {error.strerror}; changes there are seen at the slow resync only"

@@ -1,0 +1,148 @@
+"""/dev/kmsg: the kernel's log as records, with the gaps in it.
+
+Owns the descriptor and the position. Takes a path and the last sequence number that was dealt with; gives KmsgRecord and
+KmsgGap in order. Understands nothing of what the records say, and never writes.
+Format and errno values: Documentation/ABI/testing/dev-kmsg; flag ``+`` (kernels 3.5 to 4.8) and ``caller=`` (5.1, optional)
+from kernel/printk/printk.c.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.model import KmsgGap, KmsgRecord
+
+BUFFER_BYTES = 32 * 1024  # the longest record is 8 KiB (CONSOLE_EXT_LOG_MAX, PRINTK_MESSAGE_MAX): never EINVAL
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+_MEND = {
+    errno.EPERM: "run privileged (the device cgroup must let c 1:11 pass) and with CAP_SYSLOG where kernel.dmesg_restrict is 1",
+    errno.EACCES: "run as root, or give the agent CAP_SYSLOG and read permission on the file",
+    errno.ENOENT: "mount the host's /dev/kmsg into the container, or name it with --kmsg",
+    errno.ENXIO: "mount the host's /dev/kmsg into the container, or name it with --kmsg",
+}
+
+
+class BadRecordError(ValueError):
+    """These bytes are no record of /dev/kmsg."""
+
+
+class KmsgUnavailableError(Exception):
+    """The log can't be opened or read: kills are still counted, but who was killed is not known."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        mend = _MEND.get(error.errno or 0, "check that it is the kernel's log device (c 1:11)")
+        super().__init__(f"{path}: {error.strerror or error}; {mend}")
+        self.path = path
+        self.errno = error.errno
+
+
+def parse_record(raw: bytes) -> KmsgRecord:
+    """One record of /dev/kmsg: ``prio,seq,usec,flags[,…];text``, then ``KEY=value`` lines, which are dropped.
+
+    Raises BadRecordError for anything else. Fields after the flags are accepted and ignored. Bytes beyond ASCII, which the
+    kernel never writes, become lone surrogates.
+    """
+    head, separator, body = raw.partition(b";")
+    fields = head.split(b",")
+    if not separator or len(fields) < 3 or not all(f.isdigit() and len(f) <= 20 for f in fields[:3]):
+        raise BadRecordError(f"no kmsg record (prio,seq,usec,flags;text): {raw[:60]!r}")
+    priority, sequence, at_us = (int(field) for field in fields[:3])
+    flags = fields[3] if len(fields) > 3 else b"-"
+    return KmsgRecord(
+        sequence=sequence,
+        at_us=at_us,
+        facility=priority >> 3,
+        level=priority & 7,
+        fragment=b"c" in flags or b"+" in flags,
+        text=body.partition(b"\n")[0].decode("ascii", "surrogateescape"),
+    )
+
+
+def boot_id(path: Path = BOOT_ID) -> str:
+    """This boot's random id (proc(5), since 2.4). With a record's sequence number it names the record for ever."""
+    return path.read_text(encoding="ascii").strip()
+
+
+class Kmsg:
+    """A reader of /dev/kmsg that never blocks.
+
+    ``after_sequence`` None: only records that come from now on. Else: from the oldest one still there, without those up to
+    ``after_sequence``, which must be of this boot. Raises KmsgUnavailableError. A recorded file or a FIFO does as well (then
+    the file's end, or no writer, ends a read).
+    """
+
+    def __init__(self, path: Path, after_sequence: int | None, read: Callable[[int, int], bytes] | None = None) -> None:
+        self._path = path
+        self._read_fd = read or os.read
+        self._expected = None if after_sequence is None else after_sequence + 1
+        self._overrun = False
+        self._half_line = b""
+        self._lines: deque[bytes] = deque()
+        self.bad_records = 0
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise KmsgUnavailableError(path, error) from error
+        if after_sequence is None and not stat.S_ISFIFO(os.fstat(self._fd).st_mode):
+            os.lseek(self._fd, 0, os.SEEK_END)
+
+    def fileno(self) -> int:
+        """The descriptor, for a selector: readable means that there are records."""
+        return self._fd
+
+    def read(self, limit: int) -> list[KmsgRecord | KmsgGap]:
+        """Up to ``limit`` records that are there now, with a KmsgGap in front of one whose predecessors were lost.
+
+        A gap before the very first record of a reader that began at the end counts 1: how many they were is not known.
+        Lines that are no record are skipped and counted in ``bad_records``. Raises KmsgUnavailableError.
+        """
+        items: list[KmsgRecord | KmsgGap] = []
+        records = 0
+        while records < limit and self._fill():
+            try:
+                record = parse_record(self._lines.popleft())
+            except BadRecordError:
+                self.bad_records += 1
+                continue
+            if self._expected is not None and record.sequence < self._expected:
+                continue
+            if (lost := self._lost_before(record)) > 0:
+                items.append(KmsgGap(lost, record.sequence))
+            self._expected, self._overrun = record.sequence + 1, False
+            items.append(record)
+            records += 1
+        return items
+
+    def _lost_before(self, record: KmsgRecord) -> int:
+        if self._expected is None:
+            return 1 if self._overrun else 0
+        return record.sequence - self._expected
+
+    def _fill(self) -> bool:
+        while not self._lines:
+            try:
+                chunk = self._read_fd(self._fd, BUFFER_BYTES)
+            except BlockingIOError:
+                return False
+            except BrokenPipeError:  # overrun: the next read gives the oldest record still there
+                self._overrun = True
+                continue
+            except OSError as error:
+                raise KmsgUnavailableError(self._path, error) from error
+            if not chunk:
+                return False
+            *lines, self._half_line = (self._half_line + chunk).split(b"\n")
+            self._lines.extend(line for line in lines if line and not line.startswith(b" "))
+        return True
+
+    def close(self) -> None:
+        """Give the descriptor back; a second time does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

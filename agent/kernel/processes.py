@@ -1,0 +1,104 @@
+"""Facts about processes: which is a container's PID 1, is it still there, which cgroup is it in; and our own size.
+
+The one place for psutil. Takes pids as this machine's /proc shows them (hostPID in a pod), gives values; a process that is
+gone is None or False, never an error. Signals nothing and changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+PROC = Path("/proc")
+START_TOLERANCE_S = 2.0  # boot time, which start times count from, moves a little with NTP between two agents
+_DELETED = " (deleted)"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """A process for ever: pids are used again, a pid with its start time is not."""
+
+    pid: int
+    started_at_unix_s: float
+
+
+def init_process(pids: Iterable[int], proc: Path = PROC) -> ProcessIdentity | None:
+    """The PID 1 of a container, of the pids in its cgroup; None when there is none (shared or host pid namespace).
+
+    It is the one whose ``NSpid`` (proc_pid_status(5), since 4.1) ends in 1 in a namespace below ours; of several (docker
+    in docker) the outermost. pid 0, which cgroup.procs shows for processes outside our namespace, is passed over.
+    """
+    found: list[tuple[int, int]] = []
+    for pid in pids:
+        levels = _nspid(pid, proc) if pid > 0 else ()
+        if len(levels) > 1 and levels[-1] == 1:
+            found.append((len(levels), pid))
+    for _, pid in sorted(found):
+        try:
+            return ProcessIdentity(pid, psutil.Process(pid).create_time())
+        except psutil.NoSuchProcess:
+            continue
+    return None
+
+
+def is_alive(identity: ProcessIdentity) -> bool:
+    """Whether this very process still runs: same start time, and not a zombie that only waits for its parent."""
+    try:
+        process = psutil.Process(identity.pid)
+        if abs(process.create_time() - identity.started_at_unix_s) > START_TOLERANCE_S:
+            return False
+        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def cgroup_of(pid: int, proc: Path = PROC) -> str | None:
+    """The memory cgroup of a process with a slash in front; None when the process is gone or in no such hierarchy.
+
+    The v1 memory hierarchy's where there is one, else v2's (cgroups(7)). Works on a dying process and in a removed cgroup,
+    whose `` (deleted)`` is taken off. From within a private cgroup namespace it begins with ``/..`` and names nothing.
+    """
+    try:
+        lines = (proc / str(pid) / "cgroup").read_bytes().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    unified: str | None = None
+    for line in lines:
+        parts = os.fsdecode(line).split(":", 2)
+        if len(parts) != 3:
+            continue
+        number, controllers, path = parts
+        if "memory" in controllers.split(","):
+            return path.removesuffix(_DELETED)
+        if number == "0" and not controllers:
+            unified = path.removesuffix(_DELETED)
+    return unified
+
+
+def node_oom_kills(proc: Path = PROC) -> int | None:
+    """All OOM kills since boot, of any kind (``oom_kill`` in /proc/vmstat, since 4.13); None where the kernel has none."""
+    for line in (proc / "vmstat").read_text(encoding="ascii").splitlines():
+        name, _, value = line.partition(" ")
+        if name == "oom_kill":
+            return int(value)
+    return None
+
+
+def own_resident_bytes() -> int:
+    """Resident memory of this process."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def _nspid(pid: int, proc: Path) -> tuple[int, ...]:
+    try:
+        status = (proc / str(pid) / "status").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return ()
+    for line in status.splitlines():
+        if line.startswith(b"NSpid:"):
+            return tuple(int(level) for level in line.split()[1:])
+    return ()

@@ -1,0 +1,185 @@
+"""The only maker of the API client: where the server is, who we are, and how long we wait.
+
+Takes a kubeconfig or the in-cluster files, gives plain requests with time-outs. Of the kubernetes package it uses the
+loaders, the refreshing of tokens and the pool with its TLS; bodies are read by us. Raises our own errors only.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes.client import Configuration
+from kubernetes.client.rest import RESTClientObject
+from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+
+from agent.model import AgentError
+
+CONNECT_S = 5.0
+ANSWER_S = 30.0
+MOST_ERROR_BYTES = 16_384
+
+
+class ApiError(AgentError):
+    """Something about the API: what, where and what to do."""
+
+
+class NoApiError(ApiError):
+    """There is no way to know where the API is or who we are there."""
+
+
+class ApiUnreachableError(ApiError):
+    """No answer: refused, timed out, cut off, or TLS failed."""
+
+
+class ApiRefusedError(ApiError):
+    """The API answered with a status that is no success. ``retry_after_s`` None: it did not say."""
+
+    def __init__(self, status: int, reason: str, message: str, retry_after_s: float | None) -> None:
+        super().__init__(f"the API answered {status} {reason}: {message}")
+        self.status, self.reason, self.message, self.retry_after_s = status, reason, message, retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A streaming answer; close it."""
+
+    raw: urllib3.BaseHTTPResponse
+
+    def close(self) -> None:
+        """Give the connection up: a watch is never read to its end."""
+        self.raw.close()
+        self.raw.release_conn()
+
+    def json(self, most_bytes: int) -> Any:
+        """The whole body. Raises ApiUnreachableError when it is cut short, too long or no JSON."""
+        try:
+            body = self.raw.read(most_bytes + 1)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ApiUnreachableError(f"the API's answer broke off: {error}") from error
+        finally:
+            self.close()
+        if len(body) > most_bytes:
+            raise ApiUnreachableError(f"the API's answer is longer than {most_bytes} bytes: not believed")
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise ApiUnreachableError(
+                f"the API's answer is no JSON ({error}): cut short, or something else answered"
+            ) from error
+
+
+class Api:
+    """Requests to one API server. Thread-safe as urllib3's pool is."""
+
+    def __init__(self, configuration: Configuration, user_agent: str, *, lax_ca: bool = False) -> None:
+        self._configuration = configuration
+        self._pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
+        self._user_agent = user_agent
+        if lax_ca:
+            self._pool.connection_pool_kw["ssl_context"] = _lax_context(configuration)
+
+    @property
+    def server(self) -> str:
+        """The API server's address, for messages."""
+        return str(self._configuration.host)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        *,
+        read_s: float = ANSWER_S,
+        content_type: str = "application/json",
+    ) -> Answer:
+        """Send one request, without retries. Raises ApiUnreachableError, ApiRefusedError (any status but 2xx)."""
+        url = self.server.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
+        headers = {"User-Agent": self._user_agent, "Accept": "application/json", **self._authorization()}
+        data = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            data = json.dumps(body).encode()
+        try:
+            raw = self._pool.request(
+                method,
+                url,
+                headers=headers,
+                body=data,
+                preload_content=False,
+                retries=False,
+                redirect=False,
+                timeout=urllib3.Timeout(connect=CONNECT_S, read=read_s),
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ApiUnreachableError(self._explain(error)) from error
+        if not 200 <= raw.status < 300:
+            raise _refused(Answer(raw))
+        return Answer(raw)
+
+    def _authorization(self) -> dict[str, str]:
+        """The bearer token as it is now: the loaders' hook reads a rotated one again."""
+        try:
+            settings: Mapping[str, Mapping[str, Any]] = self._configuration.auth_settings()
+        except (ConfigException, OSError) as error:
+            raise ApiUnreachableError(f"no credentials for {self.server}: {error}") from error
+        value = settings.get("BearerToken", {}).get("value")
+        return {"Authorization": str(value)} if value else {}
+
+    def _explain(self, error: Exception) -> str:
+        text = f"no answer from the API at {self.server}: {error}"
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            text += (
+                ". If the cluster's CA lacks a key identifier or keyUsage, Python 3.13's strict checks refuse it: "
+                "set apiLaxCa: true (OOMWARD_API_LAX_CA=true, --api-lax-ca true), or mend the CA"
+            )
+        return text
+
+
+def connect(kubeconfig: Path | None, *, user_agent: str, lax_ca: bool = False) -> Api:
+    """An Api from a kubeconfig, or from the pod's service account when None. Raises NoApiError; sends nothing yet."""
+    configuration = Configuration()
+    try:
+        if kubeconfig is not None:
+            load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+        else:
+            load_incluster_config(client_configuration=configuration)
+    except (ConfigException, OSError, ValueError) as error:
+        where = f"kubeconfig {kubeconfig}" if kubeconfig is not None else "the pod's service account"
+        raise NoApiError(
+            f"no API to talk to by {where}: {error}. Outside a cluster name a file with --kubeconfig; in a pod mount the "
+            "service account's token (automountServiceAccountToken)."
+        ) from error
+    return Api(configuration, user_agent, lax_ca=lax_ca)
+
+
+def _lax_context(configuration: Configuration) -> ssl.SSLContext:
+    """Verifies as before Python 3.13: chain and name, but not RFC 5280 to the letter (ssl.VERIFY_X509_STRICT)."""
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _refused(answer: Answer) -> ApiRefusedError:
+    raw = answer.raw
+    retry_after = raw.headers.get("Retry-After", "")
+    reason, message = raw.reason or "", ""
+    try:
+        status = answer.json(MOST_ERROR_BYTES)
+        if isinstance(status, dict):
+            reason, message = str(status.get("reason") or reason), str(status.get("message") or "")
+    except ApiUnreachableError:
+        message = "no explanation"
+    return ApiRefusedError(raw.status, reason, message, float(retry_after) if retry_after.isdigit() else None)

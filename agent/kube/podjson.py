@@ -1,0 +1,146 @@
+"""A pod's JSON becomes a Pod, once. Strict about types, tolerant of what is missing; names the field that is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import ROUND_CEILING, Decimal
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from agent.model import CONFIG_HASH_ANNOTATION, ContainerKind, Pod, PodContainer
+
+T = TypeVar("T")
+OURS = "oomward.dev/"
+QUANTITY = re.compile(
+    r"([+-]?[0-9]+(?:\.[0-9]*)?|[+-]?\.[0-9]+)(?:([eE][+-]?[0-9]{1,3})|(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|n|u))?\Z"
+)
+DECIMAL_UNITS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+BINARY_UNITS = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+FACTORS = {unit: Decimal(10) ** power for unit, power in DECIMAL_UNITS.items()} | {
+    unit: Decimal(2) ** power for unit, power in BINARY_UNITS.items()
+}
+
+
+class UnreadablePodError(ValueError):
+    """The object is no pod that we could use; says which field and why."""
+
+
+def parse_pod(obj: object) -> Pod:
+    """A Pod of the API's JSON object. Raises UnreadablePodError."""
+    pod = _mapping(obj, "pod")
+    metadata, spec, status = (_mapping(pod.get(key) or {}, key) for key in ("metadata", "spec", "status"))
+    annotations = _texts(metadata.get("annotations") or {}, "metadata.annotations")
+    return Pod(
+        uid=_required(metadata, "uid", "metadata"),
+        namespace=_required(metadata, "namespace", "metadata"),
+        name=_required(metadata, "name", "metadata"),
+        node_name=_optional(spec, "nodeName", "spec", str, ""),
+        resource_version=_optional(metadata, "resourceVersion", "metadata", str, ""),
+        labels=MappingProxyType(_texts(metadata.get("labels") or {}, "metadata.labels")),
+        annotations=MappingProxyType({k: v for k, v in annotations.items() if OURS in k}),
+        config_hash=annotations.get(CONFIG_HASH_ANNOTATION),
+        phase=_optional(status, "phase", "status", str, "Unknown"),
+        restart_policy=_optional(spec, "restartPolicy", "spec", str, "Always"),
+        limit_bytes=_limit(spec, "spec"),
+        containers=tuple(_containers(spec, status)),
+    )
+
+
+def parse_quantity(text: object) -> int:
+    """Bytes of a Kubernetes quantity (``256Mi``, ``1e9``, ``0.5Gi``), rounded up as the API does. Raises ValueError."""
+    match = QUANTITY.match(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"{text!r} is no quantity")
+    exponent = int(match[2][1:]) if match[2] else 0
+    value = Decimal(match[1]).scaleb(exponent) * FACTORS[match[3] or ""]
+    return int(value.to_integral_value(rounding=ROUND_CEILING))
+
+
+def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[PodContainer]:
+    for field, kind in (
+        ("initContainers", ContainerKind.INIT),
+        ("containers", ContainerKind.REGULAR),
+        ("ephemeralContainers", ContainerKind.EPHEMERAL),
+    ):
+        statuses = _statuses(status, {"containers": "containerStatuses"}.get(field, field[:-1] + "Statuses"))
+        for i, item in enumerate(_sequence(spec.get(field) or [], f"spec.{field}")):
+            where = f"spec.{field}[{i}]"
+            container = _mapping(item, where)
+            sidecar = kind is ContainerKind.INIT and container.get("restartPolicy") == "Always"
+            name = _required(container, "name", where)
+            yield _container(
+                name, ContainerKind.SIDECAR if sidecar else kind, _limit(container, where), statuses.get(name, {})
+            )
+
+
+def _container(name: str, kind: ContainerKind, limit_bytes: int | None, status: Mapping[str, Any]) -> PodContainer:
+    where = f"status of container {name}"
+    state = _mapping(status.get("state") or {}, f"{where}.state")
+    last = _mapping(status.get("lastState") or {}, f"{where}.lastState")
+    terminated = _mapping(last.get("terminated") or {}, f"{where}.lastState.terminated")
+    return PodContainer(
+        name=name,
+        kind=kind,
+        container_id=_bare_id(_optional(status, "containerID", where, str, "")),
+        previous_id=_bare_id(_optional(terminated, "containerID", where, str, "")),
+        running="running" in state,
+        restart_count=_optional(status, "restartCount", where, int, 0),
+        limit_bytes=limit_bytes,
+    )
+
+
+def _statuses(status: Mapping[str, Any], field: str) -> dict[str, Mapping[str, Any]]:
+    items = [_mapping(item, f"status.{field}") for item in _sequence(status.get(field) or [], f"status.{field}")]
+    return {_required(item, "name", f"status.{field}"): item for item in items}
+
+
+def _bare_id(text: str) -> str | None:
+    """``containerd://<64 hex>`` without its scheme."""
+    return text.partition("://")[2] or None
+
+
+def _limit(item: Mapping[str, Any], where: str) -> int | None:
+    resources = _mapping(item.get("resources") or {}, f"{where}.resources")
+    limits = _mapping(resources.get("limits") or {}, f"{where}.resources.limits")
+    if limits.get("memory") is None:
+        return None
+    try:
+        return parse_quantity(limits["memory"])
+    except (ValueError, OverflowError) as error:
+        raise UnreadablePodError(f"{where}.resources.limits.memory: {error}") from error
+
+
+def _mapping(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise UnreadablePodError(f"{where} is {type(value).__name__}, not an object")
+    return value
+
+
+def _sequence(value: object, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise UnreadablePodError(f"{where} is {type(value).__name__}, not a list")
+    return value
+
+
+def _texts(value: object, where: str) -> dict[str, str]:
+    items = _mapping(value, where)
+    if not all(isinstance(text, str) for text in items.values()):
+        raise UnreadablePodError(f"{where} has a value that is no text")
+    return dict(items)
+
+
+def _required(item: Mapping[str, Any], key: str, where: str) -> str:
+    value = item.get(key)
+    if not isinstance(value, str) or not value:
+        raise UnreadablePodError(f"{where}.{key} is {'missing' if value is None else repr(value)[:60]}")
+    return value
+
+
+def _optional(item: Mapping[str, Any], key: str, where: str, kind: type[T], default: T) -> T:
+    value = item.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise UnreadablePodError(f"{where}.{key} is {type(value).__name__}, not {kind.__name__}")
+    return value

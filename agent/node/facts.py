@@ -1,0 +1,128 @@
+"""The loop's answers to the attributor: looked up in the roster, the tree and the cgroup room, never waiting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from agent.attribute import NODE, Names
+from agent.cgroup.files import CgroupError, CgroupFiles
+from agent.cgroup.layout import classify, same_cgroup
+from agent.kernel.processes import ProcessIdentity, init_process, is_alive, node_oom_kills
+from agent.model import VANISHED, Cgroup, CgroupKind, MemoryEvents, Mode, Vanished
+from agent.node.roster import Roster
+
+
+class NodeFacts:
+    """``knobs`` is what memory.oom.group said last, by cgroup path; ``cgroups`` the live ones by path."""
+
+    def __init__(
+        self,
+        files: CgroupFiles,
+        roster: Roster,
+        cgroups: Callable[[], Mapping[str, Cgroup]],
+        knobs: Mapping[str, int],
+        on_error: Callable[[CgroupError], None],
+    ) -> None:
+        self._files = files
+        self._roster = roster
+        self._cgroups = cgroups
+        self._knobs = knobs
+        self._on_error = on_error
+        self._inits: dict[int, ProcessIdentity] = {}
+
+    def names_at(self, path: str) -> Names:
+        place = classify(path)
+        pod, who = self._roster.pod_of(place), self._roster.identity(place)
+        if who is not None:
+            return Names(who.namespace, who.pod, who.pod_uid, who.container, place.container_id)
+        if pod is not None:
+            return Names(pod.namespace, pod.name, pod.uid, None, place.container_id)
+        return Names(container_id=place.container_id)
+
+    def mode(self, cgroup: Cgroup) -> Mode | None:
+        inner = self._knobs.get(f"{cgroup.path}/container")
+        value = self._knobs.get(cgroup.path) if inner is None else max(inner, self._knobs.get(cgroup.path, 0))
+        return None if value is None else (Mode.GROUP if value else Mode.SINGLE)
+
+    def counters(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
+        try:
+            if cgroup == NODE:
+                total = node_oom_kills()
+                return VANISHED if total is None else MemoryEvents(oom_kill=total)
+            return self._files.memory_events(cgroup)
+        except CgroupError as error:
+            self._on_error(error)
+            return VANISHED
+
+    def limit_bytes(self, path: str) -> int | None:
+        cgroup = self._cgroups().get(path)
+        if cgroup is None:
+            return None
+        try:
+            limit = self._files.limit_bytes(cgroup)
+        except CgroupError as error:
+            self._on_error(error)
+            return None
+        return None if isinstance(limit, Vanished) else limit
+
+    def learn_init(self, cgroup: Cgroup) -> None:
+        """Remember the container's PID 1 while it is surely there."""
+        if cgroup.inode in self._inits:
+            return
+        try:
+            pids = self._files.pids(cgroup)
+        except CgroupError as error:
+            self._on_error(error)
+            return
+        found = None if isinstance(pids, Vanished) else init_process(pids)
+        if found is not None:
+            self._inits[cgroup.inode] = found
+
+    def forget(self, cgroup: Cgroup) -> None:
+        """The cgroup is gone."""
+        self._inits.pop(cgroup.inode, None)
+
+    def init_pid(self, cgroup: Cgroup) -> int | None:
+        known = self._inits.get(cgroup.inode)
+        return None if known is None else known.pid
+
+    def lives(self, cgroup: Cgroup) -> bool:
+        try:
+            populated = self._files.populated(cgroup)
+        except CgroupError as error:
+            self._on_error(error)
+            return False
+        if isinstance(populated, Vanished) or not populated:
+            return False
+        init = self._inits.get(cgroup.inode)
+        return init is None or is_alive(init)
+
+    def container_path(self, path: str) -> str | None:
+        place = classify(path)
+        if place.container_id is None:
+            return None
+        at = path
+        while at and classify(at).kind is not CgroupKind.CONTAINER:
+            at = at.rpartition("/")[0]
+        return at or None
+
+    def localize(self, kernel_path: str) -> str | None:
+        """The longest of our paths that the log's path ends in, or whose tail lies below one of ours."""
+        wanted = kernel_path.strip("/")
+        live = self._cgroups()
+        if wanted in live:
+            return wanted
+        parts = wanted.split("/")
+        for start in range(1, len(parts)):
+            tail = "/".join(parts[start:])
+            if tail in live and same_cgroup(kernel_path, tail):
+                return tail
+        return None
+
+    def unix_s(self) -> float:
+        return time.time()
+
+    def report_unix_s(self, at_us: int) -> float:
+        """kmsg stamps with the kernel's local clock, which runs with CLOCK_MONOTONIC; good to some milliseconds."""
+        return time.time() - max(0.0, time.monotonic() - at_us / 1e6)

@@ -1,0 +1,118 @@
+"""The loop: one selector over inotify, the kernel's log, the mailbox and time; it calls the Node and nobody else does.
+
+Enforcement first: in every turn the tree is read before anything that may take longer. Sleeps when nothing happens.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import time
+
+from agent.cgroup.tree import Tree
+from agent.ledger import Ledger
+from agent.node.log_reader import LogReader
+from agent.node.mailbox import Mailbox
+from agent.node.node import Node
+from agent.settings import RulesFile, Settings, SettingsError
+
+logger = logging.getLogger("oomward")
+
+HOUSEKEEPING_S = 10.0
+STUCK_S = 60.0  # a loop that hasn't turned for that long is stuck: /healthz goes red
+
+
+class Loop:
+    """Runs until ``stop`` is asked for. ``log`` None: there is no kernel log to read here."""
+
+    def __init__(
+        self,
+        node: Node,
+        tree: Tree,
+        log: LogReader | None,
+        mailbox: Mailbox,
+        ledger: Ledger,
+        rules: RulesFile | None,
+        settings: Settings,
+    ) -> None:
+        self._node = node
+        self._tree = tree
+        self._log = log
+        self._mailbox = mailbox
+        self._ledger = ledger
+        self._rules = rules
+        self._settings = settings
+        self._stopping = False
+        self.last_beat_monotonic_s = time.monotonic()
+
+    def stop(self) -> None:
+        """End after this turn; safe in a signal handler."""
+        self._stopping = True
+        self._mailbox.wake()
+
+    def health(self) -> tuple[bool, str]:
+        """Whether the loop turns, and how long ago it last did."""
+        age = time.monotonic() - self.last_beat_monotonic_s
+        return age < STUCK_S, f"loop: last turn {age:.1f} s ago"
+
+    def run(self) -> None:
+        """The turns. Whatever is raised here ends the process: a blind agent is worse than none."""
+        now = time.monotonic()
+        self._node.start(now)
+        self._housekeeping_at = now + HOUSEKEEPING_S
+        self._resync_at = now + self._settings.resync_interval_s
+        with selectors.DefaultSelector() as selector:
+            for source in (self._tree, self._mailbox, self._log):
+                if source is not None:
+                    selector.register(source.fileno(), selectors.EVENT_READ)
+            while not self._stopping:
+                selector.select(self._wait_s())
+                self._turn(time.monotonic())
+
+    def _wait_s(self) -> float:
+        times = [self._housekeeping_at, self._resync_at]
+        times += [t for t in (self._node.due_s(), self._log.due_s() if self._log else None) if t is not None]
+        return max(0.0, min(times) - time.monotonic())
+
+    def _turn(self, now: float) -> None:
+        self.last_beat_monotonic_s = now
+        self._node.tree_events(self._tree.read(now), now)
+        for message in self._mailbox.take():
+            self._node.message(message, now)
+        if self._log is not None:
+            reports = self._log.read(now) + self._log.flush(now)
+            if reports:
+                self._node.reports(reports, now)
+        self._node.after(now, self._position())
+        if now >= self._resync_at:
+            self._resync_at = now + self._settings.resync_interval_s
+            self._node.resync(now)
+        if now >= self._housekeeping_at:
+            self._housekeeping_at = now + HOUSEKEEPING_S
+            self._housekeeping(now)
+
+    def _position(self) -> int | None:
+        """How far the log need not be read again: before the oldest report that still waits for its counter."""
+        if self._log is None or self._log.sequence is None:
+            return None
+        waiting = self._node.attributor.oldest_waiting_sequence
+        return self._log.sequence if waiting is None else min(self._log.sequence, waiting - 1)
+
+    def _housekeeping(self, now: float) -> None:
+        self._node.housekeeping(now)
+        self._ledger.flush()
+        self._ledger.record((), (), self._position())
+        unix = time.time()
+        self._ledger.prune(unix, self._settings.kill_retention_days, self._settings.kill_retention_count, 500)
+        self._reload_rules(now)
+
+    def _reload_rules(self, now: float) -> None:
+        if self._rules is None or not self._rules.changed():
+            return
+        try:
+            rules = self._rules.load()
+        except SettingsError as error:
+            self._node.rules_refused(str(error))
+            return
+        logger.info("new rules are in force")
+        self._node.reload(rules, now)

@@ -1,0 +1,207 @@
+"""What happened is made durable and told: ledger first, then metric, log line and Event, each once.
+
+Takes Findings and Held in; owns the notices under way. Never decides what should be, never waits: posting is another
+thread's, and what the ledger can't write now it writes later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from agent.attribute import Findings
+from agent.ledger import Ledger
+from agent.model import (
+    BadWish,
+    EventDelivered,
+    KnobWrite,
+    Mode,
+    Notice,
+    ObjectRef,
+    OomKill,
+    Outcome,
+    Pod,
+    Reason,
+    Scope,
+)
+from agent.report import wording
+from agent.report.logs import log
+from agent.report.metrics import Metrics
+
+logger = logging.getLogger("oomward")
+
+LAST_HOUR_S = 3600.0
+
+
+class Poster(Protocol):
+    """The thread that delivers Events. ``submit`` False: its queue is full, the ledger keeps the notice."""
+
+    def submit(self, notice: Notice) -> bool: ...
+
+
+class Teller:
+    """``pod_of`` finds a pod by uid for limits, None when not known."""
+
+    def __init__(
+        self,
+        node: str,
+        ledger: Ledger,
+        metrics: Metrics,
+        poster: Poster,
+        pod_of: Callable[[str], Pod | None],
+        unix_s: Callable[[], float],
+    ) -> None:
+        self._node = node
+        self._ledger = ledger
+        self._metrics = metrics
+        self._poster = poster
+        self._pod_of = pod_of
+        self._unix_s = unix_s
+        self._under_way: set[str] = set()
+
+    # ------------------------------------------------------------------------------------------------------- kills
+
+    def findings(self, findings: Findings, kmsg_sequence: int | None) -> None:
+        """Record in one transaction, then tell."""
+        if findings.kills or findings.baselines:
+            self._ledger.record(findings.kills, findings.baselines, kmsg_sequence)
+        if findings.gone_inodes:
+            self._ledger.forget_baselines(findings.gone_inodes)
+        for kill in findings.kills:
+            self._tell_kill(kill)
+        for kill in findings.amended:
+            self._ledger.amend(kill)
+            log(
+                logger,
+                logging.INFO,
+                "details of an OOM kill came late: " + wording.kill_line(kill),
+                **wording.kill_fields(kill),
+            )
+        for kill in findings.unattributed:
+            self._metrics.unattributed(kill.processes)
+            where = f"no container found for an OOM kill below {kill.cgroup_path}: its cgroup vanished unread, and the log lost its name"
+            log(logger, logging.WARNING, where, kill_id=kill.kill_id, processes=kill.processes)
+        if findings.unmatched_reports:
+            self._metrics.unmatched_reports(findings.unmatched_reports)
+        for kill in findings.settled:
+            self.settled(kill)
+
+    def _tell_kill(self, kill: OomKill) -> None:
+        if (
+            kill.pod_uid is None
+            and kill.container_id is None
+            and kill.scope in (None, Scope.NODE)
+            and kill.namespace is None
+        ):
+            self._metrics.host_kill(kill)
+        else:
+            self._metrics.kill(kill)
+        log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
+        if kill.outcome is not None or kill.pod_uid is None:
+            self._post_kill(kill)
+
+    def settled(self, kill: OomKill) -> None:
+        """The outcome of a kill told before is known now."""
+        if kill.outcome is not None:
+            self._ledger.settle(kill.kill_id, kill.outcome)
+            level = logging.INFO if kill.outcome is Outcome.DIED else logging.DEBUG
+            log(
+                logger,
+                level,
+                f"the container {kill.outcome.value} the OOM kill {kill.kill_id}",
+                kill_id=kill.kill_id,
+                outcome=kill.outcome.value,
+            )
+        self._post_kill(kill)
+
+    def _post_kill(self, kill: OomKill) -> None:
+        died = kill.outcome is Outcome.DIED
+        about = self._about(kill)
+        if about is None:
+            return
+        pod = self._pod_of(kill.pod_uid) if kill.pod_uid is not None else None
+        since = self._unix_s() - LAST_HOUR_S
+        recent = self._ledger.kills_of(kill.pod_uid or "", kill.container or "", since)
+        limits = {c.name: c.limit_bytes for c in pod.containers} if pod is not None else None
+        self.post(
+            Notice(
+                name=f"{about.name[:180]}.{kill.kill_id}",
+                about=about,
+                reason=Reason.CONTAINER_OOM_KILLED if died else Reason.PROCESS_OOM_KILLED,
+                warning=True,
+                action="OOMKill",
+                note=wording.kill_note(kill, kills_last_hour=recent, container_limits=limits),
+                at_unix_s=kill.at_unix_s,
+            )
+        )
+
+    def _about(self, kill: OomKill) -> ObjectRef | None:
+        if kill.pod_uid is not None and kill.namespace and kill.pod:
+            return ObjectRef("Pod", kill.pod, kill.namespace, kill.pod_uid)
+        if kill.pod_uid is None and kill.container_id is None:
+            return ObjectRef("Node", self._node, "", self._node)
+        return None
+
+    # ---------------------------------------------------------------------------------------------------- the modes
+
+    def applied(self, pod: Pod, container: str, mode: Mode, inode: int, why: str) -> None:
+        """A container's mode is in force for the first time since its start."""
+        note = wording.mode_applied_note(container, mode, why)
+        log(logger, logging.INFO, note, namespace=pod.namespace, pod=pod.name, container=container, mode=mode.value)
+        self._pod_notice(pod, Reason.MODE_APPLIED, "HoldOOMGroup", note, f"{mode.value}-{inode}", warning=False)
+
+    def invalid(self, pod: Pod, wish: BadWish) -> None:
+        """A label or annotation that asks for no mode."""
+        note = wording.mode_invalid_note(wish)
+        log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, key=wish.key)
+        self._metrics.mode_invalid()
+        self._pod_notice(pod, Reason.MODE_INVALID, "ReadMode", note, f"{pod.uid}-{wish.key}-{wish.value}", warning=True)
+
+    def failed(self, pod: Pod, note: str, what: str) -> None:
+        """A mode that is not in force, and why; ``what`` makes it one Event however often it is found."""
+        log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name)
+        self._metrics.mode_failed()
+        self._pod_notice(pod, Reason.MODE_FAILED, "HoldOOMGroup", note, f"{pod.uid}-{what}", warning=True)
+
+    def write(self, write: KnobWrite) -> None:
+        """Count one attempt at a knob."""
+        self._metrics.write(write.outcome)
+
+    def _pod_notice(self, pod: Pod, reason: Reason, action: str, note: str, key: str, *, warning: bool) -> None:
+        digest = hashlib.sha256(f"{reason}\0{key}".encode(errors="surrogatepass")).hexdigest()[:20]
+        about = ObjectRef("Pod", pod.name, pod.namespace, pod.uid)
+        self.post(Notice(f"{pod.name[:200]}.{digest}", about, reason, warning, action, note, self._unix_s()))
+
+    # --------------------------------------------------------------------------------------------------- delivery
+
+    def post(self, notice: Notice) -> None:
+        """Into the ledger, then to the poster."""
+        self._ledger.queue(notice)
+        self._submit(notice)
+
+    def _submit(self, notice: Notice) -> bool:
+        if notice.name in self._under_way:
+            return True
+        accepted = self._poster.submit(notice)
+        if accepted:
+            self._under_way.add(notice.name)
+        self._metrics.events_pending(len(self._under_way))
+        return accepted
+
+    def resume(self, undelivered: Iterable[Notice]) -> None:
+        """Hand over what the ledger still has, as far as the poster's queue takes it."""
+        for notice in undelivered:
+            if not self._submit(notice):
+                return
+
+    def delivered(self, message: EventDelivered) -> None:
+        """The poster is done with a notice; hand over the next that waits."""
+        self._ledger.delivered(message.name, message.outcome)
+        self._metrics.event(message.outcome)
+        was_full = len(self._under_way)
+        self._under_way.discard(message.name)
+        self._metrics.events_pending(len(self._under_way))
+        if was_full > len(self._under_way) and not self._under_way:
+            self.resume(self._ledger.undelivered())

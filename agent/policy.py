@@ -1,0 +1,143 @@
+"""What should be: a pure function from pod, container name and rules to a mode or "leave alone", with the reason.
+
+Takes the snapshot of a pod and the configured rules; no input or output, no state. Precedence: container annotation, pod
+label, first configured rule that matches, leave alone.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Collection, Mapping
+
+from agent.model import (
+    MODE_ANNOTATION_PREFIX,
+    MODE_LABEL,
+    BadWish,
+    Decision,
+    LabelSelector,
+    Mode,
+    Operator,
+    Pod,
+    Requirement,
+    Rule,
+    Rules,
+    Source,
+)
+
+MOST_BAD_WISHES = 10
+PAGE_BYTES = 4096
+
+
+def decide(pod: Pod, container: str, rules: Rules) -> Decision:
+    """The mode of one container. A value that is no mode is not obeyed and not overridden either: nothing is written."""
+    if not disobeyed(pod, rules):
+        key = MODE_ANNOTATION_PREFIX + container
+        if key in pod.annotations:
+            return _spoken(Source.ANNOTATION, key, pod.annotations[key])
+        if MODE_LABEL in pod.labels:
+            return _spoken(Source.LABEL, MODE_LABEL, pod.labels[MODE_LABEL])
+    for rule in rules.rules:
+        if rule_matches(rule, pod, container):
+            told = "leave alone" if rule.mode is None else rule.mode.value
+            return Decision(rule.mode, Source.RULE, rule.name, f"configured rule {rule.name}: {told}")
+    return Decision(None, Source.NONE, "", "no annotation, label or configured rule asks for a mode")
+
+
+def decide_unnamed(pod: Pod, names: Collection[str], rules: Rules) -> Decision | None:
+    """The decision for a container that may be any of ``names``: theirs if all agree on the mode, else None."""
+    decisions = [decide(pod, name, rules) for name in names]
+    if not decisions or len({decision.mode for decision in decisions}) != 1:
+        return None
+    return decisions[0]
+
+
+def candidates(pod: Pod, known_live_ids: Collection[str], limit_bytes: int | None) -> tuple[str, ...]:
+    """Which containers of the pod a cgroup may be whose id the API has not named yet.
+
+    Those that aren't running under another id, and of these those with the cgroup's own memory limit, if any has it: the
+    runtime writes memory.max before memory.oom.group, so it is there to compare (the kernel keeps whole pages).
+    """
+    free = [c for c in pod.containers if c.container_id is None or c.container_id not in known_live_ids]
+    same = [c for c in free if _pages(c.limit_bytes) == _pages(limit_bytes)]
+    return tuple(c.name for c in (same or free))
+
+
+def _pages(limit_bytes: int | None) -> int | None:
+    return None if limit_bytes is None else limit_bytes // PAGE_BYTES
+
+
+def bad_wishes(pod: Pod, rules: Rules) -> tuple[BadWish, ...]:
+    """Labels and annotations that ask for no mode, or for no container of the pod; at most MOST_BAD_WISHES, then a sum."""
+    if disobeyed(pod, rules):
+        return ()
+    bad = []
+    label = pod.labels.get(MODE_LABEL)
+    if label is not None and _mode(label) is None:
+        bad.append(BadWish(Source.LABEL, MODE_LABEL, label, None, "is no mode"))
+    names = {container.name for container in pod.containers}
+    for key in sorted(pod.annotations):
+        if not key.startswith(MODE_ANNOTATION_PREFIX):
+            continue
+        name, value = key.removeprefix(MODE_ANNOTATION_PREFIX), pod.annotations[key]
+        if name not in names:
+            bad.append(BadWish(Source.ANNOTATION, key, value, name, "the pod has no container of that name"))
+        elif _mode(value) is None:
+            bad.append(BadWish(Source.ANNOTATION, key, value, name, "is no mode"))
+    if len(bad) <= MOST_BAD_WISHES:
+        return tuple(bad)
+    more = len(bad) - MOST_BAD_WISHES
+    rest = BadWish(Source.ANNOTATION, MODE_ANNOTATION_PREFIX + "…", "", None, f"and {more} more annotations like these")
+    return (*bad[:MOST_BAD_WISHES], rest)
+
+
+def disobeyed(pod: Pod, rules: Rules) -> bool:
+    """Whether labels and annotations count for nothing in the pod's namespace."""
+    return _any_glob(rules.disobeyed_namespaces, pod.namespace)
+
+
+def rule_matches(rule: Rule, pod: Pod, container: str) -> bool:
+    """Whether a configured rule speaks of this container."""
+    return (
+        (not rule.namespaces or _any_glob(rule.namespaces, pod.namespace))
+        and (not rule.containers or _any_glob(rule.containers, container))
+        and selector_matches(rule.pods, pod.labels)
+    )
+
+
+def selector_matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
+    """Whether all requirements hold (k8s.io/apimachinery labels.Selector)."""
+    return all(_holds(requirement, labels) for requirement in selector.requirements)
+
+
+def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
+    present = requirement.key in labels
+    match requirement.operator:
+        case Operator.EXISTS:
+            return present
+        case Operator.DOES_NOT_EXIST:
+            return not present
+        case Operator.IN:
+            return present and labels[requirement.key] in requirement.values
+        case Operator.NOT_IN:
+            return not present or labels[requirement.key] not in requirement.values
+
+
+def _any_glob(globs: Collection[str], text: str) -> bool:
+    return any(fnmatch.fnmatchcase(text, glob) for glob in globs)
+
+
+def _spoken(source: Source, key: str, value: str) -> Decision:
+    mode = _mode(value)
+    why = (
+        f"{source.value} {key}={value}"
+        if mode
+        else f"{source.value} {key} asks for {value!r}, which is no mode: nothing is written"
+    )
+    return Decision(mode, source, key, why)
+
+
+def _mode(value: str) -> Mode | None:
+    try:
+        return Mode(value.lower())
+    except ValueError:
+        return None

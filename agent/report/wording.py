@@ -1,0 +1,252 @@
+"""Facts become sentences, for Events, log lines and screens alike: what happened, whose limit, what to do.
+
+Takes records, gives safe text: nothing from the kernel, a label or a name passes without being made harmless. Pure.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+
+from agent.model import MODE_LABEL, BadWish, Mode, OomKill, Outcome, Scope, Source, TaskRow, Victim
+
+NOTE_LIMIT = 1024  # events.k8s.io/v1: note is at most 1 KiB
+NAME_LIMIT = 64
+ELLIPSIS = " … "
+
+
+def safe(text: str, limit_chars: int = NAME_LIMIT) -> str:
+    """Text without control characters, line breaks, direction marks or lone surrogates; too long, it is cut in the middle."""
+    cleaned = "".join(_harmless(char) for char in text)
+    return cut(cleaned, limit_chars)
+
+
+def _harmless(char: str) -> str:
+    # Cc control, Cf format (direction marks, zero width), Cs surrogates, Co private, Cn unassigned, Zl/Zp line ends.
+    if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        code = ord(char)
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return char
+
+
+def cut(text: str, limit_chars: int) -> str:
+    """At most ``limit_chars`` characters, the middle left out: beginnings and ends tell most."""
+    if len(text) <= limit_chars:
+        return text
+    room = limit_chars - len(ELLIPSIS)
+    if room <= 0:
+        return text[:limit_chars]
+    front = room - room // 3
+    return text[:front] + ELLIPSIS + text[len(text) - room // 3 :]
+
+
+def bytes_text(size: int) -> str:
+    """``180.2 MiB``; whole numbers without a decimal."""
+    value, unit = float(size), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if abs(value) < 1024:
+            break
+        value, unit = value / 1024, larger
+    number = f"{value:.1f}".removesuffix(".0")
+    return f"{number} {unit}"
+
+
+# ---------------------------------------------------------------------------------------------------------------- kills
+
+
+def kill_note(kill: OomKill, *, kills_last_hour: int, container_limits: Mapping[str, int | None] | None) -> str:
+    """The message of a kill's Event, at most 1,024 characters. ``container_limits`` None: the pod is not known."""
+    parts = [
+        f"{_who(kill)}: {_limit_sentence(kill)}",
+        _outcome_sentence(kill),
+        _missing_sentence(kill),
+        f"{kills_last_hour} {_plural(kills_last_hour, 'kill')} in the last hour." if kill.container else "",
+        _largest_sentence(kill.largest),
+        _advice(kill),
+        _limits_sentence(container_limits),
+    ]
+    return cut(" ".join(part for part in parts if part), NOTE_LIMIT)
+
+
+def _plural(count: int, word: str) -> str:
+    return word if count == 1 else word + "s"
+
+
+def _size(victim: Victim) -> str:
+    size = victim.resident_bytes
+    return "resident size unknown" if size is None else f"{bytes_text(size)} resident"
+
+
+def _who(kill: OomKill) -> str:
+    where = f" in container {safe(kill.container)}" if kill.container else f" in cgroup {safe(kill.cgroup_path, 160)}"
+    if kill.group_kill:
+        return (
+            f"OOM killer killed all {kill.processes} {_plural(kill.processes, 'process')}{_names(kill.victims)}{where}"
+        )
+    if not kill.victims:
+        return f"OOM killer killed {kill.processes} {'process' if kill.processes == 1 else 'processes'}{where}"
+    victim = kill.victims[0]
+    return f"OOM killer killed process {victim.pid} ({safe(victim.comm)}, {_size(victim)}){where}"
+
+
+def _names(victims: tuple[Victim, ...]) -> str:
+    if not victims:
+        return ""
+    shown = ", ".join(f"{v.pid} {safe(v.comm)}" for v in victims[:5])
+    more = f" and {len(victims) - 5} more" if len(victims) > 5 else ""
+    return f" ({shown}{more})"
+
+
+def _limit_sentence(kill: OomKill) -> str:
+    limit = f" {bytes_text(kill.limit_bytes)}" if kill.limit_bytes is not None else ""
+    match kill.scope:
+        case Scope.CONTAINER:
+            return f"the container's memory limit{limit} was reached."
+        case Scope.POD:
+            return f"the pod's memory limit{limit}, which its containers share, was reached."
+        case Scope.KUBEPODS:
+            return f"all pods together reached what the node allows them{limit}; this was not the container's fault."
+        case Scope.NODE if kill.pod is not None or kill.container_id is not None:
+            return "the whole node was out of memory; this was not the container's fault."
+        case Scope.NODE:
+            return "the whole node was out of memory."
+    return f"the memory limit{limit} of its cgroup was reached." if limit else "whose limit was reached is not known."
+
+
+def _outcome_sentence(kill: OomKill) -> str:
+    mode = f" (mode {kill.mode.value})" if kill.mode else ""
+    match kill.outcome:
+        case Outcome.SURVIVED:
+            return f"The container kept running{mode}."
+        case Outcome.DIED if kill.group_kill:
+            return f"The container died with all its processes{mode}."
+        case Outcome.DIED:
+            return f"The container died of it{mode}."
+    return ""
+
+
+def _missing_sentence(kill: OomKill) -> str:
+    if not kill.details_missing:
+        return ""
+    what = "told only part of it" if kill.victims else "not told which process it was"
+    return f"The kernel's log has {what} (it reports 10 OOMs in 5 s at most)."
+
+
+def _largest_sentence(largest: tuple[TaskRow, ...]) -> str:
+    if not largest:
+        return ""
+    return "Largest then: " + ", ".join(f"{safe(t.comm)} {bytes_text(t.rss_bytes)}" for t in largest) + "."
+
+
+def _advice(kill: OomKill) -> str:
+    match kill.scope:
+        case Scope.CONTAINER:
+            return "Raise the container's limit or run fewer or smaller processes in it."
+        case Scope.POD:
+            return "Raise the pod's limit, or give each container a limit of its own to see which one grows."
+        case Scope.KUBEPODS | Scope.NODE:
+            return "Lower what runs on the node, set requests that tell what pods use, or reserve more for the system."
+    return ""
+
+
+def _limits_sentence(limits: Mapping[str, int | None] | None) -> str:
+    if not limits:
+        return ""
+    shown = [
+        f"{safe(name)} {bytes_text(limit) if limit is not None else 'none'}" for name, limit in list(limits.items())[:6]
+    ]
+    return "Memory limits of the pod's containers: " + ", ".join(shown) + ("…" if len(limits) > 6 else "") + "."
+
+
+def kill_line(kill: OomKill) -> str:
+    """One line for the log."""
+    where = f"{safe(kill.namespace or '')}/{safe(kill.pod or '')} " if kill.pod else ""
+    outcome = f" Container {kill.outcome.value}." if kill.outcome else ""
+    return f"{where}{_who(kill)}: {_limit_sentence(kill)}{outcome}"
+
+
+def kill_fields(kill: OomKill) -> dict[str, object]:
+    """Every field of a kill, flat, for the JSON log line. Text is as the kernel gave it: the log's encoder escapes it."""
+    victim = kill.victims[0] if kill.victims else None
+    return {
+        "event": "oom_kill",
+        "kill_id": kill.kill_id,
+        "node": kill.node,
+        "namespace": kill.namespace,
+        "pod": kill.pod,
+        "pod_uid": kill.pod_uid,
+        "container": kill.container,
+        "container_id": kill.container_id,
+        "cgroup_path": kill.cgroup_path,
+        "processes": kill.processes,
+        "group_kill": kill.group_kill,
+        "mode": kill.mode.value if kill.mode else None,
+        "scope": kill.scope.value if kill.scope else None,
+        "outcome": kill.outcome.value if kill.outcome else None,
+        "victim_pid": victim.pid if victim else None,
+        "victim_comm": victim.comm if victim else None,
+        "victim_uid": victim.uid if victim else None,
+        "victim_resident_bytes": victim.resident_bytes if victim else None,
+        "victims": [{"pid": v.pid, "comm": v.comm, "resident_bytes": v.resident_bytes} for v in kill.victims],
+        "limit_bytes": kill.limit_bytes,
+        "usage_bytes": kill.usage_bytes,
+        "largest": [{"pid": t.pid, "comm": t.comm, "rss_bytes": t.rss_bytes} for t in kill.largest],
+        "sources": sorted(kill.sources),
+        "details_missing": kill.details_missing,
+        "at_unix_s": round(kill.at_unix_s, 3),
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------------- modes
+
+
+def mode_applied_note(container: str, mode: Mode, why: str) -> str:
+    """A mode is in force."""
+    means = (
+        "an OOM kill takes only the process that the kernel picks"
+        if mode is Mode.SINGLE
+        else "an OOM kill takes all its processes"
+    )
+    return cut(f"Container {safe(container)} is in mode {mode.value}: {means} ({safe(why, 200)}).", NOTE_LIMIT)
+
+
+def mode_invalid_note(wish: BadWish) -> str:
+    """A label or annotation that asks for no mode."""
+    kind = "Label" if wish.source is Source.LABEL else "Annotation"
+    known = "single (only the process the kernel picks dies) or group (the whole container dies)"
+    return cut(
+        f"{kind} {safe(wish.key, 200)} has the value {safe(repr(wish.value), 80)}: {safe(wish.why, 120)}. Nothing is written for it. "
+        f"Use {known}.",
+        NOTE_LIMIT,
+    )
+
+
+def mode_failed_note(path: str, why: str) -> str:
+    """memory.oom.group could not be written."""
+    return cut(f"memory.oom.group of {safe(path, 300)} could not be set: {safe(why, 300)}", NOTE_LIMIT)
+
+
+def group_on_v1_note(container: str) -> str:
+    """``group`` on cgroup v1."""
+    return (
+        f"Container {safe(container)} asks for mode group, but this node runs cgroup v1, whose kernel kills single processes only. "
+        f"Use a node with cgroup v2, or take the label {MODE_LABEL} away."
+    )
+
+
+def fight_note(path: str) -> str:
+    """Somebody keeps rewriting the knob."""
+    return cut(
+        f"Somebody else keeps rewriting memory.oom.group of {safe(path, 300)} (more than 10 times in 10 s). It is now repaired once a "
+        "second only. Look for another agent or a unit manager that writes it.",
+        NOTE_LIMIT,
+    )
+
+
+def ancestor_note(path: str) -> str:
+    """A 1 above a container that wants 0."""
+    return cut(
+        f"memory.oom.group is 1 at {safe(path, 300)}, above containers in mode single: when the limit of that level or of one above "
+        "it is hit, everything below dies all the same. Write 0 there, or find out who set it (OOMPolicy=kill of a systemd slice?).",
+        NOTE_LIMIT,
+    )

@@ -1,0 +1,163 @@
+"""Builds the rooms, starts the threads, handles signals and the end. No logic of its own."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from agent import __version__
+from agent.cgroup.files import CgroupFiles
+from agent.cgroup.layout import find_hierarchy
+from agent.cgroup.tree import Tree
+from agent.enforce import Enforcer
+from agent.kernel.kmsg import Kmsg, KmsgUnavailableError, boot_id
+from agent.kube.api import connect
+from agent.kube.events import EventPoster
+from agent.kube.pods import PodWatch
+from agent.ledger import AgentLock, Ledger
+from agent.model import ThreadDied
+from agent.node import Node
+from agent.node.log_reader import LogReader
+from agent.node.loop import Loop
+from agent.node.mailbox import Mailbox
+from agent.node.roster import Roster
+from agent.node.telling import Teller
+from agent.report.http import StatusServer
+from agent.report.logs import setup
+from agent.report.metrics import Metrics
+from agent.settings import RulesFile, Settings
+
+logger = logging.getLogger("oomward")
+
+POD_WATCH_SILENT_S = 300.0  # a watch that has said nothing for that long, with a read time-out of 120 s, hangs
+POSTER_SILENT_S = 300.0
+
+
+def run(settings: Settings) -> int:
+    """The DaemonSet's process: until SIGTERM or SIGINT (returns 0). What must not end and does raises out of here."""
+    setup(settings.log_format, settings.log_level)
+    with AgentLock(settings.state_dir, settings.node_name):
+        return _run_locked(settings)
+
+
+def _run_locked(settings: Settings) -> int:
+    mailbox, stop = Mailbox(), threading.Event()
+    metrics = Metrics(__version__)
+    boot = boot_id()
+    ledger = Ledger.open(settings.state_dir, boot)
+    metrics.ledger_persistent(ledger.persistent)
+    if ledger.trouble:
+        logger.error(ledger.trouble)
+    metrics.seed(ledger.totals(), time.monotonic())
+
+    hierarchy = find_hierarchy(settings.cgroup_mount)
+    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version, local_events=hierarchy.local_events)
+    tree = Tree(files, root_override=settings.cgroup_roots)
+    log = _open_log(settings.kmsg, ledger, boot, metrics)
+    api = connect(
+        settings.kubeconfig, user_agent=f"oomward/{__version__} (node {settings.node_name})", lax_ca=settings.api_lax_ca
+    )
+    poster = EventPoster(api, mailbox.put, reporting_instance=settings.node_name, stop=stop)
+    watch = PodWatch(api, settings.node_name, mailbox.put, stop=stop)
+    roster = Roster(ledger.kept_decisions())
+    teller = Teller(settings.node_name, ledger, metrics, poster, roster.pods.get, time.time)
+    node = Node(
+        name=settings.node_name,
+        boot_id=boot,
+        rules=settings.rules,
+        files=files,
+        tree=tree,
+        ledger=ledger,
+        metrics=metrics,
+        enforcer=Enforcer(files, ledger, time.time),
+        roster=roster,
+        teller=teller,
+        hierarchical=hierarchy.version == "v2" and not hierarchy.local_events,
+        kmsg=log is not None,
+        announce_applied=settings.mode_applied_events,
+    )
+    rules = RulesFile(settings.config) if settings.config is not None else None
+    loop = Loop(node, tree, log, mailbox, ledger, rules, settings)
+    server = StatusServer(settings.listen, metrics.page, lambda: _health(loop, watch, poster), node.ready)
+    _handle_signals(loop)
+    server.start()
+    logger.info(
+        "oomward %s watches node %s: cgroup %s below %s",
+        __version__,
+        settings.node_name,
+        hierarchy.version,
+        hierarchy.memory_mount,
+    )
+    try:
+        for name, body in (("pod watch", watch.run), ("event poster", poster.run)):
+            threading.Thread(target=_body(name, body, mailbox, stop), name=name, daemon=True).start()
+        loop.run()
+    finally:
+        stop.set()
+        poster.wake()
+        server.close()
+        ledger.close()
+        tree.close()
+        files.close()
+    logger.info("stopped; the values of memory.oom.group stay as they are")
+    return 0
+
+
+def _open_log(path: Path, ledger: Ledger, boot: str, metrics: Metrics) -> LogReader | None:
+    """The kernel's log from where the ledger left off; None, and said, where it can't be read."""
+    try:
+        kmsg = Kmsg(path, ledger.kmsg_sequence)
+    except KmsgUnavailableError as error:
+        logger.warning("%s Kills are counted all the same; the names of their victims will be missing.", error)
+        return None
+    used = [
+        k.report_sequence
+        for k in ledger.kills(limit=5000)
+        if k.report_sequence is not None and k.kill_id.startswith(boot)
+    ]
+    return LogReader(kmsg, metrics, used)
+
+
+def _body(name: str, body: Callable[[], None], mailbox: Mailbox, stop: threading.Event) -> Callable[[], None]:
+    """A thread's end, however it comes, reaches the loop: it may only end when we stop."""
+
+    def guarded() -> None:
+        why = "it returned"
+        try:
+            body()
+        except BaseException as error:
+            logger.exception("the %s failed", name)
+            why = f"{type(error).__name__}: {error}"
+        if not stop.is_set():
+            mailbox.put(ThreadDied(name, why))
+
+    return guarded
+
+
+def _health(loop: Loop, watch: PodWatch, poster: EventPoster) -> tuple[bool, str]:
+    """Every thread's heartbeat, a line each."""
+    now = time.monotonic()
+    good, lines = loop.health()
+    texts = [lines]
+    for name, beat, limit in (
+        ("pod watch", watch.last_beat_monotonic_s, POD_WATCH_SILENT_S),
+        ("event poster", poster.last_beat_monotonic_s, POSTER_SILENT_S),
+    ):
+        age = now - beat
+        good = good and age < limit
+        texts.append(f"{name}: last sign of life {age:.1f} s ago (limit {limit:.0f} s)")
+    return good, "\n".join(texts)
+
+
+def _handle_signals(loop: Loop) -> None:
+    def end(signum: int, _frame: FrameType | None) -> None:
+        logger.info("%s received: ending", signal.Signals(signum).name)
+        loop.stop()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)

@@ -1,0 +1,63 @@
+"""Fuzz target for the reading of the kernel's log: any bytes as /dev/kmsg, any order, any gaps.
+
+Run it with atheris: ``python -m tests.fuzz.fuzz_oomreport tests/fixtures/kmsg/6.1 -max_total_time=60``. Without atheris
+``check`` can still be called on any bytes, as the unit tests do.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from agent.kernel.kmsg import BadRecordError, parse_record
+from agent.kernel.oomreport import ReportAssembler
+from agent.model import KmsgGap, OomReport
+
+PAGE = 4096
+
+
+def check(data: bytes) -> list[OomReport]:
+    """Read the bytes as records, one a line (an empty line is a gap), and hold the reports to what must always be true."""
+    assembler = ReportAssembler(PAGE, clock_us=lambda: 0)
+    reports: list[OomReport] = []
+    for line in data.split(b"\n"):
+        try:
+            reports += assembler.feed(parse_record(line) if line else KmsgGap(1, 0))
+        except BadRecordError:
+            continue
+    reports += assembler.flush(None)
+    if assembler.pending:
+        raise AssertionError("something is pending after a flush")
+    kill_lines = data.count(b"Killed process ") + data.count(b"oom-kill:constraint=") + data.count(b"\nc")
+    victims = sum(len(report.victims) for report in reports)
+    if victims > kill_lines + data.count(b";"):
+        raise AssertionError(f"{victims} victims of {kill_lines} lines")
+    for report in reports:
+        _check(report)
+    return reports
+
+
+def _check(report: OomReport) -> None:
+    if not report.victims:
+        raise AssertionError(f"a report without a victim: {report}")
+    if len({victim.pid for victim in report.victims}) != len(report.victims):
+        raise AssertionError(f"a victim twice: {report}")
+    for path in (report.oom_memcg, report.task_memcg, report.group_memcg):
+        if path is not None and not path.startswith("/"):
+            raise AssertionError(f"no path: {path!r}")
+    if report.global_oom and report.oom_memcg is not None:
+        raise AssertionError(f"a global OOM with a domain: {report}")
+    for victim in report.victims:
+        victim.comm.encode("utf-8")
+
+
+def main() -> None:
+    """Hand over to atheris."""
+    atheris = importlib.import_module("atheris")
+    atheris.instrument_all()
+    atheris.Setup(sys.argv, check)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Facts about processes, with real ones where that is cheap and a made /proc where not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from agent.kernel.processes import (
+    ProcessIdentity,
+    cgroup_of,
+    init_process,
+    is_alive,
+    node_oom_kills,
+    own_resident_bytes,
+)
+
+GONE = 2**22 + 1  # above PID_MAX_LIMIT
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def identity(pid: int) -> ProcessIdentity:
+    return ProcessIdentity(pid, psutil.Process(pid).create_time())
+
+
+def with_status(proc: Path, pid: int, nspid: str | None) -> None:
+    (proc / str(pid)).mkdir()
+    (proc / str(pid) / "status").write_text("Name:\tx\n" + (f"NSpid:\t{nspid}\n" if nspid else "") + "Threads:\t1\n")
+
+
+def with_cgroup(proc: Path, text: str) -> Path:
+    (proc / "7").mkdir()
+    (proc / "7" / "cgroup").write_bytes(os.fsencode(text))
+    return proc
+
+
+def test_the_init_process_is_the_one_that_is_1_inside(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    me, child = os.getpid(), sleeper.pid
+    with_status(tmp_path, me, f"{me}\t17")
+    with_status(tmp_path, child, f"{child}\t1")
+    assert init_process([0, me, child, GONE], tmp_path) == identity(child)
+
+
+def test_of_nested_inits_the_outermost_is_the_containers(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    me, child = os.getpid(), sleeper.pid
+    with_status(tmp_path, me, f"{me}\t80\t1")
+    with_status(tmp_path, child, f"{child}\t1")
+    assert init_process([me, child], tmp_path) == identity(child)
+
+
+@pytest.mark.parametrize("nspid", ["1", "17", None])
+def test_a_container_without_a_pid_namespace_of_its_own_has_no_init(tmp_path: Path, nspid: str | None) -> None:
+    """Also the machine's own PID 1 is no container's, nor is anything before NSpid existed (4.1)."""
+    with_status(tmp_path, 5, nspid)
+    assert init_process([5], tmp_path) is None
+
+
+def test_an_init_that_ended_meanwhile_is_none(tmp_path: Path) -> None:
+    with_status(tmp_path, GONE, f"{GONE}\t1")
+    assert init_process([GONE], tmp_path) is None
+
+
+def test_a_running_process_is_alive() -> None:
+    assert is_alive(identity(os.getpid()))
+
+
+def test_another_process_with_the_same_pid_is_not_it() -> None:
+    me = identity(os.getpid())
+    assert not is_alive(replace(me, started_at_unix_s=me.started_at_unix_s - 60))
+
+
+def test_a_zombie_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
+    who = identity(sleeper.pid)
+    sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    assert psutil.Process(sleeper.pid).status() == psutil.STATUS_ZOMBIE
+    assert not is_alive(who)
+
+
+def test_a_process_that_is_gone_is_not_alive() -> None:
+    assert not is_alive(ProcessIdentity(GONE, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("0::/kubepods/podx/abc\n", "/kubepods/podx/abc"),
+        ("0::/kubepods/podx/abc (deleted)\n", "/kubepods/podx/abc"),
+        ("9:name=systemd:/s\n4:memory:/kubepods/a\n0::/\n", "/kubepods/a"),
+        ("5:cpu,cpuacct:/c\n4:hugetlb,memory:/m\n", "/m"),
+        (
+            "0::/system.slice/containerd.service/kubepods-x.slice:cri-containerd:abc\n",
+            "/system.slice/containerd.service/kubepods-x.slice:cri-containerd:abc",
+        ),
+        ("5:cpu:/c\n", None),
+        ("", None),
+    ],
+)
+def test_the_memory_cgroup_is_found_on_v1_v2_and_hybrid(tmp_path: Path, text: str, path: str | None) -> None:
+    assert cgroup_of(7, with_cgroup(tmp_path, text)) == path
+
+
+def test_a_process_that_is_gone_has_no_cgroup() -> None:
+    assert cgroup_of(GONE) is None
+
+
+def test_the_nodes_kills_are_counted_where_the_kernel_does(tmp_path: Path) -> None:
+    (tmp_path / "vmstat").write_text("nr_free_pages 5\noom_kill 42\n")
+    assert node_oom_kills(tmp_path) == 42
+    (tmp_path / "vmstat").write_text("nr_free_pages 5\n")
+    assert node_oom_kills(tmp_path) is None
+
+
+def test_our_own_size_is_plausible() -> None:
+    assert 2**20 < own_resident_bytes() < 2**34
