@@ -1,0 +1,36 @@
+"""``python -m tests.lab boot -- COMMAND`` and ``python -m tests.lab test``: see docs/lab.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.lab import boot, suite
+
+
+def main() -> int:
+    """Run one of the lab's commands."""
+    top = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
+    commands = top.add_subparsers(dest="what", required=True)
+    one = commands.add_parser("boot", help="run a command on a real kernel: the host's if it will do, else User-Mode Linux")
+    one.add_argument("--cgroup", choices=("v2", "v1"), default="v2")
+    one.add_argument("--memory", default="1536M", help="of the User-Mode Linux machine [1536M]")
+    one.add_argument("--out", type=Path, help="folder that stays writable [build/lab]")
+    one.add_argument("--seconds", type=float, default=900.0, help="time-out [900]")
+    one.add_argument("command", nargs="+")
+    commands.add_parser("test", help="all tests that need a real kernel, side by side on two of them")
+    arguments = top.parse_args()
+    try:
+        if arguments.what == "test":
+            return suite.main()
+        return boot.run(
+            arguments.command, cgroup=arguments.cgroup, memory=arguments.memory, timeout_s=arguments.seconds, out=arguments.out
+        )
+    except boot.NoKernelError as error:
+        print(f"tests.lab: {error}", file=sys.stderr)
+        return boot.EXIT_NO_KERNEL
+
+
+if __name__ == "__main__":
+    sys.exit(main())

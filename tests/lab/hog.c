@@ -1,0 +1,126 @@
+/* The lab's one program inside containers: eats memory, spawns others that do, or just stands there.
+ *
+ * Before anything else PID 1 reads its own memory.oom.group (the container's cgroup is mounted at /sys/fs/cgroup) and writes
+ * "<value> <CLOCK_MONOTONIC ns>" to the file that FIRST_LOOK names: so a test knows what was in force at the first
+ * instruction of the container.
+ *
+ * hog pause                             wait until told to end
+ * hog eat MIB COMM STEP_MS [ADJ]        touch MIB MiB, a MiB every STEP_MS, then stand there (0 MiB: eat without end)
+ * hog herd N MIB STEP_MS PAUSE_MS       PID 1 with N such children named "worker", each replaced PAUSE_MS after it dies
+ * hog family N MIB STEP_MS              PID 1 with N quiet children "helper" (1 MiB each), then one "worker" that eats
+ * hog nest MIB STEP_MS                  make a cgroup "inner" below the own one, and eat in there
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MIB (1L << 20)
+
+static void end(int sig) { (void)sig; _exit(0); }
+
+static void first_look(void) {
+    const char *where = getenv("FIRST_LOOK");
+    if (getpid() != 1 || !where) return;
+    char value[8] = "none", line[64];
+    int fd = open("/sys/fs/cgroup/memory.oom.group", O_RDONLY);
+    if (fd >= 0) {
+        ssize_t n = read(fd, value, sizeof value - 1);
+        close(fd);
+        if (n > 0) value[strcspn(value, "\n")] = 0;
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int n = snprintf(line, sizeof line, "%s %lld\n", value, now.tv_sec * 1000000000LL + now.tv_nsec);
+    fd = open(where, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (fd < 0 || write(fd, line, n) != n) { perror(where); _exit(90); }
+    close(fd);
+}
+
+static void nap_ms(long ms) {
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
+    while (nanosleep(&t, &t) && errno == EINTR) {}
+}
+
+static void stand(void) { for (;;) { pause(); while (waitpid(-1, NULL, WNOHANG) > 0) {} } }
+
+static void eat(long mib, long step_ms) {
+    for (long i = 0; mib == 0 || i < mib; i++) {
+        char *page = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (page == MAP_FAILED) { perror("mmap"); _exit(91); }
+        for (long at = 0; at < MIB; at += 4096) page[at] = (char)(i + 1);
+        if (step_ms) nap_ms(step_ms);
+    }
+}
+
+static pid_t child(const char *comm, long mib, long step_ms) {
+    pid_t pid = fork();
+    if (pid < 0) { perror("fork"); _exit(92); }
+    if (pid) return pid;
+    signal(SIGTERM, SIG_DFL);
+    prctl(PR_SET_NAME, comm);
+    eat(mib, step_ms);
+    stand();
+    return 0;
+}
+
+static void herd(long n, long mib, long step_ms, long pause_ms) {
+    for (long i = 0; i < n; i++) child("worker", mib, step_ms);
+    for (;;) {
+        if (waitpid(-1, NULL, 0) > 0) {
+            nap_ms(pause_ms);
+            child("worker", mib, step_ms);
+        }
+    }
+}
+
+static void write_to(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY);
+    if (fd < 0 || write(fd, text, strlen(text)) < 0) { perror(path); _exit(93); }
+    close(fd);
+}
+
+static void nest(long mib, long step_ms) {
+    if (mkdir("/sys/fs/cgroup/inner", 0755) && errno != EEXIST) { perror("inner"); _exit(94); }
+    pid_t pid = fork();
+    if (pid == 0) {
+        write_to("/sys/fs/cgroup/inner/cgroup.procs", "0");
+        prctl(PR_SET_NAME, "nested");
+        eat(mib, step_ms);
+        stand();
+    }
+    stand();
+}
+
+int main(int argc, char **argv) {
+    first_look();
+    signal(SIGTERM, end);
+    signal(SIGINT, end);
+    const char *what = argc > 1 ? argv[1] : "pause";
+#define NUMBER(i) (argc > (i) ? atol(argv[i]) : 0)
+    if (!strcmp(what, "eat")) {
+        if (argc > 3) prctl(PR_SET_NAME, argv[3]);
+        if (argc > 5) write_to("/proc/self/oom_score_adj", argv[5]);
+        eat(NUMBER(2), NUMBER(4));
+    } else if (!strcmp(what, "herd")) {
+        herd(NUMBER(2), NUMBER(3), NUMBER(4), NUMBER(5));
+    } else if (!strcmp(what, "family")) {
+        for (long i = 0; i < NUMBER(2); i++) child("helper", 1, 0);
+        child("worker", NUMBER(3), NUMBER(4));
+    } else if (!strcmp(what, "nest")) {
+        nest(NUMBER(2), NUMBER(3));
+    } else if (strcmp(what, "pause")) {
+        fprintf(stderr, "hog: unknown: %s\n", what);
+        return 64;
+    }
+    stand();
+}
