@@ -26,7 +26,7 @@ from agent.model import (
     Vanished,
 )
 
-WITNESS_WAIT_S = 0.030  # the log's lines follow the counter within a millisecond; longer: they were lost
+WITNESS_WAIT_S = 0.045  # the log's lines follow the counter within a millisecond, their reader some later; longer: lost
 GROUP_QUIET_S = 0.020  # a group kill counts its victims one by one
 HIERARCHY_WAIT_S = 0.5  # a parent's rise is told before all its children's have been read
 NAME_WAIT_S = 5.0  # the kubelet reports a container's id up to seconds after its start
@@ -140,6 +140,15 @@ class Attributor:
     def oldest_waiting_sequence(self) -> int | None:
         """First kmsg record that a report still waiting needs; None: everything fed was used or given up."""
         return self._witnesses.oldest_sequence
+
+    @property
+    def expects_group(self) -> bool:
+        """Whether a rise that is open may be of a group kill, so that the log's report of it may still go on."""
+        return any(
+            a.open_groups is None or a.open_groups > 0
+            for a in self._rising()
+            if a.cgroup.place.kind is CgroupKind.CONTAINER
+        )
 
     def _rising(self) -> list[Account]:
         return [account for account in self._books if account.cgroup.inode in self._rises]

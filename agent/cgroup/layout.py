@@ -15,6 +15,7 @@ from agent.model import AgentError, CgroupKind, CgroupPlace
 
 HEX64 = r"[0-9a-f]{64}"
 UID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+UID_SYSTEMD = r"[0-9a-f]{8}_[0-9a-f]{4}_[0-9a-f]{4}_[0-9a-f]{4}_[0-9a-f]{12}"
 HASH = r"[0-9a-f]{32}"
 RUNTIMES = {
     "cri-containerd": "containerd",
@@ -28,12 +29,12 @@ PREFIX = "|".join(RUNTIMES)
 # kubepods.slice, kubepods, kubelet-kubepods.slice, custom-kubepods.slice …
 ROOT = re.compile(r"(?:.+-)?kubepods(?:\.slice)?\Z")
 QOS = re.compile(r"(?:(?:.+-)?kubepods-)?(burstable|besteffort)(?:\.slice)?\Z")
-POD_SYSTEMD = re.compile(rf"(?:.+-)?kubepods(?:-burstable|-besteffort)?-pod({UID.replace('-', '_')}|{HASH})\.slice\Z")
+POD_SYSTEMD = re.compile(rf"(?:.+-)?kubepods(?:-burstable|-besteffort)?-pod({UID_SYSTEMD}|{HASH})\.slice\Z")
 POD_CGROUPFS = re.compile(rf"pod({UID}|{HASH})\Z")
 SCOPE = re.compile(rf"(?:({PREFIX})-)?({HEX64})\.scope\Z")
 BARE = re.compile(rf"(?:({PREFIX})-)?({HEX64})\Z")
 MISMATCH = re.compile(
-    rf"(?:.+-)?kubepods(?:-burstable|-besteffort)?-pod({UID.replace('-', '_')}|{HASH})\.slice:({PREFIX}):({HEX64})\Z"
+    rf"(?:.+-)?kubepods(?:-burstable|-besteffort)?-pod({UID_SYSTEMD}|{HASH})\.slice:({PREFIX}):({HEX64})\Z"
 )
 RUNTIME_CHILD = "container"  # crun's own child of a container's cgroup; its execs are in container/exec
 MAX_ROOT_DEPTH = 5

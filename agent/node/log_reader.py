@@ -13,6 +13,8 @@ from agent.kernel.oomreport import QUIET_US, ReportAssembler
 from agent.model import KmsgGap, OomReport
 from agent.report.metrics import Metrics
 
+QUIET_S = QUIET_US / 1e6  # a group kill's lines may come that far apart on a slow console
+SINGLE_QUIET_S = 0.005  # the counters say that it was no group kill: nothing more will come
 AT_ONCE = 2000  # records a turn: enforcement has its turn in between
 
 
@@ -35,8 +37,8 @@ class LogReader:
         """When a report that may still go on has been quiet for long enough; None: none is open."""
         return self._quiet_at_s
 
-    def read(self, now_s: float) -> list[OomReport]:
-        """What the log has, up to AT_ONCE records."""
+    def read(self, now_s: float, *, expects_group: bool) -> list[OomReport]:
+        """What the log has, up to AT_ONCE records. ``expects_group``: the counters tell of a group kill, or can't tell."""
         reports: list[OomReport] = []
         for item in self._kmsg.read(AT_ONCE):
             if isinstance(item, KmsgGap):
@@ -47,7 +49,7 @@ class LogReader:
         foreign = self._assembler.foreign_records
         self._metrics.kmsg_foreign(foreign - self._foreign)
         self._foreign = foreign
-        self._quiet_at_s = now_s + QUIET_US / 1e6 if self._assembler.pending else None
+        self._quiet_at_s = now_s + (QUIET_S if expects_group else SINGLE_QUIET_S) if self._assembler.pending else None
         return self._new(reports)
 
     def flush(self, now_s: float) -> list[OomReport]:

@@ -80,7 +80,7 @@ class Loop:
         for message in self._mailbox.take():
             self._node.message(message, now)
         if self._log is not None:
-            reports = self._log.read(now) + self._log.flush(now)
+            reports = self._log.flush(now) + self._log.read(now, expects_group=self._node.attributor.expects_group)
             if reports:
                 self._node.reports(reports, now)
         self._node.after(now, self._position())

@@ -340,7 +340,7 @@ class Node:
             if held is not None:
                 self._held(held, now_s)
         if wish.container is not None:
-            self._named(container, wish, now_s)
+            self._named(container, wish)
 
     def _can_hold(self, wish: Wish) -> bool:
         if self._files.version == "v2":
@@ -355,7 +355,7 @@ class Node:
             self._teller.failed(pod, wording.group_on_v1_note(wish.container), f"v1-{wish.container}")
         return False
 
-    def _named(self, container: Cgroup, wish: Wish, now_s: float) -> None:
+    def _named(self, container: Cgroup, wish: Wish) -> None:
         """A container whose name is known: its metrics begin, its init is remembered, its mode is announced once."""
         pod = self._roster.pods.get(wish.pod_uid or "")
         if pod is None or wish.container is None:

@@ -77,7 +77,7 @@ class Teller:
                 logger,
                 logging.INFO,
                 "details of an OOM kill came late: " + wording.kill_line(kill),
-                **wording.kill_fields(kill),
+                **wording.kill_fields(kill) | {"event": "oom_kill_details"},
             )
         for kill in findings.unattributed:
             self._metrics.unattributed(kill.processes)

@@ -13,7 +13,9 @@ def main() -> int:
     """Run one of the lab's commands."""
     top = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
     commands = top.add_subparsers(dest="what", required=True)
-    one = commands.add_parser("boot", help="run a command on a real kernel: the host's if it will do, else User-Mode Linux")
+    one = commands.add_parser(
+        "boot", help="run a command on a real kernel: the host's if it will do, else User-Mode Linux"
+    )
     one.add_argument("--cgroup", choices=("v2", "v1"), default="v2")
     one.add_argument("--memory", default="1536M", help="of the User-Mode Linux machine [1536M]")
     one.add_argument("--out", type=Path, help="folder that stays writable [build/lab]")
@@ -25,7 +27,11 @@ def main() -> int:
         if arguments.what == "test":
             return suite.main()
         return boot.run(
-            arguments.command, cgroup=arguments.cgroup, memory=arguments.memory, timeout_s=arguments.seconds, out=arguments.out
+            arguments.command,
+            cgroup=arguments.cgroup,
+            memory=arguments.memory,
+            timeout_s=arguments.seconds,
+            out=arguments.out,
         )
     except boot.NoKernelError as error:
         print(f"tests.lab: {error}", file=sys.stderr)

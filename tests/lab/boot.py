@@ -19,7 +19,18 @@ REPO = Path(__file__).resolve().parents[2]
 CGROUP = Path("/sys/fs/cgroup")
 NOISE = ("SELinux:", "mmapper_init", "Failed to initialize ubd", "sysrq: Power Off", "reboot: Power down")
 EXIT_NO_KERNEL = 70
-PASSED_ON = ("PATH", "VIRTUAL_ENV", "TERM", "COLUMNS", "LINES", "NO_COLOR", "CI", "LANG", "PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS")
+PASSED_ON = (
+    "PATH",
+    "VIRTUAL_ENV",
+    "TERM",
+    "COLUMNS",
+    "LINES",
+    "NO_COLOR",
+    "CI",
+    "LANG",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTEST_ADDOPTS",
+)
 
 
 class NoKernelError(RuntimeError):
@@ -37,7 +48,14 @@ def host_will_do(cgroup: str) -> bool:
         return False
 
 
-def run(command: Sequence[str], *, cgroup: str = "v2", memory: str = "1536M", timeout_s: float = 900.0, out: Path | None = None) -> int:
+def run(
+    command: Sequence[str],
+    *,
+    cgroup: str = "v2",
+    memory: str = "1536M",
+    timeout_s: float = 900.0,
+    out: Path | None = None,
+) -> int:
     """Run ``command`` on a kernel with that cgroup version and return its exit status; 124 when the time is over.
 
     ``out`` is a folder that stays writable (in User-Mode Linux all else is read-only or forgotten). Raises NoKernelError.
@@ -47,7 +65,9 @@ def run(command: Sequence[str], *, cgroup: str = "v2", memory: str = "1536M", ti
     environment = {key: value for key in PASSED_ON if (value := os.environ.get(key)) is not None}
     environment |= {"OOMWARD_LAB_OUT": str(out), "OOMWARD_LAB_CGROUP": cgroup, "PYTHONUNBUFFERED": "1"}
     if host_will_do(cgroup):
-        return subprocess.run(command, cwd=REPO, env=os.environ | environment, timeout=timeout_s, check=False).returncode
+        return subprocess.run(
+            command, cwd=REPO, env=os.environ | environment, timeout=timeout_s, check=False
+        ).returncode
     inside = {"HOME": "/run/tmp", "TMPDIR": "/run/tmp"}
     return _run_uml(command, cgroup, memory, timeout_s, out, environment | inside)
 
@@ -57,7 +77,9 @@ def _run_uml(
 ) -> int:
     kernel = shutil.which("linux.uml")
     if kernel is None:
-        raise NoKernelError("no linux.uml: the lab needs Debian's user-mode-linux here. Run: bash scripts/setup-debian.sh")
+        raise NoKernelError(
+            "no linux.uml: the lab needs Debian's user-mode-linux here. Run: bash scripts/setup-debian.sh"
+        )
     with tempfile.TemporaryDirectory(prefix="oomward-lab-") as scratch:
         status = Path(scratch) / "status"
         init = Path(scratch) / "init"
@@ -72,7 +94,8 @@ def _run_uml(
             env=os.environ | {"TMPDIR": scratch},
         ) as process:  # fmt: skip
             killer = subprocess.Popen(
-                [sys.executable, "-c", f"import time,os;time.sleep({timeout_s});os.killpg({process.pid},9)"], start_new_session=True
+                [sys.executable, "-c", f"import time,os;time.sleep({timeout_s});os.killpg({process.pid},9)"],
+                start_new_session=True,
             )
             try:
                 _copy_output(process)

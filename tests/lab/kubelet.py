@@ -146,7 +146,14 @@ class Kubelet:
         began = time.monotonic()
         pid = runtime.create(container_id, folder)
         instance = Instance(
-            pod, container.name, container_id, path, (MOUNT / path).stat().st_ino, pid, self._restarts(pod, container.name), began
+            pod,
+            container.name,
+            container_id,
+            path,
+            (MOUNT / path).stat().st_ino,
+            pid,
+            self._restarts(pod, container.name),
+            began,
         )
         runtime.start(container_id)
         with self._lock:
@@ -214,7 +221,9 @@ class Kubelet:
         self._report_later(pod)
         container = next(c for c in pod.containers if c.name == instance.container)
         again = pod.restart_policy == "Always" or (pod.restart_policy == "OnFailure" and instance.exit_code != 0)
-        if container.kind == "sidecar" or (again and container.kind in ("containers", "initContainers" if instance.exit_code else "")):
+        if container.kind == "sidecar" or (
+            again and container.kind in ("containers", "initContainers" if instance.exit_code else "")
+        ):
             self._later(self._backoff_s(instance), lambda: self._restart(pod, container))
 
     def _backoff_s(self, instance: Instance) -> float:

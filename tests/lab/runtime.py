@@ -99,7 +99,9 @@ class Runtime:
             command = [self.name, "--root", str(self._root), *arguments]
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
         if done.returncode:
-            raise RuntimeFailedError(f"{' '.join(command)} exited {done.returncode}: {path.read_text(errors='replace')[-600:]}")
+            raise RuntimeFailedError(
+                f"{' '.join(command)} exited {done.returncode}: {path.read_text(errors='replace')[-600:]}"
+            )
 
     def create(self, container_id: str, folder: Path) -> int:
         """Everything but the first instruction; returns the pid that will be PID 1."""

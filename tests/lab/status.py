@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 
 from tests.lab.spec import MIB, Container, Instance, Pod
 
-LISTS = {"containers": "containers", "initContainers": "initContainers", "sidecar": "initContainers", "ephemeralContainers": "ephemeralContainers"}
+LISTS = {
+    "containers": "containers",
+    "initContainers": "initContainers",
+    "sidecar": "initContainers",
+    "ephemeralContainers": "ephemeralContainers",
+}
 STATUSES = {
     "containers": "containerStatuses",
     "initContainers": "initContainerStatuses",
@@ -25,7 +30,10 @@ def pod_object(pod: Pod, node_name: str, instances: list[Instance]) -> dict[str,
     if pod.config_hash is not None:
         annotations |= {"kubernetes.io/config.hash": pod.config_hash, "kubernetes.io/config.source": "file"}
     spec: dict[str, object] = {"nodeName": node_name, "restartPolicy": pod.restart_policy}
-    status: dict[str, object] = {"phase": "Running" if any(i.running for i in instances) else "Pending", "qosClass": pod.qos.title()}
+    status: dict[str, object] = {
+        "phase": "Running" if any(i.running for i in instances) else "Pending",
+        "qosClass": pod.qos.title(),
+    }
     for kind, field in LISTS.items():
         mine = [c for c in pod.containers if c.kind == kind]
         if mine:

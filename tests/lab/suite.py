@@ -40,7 +40,20 @@ def _run(part: Part) -> tuple[Part, int, float]:
     began = time.monotonic()
     out = REPO / "build" / "lab" / part.name
     pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *part.paths]
-    command = [sys.executable, "-m", "tests.lab", "boot", "--cgroup", part.cgroup, "--out", str(out), "--seconds", "600", "--", *pytest]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.lab",
+        "boot",
+        "--cgroup",
+        part.cgroup,
+        "--out",
+        str(out),
+        "--seconds",
+        "600",
+        "--",
+        *pytest,
+    ]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, errors="replace", check=False)
     code = done.returncode
     if code == 0 and " skipped" in done.stdout:
