@@ -27,7 +27,7 @@ from agent.model import (
 )
 
 WITNESS_WAIT_S = 0.045  # the log's lines follow the counter within a millisecond, their reader some later; longer: lost
-GROUP_QUIET_S = 0.020  # a group kill counts its victims one by one
+GROUP_WAIT_S = 0.080  # a group kill counts its victims one by one, and its report ends when the log is quiet
 HIERARCHY_WAIT_S = 0.5  # a parent's rise is told before all its children's have been read
 NAME_WAIT_S = 5.0  # the kubelet reports a container's id up to seconds after its start
 OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
@@ -159,7 +159,8 @@ class Attributor:
             return rise.since_s + HIERARCHY_WAIT_S
         reports = self._witnesses.of(account.cgroup.path)
         if account.open_groups or any(is_group(r) for r in reports):
-            ripe = rise.last_s + GROUP_QUIET_S
+            told = sum(len(r.victims) + is_group(r) for r in reports) >= account.open_kills
+            ripe = rise.since_s if told else rise.last_s + GROUP_WAIT_S
         else:
             told = len(reports) >= account.open_kills
             ripe = rise.since_s + (0.0 if told or not self._kmsg else WITNESS_WAIT_S)
@@ -173,6 +174,7 @@ class Attributor:
         """All that is ripe by now: to be recorded by the caller in one transaction, then told."""
         amended = self._amend(now_s)
         kills: list[OomKill] = []
+        settled: list[OomKill] = []
         touched: list[Account] = []
         open_containers = frozenset(
             a.cgroup.inode for a in self._rising() if a.cgroup.place.kind is CgroupKind.CONTAINER and a.open_kills > 0
@@ -184,18 +186,20 @@ class Attributor:
             if account.cgroup.place.kind is CgroupKind.CONTAINER:
                 made = self._close_container(account, open_containers)
                 self._follow(made, account.cgroup, now_s)
+                settled += [kill for kill in made if _settled(kill)]
             else:
                 made = self._audit(account, now_s)
+                settled += made
             kills += made
             touched.append(account)
-        settled = self._settle(now_s)
+        settled += self._settle(now_s)
         ready = {**self._new_baselines, **{b.inode: b for b in baselines(touched)}}
         self._new_baselines = {}
         gone = self._bury(now_s)
         return Findings(
             kills=tuple(kills),
             amended=amended,
-            settled=settled,
+            settled=tuple(settled),
             baselines=tuple(b for b in ready.values() if b.inode not in gone),
             gone_inodes=gone,
             unattributed=tuple(k for k in kills if k.container_id is None and self._below_roots(k.cgroup_path)),
@@ -270,7 +274,7 @@ class Attributor:
 
     def _follow(self, kills: Iterable[OomKill], cgroup: Cgroup, now_s: float) -> None:
         for kill in kills:
-            if kill.outcome is None:
+            if not _settled(kill):
                 self._unsettled.append(_Following(kill, cgroup, now_s + OUTCOME_S))
             if not kill.victims:
                 self._undetailed.append(_Following(kill, cgroup, now_s + LATE_S))
@@ -278,8 +282,11 @@ class Attributor:
     def _settle(self, now_s: float) -> tuple[OomKill, ...]:
         due = [f for f in self._unsettled if f.until_s <= now_s]
         self._unsettled = [f for f in self._unsettled if f.until_s > now_s]
-        return tuple(
-            replace(f.kill, outcome=Outcome.SURVIVED if self._facts.lives(f.cgroup) else Outcome.DIED) for f in due
+        return tuple(f.kill if f.kill.outcome is not None else self._with_outcome(f) for f in due)
+
+    def _with_outcome(self, following: _Following) -> OomKill:
+        return replace(
+            following.kill, outcome=Outcome.SURVIVED if self._facts.lives(following.cgroup) else Outcome.DIED
         )
 
     def _amend(self, now_s: float) -> tuple[OomKill, ...]:
@@ -307,3 +314,8 @@ class Attributor:
             self._graves.append((account.cgroup, now_s))
         self._graves = [(cgroup, at) for cgroup, at in self._graves if now_s - at < GRAVE_S]
         return tuple(account.cgroup.inode for account in done)
+
+
+def _settled(kill: OomKill) -> bool:
+    """Whether nothing more is to be learned of it by waiting: its outcome is known, and so are its victims."""
+    return kill.outcome is not None and bool(kill.victims)

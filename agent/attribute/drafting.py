@@ -41,7 +41,7 @@ def draft(account: Account, share: Share, path: str, facts: Facts, *, boot_id: s
         outcome=_outcome_by_itself(account, share, path, facts) if in_pods else None,
         sources=frozenset({"counters"} if own else {"hierarchy"}),
         details_missing=share.report is None,
-        scope=scope_by_counters(account) if in_pods else None,
+        scope=_as_users_say(scope_by_counters(account), path, facts) if in_pods else None,
     )
     kill = kill if share.report is None else with_details(kill, share.report, facts)
     return kill if kill.limit_bytes is not None else replace(kill, limit_bytes=_limit(account, kill.scope, facts))
@@ -80,9 +80,14 @@ def scope_by_report(report: OomReport, path: str, facts: Facts) -> Scope | None:
         return Scope.CONTAINER
     pod = path.rpartition("/")[0]
     if domain == pod:
-        limit = facts.limit_bytes(path)
-        return Scope.CONTAINER if limit is not None and limit == facts.limit_bytes(pod) else Scope.POD
+        return _as_users_say(Scope.POD, path, facts)
     return Scope.KUBEPODS if below(pod, domain) else None
+
+
+def _as_users_say(scope: Scope | None, path: str, facts: Facts) -> Scope | None:
+    limit = facts.limit_bytes(path)
+    same = limit is not None and limit == facts.limit_bytes(path.rpartition("/")[0])
+    return Scope.CONTAINER if scope is Scope.POD and same else scope
 
 
 def scope_by_counters(account: Account) -> Scope | None:

@@ -57,7 +57,8 @@ class Facts(Protocol):
 class Findings:
     """What is to be recorded now, in one transaction, and then told.
 
-    ``settled`` repeats kills recorded before, with their outcome. ``unattributed`` are those of ``kills`` that no
+    ``settled`` has each kill once, now or up to attributor.OUTCOME_S later, when its outcome is known and its report has had
+    time to come. ``unattributed`` are those of ``kills`` that no
     container can be named for. ``unmatched_reports``: reports of kills that no counter showed within witness.KEEP_S.
     """
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from agent.attribute import NODE, Names
 from agent.cgroup.files import CgroupError, CgroupFiles
-from agent.cgroup.layout import classify, same_cgroup
+from agent.cgroup.layout import RUNTIME_CHILD, classify, same_cgroup
 from agent.kernel.processes import ProcessIdentity, init_process, is_alive, node_oom_kills
 from agent.model import VANISHED, Cgroup, CgroupKind, MemoryEvents, Mode, Vanished
 from agent.node.roster import Roster
@@ -64,6 +64,8 @@ class NodeFacts:
         except CgroupError as error:
             self._on_error(error)
             return None
+        if limit is None and cgroup.place.kind is CgroupKind.CONTAINER:
+            return self.limit_bytes(f"{path}/{RUNTIME_CHILD}")  # crun under systemd sets it on its child
         return None if isinstance(limit, Vanished) else limit
 
     def learn_init(self, cgroup: Cgroup) -> None:

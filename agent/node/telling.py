@@ -99,8 +99,6 @@ class Teller:
         else:
             self._metrics.kill(kill)
         log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
-        if kill.outcome is not None or kill.pod_uid is None:
-            self._post_kill(kill)
 
     def settled(self, kill: OomKill) -> None:
         """The outcome of a kill told before is known now."""

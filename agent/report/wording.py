@@ -69,7 +69,7 @@ def kill_note(kill: OomKill, *, kills_last_hour: int, container_limits: Mapping[
 
 
 def _plural(count: int, word: str) -> str:
-    return word if count == 1 else word + "s"
+    return word if count == 1 else word + ("es" if word.endswith("s") else "s")
 
 
 def _size(victim: Victim) -> str:

@@ -5,19 +5,20 @@ User-Mode Linux is Linux built as a program: it boots on the host's files, read-
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 CGROUP = Path("/sys/fs/cgroup")
-NOISE = ("SELinux:", "mmapper_init", "Failed to initialize ubd", "sysrq: Power Off", "reboot: Power down")
+NOISE = (b"SELinux:", b"mmapper_init", b"Failed to initialize ubd", b"sysrq: Power Off", b"reboot: Power down")
 EXIT_NO_KERNEL = 70
 PASSED_ON = (
     "PATH",
@@ -30,6 +31,7 @@ PASSED_ON = (
     "LANG",
     "PYTHONDONTWRITEBYTECODE",
     "PYTEST_ADDOPTS",
+    "DEMO_SECONDS",
 )
 
 
@@ -48,6 +50,12 @@ def host_will_do(cgroup: str) -> bool:
         return False
 
 
+def to_stdout(line: bytes) -> None:
+    """The usual sink of what the command prints."""
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
 def run(
     command: Sequence[str],
     *,
@@ -55,6 +63,7 @@ def run(
     memory: str = "1536M",
     timeout_s: float = 900.0,
     out: Path | None = None,
+    sink: Callable[[bytes], None] = to_stdout,
 ) -> int:
     """Run ``command`` on a kernel with that cgroup version and return its exit status; 124 when the time is over.
 
@@ -65,15 +74,27 @@ def run(
     environment = {key: value for key in PASSED_ON if (value := os.environ.get(key)) is not None}
     environment |= {"OOMWARD_LAB_OUT": str(out), "OOMWARD_LAB_CGROUP": cgroup, "PYTHONUNBUFFERED": "1"}
     if host_will_do(cgroup):
-        return subprocess.run(
-            command, cwd=REPO, env=os.environ | environment, timeout=timeout_s, check=False
-        ).returncode
+        with subprocess.Popen(
+            command,
+            cwd=REPO,
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            return 124 if _attend(process, timeout_s, sink) else process.returncode
     inside = {"HOME": "/run/tmp", "TMPDIR": "/run/tmp"}
-    return _run_uml(command, cgroup, memory, timeout_s, out, environment | inside)
+    return _run_uml(command, cgroup, memory, timeout_s, out, environment | inside, sink)
 
 
 def _run_uml(
-    command: Sequence[str], cgroup: str, memory: str, timeout_s: float, out: Path, environment: dict[str, str]
+    command: Sequence[str],
+    cgroup: str,
+    memory: str,
+    timeout_s: float,
+    out: Path,
+    environment: dict[str, str],
+    sink: Callable[[bytes], None],
 ) -> int:
     kernel = shutil.which("linux.uml")
     if kernel is None:
@@ -93,40 +114,37 @@ def _run_uml(
             arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
             env=os.environ | {"TMPDIR": scratch},
         ) as process:  # fmt: skip
-            killer = subprocess.Popen(
-                [sys.executable, "-c", f"import time,os;time.sleep({timeout_s});os.killpg({process.pid},9)"],
-                start_new_session=True,
-            )
-            try:
-                _copy_output(process)
-            finally:
-                timed_out = killer.poll() is not None
-                killer.kill()
-                killer.wait()
-                _end(process)
+            timed_out = _attend(process, timeout_s, sink)
         if timed_out:
             return 124
         return int(status.read_text()) if status.exists() and status.read_text().strip() else EXIT_NO_KERNEL
 
 
-def _copy_output(process: subprocess.Popen[bytes]) -> None:
-    """What the kernel's console says goes on as it comes, less the kernel's own chatter at boot."""
-    assert process.stdout is not None
-    at_line_start = True
-    while chunk := process.stdout.read1(65536):  # type: ignore[attr-defined]
-        for line in chunk.replace(b"\r\n", b"\n").splitlines(keepends=True):
-            if at_line_start and line.decode(errors="replace").startswith(NOISE):
-                continue
-            sys.stdout.buffer.write(line)
-            at_line_start = line.endswith(b"\n")
-        sys.stdout.buffer.flush()
+def _attend(process: subprocess.Popen[bytes], timeout_s: float, sink: Callable[[bytes], None]) -> bool:
+    """Pass the output on until the end; kill the whole group when the time is over. Returns whether it was."""
+    over = threading.Event()
+
+    def end() -> None:
+        over.set()
+        _end(process)
+
+    timer = threading.Timer(timeout_s, end)
+    timer.start()
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if not line.startswith(NOISE):
+                sink(line.replace(b"\r\n", b"\n"))
+        process.wait()
+    finally:
+        timer.cancel()
+        _end(process)
+    return over.is_set()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

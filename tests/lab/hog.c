@@ -53,11 +53,11 @@ static void nap_ms(long ms) {
 
 static void stand(void) { for (;;) { pause(); while (waitpid(-1, NULL, WNOHANG) > 0) {} } }
 
+/* MAP_POPULATE has the kernel fault the pages in by itself: a page fault of ours costs 100 us on User-Mode Linux. */
 static void eat(long mib, long step_ms) {
     for (long i = 0; mib == 0 || i < mib; i++) {
-        char *page = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        char *page = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
         if (page == MAP_FAILED) { perror("mmap"); _exit(91); }
-        for (long at = 0; at < MIB; at += 4096) page[at] = (char)(i + 1);
         if (step_ms) nap_ms(step_ms);
     }
 }

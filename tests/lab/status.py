@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tests.lab.spec import MIB, Container, Instance, Pod
+from tests.lab.spec import Container, Instance, Pod
 
 LISTS = {
     "containers": "containers",

@@ -1,0 +1,1 @@
+"""The main job, shown: three herders under one limit, and what happens to each. ``make demo``."""
