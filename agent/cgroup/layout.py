@@ -7,7 +7,7 @@ CRI-O, cri-dockerd, runc and crun give, and computes no path from QoS and uid to
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,10 @@ MISMATCH = re.compile(
     rf"(?:.+-)?kubepods(?:-burstable|-besteffort)?-pod({UID_SYSTEMD}|{HASH})\.slice:({PREFIX}):({HEX64})\Z"
 )
 RUNTIME_CHILD = "container"  # crun's own child of a container's cgroup; its execs are in container/exec
-MAX_ROOT_DEPTH = 5
+MAX_ROOT_DEPTH = (
+    6  # k3s without root lies that deep: user.slice/user-N.slice/user@N.service/app.slice/k3s-rootless.service/kubepods
+)
+OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class NoMemoryHierarchyError(AgentError):
@@ -46,7 +49,7 @@ class NoMemoryHierarchyError(AgentError):
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """``memory_mount`` is where the memory controller's cgroups are. ``hybrid``: v1 controllers beside an empty v2 tree.
+    """``memory_mount`` is where the memory controller's cgroups are. ``hybrid``: v1 hierarchies beside a v2 one, ``unified/``.
 
     ``local_events``: cgroup2 is mounted with memory_localevents, so memory.events counts one cgroup only.
     """
@@ -70,8 +73,12 @@ def find_hierarchy(cgroup_mount: Path, mountinfo: str | None = None) -> Hierarch
                 "Boot without cgroup_disable=memory, or mount the host's cgroup root into the agent's container."
             )
         return Hierarchy("v2", cgroup_mount, hybrid=False, local_events=_local_events(cgroup_mount, mountinfo))
+    unified = _read(cgroup_mount / "unified" / "cgroup.controllers")
+    if unified is not None and "memory" in unified.split():
+        mount = cgroup_mount / "unified"
+        return Hierarchy("v2", mount, hybrid=True, local_events=_local_events(mount, mountinfo))
     if (cgroup_mount / "memory").is_dir() and (cgroup_mount / "memory" / "cgroup.procs").exists():
-        return Hierarchy("v1", cgroup_mount / "memory", hybrid=(cgroup_mount / "unified").is_dir(), local_events=False)
+        return Hierarchy("v1", cgroup_mount / "memory", hybrid=unified is not None, local_events=False)
     raise NoMemoryHierarchyError(
         f"no cgroup hierarchy with the memory controller at {cgroup_mount}: neither cgroup.controllers (v2) nor memory/ (v1) is "
         "there. Mount the host's /sys/fs/cgroup there, or name another place with --cgroup-mount."
@@ -87,12 +94,18 @@ def _read(path: Path) -> str | None:
 
 def _local_events(mount: Path, mountinfo: str | None) -> bool:
     text = mountinfo if mountinfo is not None else Path("/proc/self/mountinfo").read_text()
+    local = False
     for line in text.splitlines():
         front, _, back = line.partition(" - ")
         fields, kind = front.split(), back.split()
-        if len(fields) > 4 and fields[4] == str(mount) and kind[:1] == ["cgroup2"]:
-            return "memory_localevents" in back
-    return False
+        if len(fields) > 5 and kind[:1] == ["cgroup2"] and _unescaped(fields[4]) == str(mount):
+            local = "memory_localevents" in kind[-1].split(",")  # the last mount at a place is the one that is seen
+    return local
+
+
+def _unescaped(field: str) -> str:
+    """mountinfo writes blanks, tabs, line breaks and backslashes as octal (proc(5))."""
+    return OCTAL.sub(lambda match: chr(int(match[1], 8)), field)
 
 
 # ----------------------------------------------------------------------------------------------------- path to place
@@ -108,7 +121,7 @@ def classify(path: str) -> CgroupPlace:
     for i, part in enumerate(parts):
         if (match := MISMATCH.match(part)) is not None:
             return _inside(path, parts, i, match[1], match[3], match[2])
-        if ROOT.match(part) and not _in_container(parts[:i]):
+        if ROOT.match(part) and not _in_container(parts[:i]) and not _is_cgroup_root(parts, i):
             return _below_root(path, parts, i)
     return CgroupPlace(path, CgroupKind.OTHER)
 
@@ -116,6 +129,11 @@ def classify(path: str) -> CgroupPlace:
 def _in_container(above: list[str]) -> bool:
     """Whether a kubepods tree further up already holds a pod here: then this one is a cluster inside of a container."""
     return any(POD_SYSTEMD.match(p) or POD_CGROUPFS.match(p) for p in above)
+
+
+def _is_cgroup_root(parts: list[str], at: int) -> bool:
+    """Whether what is called like a kubepods root only holds the real one (kubelet --cgroup-root=/kubepods)."""
+    return at + 1 < len(parts) and ROOT.match(parts[at + 1]) is not None
 
 
 def _below_root(path: str, parts: list[str], root: int) -> CgroupPlace:
@@ -192,13 +210,38 @@ def same_cgroup(kernel_path: str, relative: str) -> bool:
     return bool(relative) and (wanted == relative or wanted.endswith("/" + relative))
 
 
+def place_of_kernel_path(kernel_path: str, known: Container[str]) -> CgroupPlace | None:
+    """The place in our view of a path from the kernel's log; ``known`` are our live paths. None: none of ours.
+
+    Exactly one of ours, or in a pod that is ours: a cgroup that nobody told us of, nested or gone by now. Below a root
+    alone won't do: nodes of one host (kind) share the log and have roots of the same name.
+    """
+    parts = kernel_path.strip("/").split("/")
+    tails = ["/".join(parts[start:]) for start in range(len(parts))]
+    for tail in tails:
+        if tail in known:
+            return classify(tail)
+    for tail in tails:
+        place = classify(tail)
+        if place.pod_key is not None and any(at in known and classify(at).pod_key for at in _above(tail)):
+            return place
+    return None
+
+
+def _above(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
 # ------------------------------------------------------------------------------------------------------------- roots
 
 
 def find_roots(children: Callable[[str], Iterable[str]], max_depth: int = MAX_ROOT_DEPTH) -> tuple[str, ...]:
     """Paths of all kubepods roots, and of containers that a driver mismatch put outside of any.
 
-    ``children`` gives the names of a cgroup's child directories (empty when it is gone); "" is the mount.
+    ``children`` gives the names of a cgroup's child directories (empty when it is gone); "" is the mount. A root
+    directly below it has depth 1.
     """
     return tuple(_walk("", children, max_depth))
 
@@ -212,6 +255,6 @@ def _walk(path: str, children: Callable[[str], Iterable[str]], depth: int) -> It
             yield from _walk(at, children, depth - 1)
 
 
-def may_hold_roots(path: str) -> bool:
+def may_hold_roots(path: str, max_depth: int = MAX_ROOT_DEPTH) -> bool:
     """Whether a new kubepods root could be made right below this directory (a root itself holds pods, not roots)."""
-    return classify(path).kind is CgroupKind.OTHER and path.count("/") < MAX_ROOT_DEPTH - 1
+    return classify(path).kind is CgroupKind.OTHER and path.count("/") < max_depth - 1

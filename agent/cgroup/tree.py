@@ -2,19 +2,20 @@
 
 Owns the set of live cgroups and the watches on them; takes notifications in, gives events out, and can look at everything
 anew (scan). Reads no control file and writes none. inotify(7) on cgroup files: facts measured on 6.1, 6.12 and 6.18.
+On v1 there is nothing to watch but directories.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from inotify_simple import INotify, flags
 
-from agent.cgroup.files import CgroupFiles
-from agent.cgroup.layout import RUNTIME_CHILD, classify, may_hold_roots
+from agent.cgroup.files import KNOB, CgroupFiles
+from agent.cgroup.layout import MAX_ROOT_DEPTH, RUNTIME_CHILD, classify, may_hold_roots
 from agent.model import (
     Cgroup,
     CgroupAppeared,
@@ -34,27 +35,37 @@ CAME = flags.CREATE | flags.MOVED_TO
 WENT = flags.DELETE | flags.MOVED_FROM
 TRACKED = (CgroupKind.KUBEPODS, CgroupKind.QOS, CgroupKind.POD, CgroupKind.CONTAINER, CgroupKind.NESTED)
 COUNTED = (CgroupKind.KUBEPODS, CgroupKind.POD, CgroupKind.CONTAINER)
-KNOB, EVENTS, DIRECTORY = "memory.oom.group", "memory.events", ""
-MISSING = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR, errno.EINVAL)
+EVENTS, SWITCH, DIRECTORY = "memory.events", "cgroup.subtree_control", ""
+MISSING = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR)
+MAX_DEPTH = 32  # what a workload nests deeper than that is not followed by name (v1, memory_localevents)
+OVERFLOW = (
+    "inotify's queue overflowed, so all is looked at anew; if that happens often, raise it on the node: "
+    "sysctl fs.inotify.max_queued_events"
+)
 
 
 class _Watch(NamedTuple):
     path: str
-    file: str  # KNOB, EVENTS, or DIRECTORY for the directory itself
+    file: str  # KNOB, EVENTS, SWITCH, or DIRECTORY for the directory itself
 
 
 class Tree:
-    """``root_override``: only these paths are looked into; empty: every kubepods root there is."""
+    """``root_override``: only these paths are looked into; empty: every kubepods root down to ``max_depth`` levels."""
 
-    def __init__(self, files: CgroupFiles, *, root_override: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, files: CgroupFiles, *, root_override: tuple[str, ...] = (), max_depth: int = MAX_ROOT_DEPTH
+    ) -> None:
         self._files = files
+        self._max_depth = max_depth
         self._override = tuple(root.strip("/") for root in root_override)
         self._inotify = INotify(nonblocking=True)
         self._watches: dict[int, _Watch] = {}
         self._by_target: dict[_Watch, int] = {}
         self._directories: dict[str, int] = {}  # every directory looked at, by path: its inode
         self._cgroups: dict[str, Cgroup] = {}
-        self._trouble: str | None = None
+        self._trouble: str | None = None  # why a watch was refused, until it is told
+        self._refused = False  # whether that was told since the last scan that had all its watches
+        self._failures = 0
 
     def fileno(self) -> int:
         return int(self._inotify.fileno())
@@ -81,11 +92,14 @@ class Tree:
 
     def scan(self, now_s: float) -> list[TreeEvent]:
         """Look at everything anew; the differences to what is known. Parents appear before children and go after them."""
+        failures = self._failures
         events: list[TreeEvent] = []
-        for path in sorted(self._directories, key=lambda p: -p.count("/")):
-            if path and self._files.inode(path) != self._directories[path]:
+        for path in sorted(self._directories, key=_depth, reverse=True):
+            if path and self._files.inode(path) != self._directories.get(path):
                 events += self._forget(path, now_s)
         events += self._visit("", now_s)
+        if self._failures == failures:
+            self._refused = False
         return events + self._told_trouble(now_s)
 
     def _visit(self, path: str, now_s: float) -> list[TreeEvent]:
@@ -96,15 +110,17 @@ class Tree:
         events: list[TreeEvent] = []
         if self._directories.get(path, inode) != inode:
             events += self._forget(path, now_s)
-        place = classify(path)
-        self._watch(path, DIRECTORY)
         known = path in self._directories
         self._directories[path] = inode
+        self._watch(path, DIRECTORY)
+        place = classify(path)
         if place.kind in TRACKED:
-            self._watch_files(place)
+            watched = self._watch_files(place)
             if not known:
-                cgroup = self._cgroups[path] = Cgroup(place, inode)
-                events.append(CgroupAppeared(cgroup, now_s))
+                self._cgroups[path] = Cgroup(place, inode)
+                events.append(CgroupAppeared(self._cgroups[path], now_s))
+            else:
+                events += [event for file in watched for event in self._file_touched(_Watch(path, file), now_s)]
         names = self._files.children(path)
         for name in () if isinstance(names, Vanished) else names:
             events += self._arrive(path, name, now_s)
@@ -115,50 +131,68 @@ class Tree:
         return self._visit(path, now_s) if self._interesting(parent, path, name) else []
 
     def _interesting(self, parent: str, path: str, name: str) -> bool:
-        if not self._allowed(path):
-            return False
         kind = classify(path).kind
         if kind is CgroupKind.NESTED:
-            whole = self._files.local_events or self._files.version == "v1"
-            return whole or (name == RUNTIME_CHILD and classify(parent).kind is CgroupKind.CONTAINER)
+            alone = self._files.local_events or self._files.version == "v1"  # counters of one cgroup only
+            runtimes = name == RUNTIME_CHILD and classify(parent).kind is CgroupKind.CONTAINER
+            return self._allowed(path) and (runtimes or (alone and _depth(path) < MAX_DEPTH))
         if kind is CgroupKind.OTHER:
-            return classify(parent).kind is CgroupKind.OTHER and may_hold_roots(path)
-        return True
+            return classify(parent).kind is CgroupKind.OTHER and self._may_lead_to_roots(path)
+        return self._allowed(path)
+
+    def _may_lead_to_roots(self, path: str) -> bool:
+        if any(root.startswith(path + "/") for root in self._override):
+            return True
+        return self._allowed(path) and may_hold_roots(path, self._max_depth)
 
     def _allowed(self, path: str) -> bool:
+        """Whether it is one of the roots given, below or above one."""
         if not self._override:
             return True
         return any((path + "/").startswith(root + "/") or root.startswith(path + "/") for root in self._override)
 
     # ------------------------------------------------------------------------------------------------------ watches
 
-    def _watch_files(self, place: CgroupPlace) -> None:
+    def _watch_files(self, place: CgroupPlace) -> list[str]:
+        """Watch what there is to watch of a cgroup; returns the files that were not watched before and are now."""
         if self._files.version == "v1":
-            return
-        self._watch(place.path, KNOB)
+            return []
+        wanted = [KNOB]
         if place.kind in COUNTED or self._files.local_events:
-            self._watch(place.path, EVENTS)
+            wanted.append(EVENTS)
+        missing = [file for file in wanted if _Watch(place.path, file) not in self._by_target]
+        watched = [file for file in missing if self._watch(place.path, file)]
+        parent = place.path.rpartition("/")[0]
+        if len(watched) < len(missing) and self._watch(parent, SWITCH):
+            # No memory controller there yet. Nothing tells of its files when it comes, but this was written for it.
+            watched += [file for file in missing if file not in watched and self._watch(place.path, file)]
+        return watched
 
-    def _watch(self, path: str, file: str) -> None:
+    def _watch(self, path: str, file: str) -> bool:
+        """Whether this is watched, from now on or already."""
         target = _Watch(path, file)
         if target in self._by_target:
-            return
+            return True
         where = self._files.mount / path / file if file else self._files.mount / path
         try:
             watch = self._inotify.add_watch(str(where), FILE_MASK if file else DIRECTORY_MASK)
         except OSError as error:
             if error.errno not in MISSING:
+                self._failures += 1
                 self._trouble = _explain(error, str(where))
-            return
+            return False
+        # A directory that was renamed keeps its watch: the descriptor is that of its old name.
+        self._by_target.pop(self._watches.get(watch, target), None)
         self._watches[watch] = target
         self._by_target[target] = watch
+        return True
 
     def _unwatch(self, path: str) -> None:
-        for file in (DIRECTORY, KNOB, EVENTS):
+        for file in (DIRECTORY, KNOB, EVENTS, SWITCH):
             watch = self._by_target.pop(_Watch(path, file), None)
             if watch is None:
                 continue
-            self._watches.pop(watch, None)
+            del self._watches[watch]
             try:
                 self._inotify.rm_watch(watch)
             except OSError as error:
@@ -167,14 +201,18 @@ class Tree:
                     raise
 
     def _told_trouble(self, now_s: float) -> list[TreeEvent]:
+        """A refusal is told once, until a scan gets all of its watches: who is told scans, and that may be refused again."""
         trouble, self._trouble = self._trouble, None
-        return [] if trouble is None else [TreeOverflowed(trouble, now_s)]
+        if trouble is None or self._refused:
+            return []
+        self._refused = True
+        return [TreeOverflowed(trouble, now_s)]
 
     def _forget(self, path: str, now_s: float) -> list[TreeEvent]:
         """The directory is gone, and all below it: deepest first."""
         below = [p for p in self._directories if p == path or p.startswith(path + "/")]
         events: list[TreeEvent] = []
-        for at in sorted(below, key=lambda p: -p.count("/")):
+        for at in sorted(below, key=_depth, reverse=True):
             del self._directories[at]
             self._unwatch(at)
             cgroup = self._cgroups.pop(at, None)
@@ -187,19 +225,18 @@ class Tree:
     def read(self, now_s: float) -> list[TreeEvent]:
         """What inotify has to tell, without waiting. Repeated touches of one file are told once."""
         events: list[TreeEvent] = []
-        touched: set[_Watch] = set()
+        touched: set[tuple[int, _Watch]] = set()
         for event in self._inotify.read(timeout=0):
             if event.mask & flags.Q_OVERFLOW:
-                why = "inotify's queue overflowed, all is looked at anew; if that happens often raise fs.inotify.max_queued_events"
-                events.append(TreeOverflowed(why, now_s))
+                events.append(TreeOverflowed(OVERFLOW, now_s))
                 continue
             watch = self._watches.get(event.wd)
             if watch is None:
                 continue
             if watch.file == DIRECTORY:
                 events += self._directory_changed(watch.path, event.mask, event.name, now_s)
-            elif watch not in touched:
-                touched.add(watch)
+            elif (event.wd, watch) not in touched:
+                touched.add((event.wd, watch))
                 events += self._file_touched(watch, now_s)
         return events + self._told_trouble(now_s)
 
@@ -215,10 +252,17 @@ class Tree:
             return self._forget(path, now_s)
         return []
 
-    def _file_touched(self, watch: _Watch, now_s: float) -> Iterator[TreeEvent]:
+    def _file_touched(self, watch: _Watch, now_s: float) -> list[TreeEvent]:
+        if watch.file == SWITCH:
+            return self._visit(watch.path, now_s)
         cgroup = self._cgroups.get(watch.path)
-        if cgroup is not None:
-            yield KnobTouched(cgroup, now_s) if watch.file == KNOB else CountersTouched(cgroup, now_s)
+        if cgroup is None:
+            return []
+        return [KnobTouched(cgroup, now_s) if watch.file == KNOB else CountersTouched(cgroup, now_s)]
+
+
+def _depth(path: str) -> int:
+    return path.count("/")
 
 
 def _explain(error: OSError, where: str) -> str:

@@ -40,7 +40,9 @@ class StatusServer:
             raise ListenError(
                 f"can't listen on {host}:{port} ({error.strerror}): is another agent or exporter there? Choose another with --listen."
             ) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="status pages", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.2,), name="status pages", daemon=True
+        )
 
     @property
     def address(self) -> tuple[str, int]:

@@ -1,15 +1,22 @@
-"""Label selectors as Kubernetes writes them, string or structure, become LabelSelector. Pure; errors name the position."""
+"""Label selectors as Kubernetes writes them, as text or as structure, become a LabelSelector.
+
+Pure. Syntax and validation are those of k8s.io/apimachinery (pkg/labels, Parse; pkg/util/validation); errors name the
+character. Knows no file: whoever calls puts file and line in front.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from agent.model import LabelSelector, Operator, Requirement
 
 NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 DOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
-TOKEN = re.compile(r"\s*(?:(==|!=|=|!|,|\(|\))|([^\s=!,()]+))")
+BLANK = " \t\r\n"
+TOKEN = re.compile(rf"[{BLANK}]*(?:(==|!=|[=!,()<>])|([^{BLANK}=!,()<>]+))")
+MOST_SHOWN = 80
 
 
 class SelectorError(ValueError):
@@ -17,123 +24,187 @@ class SelectorError(ValueError):
 
 
 def parse_selector(text: str) -> LabelSelector:
-    """``app in (a, b), tier!=db, canary, !legacy`` (k8s.io/apimachinery/pkg/labels, Parse). Empty text selects everything."""
+    """``app in (a, b), tier!=db, canary, !legacy``. Empty text selects everything.
+
+    As in labels.Parse: ``x in ()`` means the empty value, and ``in`` and ``notin`` are good keys and values. Its ``>`` and
+    ``<`` are refused, since the API's LabelSelector has no such operator. Raises SelectorError.
+    """
     return LabelSelector(_Parser(text).requirements())
 
 
 def from_structure(value: Mapping[object, object]) -> LabelSelector:
-    """``{matchLabels: {…}, matchExpressions: [{key, operator, values}]}`` (meta/v1 LabelSelector)."""
-    unknown = sorted(str(key) for key in value if key not in ("matchLabels", "matchExpressions"))
-    if unknown:
-        raise SelectorError(f"unknown field {unknown[0]}: a selector has matchLabels and matchExpressions")
-    labels, expressions = value.get("matchLabels") or {}, value.get("matchExpressions") or []
-    if not isinstance(labels, Mapping) or not isinstance(expressions, list):
-        raise SelectorError("matchLabels is a mapping and matchExpressions a list")
-    equal = [_requirement(str(k), Operator.IN, [str(v)]) for k, v in labels.items()]
-    return LabelSelector((*equal, *(_expression(e) for e in expressions)))
+    """``{matchLabels: {…}, matchExpressions: [{key, operator, values}]}`` (meta/v1 LabelSelector). Raises SelectorError."""
+    _known_fields(value, "a selector", ("matchLabels", "matchExpressions"))
+    labels, expressions = value.get("matchLabels"), value.get("matchExpressions")
+    if labels is not None and not isinstance(labels, Mapping):
+        raise SelectorError("matchLabels must be a mapping of label keys to values")
+    if expressions is not None and not isinstance(expressions, list):
+        raise SelectorError("matchExpressions must be a list")
+    equal = (requirement(_text(k), Operator.IN, [_text(v)]) for k, v in (labels or {}).items())
+    return LabelSelector((*equal, *(_expression(e) for e in expressions or [])))
 
 
 def _expression(value: object) -> Requirement:
     if not isinstance(value, Mapping) or "key" not in value or "operator" not in value:
         raise SelectorError("each of matchExpressions has key, operator and, for In and NotIn, values")
+    _known_fields(value, "one of matchExpressions", ("key", "operator", "values"))
     try:
-        operator = Operator(str(value["operator"]))
+        operator = Operator(_text(value["operator"]))
     except ValueError:
-        raise SelectorError(f"operator {value['operator']!r} is none of {', '.join(Operator)}") from None
-    values = value.get("values") or []
-    if not isinstance(values, list):
-        raise SelectorError("values is a list")
-    return _requirement(str(value["key"]), operator, [str(v) for v in values])
+        raise SelectorError(f"operator {_shown(value['operator'])} is none of {', '.join(Operator)}") from None
+    values = value.get("values")
+    if values is not None and not isinstance(values, list):
+        raise SelectorError("values must be a list")
+    return requirement(_text(value["key"]), operator, [_text(v) for v in values or []])
 
 
-def _requirement(key: str, operator: Operator, values: list[str]) -> Requirement:
+def _known_fields(value: Mapping[object, object], what: str, known: tuple[str, ...]) -> None:
+    for key in value:
+        if key not in known:
+            raise SelectorError(f"unknown field {_shown(key)}: {what} has {', '.join(known)}")
+
+
+def _text(value: object) -> str:
+    # YAML reads true, 1.10 and null as something else than text; the API's own types would refuse them too.
+    if not isinstance(value, str):
+        raise SelectorError(f"{_shown(value)} is no text: put it into quotes")
+    return value
+
+
+def requirement(key: str, operator: Operator, values: list[str]) -> Requirement:
+    """A checked requirement (labels.NewRequirement). Raises SelectorError."""
     check_key(key)
     takes_values = operator in (Operator.IN, Operator.NOT_IN)
     if takes_values != bool(values):
         raise SelectorError(f"{operator} of {key} {'needs at least one value' if takes_values else 'takes no values'}")
     for value in values:
-        if value and not NAME.match(value):
-            raise SelectorError(
-                f"{value!r} can be no label's value: at most 63 of letters, digits, - _ . with a letter or digit at both ends"
-            )
+        check_value(value)
     return Requirement(key, operator, frozenset(values))
 
 
 def check_key(key: str) -> None:
-    """Raise SelectorError unless ``key`` is a label key (optional DNS prefix and slash, then a name of at most 63)."""
+    """Raise SelectorError unless ``key`` is a label key: an optional DNS subdomain and slash, a name of at most 63."""
     domain, slash, name = key.rpartition("/")
     if not NAME.match(name) or (slash and (len(domain) > 253 or not DOMAIN.match(domain))):
-        raise SelectorError(f"{key!r} can be no label's key")
+        raise SelectorError(
+            f"{_shown(key)} can be no label's key: [DNS subdomain and /] and at most 63 of letters, digits, - _ ., "
+            "with a letter or digit at both ends"
+        )
+
+
+def check_value(value: str) -> None:
+    """Raise SelectorError unless ``value`` can be a label's value; the empty one can."""
+    if value and not NAME.match(value):
+        raise SelectorError(
+            f"{_shown(value)} can be no label's value: at most 63 of letters, digits, - _ ., "
+            "with a letter or digit at both ends"
+        )
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"
+
+
+class _Token(NamedTuple):
+    text: str
+    at: int
+    symbol: bool
 
 
 class _Parser:
+    """Recursive descent over the tokens; the last one stands for the end and is no word."""
+
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens: list[tuple[str, int]] = []
-        at = 0
-        while at < len(text.rstrip()):
-            match = TOKEN.match(text, at)
-            if match is None:
-                raise SelectorError(f"unexpected {text[at]!r} at character {at + 1} of selector {text!r}")
-            self._tokens.append((match[1] or match[2], match.start(1 if match[1] else 2)))
+        self._tokens: list[_Token] = []
+        at, end = 0, len(text.rstrip(BLANK))
+        while at < end and (match := TOKEN.match(text, at)) is not None:
+            group = 1 if match[1] else 2
+            self._tokens.append(_Token(match[group], match.start(group), symbol=group == 1))
             at = match.end()
-        self._at = 0
+        self._tokens.append(_Token("", len(text), symbol=True))
+        self._next = 0
 
-    def _peek(self) -> str:
-        return self._tokens[self._at][0] if self._at < len(self._tokens) else ""
+    @property
+    def _here(self) -> _Token:
+        return self._tokens[self._next]
 
-    def _next(self) -> str:
-        token = self._peek()
-        self._at += 1
-        return token
+    def _at_symbol(self, *symbols: str) -> bool:
+        return self._here.symbol and self._here.text in symbols
 
-    def _fail(self, expected: str) -> SelectorError:
-        found, at = self._tokens[self._at] if self._at < len(self._tokens) else ("the end", len(self._text))
-        return SelectorError(f"expected {expected} but found {found} at character {at + 1} of selector {self._text!r}")
+    def _take(self) -> _Token:
+        self._next += 1
+        return self._tokens[self._next - 1]
 
-    def _expect(self, token: str) -> None:
-        if self._peek() != token:
-            raise self._fail(repr(token))
-        self._at += 1
+    def _wrong(self, why: str, at: int) -> SelectorError:
+        return SelectorError(f"{why} at character {at + 1} of selector {_shown(self._text)}")
 
-    def _word(self, what: str) -> str:
-        if self._peek() in ("", "=", "==", "!=", "!", ",", "(", ")"):
-            raise self._fail(what)
-        return self._next()
+    def _unexpected(self, expected: str) -> SelectorError:
+        found = repr(self._here.text) if self._here.text else "the end"
+        return self._wrong(f"expected {expected} but found {found}", self._here.at)
+
+    def _word(self, what: str) -> _Token:
+        if self._here.symbol:
+            raise self._unexpected(what)
+        return self._take()
+
+    def _key(self) -> str:
+        token = self._word("a label key")
+        try:
+            check_key(token.text)
+        except SelectorError as error:
+            raise self._wrong(str(error), token.at) from None
+        return token.text
+
+    def _value(self, *ends: str) -> str:
+        """A value, or the empty one where one of ``ends`` follows."""
+        if self._at_symbol(*ends):
+            return ""
+        token = self._word("a value")
+        try:
+            check_value(token.text)
+        except SelectorError as error:
+            raise self._wrong(str(error), token.at) from None
+        return token.text
 
     def requirements(self) -> tuple[Requirement, ...]:
         found: list[Requirement] = []
-        while self._at < len(self._tokens):
-            if found:
-                self._expect(",")
-            found.append(self._one())
+        while not self._at_symbol("") or found:
+            found.append(self._requirement())
+            if self._at_symbol(""):
+                break
+            if not self._at_symbol(","):
+                raise self._unexpected("a comma or the end")
+            self._take()
         return tuple(found)
 
-    def _one(self) -> Requirement:
-        if self._peek() == "!":
-            self._next()
-            return _requirement(self._word("a label key"), Operator.DOES_NOT_EXIST, [])
-        key = self._word("a label key")
-        match self._peek():
-            case "" | ",":
-                return _requirement(key, Operator.EXISTS, [])
-            case "=" | "==" | "!=" as sign:
-                self._next()
-                empty = self._peek() in ("", ",")
-                value = "" if empty else self._word("a value")
-                return _requirement(key, Operator.NOT_IN if sign == "!=" else Operator.IN, [value])
-            case "in" | "notin" as word:
-                self._next()
-                return _requirement(key, Operator.IN if word == "in" else Operator.NOT_IN, self._set())
-        raise self._fail("=, !=, in, notin or a comma")
+    def _requirement(self) -> Requirement:
+        if self._at_symbol("!"):
+            self._take()
+            return requirement(self._key(), Operator.DOES_NOT_EXIST, [])
+        key = self._key()
+        if self._at_symbol("", ","):
+            return requirement(key, Operator.EXISTS, [])
+        if self._at_symbol("=", "=="):
+            self._take()
+            return requirement(key, Operator.IN, [self._value("", ",")])
+        if self._at_symbol("!="):
+            self._take()
+            return requirement(key, Operator.NOT_IN, [self._value("", ",")])
+        if self._here.text in ("in", "notin"):
+            operator = Operator.IN if self._take().text == "in" else Operator.NOT_IN
+            return requirement(key, operator, self._set())
+        raise self._unexpected("=, !=, in, notin or a comma")
 
     def _set(self) -> list[str]:
-        self._expect("(")
+        if not self._at_symbol("("):
+            raise self._unexpected("'('")
         values = []
-        while True:
-            values.append("" if self._peek() in (",", ")") else self._word("a value"))
-            if self._peek() != ",":
-                break
-            self._next()
-        self._expect(")")
+        while not values or self._at_symbol(","):
+            self._take()
+            values.append(self._value(",", ")"))
+        if not self._at_symbol(")"):
+            raise self._unexpected("a comma or ')'")
+        self._take()
         return values

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,10 @@ from tests.lab.drivers import Driver
 from tests.lab.kubelet import MOUNT, Kubelet
 
 NODE = "lab-node"
-COMBINATIONS = [(driver, runtime) for driver in ("cgroupfs", "systemd") for runtime in ("runc", "crun")]
+MODE = "oomward.dev/mode"
+FAMILY = ("family", "2", "0", "2")  # PID 1, two quiet helpers, and one worker that eats
+DRIVERS = ("cgroupfs", "systemd")
+RUNTIMES = ("runc", "crun")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,80 +32,60 @@ def real_kernel() -> None:
         )
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    return tmp_path
-
-
-@pytest.fixture
-def api() -> Iterator[ApiServer]:
-    server = ApiServer()
-    server.start()
-    yield server
-    server.close()
-
-
 @dataclass
 class Node:
-    """A node of the lab: its kubelet, and its API."""
+    """A node of the lab: its kubelet, its API, and the agents started on it, one after the other."""
 
     kubelet: Kubelet
     api: ApiServer
     work: Path
-    agents: list[AgentProcess]
+    agents: list[AgentProcess] = field(default_factory=list)
 
-    def agent(self, *extra: str, ready: bool = True) -> AgentProcess:
-        """Start the agent; it finds what an agent before it left in the state directory."""
+    def start_agent(self, *extra: str) -> AgentProcess:
+        """Start the agent and wait until it is ready; it finds what one before it left in the state directory."""
         kubeconfig = self.work / "kubeconfig"
         self.api.write_kubeconfig(kubeconfig)
-        agent = AgentProcess(self.work, kubeconfig, node_name=NODE, extra=extra)
-        self.agents.append(agent)
-        if ready:
-            agent.wait_ready()
-        return agent
+        self.agents.append(AgentProcess(self.work, kubeconfig, node_name=NODE, extra=extra))
+        self.agent.wait_ready()
+        return self.agent
+
+    @property
+    def agent(self) -> AgentProcess:
+        """The one that runs."""
+        return self.agents[-1]
 
     def knob(self, path: str) -> str:
         """memory.oom.group of a cgroup."""
         return (MOUNT / path / "memory.oom.group").read_text().strip()
 
-    def events(self, reason: str | None = None, pod: str | None = None) -> list[dict[str, object]]:
-        """The API's Events, by reason and pod."""
-        return [
-            e
-            for e in self.api.events
-            if (reason is None or e["reason"] == reason) and (pod is None or e["regarding"]["name"] == pod)  # type: ignore[index]
-        ]
+    def events(self, reason: str, pod: str) -> list[dict[str, Any]]:
+        """The API's Events of a pod with this reason."""
+        return [e for e in self.api.events if e["reason"] == reason and e["regarding"]["name"] == pod]
+
+    def close(self) -> None:
+        for agent in self.agents:
+            agent.stop()
+        self.kubelet.close()
+        self.api.close()
 
 
-def make_node(api: ApiServer, work: Path, driver: str, **options: object) -> Node:
-    """A node whose kubelet publishes to this API."""
+def make_node(work: Path, driver: str, **options: Any) -> Node:
+    """A node whose kubelet publishes to an API of its own."""
+    api = ApiServer()
+    api.start()
     kubelet = Kubelet(
         NODE,
         Driver(driver),
         publish=api.put_pod,
         remove=lambda pod: api.delete_pod(pod["metadata"]["namespace"], pod["metadata"]["name"]),  # type: ignore[index]
-        **options,  # type: ignore[arg-type]
+        **options,
     )
-    return Node(kubelet, api, work, [])
+    return Node(kubelet, api, work)
 
 
-def end_node(node: Node) -> None:
-    """Stop agents and pods."""
-    for agent in node.agents:
-        agent.stop()
-    node.kubelet.close()
-
-
-@pytest.fixture(params=COMBINATIONS, ids=["-".join(c) for c in COMBINATIONS])
-def combination(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """Both drivers' layouts with both runtimes."""
-    driver, runtime = request.param
-    return driver, runtime
-
-
-@pytest.fixture
-def node(api: ApiServer, work: Path) -> Iterator[Node]:
-    """A node with the cgroupfs layout."""
-    node = make_node(api, work, "cgroupfs")
+@pytest.fixture(scope="module", params=DRIVERS)
+def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node with each driver's layout; the module's tests share it and its agent."""
+    node = make_node(tmp_path_factory.mktemp("node"), request.param)
     yield node
-    end_node(node)
+    node.close()

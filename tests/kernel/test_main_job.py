@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tests.kernel.conftest import Node, end_node, make_node
-from tests.lab.apiserver import ApiServer
+from agent.kernel.processes import node_oom_kills
+from tests.kernel.conftest import FAMILY, MODE, RUNTIMES, Node
 from tests.lab.kubelet import MOUNT, memory_events
-from tests.lab.spec import Container, Pod
-
-MODE = "oomward.dev/mode"
-FAMILY = ("family", "2", "0", "5")  # PID 1, two quiet helpers, and one worker that eats
-
-
-@pytest.fixture
-def any_node(api: ApiServer, work: Path, combination: tuple[str, str]) -> Iterator[tuple[Node, str]]:
-    """A node of each driver, with the name of each runtime."""
-    driver, runtime = combination
-    node = make_node(api, work, driver)
-    yield node, runtime
-    end_node(node)
+from tests.lab.spec import Container, Instance, Pod
 
 
 def processes(path: str) -> int:
     return len((MOUNT / path / "cgroup.procs").read_text().split())
 
 
-def test_a_labelled_container_loses_one_process_and_an_unlabelled_one_all(any_node: tuple[Node, str]) -> None:
-    node, runtime = any_node
-    agent = node.agent()
-    single = Pod("labelled", (Container("main", FAMILY),), labels={MODE: "single"}, runtime=runtime)
-    plain = Pod("plain", (Container("main", FAMILY),), runtime=runtime)
-    (labelled,) = node.kubelet.run_pod(single)
-    (unlabelled,) = node.kubelet.run_pod(plain)
+def start(node: Node, name: str, runtime: str, labels: dict[str, str], *args: str, **options: object) -> Instance:
+    pod = Pod(name, (Container("main", args or FAMILY),), labels=labels, runtime=runtime, **options)  # type: ignore[arg-type]
+    return node.kubelet.run_pod(pod)[0]
 
-    node.kubelet.wait_for(lambda: memory_events(labelled.path)["oom_kill"] == 1, 60)
+
+@pytest.fixture(scope="module")
+def early(node: Node) -> dict[str, Instance]:
+    """Containers that ran before the agent: by runtime."""
+    return {runtime: start(node, f"early-{runtime}", runtime, {MODE: "single"}, "pause") for runtime in RUNTIMES}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_container_begins_with_the_kubelets_1_and_everything_above_it_with_0(
+    node: Node, early: dict[str, Instance], runtime: str
+) -> None:
+    """As facts say of a real node; nobody has asked the agent yet, since it doesn't run."""
+    if node.agents:
+        pytest.fail("this must run before the agent starts")
+    instance = early[runtime]
+    assert node.knob(instance.path) == "1"
+    assert node.kubelet.first_look(instance) == "1"
+    sandbox = node.kubelet.driver.process_path(instance.pod, node.kubelet.sandboxes[instance.pod.uid])
+    assert node.knob(sandbox) == "0"
+    above = node.kubelet.driver.pod_path(instance.pod)
+    while above:
+        assert node.knob(above) == "0"
+        above = above.rpartition("/")[0]
+
+
+def test_containers_that_ran_before_the_agent_come_right_when_it_starts(node: Node, early: dict[str, Instance]) -> None:
+    agent = node.start_agent()
+    for instance in early.values():
+        agent.wait_for(lambda i=instance: node.knob(i.path) == "0", 10, "held")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_labelled_container_loses_one_process_and_an_unlabelled_one_all(node: Node, runtime: str) -> None:
+    agent = node.agent
+    labelled = start(node, f"labelled-{runtime}", runtime, {MODE: "Single"})
+    unlabelled = start(node, f"plain-{runtime}", runtime, {}, restart_policy="Never")
+    node.kubelet.wait_for(lambda: memory_events(labelled.path).get("oom_kill") == 1, 60)
     node.kubelet.wait_for(lambda: not unlabelled.running, 60)
 
     assert node.kubelet.first_look(labelled) == "0", "the mode was in force before the first instruction"
@@ -47,23 +64,74 @@ def test_a_labelled_container_loses_one_process_and_an_unlabelled_one_all(any_no
     assert unlabelled.events["oom_group_kill"] == 1
     assert unlabelled.exit_code == 137
 
-    agent.wait_for(lambda: agent.total("oomward_oom_kills_total", pod="labelled") == 1, 20, "counted")
-    agent.wait_for(lambda: agent.total("oomward_oom_kills_total", pod="plain", mode="group") >= 1, 20, "counted")
-    agent.wait_for(lambda: node.events("ProcessOOMKilled", "labelled"), 20, "told of the process")
-    agent.wait_for(lambda: node.events("ContainerOOMKilled", "plain"), 20, "told of the container")
-    assert len(agent.log_lines(event="oom_kill", pod="labelled")) == 1
-    (event,) = node.events("ProcessOOMKilled", "labelled")
-    assert "(worker, " in str(event["note"])
-    assert "The container kept running (mode single)" in str(event["note"])
+    for instance, reason in ((labelled, "ProcessOOMKilled"), (unlabelled, "ContainerOOMKilled")):
+        name = instance.pod.name
+        agent.wait_for(lambda n=name, r=reason: node.events(r, n), 20, f"{reason} of {name} posted")  # type: ignore[misc]
+        assert len(agent.log_lines(event="oom_kill", pod=name)) == 1
+    (event,) = node.events("ProcessOOMKilled", labelled.pod.name)
+    assert "(worker, " in event["note"]
+    assert "the container's memory limit 64 MiB was reached. The container kept running (mode single)." in event["note"]
+    assert agent.total("oomward_oom_kills_total", pod=labelled.pod.name, mode="single", scope="container") == 1
+    killed = unlabelled.events["oom_kill"] - unlabelled.events["oom_group_kill"]
+    assert agent.total("oomward_oom_kills_total", pod=unlabelled.pod.name, mode="group", scope="container") == killed
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_whoever_writes_the_knob_of_a_held_container_it_is_back_at_once(node: Node, runtime: str) -> None:
+    for mode, wanted in (("single", "0"), ("group", "1")):
+        instance = start(node, f"held-{mode}-{runtime}", runtime, {MODE: mode}, "pause")
+        node.agent.wait_for(lambda w=wanted: node.agent.total("oomward_container_oom_group_wanted", pod=f"held-{mode}-{runtime}") == int(w)  # type: ignore[misc]  # noqa: B023
+            and node.events("OOMModeApplied", f"held-{mode}-{runtime}"), 20, "held")  # noqa: B023  # fmt: skip
+        knob = MOUNT / instance.path / "memory.oom.group"
+        knob.write_text("1" if wanted == "0" else "0")
+        node.agent.wait_for(lambda k=knob, w=wanted: k.read_text().strip() == w, 5, "put back")  # type: ignore[misc]
+    assert node.agent.total("oomward_drift_repairs_total") >= 2
+
+
+def test_a_label_taken_away_gives_the_runtimes_value_back_and_one_put_on_takes_effect(node: Node) -> None:
+    instance = start(node, "changing", "crun", {MODE: "single"}, "pause")
+    node.agent.wait_for(lambda: node.events("OOMModeApplied", "changing"), 20, "applied")
+    pod = node.kubelet.relabel(instance.pod, labels={})
+    node.agent.wait_for(lambda: node.knob(instance.path) == "1", 10, "given back")
+    node.kubelet.relabel(pod, annotations={"mode.oomward.dev/main": "SINGLE"})
+    node.agent.wait_for(lambda: node.knob(instance.path) == "0", 10, "held by annotation")
+
+
+def test_a_label_that_is_no_mode_is_told_once_and_nothing_is_written(node: Node) -> None:
+    instance = start(node, "confused", "crun", {MODE: "sngle"}, "pause")
+    node.agent.wait_for(lambda: node.events("OOMModeInvalid", "confused"), 20, "told")
+    (event,) = node.events("OOMModeInvalid", "confused")
+    assert "'sngle'" in event["note"]
+    assert "single" in event["note"]
+    assert "group" in event["note"]
+    assert node.knob(instance.path) == "1"
+
+
+def test_what_the_agent_told_adds_up_with_what_the_kernel_counted(node: Node) -> None:
+    events = memory_events(node.kubelet.driver.root)
+    agent = node.agent
+    total = events["oom_kill"] - events["oom_group_kill"]
+    agent.wait_for(lambda: agent.total("oomward_oom_kills_total") == total, 20, f"{total} kills counted")
     assert agent.total("oomward_unattributed_oom_kills_total") == 0
     assert agent.total("oomward_resync_repairs_total") == 0
+    assert agent.total("oomward_cgroup_errors_total") == 0
+    assert agent.total("oomward_writes_total", outcome="denied") == 0
+    assert (node_oom_kills() or 0) >= total
 
 
-def test_pods_that_ran_before_the_agent_come_right_too(any_node: tuple[Node, str]) -> None:
-    node, runtime = any_node
-    quiet = ("pause",)
-    pod = Pod("early", (Container("main", quiet),), labels={MODE: "single"}, runtime=runtime)
-    (early,) = node.kubelet.run_pod(pod)
-    assert node.knob(early.path) == "1"
-    agent = node.agent()
-    agent.wait_for(lambda: node.knob(early.path) == "0", 10, "held")
+def test_the_agent_ends_on_sigterm_and_leaves_the_values_in_force(node: Node, early: dict[str, Instance]) -> None:
+    assert node.agent.stop() == 0
+    for instance in early.values():
+        assert node.knob(instance.path) == "0"
+
+
+def test_an_agent_started_anew_goes_on_counting_and_tells_nothing_twice(node: Node) -> None:
+    before = len(node.api.events)
+    agent = node.start_agent()
+    events = memory_events(node.kubelet.driver.root)
+    agent.wait_for(
+        lambda: agent.total("oomward_oom_kills_total") == events["oom_kill"] - events["oom_group_kill"], 20, "as before"
+    )
+    kills = [e["metadata"]["name"] for e in node.api.events if e["reason"].endswith("OOMKilled")]
+    assert len(kills) == len(set(kills))
+    assert len(node.api.events) == before

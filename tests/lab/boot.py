@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -130,6 +131,8 @@ def _attend(process: subprocess.Popen[bytes], timeout_s: float, sink: Callable[[
 
     timer = threading.Timer(timeout_s, end)
     timer.start()
+    # User-Mode Linux may leave host processes behind that hold the pipe open for ever: its own end is what counts.
+    threading.Thread(target=_end_with, args=(process,), daemon=True).start()
     try:
         assert process.stdout is not None
         for line in process.stdout:
@@ -140,6 +143,12 @@ def _attend(process: subprocess.Popen[bytes], timeout_s: float, sink: Callable[[
         timer.cancel()
         _end(process)
     return over.is_set()
+
+
+def _end_with(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):  # waited for already, or no process left
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,173 @@
+"""The held descriptor of the memory hierarchy's mount, and the walk from it down to a cgroup's directory.
+
+Takes paths relative to the mount, gives descriptors and texts. Follows no link, crosses into no other file system, and
+tells "gone" (a value) from "this file is not there" (None) and from trouble (CgroupError, with the path in it).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.model import VANISHED, AgentError, Vanished
+
+MAGICS = {"v2": 0x63677270, "v1": 0x27E0EB}  # CGROUP2_SUPER_MAGIC and CGROUP_SUPER_MAGIC, linux/magic.h
+GONE = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR)
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
+AS_ROOT = "run as root, and on SELinux nodes as spc_t"
+MENDS = {
+    errno.EACCES: AS_ROOT,
+    errno.EPERM: AS_ROOT,
+    errno.EROFS: "mount the host's /sys/fs/cgroup read-write into the agent's container",
+    errno.EMFILE: "raise the limit of open files (RLIMIT_NOFILE)",
+    errno.ENFILE: "raise the node's limit of open files (sysctl fs.file-max)",
+    errno.ENOENT: "the memory controller is not enabled there: see cgroup.subtree_control of the cgroup above it",
+    errno.ELOOP: "it is a link, which no control file is; see what is mounted there",
+}
+NO_MEND = "see the kernel's log; the rest of the node is watched as before"
+
+
+class NotACgroupMountError(AgentError):
+    """The given mount is no cgroup file system of the version expected."""
+
+
+class CgroupError(OSError):
+    """A control file that can't be read though its cgroup is there. Says what, where, and what to do."""
+
+    def __init__(self, path: str, file: str, error: OSError) -> None:
+        mend = MENDS.get(error.errno or 0, NO_MEND)
+        super().__init__(error.errno, f"{file} of cgroup {path or '/'}: {error.strerror}; {mend}")
+        self.path, self.file = path, file
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class CgroupMount:
+    """``check_magic`` False lets ordinary directories stand for cgroups, for tests.
+
+    Raises NotACgroupMountError when statfs(2) tells of another file system, OSError when the mount can't be opened.
+    """
+
+    def __init__(self, mount: Path, version: str, *, check_magic: bool = True) -> None:
+        self.path = mount
+        self._fd = os.open(mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if check_magic and _magic(self._fd) != MAGICS[version]:
+                raise NotACgroupMountError(
+                    f"{mount} is no cgroup {version} file system (statfs magic is not {MAGICS[version]:#x}): "
+                    "mount the host's /sys/fs/cgroup there, or name the right place with --cgroup-mount"
+                )
+            self._device = os.fstat(self._fd).st_dev
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    @contextmanager
+    def directory(self, path: str, inode: int | None = None) -> Iterator[int]:
+        """A descriptor of the cgroup's directory, whose inode must be ``inode`` unless that is None.
+
+        Raises OSError: ENOENT, ENOTDIR or ENODEV when it is gone, when another took its path, or when it is no cgroup.
+        """
+        fd = os.dup(self._fd)
+        try:
+            for part in path.split("/") if path else ():
+                if part in ("", ".", ".."):
+                    raise ValueError(f"{path!r} is no path of a cgroup")
+                below = os.open(part, DIRECTORY, dir_fd=fd)
+                os.close(fd)
+                fd = below
+            found = os.fstat(fd)
+            if found.st_dev != self._device:
+                raise OSError(errno.ENODEV, "something else is mounted over it")
+            if inode is not None and found.st_ino != inode:
+                raise OSError(errno.ENOENT, "another cgroup has its path now")
+            yield fd
+        finally:
+            os.close(fd)
+
+    def inode(self, path: str) -> int | Vanished:
+        """The directory's inode: within a boot it names this cgroup and no later one. Raises CgroupError."""
+        try:
+            with self.directory(path) as fd:
+                return os.fstat(fd).st_ino
+        except OSError as error:
+            return gone_or_raise(path, "directory", error)
+
+    def children(self, path: str) -> tuple[str, ...] | Vanished:
+        """Names of the child cgroups, sorted. Raises CgroupError."""
+        try:
+            with self.directory(path) as fd, os.scandir(fd) as entries:
+                return tuple(sorted(e.name for e in entries if e.is_dir(follow_symlinks=False)))
+        except OSError as error:
+            return gone_or_raise(path, "directory", error)
+
+    def below(self, path: str) -> Iterator[str]:
+        """Paths of all cgroups below this one, parents first. Not by recursion: a workload may nest as deep as it likes."""
+        waiting = [path]
+        while waiting:
+            at = waiting.pop()
+            names = self.children(at)
+            found = [] if isinstance(names, Vanished) else [f"{at}/{name}" if at else name for name in names]
+            yield from found
+            waiting += found
+
+    def read(self, path: str, inode: int | None, file: str) -> str | Vanished | None:
+        """The text of a control file; None: the cgroup is there and has no such file. Raises CgroupError."""
+        try:
+            with self.directory(path, inode) as directory:
+                try:
+                    fd = os.open(file, os.O_RDONLY | NO_LINK, dir_fd=directory)
+                except FileNotFoundError:
+                    return None if self.is_still(path, directory) else VANISHED
+                try:
+                    return _whole(fd).decode().strip()
+                finally:
+                    os.close(fd)
+        except OSError as error:
+            return gone_or_raise(path, file, error)
+
+    def is_still(self, path: str, directory: int) -> bool:
+        """Whether the open ``directory`` is still the one at ``path``. A removed cgroup has no files, and says ENOENT too."""
+        try:
+            return self.inode(path) == os.fstat(directory).st_ino
+        except CgroupError:
+            return True
+
+
+def gone_or_raise(path: str, file: str, error: OSError) -> Vanished:
+    """VANISHED for the errors of a cgroup that is gone, CgroupError for all others."""
+    if error.errno in GONE:
+        return VANISHED
+    raise CgroupError(path, file, error) from error
+
+
+def _whole(fd: int) -> bytes:
+    parts = []
+    while part := os.read(fd, 65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+class _Statfs(ctypes.Structure):
+    """The first word of struct statfs (statfs(2)) is f_type on amd64 and arm64; the rest is only room."""
+
+    _fields_ = (("f_type", ctypes.c_long), ("rest", ctypes.c_long * 32))
+
+
+def _magic(fd: int) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = _Statfs()
+    if libc.fstatfs(fd, ctypes.byref(result)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return int(result.f_type)

@@ -1,0 +1,130 @@
+"""A pod's JSON becomes a Pod or a message that names the field; nothing else."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.kube.podjson import UnreadablePodError, parse_pod, parse_quantity
+from agent.model import ContainerKind
+from tests.unit.kube.conftest import pod_json
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+FIELDS = ["metadata", "spec", "status", "labels", "annotations", "containers", "initContainers", "containerStatuses", "name", "uid",
+          "namespace", "nodeName", "resources", "limits", "memory", "state", "lastState", "terminated", "containerID"]  # fmt: skip
+PODLIKE = st.recursive(
+    ANY_JSON, lambda inner: st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6), max_leaves=30
+)
+
+
+@given(PODLIKE)
+def test_any_json_gives_a_pod_or_says_what_is_wrong(obj: Any) -> None:
+    with suppress(UnreadablePodError):
+        assert parse_pod(obj).uid
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("256Mi", 256 << 20),
+        ("1Gi", 1 << 30),
+        ("1e9", 10**9),
+        ("1.5Gi", 3 << 29),
+        ("128974848", 128974848),
+        ("129M", 129 * 10**6),
+        ("100m", 1),
+        ("123456789k", 123456789000),
+        ("0.5Ki", 512),
+        (".5Ki", 512),
+        ("1E", 10**18),
+        ("1E2", 100),
+        ("9223372036854775807", 9223372036854775807),
+    ],
+)
+def test_quantities_are_read_as_the_api_reads_them(text: str, size: int) -> None:
+    assert parse_quantity(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "Mi", "1 Mi", "1mi", "0x10", None, 5, "1e", "nan", "1" + "0" * 3 + "Zi"])
+def test_what_is_no_quantity_is_said_to_be_none(text: object) -> None:
+    with pytest.raises(ValueError, match="is no quantity"):
+        parse_quantity(text)
+
+
+@given(st.integers(0, 2**53), st.sampled_from(["", "Ki", "Mi", "k", "M"]))
+def test_whole_quantities_are_exact(number: int, unit: str) -> None:
+    factor = {"": 1, "Ki": 1024, "Mi": 1 << 20, "k": 1000, "M": 10**6}[unit]
+    assert parse_quantity(f"{number}{unit}") == number * factor
+
+
+def test_containers_of_every_kind_are_found_with_their_ids() -> None:
+    pod = pod_json()
+    pod["spec"] = {
+        "nodeName": "node-1",
+        "initContainers": [{"name": "setup"}, {"name": "proxy", "restartPolicy": "Always"}],
+        "containers": [{"name": "main", "resources": {"limits": {"memory": "64Mi"}}}],
+        "ephemeralContainers": [{"name": "debugger"}],
+    }
+    last = {"terminated": {"containerID": "containerd://old", "exitCode": 137}}
+    pod["status"] = {
+        "initContainerStatuses": [{"name": "proxy", "containerID": "cri-o://p", "state": {"running": {}}}],
+        "containerStatuses": [
+            {
+                "name": "main",
+                "containerID": "containerd://new",
+                "restartCount": 3,
+                "state": {"running": {}},
+                "lastState": last,
+            }
+        ],
+        "ephemeralContainerStatuses": [{"name": "debugger", "containerID": "docker://d", "state": {"terminated": {}}}],
+    }
+    setup, proxy, main, debugger = parse_pod(pod).containers
+    assert [c.kind for c in (setup, proxy, main, debugger)] == [
+        ContainerKind.INIT, ContainerKind.SIDECAR, ContainerKind.REGULAR, ContainerKind.EPHEMERAL
+    ]  # fmt: skip
+    assert (setup.container_id, proxy.container_id, debugger.container_id) == (None, "p", "d")
+    assert (main.container_id, main.previous_id, main.restart_count, main.running, main.limit_bytes) == (
+        "new",
+        "old",
+        3,
+        True,
+        64 << 20,
+    )
+    assert not debugger.running
+
+
+def test_a_static_pods_cgroup_is_called_by_its_config_hash() -> None:
+    pod = parse_pod(pod_json(annotations={"kubernetes.io/config.hash": "a" * 32, "other": "dropped"}))
+    assert pod.cgroup_key == "a" * 32
+    assert dict(pod.annotations) == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("metadata", "uid"), None, "metadata.uid is missing"),
+        (("metadata", "labels"), {"a": 1}, "metadata.labels has a value that is no text"),
+        (("spec", "containers"), {}, "spec.containers"),
+        (("spec",), [1], "spec is list"),
+    ],
+)
+def test_the_field_that_is_wrong_is_named(path: tuple[str, ...], value: object, words: str) -> None:
+    pod = pod_json()
+    at: Any = pod
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    if words == "spec.containers":
+        assert parse_pod(pod).containers == (), "an empty mapping is as good as nothing"
+        return
+    with pytest.raises(UnreadablePodError, match=words.replace(".", r"\.")):
+        parse_pod(pod)
