@@ -160,8 +160,8 @@ class Enforcer:
         first = hold.cgroup.inode not in self._remembered
         self._remember_original(hold)
         write = self._write(hold.cgroup, hold.wanted)
-        if first and why is Why.DRIFT:
-            why = Why.APPLY  # at a container's start the runtime's own value comes after our wish: that is no drift
+        if first and hold.wanted == 0 and why is Why.DRIFT:
+            why = Why.APPLY  # at a container's start the runtime's own 1 comes after our wish: that is no drift
         if write.outcome is WriteOutcome.GONE:
             self._holds.pop(hold.cgroup.inode, None)
         rewritten = why is Why.DRIFT and write.outcome in (WriteOutcome.WRITTEN, WriteOutcome.CONFLICT)

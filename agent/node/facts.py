@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from agent.attribute import NODE, Names
@@ -11,6 +12,8 @@ from agent.cgroup.layout import RUNTIME_CHILD, classify, same_cgroup
 from agent.kernel.processes import ProcessIdentity, init_process, is_alive, node_oom_kills
 from agent.model import VANISHED, Cgroup, CgroupKind, MemoryEvents, Mode, Vanished
 from agent.node.roster import Roster
+
+MOST_LIMITS = 5000
 
 
 class NodeFacts:
@@ -30,6 +33,7 @@ class NodeFacts:
         self._knobs = knobs
         self._on_error = on_error
         self._inits: dict[int, ProcessIdentity] = {}
+        self._limits: OrderedDict[str, int | None] = OrderedDict()  # as read last, of cgroups that are gone too
 
     def names_at(self, path: str) -> Names:
         place = classify(path)
@@ -58,7 +62,7 @@ class NodeFacts:
     def limit_bytes(self, path: str) -> int | None:
         cgroup = self._cgroups().get(path)
         if cgroup is None:
-            return None
+            return self._limits.get(path)
         try:
             limit = self._files.limit_bytes(cgroup)
         except CgroupError as error:
@@ -66,7 +70,13 @@ class NodeFacts:
             return None
         if limit is None and cgroup.place.kind is CgroupKind.CONTAINER:
             return self.limit_bytes(f"{path}/{RUNTIME_CHILD}")  # crun under systemd sets it on its child
-        return None if isinstance(limit, Vanished) else limit
+        if isinstance(limit, Vanished):
+            return self._limits.get(path)
+        self._limits[path] = limit
+        self._limits.move_to_end(path)
+        if len(self._limits) > MOST_LIMITS:
+            self._limits.popitem(last=False)
+        return limit
 
     def learn_init(self, cgroup: Cgroup) -> None:
         """Remember the container's PID 1 while it is surely there."""
