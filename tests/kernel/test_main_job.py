@@ -46,7 +46,7 @@ def test_a_container_begins_with_the_kubelets_1_and_everything_above_it_with_0(
 def test_containers_that_ran_before_the_agent_come_right_when_it_starts(node: Node, early: dict[str, Instance]) -> None:
     agent = node.start_agent()
     for instance in early.values():
-        agent.wait_for(lambda i=instance: node.knob(i.path) == "0", 10, "held")  # type: ignore[misc]
+        agent.wait_for(lambda i=instance: node.knob(i.path) == "0", 10, "held")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -66,7 +66,7 @@ def test_a_labelled_container_loses_one_process_and_an_unlabelled_one_all(node: 
 
     for instance, reason in ((labelled, "ProcessOOMKilled"), (unlabelled, "ContainerOOMKilled")):
         name = instance.pod.name
-        agent.wait_for(lambda n=name, r=reason: node.events(r, n), 20, f"{reason} of {name} posted")  # type: ignore[misc]
+        agent.wait_for(lambda n=name, r=reason: node.events(r, n), 20, f"{reason} of {name} posted")
         assert len(agent.log_lines(event="oom_kill", pod=name)) == 1
     (event,) = node.events("ProcessOOMKilled", labelled.pod.name)
     assert "(worker, " in event["note"]
@@ -84,7 +84,7 @@ def test_whoever_writes_the_knob_of_a_held_container_it_is_back_at_once(node: No
             and node.events("OOMModeApplied", f"held-{mode}-{runtime}"), 20, "held")  # noqa: B023  # fmt: skip
         knob = MOUNT / instance.path / "memory.oom.group"
         knob.write_text("1" if wanted == "0" else "0")
-        node.agent.wait_for(lambda k=knob, w=wanted: k.read_text().strip() == w, 5, "put back")  # type: ignore[misc]
+        node.agent.wait_for(lambda k=knob, w=wanted: k.read_text().strip() == w, 5, "put back")
     assert node.agent.total("oomward_drift_repairs_total") >= 2
 
 
