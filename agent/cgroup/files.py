@@ -61,9 +61,9 @@ class CgroupFiles:
     # --------------------------------------------------------------------------------------------------------- knob
 
     def read_oom_group(self, cgroup: Cgroup) -> int | Vanished:
-        """memory.oom.group: 0 or 1. 0 as well where there is none (v1, kernels before 4.19): every kill is single there."""
+        """memory.oom.group: 0 or 1. VANISHED also where the kernel has none (v1, before 4.19). Raises CgroupError."""
         text = self._mount.read(cgroup.path, cgroup.inode, KNOB)
-        return text if isinstance(text, Vanished) else int(text or 0)
+        return int(text) if isinstance(text, str) else VANISHED
 
     def plan_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite:
         """What hold_oom_group would do; opens nothing for writing. Raises ValueError as that does."""

@@ -19,7 +19,7 @@ MAGICS = {"v2": 0x63677270, "v1": 0x27E0EB}  # CGROUP2_SUPER_MAGIC and CGROUP_SU
 GONE = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
+NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # and a FIFO in a file's place makes nobody wait
 AS_ROOT = "run as root, and on SELinux nodes as spc_t"
 MENDS = {
     errno.EACCES: AS_ROOT,

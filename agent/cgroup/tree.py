@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from inotify_simple import INotify, flags
 
-from agent.cgroup.files import KNOB, CgroupFiles
+from agent.cgroup.files import KNOB, CgroupError, CgroupFiles
 from agent.cgroup.layout import MAX_ROOT_DEPTH, RUNTIME_CHILD, classify, may_hold_roots
 from agent.model import (
+    VANISHED,
     Cgroup,
     CgroupAppeared,
     CgroupGone,
@@ -63,8 +64,8 @@ class Tree:
         self._by_target: dict[_Watch, int] = {}
         self._directories: dict[str, int] = {}  # every directory looked at, by path: its inode
         self._cgroups: dict[str, Cgroup] = {}
-        self._trouble: str | None = None  # why a watch was refused, until it is told
-        self._refused = False  # whether that was told since the last scan that had all its watches
+        self._trouble: str | None = None  # what could not be watched or read and why, until it is told
+        self._refused = False  # whether that was told since the last scan without any
         self._failures = 0
 
     def fileno(self) -> int:
@@ -95,7 +96,7 @@ class Tree:
         failures = self._failures
         events: list[TreeEvent] = []
         for path in sorted(self._directories, key=_depth, reverse=True):
-            if path and self._files.inode(path) != self._directories.get(path):
+            if path and self._inode(path) != self._directories.get(path):
                 events += self._forget(path, now_s)
         events += self._visit("", now_s)
         if self._failures == failures:
@@ -104,7 +105,7 @@ class Tree:
 
     def _visit(self, path: str, now_s: float) -> list[TreeEvent]:
         """Look into a directory: watch it first, then list it, so that nothing made in between is missed."""
-        inode = self._files.inode(path)
+        inode = self._inode(path)
         if isinstance(inode, Vanished):
             return []
         events: list[TreeEvent] = []
@@ -121,10 +122,25 @@ class Tree:
                 events.append(CgroupAppeared(self._cgroups[path], now_s))
             else:
                 events += [event for file in watched for event in self._file_touched(_Watch(path, file), now_s)]
-        names = self._files.children(path)
-        for name in () if isinstance(names, Vanished) else names:
+        for name in self._children(path):
             events += self._arrive(path, name, now_s)
         return events
+
+    def _inode(self, path: str) -> int | Vanished:
+        """What it is now; where it can't be read, what it was: trouble with one cgroup doesn't make it gone."""
+        try:
+            return self._files.inode(path)
+        except CgroupError as error:
+            self._fail(str(error))
+            return self._directories.get(path, VANISHED)
+
+    def _children(self, path: str) -> tuple[str, ...]:
+        try:
+            names = self._files.children(path)
+        except CgroupError as error:
+            self._fail(str(error))
+            return ()
+        return () if isinstance(names, Vanished) else names
 
     def _arrive(self, parent: str, name: str, now_s: float) -> list[TreeEvent]:
         path = f"{parent}/{name}" if parent else name
@@ -178,8 +194,7 @@ class Tree:
             watch = self._inotify.add_watch(str(where), FILE_MASK if file else DIRECTORY_MASK)
         except OSError as error:
             if error.errno not in MISSING:
-                self._failures += 1
-                self._trouble = _explain(error, str(where))
+                self._fail(_explain(error, str(where)))
             return False
         # A directory that was renamed keeps its watch: the descriptor is that of its old name.
         self._by_target.pop(self._watches.get(watch, target), None)
@@ -200,8 +215,12 @@ class Tree:
                 if error.errno != errno.EINVAL:
                     raise
 
+    def _fail(self, why: str) -> None:
+        self._failures += 1
+        self._trouble = why
+
     def _told_trouble(self, now_s: float) -> list[TreeEvent]:
-        """A refusal is told once, until a scan gets all of its watches: who is told scans, and that may be refused again."""
+        """Told once, until a scan meets no trouble: who is told scans, and that would meet it again."""
         trouble, self._trouble = self._trouble, None
         if trouble is None or self._refused:
             return []
@@ -247,7 +266,7 @@ class Tree:
         if mask & CAME:
             return self._arrive(parent, name, now_s)
         known = self._directories.get(path)
-        if mask & WENT and known is not None and self._files.inode(path) != known:
+        if mask & WENT and known is not None and self._inode(path) != known:
             # Made again meanwhile? Then its own IN_CREATE follows, or came already and this one is old news.
             return self._forget(path, now_s)
         return []

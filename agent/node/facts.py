@@ -60,23 +60,26 @@ class NodeFacts:
             return VANISHED
 
     def limit_bytes(self, path: str) -> int | None:
-        cgroup = self._cgroups().get(path)
-        if cgroup is None:
-            return self._limits.get(path)
-        try:
-            limit = self._files.limit_bytes(cgroup)
-        except CgroupError as error:
-            self._on_error(error)
-            return None
-        if limit is None and cgroup.place.kind is CgroupKind.CONTAINER:
-            return self.limit_bytes(f"{path}/{RUNTIME_CHILD}")  # crun under systemd sets it on its child
+        limit = self._read_limit(path)
         if isinstance(limit, Vanished):
             return self._limits.get(path)
+        if limit is None and classify(path).kind is CgroupKind.CONTAINER:
+            limit = self.limit_bytes(f"{path}/{RUNTIME_CHILD}")  # crun under systemd sets it on its child
         self._limits[path] = limit
         self._limits.move_to_end(path)
         if len(self._limits) > MOST_LIMITS:
             self._limits.popitem(last=False)
         return limit
+
+    def _read_limit(self, path: str) -> int | None | Vanished:  # noqa: RUF036
+        cgroup = self._cgroups().get(path)
+        if cgroup is None:
+            return VANISHED
+        try:
+            return self._files.limit_bytes(cgroup)
+        except CgroupError as error:
+            self._on_error(error)
+            return VANISHED
 
     def learn_init(self, cgroup: Cgroup) -> None:
         """Remember the container's PID 1 while it is surely there."""

@@ -105,12 +105,16 @@ def _limit_sentence(kill: OomKill) -> str:
         case Scope.POD:
             return f"the pod's memory limit{limit}, which its containers share, was reached."
         case Scope.KUBEPODS:
-            return f"all pods together reached what the node allows them{limit}; this was not the container's fault."
+            return f"all pods together reached what the node allows them{_in_brackets(limit)}; this was not the container's fault."
         case Scope.NODE if kill.pod is not None or kill.container_id is not None:
             return "the whole node was out of memory; this was not the container's fault."
         case Scope.NODE:
             return "the whole node was out of memory."
     return f"the memory limit{limit} of its cgroup was reached." if limit else "whose limit was reached is not known."
+
+
+def _in_brackets(limit: str) -> str:
+    return f" ({limit.strip()})" if limit else ""
 
 
 def _outcome_sentence(kill: OomKill) -> str:

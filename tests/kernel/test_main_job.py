@@ -79,9 +79,9 @@ def test_a_labelled_container_loses_one_process_and_an_unlabelled_one_all(node: 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_whoever_writes_the_knob_of_a_held_container_it_is_back_at_once(node: Node, runtime: str) -> None:
     for mode, wanted in (("single", "0"), ("group", "1")):
-        instance = start(node, f"held-{mode}-{runtime}", runtime, {MODE: mode}, "pause")
-        node.agent.wait_for(lambda w=wanted: node.agent.total("oomward_container_oom_group_wanted", pod=f"held-{mode}-{runtime}") == int(w)  # type: ignore[misc]  # noqa: B023
-            and node.events("OOMModeApplied", f"held-{mode}-{runtime}"), 20, "held")  # noqa: B023  # fmt: skip
+        name = f"held-{mode}-{runtime}"
+        instance = start(node, name, runtime, {MODE: mode}, "pause")
+        node.agent.wait_for(lambda n=name: node.events("OOMModeApplied", n), 20, "applied")
         knob = MOUNT / instance.path / "memory.oom.group"
         knob.write_text("1" if wanted == "0" else "0")
         node.agent.wait_for(lambda k=knob, w=wanted: k.read_text().strip() == w, 5, "put back")

@@ -1,0 +1,164 @@
+"""Word of changes: what appears, what goes, what is written; nothing missed, nothing told twice."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.cgroup.files import CgroupFiles
+from agent.cgroup.tree import Tree
+from agent.model import CgroupAppeared, CgroupGone, CountersTouched, KnobTouched, TreeEvent, TreeOverflowed
+from tests.unit.cgroup.fakes import CONTAINER, POD, make, remove
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Path:
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    return mount
+
+
+@pytest.fixture
+def tree(mount: Path) -> Iterator[Tree]:
+    files = CgroupFiles(mount, "v2", check_magic=False)
+    tree = Tree(files)
+    yield tree
+    tree.close()
+    files.close()
+
+
+def appeared(events: list[TreeEvent]) -> list[str]:
+    return [event.cgroup.path for event in events if isinstance(event, CgroupAppeared)]
+
+
+def gone(events: list[TreeEvent]) -> list[str]:
+    return [event.cgroup.path for event in events if isinstance(event, CgroupGone)]
+
+
+def test_the_first_scan_finds_what_is_there_parents_first(mount: Path, tree: Tree) -> None:
+    make(mount, CONTAINER)
+    make(mount, "system.slice/cron.service")
+    assert appeared(tree.scan(1.0)) == ["kubepods", "kubepods/burstable", POD, CONTAINER]
+    assert set(tree.cgroups) == {"kubepods", "kubepods/burstable", POD, CONTAINER}
+    assert [root.path for root in tree.roots] == ["kubepods"]
+    assert tree.scan(2.0) == [], "a second one finds nothing new"
+
+
+def test_a_container_made_later_is_told_with_its_writes(mount: Path, tree: Tree) -> None:
+    make(mount, POD)
+    tree.scan(1.0)
+    cgroup = make(mount, CONTAINER)
+    assert tree.read(2.0) == [CgroupAppeared(cgroup, 2.0)]
+    (mount / CONTAINER / "memory.oom.group").write_text("1\n")
+    assert tree.read(3.0) == [KnobTouched(cgroup, 3.0)], "two notifications of one write are told once"
+    (mount / CONTAINER / "memory.events").write_text("oom_kill 1\n")
+    assert tree.read(4.0) == [CountersTouched(cgroup, 4.0)]
+
+
+def test_a_whole_root_made_later_is_found_level_by_level(mount: Path, tree: Tree) -> None:
+    make(mount, "system.slice")
+    tree.scan(1.0)
+    make(mount, f"kubelet.slice/kubelet-{'kubepods.slice'}")
+    make(mount, CONTAINER)
+    found: list[str] = []
+    while events := tree.read(2.0):
+        found += appeared(events)
+    assert sorted(found) == sorted(
+        ["kubelet.slice/kubelet-kubepods.slice", "kubepods", "kubepods/burstable", POD, CONTAINER]
+    )
+
+
+def test_a_pod_removed_takes_its_containers_with_it_children_first(mount: Path, tree: Tree) -> None:
+    make(mount, CONTAINER)
+    tree.scan(1.0)
+    watches = tree.watches
+    remove(mount, POD)
+    assert gone(tree.read(2.0)) == [CONTAINER, POD]
+    assert tree.watches == watches - 6, "directory, knob and counters of both"
+    assert POD not in tree.cgroups
+
+
+def test_a_path_used_again_is_another_cgroup(mount: Path, tree: Tree) -> None:
+    first = make(mount, CONTAINER)
+    tree.scan(1.0)
+    (mount / CONTAINER).rename(mount.parent / "kept")  # its inode stays in use: the next one is another
+    second = make(mount, CONTAINER)
+    assert first.inode != second.inode
+    events = tree.read(2.0)
+    assert events == [CgroupGone(first, 2.0), CgroupAppeared(second, 2.0)]
+    (mount / CONTAINER / "memory.oom.group").write_text("1\n")
+    assert tree.read(3.0) == [KnobTouched(second, 3.0)]
+
+
+def test_a_scan_repairs_what_notifications_missed(mount: Path, tree: Tree) -> None:
+    make(mount, CONTAINER)
+    tree.scan(1.0)
+    other = f"{POD}/{'b' * 64}"
+    make(mount, other)
+    remove(mount, CONTAINER)
+    events = tree.scan(2.0)
+    assert (gone(events), appeared(events)) == ([CONTAINER], [other])
+    assert appeared(tree.read(3.0)) == [], "what the scan told is not told again"
+
+
+def test_cruns_child_is_told_and_a_workloads_own_cgroups_are_not(mount: Path, tree: Tree) -> None:
+    make(mount, CONTAINER)
+    tree.scan(1.0)
+    child = make(mount, f"{CONTAINER}/container")
+    make(mount, f"{CONTAINER}/init.scope/deeper")
+    assert tree.read(2.0) == [CgroupAppeared(child, 2.0)]
+    (mount / CONTAINER / "container" / "memory.oom.group").write_text("1\n")
+    assert tree.read(3.0) == [KnobTouched(child, 3.0)]
+
+
+def test_ancestors_knobs_are_watched_too(mount: Path, tree: Tree) -> None:
+    make(mount, CONTAINER)
+    tree.scan(1.0)
+    (mount / POD / "memory.oom.group").write_text("1\n")
+    (event,) = tree.read(2.0)
+    assert isinstance(event, KnobTouched)
+    assert event.cgroup.path == POD
+
+
+def test_named_roots_are_the_only_ones_looked_into(mount: Path) -> None:
+    make(mount, CONTAINER)
+    make(mount, "kubelet/kubepods")
+    tree = Tree(CgroupFiles(mount, "v2", check_magic=False), root_override=("/kubelet/kubepods",))
+    assert appeared(tree.scan(1.0)) == ["kubelet/kubepods"]
+    tree.close()
+
+
+def test_an_overflow_of_the_queue_is_told(mount: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    from inotify_simple import Event, flags
+
+    tree.scan(1.0)
+    monkeypatch.setattr(tree._inotify, "read", lambda timeout: [Event(-1, flags.Q_OVERFLOW, 0, "")])
+    (event,) = tree.read(2.0)
+    assert isinstance(event, TreeOverflowed)
+    assert "fs.inotify.max_queued_events" in event.why
+
+
+def test_reaching_the_limit_of_watches_is_told_once_and_mended_by_a_later_scan(
+    mount: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(mount, CONTAINER)
+    real = tree._inotify.add_watch
+
+    def refuse(path: str, mask: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tree._inotify, "add_watch", refuse)
+    events = tree.scan(1.0)
+    (overflow,) = [event for event in events if isinstance(event, TreeOverflowed)]
+    assert "fs.inotify.max_user_watches" in overflow.why
+    assert CONTAINER in appeared(events), "it is known all the same"
+    monkeypatch.setattr(tree._inotify, "add_watch", real)
+    repaired = tree.scan(2.0)
+    assert {type(event) for event in repaired} == {KnobTouched, CountersTouched}, (
+        "what may have been missed is looked at"
+    )
+    assert CONTAINER in {event.cgroup.path for event in repaired if isinstance(event, KnobTouched)}
+    assert tree.scan(3.0) == []

@@ -1,0 +1,134 @@
+"""What is counted, that it begins at zero, goes on over restarts, ends with its pod, and stays bounded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+import agent.report.metrics as module
+from agent.model import Mode, Scope, WriteOutcome
+from agent.report.metrics import KEEP_S, Metrics
+from tests.unit.report.kills import GROUP, HOST, KILL, LOST
+
+ROOT = Path(__file__).parents[3]
+REFERENCE = ROOT / "docs" / "reference" / "metrics.md"
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    text = metrics.page()[1].decode()
+    return {(s.name, frozenset(s.labels.items())): s.value for family in text_string_to_metric_families(text) for s in family.samples}
+
+
+def kills(metrics: Metrics, **labels: str) -> list[float]:
+    wanted = set(labels.items())
+    return [value for (name, carried), value in samples(metrics).items() if name == "oomward_oom_kills_total" and wanted <= carried]
+
+
+def metrics() -> Metrics:
+    return Metrics("1.2.3", process_metrics=False)
+
+
+def test_a_kill_counts_its_processes() -> None:
+    m = metrics()
+    m.kill(KILL)
+    m.kill(GROUP)
+    assert kills(m, mode="single", scope="container", pod="herder-1", container="herder", namespace="default") == [1.0]
+    assert kills(m, mode="group") == [3.0]
+
+
+def test_a_running_container_has_its_series_at_zero_before_anything_happens() -> None:
+    m = metrics()
+    m.container_running("default", "herder-1", "herder", Mode.SINGLE)
+    assert kills(m, pod="herder-1", scope="container", mode="single") == [0.0]
+    assert kills(m, pod="herder-1") == [0.0] * len(Scope)
+
+
+def test_what_the_ledger_counted_before_is_where_counting_goes_on() -> None:
+    m = metrics()
+    m.seed({("default", "herder-1", "herder", "single", "container"): 41}, 0.0)
+    m.kill(KILL)
+    assert kills(m, pod="herder-1") == [42.0]
+
+
+def test_series_end_five_minutes_after_their_pod_and_not_before() -> None:
+    m = metrics()
+    m.kill(KILL)
+    m.oom_group("default", "herder-1", "herder", 0, 0)
+    m.container_gone("default", "herder-1", "herder", 100.0)
+    m.drop_stale(100.0 + KEEP_S)
+    assert kills(m, pod="herder-1") == [1.0]
+    m.drop_stale(100.0 + KEEP_S + 1)
+    assert [key for key in samples(m) if ("pod", "herder-1") in key[1]] == []
+
+
+def test_a_container_that_comes_back_in_time_goes_on_with_its_series() -> None:
+    m = metrics()
+    m.kill(KILL)
+    m.container_gone("default", "herder-1", "herder", 100.0)
+    m.container_running("default", "herder-1", "herder", Mode.SINGLE)
+    m.drop_stale(10_000.0)
+    assert kills(m, pod="herder-1", scope="container") == [1.0]
+
+
+def test_a_thousand_dead_pods_a_minute_stay_bounded(monkeypatch: object) -> None:
+    m = metrics()
+    for i in range(module.MOST_CONTAINERS + 500):
+        m.kill(replace(KILL, pod=f"pod-{i}"))
+        m.container_gone("default", f"pod-{i}", "herder", float(i) / 1000)
+    m.drop_stale(10.0)
+    assert len(kills(m)) == module.MOST_CONTAINERS
+    assert kills(m, pod="pod-0") == [], "the oldest went first"
+
+
+def test_a_mode_that_nobody_wants_any_more_has_no_wanted_series() -> None:
+    m = metrics()
+    m.oom_group("default", "p", "c", 0, 0)
+    m.oom_group("default", "p", "c", 1, None)
+    found = samples(m)
+    key = frozenset({"namespace": "default", "pod": "p", "container": "c"}.items())
+    assert found["oomward_container_oom_group", key] == 1.0
+    assert ("oomward_container_oom_group_wanted", key) not in found
+
+
+def test_kills_outside_of_pods_and_lost_details_have_counters_of_their_own() -> None:
+    m = metrics()
+    m.host_kill(HOST)
+    m.kill(LOST)
+    m.unattributed(2)
+    found = samples(m)
+    assert found["oomward_host_oom_kills_total", frozenset()] == 1
+    assert found["oomward_kills_without_details_total", frozenset()] == 1
+    assert found["oomward_unattributed_oom_kills_total", frozenset()] == 2
+
+
+def test_every_outcome_of_a_write_has_its_zero() -> None:
+    found = samples(metrics())
+    assert {dict(labels)["outcome"] for name, labels in found if name == "oomward_writes_total"} == {o.value for o in WriteOutcome}
+
+
+def test_names_and_units_follow_prometheus_conventions() -> None:
+    for family in metrics().registry.collect():
+        assert family.name.startswith("oomward_")
+        assert family.documentation.endswith(".")
+        assert re.fullmatch(r"[a-z_]+", family.name)
+        if family.type == "histogram":
+            assert family.name.endswith("_seconds")
+
+
+def test_the_reference_lists_every_metric_with_its_labels_and_no_other() -> None:
+    m = Metrics("1", process_metrics=False)
+    rows = re.findall(r"^\| `(oomward_[a-z_]+)` \| (\w+) \| ([^|]*) \|", REFERENCE.read_text(), re.MULTILINE)
+    documented = {name: (kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+    real = {}
+    for collector in m.registry._collector_to_names:
+        name = collector._name + ("_total" if collector._type == "counter" else "")  # type: ignore[attr-defined]
+        real[name] = (collector._type, collector._labelnames)  # type: ignore[attr-defined]
+    assert documented == real
+
+
+def test_the_page_comes_in_the_format_that_was_asked_for() -> None:
+    assert metrics().page("")[0].startswith("text/plain")
+    assert metrics().page("application/openmetrics-text; version=1.0.0")[0].startswith("application/openmetrics-text")

@@ -1,0 +1,109 @@
+"""What a tired person reads at 3 a.m.: which process, whose limit, does the container live, is it new, what to do."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.model import BadWish, Mode, OomKill, Outcome, Scope, Source, TaskRow, Victim
+from agent.report import wording
+from tests.unit.report.kills import CASES, KILL
+
+GOLDEN = Path(__file__).with_name("notes.golden.txt")
+ODD = st.text(max_size=400)
+SIZES = st.none() | st.integers(0, 2**50)
+VICTIMS = st.builds(Victim, pid=st.integers(1, 2**22), comm=ODD, anon_bytes=SIZES, file_bytes=SIZES, shmem_bytes=SIZES)
+KILLS = st.builds(
+    OomKill,
+    kill_id=st.text(max_size=40),
+    at_unix_s=st.floats(0, 2e9),
+    node=ODD,
+    cgroup_path=ODD,
+    processes=st.integers(1, 10**6),
+    namespace=st.none() | ODD,
+    pod=st.none() | ODD,
+    container=st.none() | ODD,
+    victims=st.lists(VICTIMS, max_size=30).map(tuple),
+    mode=st.none() | st.sampled_from(Mode),
+    group_kill=st.booleans(),
+    scope=st.none() | st.sampled_from(Scope),
+    limit_bytes=SIZES,
+    usage_bytes=SIZES,
+    largest=st.lists(st.builds(TaskRow, pid=st.integers(1, 9), comm=ODD, rss_bytes=st.integers(0, 2**50)), max_size=3).map(tuple),
+    outcome=st.none() | st.sampled_from(Outcome),
+    details_missing=st.booleans(),
+)
+
+
+def harmless(text: str) -> bool:
+    return not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in text)
+
+
+def test_the_notes_read_as_they_should() -> None:
+    """The golden file holds every case; write it anew with OOMWARD_GOLDEN=write after reading the difference."""
+    limits = {"herder": 256 << 20, "sidecar": None}
+    found = "".join(
+        f"## {name}\n{wording.kill_note(kill, kills_last_hour=7, container_limits=limits)}\n{wording.kill_line(kill)}\n\n"
+        for name, kill in CASES.items()
+    )
+    if os.environ.get("OOMWARD_GOLDEN") == "write":
+        GOLDEN.write_text(found)
+    assert found == GOLDEN.read_text()
+
+
+@given(KILLS, st.integers(0, 10**6), st.none() | st.dictionaries(ODD, SIZES, max_size=20))
+def test_no_kill_makes_a_note_that_is_too_long_or_could_do_harm(kill: OomKill, recent: int, limits: dict[str, int | None] | None) -> None:
+    note = wording.kill_note(kill, kills_last_hour=recent, container_limits=limits)
+    assert 0 < len(note) <= 1024
+    assert harmless(note)
+    assert harmless(wording.kill_line(kill))
+
+
+@given(st.text(max_size=300), st.integers(1, 100))
+def test_safe_text_is_harmless_and_short(text: str, limit: int) -> None:
+    found = wording.safe(text, limit)
+    assert len(found) <= limit
+    assert harmless(found)
+
+
+def test_a_text_that_is_cut_keeps_its_beginning_and_its_end() -> None:
+    found = wording.cut("the beginning " + "x" * 200 + " the end", 60)
+    assert found.startswith("the beginning")
+    assert found.endswith("the end")
+    assert len(found) == 60
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1 KiB"), (188953395, "180.2 MiB"), (256 << 20, "256 MiB"), (3 << 30, "3 GiB"), (5 << 40, "5 TiB")],
+)
+def test_sizes_are_read_as_people_write_them(size: int, text: str) -> None:
+    assert wording.bytes_text(size) == text
+
+
+def test_notes_about_modes_name_the_value_the_place_and_the_mend() -> None:
+    invalid = wording.mode_invalid_note(BadWish(Source.LABEL, "oomward.dev/mode", "sin\ngle", None, "is no mode"))
+    assert "oomward.dev/mode" in invalid
+    assert "sin\\ngle" in invalid
+    assert "single" in invalid
+    assert "group" in invalid
+    assert "permission denied" in wording.mode_failed_note("kubepods/x", "permission denied")
+    assert "cgroup v2" in wording.group_on_v1_note("main")
+    assert "once a second" in wording.fight_note("kubepods/x")
+    assert "kubepods/x" in wording.ancestor_note("kubepods/x")
+    assert "takes only the process that the kernel picks" in wording.mode_applied_note("main", Mode.SINGLE, "label")
+
+
+def test_every_field_of_a_kill_is_in_its_log_line() -> None:
+    fields = wording.kill_fields(KILL)
+    said = {"victim_pid": 4312, "victim_comm": "worker", "limit_bytes": 256 << 20, "outcome": "survived", "scope": "container"}
+    assert said.items() <= fields.items()
+    left_out = {name for name in OomKill.__slots__ if name not in fields} - {"usage_bytes", "report_sequence"}
+    assert left_out == set()
+    assert wording.kill_fields(replace(KILL, victims=()))["victim_pid"] is None
