@@ -1,12 +1,13 @@
 """What should be: a pure function from pod, container name and rules to a mode or "leave alone", with the reason.
 
-Takes the snapshot of a pod and the configured rules; no input or output, no state. Precedence: container annotation, pod
-label, first configured rule that matches, leave alone.
+Takes the snapshot of a pod and the configured rules, gives Decisions and the wishes that can't be obeyed. Precedence:
+container annotation, pod label, first configured rule that matches, leave alone. No input or output, no state.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import mmap
 from collections.abc import Collection, Mapping
 
 from agent.model import (
@@ -25,11 +26,15 @@ from agent.model import (
 )
 
 MOST_BAD_WISHES = 10
-PAGE_BYTES = 4096
+MOST_SHOWN = 80
 
 
 def decide(pod: Pod, container: str, rules: Rules) -> Decision:
-    """The mode of one container. A value that is no mode is not obeyed and not overridden either: nothing is written."""
+    """The mode of one container by name, whether the pod has such a container or not.
+
+    An annotation or label whose value is no mode is neither obeyed nor passed over: what it covers is left alone, so that
+    a slip of the pen never brings a less special statement into force. In disobeyed namespaces only rules count.
+    """
     if not disobeyed(pod, rules):
         key = MODE_ANNOTATION_PREFIX + container
         if key in pod.annotations:
@@ -44,7 +49,10 @@ def decide(pod: Pod, container: str, rules: Rules) -> Decision:
 
 
 def decide_unnamed(pod: Pod, names: Collection[str], rules: Rules) -> Decision | None:
-    """The decision for a container that may be any of ``names``: theirs if all agree on the mode, else None."""
+    """The decision for a container that may be any of ``names``: the first's if all agree on the mode, else None.
+
+    Agreeing on "leave alone" counts; None also when there are no names.
+    """
     decisions = [decide(pod, name, rules) for name in names]
     if not decisions or len({decision.mode for decision in decisions}) != 1:
         return None
@@ -54,20 +62,24 @@ def decide_unnamed(pod: Pod, names: Collection[str], rules: Rules) -> Decision |
 def candidates(pod: Pod, known_live_ids: Collection[str], limit_bytes: int | None) -> tuple[str, ...]:
     """Which containers of the pod a cgroup may be whose id the API has not named yet.
 
-    Those that aren't running under another id, and of these those with the cgroup's own memory limit, if any has it: the
-    runtime writes memory.max before memory.oom.group, so it is there to compare (the kernel keeps whole pages).
+    Those that aren't running under another id, narrowed to those with the cgroup's own memory limit if there are any.
+    ``limit_bytes`` is the cgroup's memory.max, None for ``max``. The kernel keeps whole pages and rounds down
+    (page_counter_memparse), so limits are compared by page. ``max`` narrows nothing: every new cgroup says so until the
+    runtime has written the limit, and a container that never asked must not be taken for one without a limit that did.
     """
     free = [c for c in pod.containers if c.container_id is None or c.container_id not in known_live_ids]
-    same = [c for c in free if _pages(c.limit_bytes) == _pages(limit_bytes)]
+    if limit_bytes is None:
+        return tuple(c.name for c in free)
+    page = limit_bytes // mmap.PAGESIZE
+    same = [c for c in free if c.limit_bytes is not None and c.limit_bytes // mmap.PAGESIZE == page]
     return tuple(c.name for c in (same or free))
 
 
-def _pages(limit_bytes: int | None) -> int | None:
-    return None if limit_bytes is None else limit_bytes // PAGE_BYTES
-
-
 def bad_wishes(pod: Pod, rules: Rules) -> tuple[BadWish, ...]:
-    """Labels and annotations that ask for no mode, or for no container of the pod; at most MOST_BAD_WISHES, then a sum."""
+    """Labels and annotations that ask for no mode, or for no container of the pod: the label first, then by key.
+
+    At most MOST_BAD_WISHES are named; one more then says how many others there are. None in disobeyed namespaces.
+    """
     if disobeyed(pod, rules):
         return ()
     bad = []
@@ -105,8 +117,13 @@ def rule_matches(rule: Rule, pod: Pod, container: str) -> bool:
 
 
 def selector_matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
-    """Whether all requirements hold (k8s.io/apimachinery labels.Selector)."""
+    """Whether all requirements hold; none at all always do (k8s.io/apimachinery, labels.Requirement.Matches)."""
     return all(_holds(requirement, labels) for requirement in selector.requirements)
+
+
+def glob_matches(glob: str, text: str) -> bool:
+    """Whether a shell-style glob (``*``, ``?``, ``[…]``, ``[!…]``) matches the whole text; case counts."""
+    return fnmatch.fnmatchcase(text, glob)
 
 
 def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
@@ -123,17 +140,15 @@ def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
 
 
 def _any_glob(globs: Collection[str], text: str) -> bool:
-    return any(fnmatch.fnmatchcase(text, glob) for glob in globs)
+    return any(glob_matches(glob, text) for glob in globs)
 
 
 def _spoken(source: Source, key: str, value: str) -> Decision:
     mode = _mode(value)
-    why = (
-        f"{source.value} {key}={value}"
-        if mode
-        else f"{source.value} {key} asks for {value!r}, which is no mode: nothing is written"
-    )
-    return Decision(mode, source, key, why)
+    if mode is not None:
+        return Decision(mode, source, key, f"{source.value} {key}={value}")
+    shown = value if len(value) <= MOST_SHOWN else value[: MOST_SHOWN - 1] + "…"
+    return Decision(None, source, key, f"{source.value} {key} asks for {shown!r}, which is no mode: nothing is written")
 
 
 def _mode(value: str) -> Mode | None:

@@ -4,7 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMON = ("--python-version", "3.11", "--universal", "--generate-hashes", "--no-header", "--no-emit-index-url", "--quiet")
+COMMON = (
+    "--python-version",
+    "3.11",
+    "--universal",
+    "--generate-hashes",
+    "--no-header",
+    "--no-emit-index-url",
+    "--quiet",
+)
 LOCKS = {
     "test.lock": ("--group", "test"),
     "run.lock": (),

@@ -186,7 +186,7 @@ class Attributor:
             if account.cgroup.place.kind is CgroupKind.CONTAINER:
                 made = self._close_container(account, open_containers)
                 self._follow(made, account.cgroup, now_s)
-                settled += [kill for kill in made if _settled(kill)]
+                settled += [kill for kill in made if self._done(kill)]
             else:
                 made = self._audit(account, now_s)
                 settled += made
@@ -274,10 +274,14 @@ class Attributor:
 
     def _follow(self, kills: Iterable[OomKill], cgroup: Cgroup, now_s: float) -> None:
         for kill in kills:
-            if not _settled(kill):
+            if not self._done(kill):
                 self._unsettled.append(_Following(kill, cgroup, now_s + OUTCOME_S))
             if not kill.victims:
                 self._undetailed.append(_Following(kill, cgroup, now_s + LATE_S))
+
+    def _done(self, kill: OomKill) -> bool:
+        """Whether nothing more is to be learned of it by waiting: its outcome is known, and its victims as far as they will be."""
+        return kill.outcome is not None and (bool(kill.victims) or not self._kmsg)
 
     def _settle(self, now_s: float) -> tuple[OomKill, ...]:
         due = [f for f in self._unsettled if f.until_s <= now_s]
@@ -314,8 +318,3 @@ class Attributor:
             self._graves.append((account.cgroup, now_s))
         self._graves = [(cgroup, at) for cgroup, at in self._graves if now_s - at < GRAVE_S]
         return tuple(account.cgroup.inode for account in done)
-
-
-def _settled(kill: OomKill) -> bool:
-    """Whether nothing more is to be learned of it by waiting: its outcome is known, and so are its victims."""
-    return kill.outcome is not None and bool(kill.victims)

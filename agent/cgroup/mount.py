@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agent.model import VANISHED, AgentError, Vanished
 
+MAX_NESTING = 32
 MAGICS = {"v2": 0x63677270, "v1": 0x27E0EB}  # CGROUP2_SUPER_MAGIC and CGROUP_SUPER_MAGIC, linux/magic.h
 GONE = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -112,14 +113,15 @@ class CgroupMount:
             return gone_or_raise(path, "directory", error)
 
     def below(self, path: str) -> Iterator[str]:
-        """Paths of all cgroups below this one, parents first. Not by recursion: a workload may nest as deep as it likes."""
-        waiting = [path]
+        """Paths of the cgroups below this one, MAX_NESTING levels down: a workload may nest for ever, we may not wait."""
+        waiting = [(path, 0)]
         while waiting:
-            at = waiting.pop()
+            at, depth = waiting.pop()
             names = self.children(at)
             found = [] if isinstance(names, Vanished) else [f"{at}/{name}" if at else name for name in names]
             yield from found
-            waiting += found
+            if depth + 1 < MAX_NESTING:
+                waiting += [(below, depth + 1) for below in found]
 
     def read(self, path: str, inode: int | None, file: str) -> str | Vanished | None:
         """The text of a control file; None: the cgroup is there and has no such file. Raises CgroupError."""

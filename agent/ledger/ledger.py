@@ -1,76 +1,128 @@
-"""The ledger's words: what may be asked of it and told to it. Times are unix seconds.
+"""The ledger's words: what may be told to it and asked of it. Times are unix seconds. Decides nothing, prints nothing.
 
-What is asked for in the loop's hot path (originals) is answered from memory, so that enforcement never waits for a disk.
+Every change is merged into what waits and written in one transaction at once; what the disk refuses waits and is tried
+again. Originals, baselines, decisions and the log's position are answered from memory, so that enforcement never waits.
 """
 
 from __future__ import annotations
 
-import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from agent.ledger.rows import KILL_COLUMNS, kill_of, kill_row, notice_body, notice_of
-from agent.ledger.schema import begin_boot
+from agent.ledger.queries import kills_from, kills_query
+from agent.ledger.retention import Retention
+from agent.ledger.rows import BadRowError, baselines_of, decisions_of, from_sql, notice_of, originals_of, to_sql
 from agent.ledger.store import Store
-from agent.model import Baseline, KeptDecision, Mode, Notice, OomKill, Original, Outcome
+from agent.ledger.waiting import Series, Waiting, series_of
+from agent.model import Baseline, KeptDecision, Notice, OomKill, Original, Outcome
 
-Series = tuple[str, str, str, str, str]  # namespace, pod, container, mode, scope
-MARKS = ", ".join("?" * 11)
-TOTALS_KEEP_S = 30 * 86400.0
+FEW = 256  # so many waiting changes are tried at every call; more only by flush(), since each try costs
+MEMORY_KILLS = 10_000  # kept without a disk: an agent of 64 MiB can't hold 100,000
 
 
 class Ledger:
-    """Open with Ledger.open. ``seen_this_boot``: an agent has written into it in this boot before."""
+    """Made by Ledger.open. ``seen_this_boot``: an agent has written into it in this boot before."""
 
-    def __init__(self, store: Store, *, boot_id: str, seen_this_boot: bool) -> None:
+    def __init__(self, store: Store, boot_id: str) -> None:
         self._store = store
         self._boot_id = boot_id
-        self.seen_this_boot = seen_this_boot
-        rows = store.connection.execute("SELECT inode, path, value, pod_uid, at_unix_s FROM original")
-        self._originals = {row[0]: Original(*row) for row in rows}
+        self._waiting = Waiting()
+        self._bad_rows = 0
+        self._renewed = store.renewed
+        self.seen_this_boot = store.seen_this_boot
+        read = store.read
+        self._originals = originals_of(read("SELECT inode, path, value, pod_uid, at_unix_s FROM original"))
+        self._baselines = baselines_of(
+            read("SELECT inode, path, oom_kill, oom_group_kill, oom, local_oom, ordinal FROM baseline")
+        )
+        self._decisions = decisions_of(
+            read("SELECT pod_uid, cgroup_key, namespace, pod, container, container_id, mode, rule FROM decision")
+        )
+        rows = read("SELECT kmsg_sequence FROM boot WHERE id = ?", (boot_id,))
+        self._kmsg_sequence: int | None = rows[0][0] if rows else None
+        self._resow()
 
     @classmethod
-    def open(cls, state_dir: Path, boot_id: str) -> Ledger:
-        """Never raises for a bad disk: see ``trouble`` and ``persistent``."""
-        store = Store(state_dir)
-        return cls(store, boot_id=boot_id, seen_this_boot=begin_boot(store.connection, boot_id))
+    def open(cls, state_dir: Path, boot_id: str, now_unix_s: float | None = None) -> Ledger:
+        """Never raises for a bad disk: see ``trouble`` and ``persistent``.
+
+        What belongs to another boot (inodes, the log's position) is dropped, kills and decisions stay. ``now_unix_s``
+        names a file that has to be set aside; None: by the clock.
+        """
+        return cls(Store(state_dir, boot_id, time.time() if now_unix_s is None else now_unix_s), boot_id)
 
     @property
     def trouble(self) -> str | None:
         """What is wrong with the disk, and what to do; None: nothing."""
-        return self._store.trouble
+        texts = [self._store.trouble]
+        if self._waiting.dropped:
+            texts.append(f"{self._waiting.dropped} kills or Events had to be dropped, since the disk was away too long")
+        if self._bad_rows:
+            texts.append(f"{self._bad_rows} times a row could not be read and was passed over")
+        return "; ".join(text for text in texts if text) or None
 
     @property
     def persistent(self) -> bool:
-        """Whether what is recorded outlives this process."""
+        """Whether the ledger is a file; False: it ends with this process."""
         return self._store.persistent
 
     @property
     def errors(self) -> int:
-        """How often the disk failed us."""
-        return self._store.errors
+        """How often the disk failed us, or a row."""
+        return self._store.errors + self._bad_rows
 
     @property
     def pending(self) -> int:
         """Changes that wait in memory for the disk."""
-        return self._store.pending
+        return len(self._waiting)
 
     def flush(self) -> bool:
-        """Try what waits for the disk; True: nothing waits any more."""
-        return self._store.flush()
+        """Try what waits for the disk; True: nothing waits any more. Also looks whether the file is still there."""
+        self._store.look_after()
+        self._write()
+        return not self._waiting
 
     def close(self) -> None:
+        """Write what waits, if the disk takes it, and let go of the file."""
+        self._write()
         self._store.close()
+
+    def _tell(self) -> frozenset[str]:
+        return self._write() if len(self._waiting) <= FEW or not self._store.failing else frozenset()
+
+    def _write(self) -> frozenset[str]:
+        """Write all that waits; returns the ids of kills that were new."""
+        self._resow()
+        if not self._waiting:
+            return frozenset()
+        new = self._store.transact(lambda connection: self._waiting.apply(connection, self._boot_id))
+        if new is None and self._store.renewed != self._renewed:
+            self._resow()
+            new = self._store.transact(lambda connection: self._waiting.apply(connection, self._boot_id))
+        if new is None:
+            return frozenset()
+        self._waiting.clear()
+        return new
+
+    def _resow(self) -> None:
+        """A new file was begun in the midst: what memory knows goes into it. Older kills stay in the one set aside."""
+        if self._renewed == self._store.renewed:
+            return
+        self._renewed = self._store.renewed
+        self._waiting.originals = {**self._originals}
+        self._waiting.baselines = {**self._baselines}
+        self._waiting.decisions = {**self._decisions}
+        self._waiting.kmsg_sequence = self._kmsg_sequence
 
     # ---------------------------------------------------------------------------------------------------- originals
 
     def remember_original(self, original: Original) -> None:
         """The value before our first write; the first of a cgroup wins."""
-        if original.inode in self._originals:
-            return
-        self._originals[original.inode] = original
-        row = (original.inode, original.path, original.value, original.pod_uid, original.at_unix_s)
-        self._store.write(lambda c: _run(c, "INSERT OR IGNORE INTO original VALUES (?, ?, ?, ?, ?)", row))
+        if original.inode not in self._originals:
+            self._originals[original.inode] = original
+            self._waiting.originals[original.inode] = original
+            self._tell()
 
     def original(self, inode: int) -> Original | None:
         """What was there before us; None: we never wrote there in this boot."""
@@ -83,194 +135,170 @@ class Ledger:
     def forget_original(self, inode: int) -> None:
         """It was given back, or its cgroup is gone."""
         if self._originals.pop(inode, None) is not None:
-            self._store.write(lambda c: _run(c, "DELETE FROM original WHERE inode = ?", (inode,)))
+            self._waiting.originals[inode] = None
+            self._tell()
 
     # ---------------------------------------------------------------------------------------------------- decisions
 
     def keep_decisions(self, pod_uid: str, decisions: Sequence[KeptDecision]) -> None:
         """The pod's decisions as they are now; they replace the ones before."""
-        rows = [
-            (d.pod_uid, d.cgroup_key, d.namespace, d.pod, d.container, d.container_id, d.mode.value, d.rule)
-            for d in decisions
-        ]
-
-        def change(connection: sqlite3.Connection) -> None:
-            _run(connection, "DELETE FROM decision WHERE pod_uid = ?", (pod_uid,))
-            connection.executemany("INSERT OR REPLACE INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-
-        self._store.write(change)
+        kept = tuple(decisions)
+        if self._decisions.get(pod_uid, ()) == kept:
+            return
+        if kept:
+            self._decisions[pod_uid] = kept
+        else:
+            del self._decisions[pod_uid]
+        self._waiting.decisions[pod_uid] = kept
+        self._tell()
 
     def kept_decisions(self) -> tuple[KeptDecision, ...]:
         """All that were kept, of whatever boot: pods outlive a reboot."""
-        rows = self._store.connection.execute("SELECT * FROM decision")
-        return tuple(
-            KeptDecision(uid, key, namespace, pod, container, cid, Mode(mode), rule)
-            for uid, key, namespace, pod, container, cid, mode, rule in rows
-        )
+        return tuple(decision for decisions in self._decisions.values() for decision in decisions)
 
     def forget_pod(self, pod_uid: str) -> None:
         """The pod is gone for good."""
-        self._store.write(lambda c: _run(c, "DELETE FROM decision WHERE pod_uid = ?", (pod_uid,)))
+        self.keep_decisions(pod_uid, ())
 
     # -------------------------------------------------------------------------------------------------------- kills
 
     def baselines(self) -> dict[int, Baseline]:
         """How far each cgroup's counters are accounted for in this boot, by inode."""
-        return {row[0]: Baseline(*row) for row in self._store.connection.execute("SELECT * FROM baseline")}
+        return dict(self._baselines)
 
     def forget_baselines(self, inodes: Iterable[int]) -> None:
         """These cgroups are gone."""
-        rows = [(inode,) for inode in inodes]
+        for inode in inodes:
+            if self._baselines.pop(inode, None) is not None:
+                self._waiting.baselines[inode] = None
+        self._tell()
 
-        def change(connection: sqlite3.Connection) -> None:
-            connection.executemany("DELETE FROM baseline WHERE inode = ?", rows)
+    def record(
+        self,
+        kills: Sequence[OomKill],
+        baselines: Sequence[Baseline],
+        kmsg_sequence: int | None,
+        notices: Sequence[Notice] = (),
+    ) -> int:
+        """From seen to recorded in one transaction; returns how many kills the file did not have before.
 
-        self._store.write(change)
-
-    def record(self, kills: Sequence[OomKill], baselines: Sequence[Baseline], kmsg_sequence: int | None) -> None:
-        """From seen to recorded in one transaction. A kill_id that is there already is left as it is, and not counted again."""
-        if not kills and not baselines and kmsg_sequence == self._sequence():
-            return
-
-        def change(connection: sqlite3.Connection) -> None:
-            for kill in kills:
-                added = _run(
-                    connection, f"INSERT OR IGNORE INTO kill ({KILL_COLUMNS}) VALUES ({MARKS})", kill_row(kill)
-                )
-                if added:
-                    _add_total(connection, kill)
-            connection.executemany(
-                "INSERT OR REPLACE INTO baseline VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(b.inode, b.path, b.oom_kill, b.oom_group_kill, b.oom, b.local_oom, b.ordinal) for b in baselines],
-            )
-            if kmsg_sequence is not None:
-                _run(connection, "UPDATE boot SET kmsg_sequence = ? WHERE id = ?", (kmsg_sequence, self._boot_id))
-
-        self._store.write(change)
-
-    def _sequence(self) -> int | None:
-        row = self._store.connection.execute("SELECT kmsg_sequence FROM boot WHERE id = ?", (self._boot_id,)).fetchone()
-        return None if row is None else row[0]
+        A kill whose id is there already is left as it is and counted nowhere again. ``kmsg_sequence``: the last record of
+        the log that need not be read again; None leaves the position as it is. When the disk fails, all of it waits
+        together, and nothing is returned as new until it is in the file.
+        """
+        self._waiting.add_kills(kills)
+        for baseline in baselines:
+            if self._baselines.get(baseline.inode) != baseline:
+                self._baselines[baseline.inode] = self._waiting.baselines[baseline.inode] = baseline
+        if kmsg_sequence is not None and kmsg_sequence != self._kmsg_sequence:
+            self._kmsg_sequence = self._waiting.kmsg_sequence = kmsg_sequence
+        self._waiting.add_notices(notices)
+        return len(self._tell() & {kill.kill_id for kill in kills})
 
     @property
     def kmsg_sequence(self) -> int | None:
         """The last record of the kernel's log that need not be read again; None: none was read in this boot."""
-        return self._sequence()
+        return self._kmsg_sequence
 
     def settle(self, kill_id: str, outcome: Outcome) -> None:
         """What became of the container."""
-        self._store.write(lambda c: _run(c, "UPDATE kill SET outcome = ? WHERE kill_id = ?", (outcome.value, kill_id)))
+        self._waiting.outcomes[kill_id] = outcome
+        self._tell()
 
     def amend(self, kill: OomKill) -> None:
-        """Details that came late; how many died and whose it was stay."""
-        row = kill_row(kill)
-        self._store.write(
-            lambda c: _run(c, "UPDATE kill SET body = ?, scope = ? WHERE kill_id = ?", (row[-1], row[7], row[0]))
-        )
+        """Details that came late: the row is replaced. An outcome known before stays unless this has one, totals stay."""
+        self._waiting.amended[kill.kill_id] = kill
+        self._tell()
 
     def kills(
         self, *, since_unix_s: float = 0.0, namespace: str | None = None, pod: str | None = None, limit: int = 1000
     ) -> list[OomKill]:
-        """Kills, newest first."""
-        return read_kills(self._store.connection, since_unix_s=since_unix_s, namespace=namespace, pod=pod, limit=limit)
+        """Kills, newest first, those that wait for the disk among them; None matches any."""
+        written = self._kills_of_rows(*kills_query(since_unix_s, namespace, pod, limit))
+        if not self._waiting:
+            return written
+        found = {kill.kill_id: self._waiting.seen(kill) for kill in self._waiting.kills.values()}
+        found |= {kill.kill_id: self._waiting.seen(kill) for kill in written}
+        asked = [
+            kill
+            for kill in found.values()
+            if kill.at_unix_s >= since_unix_s and namespace in (None, kill.namespace) and pod in (None, kill.pod)
+        ]
+        return sorted(asked, key=lambda kill: -kill.at_unix_s)[:limit]
 
     def unsettled(self) -> list[OomKill]:
-        """Kills in pods whose outcome nobody saw (the agent ended before)."""
-        rows = self._store.connection.execute(
-            "SELECT body, outcome FROM kill WHERE outcome IS NULL AND pod_uid IS NOT NULL"
-        )
-        return [kill_of(*row) for row in rows]
+        """Kills in pods whose outcome nobody saw yet, or ever (the agent ended before), oldest first."""
+        rows = "SELECT body, outcome FROM kill WHERE outcome IS NULL AND pod_uid IS NOT NULL ORDER BY at_unix_s, rowid"
+        found = {kill.kill_id: kill for kill in [*self._kills_of_rows(rows, ()), *self._waiting.kills.values()]}
+        seen = [self._waiting.seen(kill) for kill in found.values()]
+        return [kill for kill in seen if kill.outcome is None and kill.pod_uid is not None]
+
+    def _kills_of_rows(self, sql: str, values: Sequence[object]) -> list[OomKill]:
+        kills, bad = kills_from(self._store.read(sql, values))
+        self._bad_rows += bad
+        return kills
 
     def kills_of(self, pod_uid: str, container: str, since_unix_s: float) -> int:
         """Processes killed in one container since then."""
-        row = self._store.connection.execute(
+        rows = self._store.read(
             "SELECT COALESCE(SUM(processes), 0) FROM kill WHERE pod_uid = ? AND container = ? AND at_unix_s >= ?",
-            (pod_uid, container, since_unix_s),
-        ).fetchone()
-        return int(row[0])
+            (to_sql(pod_uid), to_sql(container), since_unix_s),
+        )
+        waiting = (k for k in self._waiting.kills.values() if (k.pod_uid, k.container) == (pod_uid, container))
+        return (int(rows[0][0]) if rows else 0) + sum(k.processes for k in waiting if k.at_unix_s >= since_unix_s)
 
     def totals(self) -> dict[Series, int]:
-        """Processes killed by series, for metrics that go on counting; they outlive the kills' own rows."""
-        rows = self._store.connection.execute("SELECT namespace, pod, container, mode, scope, processes FROM total")
-        return {tuple(row[:5]): row[5] for row in rows}
+        """Processes killed by series (namespace, pod, container, mode, scope), for metrics that go on counting.
+
+        They outlive the kills' own rows: see retention.py. Mode and scope are ``unknown`` where a kill has none.
+        """
+        found: dict[Series, int] = {}
+        for row in self._store.read("SELECT namespace, pod, container, mode, scope, processes FROM total"):
+            namespace, pod, container, mode, scope = (from_sql(text) for text in row[:5])
+            found[namespace, pod, container, mode, scope] = int(row[5])
+        for kill in self._waiting.kills.values():
+            if (series := series_of(kill)) is not None:
+                found[series] = found.get(series, 0) + kill.processes
+        return found
 
     # ------------------------------------------------------------------------------------------------------ notices
 
     def queue(self, notice: Notice) -> None:
-        """An Event to be delivered; a name that is there already is left as it is."""
-        row = (notice.name, notice.at_unix_s, notice_body(notice))
-        self._store.write(lambda c: _run(c, "INSERT OR IGNORE INTO notice VALUES (?, ?, ?, NULL)", row))
+        """An Event to be delivered; a name that is there already, delivered or not, is left as it is."""
+        self._waiting.add_notices((notice,))
+        self._tell()
 
     def undelivered(self, limit: int = 1000) -> list[Notice]:
-        """Events that still wait, oldest first."""
-        rows = self._store.connection.execute(
-            "SELECT body FROM notice WHERE outcome IS NULL ORDER BY at_unix_s LIMIT ?", (limit,)
+        """Events that still wait for their delivery, oldest first."""
+        rows = self._store.read(
+            "SELECT body FROM notice WHERE outcome IS NULL ORDER BY at_unix_s, rowid LIMIT ?",
+            (limit + len(self._waiting.delivered),),
         )
-        return [notice_of(row[0]) for row in rows]
+        found: dict[str, Notice] = {}
+        for (body,) in rows:
+            try:
+                notice = notice_of(body)
+            except BadRowError:
+                self._bad_rows += 1
+                continue
+            found[notice.name] = notice
+        found = self._waiting.notices | found
+        due = [notice for name, notice in found.items() if name not in self._waiting.delivered]
+        return sorted(due, key=lambda notice: notice.at_unix_s)[:limit]
 
     def delivered(self, name: str, outcome: str) -> None:
-        """The Event is done with; its name is kept for a day, so that it is never sent again."""
-        self._store.write(lambda c: _run(c, "UPDATE notice SET outcome = ? WHERE name = ?", (outcome, name)))
+        """The Event is done with, one way or another; its name is kept for a day, so that it is never sent again."""
+        self._waiting.delivered[name] = outcome
+        self._tell()
 
     # -------------------------------------------------------------------------------------------------------- bounds
 
-    def prune(self, now_unix_s: float, keep_days: int, keep_count: int, batch: int) -> None:
-        """Drop at most ``batch`` rows of each kind that are past their time, so that the loop never pauses for it."""
+    def prune(self, now_unix_s: float, keep_days: int, keep_count: int, batch: int) -> int:
+        """Drop at most ``batch`` rows of each kind that are past their time; returns how many went.
 
-        def change(connection: sqlite3.Connection) -> None:
-            _run(
-                connection,
-                "DELETE FROM kill WHERE rowid IN (SELECT rowid FROM kill WHERE at_unix_s < ? ORDER BY at_unix_s LIMIT ?)",
-                (now_unix_s - keep_days * 86400.0, batch),
-            )
-            (count,) = connection.execute("SELECT COUNT(*) FROM kill").fetchone()
-            if count > keep_count:
-                most = min(batch, count - keep_count)
-                _run(
-                    connection,
-                    "DELETE FROM kill WHERE rowid IN (SELECT rowid FROM kill ORDER BY at_unix_s LIMIT ?)",
-                    (most,),
-                )
-            _run(
-                connection,
-                "DELETE FROM notice WHERE rowid IN (SELECT rowid FROM notice WHERE outcome IS NOT NULL AND at_unix_s < ? LIMIT ?)",
-                (now_unix_s - 86400.0, batch),
-            )
-            _run(connection, "DELETE FROM total WHERE last_unix_s < ?", (now_unix_s - TOTALS_KEEP_S,))
-
-        self._store.write(change)
-
-
-def read_kills(
-    connection: sqlite3.Connection, *, since_unix_s: float, namespace: str | None, pod: str | None, limit: int
-) -> list[OomKill]:
-    """Kills of an open ledger, newest first."""
-    rows = connection.execute(
-        "SELECT body, outcome FROM kill WHERE at_unix_s >= ? AND (? IS NULL OR namespace = ?) AND (? IS NULL OR pod = ?) "
-        "ORDER BY at_unix_s DESC, rowid DESC LIMIT ?",
-        (since_unix_s, namespace, namespace, pod, pod, limit),
-    )
-    return [kill_of(*row) for row in rows]
-
-
-def _run(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> int:
-    return connection.execute(sql, values).rowcount
-
-
-def _add_total(connection: sqlite3.Connection, kill: OomKill) -> None:
-    if kill.namespace is None or kill.pod is None:
-        return
-    _run(
-        connection,
-        "INSERT INTO total VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET processes = processes + excluded.processes, "
-        "last_unix_s = excluded.last_unix_s",
-        (
-            kill.namespace,
-            kill.pod,
-            kill.container or "",
-            kill.mode.value if kill.mode else "unknown",
-            kill.scope.value if kill.scope else "unknown",
-            kill.processes,
-            kill.at_unix_s,
-        ),
-    )
+        Call it now and then; nothing is dropped while changes wait for the disk.
+        """
+        if self._waiting:
+            return 0
+        most = keep_count if self.persistent else min(keep_count, MEMORY_KILLS)
+        return self._store.transact(Retention(now_unix_s, keep_days, most, batch).apply) or 0

@@ -1,7 +1,12 @@
-"""One agent a node: a lock file in the state directory that names its holder."""
+"""One agent a node: a lock file in the state directory that names its holder.
+
+Owns agent.lock and nothing else. Where the directory can't be written there is nothing to guard, and the agent goes on
+unguarded, saying so in ``trouble``.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -13,7 +18,7 @@ FILE = "agent.lock"
 
 
 class LockedError(AgentError):
-    """Another agent has this state directory, or the lock can't be had."""
+    """Another agent has this state directory."""
 
 
 class AgentLock:
@@ -23,31 +28,37 @@ class AgentLock:
         self._path = state_dir / FILE
         self._node = node
         self._fd = -1
+        self.trouble: str | None = None
 
     def __enter__(self) -> AgentLock:
+        """Raises LockedError, which names the holder."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            # A state directory that can't be written has no other agent in it that we could disturb: the ledger says more.
-            self._fd = -1
-            self._trouble = str(error)
-            return self
-        try:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(self._fd, 256, 0).decode(errors="replace").strip() or "unknown"
-            os.close(self._fd)
+            self._close()
             raise LockedError(
-                f"another oomward agent runs on this node already ({holder}) and has {self._path.parent}: two would write the same "
-                "knobs and count twice. Stop one of them, or check that only one DaemonSet selects this node."
+                f"another oomward agent ({holder}) has {self._path.parent}: two would write the same knobs and count "
+                "kills twice. Stop one of them, or see to it that only one DaemonSet selects this node."
             ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"pid {os.getpid()}, node {self._node}\n".encode(), 0)
+        except OSError as error:
+            self._close()
+            self.trouble = f"no lock to be had at {self._path} ({error.strerror}): a second agent would not be noticed"
+            return self
+        # On a full disk the name can't be written; the lock holds all the same.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"pid {os.getpid()}, node {self._node}\n".encode(), 0)
         return self
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
+        self._close()

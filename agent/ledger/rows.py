@@ -1,54 +1,153 @@
-"""Records to rows and back: nested fields travel as JSON, indexed ones as columns."""
+"""Records to rows and back: nested fields travel as JSON, those that are asked for as columns.
+
+Pure. Text from the kernel may hold lone surrogates (bytes that were no UTF-8), which SQLite's text can't: such text goes
+in as bytes and comes back whole. A row that can't be read is a BadRowError, for the reader to skip and count.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, fields, replace
 from typing import Any
 
-from agent.model import Mode, Notice, ObjectRef, OomKill, Outcome, Reason, Scope, TaskRow, Victim
+from agent.model import (
+    Baseline,
+    KeptDecision,
+    Mode,
+    Notice,
+    ObjectRef,
+    OomKill,
+    Original,
+    Outcome,
+    Reason,
+    Scope,
+    TaskRow,
+    Victim,
+)
 
 KILL_COLUMNS = "kill_id, at_unix_s, namespace, pod, pod_uid, container, mode, scope, processes, outcome, body"
+Row = tuple[Any, ...]
 
 
-def kill_row(kill: OomKill) -> tuple[object, ...]:
+class BadRowError(ValueError):
+    """A row that no record of ours can be made of."""
+
+
+def to_sql(text: str | None) -> str | bytes | None:
+    """Text as SQLite can hold it; None stays NULL."""
+    if text is None or text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def from_sql(value: str | bytes | None) -> str:
+    """The text that to_sql was given; NULL becomes the empty text."""
+    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value or ""
+
+
+def kill_row(kill: OomKill) -> Row:
     """The row of a kill, in the order of KILL_COLUMNS."""
     body = asdict(kill) | {"sources": sorted(kill.sources)}
     return (
         kill.kill_id,
         kill.at_unix_s,
-        kill.namespace,
-        kill.pod,
-        kill.pod_uid,
-        kill.container,
+        to_sql(kill.namespace),
+        to_sql(kill.pod),
+        to_sql(kill.pod_uid),
+        to_sql(kill.container),
         kill.mode,
         kill.scope,
         kill.processes,
         kill.outcome,
-        json.dumps(body, ensure_ascii=True),
+        json.dumps(body),
     )
 
 
 def kill_of(body: str, outcome: str | None) -> OomKill:
-    """The kill of a row; ``outcome`` is the column's, which may be newer than the body's."""
-    fields: dict[str, Any] = json.loads(body)
-    fields["victims"] = tuple(Victim(**victim) for victim in fields["victims"])
-    fields["largest"] = tuple(TaskRow(**task) for task in fields["largest"])
-    fields["mode"] = Mode(fields["mode"]) if fields["mode"] else None
-    fields["scope"] = Scope(fields["scope"]) if fields["scope"] else None
-    fields["outcome"] = Outcome(outcome) if outcome else None
-    fields["sources"] = frozenset(fields["sources"])
-    return OomKill(**fields)
+    """The kill of a row; ``outcome`` is the column's, which may be newer than the body's. Raises BadRowError.
+
+    Fields that this version doesn't know, written by a newer one, are left out.
+    """
+    try:
+        found = _known(OomKill, json.loads(body))
+        found["victims"] = tuple(Victim(**_known(Victim, victim)) for victim in found["victims"])
+        found["largest"] = tuple(TaskRow(**_known(TaskRow, task)) for task in found["largest"])
+        found["mode"] = Mode(found["mode"]) if found["mode"] else None
+        found["scope"] = Scope(found["scope"]) if found["scope"] else None
+        found["sources"] = frozenset(found["sources"])
+        found["outcome"] = Outcome(outcome) if outcome else None
+        return OomKill(**found)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadRowError(f"a kill's row can't be read: {error!r}") from error
 
 
-def notice_body(notice: Notice) -> str:
-    """A notice as JSON."""
-    return json.dumps(asdict(notice), ensure_ascii=True)
+def notice_row(notice: Notice) -> Row:
+    """Name, time and body of a notice."""
+    return to_sql(notice.name), notice.at_unix_s, json.dumps(asdict(notice))
 
 
 def notice_of(body: str) -> Notice:
-    """The notice of a row."""
-    fields: dict[str, Any] = json.loads(body)
-    fields["about"] = ObjectRef(**fields["about"])
-    fields["reason"] = Reason(fields["reason"])
-    return Notice(**fields)
+    """The notice of a row. Raises BadRowError."""
+    try:
+        found = _known(Notice, json.loads(body))
+        found["about"] = ObjectRef(**_known(ObjectRef, found["about"]))
+        found["reason"] = Reason(found["reason"])
+        return Notice(**found)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadRowError(f"a notice's row can't be read: {error!r}") from error
+
+
+def _known(kind: type, found: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in found.items() if name in names}
+
+
+def baseline_row(b: Baseline) -> Row:
+    """A baseline's row, in the table's order."""
+    return b.inode, to_sql(b.path), b.oom_kill, b.oom_group_kill, b.oom, b.local_oom, b.ordinal
+
+
+def baselines_of(rows: Iterable[Row]) -> dict[int, Baseline]:
+    """Baselines by inode."""
+    return {row[0]: replace(Baseline(*row), path=from_sql(row[1])) for row in rows}
+
+
+def original_row(o: Original) -> Row:
+    """An original's row, in the table's order."""
+    return o.inode, to_sql(o.path), o.value, to_sql(o.pod_uid), o.at_unix_s
+
+
+def originals_of(rows: Iterable[Row]) -> dict[int, Original]:
+    """Originals by inode."""
+    return {row[0]: Original(row[0], from_sql(row[1]), row[2], from_sql(row[3]), row[4]) for row in rows}
+
+
+def decision_row(d: KeptDecision) -> Row:
+    """A kept decision's row, in the table's order."""
+    texts = (d.pod_uid, d.cgroup_key, d.namespace, d.pod, d.container, d.container_id, d.mode.value, d.rule)
+    return tuple(to_sql(text) for text in texts)
+
+
+def decisions_of(rows: Iterable[Row]) -> dict[str, tuple[KeptDecision, ...]]:
+    """Kept decisions by pod uid; a mode of a newer version is left out: nothing is held that can't be understood."""
+    found: dict[str, list[KeptDecision]] = {}
+    for row in rows:
+        uid, key, namespace, pod, container, cid, mode, rule = row
+        if mode in tuple(Mode):
+            decision = KeptDecision(
+                from_sql(uid),
+                from_sql(key),
+                from_sql(namespace),
+                from_sql(pod),
+                from_sql(container),
+                None if cid is None else from_sql(cid),
+                Mode(mode),
+                from_sql(rule),
+            )
+            found.setdefault(decision.pod_uid, []).append(decision)
+    return {uid: tuple(decisions) for uid, decisions in found.items()}

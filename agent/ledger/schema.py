@@ -1,10 +1,11 @@
-"""The ledger's tables, their versions, and how an older file becomes a newer one (PRAGMA user_version)."""
+"""The ledger's tables, their versions, and how an older file becomes a newer one (PRAGMA user_version).
+
+Owns the SQL of the tables and nothing else. A step once released never changes: a new version is a new step.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-
-VERSION = 1
 
 STEPS: dict[int, str] = {
     1: """
@@ -27,9 +28,20 @@ STEPS: dict[int, str] = {
     CREATE TABLE notice (name TEXT PRIMARY KEY, at_unix_s REAL NOT NULL, body TEXT NOT NULL, outcome TEXT);
     CREATE INDEX notice_waiting ON notice (outcome, at_unix_s);
     """,
+    # The old and the new instance of one container may both be there for a moment; version 1 kept only one of them.
+    2: """
+    CREATE INDEX kill_unsettled ON kill (at_unix_s) WHERE outcome IS NULL;
+    CREATE INDEX total_by_time ON total (last_unix_s);
+    ALTER TABLE decision RENAME TO decision_1;
+    CREATE TABLE decision (pod_uid TEXT, cgroup_key TEXT, namespace TEXT, pod TEXT, container TEXT, container_id TEXT,
+        mode TEXT, rule TEXT);
+    CREATE INDEX decision_of_pod ON decision (pod_uid);
+    INSERT INTO decision SELECT pod_uid, cgroup_key, namespace, pod, container, container_id, mode, rule FROM decision_1;
+    DROP TABLE decision_1;
+    """,
 }
-
-OF_ONE_BOOT = ("baseline", "original")
+VERSION = max(STEPS)
+OF_ONE_BOOT = ("baseline", "original", "boot")
 
 
 class NewerSchemaError(RuntimeError):
@@ -37,21 +49,24 @@ class NewerSchemaError(RuntimeError):
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file to VERSION, a step a transaction. Raises NewerSchemaError, sqlite3.Error."""
+    """Bring the file to VERSION, each step with its number in one transaction. Raises NewerSchemaError, sqlite3.Error."""
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > VERSION:
-        raise NewerSchemaError(f"its schema is version {found}, this oomward knows {VERSION}")
+        raise NewerSchemaError(f"its schema is version {found}, this oomward knows up to {VERSION}")
     for step in range(found + 1, VERSION + 1):
-        connection.executescript(f"BEGIN;{STEPS[step]}PRAGMA user_version = {step};COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE;{STEPS[step]}PRAGMA user_version = {step};COMMIT;")
 
 
 def begin_boot(connection: sqlite3.Connection, boot_id: str) -> bool:
-    """Drop what belongs to another boot (inodes mean nothing there). Returns whether this boot was known already."""
-    known = connection.execute("SELECT 1 FROM boot WHERE id = ?", (boot_id,)).fetchone() is not None
-    if not known:
-        connection.execute("BEGIN IMMEDIATE")
-        for table in (*OF_ONE_BOOT, "boot"):
-            connection.execute(f"DELETE FROM {table}")
-        connection.execute("INSERT INTO boot VALUES (?, NULL)", (boot_id,))
-        connection.execute("COMMIT")
-    return known
+    """Drop what belongs to another boot: inodes and the log's sequence mean nothing there. Kills and decisions stay.
+
+    Returns whether this boot was known already. Raises sqlite3.Error.
+    """
+    if connection.execute("SELECT 1 FROM boot WHERE id = ?", (boot_id,)).fetchone() is not None:
+        return True
+    connection.execute("BEGIN IMMEDIATE")
+    for table in OF_ONE_BOOT:
+        connection.execute(f"DELETE FROM {table}")
+    connection.execute("INSERT INTO boot VALUES (?, NULL)", (boot_id,))
+    connection.execute("COMMIT")
+    return False

@@ -44,7 +44,7 @@ def bytes_text(size: int) -> str:
     """``180.2 MiB``; whole numbers without a decimal."""
     value, unit = float(size), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if abs(value) < 1024:
+        if abs(value) < 1023.95:  # what would be shown as 1024.0 is one of the next unit
             break
         value, unit = value / 1024, larger
     number = f"{value:.1f}".removesuffix(".0")
@@ -78,43 +78,59 @@ def _size(victim: Victim) -> str:
 
 
 def _who(kill: OomKill) -> str:
-    where = f" in container {safe(kill.container)}" if kill.container else f" in cgroup {safe(kill.cgroup_path, 160)}"
-    if kill.group_kill:
-        return (
-            f"OOM killer killed all {kill.processes} {_plural(kill.processes, 'process')}{_names(kill.victims)}{where}"
-        )
+    where = f" in container {safe(kill.container)}" if kill.container else f" in cgroup {_cgroup(kill)}"
+    if kill.processes == 1 and kill.victims:
+        victim = kill.victims[0]
+        return f"OOM killer killed process {victim.pid} ({safe(victim.comm)}, {_size(victim)}){where}"
+    number = f"{kill.processes} {_plural(kill.processes, 'process')}"
+    if kill.group_kill and kill.processes > 1:
+        number = f"all {number}" if kill.outcome is not Outcome.SURVIVED else f"{number} as a group"
+    return f"OOM killer killed {number}{_names(kill)}{where}"
+
+
+def _cgroup(kill: OomKill) -> str:
+    return safe(kill.cgroup_path, 160) or "of the node that is not known"
+
+
+def _names(kill: OomKill) -> str:
     if not kill.victims:
-        return f"OOM killer killed {kill.processes} {'process' if kill.processes == 1 else 'processes'}{where}"
-    victim = kill.victims[0]
-    return f"OOM killer killed process {victim.pid} ({safe(victim.comm)}, {_size(victim)}){where}"
-
-
-def _names(victims: tuple[Victim, ...]) -> str:
-    if not victims:
         return ""
-    shown = ", ".join(f"{v.pid} {safe(v.comm)}" for v in victims[:5])
-    more = f" and {len(victims) - 5} more" if len(victims) > 5 else ""
-    return f" ({shown}{more})"
+    shown = ", ".join(f"{v.pid} {safe(v.comm)}" for v in kill.victims[:5])
+    more = max(kill.processes, len(kill.victims)) - min(5, len(kill.victims))
+    return f" ({shown}{f' and {more} more' if more > 0 else ''})"
 
 
 def _limit_sentence(kill: OomKill) -> str:
     limit = f" {bytes_text(kill.limit_bytes)}" if kill.limit_bytes is not None else ""
+    in_pod = kill.pod is not None or kill.container_id is not None
     match kill.scope:
-        case Scope.CONTAINER:
-            return f"the container's memory limit{limit} was reached."
+        case Scope.CONTAINER if in_pod:
+            return f"the container's memory limit{limit} was reached{_usage(kill)}."
         case Scope.POD:
-            return f"the pod's memory limit{limit}, which its containers share, was reached."
+            return f"the pod's memory limit{limit}, which its containers share, was reached{_usage(kill)}."
         case Scope.KUBEPODS:
             return f"all pods together reached what the node allows them{_in_brackets(limit)}; this was not the container's fault."
-        case Scope.NODE if kill.pod is not None or kill.container_id is not None:
+        case Scope.NODE if in_pod:
             return "the whole node was out of memory; this was not the container's fault."
         case Scope.NODE:
             return "the whole node was out of memory."
-    return f"the memory limit{limit} of its cgroup was reached." if limit else "whose limit was reached is not known."
+    if limit:
+        return f"the memory limit{limit} of its cgroup was reached{_usage(kill)}."
+    return "whose limit was reached is not known."
 
 
 def _in_brackets(limit: str) -> str:
     return f" ({limit.strip()})" if limit else ""
+
+
+def _usage(kill: OomKill) -> str:
+    """Usage then, where it says more than the limit does."""
+    if kill.usage_bytes is None:
+        return ""
+    usage = bytes_text(kill.usage_bytes)
+    if kill.limit_bytes is not None and usage == bytes_text(kill.limit_bytes):
+        return ""
+    return f" ({usage} in use)"
 
 
 def _outcome_sentence(kill: OomKill) -> str:
@@ -124,16 +140,20 @@ def _outcome_sentence(kill: OomKill) -> str:
             return f"The container kept running{mode}."
         case Outcome.DIED if kill.group_kill:
             return f"The container died with all its processes{mode}."
+        case Outcome.DIED if kill.mode is Mode.SINGLE:
+            return f"The container died all the same{mode}: its PID 1 was the one killed, or ended because of it."
         case Outcome.DIED:
             return f"The container died of it{mode}."
-    return ""
+    return "Whether the container lives is not known." if kill.container else ""
 
 
 def _missing_sentence(kill: OomKill) -> str:
     if not kill.details_missing:
         return ""
-    what = "told only part of it" if kill.victims else "not told which process it was"
-    return f"The kernel's log has {what} (it reports 10 OOMs in 5 s at most)."
+    if kill.victims:
+        return "Details are missing: the kernel's log told only part of it."
+    which = "Which process" if kill.processes == 1 else "Which processes"
+    return f"{which} is not known: the kernel's log has no report of it (it prints 10 in 5 s at most) or can't be read."
 
 
 def _largest_sentence(largest: tuple[TaskRow, ...]) -> str:
@@ -143,14 +163,21 @@ def _largest_sentence(largest: tuple[TaskRow, ...]) -> str:
 
 
 def _advice(kill: OomKill) -> str:
+    if kill.pod is None and kill.scope is not Scope.KUBEPODS:
+        return "Lower what runs on the node or reserve more for the system." if kill.scope is Scope.NODE else ""
+    spare = (
+        f" With the label {MODE_LABEL}: single only the process that the kernel picks would die."
+        if kill.group_kill and kill.outcome is Outcome.DIED and kill.mode is Mode.GROUP
+        else ""
+    )
     match kill.scope:
         case Scope.CONTAINER:
-            return "Raise the container's limit or run fewer or smaller processes in it."
+            return f"Raise the container's limit or run fewer or smaller processes in it.{spare}"
         case Scope.POD:
-            return "Raise the pod's limit, or give each container a limit of its own to see which one grows."
+            return f"Raise the pod's limit, or give each container a limit of its own to see which one grows.{spare}"
         case Scope.KUBEPODS | Scope.NODE:
             return "Lower what runs on the node, set requests that tell what pods use, or reserve more for the system."
-    return ""
+    return f"Compare the limits of the pod and its containers with what they use.{spare}"
 
 
 def _limits_sentence(limits: Mapping[str, int | None] | None) -> str:
@@ -164,7 +191,7 @@ def _limits_sentence(limits: Mapping[str, int | None] | None) -> str:
 
 def kill_line(kill: OomKill) -> str:
     """One line for the log."""
-    where = f"{safe(kill.namespace or '')}/{safe(kill.pod or '')} " if kill.pod else ""
+    where = f"{safe(kill.namespace or '')}/{safe(kill.pod or '')}: " if kill.pod else ""
     outcome = f" Container {kill.outcome.value}." if kill.outcome else ""
     return f"{where}{_who(kill)}: {_limit_sentence(kill)}{outcome}"
 
@@ -197,6 +224,7 @@ def kill_fields(kill: OomKill) -> dict[str, object]:
         "largest": [{"pid": t.pid, "comm": t.comm, "rss_bytes": t.rss_bytes} for t in kill.largest],
         "sources": sorted(kill.sources),
         "details_missing": kill.details_missing,
+        "report_sequence": kill.report_sequence,
         "at_unix_s": round(kill.at_unix_s, 3),
     }
 

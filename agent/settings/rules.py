@@ -1,164 +1,37 @@
-"""The configuration file: YAML with marks, so that every complaint names line and mend; its rules, and their reloading."""
+"""The configured rules: the keys ``rules`` and ``ignoreLabelsIn`` of the file become Rules.
+
+Takes a ConfigFile, gives Rules; what is wrong goes to the file's list of problems, and a rule with a problem is left out.
+Decides nothing: that is policy's.
+"""
 
 from __future__ import annotations
 
-import difflib
-import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 
 import yaml
 
 from agent.model import LabelSelector, Mode, Rule, Rules
+from agent.settings.file import ConfigFile
+from agent.settings.problems import shown
 from agent.settings.selectors import SelectorError, from_structure, parse_selector
+from agent.settings.values import globs, scalar, some_globs, text
 
-T = TypeVar("T")
-RULE_KEYS = ("name", "mode", "namespaces", "selector", "containers")
-RULES_KEYS = ("rules", "ignoreLabelsIn")
 LEAVE = "leave"
+RULES_KEYS = {
+    "rules": "list of rules; the first that matches a container decides, unless an annotation or label has",
+    "ignoreLabelsIn": "namespaces (globs) in which labels and annotations count for nothing, so that only rules do",
+}
 
 
-class SettingsError(ValueError):
-    """Everything that is wrong with the settings, a line each."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One key of a mapping in the file, with where it stands (``file:line``)."""
-
-    key: str
-    node: yaml.Node
-    where: str
-
-
-class ConfigFile:
-    """A parsed file. ``problems`` collects; nothing is raised until all were found."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.problems: list[str] = []
-        self.entries: dict[str, Entry] = {}
-        try:
-            text = path.read_text(encoding="utf-8")
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except (OSError, UnicodeDecodeError) as error:
-            self.problems.append(f"{path}: can't be read: {error}")
-            return
-        except yaml.YAMLError as error:
-            self.problems.append(f"{path}: no YAML: {' '.join(str(error).split())}")
-            return
-        if root is not None:
-            self.entries = self.mapping(root, "the file")
-
-    def mapping(self, node: yaml.Node, what: str) -> dict[str, Entry]:
-        """The keys of a mapping node; a key given twice is a problem, as is a node that is no mapping."""
-        if not isinstance(node, yaml.MappingNode):
-            self.problems.append(f"{self.where(node)}: {what} must be a mapping of keys to values")
-            return {}
-        found: dict[str, Entry] = {}
-        for key_node, value in node.value:
-            key = str(key_node.value)
-            if key in found:
-                self.problems.append(
-                    f"{self.where(key_node)}: {key} is given twice; the first is at {found[key].where}"
-                )
-                continue
-            found[key] = Entry(key, value, self.where(key_node))
-        return found
-
-    def where(self, node: yaml.Node) -> str:
-        """``file:line`` of a node."""
-        return f"{self.path}:{node.start_mark.line + 1}"
-
-    def check_known(self, entries: Mapping[str, Entry], known: tuple[str, ...]) -> None:
-        """Name every key that isn't known, with the nearest that is."""
-        for entry in entries.values():
-            if entry.key not in known:
-                near = difflib.get_close_matches(entry.key, known, n=1)
-                mend = f"did you mean {near[0]}?" if near else f"known are: {', '.join(known)}"
-                self.problems.append(f"{entry.where}: unknown key {entry.key}; {mend}")
-
-    def read(self, entry: Entry, parse: Callable[[object], T]) -> T | None:
-        """Parse an entry; ValueErrors become problems with the place in front, and give None."""
-        try:
-            return parse(plain(entry.node))
-        except ValueError as error:
-            self.problems.append(f"{entry.where}: {entry.key}: {error}")
-            return None
-
-    def rules(self) -> Rules:
-        """The keys ``rules`` and ``ignoreLabelsIn``."""
-        rules: list[Rule] = []
-        if (entry := self.entries.get("rules")) is not None:
-            if isinstance(entry.node, yaml.SequenceNode):
-                rules = [rule for i, node in enumerate(entry.node.value) if (rule := self._rule(node, i)) is not None]
-            else:
-                self.problems.append(f"{entry.where}: rules must be a list")
-        ignored = self.entries.get("ignoreLabelsIn")
-        globs = self.read(ignored, text_list) if ignored is not None else ()
-        return Rules(tuple(rules), globs or ())
-
-    def _rule(self, node: yaml.Node, index: int) -> Rule | None:
-        before = len(self.problems)
-        entries = self.mapping(node, f"rule {index + 1}")
-        self.check_known(entries, RULE_KEYS)
-        if "mode" not in entries and entries:
-            self.problems.append(f"{self.where(node)}: rule {index + 1} has no mode: single, group or {LEAVE}")
-        values = {key: self.read(entry, RULE_PARSERS[key]) for key, entry in entries.items() if key in RULE_PARSERS}
-        if len(self.problems) > before or not entries:
-            return None
-        mode = values["mode"]
-        selector = values.get("selector")
-        return Rule(
-            name=str(values.get("name") or f"rule-{index + 1}"),
-            mode=mode if isinstance(mode, Mode) else None,
-            namespaces=_texts(values.get("namespaces")),
-            pods=selector if isinstance(selector, LabelSelector) else LabelSelector(),
-            containers=_texts(values.get("containers")),
-        )
-
-
-def plain(node: yaml.Node) -> object:
-    """The plain value of a node: what yaml.safe_load would have given for it."""
-    loader = yaml.SafeLoader("")
+def rule_mode(value: object) -> Mode | None:
+    """``single``, ``group`` or ``leave`` (None), in any case. Raises ValueError."""
+    word = scalar(value).lower()
+    if word == LEAVE:
+        return None
     try:
-        return loader.construct_document(node)
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
-    finally:
-        loader.dispose()
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(str(v) for v in value) if isinstance(value, tuple) else ()
-
-
-def text_list(value: object) -> tuple[str, ...]:
-    """A list of texts, or one text. Raises ValueError."""
-    items = [value] if isinstance(value, str) else value
-    if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
-        raise ValueError(f"must be a text or a list of texts, not {value!r}")
-    for item in items:
-        if item.count("[") != item.count("]"):
-            raise ValueError(f"{item!r} is no glob: a [ without its ]")
-    return tuple(items)
-
-
-def rule_mode(value: object) -> Mode | str:
-    """``single``, ``group`` or ``leave``, in any case. Raises ValueError."""
-    text = str(value).lower()
-    if text == LEAVE:
-        return LEAVE
-    try:
-        return Mode(text)
+        return Mode(word)
     except ValueError:
-        raise ValueError(f"{value!r} is no mode: single, group or {LEAVE}") from None
+        raise ValueError(f"{shown(value)} is no mode: write single, group or {LEAVE}") from None
 
 
 def rule_selector(value: object) -> LabelSelector:
@@ -167,51 +40,68 @@ def rule_selector(value: object) -> LabelSelector:
         return parse_selector(value)
     if isinstance(value, Mapping):
         return from_structure(value)
-    raise SelectorError(f"must be a text like 'app in (a, b)' or a mapping with matchLabels, not {value!r}")
+    raise SelectorError(f"must be a text like 'app in (a, b)' or a mapping with matchLabels, not {shown(value)}")
 
 
-def rule_name(value: object) -> str:
-    """A rule's name, for messages. Raises ValueError."""
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"must be a text, not {value!r}")
-    return value
-
-
-RULE_PARSERS: dict[str, Callable[[object], object]] = {
-    "name": rule_name,
-    "mode": rule_mode,
-    "namespaces": text_list,
-    "selector": rule_selector,
-    "containers": text_list,
+RULE_KEYS: dict[str, tuple[Callable[[object], object], str]] = {
+    "name": (text, "what messages, `explain` and Events call it; default: `rule-1`, `rule-2`, …"),
+    "mode": (rule_mode, "`single`, `group` or `leave` (leave alone; also ends the search); required"),
+    "namespaces": (some_globs, "globs (`*`, `?`, `[…]`) of namespaces; left out: all"),
+    "selector": (
+        rule_selector,
+        "label selector of pods, as text or with matchLabels and matchExpressions; left out: all",
+    ),
+    "containers": (some_globs, "globs of container names; left out: all"),
 }
 
 
-class RulesFile:
-    """The mounted configuration file, looked at now and then. A ConfigMap changes by a swap of its ``..data`` link."""
+def read_rules(file: ConfigFile) -> Rules:
+    """The rules of a file; its ``problems`` grow by what is wrong with them."""
+    rules: list[Rule] = []
+    places: dict[str, str] = {}
+    for index, node in enumerate(_rule_nodes(file)):
+        rule = _read_rule(file, node, index + 1)
+        if rule is None:
+            continue
+        if rule.name in places:
+            file.problems.append(
+                f"{file.where(node)}: the rule at {places[rule.name]} is called {shown(rule.name)} too; rename one"
+            )
+        places[rule.name] = file.where(node)
+        rules.append(rule)
+    ignored = file.entries.get("ignoreLabelsIn")
+    disobeyed = file.read(ignored, globs) if ignored is not None and not ignored.empty else ()
+    return Rules(tuple(rules), disobeyed or ())
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen = self._fingerprint()
 
-    def _fingerprint(self) -> tuple[int, int, int] | None:
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+def _rule_nodes(file: ConfigFile) -> list[yaml.Node]:
+    entry = file.entries.get("rules")
+    if entry is None or entry.empty:
+        return []
+    if not isinstance(entry.node, yaml.SequenceNode):
+        file.problems.append(f"{entry.where}: rules must be a list: begin each rule with a dash")
+        return []
+    return list(entry.node.value)
 
-    def changed(self) -> bool:
-        """Whether it is another file, or another text, than at the last call; a missing one is not a change."""
-        now = self._fingerprint()
-        if now is None or now == self._seen:
-            return False
-        self._seen = now
-        return True
 
-    def load(self) -> Rules:
-        """Its rules; raises SettingsError with every problem."""
-        file = ConfigFile(self._path)
-        rules = file.rules()
-        if file.problems:
-            raise SettingsError(file.problems)
-        return rules
+def _read_rule(file: ConfigFile, node: yaml.Node, number: int) -> Rule | None:
+    before = len(file.problems)
+    entries = file.mapping(node, f"rule {number}")
+    file.check_known(entries, RULE_KEYS)
+    if "mode" not in entries and isinstance(node, yaml.MappingNode):
+        file.problems.append(f"{file.where(node)}: rule {number} has no mode: add single, group or {LEAVE}")
+    values = {key: file.read(entry, RULE_KEYS[key][0]) for key, entry in entries.items() if key in RULE_KEYS}
+    if len(file.problems) > before:
+        return None
+    mode, selector = values["mode"], values.get("selector")
+    return Rule(
+        name=str(values.get("name", f"rule-{number}")),
+        mode=mode if isinstance(mode, Mode) else None,
+        namespaces=_texts(values.get("namespaces")),
+        pods=selector if isinstance(selector, LabelSelector) else LabelSelector(),
+        containers=_texts(values.get("containers")),
+    )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, tuple) else ()

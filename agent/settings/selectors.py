@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from agent.model import LabelSelector, Operator, Requirement
+from agent.settings.problems import shown
 
 NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 DOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z")
 BLANK = " \t\r\n"
 TOKEN = re.compile(rf"[{BLANK}]*(?:(==|!=|[=!,()<>])|([^{BLANK}=!,()<>]+))")
-MOST_SHOWN = 80
 
 
 class SelectorError(ValueError):
@@ -51,7 +51,7 @@ def _expression(value: object) -> Requirement:
     try:
         operator = Operator(_text(value["operator"]))
     except ValueError:
-        raise SelectorError(f"operator {_shown(value['operator'])} is none of {', '.join(Operator)}") from None
+        raise SelectorError(f"operator {shown(value['operator'])} is none of {', '.join(Operator)}") from None
     values = value.get("values")
     if values is not None and not isinstance(values, list):
         raise SelectorError("values must be a list")
@@ -61,13 +61,13 @@ def _expression(value: object) -> Requirement:
 def _known_fields(value: Mapping[object, object], what: str, known: tuple[str, ...]) -> None:
     for key in value:
         if key not in known:
-            raise SelectorError(f"unknown field {_shown(key)}: {what} has {', '.join(known)}")
+            raise SelectorError(f"unknown field {shown(key)}: {what} has {', '.join(known)}")
 
 
 def _text(value: object) -> str:
     # YAML reads true, 1.10 and null as something else than text; the API's own types would refuse them too.
     if not isinstance(value, str):
-        raise SelectorError(f"{_shown(value)} is no text: put it into quotes")
+        raise SelectorError(f"{shown(value)} is no text: put it into quotes")
     return value
 
 
@@ -87,7 +87,7 @@ def check_key(key: str) -> None:
     domain, slash, name = key.rpartition("/")
     if not NAME.match(name) or (slash and (len(domain) > 253 or not DOMAIN.match(domain))):
         raise SelectorError(
-            f"{_shown(key)} can be no label's key: [DNS subdomain and /] and at most 63 of letters, digits, - _ ., "
+            f"{shown(key)} can be no label's key: [DNS subdomain and /] and at most 63 of letters, digits, - _ ., "
             "with a letter or digit at both ends"
         )
 
@@ -96,14 +96,9 @@ def check_value(value: str) -> None:
     """Raise SelectorError unless ``value`` can be a label's value; the empty one can."""
     if value and not NAME.match(value):
         raise SelectorError(
-            f"{_shown(value)} can be no label's value: at most 63 of letters, digits, - _ ., "
+            f"{shown(value)} can be no label's value: at most 63 of letters, digits, - _ ., "
             "with a letter or digit at both ends"
         )
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"
 
 
 class _Token(NamedTuple):
@@ -138,7 +133,7 @@ class _Parser:
         return self._tokens[self._next - 1]
 
     def _wrong(self, why: str, at: int) -> SelectorError:
-        return SelectorError(f"{why} at character {at + 1} of selector {_shown(self._text)}")
+        return SelectorError(f"character {at + 1} of selector {shown(self._text)}: {why}")
 
     def _unexpected(self, expected: str) -> SelectorError:
         found = repr(self._here.text) if self._here.text else "the end"
@@ -200,7 +195,7 @@ class _Parser:
     def _set(self) -> list[str]:
         if not self._at_symbol("("):
             raise self._unexpected("'('")
-        values = []
+        values: list[str] = []
         while not values or self._at_symbol(","):
             self._take()
             values.append(self._value(",", ")"))

@@ -1,21 +1,31 @@
-"""The table of settings, and the one function that makes a Settings of flags, environment, file and defaults."""
+"""The table of settings, and the one function that makes Settings of flags, environment, file and defaults.
+
+Flags, environment variables, the file's keys and the reference page all follow from SETTINGS. Reads the configuration
+file and nothing else of the system.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.model import Rules
-from agent.settings.rules import RULES_KEYS, ConfigFile, SettingsError, text_list
+from agent.settings import values
+from agent.settings.file import ConfigFile
+from agent.settings.problems import SettingsError
+from agent.settings.rules import RULES_KEYS, read_rules
 
 LEVELS = ("debug", "info", "warning", "error")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the agent was told. None: for ``kubeconfig`` in-cluster, for ``config`` no file, for ``log_format`` by terminal."""
+    """What the agent was told. None: for ``kubeconfig`` in-cluster, for ``config`` no file, for ``log_format`` by terminal.
+
+    ``event_burst_…`` Events may be posted at once, then one every ``event_interval_…_s``.
+    """
 
     node_name: str
     kubeconfig: Path | None
@@ -29,6 +39,10 @@ class Settings:
     log_level: str
     api_lax_ca: bool
     mode_applied_events: bool
+    event_burst_per_pod: int
+    event_interval_per_pod_s: float
+    event_burst_per_node: int
+    event_interval_per_node_s: float
     resync_interval_s: float
     kill_retention_days: int
     kill_retention_count: int
@@ -37,22 +51,27 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row: ``name`` is Settings' field; flag, environment variable and key of the file follow from it unless given."""
+    """One row: ``name`` is Settings' field; flag, environment variable and key of the file follow from it unless given.
+
+    ``takes`` is the value's form in words, ``shown_default`` the default where its plain text would not do.
+    """
 
     name: str
     parse: Callable[[object], object]
     default: object
+    takes: str
     help: str
-    environment: str = ""
     shown_default: str = ""
+    own_flag: str = ""
+    own_variable: str = ""
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
+        return self.own_flag or "--" + self.name.removesuffix("_s").replace("_", "-")
 
     @property
     def variable(self) -> str:
-        return self.environment or "OOMWARD_" + self.name.upper()
+        return self.own_variable or "OOMWARD_" + self.name.removesuffix("_s").upper()
 
     @property
     def key(self) -> str:
@@ -60,164 +79,181 @@ class Setting:
         head, *tail = self.name.removesuffix("_s").split("_")
         return head + "".join(word.capitalize() for word in tail)
 
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"must be a text, not {value!r}")
-    return value
-
-
-def _path(value: object) -> Path:
-    return Path(_text(value))
+    @property
+    def default_text(self) -> str:
+        """The default as help and reference show it."""
+        return self.shown_default or (
+            str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+        )
 
 
-def _listen(value: object) -> tuple[str, int]:
-    host, colon, port = _text(value).rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{value!r} is no address: write host:port, e.g. 0.0.0.0:9797 or [::]:9797")
-    return host.strip("[]"), int(port)
-
-
-def _one_of(*words: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        if str(value).lower() not in words:
-            raise ValueError(f"{value!r} is none of {', '.join(words)}")
-        return str(value).lower()
-
-    return parse
-
-
-def _switch(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    return _one_of("true", "false")(value) == "true"
-
-
-def _count(value: object) -> int:
-    try:
-        number = int(str(value))
-    except ValueError:
-        raise ValueError(f"{value!r} is no whole number") from None
-    if number < 1:
-        raise ValueError(f"must be at least 1, not {number}")
-    return number
-
-
-UNITS_S = {"s": 1, "m": 60, "h": 3600}
-
-
-def _duration_s(value: object) -> float:
-    text = str(value).strip()
-    unit = UNITS_S.get(text[-1:])
-    try:
-        seconds = float(text[:-1]) * unit if unit else float(text)
-    except ValueError:
-        raise ValueError(f"{value!r} is no duration: write e.g. 30s, 20m or 1h") from None
-    if not seconds > 0:
-        raise ValueError(f"must be more than 0, not {value!r}")
-    return seconds
-
-
-def _roots(value: object) -> tuple[str, ...]:
-    return text_list(value.split(",") if isinstance(value, str) else value)
-
+PATH, WHOLE, TRUE_FALSE, DURATION = "path", "whole number", "true or false", "duration"
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "node_name",
-        _text,
+        values.node_name,
         None,
+        "text",
         "name of the node this agent runs on, as the API knows it",
-        "NODE_NAME",
-        "none: required",
+        "required",
+        own_variable="NODE_NAME",
     ),
-    Setting("kubeconfig", _path, None, "file with the API's address and credentials", "KUBECONFIG", "in-cluster"),
-    Setting("cgroup_mount", _path, Path("/sys/fs/cgroup"), "where the node's cgroup file system is mounted"),
+    Setting(
+        "kubeconfig",
+        values.path,
+        None,
+        PATH,
+        "file with the API's address and credentials",
+        "the pod's service account",
+        own_variable="KUBECONFIG",
+    ),
+    Setting(
+        "cgroup_mount", values.path, Path("/sys/fs/cgroup"), PATH, "where the node's cgroup file system is mounted"
+    ),
     Setting(
         "cgroup_roots",
-        _roots,
+        values.roots,
         (),
-        "look only at these kubepods roots (comma-separated paths below the mount)",
-        "",
+        "paths",
+        "look only below these kubepods cgroups (relative to the mount; comma-separated)",
         "all found",
+        own_flag="--cgroup-root",
     ),
     Setting(
-        "kmsg", _path, Path("/dev/kmsg"), "the kernel's log; without it kills are counted but their victims not named"
+        "kmsg",
+        values.path,
+        Path("/dev/kmsg"),
+        PATH,
+        "the kernel's log; without it kills are counted but victims not named",
     ),
-    Setting("state_dir", _path, Path("/var/lib/oomward"), "folder of the ledger, kept over restarts"),
-    Setting("listen", _listen, ("0.0.0.0", 9797), "address of /metrics, /healthz and /readyz", "", "0.0.0.0:9797"),
-    Setting("config", _path, None, "YAML file with any of these keys, and with rules", "", "none"),
-    Setting("log_format", _one_of("json", "text"), None, "json or text", "", "text on a terminal, else json"),
-    Setting("log_level", _one_of(*LEVELS), "info", "debug, info, warning or error"),
-    Setting("api_lax_ca", _switch, False, "accept an API CA that Python 3.13's strict checks refuse (true or false)"),
+    Setting("state_dir", values.path, Path("/var/lib/oomward"), PATH, "folder of the ledger, kept over restarts"),
+    Setting(
+        "listen",
+        values.listen,
+        ("0.0.0.0", 9797),
+        "host:port",
+        "address of /metrics, /healthz and /readyz",
+        "0.0.0.0:9797",
+    ),
+    Setting("config", values.path, None, PATH, "YAML file with any of these keys, and with rules", "none"),
+    Setting(
+        "log_format",
+        values.one_of("json", "text"),
+        None,
+        "json or text",
+        "form of the log",
+        "text on a terminal, else json",
+    ),
+    Setting(
+        "log_level",
+        values.one_of(*LEVELS),
+        "info",
+        ", ".join(LEVELS[:-1]) + " or " + LEVELS[-1],
+        "least level that is logged",
+    ),
+    Setting(
+        "api_lax_ca",
+        values.switch,
+        False,
+        TRUE_FALSE,
+        "accept an API CA without key usage or key identifiers, which Python 3.13 and later refuse",
+    ),
     Setting(
         "mode_applied_events",
-        _switch,
+        values.switch,
         True,
-        "post an Event OOMModeApplied at each start of a container (true or false)",
+        TRUE_FALSE,
+        "post an Event OOMModeApplied at each start of a container",
     ),
+    Setting("event_burst_per_pod", values.count, 10, WHOLE, "how many Events about one pod may be posted at once"),
     Setting(
-        "resync_interval_s", _duration_s, 1200.0, "how often everything is looked at anew, as a safety net", "", "20m"
+        "event_interval_per_pod_s",
+        values.duration_s,
+        60.0,
+        DURATION,
+        "then one Event about that pod in this time",
+        "1m",
     ),
-    Setting("kill_retention_days", _count, 30, "how long the ledger keeps kills, in days"),
-    Setting("kill_retention_count", _count, 100_000, "how many kills the ledger keeps at the most"),
+    Setting("event_burst_per_node", values.count, 50, WHOLE, "how many Events the agent may post at once"),
+    Setting("event_interval_per_node_s", values.duration_s, 1.0, DURATION, "then one Event in this time", "1s"),
+    Setting(
+        "resync_interval_s",
+        values.duration_s,
+        1200.0,
+        DURATION,
+        "how often everything is looked at anew, as a safety net",
+        "20m",
+    ),
+    Setting("kill_retention_days", values.count, 30, WHOLE, "how many days the ledger keeps a kill"),
+    Setting("kill_retention_count", values.count, 100_000, WHOLE, "how many kills the ledger keeps at the most"),
 )
+
+FILE_SETTINGS = tuple(setting for setting in SETTINGS if setting.name != "config")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A flag for each setting."""
+    """A flag for each setting; not given, it stays None."""
     for setting in SETTINGS:
-        default = setting.shown_default or str(setting.default).lower()
-        text = f"{setting.help} [{setting.variable}; {default}]"
-        parser.add_argument(setting.flag, dest=setting.name, metavar="…", default=None, help=text)
+        text = f"{setting.help} [{setting.variable}; {setting.default_text}]".replace("%", "%%")
+        metavar = setting.takes.upper().replace(" ", "-")
+        parser.add_argument(setting.flag, dest=setting.name, metavar=metavar, default=None, help=text)
 
 
-def load(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
-    """Settings from flags, environment, file and defaults, in this order. Raises SettingsError with all problems at once."""
+def check_file(path: Path) -> tuple[ConfigFile, Rules, dict[str, object]]:
+    """The whole file: itself with its problems, its rules, and the values that it sets by Settings' field."""
+    file = ConfigFile(path)
+    file.check_known(file.entries, [*(setting.key for setting in FILE_SETTINGS), *RULES_KEYS])
+    given = {}
+    for setting in FILE_SETTINGS:
+        if (entry := file.entries.get(setting.key)) is not None:
+            given[setting.name] = file.read(entry, setting.parse)
+    return file, read_rules(file), given
+
+
+def load(
+    flags: Mapping[str, object], environ: Mapping[str, str], *, required: Collection[str] = ("node_name",)
+) -> Settings:
+    """Settings from defaults < file < environment < flags. ``flags`` by Settings' field, None or absent: not given.
+
+    An empty environment variable counts as not set. ``required`` fields must come from somewhere; a command that can do
+    without the node's name leaves it out, and gets "". Raises SettingsError with all problems at once.
+    """
     problems: list[str] = []
-    config = _config_path(flags, environ)
-    file = ConfigFile(config) if config is not None else None
-    if file is not None:
-        known = tuple(setting.key for setting in SETTINGS if setting.name != "config")
-        file.check_known(file.entries, (*known, *RULES_KEYS))
-    rules = file.rules() if file is not None else Rules()
-    values = {setting.name: _value(setting, flags, environ, file, problems) for setting in SETTINGS}
-    if values["node_name"] is None:
-        problems.append(
-            "no node name: set --node-name or NODE_NAME (in a DaemonSet by the downward API: fieldRef spec.nodeName)"
-        )
-    problems = [*(file.problems if file is not None else ()), *problems]
+    spoken = _spoken(flags, environ, problems)
+    given: dict[str, object] = {}
+    rules = Rules()
+    if isinstance(config := spoken.get("config"), Path):
+        file, rules, given = check_file(config)
+        problems = [*file.problems, *problems]
+    found: dict[str, object] = {setting.name: setting.default for setting in SETTINGS} | given | spoken
+    unset = [s for s in SETTINGS if s.name in required and found[s.name] is None]
+    problems += [_missing(setting) for setting in unset if setting.name not in given and setting.name not in spoken]
     if problems:
         raise SettingsError(problems)
-    known_fields = {field.name for field in fields(Settings)}
-    return Settings(**{name: value for name, value in values.items() if name in known_fields}, rules=rules)  # type: ignore[arg-type]
+    found["node_name"] = found["node_name"] or ""
+    return Settings(**found, rules=rules)  # type: ignore[arg-type]
 
 
-def _config_path(flags: Mapping[str, object], environ: Mapping[str, str]) -> Path | None:
-    given = flags.get("config") or environ.get("OOMWARD_CONFIG")
-    return Path(str(given)) if given else None
+def _spoken(flags: Mapping[str, object], environ: Mapping[str, str], problems: list[str]) -> dict[str, object]:
+    """What flags and environment set, parsed. What is wrong is named after where it was said."""
+    said: dict[str, object] = {}
+    for setting in SETTINGS:
+        value, where = flags.get(setting.name), setting.flag
+        if value is None:
+            value, where = environ.get(setting.variable) or None, f"environment variable {setting.variable}"
+        if value is None:
+            continue
+        try:
+            said[setting.name] = setting.parse(value)
+        except ValueError as error:
+            said[setting.name] = None
+            problems.append(f"{where}: {error}")
+    return said
 
 
-def _value(
-    setting: Setting,
-    flags: Mapping[str, object],
-    environ: Mapping[str, str],
-    file: ConfigFile | None,
-    problems: list[str],
-) -> object:
-    if flags.get(setting.name) is not None:
-        return _parsed(setting, flags[setting.name], setting.flag, problems)
-    if environ.get(setting.variable):
-        return _parsed(setting, environ[setting.variable], setting.variable, problems)
-    entry = file.entries.get(setting.key) if file is not None else None
-    if file is not None and entry is not None:
-        return file.read(entry, setting.parse)
-    return setting.default
-
-
-def _parsed(setting: Setting, value: object, where: str, problems: list[str]) -> object:
-    try:
-        return setting.parse(value)
-    except ValueError as error:
-        problems.append(f"{where}: {error}")
-        return None
+def _missing(setting: Setting) -> str:
+    text = f"{setting.key} is not set: give {setting.flag} or set {setting.variable}"
+    if setting.name == "node_name":
+        text += " (in a DaemonSet by the downward API: env valueFrom fieldRef fieldPath spec.nodeName)"
+    return text

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.lab import boot, suite
+from tests.lab import boot, runtime, suite
 
 
 def main() -> int:
@@ -26,6 +26,9 @@ def main() -> int:
     try:
         if arguments.what == "test":
             return suite.main()
+        runtime.build_hog()
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            return boot.attach(arguments.command, cgroup=arguments.cgroup, memory=arguments.memory, out=arguments.out)
         return boot.run(
             arguments.command,
             cgroup=arguments.cgroup,

@@ -13,14 +13,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 CGROUP = Path("/sys/fs/cgroup")
 NOISE = (b"SELinux:", b"mmapper_init", b"Failed to initialize ubd", b"sysrq: Power Off", b"reboot: Power down")
 EXIT_NO_KERNEL = 70
+EXIT_TIMED_OUT = 124
 PASSED_ON = (
     "PATH",
     "VIRTUAL_ENV",
@@ -34,10 +37,15 @@ PASSED_ON = (
     "PYTEST_ADDOPTS",
     "DEMO_SECONDS",
 )
+MOUNTS = {
+    "v2": "mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+    "v1": "mount -t tmpfs tmpfs /sys/fs/cgroup; for c in memory pids cpu freezer devices cpuset; do mkdir -p /sys/fs/cgroup/$c; "
+    "mount -t cgroup -o $c cgroup /sys/fs/cgroup/$c 2>/dev/null || rmdir /sys/fs/cgroup/$c; done",
+}
 
 
 class NoKernelError(RuntimeError):
-    """There is no kernel to run this on."""
+    """There is no kernel to run this on, or a tool for it is missing; the message says which, and what to do."""
 
 
 def host_will_do(cgroup: str) -> bool:
@@ -70,10 +78,8 @@ def run(
 
     ``out`` is a folder that stays writable (in User-Mode Linux all else is read-only or forgotten). Raises NoKernelError.
     """
-    out = out or REPO / "build" / "lab"
-    out.mkdir(parents=True, exist_ok=True)
-    environment = {key: value for key in PASSED_ON if (value := os.environ.get(key)) is not None}
-    environment |= {"OOMWARD_LAB_OUT": str(out), "OOMWARD_LAB_CGROUP": cgroup, "PYTHONUNBUFFERED": "1"}
+    out = _writable(out)
+    environment = _environment(out, cgroup)
     if host_will_do(cgroup):
         with subprocess.Popen(
             command,
@@ -83,20 +89,77 @@ def run(
             stdout=subprocess.PIPE,
             start_new_session=True,
         ) as process:
-            return 124 if _attend(process, timeout_s, sink) else process.returncode
-    inside = {"HOME": "/run/tmp", "TMPDIR": "/run/tmp"}
-    return _run_uml(command, cgroup, memory, timeout_s, out, environment | inside, sink)
+            return EXIT_TIMED_OUT if _attend(process, timeout_s, sink) else process.returncode
+    with (
+        _machine(f"setsid -w {_inside(command, environment)} </dev/null", cgroup, memory, out) as machine,
+        subprocess.Popen(
+            machine.arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=machine.environment,
+        ) as process,
+    ):
+        return EXIT_TIMED_OUT if _attend(process, timeout_s, sink) else machine.exit_status()
 
 
-def _run_uml(
-    command: Sequence[str],
-    cgroup: str,
-    memory: str,
-    timeout_s: float,
-    out: Path,
-    environment: dict[str, str],
-    sink: Callable[[bytes], None],
-) -> int:
+def attach(command: Sequence[str], *, cgroup: str = "v2", memory: str = "1536M", out: Path | None = None) -> int:
+    """As ``run``, but on this terminal and without a time-out: for a shell, or tests that somebody watches."""
+    out = _writable(out)
+    environment = _environment(out, cgroup)
+    if host_will_do(cgroup):
+        return subprocess.run(command, cwd=REPO, env=os.environ | environment, check=False).returncode
+    columns, lines = shutil.get_terminal_size()
+    on_terminal = f"(stty sane rows {lines} cols {columns}; exec setsid -c -w {_inside(command, environment)}) </dev/tty0 >/dev/tty0 2>&1"
+    before = termios.tcgetattr(sys.stdin)
+    with (
+        _machine(on_terminal, cgroup, memory, out) as machine,
+        subprocess.Popen(
+            machine.arguments, stderr=subprocess.DEVNULL, start_new_session=True, env=machine.environment
+        ) as process,
+    ):
+        try:
+            process.wait()
+        finally:
+            _end(process)
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)  # User-Mode Linux makes the terminal raw
+        return machine.exit_status()
+
+
+def _writable(out: Path | None) -> Path:
+    out = (out or REPO / "build" / "lab").resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def _environment(out: Path, cgroup: str) -> dict[str, str]:
+    environment = {key: value for key in PASSED_ON if (value := os.environ.get(key)) is not None}
+    return environment | {"OOMWARD_LAB_OUT": str(out), "OOMWARD_LAB_CGROUP": cgroup, "PYTHONUNBUFFERED": "1"}
+
+
+def _inside(command: Sequence[str], environment: dict[str, str]) -> str:
+    inside = environment | {"HOME": "/run/tmp", "TMPDIR": "/run/tmp"}
+    return f"env {' '.join(f'{key}={shlex.quote(value)}' for key, value in inside.items())} {shlex.join(command)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A User-Mode Linux to be started: its command line, its environment, and where it leaves the exit status."""
+
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    status: Path
+
+    def exit_status(self) -> int:
+        """That of the command; 70 when the machine ended before the command did."""
+        text = self.status.read_text().strip() if self.status.exists() else ""
+        return int(text) if text else EXIT_NO_KERNEL
+
+
+@contextlib.contextmanager
+def _machine(command: str, cgroup: str, memory: str, out: Path) -> Iterator[Machine]:
+    """``command`` is a line of shell. All that it makes on the host is in one folder of its own, so that many run side by side."""
     kernel = shutil.which("linux.uml")
     if kernel is None:
         raise NoKernelError(
@@ -105,20 +168,13 @@ def _run_uml(
     with tempfile.TemporaryDirectory(prefix="oomward-lab-") as scratch:
         status = Path(scratch) / "status"
         init = Path(scratch) / "init"
-        init.write_text(_init(command, cgroup, out, status, environment))
+        init.write_text(_init(command, cgroup, out, status))
         init.chmod(0o755)
-        arguments = [
+        arguments = (
             kernel, f"mem={memory}", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", f"init={init}", "con=null",
-            "con0=fd:0,fd:1", "quiet", "loglevel=1", f"umid={Path(scratch).name}", "log_buf_len=4M",
-        ]  # fmt: skip
-        with subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
-            env=os.environ | {"TMPDIR": scratch},
-        ) as process:  # fmt: skip
-            timed_out = _attend(process, timeout_s, sink)
-        if timed_out:
-            return 124
-        return int(status.read_text()) if status.exists() and status.read_text().strip() else EXIT_NO_KERNEL
+            "con0=fd:0,fd:1", "quiet", "loglevel=1", f"uml_dir={scratch}", f"umid={Path(scratch).name}", "log_buf_len=4M",
+        )  # fmt: skip
+        yield Machine(arguments, os.environ | {"TMPDIR": scratch}, status)
 
 
 def _attend(process: subprocess.Popen[bytes], timeout_s: float, sink: Callable[[bytes], None]) -> bool:
@@ -157,18 +213,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _init(command: Sequence[str], cgroup: str, out: Path, status: Path, environment: dict[str, str]) -> str:
+def _init(command: str, cgroup: str, out: Path, status: Path) -> str:
     """The script that is PID 1 in there: mounts, then the command, then power off."""
-    mounts = {
-        "v2": "mount -t cgroup2 cgroup2 /sys/fs/cgroup",
-        "v1": "mount -t tmpfs tmpfs /sys/fs/cgroup; for c in memory pids cpu freezer devices cpuset; do mkdir -p /sys/fs/cgroup/$c; "
-        "mount -t cgroup -o $c cgroup /sys/fs/cgroup/$c 2>/dev/null || rmdir /sys/fs/cgroup/$c; done",
-    }[cgroup]
-    exports = " ".join(f"{key}={shlex.quote(value)}" for key, value in environment.items())
     return f"""#!/bin/bash
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev 2>/dev/null
 mkdir -p /dev/shm /dev/pts; mount -t tmpfs shm /dev/shm; mount -t devpts pts /dev/pts 2>/dev/null
-{mounts}
+{MOUNTS[cgroup]}
 mount -t hostfs none /mnt -o {shlex.quote(str(status.parent))}
 mount -t tmpfs tmpfs /run; ip link set lo up
 mkdir -p /run/out; mount -t hostfs none /run/out -o {shlex.quote(str(out))}
@@ -176,7 +226,7 @@ mkdir -p /run/tmp
 mount --bind /run/out {shlex.quote(str(out))}
 stty -onlcr 2>/dev/null
 cd {shlex.quote(str(REPO))}
-setsid -w env {exports} {shlex.join(command)} </dev/null
+{command}
 echo $? > /mnt/{status.name}
 sync; echo o > /proc/sysrq-trigger; sleep 5
 """

@@ -16,15 +16,20 @@ class Driver:
 
     @property
     def root(self) -> str:
+        """The kubepods cgroup, below the mount."""
         if self.name == "cgroupfs":
             return f"{self.prefix}/kubepods" if self.prefix else "kubepods"
         return f"{self.prefix}.slice/{self.prefix}-kubepods.slice" if self.prefix else "kubepods.slice"
 
     def pod_path(self, pod: Pod) -> str:
+        """The pod's cgroup; Guaranteed pods have no level for their QoS class."""
         if self.name == "cgroupfs":
-            return f"{self.root}/{pod.qos}/pod{pod.cgroup_key}"
+            parent = self.root if pod.guaranteed else f"{self.root}/{pod.qos}"
+            return f"{parent}/pod{pod.cgroup_key}"
         stem = f"{self.prefix}-kubepods" if self.prefix else "kubepods"
         key = pod.cgroup_key.replace("-", "_")
+        if pod.guaranteed:
+            return f"{self.root}/{stem}-pod{key}.slice"
         return f"{self.root}/{stem}-{pod.qos}.slice/{stem}-{pod.qos}-pod{key}.slice"
 
     def container_path(self, pod: Pod, container_id: str) -> str:

@@ -8,11 +8,14 @@
  * hog eat MIB COMM STEP_MS [ADJ]        touch MIB MiB, a MiB every STEP_MS, then stand there (0 MiB: eat without end)
  * hog herd N MIB STEP_MS PAUSE_MS       PID 1 with N such children named "worker", each replaced PAUSE_MS after it dies
  * hog family N MIB STEP_MS              PID 1 with N quiet children "helper" (1 MiB each), then one "worker" that eats
- * hog nest MIB STEP_MS                  make a cgroup "inner" below the own one, and eat in there
+ * hog nest MIB STEP_MS                  move to a cgroup "init", hand memory down, and have a child "nested" eat in "inner"
+ * hog threads N MIB STEP_MS             PID 1 with a child "worker" whose N threads "thread-<i>" eat, each MIB MiB
+ * hog end CODE                          end at once
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +54,7 @@ static void nap_ms(long ms) {
     while (nanosleep(&t, &t) && errno == EINTR) {}
 }
 
-static void stand(void) { for (;;) { pause(); while (waitpid(-1, NULL, WNOHANG) > 0) {} } }
+static void stand(void) { for (;;) if (waitpid(-1, NULL, 0) < 0 && errno != EINTR) pause(); }
 
 /* MAP_POPULATE has the kernel fault the pages in by itself: a page fault of ours costs 100 us on User-Mode Linux. */
 static void eat(long mib, long step_ms) {
@@ -90,13 +93,40 @@ static void write_to(const char *path, const char *text) {
 }
 
 static void nest(long mib, long step_ms) {
-    if (mkdir("/sys/fs/cgroup/inner", 0755) && errno != EEXIST) { perror("inner"); _exit(94); }
+    if (mkdir("/sys/fs/cgroup/init", 0755) || mkdir("/sys/fs/cgroup/inner", 0755)) { perror("inner"); _exit(94); }
+    write_to("/sys/fs/cgroup/init/cgroup.procs", "0"); /* no processes where controllers are handed down (cgroup-v2.rst) */
+    write_to("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
     pid_t pid = fork();
     if (pid == 0) {
         write_to("/sys/fs/cgroup/inner/cgroup.procs", "0");
         prctl(PR_SET_NAME, "nested");
         eat(mib, step_ms);
         stand();
+    }
+    stand();
+}
+
+static long thread_mib, thread_step_ms;
+
+static void *thread(void *name) {
+    prctl(PR_SET_NAME, name);
+    eat(thread_mib, thread_step_ms);
+    stand();
+    return NULL;
+}
+
+static void threads(long n, long mib, long step_ms) {
+    pid_t pid = fork();
+    if (pid < 0) { perror("fork"); _exit(92); }
+    if (pid) return;
+    prctl(PR_SET_NAME, "worker");
+    thread_mib = mib;
+    thread_step_ms = step_ms;
+    for (long i = 0; i < n; i++) {
+        char *name = malloc(32);
+        pthread_t id;
+        snprintf(name, 32, "thread-%ld", i);
+        if (pthread_create(&id, NULL, thread, name)) { perror("thread"); _exit(95); }
     }
     stand();
 }
@@ -118,6 +148,10 @@ int main(int argc, char **argv) {
         child("worker", NUMBER(3), NUMBER(4));
     } else if (!strcmp(what, "nest")) {
         nest(NUMBER(2), NUMBER(3));
+    } else if (!strcmp(what, "threads")) {
+        threads(NUMBER(2), NUMBER(3), NUMBER(4));
+    } else if (!strcmp(what, "end")) {
+        return NUMBER(2);
     } else if (strcmp(what, "pause")) {
         fprintf(stderr, "hog: unknown: %s\n", what);
         return 64;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass, field
 
@@ -32,14 +33,33 @@ class Pod:
     config_hash: str | None = None
     limit_mib: int | None = None  # of the pod's cgroup, where it isn't the containers' sum
     uid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    guaranteed: bool = False  # no level for the QoS class in its path
 
     @property
     def qos(self) -> str:
-        return "burstable" if any(c.limit_mib for c in self.containers) else "besteffort"
+        """guaranteed, burstable or besteffort, as paths have it."""
+        if self.guaranteed:
+            return "guaranteed"
+        return "burstable" if self.limit_mib or any(c.limit_mib for c in self.containers) else "besteffort"
 
     @property
     def cgroup_key(self) -> str:
+        """What the pod's cgroup is called by."""
         return self.config_hash or self.uid
+
+    @property
+    def sum_of_limits_mib(self) -> int | None:
+        """The limit of the pod's cgroup: its own, else the sum of its containers' when all have one, else None."""
+        limits = [c.limit_mib for c in self.containers if c.kind in ("containers", "sidecar")]
+        return self.limit_mib or (sum(limit for limit in limits if limit) if limits and all(limits) else None)
+
+    def restarts(self, container: Container, exit_code: int) -> bool:
+        """Whether the kubelet starts this container again after that exit code."""
+        if container.kind == "sidecar":
+            return True
+        if container.kind == "ephemeralContainers" or self.restart_policy == "Never":
+            return False
+        return exit_code != 0 or (self.restart_policy == "Always" and container.kind == "containers")
 
 
 @dataclass(slots=True)
@@ -53,11 +73,18 @@ class Instance:
     inode: int
     pid: int
     restart: int
-    started_s: float
-    events: dict[str, int] = field(default_factory=dict)  # memory.events as read last, before removal
+    started_s: float  # CLOCK_MONOTONIC, before the runtime was asked
+    events: dict[str, int] = field(default_factory=dict)  # memory.events after PID 1's end, before removal
     exit_code: int | None = None
     ended_s: float | None = None
+    backing_off: bool = False  # ended, and its next start waits for the back-off
 
     @property
     def running(self) -> bool:
+        """Whether its PID 1 has not ended yet, as far as the lab has noticed."""
         return self.exit_code is None
+
+    @property
+    def lasted_s(self) -> float:
+        """How long it ran, or runs."""
+        return (time.monotonic() if self.ended_s is None else self.ended_s) - self.started_s

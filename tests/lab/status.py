@@ -17,6 +17,8 @@ STATUSES = {
     "initContainers": "initContainerStatuses",
     "ephemeralContainers": "ephemeralContainerStatuses",
 }
+QOS_CLASSES = {"guaranteed": "Guaranteed", "burstable": "Burstable", "besteffort": "BestEffort"}
+POD_IP = "198.51.100.1"
 SIGKILLED = 137
 
 
@@ -30,16 +32,18 @@ def pod_object(pod: Pod, node_name: str, instances: list[Instance]) -> dict[str,
     if pod.config_hash is not None:
         annotations |= {"kubernetes.io/config.hash": pod.config_hash, "kubernetes.io/config.source": "file"}
     spec: dict[str, object] = {"nodeName": node_name, "restartPolicy": pod.restart_policy}
-    status: dict[str, object] = {
-        "phase": "Running" if any(i.running for i in instances) else "Pending",
-        "qosClass": pod.qos.title(),
-    }
+    if pod.limit_mib is not None:
+        spec["resources"] = {"limits": {"memory": f"{pod.limit_mib}Mi"}}
+    status: dict[str, object] = {"phase": _phase(pod, instances), "qosClass": QOS_CLASSES[pod.qos]}
+    if instances:
+        status |= {"podIP": POD_IP, "podIPs": [{"ip": POD_IP}], "hostIP": "192.0.2.1"}
     for kind, field in LISTS.items():
         mine = [c for c in pod.containers if c.kind == kind]
         if mine:
             spec[field] = [*_list(spec.get(field)), *(_container(c) for c in mine)]
-            said = [s for c in mine if (s := _status(c, [i for i in instances if i.container == c.name])) is not None]
-            status[STATUSES[field]] = [*_list(status.get(STATUSES[field])), *said]
+            if instances:
+                said = [_status(c, [i for i in instances if i.container == c.name]) for c in mine]
+                status[STATUSES[field]] = [*_list(status.get(STATUSES[field])), *said]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -56,6 +60,18 @@ def pod_object(pod: Pod, node_name: str, instances: list[Instance]) -> dict[str,
     }
 
 
+def _phase(pod: Pod, instances: list[Instance]) -> str:
+    """Pending, Running, Succeeded or Failed, as the kubelet's getPhase has it, from the regular containers."""
+    last = {i.container: i for i in instances}
+    regular = [last.get(c.name) for c in pod.containers if c.kind == "containers"]
+    if not regular or any(i is None for i in regular):
+        return "Pending"
+    codes = [i.exit_code for i in regular if i is not None]
+    if None in codes or pod.restart_policy == "Always" or (pod.restart_policy == "OnFailure" and any(codes)):
+        return "Running"
+    return "Failed" if any(codes) else "Succeeded"
+
+
 def _list(value: object) -> list[object]:
     return list(value) if isinstance(value, list) else []
 
@@ -69,20 +85,31 @@ def _container(container: Container) -> dict[str, object]:
     return found
 
 
-def _status(container: Container, instances: list[Instance]) -> dict[str, object] | None:
-    if not instances:
-        return None
-    last = instances[-1]
-    ended = [i for i in instances if not i.running]
-    return {
+def _status(container: Container, instances: list[Instance]) -> dict[str, object]:
+    status: dict[str, object] = {
         "name": container.name,
         "image": "lab/hog:1",
+        "imageID": "",
+        "ready": False,
+        "lastState": {},
+    }
+    if not instances:
+        return status | {"restartCount": 0, "state": {"waiting": {"reason": "PodInitializing"}}}
+    last = instances[-1]
+    before = [i for i in instances if not i.running and (i is not last or i.backing_off)]
+    if last.running:
+        state: dict[str, object] = {"running": {"startedAt": _now()}}
+    elif last.backing_off:
+        state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}}
+    else:
+        state = {"terminated": _terminated(last)}
+    return status | {
         "imageID": "lab/hog@sha256:0",
         "ready": last.running,
         "restartCount": last.restart,
         "containerID": f"containerd://{last.container_id}",
-        "state": {"running": {"startedAt": _now()}} if last.running else {"terminated": _terminated(last)},
-        "lastState": {"terminated": _terminated(ended[-1])} if last.running and ended else {},
+        "state": state,
+        "lastState": {"terminated": _terminated(before[-1])} if before else {},
     }
 
 

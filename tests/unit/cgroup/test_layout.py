@@ -92,8 +92,10 @@ def test_a_path_made_by_the_rules_is_read_back(root: str, qos: str, key: str, co
             "kubelet.slice/kubelet-kubepods.slice",
             "besteffort",
             "containerd",
-            "kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/"
-            "kubelet-kubepods-besteffort-pod{uid_}.slice/cri-containerd-{id}.scope",
+            (
+                "kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/"
+                "kubelet-kubepods-besteffort-pod{uid_}.slice/cri-containerd-{id}.scope"
+            ),
         ),
     ],
 )

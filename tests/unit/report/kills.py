@@ -29,24 +29,46 @@ KILL = OomKill(
     sources=frozenset({"counters", "kmsg"}),
 )
 GROUP = replace(
-    KILL, processes=3, group_kill=True, mode=Mode.GROUP, outcome=Outcome.DIED, victims=(WORKER, Victim(4300, "herder"), Victim(4301, "sh"))
+    KILL,
+    processes=3,
+    group_kill=True,
+    mode=Mode.GROUP,
+    outcome=Outcome.DIED,
+    victims=(WORKER, Victim(4300, "herder"), Victim(4301, "sh")),
 )
 LOST = replace(KILL, victims=(), largest=(), details_missing=True, usage_bytes=None)
 HOST = replace(
     KILL, namespace=None, pod=None, pod_uid=None, container=None, container_id=None, scope=Scope.NODE, mode=None, outcome=None,
     cgroup_path="system.slice/backup.service", limit_bytes=None,
 )  # fmt: skip
+PID_1 = replace(KILL, outcome=Outcome.DIED, victims=(Victim(4300, "herder", 0, 9 * MIB, MIB, 0, 0, 0),))
+SERVICE = replace(HOST, scope=Scope.CONTAINER, limit_bytes=1 << 30, usage_bytes=1 << 30)
 CASES = {
     "the container's limit, survived": KILL,
-    "the container's limit, PID 1 was it": replace(KILL, outcome=Outcome.DIED),
+    "the container's limit, PID 1 was it": PID_1,
+    "the container's limit, died, cgroup v1": replace(PID_1, mode=None),
     "the container's limit, group": GROUP,
+    "the container's limit, usage below it": replace(KILL, usage_bytes=255 * MIB),
+    "the container's limit, outcome never seen": replace(KILL, outcome=None),
+    "a group of one": replace(GROUP, processes=1, victims=(WORKER,)),
+    "a group below the container": replace(GROUP, mode=Mode.SINGLE, outcome=Outcome.SURVIVED),
+    "a large group": replace(GROUP, processes=12, victims=tuple(Victim(100 + i, f"w{i}") for i in range(12))),
     "the pod's limit": replace(KILL, scope=Scope.POD),
-    "all pods' limit": replace(KILL, scope=Scope.KUBEPODS, limit_bytes=28 << 30),
+    "the pod's limit, group": replace(GROUP, scope=Scope.POD),
+    "all pods' limit": replace(KILL, scope=Scope.KUBEPODS, limit_bytes=28 << 30, usage_bytes=28 << 30),
     "the node": replace(KILL, scope=Scope.NODE, limit_bytes=None),
+    "the node, died": replace(PID_1, scope=Scope.NODE, limit_bytes=None, mode=Mode.GROUP),
     "no details": LOST,
+    "no details, the limit not known": replace(LOST, limit_bytes=None),
+    "a size that the log lost": replace(KILL, victims=(Victim(4312, "worker"),), details_missing=True),
     "a group without details": replace(GROUP, victims=(), largest=(), details_missing=True),
     "a group with some details": replace(GROUP, processes=9, details_missing=True),
     "nothing but the count": replace(LOST, scope=None, limit_bytes=None, mode=None, outcome=None),
+    "a container that has no name": replace(LOST, container=None, outcome=Outcome.DIED),
     "outside of pods": HOST,
+    "outside of pods, a service's own limit": SERVICE,
+    "outside of pods, nothing but the count": replace(
+        HOST, scope=None, victims=(), largest=(), details_missing=True, cgroup_path="", usage_bytes=None
+    ),
     "names made to deceive": replace(KILL, victims=(replace(WORKER, comm="\x1b[2Jx\ny\u202eevil"),), largest=()),
 }

@@ -28,7 +28,9 @@ def server(state: State) -> Iterator[StatusServer]:
     def page(accept: str) -> tuple[str, bytes]:
         return "text/plain", f"metrics for {accept}".encode()
 
-    server = StatusServer(("127.0.0.1", 0), page, lambda: (state.good, "loop: fine"), lambda: (state.good, "pods listed"))
+    server = StatusServer(
+        ("127.0.0.1", 0), page, lambda: (state.good, "loop: fine"), lambda: (state.good, "pods listed")
+    )
     server.start()
     yield server
     server.close()

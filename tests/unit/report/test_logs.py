@@ -15,7 +15,9 @@ def logger() -> logging.Logger:
     return logging.getLogger("oomward")
 
 
-def test_a_json_line_has_time_level_message_and_fields(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_json_line_has_time_level_message_and_fields(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
     logs.setup("json", "info")
     logs.log(logger, logging.WARNING, "killed\nworker", victim_comm="\x1b[2J\u202e\ud800", processes=3)
     (line,) = capsys.readouterr().err.splitlines()
@@ -25,7 +27,9 @@ def test_a_json_line_has_time_level_message_and_fields(logger: logging.Logger, c
     assert line.isascii()
 
 
-def test_a_text_line_is_one_line_and_can_do_a_terminal_no_harm(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_text_line_is_one_line_and_can_do_a_terminal_no_harm(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
     logs.setup("text", "info")
     logger.info("killed\nworker \x1b[2J %s", "\u202e")
     (line,) = capsys.readouterr().err.splitlines()

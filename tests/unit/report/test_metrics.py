@@ -19,12 +19,20 @@ REFERENCE = ROOT / "docs" / "reference" / "metrics.md"
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     text = metrics.page()[1].decode()
-    return {(s.name, frozenset(s.labels.items())): s.value for family in text_string_to_metric_families(text) for s in family.samples}
+    return {
+        (s.name, frozenset(s.labels.items())): s.value
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+    }
 
 
 def kills(metrics: Metrics, **labels: str) -> list[float]:
     wanted = set(labels.items())
-    return [value for (name, carried), value in samples(metrics).items() if name == "oomward_oom_kills_total" and wanted <= carried]
+    return [
+        value
+        for (name, carried), value in samples(metrics).items()
+        if name == "oomward_oom_kills_total" and wanted <= carried
+    ]
 
 
 def metrics() -> Metrics:
@@ -106,7 +114,9 @@ def test_kills_outside_of_pods_and_lost_details_have_counters_of_their_own() -> 
 
 def test_every_outcome_of_a_write_has_its_zero() -> None:
     found = samples(metrics())
-    assert {dict(labels)["outcome"] for name, labels in found if name == "oomward_writes_total"} == {o.value for o in WriteOutcome}
+    assert {dict(labels)["outcome"] for name, labels in found if name == "oomward_writes_total"} == {
+        o.value for o in WriteOutcome
+    }
 
 
 def test_names_and_units_follow_prometheus_conventions() -> None:

@@ -1,0 +1,151 @@
+"""One parser for each type of setting: a flag's text or a YAML value in, the checked value out.
+
+Pure. Each raises ValueError that says what is wrong and how to write it; whoever calls puts the place in front.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.settings.problems import shown
+
+HOST = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9.]{0,251}[A-Za-z0-9])?\Z")
+NODE = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?\Z")
+UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST_S = 7 * 86400.0
+LARGEST_COUNT = 10**9
+
+
+def text(value: object) -> str:
+    """A text that is not empty and holds no NUL."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"must be a text, not {shown(value)}")
+    return value
+
+
+def scalar(value: object) -> str:
+    """A plain value as text. A list or mapping is refused unread: made of aliases, its text may have no end."""
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"must be a single value, not {shown(value)}")
+    return str(value)
+
+
+def node_name(value: object) -> str:
+    """A node's name: a DNS subdomain (the API's validation of nodes)."""
+    name = text(value)
+    if not NODE.match(name):
+        raise ValueError(f"{shown(name)} can be no node's name: lower-case letters, digits, - and . only")
+    return name
+
+
+def path(value: object) -> Path:
+    """A path, not looked at."""
+    return Path(text(value))
+
+
+def listen(value: object) -> tuple[str, int]:
+    """``host:port``; IPv6 in brackets; no host means all IPv4 addresses; port 0 any free one."""
+    given = text(value)
+    host, colon, port = given.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit() and int(port[:6]) <= 65535) or not _is_host(host):
+        raise ValueError(f"{shown(given)} is no address: write host:port, e.g. 0.0.0.0:9797 or [::]:9797")
+    return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)
+
+
+def _is_host(host: str) -> bool:
+    if host.startswith("["):
+        try:
+            ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            return False
+        return host.endswith("]")
+    return not host or HOST.match(host) is not None
+
+
+def one_of(*words: str) -> Callable[[object], str]:
+    """A parser for one of some words, in any case."""
+
+    def parse(value: object) -> str:
+        word = scalar(value).lower()
+        if word not in words:
+            raise ValueError(f"{shown(value)} is none of {', '.join(words)}")
+        return word
+
+    return parse
+
+
+def switch(value: object) -> bool:
+    """``true`` or ``false``."""
+    return value if isinstance(value, bool) else one_of("true", "false")(value) == "true"
+
+
+def count(value: object) -> int:
+    """A whole number of at least 1."""
+    given = scalar(value)
+    try:
+        number = int(given)
+    except ValueError:
+        raise ValueError(f"{shown(value)} is no whole number") from None
+    if not 1 <= number <= LARGEST_COUNT:
+        raise ValueError(f"must be from 1 to {LARGEST_COUNT}, not {shown(number)}")
+    return number
+
+
+def duration_s(value: object) -> float:
+    """Seconds of ``30s``, ``20m``, ``1h`` or a plain number of seconds; up to 7 days."""
+    given = scalar(value).strip()
+    unit = UNITS_S.get(given[-1:])
+    try:
+        seconds = float(given[:-1]) * unit if unit else float(given)
+    except ValueError:
+        raise ValueError(f"{shown(value)} is no duration: write e.g. 30s, 20m or 1h") from None
+    if not math.isfinite(seconds) or not 0 < seconds <= LONGEST_S:
+        raise ValueError(f"must be more than 0 and at most 168h, not {shown(value)}")
+    return seconds
+
+
+def roots(value: object) -> tuple[str, ...]:
+    """Cgroup paths below the mount, without slashes at the ends; a text is split at commas."""
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list) or not items:
+        raise ValueError(f"must be a path or a list of paths, not {shown(value)}")
+    paths = tuple(text(item).strip().strip("/") for item in items)
+    for found in paths:
+        if any(part in ("", ".", "..") for part in found.split("/")):
+            raise ValueError(
+                f"{shown(found)} is no path below the cgroup mount: write e.g. kubelet.slice/kubelet-kubepods.slice"
+            )
+    return paths
+
+
+def globs(value: object) -> tuple[str, ...]:
+    """A list of shell-style globs, or one; an empty list stays one. A ``[`` needs its ``]``."""
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
+        raise ValueError(f"must be a text or a list of texts, not {shown(value)}")
+    for item in items:
+        _check_brackets(item)
+    return tuple(items)
+
+
+def some_globs(value: object) -> tuple[str, ...]:
+    """As globs, but an empty list is refused: in a rule it would match everything."""
+    found = globs(value)
+    if not found:
+        raise ValueError("is an empty list: leave the key out to match everything, or name what should match")
+    return found
+
+
+def _check_brackets(glob: str) -> None:
+    at = glob.find("[")
+    while at >= 0:
+        # As in fnmatch: a ] right behind [ or [! is one of the set.
+        first = at + (2 if glob[at + 1 : at + 2] == "!" else 1)
+        end = glob.find("]", first + 1)
+        if end < 0:
+            raise ValueError(f"{shown(glob)} is no glob: the [ at character {at + 1} has no ]")
+        at = glob.find("[", end)

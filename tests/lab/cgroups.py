@@ -1,0 +1,68 @@
+"""The lab's own hand on cgroups: makes and removes them as the kubelet does, and reads their counters for the oracle.
+
+Owns nothing of the agent's code on purpose: what the agent says is compared with what is read here.
+On cgroup v1 it works on the memory hierarchy; runtimes make and remove a container's directories in the others.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+V1 = os.environ.get("OOMWARD_LAB_CGROUP") == "v1"
+ROOT = Path("/sys/fs/cgroup")
+MOUNT = ROOT / "memory" if V1 else ROOT
+LIMIT_FILE = "memory.limit_in_bytes" if V1 else "memory.max"
+EVENTS_FILE = "memory.oom_control" if V1 else "memory.events"
+CONTROLLERS = ("memory", "cpu", "pids")
+
+
+def memory_events(path: str) -> dict[str, int]:
+    """memory.events of a cgroup (v1: memory.oom_control, which has ``oom_kill`` too), {} when it is gone."""
+    try:
+        lines = (MOUNT / path / EVENTS_FILE).read_text().splitlines()
+    except OSError:
+        return {}
+    return {key: int(value) for key, value in (line.split() for line in lines)}
+
+
+def set_limit(path: str, limit_bytes: int) -> None:
+    """Give a cgroup a memory limit."""
+    (MOUNT / path / LIMIT_FILE).write_text(str(limit_bytes))
+
+
+def enable_controllers(folder: Path) -> None:
+    """Give the children of a cgroup memory, cpu and pids, as far as it has them (v2; on v1 all have)."""
+    if V1:
+        return
+    have = (folder / "cgroup.controllers").read_text().split()
+    (folder / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in CONTROLLERS if c in have))
+
+
+def make(path: str) -> None:
+    """Make a cgroup and those above it, each with its controllers handed down."""
+    enable_controllers(MOUNT)
+    at = MOUNT
+    for part in path.split("/"):
+        at /= part
+        at.mkdir(exist_ok=True)
+        enable_controllers(at)
+
+
+def remove(path: str) -> None:
+    """Remove a cgroup and those below it, the deepest first. Processes just killed take a moment to leave; TimeoutError after 5 s."""
+    until = time.monotonic() + 5
+    for mount in [folder for folder in ROOT.iterdir() if folder.is_dir()] if V1 else [MOUNT]:
+        while (mount / path).exists():
+            _remove_once(mount / path)
+            if time.monotonic() > until:
+                raise TimeoutError(f"cgroup {mount / path} can't be removed: see its cgroup.procs")
+
+
+def _remove_once(top: Path) -> None:
+    below = sorted((p for p in top.rglob("*") if p.is_dir()), key=lambda p: -len(p.parts))
+    for folder in [*below, top]:
+        with suppress(OSError):  # still populated: the caller tries again until its time is over
+            folder.rmdir()

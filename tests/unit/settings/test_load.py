@@ -1,0 +1,192 @@
+"""Where a setting comes from, what it may be, and how it is said to be wrong."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from agent.settings import SETTINGS, SettingsError, add_arguments, load
+
+NODE = {"NODE_NAME": "node-1"}
+NO_NODE_NAME = (
+    "nodeName is not set: give --node-name or set NODE_NAME (in a DaemonSet by the downward API: env valueFrom fieldRef "
+    "fieldPath spec.nodeName)"
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "config.yaml"
+
+
+def problems_of(flags: dict[str, object], environ: dict[str, str]) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        load(flags, environ)
+    return caught.value.problems
+
+
+def test_with_nothing_but_a_node_name_the_defaults_hold() -> None:
+    settings = load({}, NODE)
+    assert settings.node_name == "node-1"
+    assert settings.kubeconfig is None
+    assert settings.cgroup_mount == Path("/sys/fs/cgroup")
+    assert settings.cgroup_roots == ()
+    assert settings.kmsg == Path("/dev/kmsg")
+    assert settings.state_dir == Path("/var/lib/oomward")
+    assert settings.listen == ("0.0.0.0", 9797)
+    assert settings.log_format is None
+    assert settings.log_level == "info"
+    assert (settings.api_lax_ca, settings.mode_applied_events) == (False, True)
+    assert (settings.event_burst_per_pod, settings.event_interval_per_pod_s) == (10, 60.0)
+    assert (settings.event_burst_per_node, settings.event_interval_per_node_s) == (50, 1.0)
+    assert settings.resync_interval_s == 1200.0
+    assert (settings.kill_retention_days, settings.kill_retention_count) == (30, 100_000)
+    assert settings.rules.rules == ()
+
+
+def test_flags_go_before_environment_before_file_before_defaults(config: Path) -> None:
+    config.write_text("logLevel: error\nlogFormat: text\nlisten: 127.0.0.1:1\n")
+    environ = {**NODE, "OOMWARD_CONFIG": str(config), "OOMWARD_LOG_FORMAT": "json", "OOMWARD_LISTEN": "127.0.0.1:2"}
+    settings = load({"listen": "127.0.0.1:3", "log_level": None}, environ)
+    assert settings.listen == ("127.0.0.1", 3)
+    assert settings.log_format == "json"
+    assert settings.log_level == "error"
+    assert settings.kmsg == Path("/dev/kmsg")
+
+
+def test_the_config_flag_goes_before_its_variable(config: Path) -> None:
+    config.write_text("logLevel: debug\n")
+    settings = load({"config": str(config)}, {**NODE, "OOMWARD_CONFIG": "/does/not/exist"})
+    assert (settings.config, settings.log_level) == (config, "debug")
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert load({}, {**NODE, "KUBECONFIG": "", "OOMWARD_LOG_LEVEL": ""}).kubeconfig is None
+
+
+def test_every_setting_can_be_given_by_flag_variable_and_file(config: Path) -> None:
+    good = {
+        "node_name": "node-2", "kubeconfig": "/k", "cgroup_mount": "/c", "cgroup_roots": "a/kubepods", "kmsg": "/m",
+        "state_dir": "/s", "listen": "[::1]:80", "log_format": "text", "log_level": "DEBUG", "api_lax_ca": "true",
+        "mode_applied_events": "false", "event_burst_per_pod": "3", "event_interval_per_pod_s": "2m",
+        "event_burst_per_node": "7", "event_interval_per_node_s": "0.5s", "resync_interval_s": "1h",
+        "kill_retention_days": "2", "kill_retention_count": "5",
+    }  # fmt: skip
+    assert {s.name for s in SETTINGS} == {*good, "config"}
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    by_name = {s.name: s for s in SETTINGS}
+    argv = [text for name, value in good.items() for text in (by_name[name].flag, value)]
+    by_flag = load(vars(parser.parse_args(argv)), {})
+    by_variable = load({}, {by_name[name].variable: value for name, value in good.items()})
+    config.write_text("".join(f"{by_name[name].key}: '{value}'\n" for name, value in good.items()))
+    by_file = load({"config": str(config)}, {})
+    assert by_flag == by_variable
+    for name in good:
+        assert getattr(by_flag, name) == getattr(by_file, name)
+        assert getattr(by_flag, name) != by_name[name].default
+    assert by_flag.listen == ("::1", 80)
+    assert (by_flag.resync_interval_s, by_flag.event_interval_per_node_s) == (3600.0, 0.5)
+
+
+def test_names_of_flags_variables_and_keys_follow_one_pattern() -> None:
+    by_name = {s.name: (s.flag, s.variable, s.key) for s in SETTINGS}
+    assert by_name["state_dir"] == ("--state-dir", "OOMWARD_STATE_DIR", "stateDir")
+    assert by_name["resync_interval_s"] == ("--resync-interval", "OOMWARD_RESYNC_INTERVAL", "resyncInterval")
+    assert by_name["node_name"] == ("--node-name", "NODE_NAME", "nodeName")
+    assert by_name["kubeconfig"] == ("--kubeconfig", "KUBECONFIG", "kubeconfig")
+    assert by_name["cgroup_roots"] == ("--cgroup-root", "OOMWARD_CGROUP_ROOTS", "cgroupRoots")
+
+
+def test_every_flag_shows_its_variable_and_default_in_help() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    text = " ".join(parser.format_help().split())
+    for setting in SETTINGS:
+        assert setting.flag in text
+        assert f"[{setting.variable};" in text.replace("- ", "-")
+
+
+def test_without_a_node_name_the_downward_api_is_named() -> None:
+    (problem,) = problems_of({}, {})
+    assert "NODE_NAME" in problem
+    assert "fieldPath spec.nodeName" in problem
+
+
+def test_a_command_that_needs_no_node_name_gets_an_empty_one() -> None:
+    assert load({}, {}, required=()).node_name == ""
+
+
+def test_all_problems_are_told_at_once_each_with_its_place(config: Path) -> None:
+    config.write_text("logLevel: loud\nkilRetentionDays: 3\n")
+    problems = problems_of({"config": str(config), "listen": "9797"}, {"OOMWARD_API_LAX_CA": "yes"})
+    assert problems == (
+        f"{config}:2: unknown key 'kilRetentionDays'; did you mean killRetentionDays?",
+        f"{config}:1: logLevel: 'loud' is none of debug, info, warning, error",
+        "--listen: '9797' is no address: write host:port, e.g. 0.0.0.0:9797 or [::]:9797",
+        "environment variable OOMWARD_API_LAX_CA: 'yes' is none of true, false",
+        NO_NODE_NAME,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("node_name", "Node_1", "can be no node's name"),
+        ("node_name", "$(NODE_NAME)", "can be no node's name"),
+        ("listen", "localhost", "is no address"),
+        ("listen", "localhost:http", "is no address"),
+        ("listen", "localhost:65536", "is no address"),
+        ("listen", "localhost:9²", "is no address"),
+        ("listen", "::1:80", "is no address"),
+        ("listen", "[::1:80", "is no address"),
+        ("listen", "[host]:80", "is no address"),
+        ("listen", "a b:80", "is no address"),
+        ("log_format", "xml", "none of json, text"),
+        ("api_lax_ca", "1", "none of true, false"),
+        ("resync_interval_s", "soon", "write e.g. 30s, 20m or 1h"),
+        ("resync_interval_s", "m", "write e.g. 30s, 20m or 1h"),
+        ("resync_interval_s", "0", "more than 0"),
+        ("resync_interval_s", "-5m", "more than 0"),
+        ("resync_interval_s", "inf", "at most 168h"),
+        ("resync_interval_s", "nan", "more than 0"),
+        ("resync_interval_s", "169h", "at most 168h"),
+        ("kill_retention_days", "0", "must be from 1"),
+        ("kill_retention_days", "3.5", "no whole number"),
+        ("kill_retention_count", "many", "no whole number"),
+        ("kill_retention_count", "9" * 5000, "no whole number|must be from"),
+        ("cgroup_roots", "../kubepods", "no path below the cgroup mount"),
+        ("cgroup_roots", "a,,b", "must be a text"),
+        ("cgroup_roots", "/", "no path below the cgroup mount"),
+    ],
+)
+def test_a_bad_value_is_refused_in_words_that_mend_it(name: str, value: str, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint) as caught:
+        load({name: value}, {} if name == "node_name" else NODE)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(":0", ("0.0.0.0", 0)), ("localhost:80", ("localhost", 80)), ("[::]:9797", ("::", 9797))],
+)
+def test_addresses_may_leave_out_the_host_or_be_ipv6(text: str, expected: tuple[str, int]) -> None:
+    assert load({"listen": text}, NODE).listen == expected
+
+
+def test_cgroup_roots_are_kept_without_slashes_at_their_ends() -> None:
+    assert load({"cgroup_roots": "/a/kubepods/, kubepods.slice"}, NODE).cgroup_roots == ("a/kubepods", "kubepods.slice")
+
+
+def test_numbers_and_switches_may_be_plain_yaml(config: Path) -> None:
+    config.write_text("killRetentionDays: 7\napiLaxCa: true\nresyncInterval: 90\ncgroupRoots: [a, b]\n")
+    settings = load({"config": str(config)}, NODE)
+    assert (settings.kill_retention_days, settings.api_lax_ca, settings.resync_interval_s) == (7, True, 90.0)
+    assert settings.cgroup_roots == ("a", "b")
+
+
+def test_settings_can_not_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        load({}, NODE).log_level = "debug"  # type: ignore[misc]
