@@ -121,14 +121,9 @@ def classify(path: str) -> CgroupPlace:
     for i, part in enumerate(parts):
         if (match := MISMATCH.match(part)) is not None:
             return _inside(path, parts, i, match[1], match[3], match[2])
-        if ROOT.match(part) and not _in_container(parts[:i]) and not _is_cgroup_root(parts, i):
+        if ROOT.match(part) and not _is_cgroup_root(parts, i):
             return _below_root(path, parts, i)
     return CgroupPlace(path, CgroupKind.OTHER)
-
-
-def _in_container(above: list[str]) -> bool:
-    """Whether a kubepods tree further up already holds a pod here: then this one is a cluster inside of a container."""
-    return any(POD_SYSTEMD.match(p) or POD_CGROUPFS.match(p) for p in above)
 
 
 def _is_cgroup_root(parts: list[str], at: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import socketserver
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,8 +38,9 @@ class StatusServer:
         try:
             self._server = server_class((host, port), handler)
         except OSError as error:
+            shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             raise ListenError(
-                f"can't listen on {host}:{port} ({error.strerror}): is another agent or exporter there? Choose another with --listen."
+                f"can't listen on {shown} ({error.strerror}): is another agent or exporter there? Choose another with --listen."
             ) from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.2,), name="status pages", daemon=True
@@ -93,6 +95,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, *arguments: Any) -> None:
         self._places = threading.BoundedSemaphore(MOST_CLIENTS)
         super().__init__(*arguments)
+
+    def server_bind(self) -> None:
+        """As TCPServer does: HTTPServer's own asks DNS for this host's full name, which may take its time at a start."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._places.acquire(blocking=False):

@@ -29,7 +29,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "message": record.getMessage(),
         }
-        line.update(getattr(record, "fields", {}))
+        line = getattr(record, "fields", {}) | line
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=True, default=str)
@@ -41,7 +41,10 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         text = f"{clock}.{int(record.msecs):03d} {record.levelname:7} {safe(record.getMessage(), LINE_LIMIT)}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        if not record.exc_info:
+            return text
+        traceback = self.formatException(record.exc_info).splitlines()
+        return "\n".join([text, *(safe(line, LINE_LIMIT) for line in traceback)])
 
 
 def setup(log_format: str | None, level: str) -> None:

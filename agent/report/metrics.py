@@ -153,9 +153,9 @@ class Metrics:
 
     def container_gone(self, namespace: str, pod: str, container: str, now_s: float) -> None:
         """The pod is gone: its series follow KEEP_S later, unless the container comes back."""
-        key = (namespace, pod, container)
-        if key in self._series:
-            self._ended.setdefault(key, now_s)
+        for key in ((namespace, pod, container), (namespace, pod, "")):  # "": its kills that no container was named for
+            if key in self._series:
+                self._ended.setdefault(key, now_s)
 
     def drop_stale(self, now_s: float) -> None:
         """Drop the series whose time has come, and the oldest ended ones beyond MOST_CONTAINERS."""

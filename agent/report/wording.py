@@ -13,6 +13,7 @@ from agent.model import MODE_LABEL, BadWish, Mode, OomKill, Outcome, Scope, Sour
 NOTE_LIMIT = 1024  # events.k8s.io/v1: note is at most 1 KiB
 NAME_LIMIT = 64
 ELLIPSIS = " … "
+NOT_ITS_FAULT = "this was not the container's fault"
 
 
 def safe(text: str, limit_chars: int = NAME_LIMIT) -> str:
@@ -60,12 +61,18 @@ def kill_note(kill: OomKill, *, kills_last_hour: int, container_limits: Mapping[
         f"{_who(kill)}: {_limit_sentence(kill)}",
         _outcome_sentence(kill),
         _missing_sentence(kill),
-        f"{kills_last_hour} {_plural(kills_last_hour, 'kill')} in the last hour." if kill.container else "",
+        _often_sentence(kills_last_hour) if kill.container else "",
         _largest_sentence(kill.largest),
         _advice(kill),
         _limits_sentence(container_limits),
     ]
     return cut(" ".join(part for part in parts if part), NOTE_LIMIT)
+
+
+def _often_sentence(kills_last_hour: int) -> str:
+    if kills_last_hour <= 1:
+        return "The only kill there in the last hour."
+    return f"{kills_last_hour} kills in the last hour."
 
 
 def _plural(count: int, word: str) -> str:
@@ -78,7 +85,7 @@ def _size(victim: Victim) -> str:
 
 
 def _who(kill: OomKill) -> str:
-    where = f" in container {safe(kill.container)}" if kill.container else f" in cgroup {_cgroup(kill)}"
+    where = f" in container {safe(kill.container)}" if kill.container else f" in {_cgroup(kill)}"
     if kill.processes == 1 and kill.victims:
         victim = kill.victims[0]
         return f"OOM killer killed process {victim.pid} ({safe(victim.comm)}, {_size(victim)}){where}"
@@ -89,7 +96,7 @@ def _who(kill: OomKill) -> str:
 
 
 def _cgroup(kill: OomKill) -> str:
-    return safe(kill.cgroup_path, 160) or "of the node that is not known"
+    return f"cgroup {safe(kill.cgroup_path, 160)}" if kill.cgroup_path else "a cgroup that is not known"
 
 
 def _names(kill: OomKill) -> str:
@@ -109,14 +116,11 @@ def _limit_sentence(kill: OomKill) -> str:
         case Scope.POD:
             return f"the pod's memory limit{limit}, which its containers share, was reached{_usage(kill)}."
         case Scope.KUBEPODS:
-            return f"all pods together reached what the node allows them{_in_brackets(limit)}; this was not the container's fault."
-        case Scope.NODE if in_pod:
-            return "the whole node was out of memory; this was not the container's fault."
+            return f"all pods together reached what the node allows them{_in_brackets(limit)}; {NOT_ITS_FAULT}."
         case Scope.NODE:
-            return "the whole node was out of memory."
-    if limit:
-        return f"the memory limit{limit} of its cgroup was reached{_usage(kill)}."
-    return "whose limit was reached is not known."
+            return "the whole node was out of memory" + (f"; {NOT_ITS_FAULT}." if in_pod else ".")
+    known = f"the memory limit{limit} of its cgroup was reached{_usage(kill)}."
+    return known if limit else "whose limit was reached is not known."
 
 
 def _in_brackets(limit: str) -> str:
@@ -141,7 +145,7 @@ def _outcome_sentence(kill: OomKill) -> str:
         case Outcome.DIED if kill.group_kill:
             return f"The container died with all its processes{mode}."
         case Outcome.DIED if kill.mode is Mode.SINGLE:
-            return f"The container died all the same{mode}: its PID 1 was the one killed, or ended because of it."
+            return f"The container died all the same{mode}: its PID 1 was the one killed, or ended right after."
         case Outcome.DIED:
             return f"The container died of it{mode}."
     return "Whether the container lives is not known." if kill.container else ""
@@ -167,7 +171,7 @@ def _advice(kill: OomKill) -> str:
         return "Lower what runs on the node or reserve more for the system." if kill.scope is Scope.NODE else ""
     spare = (
         f" With the label {MODE_LABEL}: single only the process that the kernel picks would die."
-        if kill.group_kill and kill.outcome is Outcome.DIED and kill.mode is Mode.GROUP
+        if kill.group_kill and kill.processes > 1 and kill.outcome is Outcome.DIED and kill.mode is Mode.GROUP
         else ""
     )
     match kill.scope:

@@ -236,6 +236,37 @@ def test_a_renamed_directory_that_a_scan_finds_first_stays_watched_too(mount: Pa
     assert [c.path for c in told(tree.read(4.0), KnobTouched)] == [other]
 
 
+def test_a_renamed_directory_that_is_found_before_its_renaming_is_told_stays_watched_too(
+    mount: Path, trees: Trees
+) -> None:
+    make(mount, POD, cgroup__subtree_control="")
+    make(mount, CONTAINER)
+    make(mount, f"{POD}/{'c' * 64}")
+    strip_memory(mount, f"{POD}/{'c' * 64}")
+    tree = trees()
+    tree.scan(1.0)
+    other = f"{POD}/{ID2}"
+    write(
+        mount, POD, "cgroup.subtree_control", "memory\n"
+    )  # makes the tree look into the pod, before the renaming's turn
+    (mount / CONTAINER).rename(mount / other)
+    tree.read(2.0)
+    write(mount, other, "memory.oom.group", "1\n")
+    assert [c.path for c in told(tree.read(3.0), KnobTouched)] == [other]
+
+
+def test_old_news_of_a_removal_do_not_take_the_cgroup_that_has_the_path_now(mount: Path, trees: Trees) -> None:
+    first = make(mount, CONTAINER)
+    tree = trees()
+    tree.scan(1.0)
+    (mount / CONTAINER).rename(mount.parent / "kept")  # its inode stays in use: the next one is another
+    second = make(mount, CONTAINER)
+    assert tree.scan(2.0) == [CgroupGone(first, 2.0), CgroupAppeared(second, 2.0)]
+    assert tree.read(3.0) == []
+    write(mount, CONTAINER, "memory.oom.group", "1\n")
+    assert tree.read(4.0) == [KnobTouched(second, 4.0)]
+
+
 def test_a_new_kind_node_is_found_when_it_comes(mount: Path, trees: Trees) -> None:
     make(mount, "system.slice/ssh.service")
     tree = trees()

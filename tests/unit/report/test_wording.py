@@ -47,16 +47,32 @@ def harmless(text: str) -> bool:
     return not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in text)
 
 
+def note(kill: OomKill, recent: int = 7) -> str:
+    limits = {"herder": 256 << 20, "sidecar": None} if kill.pod is not None else None
+    return wording.kill_note(kill, kills_last_hour=recent, container_limits=limits)
+
+
 def test_the_notes_read_as_they_should() -> None:
     """The golden file holds every case; write it anew with OOMWARD_GOLDEN=write after reading the difference."""
-    limits = {"herder": 256 << 20, "sidecar": None}
-    found = "".join(
-        f"## {name}\n{wording.kill_note(kill, kills_last_hour=7, container_limits=limits)}\n{wording.kill_line(kill)}\n\n"
-        for name, kill in CASES.items()
-    )
+    found = "".join(f"## {name}\n{note(kill)}\n{wording.kill_line(kill)}\n\n" for name, kill in CASES.items())
     if os.environ.get("OOMWARD_GOLDEN") == "write":
         GOLDEN.write_text(found)
     assert found == GOLDEN.read_text()
+
+
+def test_the_first_kill_is_told_from_one_of_many() -> None:
+    assert "The only kill there in the last hour." in note(KILL, recent=1)
+    assert "2 kills in the last hour." in note(KILL, recent=2)
+
+
+def test_a_note_that_is_too_long_keeps_what_happened() -> None:
+    """256 containers and names as long as they may be: cut in the middle, never at the front."""
+    limits: dict[str, int | None] = {f"{i:03d}-{'c' * 59}": 1 << 30 for i in range(256)}
+    long = replace(KILL, container="c" * 63, largest=tuple(TaskRow(i, "x" * 15, 1 << 20) for i in range(3)))
+    found = wording.kill_note(long, kills_last_hour=7, container_limits=limits)
+    assert len(found) <= 1024
+    assert found.startswith(f"OOM killer killed process 4312 (worker, 180.2 MiB resident) in container {'c' * 63}: the")
+    assert "The container kept running" in found
 
 
 @given(KILLS, st.integers(0, 10**6), st.none() | st.dictionaries(ODD, SIZES, max_size=20))

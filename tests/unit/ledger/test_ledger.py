@@ -1,0 +1,212 @@
+"""What the ledger is told it knows, after a restart too, and each kill once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.ledger import Ledger
+from agent.ledger.waiting import UNKNOWN
+from agent.model import Mode, Outcome, Scope, Victim
+from tests.unit.ledger.conftest import Opener
+from tests.unit.ledger.records import (
+    BOOT,
+    OTHER_BOOT,
+    POD_UID,
+    a_baseline,
+    a_decision,
+    a_kill,
+    a_notice,
+    an_original,
+)
+
+SERIES = ("shop", "herder-1", "herder", "single", "container")
+
+
+def test_a_new_ledger_is_empty_persistent_and_without_trouble(ledger: Ledger, tmp_path: Path) -> None:
+    assert (ledger.persistent, ledger.trouble, ledger.errors, ledger.pending) == (True, None, 0, 0)
+    assert not ledger.seen_this_boot
+    assert ledger.kmsg_sequence is None
+    assert (ledger.kills(), ledger.baselines(), ledger.originals()) == ([], {}, ())
+    assert (ledger.kept_decisions(), ledger.undelivered(), ledger.totals()) == ((), [], {})
+    assert (tmp_path / "ledger.sqlite3").exists()
+
+
+def test_the_state_directory_is_made_when_it_is_missing(open_ledger: Opener, tmp_path: Path) -> None:
+    assert open_ledger(state_dir=tmp_path / "not" / "yet").persistent
+
+
+def test_what_was_recorded_is_there_after_a_restart_in_the_same_boot(ledger: Ledger, open_ledger: Opener) -> None:
+    assert ledger.record([a_kill(1), a_kill(2, at=1001.0)], [a_baseline(2)], 77, [a_notice()]) == 2
+    again = open_ledger()
+    assert again.seen_this_boot
+    assert again.kills() == [a_kill(2, at=1001.0), a_kill(1)]
+    assert again.baselines() == {7: a_baseline(2)}
+    assert again.kmsg_sequence == 77
+    assert again.undelivered() == [a_notice()]
+    assert again.totals() == {SERIES: 2}
+
+
+def test_a_repeated_kill_id_is_ignored_and_counted_nowhere(ledger: Ledger, open_ledger: Opener) -> None:
+    ledger.record([a_kill(1, processes=3)], [], None)
+    assert ledger.record([a_kill(1, processes=9), a_kill(2)], [], None) == 1
+    assert open_ledger().record([a_kill(1, processes=9)], [], None) == 0
+    again = open_ledger()
+    assert [kill.processes for kill in again.kills(limit=9)] == [1, 3]
+    assert again.totals() == {SERIES: 4}
+
+
+def test_another_boot_drops_inodes_and_the_logs_position_and_keeps_kills_and_decisions(
+    ledger: Ledger, open_ledger: Opener
+) -> None:
+    ledger.record([a_kill()], [a_baseline()], 77)
+    ledger.remember_original(an_original())
+    ledger.keep_decisions(POD_UID, [a_decision()])
+    rebooted = open_ledger(OTHER_BOOT)
+    assert not rebooted.seen_this_boot
+    assert (rebooted.baselines(), rebooted.originals(), rebooted.kmsg_sequence) == ({}, (), None)
+    assert rebooted.kills() == [a_kill()]
+    assert rebooted.kept_decisions() == (a_decision(),)
+    assert rebooted.totals() == {SERIES: 1}
+    assert not open_ledger(BOOT).seen_this_boot
+
+
+def test_the_first_original_of_a_cgroup_wins_and_forgetting_it_lasts(ledger: Ledger, open_ledger: Opener) -> None:
+    ledger.remember_original(an_original(value=1))
+    ledger.remember_original(an_original(value=0))
+    ledger.remember_original(an_original(8))
+    again = open_ledger()
+    again.remember_original(an_original(value=0))
+    assert again.original(7) == an_original(value=1)
+    assert set(again.originals()) == {an_original(7), an_original(8)}
+    again.forget_original(7)
+    again.forget_original(99)
+    assert again.original(7) is None
+    assert open_ledger().originals() == (an_original(8),)
+
+
+def test_decisions_of_a_pod_replace_the_ones_before(ledger: Ledger, open_ledger: Opener) -> None:
+    other = a_decision(pod_uid="other")
+    ledger.keep_decisions(POD_UID, [a_decision("a"), a_decision("b", container_id=None)])
+    ledger.keep_decisions("other", [other])
+    ledger.keep_decisions(POD_UID, [a_decision("b"), a_decision("")])
+    assert set(open_ledger().kept_decisions()) == {a_decision("b"), a_decision(""), other}
+
+
+def test_the_old_and_the_new_instance_of_one_container_are_both_kept(ledger: Ledger, open_ledger: Opener) -> None:
+    both = (a_decision(container_id="old"), a_decision(container_id="new"))
+    ledger.keep_decisions(POD_UID, both)
+    assert open_ledger().kept_decisions() == both
+
+
+def test_a_pod_that_is_gone_is_forgotten_for_good(ledger: Ledger, open_ledger: Opener) -> None:
+    ledger.keep_decisions(POD_UID, [a_decision()])
+    ledger.forget_pod(POD_UID)
+    ledger.forget_pod("never known")
+    assert ledger.kept_decisions() == ()
+    assert open_ledger().kept_decisions() == ()
+
+
+def test_a_baseline_moves_on_and_is_forgotten_with_its_cgroup(ledger: Ledger, open_ledger: Opener) -> None:
+    ledger.record([], [a_baseline(1), a_baseline(1, inode=8)], None)
+    ledger.record([], [a_baseline(5)], None)
+    ledger.forget_baselines([8, 9])
+    assert ledger.baselines() == {7: a_baseline(5)}
+    assert open_ledger().baselines() == {7: a_baseline(5)}
+
+
+def test_the_logs_position_stays_when_nothing_is_said_of_it(ledger: Ledger, open_ledger: Opener) -> None:
+    ledger.record([], [], 5)
+    ledger.record([a_kill()], [], None)
+    assert ledger.kmsg_sequence == 5
+    assert open_ledger().kmsg_sequence == 5
+
+
+def test_settling_says_what_became_of_the_container(ledger: Ledger, open_ledger: Opener) -> None:
+    ledger.record([a_kill(1), a_kill(2)], [], None)
+    ledger.settle(a_kill(1).kill_id, Outcome.SURVIVED)
+    ledger.settle("unknown", Outcome.DIED)
+    again = open_ledger()
+    assert [kill.outcome for kill in again.kills()] == [None, Outcome.SURVIVED]
+    assert again.unsettled() == [a_kill(2)]
+
+
+def test_a_kill_outside_of_pods_never_waits_for_an_outcome(ledger: Ledger) -> None:
+    host = replace(a_kill(), pod=None, namespace=None, pod_uid=None, container=None)
+    ledger.record([host], [], None)
+    assert ledger.unsettled() == []
+    assert ledger.totals() == {}
+    assert ledger.kills() == [host]
+
+
+def test_details_that_come_late_replace_the_row_and_keep_outcome_and_totals(
+    ledger: Ledger, open_ledger: Opener
+) -> None:
+    ledger.record([a_kill(scope=None)], [], None)
+    ledger.settle(a_kill().kill_id, Outcome.DIED)
+    detailed = replace(a_kill(scope=Scope.POD), victims=(Victim(1, "a"), Victim(2, "b")), limit_bytes=5, container="c")
+    ledger.amend(detailed)
+    again = open_ledger()
+    assert again.kills() == [replace(detailed, outcome=Outcome.DIED)]
+    assert again.kills_of(POD_UID, "c", 0.0) == 1
+    assert again.totals() == {("shop", "herder-1", "herder", "single", UNKNOWN): 1}
+
+
+def test_kills_are_found_by_time_namespace_and_pod_newest_first(ledger: Ledger) -> None:
+    kills = [
+        a_kill(1, at=1.0),
+        a_kill(2, at=2.0, pod="other"),
+        a_kill(3, at=3.0, namespace="bank"),
+        a_kill(4, at=4.0),
+    ]
+    ledger.record(kills, [], None)
+    ordinals = [kill.kill_id.rsplit("-", 1)[1] for kill in ledger.kills()]
+    assert ordinals == ["4", "3", "2", "1"]
+    assert ledger.kills(namespace="shop", pod="herder-1") == [kills[3], kills[0]]
+    assert ledger.kills(since_unix_s=2.0, namespace="shop") == [kills[3], kills[1]]
+    assert ledger.kills(limit=1) == [kills[3]]
+    assert ledger.kills(limit=0) == []
+    assert ledger.kills(pod="x' OR '1'='1") == []
+
+
+def test_kills_of_a_container_are_counted_in_processes_since_a_time(ledger: Ledger) -> None:
+    ledger.record(
+        [a_kill(1, at=1.0, processes=5), a_kill(2, at=2.0, processes=3), a_kill(3, at=3.0, container="sidecar")],
+        [],
+        None,
+    )
+    assert ledger.kills_of(POD_UID, "herder", 0.0) == 8
+    assert ledger.kills_of(POD_UID, "herder", 2.0) == 3
+    assert ledger.kills_of("nobody", "herder", 0.0) == 0
+
+
+def test_totals_are_kept_by_the_metrics_labels(ledger: Ledger) -> None:
+    ledger.record(
+        [a_kill(1, processes=2), a_kill(2, mode=Mode.GROUP, processes=3), a_kill(3, mode=None, scope=None)], [], None
+    )
+    assert ledger.totals() == {
+        SERIES: 2,
+        ("shop", "herder-1", "herder", "group", "container"): 3,
+        ("shop", "herder-1", "herder", UNKNOWN, UNKNOWN): 1,
+    }
+
+
+def test_an_event_waits_until_it_is_delivered_and_is_never_queued_again(ledger: Ledger, open_ledger: Opener) -> None:
+    ledger.queue(a_notice("b", at=2.0))
+    ledger.queue(a_notice("a", at=1.0))
+    ledger.queue(replace(a_notice("a"), note="another text"))
+    assert ledger.undelivered() == [a_notice("a", at=1.0), a_notice("b", at=2.0)]
+    assert ledger.undelivered(limit=1) == [a_notice("a", at=1.0)]
+    ledger.delivered("a", "created")
+    again = open_ledger()
+    again.queue(a_notice("a"))
+    assert again.undelivered() == [a_notice("b", at=2.0)]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_undelivered_gives_the_oldest_up_to_a_limit(ledger: Ledger, limit: int) -> None:
+    for number in range(3):
+        ledger.queue(a_notice(f"n{number}", at=float(number)))
+    assert [notice.name for notice in ledger.undelivered(limit)] == ["n0", "n1", "n2"][:limit]

@@ -1,0 +1,44 @@
+"""The page about Events says what the code says: every reason, its type and action, and notes as they really read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.model import BadWish, Mode, Reason, Source
+from agent.report import wording
+from tests.unit.report.kills import GROUP, KILL
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "events.md"
+LIMITS = {"herder": 256 << 20, "sidecar": None}
+TYPES = {
+    Reason.PROCESS_OOM_KILLED: ("Warning", "OOMKill"),
+    Reason.CONTAINER_OOM_KILLED: ("Warning", "OOMKill"),
+    Reason.MODE_APPLIED: ("Normal", "HoldOOMGroup"),
+    Reason.MODE_INVALID: ("Warning", "ReadMode"),
+    Reason.MODE_FAILED: ("Warning", "HoldOOMGroup"),
+}
+NOTES = {
+    Reason.PROCESS_OOM_KILLED: wording.kill_note(KILL, kills_last_hour=7, container_limits=LIMITS),
+    Reason.CONTAINER_OOM_KILLED: wording.kill_note(GROUP, kills_last_hour=7, container_limits=LIMITS),
+    Reason.MODE_APPLIED: wording.mode_applied_note("herder", Mode.SINGLE, "label oomward.dev/mode=single"),
+    Reason.MODE_INVALID: wording.mode_invalid_note(
+        BadWish(Source.LABEL, "oomward.dev/mode", "singel", None, "is no mode")
+    ),
+    Reason.MODE_FAILED: wording.group_on_v1_note("herder"),
+}
+
+
+def test_the_reference_lists_every_reason_with_its_type_and_action_and_no_other() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| `(\w+)` \| [^|]{20,} \|$", REFERENCE.read_text(), re.MULTILINE)
+    assert {reason: (kind, action) for reason, kind, action in rows} == {r.value: t for r, t in TYPES.items()}
+    assert set(TYPES) == set(Reason)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_the_example_of_each_reason_is_what_the_code_says(reason: Reason) -> None:
+    examples = dict(re.findall(r"^`(\w+)`:\n\n> (.*)$", REFERENCE.read_text(), re.MULTILINE))
+    assert set(examples) == {reason.value for reason in Reason}
+    assert examples[reason.value] == NOTES[reason]
