@@ -250,10 +250,10 @@ def mode_invalid_note(wish: BadWish) -> str:
     """A label or annotation that asks for no mode."""
     kind = "Label" if wish.source is Source.LABEL else "Annotation"
     known = "single (only the process the kernel picks dies) or group (the whole container dies)"
+    joint = ", which " if wish.why.startswith("is ") else ": "
+    said = f" has the value {safe(repr(wish.value), 80)}{joint}" if wish.value else ": "
     return cut(
-        f"{kind} {safe(wish.key, 200)} has the value {safe(repr(wish.value), 80)}: {safe(wish.why, 120)}. Nothing is written for it. "
-        f"Use {known}.",
-        NOTE_LIMIT,
+        f"{kind} {safe(wish.key, 200)}{said}{safe(wish.why, 120)}. Nothing is written for it. Use {known}.", NOTE_LIMIT
     )
 
 

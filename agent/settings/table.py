@@ -22,10 +22,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the agent was told. None: for ``kubeconfig`` in-cluster, for ``config`` no file, for ``log_format`` by terminal.
-
-    ``event_burst_…`` Events may be posted at once, then one every ``event_interval_…_s``.
-    """
+    """What the agent was told. None: for ``kubeconfig`` in-cluster, for ``config`` no file, for ``log_format`` by terminal."""
 
     node_name: str
     kubeconfig: Path | None
@@ -39,10 +36,6 @@ class Settings:
     log_level: str
     api_lax_ca: bool
     mode_applied_events: bool
-    event_burst_per_pod: int
-    event_interval_per_pod_s: float
-    event_burst_per_node: int
-    event_interval_per_node_s: float
     resync_interval_s: float
     kill_retention_days: int
     kill_retention_count: int
@@ -166,17 +159,6 @@ SETTINGS: tuple[Setting, ...] = (
         TRUE_FALSE,
         "post an Event OOMModeApplied at each start of a container",
     ),
-    Setting("event_burst_per_pod", values.count, 10, WHOLE, "how many Events about one pod may be posted at once"),
-    Setting(
-        "event_interval_per_pod_s",
-        values.duration_s,
-        60.0,
-        DURATION,
-        "then one Event about that pod in this time",
-        "1m",
-    ),
-    Setting("event_burst_per_node", values.count, 50, WHOLE, "how many Events the agent may post at once"),
-    Setting("event_interval_per_node_s", values.duration_s, 1.0, DURATION, "then one Event in this time", "1s"),
     Setting(
         "resync_interval_s",
         values.duration_s,

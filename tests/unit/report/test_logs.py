@@ -6,8 +6,14 @@ import json
 import logging
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.report import logs
+from agent.report.wording import kill_fields, kill_line
+from tests.unit.report.kills import CASES
+
+ANYTHING = st.text() | st.integers() | st.none() | st.booleans() | st.binary() | st.lists(st.text(), max_size=3)
 
 
 @pytest.fixture
@@ -51,3 +57,63 @@ def test_an_exception_is_within_its_one_json_line(logger: logging.Logger, capsys
         logger.exception("it failed")
     (line,) = capsys.readouterr().err.splitlines()
     assert "ValueError: odd" in json.loads(line)["exception"]
+
+
+def record(message: str, fields: dict[str, object]) -> logging.LogRecord:
+    made = logging.LogRecord("oomward", logging.INFO, __file__, 1, "%s", (message,), None)
+    made.fields = fields
+    return made
+
+
+@given(st.text(), st.dictionaries(st.text(), ANYTHING, max_size=5))
+def test_whatever_is_said_a_json_line_is_one_printable_line_that_can_be_read_back(
+    message: str, fields: dict[str, object]
+) -> None:
+    line = logs.JsonFormatter().format(record(message, fields))
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["message"] == message
+
+
+@given(st.text())
+def test_whatever_is_said_a_text_line_is_one_printable_line(message: str) -> None:
+    line = logs.TextFormatter().format(record(message, {}))
+    assert len(line.splitlines()) == 1
+    assert all(char.isprintable() or char.isspace() for char in line)
+
+
+def test_no_field_takes_the_place_of_time_level_or_message() -> None:
+    found = json.loads(logs.JsonFormatter().format(record("said", {"level": "panic", "message": "x", "time": 0})))
+    assert (found["level"], found["message"]) == ("info", "said")
+    assert found["time"].endswith("Z")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kill_has_its_fields_in_one_json_line(name: str) -> None:
+    kill = CASES[name]
+    found = json.loads(logs.JsonFormatter().format(record(kill_line(kill), kill_fields(kill))))
+    assert found["kill_id"] == kill.kill_id
+    assert [victim["comm"] for victim in found["victims"]] == [victim.comm for victim in kill.victims]
+
+
+def test_a_traceback_in_text_can_do_a_terminal_no_harm(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.setup("text", "info")
+    try:
+        raise ValueError("odd \x1b[2J")
+    except ValueError:
+        logger.exception("it failed")
+    found = capsys.readouterr().err
+    assert "\x1b" not in found
+    assert "ValueError: odd \\x1b[2J" in found
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_gets_text_and_everything_else_json(
+    terminal: bool, logger: logging.Logger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    logs.setup(None, "info")
+    logger.info("hello")
+    assert capsys.readouterr().err.startswith("{") is not terminal

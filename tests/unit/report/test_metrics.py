@@ -81,7 +81,7 @@ def test_a_container_that_comes_back_in_time_goes_on_with_its_series() -> None:
     assert kills(m, pod="herder-1", scope="container") == [1.0]
 
 
-def test_a_thousand_dead_pods_a_minute_stay_bounded(monkeypatch: object) -> None:
+def test_a_thousand_dead_pods_a_minute_stay_bounded() -> None:
     m = metrics()
     for i in range(module.MOST_CONTAINERS + 500):
         m.kill(replace(KILL, pod=f"pod-{i}"))
@@ -89,6 +89,50 @@ def test_a_thousand_dead_pods_a_minute_stay_bounded(monkeypatch: object) -> None
     m.drop_stale(10.0)
     assert len(kills(m)) == module.MOST_CONTAINERS
     assert kills(m, pod="pod-0") == [], "the oldest went first"
+
+
+def test_a_kill_that_no_container_was_named_for_ends_with_its_pod_too() -> None:
+    m = metrics()
+    m.kill(replace(KILL, container=None))
+    m.container_gone("default", "herder-1", "herder", 100.0)
+    m.drop_stale(100.0 + KEEP_S + 1)
+    assert kills(m) == []
+
+
+def test_a_kill_told_after_its_pod_left_does_not_make_its_series_last() -> None:
+    m = metrics()
+    m.container_running("default", "herder-1", "herder", Mode.SINGLE)
+    m.container_gone("default", "herder-1", "herder", 100.0)
+    m.kill(GROUP)
+    assert kills(m, mode="group", scope="container") == [3.0]
+    m.drop_stale(100.0 + KEEP_S + 1)
+    assert kills(m) == []
+
+
+def test_series_of_the_ledger_whose_container_is_no_more_end_as_well() -> None:
+    m = metrics()
+    m.seed({("default", "old-1", "main", "single", "container"): 7}, 50.0)
+    m.drop_stale(50.0 + KEEP_S)
+    assert kills(m, pod="old-1") == [7.0]
+    m.drop_stale(50.0 + KEEP_S + 1)
+    assert kills(m, pod="old-1") == []
+
+
+def test_running_containers_are_never_dropped_however_many_are_dead() -> None:
+    m = metrics()
+    m.container_running("default", "alive", "main", Mode.SINGLE)
+    m.seed({("default", f"dead-{i}", "main", "single", "node"): 1 for i in range(module.MOST_CONTAINERS + 10)}, 0.0)
+    m.drop_stale(1.0)
+    assert kills(m, pod="alive") == [0.0] * len(Scope)
+    assert len({s for s in samples(m) if s[0] == "oomward_oom_kills_total"}) == module.MOST_CONTAINERS - 1 + len(Scope)
+
+
+def test_a_mode_that_changes_begins_its_series_at_zero() -> None:
+    m = metrics()
+    m.container_running("default", "herder-1", "herder", Mode.GROUP)
+    m.container_running("default", "herder-1", "herder", Mode.SINGLE)
+    assert kills(m, mode="single", scope="container") == [0.0]
+    assert kills(m, mode="group", scope="container") == [0.0]
 
 
 def test_a_mode_that_nobody_wants_any_more_has_no_wanted_series() -> None:
@@ -117,15 +161,6 @@ def test_every_outcome_of_a_write_has_its_zero() -> None:
     assert {dict(labels)["outcome"] for name, labels in found if name == "oomward_writes_total"} == {
         o.value for o in WriteOutcome
     }
-
-
-def test_names_and_units_follow_prometheus_conventions() -> None:
-    for family in metrics().registry.collect():
-        assert family.name.startswith("oomward_")
-        assert family.documentation.endswith(".")
-        assert re.fullmatch(r"[a-z_]+", family.name)
-        if family.type == "histogram":
-            assert family.name.endswith("_seconds")
 
 
 def test_the_reference_lists_every_metric_with_its_labels_and_no_other() -> None:

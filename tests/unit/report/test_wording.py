@@ -129,6 +129,39 @@ def test_notes_about_modes_name_the_value_the_place_and_the_mend() -> None:
     assert "takes only the process that the kernel picks" in wording.mode_applied_note("main", Mode.SINGLE, "label")
 
 
+@given(st.builds(BadWish, st.sampled_from(Source), ODD, ODD, st.none() | ODD, ODD), ODD, ODD)
+def test_no_label_path_or_reason_makes_a_note_that_is_too_long_or_could_do_harm(
+    wish: BadWish, path: str, why: str
+) -> None:
+    notes = [
+        wording.mode_invalid_note(wish),
+        wording.mode_failed_note(path, why),
+        wording.mode_applied_note(path, Mode.GROUP, why),
+        wording.group_on_v1_note(path),
+        wording.fight_note(path),
+        wording.ancestor_note(path),
+    ]
+    assert all(0 < len(found) <= 1024 and harmless(found) for found in notes)
+
+
+@pytest.mark.parametrize(
+    ("wish", "text"),
+    [
+        (BadWish(Source.LABEL, "k", "on", None, "is no mode"), "Label k has the value 'on', which is no mode."),
+        (
+            BadWish(Source.ANNOTATION, "k/x", "group", "x", "the pod has no container of that name"),
+            "Annotation k/x has the value 'group': the pod has no container of that name.",
+        ),
+        (
+            BadWish(Source.ANNOTATION, "k/…", "", None, "and 7 more annotations like these"),
+            "Annotation k/…: and 7 more annotations like these.",
+        ),
+    ],
+)
+def test_a_wish_that_can_not_be_obeyed_is_told_in_a_sentence(wish: BadWish, text: str) -> None:
+    assert wording.mode_invalid_note(wish).startswith(text)
+
+
 def test_every_field_of_a_kill_is_in_its_log_line() -> None:
     fields = wording.kill_fields(KILL)
     said = {

@@ -39,8 +39,6 @@ def test_with_nothing_but_a_node_name_the_defaults_hold() -> None:
     assert settings.log_format is None
     assert settings.log_level == "info"
     assert (settings.api_lax_ca, settings.mode_applied_events) == (False, True)
-    assert (settings.event_burst_per_pod, settings.event_interval_per_pod_s) == (10, 60.0)
-    assert (settings.event_burst_per_node, settings.event_interval_per_node_s) == (50, 1.0)
     assert settings.resync_interval_s == 1200.0
     assert (settings.kill_retention_days, settings.kill_retention_count) == (30, 100_000)
     assert settings.rules.rules == ()
@@ -70,8 +68,8 @@ def test_every_setting_can_be_given_by_flag_variable_and_file(config: Path) -> N
     good = {
         "node_name": "node-2", "kubeconfig": "/k", "cgroup_mount": "/c", "cgroup_roots": "a/kubepods", "kmsg": "/m",
         "state_dir": "/s", "listen": "[::1]:80", "log_format": "text", "log_level": "DEBUG", "api_lax_ca": "true",
-        "mode_applied_events": "false", "event_burst_per_pod": "3", "event_interval_per_pod_s": "2m",
-        "event_burst_per_node": "7", "event_interval_per_node_s": "0.5s", "resync_interval_s": "1h",
+        "mode_applied_events": "false",
+        "resync_interval_s": "1h",
         "kill_retention_days": "2", "kill_retention_count": "5",
     }  # fmt: skip
     assert {s.name for s in SETTINGS} == {*good, "config"}
@@ -88,7 +86,7 @@ def test_every_setting_can_be_given_by_flag_variable_and_file(config: Path) -> N
         assert getattr(by_flag, name) == getattr(by_file, name)
         assert getattr(by_flag, name) != by_name[name].default
     assert by_flag.listen == ("::1", 80)
-    assert (by_flag.resync_interval_s, by_flag.event_interval_per_node_s) == (3600.0, 0.5)
+    assert by_flag.resync_interval_s == 3600.0
 
 
 def test_names_of_flags_variables_and_keys_follow_one_pattern() -> None:

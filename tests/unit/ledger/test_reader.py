@@ -1,0 +1,52 @@
+"""Commands read the ledger beside the agent that writes it, and change nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.ledger import Ledger, LedgerReader, NoLedgerError
+from tests.unit.ledger.records import a_kill
+
+
+def test_the_reader_sees_what_the_agent_has_recorded_and_goes_on_seeing(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.record([a_kill(1, at=1.0)], [], None)
+    reader = LedgerReader(tmp_path)
+    assert reader.kills() == [a_kill(1, at=1.0)]
+    ledger.record([a_kill(2, at=2.0, pod="other")], [], None)
+    assert reader.kills() == [a_kill(2, at=2.0, pod="other"), a_kill(1, at=1.0)]
+    assert reader.kills(pod="other", namespace="shop", since_unix_s=1.5, limit=5) == [a_kill(2, at=2.0, pod="other")]
+    assert (ledger.errors, ledger.pending) == (0, 0)
+    reader.close()
+
+
+def test_the_reader_works_without_an_agent(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.record([a_kill()], [], None)
+    ledger.close()
+    reader = LedgerReader(tmp_path)
+    assert reader.kills() == [a_kill()]
+    reader.close()
+
+
+def test_a_row_that_can_not_be_read_is_passed_over(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.record([a_kill(1), a_kill(2)], [], None)
+    ledger._store._connection.execute("UPDATE kill SET body = '' WHERE kill_id = ?", (a_kill(1).kill_id,))
+    reader = LedgerReader(tmp_path)
+    assert reader.kills() == [a_kill(2)]
+    assert reader.bad_rows == 1
+    reader.close()
+
+
+def test_no_ledger_is_an_error_that_names_the_place_and_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(NoLedgerError, match="--state-dir") as caught:
+        LedgerReader(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_ledger_is_an_error_and_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite3").write_bytes(b"nothing of the kind" * 100)
+    with pytest.raises(NoLedgerError, match="not a database"):
+        LedgerReader(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.sqlite3"]
