@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from agent.attribute import NODE, Names
 from agent.cgroup.files import CgroupError, CgroupFiles
-from agent.cgroup.layout import RUNTIME_CHILD, classify, same_cgroup
+from agent.cgroup.layout import RUNTIME_CHILD, classify, place_of_kernel_path
 from agent.kernel.processes import ProcessIdentity, init_process, is_alive, node_oom_kills
 from agent.model import VANISHED, Cgroup, CgroupKind, MemoryEvents, Mode, Vanished
 from agent.node.roster import Roster
@@ -123,17 +123,8 @@ class NodeFacts:
         return at or None
 
     def localize(self, kernel_path: str) -> str | None:
-        """The longest of our paths that the log's path ends in, or whose tail lies below one of ours."""
-        wanted = kernel_path.strip("/")
-        live = self._cgroups()
-        if wanted in live:
-            return wanted
-        parts = wanted.split("/")
-        for start in range(1, len(parts)):
-            tail = "/".join(parts[start:])
-            if tail in live and same_cgroup(kernel_path, tail):
-                return tail
-        return None
+        place = place_of_kernel_path(kernel_path, self._cgroups())
+        return None if place is None else place.path
 
     def unix_s(self) -> float:
         return time.time()
