@@ -14,7 +14,11 @@ python=$1 venv=$2 lock=$3
     exit 1
   fi
 }
+# When the environment to be made anew is the active one, its own python is not the one to make it with.
+python=$("$python" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))')
 rm -rf "$venv"
 "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+# The project itself, so that the command oomward is there; with the build tool of the lock file, nothing else fetched.
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 touch "$venv/ready"

@@ -76,6 +76,8 @@ class Roster:
         )
         for uid in left:
             self.depart(uid, now_s)
+        for uid in {d.pod_uid for kept in self._kept.values() for d in kept} - told.keys() - set(skipped):
+            self._departed.setdefault(uid, now_s)  # it went while no agent ran
         for pod in told.values():
             self.put(pod)
         self.listed = True
@@ -85,11 +87,12 @@ class Roster:
         """Drop pods that left long ago, with their container ids."""
         old = tuple(uid for uid, at in self._departed.items() if now_s - at > DEPARTED_KEEP_S)
         for uid in old:
-            pod = self._pods.pop(uid)
+            pod = self._pods.pop(uid, None)
             del self._departed[uid]
-            if self._by_key.get(pod.cgroup_key) is pod:
+            if pod is not None and self._by_key.get(pod.cgroup_key) is pod:
                 del self._by_key[pod.cgroup_key]
         if old:
+            self._kept = {key: [d for d in kept if d.pod_uid not in old] for key, kept in self._kept.items()}
             self._ids = {cid: who for cid, who in self._ids.items() if who.pod_uid not in old}
         return old
 

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from agent.attribute import Findings
+from agent.cgroup.layout import classify
 from agent.ledger import Ledger
 from agent.model import (
     BadWish,
+    CgroupKind,
     EventDelivered,
     KnobWrite,
     Mode,
@@ -24,7 +26,6 @@ from agent.model import (
     Outcome,
     Pod,
     Reason,
-    Scope,
 )
 from agent.report import wording
 from agent.report.logs import log
@@ -89,12 +90,7 @@ class Teller:
             self.settled(kill)
 
     def _tell_kill(self, kill: OomKill) -> None:
-        if (
-            kill.pod_uid is None
-            and kill.container_id is None
-            and kill.scope in (None, Scope.NODE)
-            and kill.namespace is None
-        ):
+        if _outside_of_pods(kill):
             self._metrics.host_kill(kill)
         else:
             self._metrics.kill(kill)
@@ -125,7 +121,7 @@ class Teller:
         limits = {c.name: c.limit_bytes for c in pod.containers} if pod is not None else None
         self.post(
             Notice(
-                name=f"{about.name[:180]}.{kill.kill_id}",
+                name=f"{_front(about.name)}.{kill.kill_id}",
                 about=about,
                 reason=Reason.CONTAINER_OOM_KILLED if died else Reason.PROCESS_OOM_KILLED,
                 warning=True,
@@ -170,7 +166,7 @@ class Teller:
     def _pod_notice(self, pod: Pod, reason: Reason, action: str, note: str, key: str, *, warning: bool) -> None:
         digest = hashlib.sha256(f"{reason}\0{key}".encode(errors="surrogatepass")).hexdigest()[:20]
         about = ObjectRef("Pod", pod.name, pod.namespace, pod.uid)
-        self.post(Notice(f"{pod.name[:200]}.{digest}", about, reason, warning, action, note, self._unix_s()))
+        self.post(Notice(f"{_front(pod.name)}.{digest}", about, reason, warning, action, note, self._unix_s()))
 
     # --------------------------------------------------------------------------------------------------- delivery
 
@@ -203,3 +199,14 @@ class Teller:
         self._metrics.events_pending(len(self._under_way))
         if was_full > len(self._under_way) and not self._under_way:
             self.resume(self._ledger.undelivered())
+
+
+def _outside_of_pods(kill: OomKill) -> bool:
+    """Whether it was a process of the node's own: also one in a service that reached the service's limit."""
+    unnamed = kill.pod_uid is None and kill.container_id is None
+    return unnamed and classify(kill.cgroup_path).kind is CgroupKind.OTHER
+
+
+def _front(name: str) -> str:
+    """The beginning of an object's name, to begin an Event's with: a DNS subdomain of 253 characters at most."""
+    return name[:180].rstrip("-.")

@@ -76,18 +76,3 @@ def test_the_lower_bounds_are_what_the_oldest_lock_file_has() -> None:
     )
     assert bounds
     assert {name: locked[name] for name in bounds} == bounds
-
-
-def test_the_configuration_page_lists_every_setting_and_no_other() -> None:
-    text = (ROOT / "docs" / "reference" / "configuration.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \| `(--[a-z-]+)` \| `([A-Z_]+)` \|", text, re.MULTILINE)
-    assert rows == [(setting.key, setting.flag, setting.variable) for setting in SETTINGS]
-
-
-def test_the_configuration_pages_example_is_good(tmp_path: Path) -> None:
-    from agent.settings.reload import load_rules
-
-    text = (ROOT / "docs" / "reference" / "configuration.md").read_text()
-    example = tmp_path / "config.yaml"
-    example.write_text(text.partition("```yaml\n")[2].partition("```")[0])
-    assert len(load_rules(example).rules) >= 2

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import agent.node.facts as facts_module
-import agent.node.node as node_module
-from agent.model import Mode, Outcome, PodChanged, PodDeleted, PodsListed, Rule, Rules, ThreadDied, TreeOverflowed
+from agent.model import Mode, Outcome, PodDeleted, Rule, Rules, ThreadDied, TreeOverflowed
 from agent.node.node import ThreadDiedError
 from tests.unit.node.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
 
 
-@pytest.fixture(autouse=True)
-def quiet_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This machine's own OOM kills are not the tests'."""
-    monkeypatch.setattr(node_module, "node_oom_kills", lambda: 0)
-    monkeypatch.setattr(facts_module, "node_oom_kills", lambda: 0)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.end()
-
-
-def listed(world: World, *pods: object) -> None:
-    world.node.message(PodsListed(tuple(pods), "1"), world.now)  # type: ignore[arg-type]
-    world.turn()
-
-
-def told(world: World, one: object) -> None:
-    world.node.message(PodChanged(one), world.now)  # type: ignore[arg-type]
-    world.turn()
-
-
 def test_the_runtimes_1_is_answered_with_0_when_the_pod_is_known_first(world: World) -> None:
-    listed(world, pod({MODE: "single"}, ids={"main": None}))
+    world.listed(pod({MODE: "single"}, ids={"main": None}))
     world.make(knob=1)
     assert world.knob() == 0
 
@@ -47,12 +20,12 @@ def test_the_runtimes_1_is_answered_with_0_when_the_pod_is_known_first(world: Wo
 def test_a_container_that_was_there_first_comes_right_when_its_pod_is_told(world: World) -> None:
     world.make(knob=1)
     assert world.knob() == 1
-    told(world, pod({MODE: "single"}))
+    world.told(pod({MODE: "single"}))
     assert world.knob() == 0
 
 
 def test_a_pod_without_a_wish_is_left_alone(world: World) -> None:
-    listed(world, pod())
+    world.listed(pod())
     world.make(knob=1)
     world.write(CONTAINER, 0)
     world.write(CONTAINER, 1)
@@ -61,7 +34,7 @@ def test_a_pod_without_a_wish_is_left_alone(world: World) -> None:
 
 
 def test_whoever_rewrites_a_held_value_it_is_put_back(world: World) -> None:
-    listed(world, pod({MODE: "single"}))
+    world.listed(pod({MODE: "single"}))
     world.make(knob=1)
     for _ in range(3):
         world.write(CONTAINER, 1)
@@ -69,11 +42,11 @@ def test_whoever_rewrites_a_held_value_it_is_put_back(world: World) -> None:
 
 
 def test_group_waits_for_the_name_and_never_touches_a_sandbox(world: World) -> None:
-    listed(world, pod({MODE: "group"}, ids={"main": None}))
+    world.listed(pod({MODE: "group"}, ids={"main": None}))
     world.make(SANDBOX)
     world.make()
     assert (world.knob(SANDBOX), world.knob()) == (0, 0), "which of them is the container is not known yet"
-    told(world, pod({MODE: "group"}))
+    world.told(pod({MODE: "group"}))
     assert (world.knob(SANDBOX), world.knob()) == (0, 1)
     world.write(CONTAINER, 0)
     assert world.knob() == 1, "group is held as well"
@@ -81,7 +54,7 @@ def test_group_waits_for_the_name_and_never_touches_a_sandbox(world: World) -> N
 
 def test_an_annotation_speaks_for_its_container_alone(world: World) -> None:
     other = f"{POD}/{'b' * 64}"
-    told(world, pod(annotations={"mode.oomward.dev/main": "SINGLE"}, ids={"main": ID, "other": "b" * 64}))
+    world.told(pod(annotations={"mode.oomward.dev/main": "SINGLE"}, ids={"main": ID, "other": "b" * 64}))
     world.make(knob=1)
     world.make(other, knob=1)
     assert (world.knob(), world.knob(other)) == (0, 1)
@@ -89,15 +62,15 @@ def test_an_annotation_speaks_for_its_container_alone(world: World) -> None:
 
 def test_while_names_are_unknown_and_wishes_differ_nothing_is_guessed(world: World) -> None:
     labelled = {"labels": {MODE: "single"}, "annotations": {"mode.oomward.dev/other": "group"}}
-    told(world, pod(**labelled, ids={"main": None, "other": None}))  # type: ignore[arg-type]
+    world.told(pod(**labelled, ids={"main": None, "other": None}))  # type: ignore[arg-type]
     world.make(knob=1)
     assert world.knob() == 1
-    told(world, pod(**labelled, ids={"main": ID, "other": None}))  # type: ignore[arg-type]
+    world.told(pod(**labelled, ids={"main": ID, "other": None}))  # type: ignore[arg-type]
     assert world.knob() == 0
 
 
 def test_cruns_child_carries_the_knob(world: World) -> None:
-    told(world, pod({MODE: "single"}, ids={"main": None}))
+    world.told(pod({MODE: "single"}, ids={"main": None}))
     world.make()
     world.make(f"{CONTAINER}/container", knob=1)
     assert (world.knob(), world.knob(f"{CONTAINER}/container")) == (0, 0)
@@ -106,15 +79,15 @@ def test_cruns_child_carries_the_knob(world: World) -> None:
 def test_group_goes_where_the_processes_are(world: World) -> None:
     world.make()
     world.make(f"{CONTAINER}/container")
-    told(world, pod({MODE: "group"}))
+    world.told(pod({MODE: "group"}))
     assert (world.knob(), world.knob(f"{CONTAINER}/container")) == (0, 1)
 
 
 def test_a_label_taken_away_brings_the_first_value_back(world: World) -> None:
-    told(world, pod({MODE: "single"}))
+    world.told(pod({MODE: "single"}))
     world.make(knob=1)
     assert world.knob() == 0
-    told(world, pod())
+    world.told(pod())
     assert world.knob() == 1
     assert world.ledger.originals() == ()
 
@@ -122,22 +95,22 @@ def test_a_label_taken_away_brings_the_first_value_back(world: World) -> None:
 def test_a_label_that_is_no_mode_is_told_once_and_nothing_is_written(world: World) -> None:
     world.make(knob=1)
     for _ in range(3):
-        told(world, pod({MODE: "both"}))
+        world.told(pod({MODE: "both"}))
     assert world.knob() == 1
     assert world.reasons() == ["OOMModeInvalid"]
     assert "'both'" in world.posted[0].note
 
 
 def test_a_mode_that_is_in_force_is_announced_once_for_each_start(world: World) -> None:
-    told(world, pod({MODE: "single"}, ids={"main": None}))
+    world.told(pod({MODE: "single"}, ids={"main": None}))
     world.make(knob=1)
     for _ in range(2):
-        told(world, pod({MODE: "single"}))
+        world.told(pod({MODE: "single"}))
     assert world.reasons() == ["OOMModeApplied"]
 
 
 def test_new_rules_take_effect_at_once(world: World) -> None:
-    told(world, pod())
+    world.told(pod())
     world.make(knob=1)
     world.node.reload(Rules((Rule("all", Mode.SINGLE, namespaces=("def*",)),)), world.now)
     assert world.knob() == 0
@@ -147,9 +120,9 @@ def test_new_rules_take_effect_at_once(world: World) -> None:
 
 def test_without_the_api_what_was_held_is_held_on_and_nothing_is_given_back(tmp_path: Path) -> None:
     world = World(tmp_path)
-    told(world, pod({MODE: "single"}, ids={"main": None}))
+    world.told(pod({MODE: "single"}, ids={"main": None}))
     world.make(knob=1)
-    told(world, pod({MODE: "single"}))
+    world.told(pod({MODE: "single"}))
     world.end()
     world.begin()
     assert world.knob() == 0
@@ -163,14 +136,14 @@ def test_without_the_api_what_was_held_is_held_on_and_nothing_is_given_back(tmp_
 
 def test_the_end_of_the_agent_leaves_values_in_force(tmp_path: Path) -> None:
     world = World(tmp_path)
-    told(world, pod({MODE: "single"}))
+    world.told(pod({MODE: "single"}))
     world.make(knob=1)
     world.end()
     assert world.knob() == 0
 
 
 def test_a_kill_is_recorded_counted_and_told_once_settled(world: World) -> None:
-    told(world, pod({MODE: "single"}))
+    world.told(pod({MODE: "single"}))
     world.make(knob=1)
     world.posted.clear()
     world.kill()
@@ -186,7 +159,7 @@ def test_a_kill_is_recorded_counted_and_told_once_settled(world: World) -> None:
 
 
 def test_a_container_that_is_gone_after_its_kill_died(world: World) -> None:
-    told(world, pod())
+    world.told(pod())
     world.make(knob=1)
     world.kill(count=3, groups=1)
     world.remove(CONTAINER)
@@ -198,7 +171,7 @@ def test_a_container_that_is_gone_after_its_kill_died(world: World) -> None:
 
 def test_a_kill_whose_outcome_nobody_saw_is_settled_by_the_next_agent(tmp_path: Path) -> None:
     world = World(tmp_path)
-    told(world, pod())
+    world.told(pod())
     world.make(knob=1)
     world.kill()
     assert world.ledger.unsettled() != []
@@ -211,14 +184,14 @@ def test_a_kill_whose_outcome_nobody_saw_is_settled_by_the_next_agent(tmp_path: 
 
 def test_kills_while_no_agent_ran_are_found_and_none_is_told_twice(tmp_path: Path) -> None:
     world = World(tmp_path)
-    told(world, pod())
+    world.told(pod())
     world.make(knob=1)
     world.kill()
     world.turn(after_s=1)
     world.end()
     world.kill_unseen()
     world.begin()
-    told(world, pod())
+    world.told(pod())
     world.turn(after_s=6)
     assert len(world.ledger.kills()) == 2
     world.turn(after_s=6)
@@ -229,7 +202,7 @@ def test_kills_while_no_agent_ran_are_found_and_none_is_told_twice(tmp_path: Pat
 def test_events_wait_in_the_ledger_until_they_are_delivered(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.accepts = False
-    told(world, pod({MODE: "nonsense"}))
+    world.told(pod({MODE: "nonsense"}))
     assert [n.reason.value for n in world.ledger.undelivered()] == ["OOMModeInvalid"]
     world.end()
     world.accepts = True
@@ -241,7 +214,7 @@ def test_events_wait_in_the_ledger_until_they_are_delivered(tmp_path: Path) -> N
 
 
 def test_after_an_overflow_everything_is_looked_at_anew(world: World) -> None:
-    told(world, pod({MODE: "single"}))
+    world.told(pod({MODE: "single"}))
     world.make(knob=1)
     (world.mount / CONTAINER / "memory.oom.group").write_text("1\n")
     world.tree.read(world.now)  # the notification is lost
@@ -250,7 +223,7 @@ def test_after_an_overflow_everything_is_looked_at_anew(world: World) -> None:
 
 
 def test_a_one_above_a_container_in_single_is_told(world: World) -> None:
-    told(world, pod({MODE: "single"}))
+    world.told(pod({MODE: "single"}))
     world.make(knob=1)
     world.posted.clear()
     world.write(POD, 1)
@@ -260,8 +233,8 @@ def test_a_one_above_a_container_in_single_is_told(world: World) -> None:
 
 
 def test_a_pod_that_left_is_forgotten_by_the_next_list_too(world: World) -> None:
-    told(world, pod({MODE: "single"}))
-    listed(world)
+    world.told(pod({MODE: "single"}))
+    world.listed()
     assert world.roster.has_departed(UID)
     world.node.message(PodDeleted(UID), world.now)
     world.node.housekeeping(world.now + 1000)
@@ -277,12 +250,12 @@ def test_ready_means_listed_and_scanned(world: World) -> None:
     good, why = world.node.ready()
     assert not good
     assert "waiting for the API's first list" in why
-    listed(world)
+    world.listed()
     assert world.node.ready()[0]
 
 
 def test_ten_thousand_annotations_harm_nobody(world: World) -> None:
-    told(world, pod({MODE: "single"}, {f"mode.oomward.dev/c{i}": "x" for i in range(10_000)}))
+    world.told(pod({MODE: "single"}, {f"mode.oomward.dev/c{i}": "x" for i in range(10_000)}))
     world.make(knob=1)
     assert world.knob() == 0
     assert 0 < len(world.posted) <= 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import MappingProxyType
 
@@ -9,7 +10,7 @@ from agent.cgroup.files import CgroupFiles
 from agent.cgroup.tree import Tree
 from agent.enforce import Enforcer
 from agent.ledger import Ledger
-from agent.model import ContainerKind, EventDelivered, Notice, Pod, PodContainer, Rules
+from agent.model import ContainerKind, EventDelivered, Notice, Pod, PodChanged, PodContainer, PodsListed, Rules
 from agent.node import Node
 from agent.node.roster import Roster
 from agent.node.telling import Teller
@@ -43,7 +44,16 @@ def pod(
 class World:
     """``now`` is set by hand."""
 
-    def __init__(self, tmp_path: Path, rules: Rules | None = None, *, hierarchical: bool = True) -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        rules: Rules | None = None,
+        *,
+        hierarchical: bool = True,
+        version: str = "v2",
+        kmsg: bool = False,
+        announce: bool = True,
+    ) -> None:
         self.mount = tmp_path / "mount"
         self.mount.mkdir(exist_ok=True)
         self.state = tmp_path / "state"
@@ -52,11 +62,14 @@ class World:
         self.accepts = True
         self._rules = rules or Rules()
         self._hierarchical = hierarchical
+        self._version = version
+        self._kmsg = kmsg
+        self._announce = announce
         self.begin()
 
     def begin(self) -> None:
         """Start an agent on what is there."""
-        self.files = CgroupFiles(self.mount, "v2", check_magic=False)
+        self.files = CgroupFiles(self.mount, self._version, check_magic=False)
         self.tree = Tree(self.files)
         self.ledger = Ledger.open(self.state, "boot")
         self.metrics = Metrics("1", process_metrics=False)
@@ -76,8 +89,8 @@ class World:
             roster=self.roster,
             teller=teller,
             hierarchical=self._hierarchical,
-            kmsg=False,
-            announce_applied=True,
+            kmsg=self._kmsg,
+            announce_applied=self._announce,
         )
         self.node.start(self.now)
 
@@ -96,6 +109,21 @@ class World:
     def deliver(self, notice: Notice) -> None:
         """The API has accepted it."""
         self.node.message(EventDelivered(notice.name, "created"), self.now)
+
+    def listed(self, *pods: Pod, skipped: tuple[str, ...] = ()) -> None:
+        """The API's full list."""
+        self.node.message(PodsListed(pods, "1", skipped), self.now)
+        self.turn()
+
+    def told(self, one: Pod) -> None:
+        """One pod has come or changed."""
+        self.node.message(PodChanged(one), self.now)
+        self.turn()
+
+    def metric(self, line: str) -> float | None:
+        """One sample of the page, by its name and labels as they stand there; None: there is none."""
+        found = re.search(rf"^{re.escape(line)} (\S+)$", self.metrics.page()[1].decode(), re.MULTILINE)
+        return None if found is None else float(found[1])
 
     def reasons(self) -> list[str]:
         return [notice.reason.value for notice in self.posted]

@@ -163,6 +163,18 @@ def test_every_outcome_of_a_write_has_its_zero() -> None:
     }
 
 
+def test_events_and_watch_restarts_have_their_zeros_and_the_reference_names_them() -> None:
+    found = samples(metrics())
+    text = " ".join(REFERENCE.read_text().split())
+    for name, label, words in (
+        ("oomward_events_total", "outcome", module.EVENT_OUTCOMES),
+        ("oomward_pod_watch_restarts_total", "reason", module.WATCH_REASONS),
+    ):
+        assert [found[name, frozenset({(label, word)})] for word in words] == [0.0] * len(words)
+        sentence = text.partition(f"`{label}` of `{name}`: ")[2]
+        assert set(re.findall(r"`([a-z_]+)`", sentence.partition(". `")[0])) == set(words)
+
+
 def test_the_reference_lists_every_metric_with_its_labels_and_no_other() -> None:
     m = Metrics("1", process_metrics=False)
     rows = re.findall(r"^\| `(oomward_[a-z_]+)` \| (\w+) \| ([^|]*) \|", REFERENCE.read_text(), re.MULTILINE)

@@ -1,0 +1,160 @@
+"""Who is who: by the API's word as long as it has spoken of a pod, by the ledger's until then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.cgroup.layout import classify
+from agent.model import KeptDecision, Mode, PodContainer
+from agent.node.roster import DEPARTED_KEEP_S, Roster
+from tests.unit.node.world import CONTAINER, ID, SANDBOX, UID, pod
+
+PLACE = classify(CONTAINER)
+OTHER = "0" * 8 + UID[8:]
+KEPT = KeptDecision(UID, UID, "default", "herder-1", "main", ID, Mode.SINGLE, "oomward.dev/mode")
+
+
+@pytest.fixture
+def roster() -> Roster:
+    return Roster()
+
+
+def test_a_pod_is_found_by_the_uid_in_its_cgroups_name(roster: Roster) -> None:
+    roster.put(pod())
+    found = roster.pod_of(PLACE)
+    assert found is not None
+    assert found.name == "herder-1"
+    assert roster.pod_of(classify(f"kubepods/pod{OTHER}/{ID}")) is None
+    assert roster.pod_of(classify("system.slice/cron.service")) is None
+
+
+def test_a_static_pod_is_found_by_its_config_hash_and_not_by_its_uid(roster: Roster) -> None:
+    roster.put(replace(pod(), config_hash="c" * 32))
+    assert roster.pod_of(classify(f"kubepods/pod{'c' * 32}/{ID}")) is not None
+    assert roster.pod_of(PLACE) is None
+    roster.put(replace(pod(), config_hash="d" * 32))
+    assert roster.pod_of(classify(f"kubepods/pod{'c' * 32}/{ID}")) is None, "the file was changed: another cgroup now"
+
+
+def test_a_container_is_known_by_its_id_also_after_its_restart(roster: Roster) -> None:
+    roster.put(pod())
+    container = pod().containers[0]
+    again = replace(container, container_id="b" * 64, previous_id=ID)
+    roster.put(replace(pod(), containers=(again,)))
+    for cid in (ID, "b" * 64):
+        who = roster.identity(replace(PLACE, container_id=cid))
+        assert who is not None
+        assert (who.pod_uid, who.container) == (UID, "main")
+    assert roster.identity(classify(SANDBOX)) is None
+
+
+def test_only_running_containers_ids_are_live(roster: Roster) -> None:
+    one = pod(ids={"main": ID, "done": "d" * 64, "waiting": None})
+    stopped = tuple(replace(c, running=c.name == "main") for c in one.containers)
+    assert roster.live_ids(replace(one, containers=stopped)) == {ID}
+
+
+def test_a_pod_that_left_is_known_for_two_minutes_more(roster: Roster) -> None:
+    roster.put(pod())
+    roster.depart(UID, 100.0)
+    assert roster.has_departed(UID)
+    assert roster.forget_departed(100.0 + DEPARTED_KEEP_S) == ()
+    assert roster.identity(PLACE) is not None
+    assert roster.forget_departed(100.1 + DEPARTED_KEEP_S) == (UID,)
+    assert roster.identity(PLACE) is None
+    assert roster.pod_of(PLACE) is None
+    assert roster.pods == {}
+
+
+def test_a_pod_that_comes_back_has_not_left(roster: Roster) -> None:
+    roster.put(pod())
+    roster.depart(UID, 100.0)
+    roster.put(pod())
+    assert roster.forget_departed(10_000.0) == ()
+
+
+def test_a_pod_nobody_knows_can_not_leave(roster: Roster) -> None:
+    roster.depart(UID, 100.0)
+    assert roster.forget_departed(10_000.0) == ()
+
+
+def test_a_list_tells_who_left_once_and_leaves_the_unreadable_as_they_were(roster: Roster) -> None:
+    other = replace(pod(), uid=OTHER, name="other")
+    roster.put(pod())
+    roster.put(other)
+    assert not roster.listed
+    assert roster.replace([], [OTHER], 100.0) == (UID,)
+    assert roster.listed
+    assert not roster.has_departed(OTHER)
+    assert roster.replace([], [OTHER], 200.0) == ()
+
+
+def test_what_was_kept_names_containers_until_the_api_has_spoken() -> None:
+    roster = Roster([KEPT])
+    who = roster.identity(PLACE)
+    assert who is not None
+    assert (who.pod, who.container) == ("herder-1", "main")
+    assert roster.kept(PLACE) == (KEPT,)
+    assert roster.kept(classify("system.slice")) == ()
+    roster.drop_kept(UID)
+    assert roster.kept(PLACE) == ()
+
+
+def test_a_kept_pod_that_the_first_list_does_not_have_is_forgotten_in_time() -> None:
+    """It was deleted while no agent ran: nobody else will ever tell."""
+    roster = Roster([KEPT])
+    assert roster.replace([], [], 100.0) == (), "it was none of the pods told of"
+    assert roster.kept(PLACE) == (KEPT,), "a kill of its last moment may still be told"
+    assert roster.forget_departed(100.1 + DEPARTED_KEEP_S) == (UID,)
+    assert roster.kept(PLACE) == ()
+    assert roster.identity(PLACE) is None
+
+
+@pytest.mark.parametrize("skipped", [(), (UID,)])
+def test_a_kept_pod_that_the_first_list_has_stays(skipped: tuple[str, ...]) -> None:
+    roster = Roster([KEPT])
+    roster.replace([] if skipped else [pod()], skipped, 100.0)
+    assert roster.forget_departed(10_000.0) == ()
+    assert roster.identity(PLACE) is not None
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.integers(0, 3)),
+        st.tuples(st.just("depart"), st.integers(0, 3)),
+        st.tuples(st.just("list"), st.frozensets(st.integers(0, 3))),
+    ),
+    max_size=30,
+)
+
+
+@given(STEPS)
+def test_however_pods_come_and_go_the_present_ones_are_known_and_the_others_forgotten(
+    steps: list[tuple[str, int | frozenset[int]]],
+) -> None:
+    def numbered(i: int) -> object:
+        return replace(
+            pod(), uid=f"{i}{UID[1:]}", containers=(PodContainer("main", pod().containers[0].kind, f"{i}" * 64),)
+        )
+
+    roster, present = Roster(), set[int]()
+    for at, (what, of) in enumerate(steps):
+        if isinstance(of, frozenset):
+            roster.replace([numbered(i) for i in of], [], float(at))  # type: ignore[misc]
+            present = set(of)
+        elif what == "put":
+            roster.put(numbered(of))  # type: ignore[arg-type]
+            present.add(of)
+        else:
+            roster.depart(f"{of}{UID[1:]}", float(at))
+            present.discard(of)
+    roster.forget_departed(1e6)
+    assert set(roster.pods) == {f"{i}{UID[1:]}" for i in present}
+    for i in range(4):
+        place = classify(f"kubepods/pod{i}{UID[1:]}/{str(i) * 64}")
+        assert (roster.pod_of(place) is not None) == (i in present)
+        assert (roster.identity(place) is not None) == (i in present)
