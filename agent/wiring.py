@@ -41,7 +41,9 @@ POSTER_SILENT_S = 300.0
 def run(settings: Settings) -> int:
     """The DaemonSet's process: until SIGTERM or SIGINT (returns 0). What must not end and does raises out of here."""
     setup(settings.log_format, settings.log_level)
-    with AgentLock(settings.state_dir, settings.node_name):
+    with AgentLock(settings.state_dir, settings.node_name) as lock:
+        if lock.trouble:
+            logger.warning(lock.trouble)
         return _run_locked(settings)
 
 

@@ -28,8 +28,11 @@ STEPS: dict[int, str] = {
     CREATE TABLE notice (name TEXT PRIMARY KEY, at_unix_s REAL NOT NULL, body TEXT NOT NULL, outcome TEXT);
     CREATE INDEX notice_waiting ON notice (outcome, at_unix_s);
     """,
+    # `processes` in the index: a container's kills are summed at every one of them, without a look at the rows.
     # The old and the new instance of one container may both be there for a moment; version 1 kept only one of them.
     2: """
+    DROP INDEX kill_by_container;
+    CREATE INDEX kill_by_container ON kill (pod_uid, container, at_unix_s, processes);
     CREATE INDEX kill_unsettled ON kill (at_unix_s) WHERE outcome IS NULL;
     CREATE INDEX total_by_time ON total (last_unix_s);
     ALTER TABLE decision RENAME TO decision_1;

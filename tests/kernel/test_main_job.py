@@ -14,6 +14,11 @@ def processes(path: str) -> int:
     return len((MOUNT / path / "cgroup.procs").read_text().split())
 
 
+def counted(events: dict[str, int]) -> range:
+    """How many processes a counter can stand for: a group kill's first victim is in it twice, unless it ended before its turn."""
+    return range(events["oom_kill"] - events["oom_group_kill"], events["oom_kill"] + 1)
+
+
 def start(node: Node, name: str, runtime: str, labels: dict[str, str], *args: str, **options: object) -> Instance:
     pod = Pod(name, (Container("main", args or FAMILY),), labels=labels, runtime=runtime, **options)  # type: ignore[arg-type]
     return node.kubelet.run_pod(pod)[0]
@@ -72,8 +77,8 @@ def test_a_labelled_container_loses_one_process_and_an_unlabelled_one_all(node: 
     assert "(worker, " in event["note"]
     assert "the container's memory limit 64 MiB was reached. The container kept running (mode single)." in event["note"]
     assert agent.total("oomward_oom_kills_total", pod=labelled.pod.name, mode="single", scope="container") == 1
-    killed = unlabelled.events["oom_kill"] - unlabelled.events["oom_group_kill"]
-    assert agent.total("oomward_oom_kills_total", pod=unlabelled.pod.name, mode="group", scope="container") == killed
+    killed = agent.total("oomward_oom_kills_total", pod=unlabelled.pod.name, mode="group", scope="container")
+    assert killed in counted(unlabelled.events)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -110,13 +115,13 @@ def test_a_label_that_is_no_mode_is_told_once_and_nothing_is_written(node: Node)
 def test_what_the_agent_told_adds_up_with_what_the_kernel_counted(node: Node) -> None:
     events = memory_events(node.kubelet.driver.root)
     agent = node.agent
-    total = events["oom_kill"] - events["oom_group_kill"]
-    agent.wait_for(lambda: agent.total("oomward_oom_kills_total") == total, 20, f"{total} kills counted")
+    total = counted(events)
+    agent.wait_for(lambda: agent.total("oomward_oom_kills_total") in total, 20, f"{total} kills counted")
     assert agent.total("oomward_unattributed_oom_kills_total") == 0
     assert agent.total("oomward_resync_repairs_total") == 0
     assert agent.total("oomward_cgroup_errors_total") == 0
     assert agent.total("oomward_writes_total", outcome="denied") == 0
-    assert (node_oom_kills() or 0) >= total
+    assert (node_oom_kills() or 0) >= total.start
 
 
 def test_the_agent_ends_on_sigterm_and_leaves_the_values_in_force(node: Node, early: dict[str, Instance]) -> None:
@@ -127,11 +132,11 @@ def test_the_agent_ends_on_sigterm_and_leaves_the_values_in_force(node: Node, ea
 
 def test_an_agent_started_anew_goes_on_counting_and_tells_nothing_twice(node: Node) -> None:
     before = len(node.api.events)
+    told = len(node.agent.log_lines(event="oom_kill"))
     agent = node.start_agent()
     events = memory_events(node.kubelet.driver.root)
-    agent.wait_for(
-        lambda: agent.total("oomward_oom_kills_total") == events["oom_kill"] - events["oom_group_kill"], 20, "as before"
-    )
+    assert agent.total("oomward_oom_kills_total") in counted(events)
+    assert len(agent.log_lines(event="oom_kill")) == told
     kills = [e["metadata"]["name"] for e in node.api.events if e["reason"].endswith("OOMKilled")]
     assert len(kills) == len(set(kills))
     assert len(node.api.events) == before
