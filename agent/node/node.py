@@ -377,6 +377,8 @@ class Node:
         self._teller.write(held.write)
         if outcome in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY):
             self._knobs[held.cgroup.path] = held.write.wanted
+        else:
+            self._show_what_is(held.cgroup)
         if outcome is WriteOutcome.WRITTEN:
             self._metrics.write_latency(max(0.0, time.monotonic() - at_s))
             if held.why is Why.DRIFT:
@@ -388,6 +390,14 @@ class Node:
         if pod is not None and held.fight_began:
             self._metrics.fight()
             self._teller.failed(pod, wording.fight_note(held.cgroup.path), f"fight-{held.cgroup.inode}-{int(at_s)}")
+
+    def _show_what_is(self, cgroup: Cgroup) -> None:
+        """A write that came to nothing: what the knob says now is what the metrics shall say."""
+        self._read_knob(cgroup)
+        container = self._container_cgroup(cgroup)
+        wish = self._wishes.get(container.inode) if container is not None else None
+        if container is not None and wish is not None:
+            self._named(container, wish)
 
     def _warn_of_ancestor(self, cgroup: Cgroup) -> None:
         """A 1 above a container makes its 0 useless when the limit hit is at or above that level."""

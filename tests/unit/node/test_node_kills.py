@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import agent.node.facts as facts_module
 import agent.node.node as node_module
 from agent.model import Mode, OomReport, Outcome, PodDeleted, Scope, TaskRow, Victim
 from tests.unit.node.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
@@ -156,7 +157,7 @@ def test_a_kill_that_no_container_can_be_named_for_is_said_to_be_unattributed(wo
     world.told(pod(ids={"main": ID, "other": "b" * 64}))
     world.make()
     world.make(f"{POD}/{'b' * 64}")
-    world.kill_unseen(POD)
+    world.kill(POD)
     world.turn(after_s=1)
     assert world.metric("oomward_unattributed_oom_kills_total") == 1
     assert len(world.ledger.kills()) == 1
@@ -198,6 +199,7 @@ def test_the_pods_limit_is_told_from_the_containers(world: World) -> None:
     start(world, {MODE: "single"})
     world.kill()
     world.node.reports([report(domain=POD)], world.now)
+    world.turn()
     world.turn(after_s=0.6)
     (kill,) = world.ledger.kills()
     assert kill.scope is Scope.POD
@@ -217,7 +219,8 @@ def test_one_limit_at_both_levels_is_the_containers_to_a_user(world: World) -> N
 
 def test_a_process_of_the_nodes_own_is_an_event_on_the_node(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that reached its own limit: /proc/vmstat counts it, no pod does."""
-    monkeypatch.setattr(node_module, "node_oom_kills", lambda: 1)
+    for module in (node_module, facts_module):
+        monkeypatch.setattr(module, "node_oom_kills", lambda: 1)
     world.node.reports([report(SERVICE)], world.now)
     world.turn(after_s=1)
     (kill,) = world.ledger.kills()

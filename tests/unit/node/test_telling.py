@@ -71,7 +71,6 @@ def series(mode: str, scope: str) -> str:
 def test_a_kill_is_recorded_counted_and_logged_at_once_and_posted_when_settled(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logging.getLogger("oomward").propagate = True
     with caplog.at_level(logging.WARNING, "oomward"):
         desk.teller.findings(Findings(kills=(OPEN,)), 17)
     assert [kill.kill_id for kill in desk.ledger.kills()] == [OPEN.kill_id]

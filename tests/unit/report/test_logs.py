@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -17,8 +18,12 @@ ANYTHING = st.text() | st.integers() | st.none() | st.booleans() | st.binary() |
 
 
 @pytest.fixture
-def logger() -> logging.Logger:
-    return logging.getLogger("oomward")
+def logger() -> Iterator[logging.Logger]:
+    """The agent's, given back as it was."""
+    logger = logging.getLogger("oomward")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield logger
+    logger.handlers[:], logger.level, logger.propagate = before
 
 
 def test_a_json_line_has_time_level_message_and_fields(
