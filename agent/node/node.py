@@ -7,14 +7,13 @@ attribute, tells through telling. Called by one thread only (loop.py); waits for
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 
 from agent.attribute import Attributor
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.tree import Tree
-from agent.enforce import Enforcer, Held, Why
+from agent.enforce import Enforcer
 from agent.kernel.processes import cgroup_of, node_oom_kills
 from agent.ledger import Ledger
 from agent.model import (
@@ -25,11 +24,9 @@ from agent.model import (
     CgroupKind,
     CountersTouched,
     EventDelivered,
-    KeptDecision,
     KnobTouched,
     MemoryEvents,
     Message,
-    Mode,
     OomReport,
     Outcome,
     Pod,
@@ -46,11 +43,9 @@ from agent.model import (
     WriteOutcome,
 )
 from agent.node.facts import NodeFacts
+from agent.node.holding import Holding
 from agent.node.roster import Roster
 from agent.node.telling import Teller
-from agent.node.wishes import Wish, knobs_of, wish_for
-from agent.policy import bad_wishes
-from agent.report import wording
 from agent.report.logs import log
 from agent.report.metrics import Metrics
 
@@ -80,8 +75,6 @@ class Node:
         announce_applied: bool,
     ) -> None:
         self.name = name
-        self._rules = rules
-        self._files = files
         self._tree = tree
         self._ledger = ledger
         self._metrics = metrics
@@ -89,12 +82,22 @@ class Node:
         self._roster = roster
         self._teller = teller
         self._hierarchical = hierarchical
-        self._announce_applied = announce_applied
-        self._knobs: dict[str, int] = {}
-        self._wishes: dict[int, Wish] = {}
-        self._told: set[tuple[str, ...]] = set()
         self._scanned = False
-        self.facts = NodeFacts(files, roster, lambda: tree.cgroups, self._knobs, self._unreadable)
+        knobs: dict[str, int] = {}
+        self.facts = NodeFacts(files, roster, lambda: tree.cgroups, knobs, self._unreadable)
+        self._holding = Holding(
+            rules=rules,
+            files=files,
+            tree=tree,
+            enforcer=enforcer,
+            roster=roster,
+            teller=teller,
+            metrics=metrics,
+            facts=self.facts,
+            knobs=knobs,
+            on_error=self._unreadable,
+            announce_applied=announce_applied,
+        )
         self.attributor = Attributor(
             boot_id, name, self.facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg
         )
@@ -161,7 +164,7 @@ class Node:
         for event in events:
             match event:
                 case KnobTouched(cgroup, at_s):
-                    self._knob_touched(cgroup, at_s)
+                    self._holding.knob_touched(cgroup, at_s)
                 case CgroupAppeared(cgroup):
                     self._appeared(cgroup, now_s, newborn=newborn)
                 case CountersTouched(cgroup):
@@ -179,9 +182,9 @@ class Node:
 
     def reload(self, rules: Rules, now_s: float) -> None:
         """New rules are in force."""
-        self._rules = rules
-        for cgroup in self._containers():
-            self._consider(cgroup, now_s)
+        self._holding.rules = rules
+        for cgroup in self._holding.containers():
+            self._holding.consider(cgroup, now_s)
 
     def rules_refused(self, why: str) -> None:
         """A changed configuration that can't be used: the rules in force stay."""
@@ -191,7 +194,7 @@ class Node:
     def after(self, now_s: float, kmsg_sequence: int | None) -> None:
         """The end of every turn: what is ripe is recorded and told. ``kmsg_sequence``: how far the log is done with."""
         for held in self._enforcer.collect(now_s):
-            self._held(held, now_s)
+            self._holding.held(held, now_s)
         self._teller.findings(self.attributor.collect(now_s), kmsg_sequence)
 
     def resync(self, now_s: float) -> None:
@@ -201,7 +204,7 @@ class Node:
         repaired = len(missed)
         for held in self._enforcer.resync(now_s):
             repaired += held.write.outcome is WriteOutcome.WRITTEN
-            self._held(held, now_s)
+            self._holding.held(held, now_s)
         if repaired:
             self._metrics.resync_repairs(repaired)
         for cgroup in list(self._tree.cgroups.values()):
@@ -212,7 +215,7 @@ class Node:
         """Every some seconds: what may be dropped is dropped."""
         for uid in self._roster.forget_departed(now_s):
             self._ledger.forget_pod(uid)
-            self._told = {key for key in self._told if key[0] != uid}
+            self._holding.forget_pod(uid)
         self._count_node(now_s)
         self._metrics.drop_stale(now_s)
 
@@ -220,12 +223,10 @@ class Node:
 
     def _pod_told(self, pod: Pod, now_s: float) -> None:
         self._roster.drop_kept(pod.cgroup_key)
-        for wish in bad_wishes(pod, self._rules):
-            if self._first_time(pod.uid, "invalid", wish.key, wish.value):
-                self._teller.invalid(pod, wish)
-        for cgroup in self._containers(pod.cgroup_key):
-            self._consider(cgroup, now_s)
-        self._keep(pod)
+        self._holding.pod_told(pod, now_s)
+        kept = self._holding.decisions(pod)
+        if kept is not None:
+            self._ledger.keep_decisions(pod.uid, kept)
 
     def _pod_left(self, uid: str, now_s: float) -> None:
         pod = self._roster.pods.get(uid)
@@ -233,35 +234,7 @@ class Node:
             for container in pod.containers:
                 self._metrics.container_gone(pod.namespace, pod.name, container.name, now_s)
 
-    def _keep(self, pod: Pod) -> None:
-        wishes = [(c, w) for c in self._containers(pod.cgroup_key) if (w := self._wishes.get(c.inode)) is not None]
-        kept = [
-            KeptDecision(
-                pod.uid,
-                pod.cgroup_key,
-                pod.namespace,
-                pod.name,
-                w.container,
-                c.place.container_id,
-                w.decision.mode,
-                w.decision.rule,
-            )
-            for c, w in wishes
-            if w.decision.mode is not None and w.container is not None
-        ]
-        if kept or not wishes:
-            self._ledger.keep_decisions(pod.uid, kept)
-
     # ------------------------------------------------------------------------------------------------------ cgroups
-
-    def _containers(self, pod_key: str | None = None) -> list[Cgroup]:
-        found = (c for c in self._tree.cgroups.values() if c.place.kind is CgroupKind.CONTAINER)
-        return [c for c in found if pod_key is None or c.place.pod_key == pod_key]
-
-    def _container_cgroup(self, cgroup: Cgroup) -> Cgroup | None:
-        """The container that this cgroup is, or the child of."""
-        path = self.facts.container_path(cgroup.path)
-        return self._tree.cgroups.get(path) if path is not None else None
 
     def _appeared(self, cgroup: Cgroup, now_s: float, *, newborn: bool) -> None:
         kind = cgroup.place.kind
@@ -269,14 +242,12 @@ class Node:
             reading = self.facts.counters(cgroup)
             if not isinstance(reading, Vanished):
                 self.attributor.appeared(cgroup, reading, now_s, newborn=newborn)
-        self._knob_touched(cgroup, now_s)
+        self._holding.knob_touched(cgroup, now_s)
 
     def _gone(self, cgroup: Cgroup, now_s: float) -> None:
         self.attributor.gone(cgroup, now_s)
-        self._enforcer.gone(cgroup)
+        self._holding.gone(cgroup)
         self.facts.forget(cgroup)
-        self._knobs.pop(cgroup.path, None)
-        self._wishes.pop(cgroup.inode, None)
 
     def _overflowed(self, why: str, now_s: float) -> None:
         self._metrics.inotify_overflow()
@@ -297,126 +268,7 @@ class Node:
         self._metrics.cgroup_error()
         log(logger, logging.WARNING, str(error))
 
-    # -------------------------------------------------------------------------------------------------------- knobs
-
-    def _knob_touched(self, cgroup: Cgroup, at_s: float) -> None:
-        """The hot path: from another's write to ours with nothing in between that can wait."""
-        if self._enforcer.wanted(cgroup) is not None:
-            held = self._enforcer.touched(cgroup, at_s)
-            if held is not None:
-                self._held(held, at_s)
-            return
-        value = self._read_knob(cgroup)
-        container = self._container_cgroup(cgroup)
-        if container is not None:
-            self._consider(container, at_s)
-        elif value:
-            self._warn_of_ancestor(cgroup)
-
-    def _read_knob(self, cgroup: Cgroup) -> int | None:
-        try:
-            value = self._files.read_oom_group(cgroup)
-        except CgroupError as error:
-            self._unreadable(error)
-            return None
-        if isinstance(value, Vanished):
-            return None
-        self._knobs[cgroup.path] = value
-        return value
-
-    def _consider(self, container: Cgroup, now_s: float) -> None:
-        """Decide the container's mode and see to it."""
-        wish = wish_for(container, self._roster, self._rules, self.facts.limit_bytes(container.path))
-        self._wishes[container.inode] = wish
-        child = self._tree.cgroups.get(f"{container.path}/container")
-        mode = wish.decision.mode
-        wanted = knobs_of(container, child, mode) if mode is not None and self._can_hold(wish) else {}
-        for cgroup in {container, child or container}:
-            held = (
-                self._enforcer.hold(cgroup, wanted[cgroup], wish.pod_uid or "", now_s)
-                if cgroup in wanted
-                else self._enforcer.release(cgroup)
-            )
-            if held is not None:
-                self._held(held, now_s)
-        if wish.container is not None:
-            self._named(container, wish)
-
-    def _can_hold(self, wish: Wish) -> bool:
-        if self._files.version == "v2":
-            return True
-        pod = self._roster.pods.get(wish.pod_uid or "")
-        if (
-            wish.decision.mode is Mode.GROUP
-            and pod
-            and wish.container
-            and self._first_time(pod.uid, "v1", wish.container)
-        ):
-            self._teller.failed(pod, wording.group_on_v1_note(wish.container), f"v1-{wish.container}")
-        return False
-
-    def _named(self, container: Cgroup, wish: Wish) -> None:
-        """A container whose name is known: its metrics begin, its init is remembered, its mode is announced once."""
-        pod = self._roster.pods.get(wish.pod_uid or "")
-        if pod is None or wish.container is None:
-            return
-        self.facts.learn_init(container)
-        in_force = self.facts.mode(container)
-        mode = wish.decision.mode
-        self._metrics.container_running(pod.namespace, pod.name, wish.container, in_force)
-        if in_force is not None:
-            wanted = None if mode is None else mode.oom_group
-            self._metrics.oom_group(pod.namespace, pod.name, wish.container, in_force.oom_group, wanted)
-        announced = self._announce_applied and mode is not None and in_force is mode
-        if announced and mode is not None and self._first_time(pod.uid, "applied", str(container.inode), mode.value):
-            self._teller.applied(pod, wish.container, mode, container.inode, wish.decision.why)
-
-    def _held(self, held: Held, at_s: float) -> None:
-        """One attempt at a knob, counted and, where it failed, told."""
-        outcome = held.write.outcome
-        self._teller.write(held.write)
-        if outcome in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY):
-            self._knobs[held.cgroup.path] = held.write.wanted
-        else:
-            self._show_what_is(held.cgroup)
-        if outcome is WriteOutcome.WRITTEN:
-            self._metrics.write_latency(max(0.0, time.monotonic() - at_s))
-            if held.why is Why.DRIFT:
-                self._metrics.drift_repair()
-        failed = outcome in (WriteOutcome.DENIED, WriteOutcome.UNSUPPORTED)
-        pod = self._roster.pod_of(held.cgroup.place)
-        if pod is not None and failed and self._first_time(pod.uid, "write", held.cgroup.path, outcome.value):
-            self._teller.failed(pod, wording.mode_failed_note(held.cgroup.path, held.write.detail), held.cgroup.path)
-        if pod is not None and held.fight_began:
-            self._metrics.fight()
-            self._teller.failed(pod, wording.fight_note(held.cgroup.path), f"fight-{held.cgroup.inode}-{int(at_s)}")
-
-    def _show_what_is(self, cgroup: Cgroup) -> None:
-        """A write that came to nothing: what the knob says now is what the metrics shall say."""
-        self._read_knob(cgroup)
-        container = self._container_cgroup(cgroup)
-        wish = self._wishes.get(container.inode) if container is not None else None
-        if container is not None and wish is not None:
-            self._named(container, wish)
-
-    def _warn_of_ancestor(self, cgroup: Cgroup) -> None:
-        """A 1 above a container makes its 0 useless when the limit hit is at or above that level."""
-        for container in self._containers():
-            pod = self._roster.pod_of(container.place)
-            below = container.path.startswith(cgroup.path + "/")
-            if pod is None or not below or self._enforcer.wanted(container) != 0:
-                continue
-            if self._first_time(pod.uid, "ancestor", cgroup.path):
-                self._metrics.ancestor_conflict()
-                self._teller.failed(pod, wording.ancestor_note(cgroup.path), f"ancestor-{cgroup.path}")
-
     # -------------------------------------------------------------------------------------------------------- small
-
-    def _first_time(self, *key: str) -> bool:
-        if key in self._told:
-            return False
-        self._told.add(key)
-        return True
 
     def _resume_unsettled(self) -> None:
         """Kills that were recorded before a restart and whose outcome nobody saw: what there is to see now decides."""

@@ -1,0 +1,219 @@
+"""Holding modes: each container's wish goes to its knob, and what comes of it is counted, shown and told.
+
+Takes the tree's word of knobs and the roster's of pods; decides by wishes.py, writes through enforce, tells through telling.
+The hot path, from a runtime's write to ours, is knob_touched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from agent.cgroup.files import CgroupError, CgroupFiles
+from agent.cgroup.layout import RUNTIME_CHILD
+from agent.cgroup.tree import Tree
+from agent.enforce import Enforcer, Held, Why
+from agent.model import Cgroup, CgroupKind, KeptDecision, Mode, Pod, Rules, Vanished, WriteOutcome
+from agent.node.facts import NodeFacts
+from agent.node.roster import Roster
+from agent.node.telling import Teller
+from agent.node.wishes import Wish, knobs_of, wish_for
+from agent.policy import bad_wishes
+from agent.report import wording
+from agent.report.metrics import Metrics
+
+
+class Holding:
+    """``knobs`` is what memory.oom.group said last, by path; shared with facts, written here only. ``rules`` may be replaced."""
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        files: CgroupFiles,
+        tree: Tree,
+        enforcer: Enforcer,
+        roster: Roster,
+        teller: Teller,
+        metrics: Metrics,
+        facts: NodeFacts,
+        knobs: dict[str, int],
+        on_error: Callable[[CgroupError], None],
+        announce_applied: bool,
+    ) -> None:
+        self.rules = rules
+        self._files = files
+        self._tree = tree
+        self._enforcer = enforcer
+        self._roster = roster
+        self._teller = teller
+        self._metrics = metrics
+        self._facts = facts
+        self._knobs = knobs
+        self._on_error = on_error
+        self._announce_applied = announce_applied
+        self._wishes: dict[int, Wish] = {}
+        self._told: set[tuple[str, ...]] = set()
+
+    def pod_told(self, pod: Pod, now_s: float) -> None:
+        """A pod as it is now: its wishes are read anew and go to its containers."""
+        for wish in bad_wishes(pod, self.rules):
+            if self._first_time(pod.uid, "invalid", wish.key, wish.value):
+                self._teller.invalid(pod, wish)
+        for cgroup in self.containers(pod.cgroup_key):
+            self.consider(cgroup, now_s)
+
+    def decisions(self, pod: Pod) -> list[KeptDecision] | None:
+        """What the ledger shall keep for a start without the API; None: nothing is decided yet, so keep what is there."""
+        known = [(c, w) for c in self.containers(pod.cgroup_key) if (w := self._wishes.get(c.inode)) is not None]
+        kept = [
+            KeptDecision(
+                pod.uid,
+                pod.cgroup_key,
+                pod.namespace,
+                pod.name,
+                w.container,
+                c.place.container_id,
+                w.decision.mode,
+                w.decision.rule,
+            )
+            for c, w in known
+            if w.decision.mode is not None and w.container is not None
+        ]
+        return kept if kept or not known else None
+
+    def gone(self, cgroup: Cgroup) -> None:
+        """The cgroup was removed."""
+        self._enforcer.gone(cgroup)
+        self._knobs.pop(cgroup.path, None)
+        self._wishes.pop(cgroup.inode, None)
+
+    def forget_pod(self, uid: str) -> None:
+        """The pod left long ago: what was told of it once may be told of another."""
+        self._told = {key for key in self._told if key[0] != uid}
+
+    def containers(self, pod_key: str | None = None) -> list[Cgroup]:
+        found = (c for c in self._tree.cgroups.values() if c.place.kind is CgroupKind.CONTAINER)
+        return [c for c in found if pod_key is None or c.place.pod_key == pod_key]
+
+    def _container_cgroup(self, cgroup: Cgroup) -> Cgroup | None:
+        """The container that this cgroup is, or the child of."""
+        path = self._facts.container_path(cgroup.path)
+        return self._tree.cgroups.get(path) if path is not None else None
+
+    def knob_touched(self, cgroup: Cgroup, at_s: float) -> None:
+        """The hot path: from another's write to ours with nothing in between that can wait."""
+        if self._enforcer.wanted(cgroup) is not None:
+            held = self._enforcer.touched(cgroup, at_s)
+            if held is not None:
+                self.held(held, at_s)
+            return
+        value = self._read_knob(cgroup)
+        container = self._container_cgroup(cgroup)
+        if container is not None:
+            self.consider(container, at_s)
+        elif value:
+            self._warn_of_ancestor(cgroup)
+
+    def _read_knob(self, cgroup: Cgroup) -> int | None:
+        try:
+            value = self._files.read_oom_group(cgroup)
+        except CgroupError as error:
+            self._on_error(error)
+            return None
+        if isinstance(value, Vanished):
+            return None
+        self._knobs[cgroup.path] = value
+        return value
+
+    def consider(self, container: Cgroup, now_s: float) -> None:
+        """Decide the container's mode and see to it."""
+        wish = wish_for(container, self._roster, self.rules, self._facts.limit_bytes(container.path))
+        self._wishes[container.inode] = wish
+        child = self._tree.cgroups.get(f"{container.path}/{RUNTIME_CHILD}")
+        mode = wish.decision.mode
+        wanted = knobs_of(container, child, mode) if mode is not None and self._can_hold(wish) else {}
+        for cgroup in {container, child or container}:
+            held = (
+                self._enforcer.hold(cgroup, wanted[cgroup], wish.pod_uid or "", now_s)
+                if cgroup in wanted
+                else self._enforcer.release(cgroup)
+            )
+            if held is not None:
+                self.held(held, now_s)
+        if wish.container is not None:
+            self._named(container, wish)
+
+    def _can_hold(self, wish: Wish) -> bool:
+        if self._files.version == "v2":
+            return True
+        pod = self._roster.pods.get(wish.pod_uid or "")
+        if (
+            wish.decision.mode is Mode.GROUP
+            and pod
+            and wish.container
+            and self._first_time(pod.uid, "v1", wish.container)
+        ):
+            self._teller.failed(pod, wording.group_on_v1_note(wish.container), f"v1-{wish.container}")
+        return False
+
+    def _named(self, container: Cgroup, wish: Wish) -> None:
+        """A container whose name is known: its metrics begin, its init is remembered, its mode is announced once."""
+        pod = self._roster.pods.get(wish.pod_uid or "")
+        if pod is None or wish.container is None:
+            return
+        self._facts.learn_init(container)
+        in_force = self._facts.mode(container)
+        mode = wish.decision.mode
+        self._metrics.container_running(pod.namespace, pod.name, wish.container, in_force)
+        if in_force is not None:
+            wanted = None if mode is None else mode.oom_group
+            self._metrics.oom_group(pod.namespace, pod.name, wish.container, in_force.oom_group, wanted)
+        announced = self._announce_applied and mode is not None and in_force is mode
+        if announced and mode is not None and self._first_time(pod.uid, "applied", str(container.inode), mode.value):
+            self._teller.applied(pod, wish.container, mode, container.inode, wish.decision.why)
+
+    def held(self, held: Held, at_s: float) -> None:
+        """One attempt at a knob, counted and, where it failed, told."""
+        outcome = held.write.outcome
+        self._teller.write(held.write)
+        if outcome in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY):
+            self._knobs[held.cgroup.path] = held.write.wanted
+        else:
+            self._show_what_is(held.cgroup)
+        if outcome is WriteOutcome.WRITTEN:
+            self._metrics.write_latency(max(0.0, time.monotonic() - at_s))
+            if held.why is Why.DRIFT:
+                self._metrics.drift_repair()
+        failed = outcome in (WriteOutcome.DENIED, WriteOutcome.UNSUPPORTED)
+        pod = self._roster.pod_of(held.cgroup.place)
+        if pod is not None and failed and self._first_time(pod.uid, "write", held.cgroup.path, outcome.value):
+            self._teller.failed(pod, wording.mode_failed_note(held.cgroup.path, held.write.detail), held.cgroup.path)
+        if pod is not None and held.fight_began:
+            self._metrics.fight()
+            self._teller.failed(pod, wording.fight_note(held.cgroup.path), f"fight-{held.cgroup.inode}-{int(at_s)}")
+
+    def _show_what_is(self, cgroup: Cgroup) -> None:
+        """A write that came to nothing: what the knob says now is what the metrics shall say."""
+        self._read_knob(cgroup)
+        container = self._container_cgroup(cgroup)
+        wish = self._wishes.get(container.inode) if container is not None else None
+        if container is not None and wish is not None:
+            self._named(container, wish)
+
+    def _warn_of_ancestor(self, cgroup: Cgroup) -> None:
+        """A 1 above a container makes its 0 useless when the limit hit is at or above that level."""
+        for container in self.containers():
+            pod = self._roster.pod_of(container.place)
+            below = container.path.startswith(cgroup.path + "/")
+            if pod is None or not below or self._enforcer.wanted(container) != 0:
+                continue
+            if self._first_time(pod.uid, "ancestor", cgroup.path):
+                self._metrics.ancestor_conflict()
+                self._teller.failed(pod, wording.ancestor_note(cgroup.path), f"ancestor-{cgroup.path}")
+
+    def _first_time(self, *key: str) -> bool:
+        if key in self._told:
+            return False
+        self._told.add(key)
+        return True
