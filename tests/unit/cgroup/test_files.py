@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,20 +12,6 @@ from agent.cgroup.files import CgroupError, CgroupFiles, NotACgroupMountError
 from agent.cgroup.layout import classify
 from agent.model import VANISHED, Cgroup, MemoryEvents, WriteOutcome
 from tests.unit.cgroup.fakes import CONTAINER, POD, make, remove
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Path:
-    mount = tmp_path / "mount"
-    mount.mkdir()
-    return mount
-
-
-@pytest.fixture
-def files(mount: Path) -> Iterator[CgroupFiles]:
-    files = CgroupFiles(mount, "v2", check_magic=False)
-    yield files
-    files.close()
 
 
 def knob(mount: Path, path: str = CONTAINER) -> Path:

@@ -18,20 +18,6 @@ Open = Callable[..., int]
 
 
 @pytest.fixture
-def mount(tmp_path: Path) -> Path:
-    mount = tmp_path / "mount"
-    mount.mkdir()
-    return mount
-
-
-@pytest.fixture
-def files(mount: Path) -> Iterator[CgroupFiles]:
-    files = CgroupFiles(mount, "v2", check_magic=False)
-    yield files
-    files.close()
-
-
-@pytest.fixture
 def v1_files(mount: Path) -> Iterator[CgroupFiles]:
     files = CgroupFiles(mount, "v1", check_magic=False)
     yield files

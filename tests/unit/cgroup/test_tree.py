@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,22 +11,6 @@ from agent.cgroup.files import CgroupFiles
 from agent.cgroup.tree import Tree
 from agent.model import CgroupAppeared, CgroupGone, CountersTouched, KnobTouched, TreeEvent, TreeOverflowed
 from tests.unit.cgroup.fakes import CONTAINER, POD, make, remove
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Path:
-    mount = tmp_path / "mount"
-    mount.mkdir()
-    return mount
-
-
-@pytest.fixture
-def tree(mount: Path) -> Iterator[Tree]:
-    files = CgroupFiles(mount, "v2", check_magic=False)
-    tree = Tree(files)
-    yield tree
-    tree.close()
-    files.close()
 
 
 def appeared(events: list[TreeEvent]) -> list[str]:

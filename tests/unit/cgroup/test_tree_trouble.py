@@ -41,13 +41,6 @@ class Trees:
 
 
 @pytest.fixture
-def mount(tmp_path: Path) -> Path:
-    mount = tmp_path / "mount"
-    mount.mkdir()
-    return mount
-
-
-@pytest.fixture
 def trees(mount: Path) -> Iterator[Trees]:
     trees = Trees(mount)
     yield trees

@@ -202,6 +202,15 @@ def test_a_full_poster_loses_nothing_and_gets_the_rest_when_there_is_room(desk: 
     assert desk.value("oomward_events_pending") == 0
 
 
+def test_when_all_that_was_under_way_is_done_with_all_the_rest_is_handed_over(desk: Desk) -> None:
+    desk.room = 1
+    for i in range(4):
+        desk.teller.settled(replace(OPEN, kill_id=f"boot-7-{i}", at_unix_s=NOW + i, outcome=Outcome.DIED))
+    desk.room = 9
+    desk.deliver()
+    assert [notice.at_unix_s - NOW for notice in desk.posted] == [1, 2, 3]
+
+
 def test_what_is_dropped_for_good_is_not_handed_over_again(desk: Desk) -> None:
     desk.teller.settled(replace(OPEN, outcome=Outcome.DIED))
     desk.deliver("dropped_gone")

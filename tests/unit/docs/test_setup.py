@@ -1,0 +1,56 @@
+"""Setting up: what is missing is installed as root, and named with the line to type when not."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+TOOLS = ("linux.uml", "runc", "crun", "cc", "ip")
+
+
+@pytest.fixture
+def somebody(tmp_path: Path) -> Path:
+    """A PATH of somebody who is not root and has none of the lab's tools."""
+    bin_dir = tmp_path / "bin"
+    bin_dir.mkdir()
+    (bin_dir / "bash").symlink_to(shutil.which("bash") or "/bin/bash")
+    (bin_dir / "id").write_text("#!/bin/bash\necho 1000\n")
+    (bin_dir / "id").chmod(0o755)
+    return bin_dir
+
+
+def setup(path: Path) -> subprocess.CompletedProcess[str]:
+    command = ["bash", str(ROOT / "scripts" / "setup-debian.sh")]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": str(path)}, timeout=30)
+
+
+def test_without_root_the_line_to_type_is_named(somebody: Path) -> None:
+    done = setup(somebody)
+    assert done.returncode == 1
+    assert "  sudo apt-get install -y --no-install-recommends " in done.stderr
+    for package in ("user-mode-linux", "runc", "crun", "gcc", "iproute2"):
+        assert package in done.stderr
+
+
+def test_where_all_is_there_nothing_is_done_or_said(somebody: Path) -> None:
+    for tool in TOOLS:
+        (somebody / tool).symlink_to("/bin/true")
+    done = setup(somebody)
+    headers = Path("/usr/include/stdio.h").exists()
+    assert (done.returncode, done.stdout) == (0 if headers else 1, "")
+    assert ("libc6-dev" in done.stderr) is not headers
+
+
+def test_a_python_that_is_too_old_is_said_to_be(tmp_path: Path) -> None:
+    old = tmp_path / "python-old"
+    old.write_text('#!/bin/bash\n[ "$1" = --version ] && echo "Python 3.9.2" && exit 0\nexit 1\n')
+    old.chmod(0o755)
+    command = ["bash", str(ROOT / "scripts" / "setup-venv.sh"), str(old), str(tmp_path / "venv"), "none.lock"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert "needs Python 3.11 or newer" in done.stderr
+    assert "Python 3.9.2" in done.stderr
