@@ -52,9 +52,6 @@ def _run_locked(settings: Settings) -> int:
     metrics = Metrics(__version__)
     boot = boot_id()
     ledger = Ledger.open(settings.state_dir, boot)
-    metrics.ledger_persistent(ledger.persistent)
-    if ledger.trouble:
-        logger.error(ledger.trouble)
     metrics.seed(ledger.totals(), time.monotonic())
 
     hierarchy = find_hierarchy(settings.cgroup_mount)

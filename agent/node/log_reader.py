@@ -28,6 +28,7 @@ class LogReader:
         self._assembler = ReportAssembler()
         self._foreign = 0
         self._quiet_at_s: float | None = None
+        self._read_up_to: int | None = None
         self.sequence: int | None = None  # every report that begins at or before this record is out of the assembler
 
     def fileno(self) -> int:
@@ -43,9 +44,11 @@ class LogReader:
         for item in self._kmsg.read(AT_ONCE):
             if isinstance(item, KmsgGap):
                 self._metrics.kmsg_lost(item.lost)
+            else:
+                self._read_up_to = item.sequence
             reports += self._assembler.feed(item)
-            if not isinstance(item, KmsgGap) and not self._assembler.pending:
-                self.sequence = item.sequence
+            if not self._assembler.pending:
+                self.sequence = self._read_up_to
         foreign = self._assembler.foreign_records
         self._metrics.kmsg_foreign(foreign - self._foreign)
         self._foreign = foreign
@@ -57,6 +60,7 @@ class LogReader:
         if self._quiet_at_s is None or now_s < self._quiet_at_s:
             return []
         self._quiet_at_s = None
+        self.sequence = self._read_up_to
         return self._new(self._assembler.flush(None))
 
     def _new(self, reports: list[OomReport]) -> list[OomReport]:

@@ -83,6 +83,7 @@ class Node:
         self._teller = teller
         self._hierarchical = hierarchical
         self._scanned = False
+        self._said_of_ledger: str | None = None
         knobs: dict[str, int] = {}
         self.facts = NodeFacts(files, roster, lambda: tree.cgroups, knobs, self._unreadable)
         self._holding = Holding(
@@ -125,6 +126,7 @@ class Node:
         self.attributor.absorb()
         self._scanned = True
         self.after(now_s, None)
+        self._look_at_ourselves()
         self._resume_unsettled()
         self._teller.resume(self._ledger.undelivered())
 
@@ -218,6 +220,15 @@ class Node:
             self._holding.forget_pod(uid)
         self._count_node(now_s)
         self._metrics.drop_stale(now_s)
+        self._look_at_ourselves()
+
+    def _look_at_ourselves(self) -> None:
+        """Our own state as metrics, and what is wrong with the disk when that changes."""
+        self._metrics.inotify_watches(self._tree.watches)
+        self._metrics.ledger_persistent(self._ledger.persistent)
+        if self._ledger.trouble != self._said_of_ledger:
+            self._said_of_ledger = self._ledger.trouble
+            log(logger, logging.WARNING, self._ledger.trouble or "the ledger can be written again")
 
     # --------------------------------------------------------------------------------------------------------- pods
 

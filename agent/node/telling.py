@@ -34,6 +34,7 @@ from agent.report.metrics import Metrics
 logger = logging.getLogger("oomward")
 
 LAST_HOUR_S = 3600.0
+REFILL_BELOW = 500  # of the poster's 1,000: not at every delivery, and not only when the last one is through
 
 
 class Poster(Protocol):
@@ -61,6 +62,7 @@ class Teller:
         self._pod_of = pod_of
         self._unix_s = unix_s
         self._under_way: set[str] = set()
+        self._withheld = False  # the poster's queue was full: the ledger has more
 
     # ------------------------------------------------------------------------------------------------------- kills
 
@@ -181,6 +183,8 @@ class Teller:
         accepted = self._poster.submit(notice)
         if accepted:
             self._under_way.add(notice.name)
+        else:
+            self._withheld = True
         self._metrics.events_pending(len(self._under_way))
         return accepted
 
@@ -194,10 +198,10 @@ class Teller:
         """The poster is done with a notice; hand over the next that waits."""
         self._ledger.delivered(message.name, message.outcome)
         self._metrics.event(message.outcome)
-        was_full = len(self._under_way)
         self._under_way.discard(message.name)
         self._metrics.events_pending(len(self._under_way))
-        if was_full > len(self._under_way) and not self._under_way:
+        if self._withheld and len(self._under_way) <= REFILL_BELOW:
+            self._withheld = False
             self.resume(self._ledger.undelivered())
 
 

@@ -259,3 +259,24 @@ def test_ten_thousand_annotations_harm_nobody(world: World) -> None:
     world.make(knob=1)
     assert world.knob() == 0
     assert 0 < len(world.posted) <= 12
+
+
+def test_the_agents_own_state_is_in_its_metrics_from_the_start(world: World) -> None:
+    page = world.metrics.page()[1].decode()
+    assert f"oomward_inotify_watches {float(world.tree.watches)}" in page
+    assert "oomward_ledger_persistent 1.0" in page
+
+
+def test_a_state_directory_that_cannot_be_had_is_said_once_and_the_job_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    world = World(tmp_path)
+    world.told(pod({MODE: "single"}))
+    world.make(knob=1)
+    world.node.housekeeping(world.now)
+    assert world.knob() == 0
+    assert "oomward_ledger_persistent 0.0" in world.metrics.page()[1].decode()
+    assert len([r for r in caplog.records if "in memory" in r.getMessage()]) == 1
+    assert "in memory" in world.node.ready()[1]
+    world.end()
