@@ -1,0 +1,99 @@
+"""The loop: everything that happens reaches the node, in its own thread, and what must not end ends it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import agent.node.loop as loop_module
+from agent.model import PodsListed, ThreadDied
+from agent.node.loop import STUCK_S, Loop
+from agent.node.mailbox import Mailbox
+from agent.node.node import ThreadDiedError
+from agent.settings import RulesFile, load
+from tests.unit.cgroup.fakes import make
+from tests.unit.node.world import CONTAINER, MODE, World, pod
+
+
+class Running:
+    """A loop in a thread of its own, on a node of ordinary directories."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.config = tmp_path / "config.yaml"
+        self.config.write_text("{}\n")
+        self.world = World(tmp_path)
+        self.mailbox = Mailbox()
+        settings = load({"node_name": "node-1", "config": str(self.config)}, {})
+        world = self.world
+        self.loop = Loop(world.node, world.tree, None, self.mailbox, world.ledger, RulesFile(self.config), settings)
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        try:
+            self.loop.run()
+        except ThreadDiedError as error:
+            self.error = error
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for the thing; fails after ten seconds."""
+        end = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < end, "it never came"
+            self.thread.join(0.005)
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    monkeypatch.setattr(loop_module, "HOUSEKEEPING_S", 0.02)
+    running = Running(tmp_path)
+    running.thread.start()
+    yield running
+    running.loop.stop()
+    running.thread.join(10)
+    assert not running.thread.is_alive()
+    running.world.end()
+    running.mailbox.close()
+
+
+def test_a_message_and_a_write_meet_in_the_loop(running: Running) -> None:
+    running.mailbox.put(PodsListed((pod({MODE: "single"}, ids={"main": None}),), "1"))
+    running.until(lambda: running.world.node.ready()[0])
+    make(running.world.mount, CONTAINER)
+    running.until(lambda: CONTAINER in running.world.tree.cgroups)
+    (running.world.mount / CONTAINER / "memory.oom.group").write_text("1\n")
+    running.until(lambda: running.world.knob() == 0)
+
+
+def test_a_changed_configuration_takes_effect_and_a_bad_one_is_refused(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    running.mailbox.put(PodsListed((pod(),), "1"))
+    make(running.world.mount, CONTAINER, memory__oom__group="1\n")
+    running.until(lambda: CONTAINER in running.world.tree.cgroups)
+    running.config.write_text("rules: [{name: all, mode: single}]\n")
+    running.until(lambda: running.world.knob() == 0)
+    running.config.write_text("rules: [{name: all, mode: sngle}]\n")
+    running.until(lambda: "oomward_config_reload_failures_total 1.0" in running.world.metrics.page()[1].decode())
+    assert running.world.knob() == 0, "the rules in force stay"
+    assert f"{running.config}:1" in caplog.text
+
+
+def test_a_thread_that_died_ends_the_loop_with_the_reason(running: Running) -> None:
+    running.mailbox.put(ThreadDied("pod watch", "it returned"))
+    running.thread.join(10)
+    assert isinstance(running.error, ThreadDiedError)
+
+
+def test_a_loop_that_does_not_turn_is_unhealthy(running: Running) -> None:
+    assert running.loop.health()[0]
+    running.loop.stop()
+    running.thread.join(10)
+    running.loop.last_beat_monotonic_s -= STUCK_S + 1
+    good, why = running.loop.health()
+    assert not good
+    assert "last turn 6" in why
