@@ -155,7 +155,9 @@ def event_row(event: dict[str, Any]) -> dict[str, Any]:
 
 def _worth_showing(line: str) -> bool:
     """Not the zeros that only make series begin."""
-    return not line.endswith(" 0.0") or not line.startswith(("oomward_oom_kills_total", "oomward_writes_total"))
+    return not line.endswith(" 0.0") or not line.startswith(
+        ("oomward_oom_kills_total", "oomward_writes_total", "oomward_events_total")
+    )
 
 
 def tell(what: str, **facts: object) -> None:
