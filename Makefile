@@ -34,8 +34,8 @@ lowest: $(LOWEST)/ready ## the same with the oldest versions that pyproject.toml
 kernel: $(VENV)/ready .debian ## tests on a real kernel with real runc and crun (boots one when the host's won't do)
 	$(BIN)/python -m tests.lab test
 
-lab: $(VENV)/ready .debian ## a shell on a small node with a real cgroup-v2 kernel
-	$(BIN)/python -m tests.lab boot -- bash
+lab: $(VENV)/ready .debian ## a small node on a real kernel, with containers, API and agent, and a shell on it
+	$(BIN)/python -m tests.lab boot -- $(BIN)/python -m tests.lab.node
 
 format: $(VENV)/ready ## let ruff put the code in order
 	$(BIN)/ruff check --fix .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.kernel.conftest import MODE, make_node
@@ -63,3 +65,12 @@ def test_limits_are_where_the_kubelet_puts_them_and_the_status_comes_late(tmp_pa
         assert memory_events(first.path) == {}
     finally:
         node.close()
+
+
+def test_one_command_makes_a_whole_node_and_takes_it_down_again() -> None:
+    done = subprocess.run([sys.executable, "-m", "tests.lab.node", "true"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines() if "PID 1 is" in line] == [
+        "plain-runc", "single-runc", "plain-crun", "single-crun"
+    ]  # fmt: skip
+    assert not (MOUNT / "kubepods.slice").exists()
