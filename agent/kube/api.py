@@ -18,12 +18,14 @@ import urllib3
 from kubernetes.client import Configuration
 from kubernetes.client.rest import RESTClientObject
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+from yaml import YAMLError
 
 from agent.model import AgentError
 
 CONNECT_S = 5.0
 ANSWER_S = 30.0
 MOST_ERROR_BYTES = 16_384
+MOST_RETRY_AFTER_S = 120.0  # a server may ask for hours; by then it has long come back, and a silent thread looks stuck
 
 
 class ApiError(AgentError):
@@ -39,7 +41,7 @@ class ApiUnreachableError(ApiError):
 
 
 class ApiRefusedError(ApiError):
-    """The API answered with a status that is no success. ``retry_after_s`` None: it did not say."""
+    """The API answered with a status that is no success. ``retry_after_s`` None: it did not say (in seconds)."""
 
     def __init__(self, status: int, reason: str, message: str, retry_after_s: float | None) -> None:
         super().__init__(f"the API answered {status} {reason}: {message}")
@@ -57,22 +59,43 @@ class Answer:
         self.raw.close()
         self.raw.release_conn()
 
+    def finish(self) -> None:
+        """Nothing more of it matters. A short rest is read, so that the connection serves the next request."""
+        try:
+            self._body(MOST_ERROR_BYTES)
+        except ApiUnreachableError:
+            return  # the connection is closed: all there was to do
+
     def json(self, most_bytes: int) -> Any:
         """The whole body. Raises ApiUnreachableError when it is cut short, too long or no JSON."""
+        body = self._body(most_bytes)
         try:
-            body = self.raw.read(most_bytes + 1)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ApiUnreachableError(f"the API's answer broke off: {error}") from error
-        finally:
-            self.close()
-        if len(body) > most_bytes:
-            raise ApiUnreachableError(f"the API's answer is longer than {most_bytes} bytes: not believed")
-        try:
-            return json.loads(body)
+            return decoded(body)
         except ValueError as error:
             raise ApiUnreachableError(
                 f"the API's answer is no JSON ({error}): cut short, or something else answered"
             ) from error
+
+    def _body(self, most_bytes: int) -> bytes:
+        """All of it; the connection is kept for later when all went well."""
+        try:
+            body: bytes = self.raw.read(most_bytes + 1)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            self.close()
+            raise ApiUnreachableError(f"the API's answer broke off: {error}") from error
+        if len(body) > most_bytes:
+            self.close()
+            raise ApiUnreachableError(f"the API's answer is longer than {most_bytes} bytes: not believed")
+        self.raw.release_conn()
+        return body
+
+
+def decoded(text: bytes) -> Any:
+    """What JSON says. Raises ValueError, for nesting too deep as well."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 class Api:
@@ -130,8 +153,14 @@ class Api:
             settings: Mapping[str, Mapping[str, Any]] = self._configuration.auth_settings()
         except (ConfigException, OSError) as error:
             raise ApiUnreachableError(f"no credentials for {self.server}: {error}") from error
-        value = settings.get("BearerToken", {}).get("value")
-        return {"Authorization": str(value)} if value else {}
+        value = str(
+            settings.get("BearerToken", {}).get("value") or ""
+        ).strip()  # token files often end with a line break
+        if not (value.isascii() and value.isprintable()):
+            raise ApiUnreachableError(
+                f"no credentials for {self.server}: the bearer token has characters that no token has; look at its file"
+            )
+        return {"Authorization": value} if value else {}
 
     def _explain(self, error: Exception) -> str:
         text = f"no answer from the API at {self.server}: {error}"
@@ -151,7 +180,8 @@ def connect(kubeconfig: Path | None, *, user_agent: str, lax_ca: bool = False) -
             load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
         else:
             load_incluster_config(client_configuration=configuration)
-    except (ConfigException, OSError, ValueError) as error:
+    except (ConfigException, OSError, ValueError, YAMLError, TypeError, KeyError, AttributeError) as error:
+        # The last three are how the loader meets a file that is YAML, but no kubeconfig.
         where = f"kubeconfig {kubeconfig}" if kubeconfig is not None else "the pod's service account"
         raise NoApiError(
             f"no API to talk to by {where}: {error}. Outside a cluster name a file with --kubeconfig; in a pod mount the "
@@ -182,4 +212,11 @@ def _refused(answer: Answer) -> ApiRefusedError:
             reason, message = str(status.get("reason") or reason), str(status.get("message") or "")
     except ApiUnreachableError:
         message = "no explanation"
-    return ApiRefusedError(raw.status, reason, message, float(retry_after) if retry_after.isdigit() else None)
+    return ApiRefusedError(raw.status, reason, message, _seconds(retry_after))
+
+
+def _seconds(retry_after: str) -> float | None:
+    """The header's seconds, MOST_RETRY_AFTER_S at most. None for a date (RFC 9110 allows one; the API sends none)."""
+    if not (retry_after.isascii() and retry_after.isdigit()):
+        return None
+    return min(MOST_RETRY_AFTER_S, float(retry_after))

@@ -2,7 +2,8 @@
 
 A thread's body with a bounded queue; what doesn't fit waits in the ledger. Touches no state of the loop: what became of
 a notice goes there as EventDelivered. Words for its outcome: ``created``, ``exists`` (a 409: it was there already),
-``dropped_gone`` (namespace or pod's namespace going), ``dropped_invalid``, ``dropped_expired``.
+``patched`` (it was there, and its count is brought up to date), ``dropped_gone`` (the namespace is gone or going),
+``dropped_invalid``, ``dropped_expired``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from agent.kube.api import Api, ApiError, ApiRefusedError
 from agent.kube.backoff import Backoff
@@ -27,27 +29,52 @@ MOST_WAITING = 1000
 EXPIRED_S = 3600.0  # the API keeps Events for an hour: an older one tells nobody anything
 IDLE_BEAT_S = 60.0
 NODE_NAMESPACE = "default"  # Events about cluster objects live there
+MERGE_PATCH = "application/merge-patch+json"
+MOST_NOTE_BYTES = 1024  # the API counts bytes of UTF-8, not characters (pkg/apis/core/validation/events.go)
+MOST_TEXT_BYTES = 128
+FOR_EVERYBODY = (401, 429, 503, 504)  # not about this Event: all wait
+CONFLICT = 409
+PASSING = (401, 403, 408, CONFLICT, 429)  # and all 5xx; any other 4xx would be the same the next time
 
 
 def event_body(notice: Notice, reporting_instance: str) -> dict[str, object]:
-    """The API object (events.k8s.io/v1 Event; lengths as its validation asks)."""
+    """The API object (events.k8s.io/v1 Event), with lengths and fields as pkg/apis/core/validation/events.go asks."""
     namespace = notice.about.namespace or NODE_NAMESPACE
     regarding = {"apiVersion": "v1", "kind": notice.about.kind, "name": notice.about.name, "uid": notice.about.uid}
     if notice.about.namespace:
         regarding["namespace"] = namespace
-    return {
+    body: dict[str, object] = {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {"name": notice.name, "namespace": namespace},
-        "eventTime": datetime.fromtimestamp(notice.at_unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "eventTime": _micro_time(notice.at_unix_s),
         "reportingController": CONTROLLER,
-        "reportingInstance": reporting_instance[:128],
-        "action": notice.action[:128],
+        "reportingInstance": _cut(reporting_instance, MOST_TEXT_BYTES),
+        "action": _cut(notice.action, MOST_TEXT_BYTES),
         "reason": notice.reason.value,
         "regarding": regarding,
-        "note": notice.note[:1024],
+        "note": _cut(notice.note, MOST_NOTE_BYTES),
         "type": "Warning" if notice.warning else "Normal",
     }
+    return body | series(notice)
+
+
+def series(notice: Notice) -> dict[str, object]:
+    """The part that says how often it happened, and the only one that may change later; empty for a single time."""
+    if notice.count < 2:
+        return {}
+    last_at_unix_s = notice.at_unix_s if notice.last_at_unix_s is None else notice.last_at_unix_s
+    return {"series": {"count": notice.count, "lastObservedTime": _micro_time(last_at_unix_s)}}
+
+
+def _micro_time(at_unix_s: float) -> str:
+    """metav1.MicroTime: RFC 3339 with exactly six digits of the second."""
+    return datetime.fromtimestamp(at_unix_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    """As much of it as fits, in whole characters."""
+    return text.encode(errors="replace")[:most_bytes].decode(errors="ignore")
 
 
 @dataclass(slots=True)
@@ -81,8 +108,10 @@ class EventPoster:
         self._unix_s = unix_s
         self._rand = rand
         self._lines: dict[str, _Line] = {}
+        self._away = Backoff(rand)
+        self._away_until_s = 0.0  # until then nobody's notice is tried: the server is away, or said not to come
         self._changed = threading.Condition()
-        self._said: set[str] = set()
+        self._said: set[int] = set()
         self.last_beat_monotonic_s = clock()
 
     def submit(self, notice: Notice) -> bool:
@@ -120,8 +149,9 @@ class EventPoster:
             )
 
     def due_s(self) -> float | None:
-        """When the next delivery may be tried; None: nothing waits."""
-        return min((line.due_s for line in self._lines.values() if line.waiting), default=None)
+        """When (on ``clock``) the next delivery may be tried; None: nothing waits."""
+        first = min((line.due_s for line in self._lines.values() if line.waiting), default=None)
+        return None if first is None else max(first, self._away_until_s)
 
     def step(self, uid: str) -> None:
         """Try the first notice of one pod."""
@@ -132,50 +162,84 @@ class EventPoster:
             return
         with self._changed:
             line.waiting.popleft()
-            if not line.waiting:
-                del self._lines[uid]
+            del self._lines[uid]
+            if line.waiting:  # behind the others: a pod with many notices does not hold them up
+                line.due_s = self._clock()
+                self._lines[uid] = line
         self._deliver(EventDelivered(notice.name, outcome))
 
     def _attempt(self, notice: Notice, line: _Line) -> str | None:
         """What became of it; None: to be tried again."""
         if self._unix_s() - (notice.last_at_unix_s or notice.at_unix_s) > EXPIRED_S:
             return "dropped_expired"
-        namespace = notice.about.namespace or NODE_NAMESPACE
-        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
         try:
-            self._api.request("POST", path, body=event_body(notice, self._instance)).close()
+            outcome = self._send(notice)
         except ApiRefusedError as error:
-            final = self._refused(error, notice)
-            if final is not None:
-                return final
-            line.due_s = self._clock() + max(error.retry_after_s or 0.0, line.backoff.next_s())
-            return None
+            final = self._final(error, notice)
+            if final is None:
+                self._later(line, error.status, error.retry_after_s or 0.0)
+                return None
+            outcome = final
         except ApiError as error:
-            self._say_once(str(error))
-            line.due_s = self._clock() + line.backoff.next_s()
+            self._say_once(0, f"Events wait: {error}")
+            self._away_until_s = self._clock() + self._away.next_s()
             return None
         line.backoff.reset()
-        self._said.clear()
+        self._away.reset()
+        if outcome == "created":
+            self._said.clear()
+        return outcome
+
+    def _send(self, notice: Notice) -> str:
+        """Create it, or bring the count of the one that is there up to date. Raises ApiError."""
+        namespace = quote(notice.about.namespace or NODE_NAMESPACE, safe="")
+        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+        try:
+            self._api.request("POST", path, body=event_body(notice, self._instance)).finish()
+        except ApiRefusedError as error:
+            if error.status != CONFLICT:
+                raise
+            if not series(notice):
+                return "exists"
+            return self._patch(f"{path}/{quote(notice.name, safe='')}", notice)
         return "created"
 
-    def _refused(self, error: ApiRefusedError, notice: Notice) -> str | None:
-        terminating = error.status == 403 and "terminat" in error.message
-        if error.status == 409:
-            return "exists"
+    def _patch(self, path: str, notice: Notice) -> str:
+        try:
+            self._api.request("PATCH", path, body=series(notice), content_type=MERGE_PATCH).finish()
+        except ApiRefusedError as error:
+            if error.status != 404:
+                raise
+            why = "it was there and expired before its count could be brought up to date"
+            raise ApiRefusedError(CONFLICT, "Conflict", why, None) from error
+        return "patched"
+
+    def _later(self, line: _Line, status: int, at_least_s: float) -> None:
+        """The pod's line waits, or everybody's when it was not about this Event."""
+        if status in FOR_EVERYBODY:
+            self._away_until_s = self._clock() + max(at_least_s, self._away.next_s())
+        else:
+            line.due_s = self._clock() + max(at_least_s, line.backoff.next_s())
+
+    def _final(self, error: ApiRefusedError, notice: Notice) -> str | None:
+        """The outcome that a refusal means; None: it may pass."""
+        # The words of NamespaceLifecycle's admission; the namespace's own name may say "terminating" as well.
+        terminating = error.status == 403 and "because it is being terminated" in error.message
         if error.status == 404 or terminating:
             return "dropped_gone"
-        if error.status in (400, 422):
+        if error.status not in PASSING and error.status < 500:
             logger.error("the API will not have the Event %s: %s", notice.name, error)
             return "dropped_invalid"
         mend = (
-            ". The agent's ClusterRole must allow create of events in the API group events.k8s.io"
+            ". The agent's ClusterRole must allow create and patch of events in the API group events.k8s.io"
             if error.status == 403
             else ""
         )
-        self._say_once(f"Events wait: {error}{mend}")
+        self._say_once(error.status, f"Events wait: {error}{mend}")
         return None
 
-    def _say_once(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
+    def _say_once(self, kind: int, text: str) -> None:
+        """``kind``: the status, or 0 for no answer. Said again only after a delivery: the words may differ each time."""
+        if kind not in self._said:
+            self._said.add(kind)
             logger.warning("%s", text)

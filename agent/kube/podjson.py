@@ -20,6 +20,8 @@ BINARY_UNITS = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 FACTORS = {unit: Decimal(10) ** power for unit, power in DECIMAL_UNITS.items()} | {
     unit: Decimal(2) ** power for unit, power in BINARY_UNITS.items()
 }
+MOST_BYTES = 2**63 - 1  # a Quantity holds no more: larger ones are capped (apimachinery, resource.Quantity)
+MOST_QUANTITY_CHARACTERS = 64
 
 
 class UnreadablePodError(ValueError):
@@ -48,13 +50,13 @@ def parse_pod(obj: object) -> Pod:
 
 
 def parse_quantity(text: object) -> int:
-    """Bytes of a Kubernetes quantity (``256Mi``, ``1e9``, ``0.5Gi``), rounded up as the API does. Raises ValueError."""
-    match = QUANTITY.match(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError(f"{text!r} is no quantity")
+    """Bytes of a Kubernetes quantity (``256Mi``, ``1e9``, ``0.5Gi``), rounded up and capped as the API does. Raises ValueError."""
+    match = QUANTITY.match(text[: MOST_QUANTITY_CHARACTERS + 1]) if isinstance(text, str) else None
+    if match is None or len(match[0]) > MOST_QUANTITY_CHARACTERS:
+        raise ValueError(f"{repr(text)[:80]} is no quantity")
     exponent = int(match[2][1:]) if match[2] else 0
     value = Decimal(match[1]).scaleb(exponent) * FACTORS[match[3] or ""]
-    return int(value.to_integral_value(rounding=ROUND_CEILING))
+    return max(-MOST_BYTES, min(MOST_BYTES, int(value.to_integral_value(rounding=ROUND_CEILING))))
 
 
 def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[PodContainer]:
@@ -106,9 +108,12 @@ def _limit(item: Mapping[str, Any], where: str) -> int | None:
     if limits.get("memory") is None:
         return None
     try:
-        return parse_quantity(limits["memory"])
-    except (ValueError, OverflowError) as error:
+        size = parse_quantity(limits["memory"])
+    except ValueError as error:
         raise UnreadablePodError(f"{where}.resources.limits.memory: {error}") from error
+    if size < 0:
+        raise UnreadablePodError(f"{where}.resources.limits.memory: {size} is less than nothing")
+    return size or None  # the kubelet takes 0 for no limit
 
 
 def _mapping(value: object, where: str) -> Mapping[str, Any]:
@@ -127,13 +132,24 @@ def _texts(value: object, where: str) -> dict[str, str]:
     items = _mapping(value, where)
     if not all(isinstance(text, str) for text in items.values()):
         raise UnreadablePodError(f"{where} has a value that is no text")
+    for text in (*items.keys(), *items.values()):
+        _encodable(text, where)
     return dict(items)
+
+
+def _encodable(text: str, where: str) -> None:
+    """JSON's escapes allow half a surrogate pair, which no file, log or database takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UnreadablePodError(f"{where} has half a character ({text[:60]!a})") from error
 
 
 def _required(item: Mapping[str, Any], key: str, where: str) -> str:
     value = item.get(key)
     if not isinstance(value, str) or not value:
         raise UnreadablePodError(f"{where}.{key} is {'missing' if value is None else repr(value)[:60]}")
+    _encodable(value, f"{where}.{key}")
     return value
 
 
@@ -143,4 +159,6 @@ def _optional(item: Mapping[str, Any], key: str, where: str, kind: type[T], defa
         return default
     if not isinstance(value, kind) or isinstance(value, bool):
         raise UnreadablePodError(f"{where}.{key} is {type(value).__name__}, not {kind.__name__}")
+    if isinstance(value, str):
+        _encodable(value, f"{where}.{key}")
     return value

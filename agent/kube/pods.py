@@ -7,17 +7,16 @@ of the loop. Words for WatchTrouble.reason: ``timeout``, ``gone``, ``refused``, 
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import urllib3
 
-from agent.kube.api import Answer, Api, ApiError, ApiRefusedError, ApiUnreachableError
+from agent.kube.api import Answer, Api, ApiError, ApiRefusedError, ApiUnreachableError, decoded
 from agent.kube.backoff import Backoff
 from agent.kube.podjson import UnreadablePodError, parse_pod
 from agent.model import Message, Pod, PodChanged, PodDeleted, PodSkipped, PodsListed, WatchTrouble
@@ -25,11 +24,15 @@ from agent.model import Message, Pod, PodChanged, PodDeleted, PodSkipped, PodsLi
 PATH = "/api/v1/pods"
 WATCH_S = 300.0  # asked of the server, with jitter up to twice that
 READ_S = 120.0  # nothing for that long, not even a bookmark (one a minute): a half-open connection
-SHORT_S = 5.0  # a watch that ended cleanly sooner is backed off from
+LIST_S = 60.0  # nothing of a list for that long
+SHORT_S = 5.0  # a watch that lasted this long worked: the waits begin anew; one that ended sooner is backed off from
 RELIST_S = 1200.0  # a full list as a safety net, with jitter
 MOST_LINE_BYTES = 8 << 20  # etcd holds 1.5 MiB at most
 MOST_LIST_BYTES = 256 << 20
 GONE = 410
+PASSING = (401, 403, 408, 429)  # and all 5xx: the watch may go on from the same version once that is over
+CHANGES = ("ADDED", "MODIFIED", "DELETED")
+QUIET = ("timeout", "relist")  # normal: said each time, and nothing to wait for
 
 
 class _ListAgainError(Exception):
@@ -38,6 +41,15 @@ class _ListAgainError(Exception):
     def __init__(self, reason: str, detail: str, wait_s: float | None = None) -> None:
         super().__init__(detail)
         self.reason, self.detail, self.wait_s = reason, detail, wait_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How one watch ended, when the next can go on from there."""
+
+    reason: str
+    detail: str
+    wait_s: float | None = None
 
 
 class PodWatch:
@@ -64,16 +76,13 @@ class PodWatch:
         self._backoff = Backoff(rand)
         self._known: dict[str, Pod] = {}
         self._said = ""
-        self._answer: Answer | None = None
         self.last_beat_monotonic_s = clock()
 
     def run(self) -> None:
         """Until stopped."""
         while not self._stop.is_set():
             try:
-                version = self._list()
-                self._backoff.reset()
-                self._watch(version)
+                self._watch(self._list())
             except _ListAgainError as again:
                 self._trouble(again.reason, again.detail, again.wait_s)
 
@@ -83,10 +92,10 @@ class PodWatch:
     def _trouble(self, reason: str, detail: str, wait_s: float | None = None) -> None:
         """Say it (a lasting one once in words), then wait, longer each time."""
         self._beat()
-        repeated = detail == self._said and reason not in ("timeout", "relist")
+        repeated = detail == self._said and reason not in QUIET
         self._said = detail
         self._deliver(WatchTrouble(reason, "" if repeated else detail))
-        if reason not in ("timeout", "relist") and not self._stop.is_set():
+        if reason not in QUIET and not self._stop.is_set():
             self._wait(max(wait_s or 0.0, self._backoff.next_s()))
             self._beat()
 
@@ -99,18 +108,14 @@ class PodWatch:
         """One full list; tells the loop; returns the version to watch from. Raises _ListAgainError."""
         try:
             # Version 0: whatever the server's cache has, without a quorum read of etcd for every node's agent.
-            answer = self._api.request("GET", PATH, self._query(resourceVersion="0"), read_s=60.0)
+            answer = self._api.request("GET", PATH, self._query(resourceVersion="0"), read_s=LIST_S)
             body = answer.json(MOST_LIST_BYTES)
         except ApiError as error:
             raise _again(error) from error
         self._beat()
-        items = body.get("items") if isinstance(body, dict) else None
-        metadata = body.get("metadata") if isinstance(body, dict) else None
-        version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-        if not isinstance(version, str) or not (isinstance(items, list) or (isinstance(body, dict) and items is None)):
-            raise _ListAgainError("error", "the API's list of pods is no list: not believed, trying again")
+        items, version = _whole_list(body)
         pods, skipped = [], []
-        for item in items or []:
+        for item in items:
             try:
                 pods.append(parse_pod(item))
             except UnreadablePodError as error:
@@ -119,7 +124,6 @@ class PodWatch:
         ours = tuple(pod for pod in pods if pod.node_name == self._node_name)
         self._known = {pod.uid: pod for pod in ours}
         self._deliver(PodsListed(ours, version, tuple(uid for uid in skipped if uid)))
-        self._said = ""
         return version
 
     # -------------------------------------------------------------------------------------------------------- watch
@@ -131,15 +135,20 @@ class PodWatch:
             if self._clock() >= relist_at:
                 raise _ListAgainError("relist", "time for a full list")
             began = self._clock()
-            version, ending = self._one_watch(version)
-            if ending is None and self._clock() - began >= SHORT_S:
-                self._backoff.reset()
-                self._trouble("timeout", "the API ended the watch in time; it goes on from where it was")
-            elif not self._stop.is_set():
-                reason, detail = ending or ("short", "the API ended the watch right away")
-                self._trouble(reason, detail)
+            try:
+                version, ending = self._one_watch(version)
+            finally:
+                lasted = self._clock() - began >= SHORT_S
+                if lasted:
+                    self._backoff.reset()
+                    self._said = ""
+            if ending is None and lasted:
+                ending = _Ending("timeout", "the API ended the watch in time; it goes on from where it was")
+            ending = ending or _Ending("short", "the API ended the watch right away")
+            if not self._stop.is_set():
+                self._trouble(ending.reason, ending.detail, ending.wait_s)
 
-    def _one_watch(self, version: str) -> tuple[str, tuple[str, str] | None]:
+    def _one_watch(self, version: str) -> tuple[str, _Ending | None]:
         """One request; returns how far it came, and None for a clean end or the reason of a broken one."""
         query = self._query(
             watch="true",
@@ -148,21 +157,23 @@ class PodWatch:
             timeoutSeconds=str(int(WATCH_S * (1 + self._rand()))),
         )
         try:
-            self._answer = answer = self._api.request("GET", PATH, query, read_s=READ_S)
+            answer = self._api.request("GET", PATH, query, read_s=READ_S)
         except ApiRefusedError as error:
-            if error.status == GONE:
+            # "Too large": the server has never heard of our version, as after etcd was restored from a backup.
+            if not (error.status in PASSING or error.status >= 500) or "Too large resource version" in error.message:
                 raise _again(error) from error
-            return version, ("refused", _explain(error))
+            return version, _Ending("refused", _explain(error), error.retry_after_s)
         except ApiUnreachableError as error:
-            return version, ("unreachable", str(error))
+            return version, _Ending("unreachable", str(error))
         try:
             for line in _lines(answer):
                 self._beat()
                 version = self._event(line, version)
         except urllib3.exceptions.ReadTimeoutError:
-            return version, None
+            why = f"nothing came for {READ_S:.0f} s, not even a bookmark: the connection is dead; it goes on from where it was"
+            return version, _Ending("timeout", why)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            return version, None if self._stop.is_set() else ("unreachable", f"the watch broke off: {error}")
+            return version, _Ending("unreachable", f"the watch broke off: {error}")
         finally:
             answer.close()
         return version, None
@@ -170,7 +181,7 @@ class PodWatch:
     def _event(self, line: bytes, version: str) -> str:
         """One event; returns the version it brings. Raises _ListAgainError for an ERROR event or a line that is none."""
         try:
-            event = json.loads(line)
+            event = decoded(line)
             kind, obj = event["type"], event["object"]
         except (ValueError, KeyError, TypeError) as error:
             raise _ListAgainError("error", f"the watch sent a line that is no event ({error}): listing anew") from error
@@ -180,16 +191,20 @@ class PodWatch:
             raise _ListAgainError(
                 "gone" if code == GONE else "error", f"the watch sent an error: {str(message)[:300]}; listing anew"
             )
-        version = _version(obj) or version
-        if kind != "BOOKMARK":
-            self._told(str(kind), obj)
-        return version
+        if kind in CHANGES:
+            self._told(kind, obj)
+        elif kind != "BOOKMARK":
+            raise _ListAgainError("error", f"the watch sent an event of type {str(kind)[:40]!r}: listing anew")
+        return _version(obj) or version
 
     def _told(self, kind: str, obj: object) -> None:
         try:
             pod = parse_pod(obj)
         except UnreadablePodError as error:
             self._deliver(PodSkipped(_name(obj), str(error)))
+            if kind == "DELETED" and (uid := _uid(obj)):  # all that matters of a pod that is gone
+                self._known.pop(uid, None)
+                self._deliver(PodDeleted(uid))
             return
         if kind == "DELETED" or pod.node_name != self._node_name:
             if self._known.pop(pod.uid, None) is not None or kind == "DELETED":
@@ -199,6 +214,20 @@ class PodWatch:
         self._known[pod.uid] = pod
         if before is None or replace(before, resource_version=pod.resource_version) != pod:
             self._deliver(PodChanged(pod))
+
+
+def _whole_list(body: object) -> tuple[list[object], str]:
+    """A PodList's items and version. Raises _ListAgainError for anything else: pods that it leaves out would be gone."""
+    if not isinstance(body, dict) or body.get("kind") != "PodList" or not isinstance(body.get("metadata"), dict):
+        raise _ListAgainError("error", "the API's answer is no list of pods: not believed, trying again")
+    items, version = body.get("items"), body["metadata"].get("resourceVersion")
+    if items is None:  # how Go may write an empty list
+        items = []
+    if not isinstance(items, list) or not isinstance(version, str):
+        raise _ListAgainError("error", "the API's list of pods is no list: not believed, trying again")
+    if body["metadata"].get("continue"):
+        raise _ListAgainError("error", "the API sent a part of the list, unasked: something between us sets a limit")
+    return items, version
 
 
 def _lines(answer: Answer) -> Iterator[bytes]:

@@ -1,16 +1,18 @@
 """The metrics: a registry of its own, a typed method for everything that is counted, and the page.
 
-Takes records, keeps series of containers that run or ran a moment ago, bounded in number. Thread-safe as the library is.
+Takes records, keeps series of containers that run or ran a moment ago, bounded in number. Counting is the loop's alone; the page
+may be asked for by any thread, as the library allows. Never a pid, a comm or anything else without bounds in a label.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from math import nan
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from agent.model import Mode, OomKill, Scope, WriteOutcome
+from agent.model import CgroupKind, Mode, OomKill, Scope, WriteOutcome
 
 KEEP_S = 300.0  # series of a container outlive its pod by that long
 MOST_CONTAINERS = 5000  # of series kept at once; beyond, the oldest that ended go first
@@ -30,6 +32,7 @@ class Metrics:
             ProcessCollector(registry=self.registry)
         self._ended: dict[Key, float] = {}
         self._series: dict[Key, set[tuple[str, str]]] = {}
+        self._living: set[tuple[str, str]] = set()  # namespace, pod
         container = ("namespace", "pod", "container")
         self._kills = self._counter(
             "oom_kills", "Processes killed by the kernel's OOM killer, each once.", (*container, "mode", "scope")
@@ -81,7 +84,13 @@ class Metrics:
             "config_reload_failures", "Times a changed configuration was refused and the old rules stayed."
         )
         self._ledger = self._gauge("ledger_persistent", "1: the ledger is on disk. 0: in memory only.")
-        self._watches = self._gauge("inotify_watches", "Inotify watches in use.")
+        self._watches = self._gauge("inotify_watches", "Inotify watches in use; NaN: nobody told.")
+        self._watches.set(nan)
+        self._cgroups = self._gauge("cgroups", "Cgroups that are watched, by kind.", ("kind",))
+        self._beats = self._gauge("heartbeat_age_seconds", "Time since a thread's last sign of life.", ("thread",))
+        self._evictions = self._counter(
+            "series_evictions", "Containers whose series ended before their time, since there were too many."
+        )
         build = Gauge("oomward_build_info", "Version of this agent.", ("version",), registry=self.registry)
         build.labels(version).set(1)
         for outcome in WriteOutcome:
@@ -138,8 +147,13 @@ class Metrics:
     # --------------------------------------------------------------------------------------------------- containers
 
     def container_running(self, namespace: str, pod: str, container: str, mode: Mode | None) -> None:
-        """The container's series begin, at 0 for a kill at its own limit: increase() does not see a series born at 1."""
+        """The container's series begin at 0: increase() does not see a series born at 1.
+
+        There is one for each scope with the ``mode`` in force (None: not known), since any limit may be hit next, but none with
+        another mode: call again when the mode changes.
+        """
         key = (namespace, pod, container)
+        self._living.add((namespace, pod))
         self._ended.pop(key, None)
         scopes = (Scope.CONTAINER, Scope.POD, Scope.KUBEPODS, Scope.NODE)
         for scope in scopes:
@@ -158,18 +172,30 @@ class Metrics:
             self._wanted.labels(*key).set(wanted)
 
     def container_gone(self, namespace: str, pod: str, container: str, now_s: float) -> None:
-        """The pod is gone: its series follow KEEP_S later, unless the container comes back."""
+        """The pod is gone: its series follow KEEP_S later, unless it comes back. ``now_s`` is monotonic."""
+        self._living.discard((namespace, pod))
         for key in ((namespace, pod, container), (namespace, pod, "")):  # "": its kills that no container was named for
             if key in self._series:
                 self._ended.setdefault(key, now_s)
 
     def drop_stale(self, now_s: float) -> None:
-        """Drop the series whose time has come, and the oldest ended ones beyond MOST_CONTAINERS."""
+        """Drop the series whose time has come, and the oldest ended ones beyond MOST_CONTAINERS.
+
+        A series whose pod is not known to live counts as ended from here on: of a kill that was told after its pod left, say.
+        """
+        for key in self._series:
+            if key[:2] in self._living:
+                self._ended.pop(key, None)
+            else:
+                self._ended.setdefault(key, now_s)
         over = len(self._series) - MOST_CONTAINERS
         by_age = sorted(self._ended, key=lambda key: self._ended[key])
         for i, key in enumerate(by_age):
-            if i < over or now_s - self._ended[key] > KEEP_S:
+            if now_s - self._ended[key] > KEEP_S:
                 self._drop(key)
+            elif i < over:
+                self._drop(key)
+                self._evictions.inc()
 
     def _drop(self, key: Key) -> None:
         del self._ended[key]
@@ -224,6 +250,13 @@ class Metrics:
 
     def inotify_watches(self, count: int) -> None:
         self._watches.set(count)
+
+    def cgroups(self, kind: CgroupKind, count: int) -> None:
+        self._cgroups.labels(kind.value).set(count)
+
+    def heartbeat(self, thread: str, age_s: Callable[[], float]) -> None:
+        """``age_s`` is asked at every scrape, by the thread that serves it."""
+        self._beats.labels(thread).set_function(age_s)
 
     def watch_restart(self, reason: str) -> None:
         self._restarts.labels(reason).inc()

@@ -13,6 +13,11 @@ from agent.model import MODE_LABEL, BadWish, Mode, OomKill, Outcome, Scope, Sour
 NOTE_LIMIT = 1024  # events.k8s.io/v1: note is at most 1 KiB
 NAME_LIMIT = 64
 ELLIPSIS = " … "
+# Marks without a width of their own and blanks that are no spaces: grapheme joiner, fillers, vowel signs, variation selectors.
+UNSEEN = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
 NOT_ITS_FAULT = "this was not the container's fault"
 
 
@@ -24,9 +29,9 @@ def safe(text: str, limit_chars: int = NAME_LIMIT) -> str:
 
 def _harmless(char: str) -> str:
     # Cc control, Cf format (direction marks, zero width), Cs surrogates, Co private, Cn unassigned, Zl/Zp line ends.
-    if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+    if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") or char in UNSEEN:
         code = ord(char)
-        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
     return char
 
 
@@ -108,7 +113,8 @@ def _names(kill: OomKill) -> str:
 
 
 def _limit_sentence(kill: OomKill) -> str:
-    limit = f" {bytes_text(kill.limit_bytes)}" if kill.limit_bytes is not None else ""
+    high = "how high is not known" if kill.limit_bytes is None else bytes_text(kill.limit_bytes)
+    limit = f" ({high})" if kill.limit_bytes is None else f" {high}"
     in_pod = kill.pod is not None or kill.container_id is not None
     match kill.scope:
         case Scope.CONTAINER if in_pod:
@@ -116,15 +122,12 @@ def _limit_sentence(kill: OomKill) -> str:
         case Scope.POD:
             return f"the pod's memory limit{limit}, which its containers share, was reached{_usage(kill)}."
         case Scope.KUBEPODS:
-            return f"all pods together reached what the node allows them{_in_brackets(limit)}; {NOT_ITS_FAULT}."
+            return f"all pods together reached what the node allows them ({high}); {NOT_ITS_FAULT}."
         case Scope.NODE:
             return "the whole node was out of memory" + (f"; {NOT_ITS_FAULT}." if in_pod else ".")
-    known = f"the memory limit{limit} of its cgroup was reached{_usage(kill)}."
-    return known if limit else "whose limit was reached is not known."
-
-
-def _in_brackets(limit: str) -> str:
-    return f" ({limit.strip()})" if limit else ""
+    if kill.limit_bytes is None:
+        return "whose limit was reached is not known."
+    return f"the memory limit{limit} of its cgroup was reached{_usage(kill)}."
 
 
 def _usage(kill: OomKill) -> str:
@@ -152,7 +155,7 @@ def _outcome_sentence(kill: OomKill) -> str:
 
 
 def _missing_sentence(kill: OomKill) -> str:
-    if not kill.details_missing:
+    if kill.victims and not kill.details_missing:
         return ""
     if kill.victims:
         return "Details are missing: the kernel's log told only part of it."

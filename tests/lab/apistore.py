@@ -1,39 +1,55 @@
-"""What the API's stand-in holds: pods with versions and a bounded history, Events, namespaces."""
+"""What the API's stand-in holds: pods with versions and a bounded history, Events, namespaces, nodes.
+
+Takes changes from the test, gives lists, pages and what changed since a version, with the API's own meaning of
+resourceVersion. Everything is guarded by ``changed``, which wakes the watches. Knows nothing of HTTP.
+"""
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
+from collections import OrderedDict
 from typing import Any
 
-from tests.lab.apiselect import matches
+from tests.lab.apiselect import Selector
 
 Json = dict[str, Any]
 Change = tuple[int, Json | None, Json | None]  # version, before, after
+MOST_PAGED = 16
 
 
 class ExpiredError(Exception):
-    """The version asked for is older than the history."""
+    """The version asked for is older than what is remembered."""
+
+
+class TooLargeError(Exception):
+    """The version asked for has not been reached."""
 
 
 class Store:
     """``history`` is how many changes are remembered: a watch from before gets a 410."""
 
     def __init__(self, history: int = 1000) -> None:
-        self.changed = threading.Condition()
+        self.changed = threading.Condition(threading.RLock())
         self.version = 1000
         self.pods: dict[tuple[str, str], Json] = {}
         self.events: dict[tuple[str, str], Json] = {}
+        self.nodes: dict[str, Json] = {}
         self.terminating: set[str] = set()
         self.missing: set[str] = set()
         self._history = history
         self._changes: list[Change] = []
+        self._forgotten = self.version  # the newest version whose change is no longer remembered
+        self._paged: OrderedDict[int, list[Json]] = OrderedDict()
+
+    # ------------------------------------------------------------------------------------------------------ changes
 
     def put(self, pod: Json) -> None:
         """Create or replace a pod."""
         key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
         with self.changed:
-            self.version += 1
-            stored = {**pod, "metadata": {**pod["metadata"], "resourceVersion": str(self.version)}}
+            stored = self._next(pod)
             self._note(self.pods.get(key), stored)
             self.pods[key] = stored
 
@@ -42,35 +58,91 @@ class Store:
         with self.changed:
             pod = self.pods.pop((namespace, name), None)
             if pod is not None:
-                self.version += 1
-                gone = {**pod, "metadata": {**pod["metadata"], "resourceVersion": str(self.version)}}
-                self._note(gone, None)
+                self._note(self._next(pod), None)
 
-    def _note(self, before: Json | None, after: Json | None) -> None:
-        self._changes.append((self.version, before, after))
-        del self._changes[: -self._history]
-        self.changed.notify_all()
+    def put_node(self, node: Json) -> None:
+        """Create or replace a node."""
+        with self.changed:
+            self.nodes[node["metadata"]["name"]] = self._next(node)
+
+    def put_event(self, event: Json) -> Json:
+        """Create or replace an Event; returns it as stored."""
+        key = (event["metadata"]["namespace"], event["metadata"]["name"])
+        with self.changed:
+            self.events[key] = stored = self._next(event)
+            return stored
 
     def forget_history(self) -> None:
-        """As after a compaction of etcd: every watch from before now is a 410."""
+        """As after a compaction of etcd: every watch and page from before now is a 410."""
         with self.changed:
             self.version += 1
             self._changes.clear()
+            self._paged.clear()
+            self._forgotten = self.version
             self.changed.notify_all()
 
-    def since(self, version: int, fields: str, labels: str) -> list[tuple[int, str, Json]]:
-        """Changes after a version as (version, event type, object); a pod that comes into or leaves the selection is ADDED or DELETED."""
-        oldest = self._changes[0][0] if self._changes else self.version + 1
-        if version + 1 < oldest and version < self.version:
-            raise ExpiredError
-        found = []
-        for at, before, after in self._changes:
-            if at <= version:
-                continue
-            was = before is not None and matches(before, fields, labels)
-            if after is not None and matches(after, fields, labels):
-                found.append((at, "MODIFIED" if was else "ADDED", after))
-            elif was and before is not None:
-                gone = {**(after or before), "metadata": {**(after or before)["metadata"], "resourceVersion": str(at)}}
-                found.append((at, "DELETED", gone))
-        return found
+    def _next(self, obj: Json) -> Json:
+        self.version += 1
+        return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.version)}}
+
+    def _note(self, before: Json | None, after: Json | None) -> None:
+        self._changes.append((self.version, before, after))
+        while len(self._changes) > self._history:
+            self._forgotten = self._changes.pop(0)[0]
+        self.changed.notify_all()
+
+    # -------------------------------------------------------------------------------------------------------- lists
+
+    def select(self, selector: Selector, at_least: int) -> tuple[list[Json], int]:
+        """The selected pods by namespace and name, and the version of this list. Raises TooLargeError."""
+        with self.changed:
+            if at_least > self.version:
+                raise TooLargeError
+            return [pod for _, pod in sorted(self.pods.items()) if selector.matches(pod)], self.version
+
+    def remember(self, items: list[Json], version: int) -> None:
+        """Keep a list, so that its later pages are of the same version."""
+        with self.changed:
+            self._paged[version] = items
+            while len(self._paged) > MOST_PAGED:
+                self._paged.popitem(last=False)
+
+    def page(self, token: str) -> tuple[list[Json], int, int]:
+        """What a continue token leads to: the whole list, its version, where to go on. Raises ExpiredError, ValueError."""
+        try:
+            version, start = json.loads(base64.urlsafe_b64decode(token.encode()))
+        except (ValueError, TypeError) as error:
+            raise ValueError("continue key is not valid") from error
+        with self.changed:
+            if version not in self._paged:
+                raise ExpiredError
+            return self._paged[version], int(version), int(start)
+
+    # ------------------------------------------------------------------------------------------------------- watches
+
+    def since(self, version: int, selector: Selector) -> list[tuple[int, str, Json]]:
+        """Changes after a version as (version, type, object); a pod that comes into or leaves the selection is ADDED
+        or DELETED, the latter as it was last seen inside (apiserver's cacheWatcher). Raises ExpiredError, TooLargeError.
+        """
+        with self.changed:
+            if version < self._forgotten:
+                raise ExpiredError
+            if version > self.version:
+                raise TooLargeError
+            found = (_seen(change, selector) for change in self._changes if change[0] > version)
+            return [event for event in found if event is not None]
+
+
+def token(version: int, start: int) -> str:
+    """The continue token for a list's next page."""
+    return base64.urlsafe_b64encode(json.dumps([version, start]).encode()).decode()
+
+
+def _seen(change: Change, selector: Selector) -> tuple[int, str, Json] | None:
+    at, before, after = change
+    was = selector.matches(before)
+    if after is not None and selector.matches(after):
+        return at, "MODIFIED" if was else "ADDED", after
+    if was and before is not None:
+        return at, "DELETED", {**before, "metadata": {**before["metadata"], "resourceVersion": str(at)}}
+    return None

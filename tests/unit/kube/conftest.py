@@ -70,6 +70,16 @@ def inbox() -> Inbox:
     return Inbox()
 
 
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Waits:
     """Stands for waiting between tries: notes how long, and lets no time pass."""
 
@@ -94,8 +104,7 @@ def watch(api: Api, server: ApiServer, inbox: Inbox, waits: Waits) -> Iterator[P
     watch.start = thread.start  # type: ignore[attr-defined]
     yield watch
     stop.set()
-    server.closing = True
-    server.faults.clear()
-    server.put_pod(pod_json("last", "uid-last"))
-    if thread.is_alive():
+    server.close()
+    if thread.ident is not None:
         thread.join(10)
+        assert not thread.is_alive(), "the watch ends once it is stopped and its connection is gone"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import queue
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.kube.api import Api
 from agent.kube.events import EXPIRED_S, MOST_WAITING, EventPoster, event_body
@@ -19,10 +23,15 @@ EVENTS = "/apis/events.k8s.io/v1/namespaces"
 
 
 def notice(
-    name: str = "herder-1.1", pod: str = "herder-1", at: float = NOW, note: str = "killed", namespace: str = "default"
+    name: str = "herder-1.1",
+    pod: str = "herder-1",
+    at: float = NOW,
+    note: str = "killed",
+    namespace: str = "default",
+    count: int = 1,
 ) -> Notice:
     about = ObjectRef("Pod", pod, namespace, f"uid-{pod}")
-    return Notice(name, about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", note, at)
+    return Notice(name, about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", note, at, count)
 
 
 class Desk:
@@ -47,7 +56,7 @@ class Desk:
 
     def work(self, until: Callable[[], bool] | None = None) -> None:
         """Deliver what is due, letting time jump to the next try."""
-        for _ in range(200):
+        for _ in range(5000):
             due = self.poster.due_s()
             if due is None or (until is not None and until()):
                 return
@@ -77,7 +86,7 @@ def test_a_notice_becomes_an_event_that_the_api_takes(server: ApiServer, desk: D
     assert event["reportingController"] == "oomward.dev/agent"
 
 
-@pytest.mark.parametrize("note", ["", "x" * 5000, "ünïcödé"])
+@pytest.mark.parametrize("note", ["", "x" * 5000, "ünïcödé" * 200, "\U0001f480" * 500, "\ud800"])
 def test_every_body_passes_the_apis_own_validation(note: str) -> None:
     assert problems(event_body(notice(note=note), "n" * 300), "default") == []
     node = Notice(
@@ -101,9 +110,12 @@ def test_a_name_that_is_there_already_is_as_good_as_delivered(server: ApiServer,
         Fault(How.STATUS, "create", EVENTS, 4, status=503),
         Fault(How.STATUS, "create", EVENTS, 4, status=401, reason="Unauthorized"),
         Fault(How.STATUS, "create", EVENTS, 4, status=403, reason="Forbidden", message="cannot create resource events"),
+        Fault(How.STATUS, "create", EVENTS, 4, status=504),
+        Fault(How.STATUS, "create", EVENTS, 4, status=429),
+        Fault(How.STATUS, "create", EVENTS, 4, status=408),
         Fault(How.CLOSE, "create", EVENTS, 4),
     ],
-    ids=["500", "503", "401", "403", "close"],
+    ids=["500", "503", "401", "403", "504", "429", "408", "close"],
 )
 def test_what_may_pass_is_tried_again_ever_more_slowly(fault: Fault, server: ApiServer, desk: Desk) -> None:
     server.faults.add(fault)
@@ -119,7 +131,9 @@ def test_a_missing_permission_is_named_with_the_rule_that_is_missing_and_once(
     server.faults.add(Fault(How.STATUS, "create", EVENTS, 3, status=403, reason="Forbidden", message="cannot create"))
     desk.poster.submit(notice())
     desk.work()
-    assert [r.getMessage() for r in caplog.records if "ClusterRole must allow create of events" in r.getMessage()] != []
+    assert [
+        r.getMessage() for r in caplog.records if "ClusterRole must allow create and patch of events" in r.getMessage()
+    ] != []
     assert len(caplog.records) == 1
 
 
@@ -175,3 +189,158 @@ def test_a_pod_whose_events_fail_does_not_hold_up_the_others(server: ApiServer, 
 def test_a_full_queue_refuses_and_never_grows(desk: Desk) -> None:
     accepted = [desk.poster.submit(notice(f"herder-1.{i}")) for i in range(MOST_WAITING + 5)]
     assert accepted == [True] * MOST_WAITING + [False] * 5
+
+
+def test_a_long_note_is_cut_at_the_apis_1024_bytes_between_characters() -> None:
+    note = event_body(notice(note="a" + "é" * 1000), "node-1")["note"]
+    assert note == "a" + "é" * 511
+
+
+def test_while_the_server_says_not_to_come_nobodys_event_is_sent(server: ApiServer, desk: Desk) -> None:
+    server.faults.add(Fault(How.STATUS, "create", EVENTS, status=429, reason="TooManyRequests", retry_after_s=30))
+    for pod in "abc":
+        desk.poster.submit(notice(f"{pod}.1", pod))
+    desk.work(until=lambda: bool(server.requests))
+    assert desk.poster.due_s() == 30.0
+    desk.work()
+    assert (len(desk.delivered), len(server.requests), desk.now) == (3, 4, 30.0)
+
+
+def test_an_outage_with_many_pods_is_not_a_storm_of_tries_and_loses_nothing(server: ApiServer, desk: Desk) -> None:
+    for i in range(300):
+        desk.poster.submit(notice(f"pod-{i}.1", f"pod-{i}"))
+    server.faults.add(Fault(How.CLOSE, "create", EVENTS, times=None))
+    desk.work(until=lambda: desk.now > 1800)
+    tries = len(server.requests)
+    assert tries <= 70, "half an hour at one try in 30 s"
+    server.faults.clear()
+    desk.work()
+    assert {outcome for _, outcome in desk.delivered} == {"created"}
+    assert len(server.events) == 300
+
+
+def test_what_grew_too_old_in_an_outage_is_dropped_and_the_rest_delivered(server: ApiServer, desk: Desk) -> None:
+    desk.poster.submit(notice("old.1", "old", at=NOW - 3000))
+    desk.poster.submit(notice("young.1", "young"))
+    server.faults.add(Fault(How.CLOSE, "create", EVENTS, times=None))
+    desk.work(until=lambda: desk.now > 700)
+    server.faults.clear()
+    desk.work()
+    assert sorted(desk.delivered) == [("old.1", "dropped_expired"), ("young.1", "created")]
+
+
+def test_an_answer_that_got_lost_makes_no_second_event(server: ApiServer, desk: Desk) -> None:
+    server.faults.add(Fault(How.LOST_ANSWER, "create", EVENTS))
+    desk.poster.submit(notice())
+    desk.work()
+    assert desk.delivered == [("herder-1.1", "exists")]
+    assert len(server.events) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000], ids=["empty", "html", "deep"])
+def test_what_a_success_says_does_not_matter(body: bytes, server: ApiServer, desk: Desk) -> None:
+    server.faults.add(Fault(How.BODY, "create", EVENTS, body=body))
+    desk.poster.submit(notice())
+    desk.work()
+    assert desk.delivered == [("herder-1.1", "created")]
+
+
+@pytest.mark.parametrize("status", [400, 405, 413, 415])
+def test_a_refusal_that_would_stay_the_same_does_not_hold_up_the_pod(
+    status: int, server: ApiServer, desk: Desk
+) -> None:
+    server.faults.add(Fault(How.STATUS, "create", EVENTS, status=status, reason="No"))
+    desk.poster.submit(notice())
+    desk.poster.submit(notice("herder-1.2"))
+    desk.work()
+    assert desk.delivered == [("herder-1.1", "dropped_invalid"), ("herder-1.2", "created")]
+
+
+def test_a_namespace_that_is_called_terminating_is_not_one_that_is(server: ApiServer, desk: Desk) -> None:
+    message = 'User "x" cannot create resource "events" in API group "events.k8s.io" in the namespace "terminating"'
+    server.faults.add(Fault(How.STATUS, "create", EVENTS, status=403, reason="Forbidden", message=message))
+    desk.poster.submit(notice(namespace="terminating"))
+    desk.work()
+    assert desk.delivered == [("herder-1.1", "created")]
+
+
+def test_a_namespace_made_to_lead_elsewhere_stays_a_part_of_the_path(server: ApiServer, desk: Desk) -> None:
+    desk.poster.submit(notice(namespace="../../x?y=1#z"))
+    desk.work()
+    (request,) = server.requests
+    assert (request.path, request.query) == (f"{EVENTS}/../../x?y=1#z/events", {})
+
+
+def test_a_pod_with_many_events_takes_turns_with_the_others(server: ApiServer, desk: Desk) -> None:
+    for i in range(50):
+        desk.poster.submit(notice(f"many.{i}", "many"))
+    desk.poster.submit(notice("single.1", "single"))
+    desk.work(until=lambda: len(desk.delivered) == 2)
+    assert ("single.1", "created") in desk.delivered
+
+
+def test_events_go_over_one_connection(server: ApiServer, desk: Desk) -> None:
+    for i in range(5):
+        desk.poster.submit(notice(f"herder-1.{i}"))
+    desk.work()
+    assert len({request.client_port for request in server.requests}) == 1
+
+
+def test_several_occurrences_are_a_series(server: ApiServer, desk: Desk) -> None:
+    desk.poster.submit(notice(count=7))
+    desk.work()
+    assert server.events[0]["series"] == {"count": 7, "lastObservedTime": "2025-10-09T08:53:20.000000Z"}
+
+
+def test_a_count_that_grew_brings_the_event_that_is_there_up_to_date(server: ApiServer, desk: Desk) -> None:
+    desk.poster.submit(notice())
+    desk.poster.submit(notice(count=3))
+    desk.poster.submit(notice(count=9))
+    desk.work()
+    assert [outcome for _, outcome in desk.delivered] == ["created", "patched", "patched"]
+    assert [event["series"]["count"] for event in server.events] == [9]
+
+
+def test_an_event_that_expired_before_its_count_grew_is_made_anew(server: ApiServer, desk: Desk) -> None:
+    desk.poster.submit(notice())
+    desk.work()
+    server.faults.add(Fault(How.STATUS, "patch", EVENTS, status=404, reason="NotFound"))
+    desk.poster.submit(notice(count=3))
+    desk.work(until=lambda: server.requests[-1].verb == "patch")
+    server.store.events.clear()
+    desk.work()
+    assert desk.delivered[-1] == ("herder-1.1", "created")
+    assert server.events[0]["series"]["count"] == 3
+
+
+def test_a_lasting_failure_is_said_once_however_its_words_change(
+    server: ApiServer, desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    for i in range(5):
+        server.faults.add(Fault(How.STATUS, "create", EVENTS, status=500, message=f"request {i} failed"))
+    desk.poster.submit(notice())
+    desk.work()
+    assert len(caplog.records) == 1
+
+
+def test_the_thread_delivers_what_is_submitted_and_ends_when_told(api: Api, server: ApiServer) -> None:
+    delivered: queue.Queue[Message] = queue.Queue()
+    stop = threading.Event()
+    poster = EventPoster(api, delivered.put, reporting_instance="node-1", stop=stop)
+    thread = threading.Thread(target=poster.run, daemon=True)
+    thread.start()
+    for i in range(3):
+        poster.submit(notice(f"herder-1.{i}", at=time.time()))
+    assert [delivered.get(timeout=10) for _ in range(3)] == [
+        EventDelivered(f"herder-1.{i}", "created") for i in range(3)
+    ]
+    stop.set()
+    poster.wake()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+@given(st.text(max_size=3000), st.text(max_size=300), st.integers(1, 10**6), st.floats(0, 4e9))
+def test_whatever_is_to_be_said_the_api_can_take_it(note: str, instance: str, count: int, at: float) -> None:
+    body = event_body(notice(note=note, count=count, at=at), "n" + instance)
+    assert problems(dict(body), "default") == []

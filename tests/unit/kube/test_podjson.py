@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +26,41 @@ PODLIKE = st.recursive(
     ANY_JSON, lambda inner: st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6), max_leaves=30
 )
 
+WHOLE = {
+    "metadata": {"uid": "u", "namespace": "n", "name": "p", "labels": {"a": "b"}, "annotations": {"mode.oomward.dev/c": "single"}},
+    "spec": {
+        "nodeName": "node-1",
+        "resources": {"limits": {"memory": "1Gi"}},
+        "containers": [{"name": "c", "resources": {"limits": {"memory": "64Mi"}}}],
+        "initContainers": [{"name": "i", "restartPolicy": "Always"}],
+    },
+    "status": {
+        "containerStatuses": [
+            {"name": "c", "containerID": "containerd://x", "restartCount": 1, "state": {"running": {}},
+             "lastState": {"terminated": {"containerID": "containerd://w"}}},
+        ]
+    },
+}  # fmt: skip
+
+
+def places(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of everything inside."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path for key, item in inner for path in ((*here, key), *places(item, (*here, key)))]
+
+
+@given(st.sampled_from(places(WHOLE)), ANY_JSON)
+def test_a_pod_with_anything_in_any_place_gives_a_pod_or_says_what_is_wrong(path: tuple[Any, ...], value: Any) -> None:
+    pod = copy.deepcopy(WHOLE)
+    at: Any = pod
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    with suppress(UnreadablePodError):
+        found = parse_pod(pod)
+        assert all(isinstance(text, str) for text in (found.uid, found.name, found.namespace, found.node_name))
+        assert all(0 < (c.limit_bytes or 1) < 2**63 for c in found.containers)
+
 
 @given(PODLIKE)
 def test_any_json_gives_a_pod_or_says_what_is_wrong(obj: Any) -> None:
@@ -44,6 +81,12 @@ def test_any_json_gives_a_pod_or_says_what_is_wrong(obj: Any) -> None:
         ("123456789k", 123456789000),
         ("0.5Ki", 512),
         (".5Ki", 512),
+        ("16Ei", 2**63 - 1),
+        ("1e999", 2**63 - 1),
+        ("0", 0),
+        ("1n", 1),
+        ("-1Ki", -1024),
+        ("+1Ki", 1024),
         ("1E", 10**18),
         ("1E2", 100),
         ("9223372036854775807", 9223372036854775807),
@@ -53,7 +96,9 @@ def test_quantities_are_read_as_the_api_reads_them(text: str, size: int) -> None
     assert parse_quantity(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "Mi", "1 Mi", "1mi", "0x10", None, 5, "1e", "nan", "1" + "0" * 3 + "Zi"])
+@pytest.mark.parametrize(
+    "text", ["", "Mi", "1 Mi", "1mi", "0x10", None, 5, "1e", "nan", "1000Zi", "1" * 3_000_000, "٣Mi", "1Mi\n"]
+)
 def test_what_is_no_quantity_is_said_to_be_none(text: object) -> None:
     with pytest.raises(ValueError, match="is no quantity"):
         parse_quantity(text)
@@ -62,7 +107,7 @@ def test_what_is_no_quantity_is_said_to_be_none(text: object) -> None:
 @given(st.integers(0, 2**53), st.sampled_from(["", "Ki", "Mi", "k", "M"]))
 def test_whole_quantities_are_exact(number: int, unit: str) -> None:
     factor = {"": 1, "Ki": 1024, "Mi": 1 << 20, "k": 1000, "M": 10**6}[unit]
-    assert parse_quantity(f"{number}{unit}") == number * factor
+    assert parse_quantity(f"{number}{unit}") == min(number * factor, 2**63 - 1)
 
 
 def test_containers_of_every_kind_are_found_with_their_ids() -> None:
@@ -128,3 +173,43 @@ def test_the_field_that_is_wrong_is_named(path: tuple[str, ...], value: object, 
         return
     with pytest.raises(UnreadablePodError, match=words.replace(".", r"\.")):
         parse_pod(pod)
+
+
+@pytest.mark.parametrize(("memory", "limit"), [("64Mi", 64 << 20), ("0", None), (None, None), ("32Ei", 2**63 - 1)])
+def test_a_limit_of_zero_is_none_as_the_kubelet_takes_it(memory: str | None, limit: int | None) -> None:
+    pod = pod_json()
+    pod["spec"]["containers"][0]["resources"] = {"limits": {"memory": memory}}
+    pod["spec"]["resources"] = {"limits": {"memory": memory}}
+    found = parse_pod(pod)
+    assert (found.limit_bytes, found.containers[0].limit_bytes) == (limit, limit)
+
+
+@pytest.mark.parametrize("memory", ["-1Mi", "lots", 64, "1" * 3_000_000, ["64Mi"]])
+def test_a_limit_that_is_none_is_named_with_its_container(memory: object) -> None:
+    pod = pod_json()
+    pod["spec"]["containers"][0]["resources"] = {"limits": {"memory": memory}}
+    with pytest.raises(UnreadablePodError, match=r"spec\.containers\[0\]\.resources\.limits\.memory") as error:
+        parse_pod(pod)
+    assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize("field", ["name", "namespace", "uid", "labels", "annotations", "nodeName"])
+def test_half_a_character_is_not_let_in_anywhere(field: str) -> None:
+    """JSON can write one, but no log, database or metrics page can."""
+    pod = pod_json()
+    half = json.loads('"\\ud800"')
+    value = {"oomward.dev/x": half} if field in ("labels", "annotations") else half
+    pod["spec" if field == "nodeName" else "metadata"][field] = value
+    with pytest.raises(UnreadablePodError, match=f"{field} has half a character"):
+        parse_pod(pod)
+
+
+def test_ten_thousand_annotations_are_reduced_to_ours() -> None:
+    annotations = {f"other.example/{i}": "x" for i in range(10_000)} | {"mode.oomward.dev/herder": "single"}
+    assert dict(parse_pod(pod_json(annotations=annotations)).annotations) == {"mode.oomward.dev/herder": "single"}
+
+
+def test_a_pod_cannot_be_changed_once_it_is_read() -> None:
+    pod = parse_pod(pod_json(labels={"a": "b"}))
+    with pytest.raises(TypeError):
+        pod.labels["a"] = "c"  # type: ignore[index]

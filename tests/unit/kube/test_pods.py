@@ -199,14 +199,3 @@ def test_a_pod_that_moves_to_another_node_is_deleted_here(server: ApiServer, wat
     inbox.next(PodsListed)
     server.put_pod(pod_json(node="node-2"))
     assert inbox.next(PodDeleted).uid == "uid-1"
-
-
-def test_a_rotated_token_is_read_again(server: ApiServer, tmp_path: Any, inbox: Inbox) -> None:
-    from agent.kube.api import ApiRefusedError, connect
-
-    server.write_kubeconfig(tmp_path / "kubeconfig")
-    api = connect(tmp_path / "kubeconfig", user_agent="x")
-    server.token = "another"
-    with pytest.raises(ApiRefusedError) as refused:
-        api.request("GET", "/api/v1/pods")
-    assert refused.value.status == 401

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import selectors
 import socket
+import socketserver
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
+from agent.report import http
 from agent.report.http import MOST_CLIENTS, ListenError, StatusServer
 from agent.report.metrics import Metrics
 
@@ -78,8 +83,13 @@ def test_a_client_that_says_nothing_holds_up_nobody(server: StatusServer) -> Non
 
 
 def test_a_port_that_is_taken_is_said_with_what_to_do(server: StatusServer) -> None:
-    with pytest.raises(ListenError, match="--listen"):
+    with pytest.raises(ListenError, match=r"another agent or exporter may be there; .* --listen"):
         StatusServer(server.address, lambda _: ("", b""), lambda: (True, ""), lambda: (True, ""))
+
+
+def test_an_address_that_is_not_this_machine_s_is_not_blamed_on_another_agent() -> None:
+    with pytest.raises(ListenError, match=r"192\.0\.2\.1:9797 \(Cannot assign requested address\): choose another"):
+        StatusServer(("192.0.2.1", 9797), lambda _: ("", b""), lambda: (True, ""), lambda: (True, ""))
 
 
 def ask(server: StatusServer, request: bytes) -> bytes:
@@ -127,26 +137,122 @@ def test_prometheus_gets_the_format_that_it_asks_for() -> None:
     server.close()
 
 
-def test_more_clients_than_there_are_places_for_are_turned_away_and_later_ones_served(server: StatusServer) -> None:
+def test_one_client_too_many_costs_the_longest_waiting_its_place(server: StatusServer) -> None:
+    """So whoever holds connections open can't keep the kubelet's probes out."""
     silent = [socket.create_connection(server.address, timeout=5) for _ in range(MOST_CLIENTS)]
-    with socket.create_connection(server.address, timeout=5) as one_too_many:
-        assert one_too_many.recv(1) == b"", "closed at once, not left waiting"
+    assert get(server, "/healthz")[0] == 200
+    assert silent[0].recv(1) == b"", "the oldest was sent away"
+    last = silent[-1]
+    last.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert last.recv(12) == b"HTTP/1.0 200", "the newest was not"
     for connection in silent:
-        connection.shutdown(socket.SHUT_WR)
-        assert connection.recv(1) == b"", "its place is given back"
         connection.close()
-    assert b" 200 " in ask_until_served(server)
 
 
-def ask_until_served(server: StatusServer) -> bytes:
-    """A place is free a moment after its client saw the end."""
-    while True:
-        try:
-            answer = ask(server, b"GET /healthz HTTP/1.0\r\n\r\n")
-        except ConnectionResetError:
-            continue
-        if answer:
-            return answer.splitlines()[0]
+def test_probes_are_answered_however_many_clients_wait(server: StatusServer) -> None:
+    silent = [socket.create_connection(server.address, timeout=5) for _ in range(3 * MOST_CLIENTS)]
+    for _ in range(3 * MOST_CLIENTS):
+        assert get(server, "/healthz")[0] == 200
+    for connection in silent:
+        connection.close()
+
+
+def test_a_client_that_dribbles_has_no_more_time_than_one_that_is_silent(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte now and then would renew a time-out for each read for ever; here all bytes together have one."""
+    monkeypatch.setattr(http, "CLIENT_TIME_S", 0.3)
+    server = StatusServer(("127.0.0.1", 0), lambda _: ("", b""), lambda: (True, ""), lambda: (True, ""))
+    server.start()
+    began = time.monotonic()
+    with socket.create_connection(server.address, timeout=0.05) as connection:
+        while time.monotonic() - began < 5:
+            try:
+                connection.sendall(b"x")
+                if connection.recv(1) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+    server.close()
+    assert 0.25 < time.monotonic() - began < 3
+
+
+def test_a_client_that_does_not_read_has_no_more_time_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "CLIENT_TIME_S", 0.3)
+    large = b"x" * (64 << 20)
+    left = threading.Event()
+    server = StatusServer(("127.0.0.1", 0), lambda _: ("", large), lambda: (True, ""), lambda: (True, ""))
+    leave = server._server._leave
+
+    def leave_and_tell(request: socket.socket) -> None:
+        leave(request)
+        left.set()
+
+    monkeypatch.setattr(server._server, "_leave", leave_and_tell)
+    server.start()
+    with socket.create_connection(server.address, timeout=5) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert left.wait(5), "its place is free again though it never read"
+    server.close()
+
+
+def test_a_page_that_fails_is_a_500_that_the_log_explains_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_accept: str) -> tuple[str, bytes]:
+        raise ValueError("secret of the page")
+
+    server = StatusServer(("127.0.0.1", 0), broken, lambda: (True, ""), lambda: (True, ""))
+    server.start()
+    answers = [get(server, "/metrics") for _ in range(3)]
+    server.close()
+    assert [code for code, _ in answers] == [500] * 3
+    assert "log" in answers[0][1]
+    assert "secret" not in answers[0][1]
+    lines = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(lines) == 1
+    assert "ValueError: secret of the page" in caplog.text
+
+
+def test_it_sleeps_while_nobody_asks(server: StatusServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread waits in one select without a time-out: it is woken by clients and by the end only."""
+    waits: list[float | None] = []
+    select = selectors.DefaultSelector.select
+
+    def counted(self: selectors.DefaultSelector, timeout: float | None = None) -> object:
+        waits.append(timeout)
+        return select(self, timeout)
+
+    monkeypatch.setattr(selectors.DefaultSelector, "select", counted)
+    quiet = StatusServer(("127.0.0.1", 0), lambda _: ("", b""), lambda: (True, ""), lambda: (True, ""))
+    quiet.start()
+    assert get(quiet, "/healthz")[0] == 200
+    quiet.close()
+    assert None in waits
+    assert [wait for wait in waits if wait is not None and wait > 0] == []
+
+
+def test_out_of_descriptors_it_waits_and_says_so_once(
+    server: StatusServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The door stays knocked at, so a loop without a pause would spin."""
+    monkeypatch.setattr(http, "ACCEPT_PAUSE_S", 0.01)
+    refused = threading.Event()
+    accept = socketserver.TCPServer.get_request
+
+    def first_refuses(self: socketserver.TCPServer) -> object:
+        if len(tries) < 3:
+            tries.append(time.monotonic())
+            raise OSError(24, "Too many open files")
+        refused.set()
+        return accept(self)
+
+    tries: list[float] = []
+    monkeypatch.setattr(socketserver.TCPServer, "get_request", first_refuses)
+    assert get(server, "/healthz")[0] == 200
+    assert refused.is_set()
+    assert tries[1] - tries[0] >= 0.01
+    assert caplog.text.count("Too many open files") == 1
 
 
 def test_a_client_that_talks_nonsense_harms_nobody(server: StatusServer) -> None:

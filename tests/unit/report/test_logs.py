@@ -19,11 +19,12 @@ ANYTHING = st.text() | st.integers() | st.none() | st.booleans() | st.binary() |
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
-    """The agent's, given back as it was."""
-    logger = logging.getLogger("oomward")
-    before = logger.handlers[:], logger.level, logger.propagate
+    """The agent's, given back as it was, and the root with it."""
+    logger, root = logging.getLogger("oomward"), logging.getLogger()
+    before = [(each, each.handlers[:], each.level, each.propagate) for each in (logger, root)]
     yield logger
-    logger.handlers[:], logger.level, logger.propagate = before
+    for each, handlers, level, propagate in before:
+        each.handlers[:], each.level, each.propagate = handlers, level, propagate
 
 
 def test_a_json_line_has_time_level_message_and_fields(
@@ -122,3 +123,67 @@ def test_a_terminal_gets_text_and_everything_else_json(
     logs.setup(None, "info")
     logger.info("hello")
     assert capsys.readouterr().err.startswith("{") is not terminal
+
+
+def test_other_libraries_warnings_come_as_lines_of_the_same_form_and_their_chatter_does_not(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.setup("json", "debug")
+    other = logging.getLogger("urllib3.connectionpool")
+    other.debug("GET /api")
+    other.info("connected")
+    other.warning("Retrying\nafter %s", "\x1b[2J")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["message"] == "Retrying\nafter \x1b[2J"
+
+
+def test_set_up_again_each_line_is_still_said_once(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.setup("json", "info")
+    logs.setup("text", "info")
+    logger.info("ours")
+    logging.getLogger("other").warning("theirs")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[-1] for line in lines] == ["ours", "theirs"]
+
+
+class Clock:
+    """Stands still until told."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_the_same_is_said_once_in_its_interval_and_then_with_how_often_it_was_left_out() -> None:
+    clock = Clock()
+    once = logs.Once(60.0, clock)
+    assert [once.due("disk full") for _ in range(4)] == [0, None, None, None]
+    clock.now_s += 59.9
+    assert once.due("disk full") is None
+    clock.now_s += 0.1
+    assert once.due("disk full") == 4
+    assert once.due("disk full") is None
+
+
+def test_one_key_does_not_silence_another() -> None:
+    once = logs.Once(60.0, Clock())
+    assert [once.due(key) for key in ("a", "b", "a", "b")] == [0, 0, None, None]
+
+
+def test_a_process_that_just_started_is_not_silenced_by_a_young_clock() -> None:
+    clock = Clock()
+    clock.now_s = 0.0
+    assert logs.Once(60.0, clock).due("a") == 0
+
+
+def test_keys_without_end_are_forgotten_the_oldest_first() -> None:
+    clock = Clock()
+    once = logs.Once(60.0, clock)
+    for i in range(logs.MOST_KEYS):
+        clock.now_s += 0.001
+        once.due(f"key {i}")
+    assert once.due("one more") == 0
+    assert once.due(f"key {logs.MOST_KEYS - 1}") is None
+    assert once.due("key 0") == 0, "it was forgotten for the one more"
+    assert len(once._said) == logs.MOST_KEYS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 import agent.report.metrics as module
-from agent.model import Mode, Scope, WriteOutcome
+from agent.model import CgroupKind, Mode, Scope, WriteOutcome
 from agent.report.metrics import KEEP_S, Metrics
 from tests.unit.report.kills import GROUP, HOST, KILL, LOST
 
@@ -125,6 +126,73 @@ def test_running_containers_are_never_dropped_however_many_are_dead() -> None:
     m.drop_stale(1.0)
     assert kills(m, pod="alive") == [0.0] * len(Scope)
     assert len({s for s in samples(m) if s[0] == "oomward_oom_kills_total"}) == module.MOST_CONTAINERS - 1 + len(Scope)
+
+
+def test_a_series_that_ends_before_its_time_is_counted_and_one_that_ends_in_time_is_not() -> None:
+    m = metrics()
+    m.seed({("default", f"dead-{i}", "main", "single", "node"): 1 for i in range(module.MOST_CONTAINERS + 10)}, 0.0)
+    m.drop_stale(1.0)
+    m.drop_stale(KEEP_S + 1)
+    assert kills(m) == []
+    assert samples(m)["oomward_series_evictions_total", frozenset()] == 10
+
+
+def test_a_kill_told_long_after_its_series_ended_does_not_make_them_last() -> None:
+    m = metrics()
+    m.container_running("default", "herder-1", "herder", Mode.SINGLE)
+    m.container_gone("default", "herder-1", "herder", 0.0)
+    m.drop_stale(KEEP_S + 1)
+    m.kill(KILL)
+    m.drop_stale(1000.0)
+    assert kills(m) == [1.0], "a scrape shall see it"
+    m.drop_stale(1000.0 + KEEP_S + 1)
+    assert kills(m) == []
+
+
+def test_while_a_pod_lives_so_do_the_series_of_its_containers_that_ended_or_never_got_a_name() -> None:
+    m = metrics()
+    m.seed({("default", "herder-1", "init", "single", "container"): 3}, 0.0)
+    m.container_running("default", "herder-1", "herder", Mode.SINGLE)
+    m.kill(replace(KILL, container=None))
+    m.drop_stale(5.0)
+    m.drop_stale(10_000.0)
+    assert kills(m, container="init") == [3.0]
+    assert kills(m, container="") == [1.0]
+
+
+def test_a_pod_that_comes_back_under_its_name_goes_on_with_all_its_series() -> None:
+    m = metrics()
+    m.container_running("default", "db-0", "main", Mode.SINGLE)
+    m.kill(replace(KILL, pod="db-0", container=None))
+    m.container_gone("default", "db-0", "main", 0.0)
+    m.container_running("default", "db-0", "main", Mode.SINGLE)
+    m.drop_stale(10.0)
+    m.drop_stale(10_000.0)
+    assert kills(m, container="") == [1.0]
+
+
+def test_what_nobody_told_of_is_not_a_number_and_has_no_series() -> None:
+    found = samples(metrics())
+    assert math.isnan(found["oomward_inotify_watches", frozenset()])
+    assert [name for name, _ in found if name in ("oomward_cgroups", "oomward_heartbeat_age_seconds")] == []
+
+
+def test_the_age_of_a_heartbeat_is_asked_at_every_scrape() -> None:
+    m = metrics()
+    ages = iter((1.5, 2.5))
+    m.heartbeat("loop", lambda: next(ages))
+    key = ("oomward_heartbeat_age_seconds", frozenset({("thread", "loop")}))
+    assert [samples(m)[key], samples(m)[key]] == [1.5, 2.5]
+
+
+def test_cgroups_are_counted_by_kind() -> None:
+    m = metrics()
+    m.cgroups(CgroupKind.CONTAINER, 12)
+    m.cgroups(CgroupKind.POD, 5)
+    m.cgroups(CgroupKind.CONTAINER, 11)
+    found = samples(m)
+    assert found["oomward_cgroups", frozenset({("kind", "container")})] == 11
+    assert found["oomward_cgroups", frozenset({("kind", "pod")})] == 5
 
 
 def test_a_mode_that_changes_begins_its_series_at_zero() -> None:

@@ -12,7 +12,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from agent.model import Mode, WriteOutcome
+from agent.model import CgroupKind, Mode, WriteOutcome
 from agent.report.metrics import Metrics
 from tests.unit.report.kills import GROUP, HOST, KILL, LOST
 
@@ -48,6 +48,8 @@ def scenario() -> Metrics:
     m.kmsg_foreign(4)
     m.inotify_overflow()
     m.inotify_watches(321)
+    m.cgroups(CgroupKind.CONTAINER, 12)
+    m.heartbeat("loop", lambda: 0.5)
     m.watch_restart("gone")
     m.pod_skipped()
     m.cgroup_error()
@@ -103,6 +105,8 @@ def test_names_types_and_units_follow_the_conventions() -> None:
                 "reason",
                 "version",
                 "le",
+                "kind",
+                "thread",
             }
 
 

@@ -92,6 +92,34 @@ def test_safe_text_is_harmless_and_short(text: str, limit: int) -> None:
     assert harmless(found)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("caf\u00e9 \u65e5\u672c", "caf\u00e9 \u65e5\u672c"),
+        ("a\x1b[31mb", "a\\x1b[31mb"),
+        ("a\r\nb", "a\\x0d\\x0ab"),
+        ("a\u2028b", "a\\u2028b"),
+        ("\u202etxt.exe", "\\u202etxt.exe"),
+        ("ad\u200bmin", "ad\\u200bmin"),
+        ("ad\ufe0fmin", "ad\\ufe0fmin"),
+        ("x\u3164y", "x\\u3164y"),
+        ("tag\U000e0041", "tag\\U000e0041"),
+        ("half\ud800", "half\\ud800"),
+    ],
+)
+def test_what_can_not_be_seen_or_would_move_the_cursor_is_shown_by_its_number(text: str, shown: str) -> None:
+    assert wording.safe(text) == shown
+
+
+@pytest.mark.parametrize("scope", [Scope.CONTAINER, Scope.POD, Scope.KUBEPODS])
+def test_a_limit_whose_height_is_not_known_is_said_to_be_so(scope: Scope) -> None:
+    assert "(how high is not known)" in note(replace(KILL, scope=scope, limit_bytes=None))
+
+
+def test_a_kill_without_victims_says_that_they_are_not_known_whoever_forgot_to_mark_it() -> None:
+    assert "Which process is not known" in note(replace(KILL, victims=(), details_missing=False))
+
+
 def test_a_text_that_is_cut_keeps_its_beginning_and_its_end() -> None:
     found = wording.cut("the beginning " + "x" * 200 + " the end", 60)
     assert found.startswith("the beginning")

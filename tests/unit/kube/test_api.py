@@ -1,0 +1,246 @@
+"""Requests have time-outs, answers are not believed blindly, and every failure is one of the room's own errors."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes.config.incluster_config as incluster
+import pytest
+
+from agent.kube.api import (
+    MOST_RETRY_AFTER_S,
+    Api,
+    ApiRefusedError,
+    ApiUnreachableError,
+    NoApiError,
+    connect,
+)
+from tests.lab.apifaults import Fault, How
+from tests.lab.apiserver import ApiServer
+from tests.unit.kube.conftest import pod_json
+
+TLS = Path(__file__).parent / "tls"
+PODS = "/api/v1/pods"
+
+
+def ask(api: Api, most_bytes: int = 1 << 20) -> Any:
+    return api.request("GET", PODS, read_s=0.2).json(most_bytes)
+
+
+def test_who_asks_is_said_by_the_user_agent(api: Api, server: ApiServer) -> None:
+    ask(api)
+    assert server.requests[0].user_agent == "oomward/test (node node-1)"
+
+
+def test_a_refusal_carries_the_servers_own_words(api: Api, server: ApiServer) -> None:
+    server.faults.add(Fault(How.STATUS, status=403, reason="Forbidden", message="pods is forbidden"))
+    with pytest.raises(ApiRefusedError, match="the API answered 403 Forbidden: pods is forbidden") as refused:
+        ask(api)
+    assert (refused.value.status, refused.value.retry_after_s) == (403, None)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("17", 17.0),
+        ("0", 0.0),
+        ("999999", MOST_RETRY_AFTER_S),
+        ("9" * 400, MOST_RETRY_AFTER_S),
+        ("\u00b2", None),
+        ("-5", None),
+        ("", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_with_a_bound_or_nothing(
+    header: str, seconds: float | None, api: Api, server: ApiServer
+) -> None:
+    server.faults.add(Fault(How.STATUS, status=429, reason="TooManyRequests", retry_after_s=header))
+    with pytest.raises(ApiRefusedError) as refused:
+        ask(api)
+    assert refused.value.retry_after_s == seconds
+
+
+@pytest.mark.parametrize("how", [How.CLOSE, How.SILENT, How.CUT_BODY], ids=lambda how: how.name)
+def test_no_answer_or_half_of_one_is_unreachable_and_soon(how: How, api: Api, server: ApiServer) -> None:
+    server.faults.add(Fault(how))
+    with pytest.raises(ApiUnreachableError):
+        ask(api)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"<html></html>", b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe", b"1" * 5000],
+    ids=["empty", "cut", "html", "deep-list", "deep-object", "no-utf-8", "endless-number"],
+)
+def test_an_answer_that_is_no_json_is_not_believed(body: bytes, api: Api, server: ApiServer) -> None:
+    server.faults.add(Fault(How.BODY, body=body))
+    with pytest.raises(ApiUnreachableError, match="no JSON"):
+        ask(api)
+
+
+def test_an_answer_that_is_too_long_is_not_read_to_its_end(api: Api, server: ApiServer) -> None:
+    server.faults.add(Fault(How.BODY, body=b'"' + b"x" * 5000 + b'"'))
+    with pytest.raises(ApiUnreachableError, match="longer than 1000 bytes"):
+        ask(api, 1000)
+
+
+def test_after_any_bad_answer_the_next_request_works(api: Api, server: ApiServer) -> None:
+    for how in (How.CLOSE, How.CUT_BODY, How.SILENT, How.TRUNCATE):
+        server.faults.add(Fault(how))
+        with pytest.raises(ApiUnreachableError):
+            ask(api)
+        assert ask(api)["kind"] == "PodList"
+
+
+def test_answers_that_were_read_leave_the_connection_for_the_next(api: Api, server: ApiServer) -> None:
+    for _ in range(3):
+        ask(api)
+    server.faults.add(Fault(How.STATUS, status=500))
+    with pytest.raises(ApiRefusedError):
+        ask(api)
+    ask(api)
+    assert len({request.client_port for request in server.requests}) == 1
+
+
+def test_a_server_that_went_away_and_came_back_is_found_again(api: Api, server: ApiServer) -> None:
+    server.put_pod(pod_json())
+    ask(api)
+    server.close()
+    with pytest.raises(ApiUnreachableError, match=r"no answer from the API at http://127\.0\.0\.1"):
+        ask(api)
+    server.start()
+    assert len(ask(api)["items"]) == 1
+
+
+# ---------------------------------------------------------------------------------------------------------- credentials
+
+
+def test_a_wrong_token_is_a_401(api: Api, server: ApiServer) -> None:
+    server.token = "another"
+    with pytest.raises(ApiRefusedError) as refused:
+        ask(api)
+    assert refused.value.status == 401
+
+
+def test_a_token_file_that_ends_with_a_line_break_works(server: ApiServer, tmp_path: Path) -> None:
+    token_file = tmp_path / "token"
+    server.write_kubeconfig(tmp_path / "kubeconfig", token_file)
+    token_file.write_text("lab-token\n")
+    assert ask(connect(tmp_path / "kubeconfig", user_agent="x"))["kind"] == "PodList"
+
+
+@pytest.mark.parametrize("token", ["se\ncret", "sécret", "se\x00cret"])
+def test_a_token_that_cannot_be_one_is_said_without_being_shown(server: ApiServer, tmp_path: Path, token: str) -> None:
+    token_file = tmp_path / "token"
+    server.write_kubeconfig(tmp_path / "kubeconfig", token_file)
+    token_file.write_text(token)
+    with pytest.raises(ApiUnreachableError, match="token has characters that no token has") as error:
+        ask(connect(tmp_path / "kubeconfig", user_agent="x"))
+    assert "cret" not in str(error.value)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "x: [", "apiVersion: v1", "\x00", "clusters: 5\ncurrent-context: lab\n", "{}\n---\n{}"]
+)
+def test_a_kubeconfig_that_is_none_is_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken"
+    path.write_text(text)
+    with pytest.raises(NoApiError, match=r"by kubeconfig .*broken"):
+        connect(path, user_agent="x")
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NoApiError, match="missing"):
+        connect(tmp_path / "missing", user_agent="x")
+
+
+def test_outside_of_a_pod_and_without_a_kubeconfig_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(NoApiError, match="--kubeconfig"):
+        connect(None, user_agent="x")
+
+
+# ------------------------------------------------------------------------------------------------------------------ TLS
+
+
+@pytest.fixture
+def tls_server() -> Iterator[ApiServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "server.crt", TLS / "server.key")
+    server = ApiServer(tls=context)
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def strict_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Default contexts check certificates by RFC 5280 to the letter, as from Python 3.13 on."""
+    usual: Callable[..., ssl.SSLContext] = ssl.create_default_context
+
+    def strict(*args: Any, **more: Any) -> ssl.SSLContext:
+        context = usual(*args, **more)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+
+
+def test_a_pods_service_account_is_used_and_its_token_is_read_again_when_it_is_rotated(
+    tls_server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("lab-token")
+    monkeypatch.setattr(incluster, "SERVICE_TOKEN_FILENAME", str(token_file))
+    monkeypatch.setattr(incluster, "SERVICE_CERT_FILENAME", str(TLS / "ca.pem"))
+    monkeypatch.setitem(os.environ, "KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setitem(os.environ, "KUBERNETES_SERVICE_PORT", tls_server.url.rpartition(":")[2])
+    api = connect(None, user_agent="x", lax_ca=True)
+    assert ask(api)["kind"] == "PodList"
+    tls_server.token = "rotated"
+    token_file.write_text("rotated\n")
+    with pytest.raises(ApiRefusedError):
+        ask(api)  # the loader reads the file once a minute; the kubelet rotates long before the old one expires
+
+    class Later(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+            return super().now(tz) + datetime.timedelta(minutes=2)
+
+    monkeypatch.setattr(incluster.datetime, "datetime", Later)
+    assert ask(api)["kind"] == "PodList"
+
+
+def test_a_server_whose_certificate_is_not_the_cas_is_refused_and_the_setting_is_named(
+    tls_server: ApiServer, tmp_path: Path
+) -> None:
+    tls_server.write_kubeconfig(tmp_path / "kubeconfig", ca_file=TLS / "other-ca.pem")
+    with pytest.raises(ApiUnreachableError, match="--api-lax-ca"):
+        ask(connect(tmp_path / "kubeconfig", user_agent="x"))
+
+
+def test_a_ca_that_python_finds_too_lax_is_accepted_on_request(
+    tls_server: ApiServer, tmp_path: Path, strict_python: None
+) -> None:
+    context = ssl.create_default_context(cafile=TLS / "ca.pem")
+    with (
+        socket.create_connection(("127.0.0.1", int(tls_server.url.rpartition(":")[2]))) as plain,
+        pytest.raises(ssl.SSLCertVerificationError),
+    ):
+        context.wrap_socket(plain, server_hostname="127.0.0.1")
+    tls_server.write_kubeconfig(tmp_path / "kubeconfig", ca_file=TLS / "ca.pem")
+    assert ask(connect(tmp_path / "kubeconfig", user_agent="x", lax_ca=True))["kind"] == "PodList"
+
+
+def test_lax_still_means_that_the_chain_is_checked(tls_server: ApiServer, tmp_path: Path) -> None:
+    tls_server.write_kubeconfig(tmp_path / "kubeconfig", ca_file=TLS / "other-ca.pem")
+    with pytest.raises(ApiUnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
+        ask(connect(tmp_path / "kubeconfig", user_agent="x", lax_ca=True))
