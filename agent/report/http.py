@@ -178,8 +178,13 @@ class _Server(ThreadingHTTPServer):
         error = sys.exception()
         if isinstance(error, OSError):
             logger.debug("a client of the status pages went away: %s", error)
-        elif (left_out := self._failures.due(str(type(error)))) is not None:
-            logger.error("a status page failed (%d more since the last such line)", left_out, exc_info=True)
+        elif error is not None:
+            self.page_failed(error)
+
+    def page_failed(self, error: BaseException) -> None:
+        """One line a minute for each kind of error, with its traceback."""
+        if (left_out := self._failures.due(str(type(error)))) is not None:
+            logger.error("a status page failed (%d more since the last such line)", left_out, exc_info=error)
 
 
 class _Deadline(io.RawIOBase):
@@ -208,6 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "oomward"
     sys_version = ""
     routes: dict[str, Page]
+    server: _Server
 
     def setup(self) -> None:
         super().setup()
@@ -223,9 +229,9 @@ class _Handler(BaseHTTPRequestHandler):
             content_type, body = page(self.headers.get("Accept", ""))
         except _NotGoodError as state:
             return self._answer(state.code, PLAIN, state.body)
-        except Exception:
-            self._answer(500, PLAIN, b"this page could not be made; the agent's log says why\n")
-            raise
+        except Exception as error:  # the log first: whoever reads the answer finds the line that explains it
+            self.server.page_failed(error)
+            return self._answer(500, PLAIN, b"this page could not be made; the agent's log says why\n")
         return self._answer(200, content_type, body)
 
     do_HEAD = do_GET  # noqa: N815
