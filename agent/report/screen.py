@@ -1,38 +1,26 @@
-"""Tables for people and their JSON twins: kills, and containers with their modes.
+"""What the commands show: kills, containers with their modes, and what was done to their knobs.
 
-Takes records, prints to the file it is given. Fits a terminal's width by leaving out what matters least and then by folding;
-without a terminal every value is whole, on one line. Colours, NO_COLOR and TERM=dumb are rich's business. Nothing from the
-kernel or a pod reaches the terminal before ``safe()``, and none of it is read as markup.
+Takes records, prints them by table.py to the file it is given. Nothing from the kernel or a pod reaches the terminal before
+``safe()``.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from io import TextIOWrapper
-from typing import Generic, TextIO, TypeVar
+from typing import TextIO
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from agent.model import Mode, OomKill, Outcome, Scope
+from agent.model import Mode, OomKill, Outcome, Scope, WriteOutcome
+from agent.report.table import Column, Output, fitted, print_json, print_table
 from agent.report.wording import bytes_text, kill_fields, safe
 
 NAME_LIMIT = 320  # namespace/pod: 63 + 1 + 253 at the most
-WITHOUT_END = 100_000  # columns: more than any table has
 UNKNOWN = "?"
-
-
-class Output(StrEnum):
-    """What ``--output`` may be."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +43,77 @@ class ContainerRow:
     kills: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WriteRow:
+    """What was done, or would be, to one knob. ``namespace``, ``pod`` and ``container`` None: not known by name.
+
+    ``before`` None: it could not be read, or the kernel has no such file. ``why`` is policy's reason or what went wrong.
+    """
+
+    path: str
+    before: int | None
+    wanted: int
+    outcome: WriteOutcome
+    why: str
+    namespace: str | None = None
+    pod: str | None = None
+    container: str | None = None
+
+
 def show_kills(kills: Iterable[OomKill], output: Output, file: TextIO) -> None:
     """Print kills in the order given."""
     rows = tuple(kills)
     if output is Output.JSON:
-        _print_json("kills", [kill_json(kill) for kill in rows], file)
+        print_json("kills", [kill_json(kill) for kill in rows], file)
     else:
-        _print_table(rows, KILL_COLUMNS, "No OOM kills.", file)
+        print_table(rows, KILL_COLUMNS, "No OOM kills.", file)
 
 
 def show_containers(containers: Iterable[ContainerRow], output: Output, file: TextIO) -> None:
     """Print containers in the order given."""
     rows = tuple(containers)
     if output is Output.JSON:
-        _print_json("containers", [container_json(row) for row in rows], file)
+        print_json("containers", [container_json(row) for row in rows], file)
     else:
-        _print_table(rows, CONTAINER_COLUMNS, "No containers of pods.", file)
+        print_table(rows, CONTAINER_COLUMNS, "No containers of pods.", file)
+
+
+def show_writes(writes: Iterable[WriteRow], output: Output, file: TextIO) -> None:
+    """Print what was done to knobs, in the order given."""
+    rows = tuple(writes)
+    if output is Output.JSON:
+        print_json("writes", [write_json(row) for row in rows], file)
+    else:
+        print_table(rows, WRITE_COLUMNS, "Nothing to do: no running container here asks for a mode.", file)
 
 
 def kills_table(kills: Iterable[OomKill], console: Console) -> Table:
     """The table that show_kills() prints, as wide as ``console`` has room for."""
-    return _fitted(tuple(kills), KILL_COLUMNS, console)
+    return fitted(tuple(kills), KILL_COLUMNS, console)
 
 
 def containers_table(containers: Iterable[ContainerRow], console: Console) -> Table:
     """The table that show_containers() prints, as wide as ``console`` has room for."""
-    return _fitted(tuple(containers), CONTAINER_COLUMNS, console)
+    return fitted(tuple(containers), CONTAINER_COLUMNS, console)
 
 
 def kill_json(kill: OomKill) -> dict[str, object]:
     """The fields of the log line, and the time as people read it."""
     return {"time": _clock(kill.at_unix_s, "microseconds"), **kill_fields(kill)}
+
+
+def write_json(row: WriteRow) -> dict[str, object]:
+    """A knob's row; ``before`` and ``wanted`` are memory.oom.group's 0 and 1."""
+    return {
+        "namespace": row.namespace,
+        "pod": row.pod,
+        "container": row.container,
+        "cgroup": row.path,
+        "before": row.before,
+        "wanted": row.wanted,
+        "outcome": row.outcome.value,
+        "why": row.why,
+    }
 
 
 def container_json(row: ContainerRow) -> dict[str, object]:
@@ -105,18 +133,6 @@ def container_json(row: ContainerRow) -> dict[str, object]:
 
 # --------------------------------------------------------------------------------------------------------------- columns
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Column(Generic[T]):
-    """``spare``: 0 is always there; of the others the highest is the first to be left out where it is narrow."""
-
-    header: str
-    cell: Callable[[T], Text]
-    spare: int = 0
-    right: bool = False
-
 
 def _plain(text: str | None) -> Text:
     return Text(UNKNOWN if text is None else safe(text, NAME_LIMIT))
@@ -128,6 +144,13 @@ def _size(size: int | None, without: str = UNKNOWN) -> Text:
 
 def _clock(at_unix_s: float, precision: str) -> str:
     return datetime.fromtimestamp(at_unix_s, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def _outcome_of_write(row: WriteRow) -> Text:
+    good = row.outcome in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteOutcome.GONE)
+    return Text(
+        "would write" if row.outcome is WriteOutcome.DRY_RUN else row.outcome.value, style="" if good else "bold red"
+    )
 
 
 def _pod_of_kill(kill: OomKill) -> Text:
@@ -190,47 +213,12 @@ CONTAINER_COLUMNS: tuple[Column[ContainerRow], ...] = (
     Column("PEAK", lambda row: _size(row.peak_bytes), spare=3, right=True),
     Column("KILLS", lambda row: Text(UNKNOWN if row.kills is None else str(row.kills)), right=True),
 )
-
-
-# -------------------------------------------------------------------------------------------------------------- printing
-
-
-def _print_json(name: str, rows: list[dict[str, object]], file: TextIO) -> None:
-    """ASCII only: a lone surrogate or an escape sequence in a name can neither break the output nor reach the terminal."""
-    file.write(json.dumps({name: rows}, indent=2, ensure_ascii=True) + "\n")
-
-
-def _print_table(rows: Sequence[T], columns: Sequence[Column[T]], nothing: str, file: TextIO) -> None:
-    if isinstance(file, TextIOWrapper):
-        file.reconfigure(errors="backslashreplace")  # a terminal that isn't UTF-8 is no reason to fail
-    console = Console(file=file, markup=False, emoji=False, highlight=False)
-    if not rows:
-        console.print(nothing)
-        return
-    if not console.is_terminal:
-        console.width = WITHOUT_END
-    console.print(_fitted(rows, columns, console))
-
-
-def _fitted(rows: Sequence[T], columns: Sequence[Column[T]], console: Console) -> Table:
-    """With as many columns as there is room for; those that are always there are folded if need be."""
-    kept = list(columns)
-    while True:
-        table = _table(rows, kept)
-        spare = max(kept, key=lambda column: column.spare)
-        if spare.spare == 0 or _natural_width(table, console) <= console.width:
-            return table
-        kept.remove(spare)
-
-
-def _natural_width(table: Table, console: Console) -> int:
-    return Measurement.get(console, replace(console.options, max_width=WITHOUT_END), table).maximum
-
-
-def _table(rows: Sequence[T], columns: Sequence[Column[T]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column.header, justify="right" if column.right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(column.cell(row) for column in columns))
-    return table
+WRITE_COLUMNS: tuple[Column[WriteRow], ...] = (
+    Column("POD", lambda row: _plain(f"{row.namespace}/{row.pod}" if row.pod is not None else row.path)),
+    Column("CONTAINER", lambda row: _plain(row.container if row.container is not None else "-")),
+    Column("BEFORE", lambda row: Text("-" if row.before is None else str(row.before)), right=True),
+    Column("WANTED", lambda row: Text(str(row.wanted)), right=True),
+    Column("OUTCOME", _outcome_of_write),
+    Column("WHY", lambda row: Text(safe(row.why, NAME_LIMIT)), spare=1),
+    Column("CGROUP", lambda row: _plain(row.path), spare=2),
+)

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from agent.model import Mode, OomKill
 from agent.report import screen
-from agent.report.screen import ContainerRow, Output
+from agent.report.screen import ContainerRow
+from agent.report.table import Output
 from tests.unit.report.kills import CASES, GROUP, HOST, KILL, LOST, MIB, SERVICE
 from tests.unit.report.test_wording import KILLS, harmless
 
