@@ -35,6 +35,10 @@ CHANGES = ("ADDED", "MODIFIED", "DELETED")
 QUIET = ("timeout", "relist")  # normal: said each time, and nothing to wait for
 
 
+class UnbelievableListError(ApiError):
+    """What the API gave for a list of pods is none, or a part of one: pods that it leaves out would be taken for gone."""
+
+
 class _ListAgainError(Exception):
     """The watch can't go on from where it is."""
 
@@ -50,6 +54,22 @@ class _Ending:
     reason: str
     detail: str
     wait_s: float | None = None
+
+
+def list_pods(api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None]) -> PodsListed:
+    """All pods of this node in one request; what can't be read of them is told. Raises ApiError."""
+    # Version 0: whatever the server's cache has, without a quorum read of etcd for every node's agent.
+    answer = api.request("GET", PATH, _query(node_name, resourceVersion="0"), read_s=LIST_S)
+    items, version = _whole_list(answer.json(MOST_LIST_BYTES))
+    pods, skipped = [], []
+    for item in items:
+        try:
+            pods.append(parse_pod(item))
+        except UnreadablePodError as error:
+            skipped.append(_uid(item))
+            on_skipped(PodSkipped(_name(item), str(error)))
+    ours = tuple(pod for pod in pods if pod.node_name == node_name)
+    return PodsListed(ours, version, tuple(uid for uid in skipped if uid))
 
 
 class PodWatch:
@@ -101,30 +121,16 @@ class PodWatch:
 
     # --------------------------------------------------------------------------------------------------------- list
 
-    def _query(self, **more: str) -> Mapping[str, str]:
-        return {"fieldSelector": f"spec.nodeName={self._node_name}", **more}
-
     def _list(self) -> str:
         """One full list; tells the loop; returns the version to watch from. Raises _ListAgainError."""
         try:
-            # Version 0: whatever the server's cache has, without a quorum read of etcd for every node's agent.
-            answer = self._api.request("GET", PATH, self._query(resourceVersion="0"), read_s=LIST_S)
-            body = answer.json(MOST_LIST_BYTES)
+            listed = list_pods(self._api, self._node_name, self._deliver)
         except ApiError as error:
             raise _again(error) from error
         self._beat()
-        items, version = _whole_list(body)
-        pods, skipped = [], []
-        for item in items:
-            try:
-                pods.append(parse_pod(item))
-            except UnreadablePodError as error:
-                skipped.append(_uid(item))
-                self._deliver(PodSkipped(_name(item), str(error)))
-        ours = tuple(pod for pod in pods if pod.node_name == self._node_name)
-        self._known = {pod.uid: pod for pod in ours}
-        self._deliver(PodsListed(ours, version, tuple(uid for uid in skipped if uid)))
-        return version
+        self._known = {pod.uid: pod for pod in listed.pods}
+        self._deliver(listed)
+        return listed.resource_version
 
     # -------------------------------------------------------------------------------------------------------- watch
 
@@ -150,7 +156,8 @@ class PodWatch:
 
     def _one_watch(self, version: str) -> tuple[str, _Ending | None]:
         """One request; returns how far it came, and None for a clean end or the reason of a broken one."""
-        query = self._query(
+        query = _query(
+            self._node_name,
             watch="true",
             allowWatchBookmarks="true",
             resourceVersion=version,
@@ -216,17 +223,21 @@ class PodWatch:
             self._deliver(PodChanged(pod))
 
 
+def _query(node_name: str, **more: str) -> Mapping[str, str]:
+    return {"fieldSelector": f"spec.nodeName={node_name}", **more}
+
+
 def _whole_list(body: object) -> tuple[list[object], str]:
-    """A PodList's items and version. Raises _ListAgainError for anything else: pods that it leaves out would be gone."""
+    """A PodList's items and version. Raises UnbelievableListError for anything else: pods that it leaves out would be gone."""
     if not isinstance(body, dict) or body.get("kind") != "PodList" or not isinstance(body.get("metadata"), dict):
-        raise _ListAgainError("error", "the API's answer is no list of pods: not believed, trying again")
+        raise UnbelievableListError("the API's answer is no list of pods: not believed, trying again")
     items, version = body.get("items"), body["metadata"].get("resourceVersion")
     if items is None:  # how Go may write an empty list
         items = []
     if not isinstance(items, list) or not isinstance(version, str):
-        raise _ListAgainError("error", "the API's list of pods is no list: not believed, trying again")
+        raise UnbelievableListError("the API's list of pods is no list: not believed, trying again")
     if body["metadata"].get("continue"):
-        raise _ListAgainError("error", "the API sent a part of the list, unasked: something between us sets a limit")
+        raise UnbelievableListError("the API sent a part of the list, unasked: something between us sets a limit")
     return items, version
 
 
@@ -249,7 +260,7 @@ def _lines(answer: Answer) -> Iterator[bytes]:
 def _again(error: ApiError) -> _ListAgainError:
     if isinstance(error, ApiRefusedError):
         return _ListAgainError("gone" if error.status == GONE else "refused", _explain(error), error.retry_after_s)
-    return _ListAgainError("unreachable", str(error))
+    return _ListAgainError("error" if isinstance(error, UnbelievableListError) else "unreachable", str(error))
 
 
 def _explain(error: ApiRefusedError) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from agent.ledger.queries import kills_from, kills_query
+from agent.ledger.rows import decisions_of, from_sql, originals_of, to_sql
 from agent.ledger.store import FILE
-from agent.model import AgentError, OomKill
+from agent.model import AgentError, KeptDecision, OomKill, Original
 
 READ_WAIT_S = 1.0
 
@@ -43,13 +46,33 @@ class LedgerReader:
         self, *, since_unix_s: float = 0.0, namespace: str | None = None, pod: str | None = None, limit: int = 1000
     ) -> list[OomKill]:
         """Kills, newest first; None matches any. Raises NoLedgerError."""
-        try:
-            rows = self._connection.execute(*kills_query(since_unix_s, namespace, pod, limit)).fetchall()
-        except sqlite3.Error as error:
-            raise self._no_ledger(error) from error
-        kills, bad = kills_from(rows)
+        kills, bad = kills_from(self._read(*kills_query(since_unix_s, namespace, pod, limit)))
         self.bad_rows += bad
         return kills
+
+    def processes_killed(self) -> dict[tuple[str, str], int]:
+        """Processes killed by (pod uid, container name), as far back as kills are kept. Raises NoLedgerError."""
+        sql = (
+            "SELECT pod_uid, container, SUM(processes) FROM kill WHERE pod_uid IS NOT NULL GROUP BY pod_uid, container"
+        )
+        return {(from_sql(uid), from_sql(container)): int(killed) for uid, container, killed in self._read(sql)}
+
+    def kept_decisions(self) -> tuple[KeptDecision, ...]:
+        """What was last decided for each container. Raises NoLedgerError."""
+        sql = "SELECT pod_uid, cgroup_key, namespace, pod, container, container_id, mode, rule FROM decision"
+        return tuple(decision for decisions in decisions_of(self._read(sql)).values() for decision in decisions)
+
+    def originals(self, boot_id: str) -> tuple[Original, ...]:
+        """Values from before our first writes in this boot; none when the ledger is of another one. Raises NoLedgerError."""
+        if not self._read("SELECT 1 FROM boot WHERE id = ?", (to_sql(boot_id),)):
+            return ()
+        return tuple(originals_of(self._read("SELECT inode, path, value, pod_uid, at_unix_s FROM original")).values())
+
+    def _read(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._no_ledger(error) from error
 
     def close(self) -> None:
         self._connection.close()

@@ -134,11 +134,11 @@ class Holding:
         mode = wish.decision.mode
         wanted = knobs_of(container, child, mode) if mode is not None and self._can_hold(wish) else {}
         for cgroup in {container, child or container}:
-            held = (
-                self._enforcer.hold(cgroup, wanted[cgroup], wish.pod_uid or "", now_s)
-                if cgroup in wanted
-                else self._enforcer.release(cgroup)
-            )
+            held = None
+            if cgroup in wanted:
+                held = self._enforcer.hold(cgroup, wanted[cgroup], wish.pod_uid or "", now_s)
+            elif wish.pod_uid is not None:  # nothing is given back because the API is silent
+                held = self._enforcer.release(cgroup)
             if held is not None:
                 self.held(held, now_s)
         if wish.container is not None:

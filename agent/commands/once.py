@@ -1,0 +1,153 @@
+"""``oomward once``: bring every container's knob to what it should be, show what that would be, or give all values back.
+
+Decides as the agent does (policy, wishes), writes as the agent does (enforce), keeps originals in the same ledger.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from typing import TextIO
+
+from agent.cgroup.files import CgroupError, CgroupFiles
+from agent.cgroup.layout import classify, find_hierarchy
+from agent.commands import EXIT_FAILED, EXIT_OK
+from agent.commands.survey import Survey, survey
+from agent.enforce import Enforcer, Held
+from agent.kernel.kmsg import boot_id
+from agent.ledger import AgentLock, Ledger
+from agent.model import Cgroup, KnobWrite, Original, WriteOutcome
+from agent.node.wishes import Wish
+from agent.report.screen import WriteRow, show_writes
+from agent.report.table import Output
+from agent.settings import Settings
+
+GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteOutcome.GONE)
+
+
+def apply(settings: Settings, output: Output, file: TextIO) -> int:
+    """Hold every container that asks, once. 1 when a value is not in force or the API could not be asked.
+
+    Raises LockedError while an agent runs with this state directory: it holds them already.
+    """
+    with AgentLock(settings.state_dir, settings.node_name), survey(settings) as found:
+        ledger = Ledger.open(settings.state_dir, boot_id())
+        try:
+            return _apply(found, Enforcer(found.files, ledger, time.time), output, file)
+        finally:
+            ledger.close()
+
+
+def dry_run(settings: Settings, output: Output, file: TextIO) -> int:
+    """Show what ``apply`` would write, and write nothing; also beside a running agent."""
+    with survey(settings) as found:
+        return _apply(found, Enforcer(found.files, _NoOriginals(), time.time, dry_run=True), output, file)
+
+
+def restore(settings: Settings, output: Output, file: TextIO) -> int:
+    """Give every knob the value from before our first write in this boot. 1 when one could not be given back.
+
+    Raises LockedError while an agent runs with this state directory: it would take them back at once.
+    """
+    with AgentLock(settings.state_dir, settings.node_name):
+        ledger = Ledger.open(settings.state_dir, boot_id())
+        try:
+            return _restore(settings, ledger, output, file)
+        finally:
+            ledger.close()
+
+
+class _NoOriginals:
+    """A dry run has nothing to remember."""
+
+    def remember_original(self, original: Original) -> None:
+        raise AssertionError(f"a dry run has written {original.path}")
+
+    def original(self, inode: int) -> Original | None:  # noqa: ARG002
+        return None
+
+    def forget_original(self, inode: int) -> None:
+        """Nothing is remembered."""
+
+
+def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> int:
+    rows: list[WriteRow] = []
+    troubles = list(found.troubles)
+    for container in found.containers():
+        try:
+            wish = found.wish(container)
+        except CgroupError as error:
+            troubles.append(str(error))
+            continue
+        wanted = found.knobs(container, wish)
+        for cgroup in {container, found.child(container) or container}:
+            held = None
+            if cgroup in wanted:
+                held = enforcer.hold(cgroup, wanted[cgroup], wish.pod_uid or "", time.monotonic())
+            elif wish.pod_uid is not None:
+                held = enforcer.release(cgroup)
+            if held is not None and _worth_showing(held, wish):
+                rows.append(_row(found, wish, held))
+    show_writes(sorted(rows, key=lambda row: row.path), output, file)
+    _say(troubles)
+    return EXIT_OK if found.roster.listed and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
+
+
+def _worth_showing(held: Held, wish: Wish) -> bool:
+    """A cgroup that the API names no container for, and that is as it should be, is a pause sandbox: no news."""
+    return wish.container is not None or held.write.outcome is not WriteOutcome.ALREADY
+
+
+def _row(found: Survey, wish: Wish, held: Held) -> WriteRow:
+    pod = found.roster.pod_of(held.cgroup.place)
+    named = found.roster.identity(held.cgroup.place)
+    write = held.write
+    return WriteRow(
+        held.cgroup.path,
+        write.before,
+        write.wanted,
+        write.outcome,
+        write.detail or wish.decision.why,
+        pod.namespace if pod else (named.namespace if named else None),
+        pod.name if pod else (named.pod if named else None),
+        wish.container,
+    )
+
+
+def _restore(settings: Settings, ledger: Ledger, output: Output, file: TextIO) -> int:
+    hierarchy = find_hierarchy(settings.cgroup_mount)
+    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version, local_events=hierarchy.local_events)
+    rows = []
+    try:
+        for original in sorted(ledger.originals(), key=lambda original: original.path):
+            write = _give_back(files, original)
+            if write.outcome in GOOD:
+                ledger.forget_original(original.inode)
+            why = write.detail or "as it was before oomward's first write"
+            rows.append(WriteRow(original.path, write.before, original.value, write.outcome, why))
+    finally:
+        files.close()
+    for uid in {decision.pod_uid for decision in ledger.kept_decisions()}:
+        ledger.forget_pod(uid)  # or an agent that starts without the API would hold them again
+    if not rows:
+        _say([f"nothing to give back: the ledger in {settings.state_dir} knows of no value changed since this boot"])
+    else:
+        show_writes(rows, output, file)
+    if ledger.trouble:
+        _say([ledger.trouble])
+    good = all(row.outcome in GOOD for row in rows) and ledger.persistent
+    return EXIT_OK if good else EXIT_FAILED
+
+
+def _give_back(files: CgroupFiles, original: Original) -> KnobWrite:
+    place = classify(original.path)
+    try:
+        return files.hold_oom_group(Cgroup(place, original.inode), original.value)
+    except ValueError as error:  # a ledger that somebody wrote into by hand
+        return KnobWrite(WriteOutcome.DENIED, None, original.value, str(error))
+
+
+def _say(troubles: Iterable[str]) -> None:
+    for trouble in troubles:
+        print(f"oomward: {trouble}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,108 @@
+"""One look at the node for a command: its cgroups, its pods by the API's word, or else by the ledger's.
+
+Takes settings, gives a Survey; writes nothing. What can't be had is said in ``troubles``, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from agent import __version__
+from agent.cgroup.files import CgroupFiles
+from agent.cgroup.layout import RUNTIME_CHILD, Hierarchy, find_hierarchy
+from agent.cgroup.tree import Tree
+from agent.kube.api import ApiError, connect
+from agent.kube.pods import list_pods
+from agent.ledger import LedgerReader, NoLedgerError
+from agent.model import Cgroup, CgroupKind, KeptDecision, Vanished
+from agent.node.roster import Roster
+from agent.node.wishes import Wish, knobs_of, wish_for
+from agent.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """``cgroups`` and their files as they were found; ``roster.listed`` False: the API did not answer, see ``troubles``."""
+
+    settings: Settings
+    hierarchy: Hierarchy
+    files: CgroupFiles
+    tree: Tree
+    roster: Roster
+    troubles: tuple[str, ...]
+
+    def containers(self) -> list[Cgroup]:
+        """Cgroups of containers, pause sandboxes among them, by path."""
+        found = (c for c in self.tree.cgroups.values() if c.place.kind is CgroupKind.CONTAINER)
+        return sorted(found, key=lambda cgroup: cgroup.path)
+
+    def child(self, container: Cgroup) -> Cgroup | None:
+        """crun's own cgroup below the container's, None where there is none."""
+        return self.tree.cgroups.get(f"{container.path}/{RUNTIME_CHILD}")
+
+    def limit_bytes(self, cgroup: Cgroup) -> int | None:
+        """Its memory limit; None: none, or it is gone. Raises CgroupError."""
+        limit = self.files.limit_bytes(cgroup)
+        return None if isinstance(limit, Vanished) else limit
+
+    def wish(self, container: Cgroup) -> Wish:
+        """The mode that this container should have, and why. Raises CgroupError."""
+        return wish_for(container, self.roster, self.settings.rules, self.limit_bytes(container))
+
+    def knobs(self, container: Cgroup, wish: Wish) -> dict[Cgroup, int]:
+        """Which knobs that means; none when it is to be left alone."""
+        mode = wish.decision.mode
+        return {} if mode is None else knobs_of(container, self.child(container), mode)
+
+
+@contextmanager
+def survey(settings: Settings) -> Iterator[Survey]:
+    """Look once. Raises what says that there is nothing to look at: NoMemoryHierarchyError, NotACgroupMountError."""
+    hierarchy = find_hierarchy(settings.cgroup_mount)
+    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version, local_events=hierarchy.local_events)
+    tree = Tree(files, root_override=settings.cgroup_roots)
+    try:
+        tree.scan(time.monotonic())
+        roster, troubles = _roster(settings)
+        yield Survey(settings, hierarchy, files, tree, roster, tuple(troubles))
+    finally:
+        tree.close()
+        files.close()
+
+
+def _roster(settings: Settings) -> tuple[Roster, list[str]]:
+    troubles: list[str] = []
+    kept = _kept(settings, troubles)
+    roster = Roster(kept)
+    try:
+        api = connect(settings.kubeconfig, user_agent=f"oomward/{__version__}", lax_ca=settings.api_lax_ca)
+        listed = list_pods(api, settings.node_name, lambda skipped: troubles.append(f"{skipped.what}: {skipped.why}"))
+    except ApiError as error:
+        troubles.append(f"pods as last known to the agent, since the API can't be asked: {error}")
+        return roster, troubles
+    roster.replace(listed.pods, listed.skipped, time.monotonic())
+    for pod in listed.pods:
+        roster.drop_kept(pod.cgroup_key)
+    if not listed.pods:
+        troubles.append(
+            f"the API has no pod on node {settings.node_name!r}: is that the node's name as `kubectl get nodes` shows it "
+            "(--node-name, NODE_NAME)?"
+        )
+    return roster, troubles
+
+
+def _kept(settings: Settings, troubles: list[str]) -> tuple[KeptDecision, ...]:
+    try:
+        reader = LedgerReader(settings.state_dir)
+    except NoLedgerError:
+        return ()  # no agent has run here: nothing is kept, and that is no trouble
+    try:
+        return reader.kept_decisions()
+    except NoLedgerError as error:
+        troubles.append(str(error))
+        return ()
+    finally:
+        reader.close()
