@@ -27,6 +27,7 @@ from agent.node.loop import Loop
 from agent.node.mailbox import Mailbox
 from agent.node.roster import Roster
 from agent.node.telling import Teller
+from agent.node.v1 import V1Counters
 from agent.report.http import StatusServer
 from agent.report.logs import setup
 from agent.report.metrics import Metrics
@@ -57,6 +58,7 @@ def _run_locked(settings: Settings) -> int:
     hierarchy = find_hierarchy(settings.cgroup_mount)
     files = CgroupFiles(hierarchy.memory_mount, hierarchy.version, local_events=hierarchy.local_events)
     tree = Tree(files, root_override=settings.cgroup_roots)
+    v1 = V1Counters(hierarchy.memory_mount, logger.warning) if hierarchy.version == "v1" else None
     log = _open_log(settings.kmsg, ledger, boot, metrics)
     api = connect(
         settings.kubeconfig, user_agent=f"oomward/{__version__} (node {settings.node_name})", lax_ca=settings.api_lax_ca
@@ -79,9 +81,10 @@ def _run_locked(settings: Settings) -> int:
         hierarchical=hierarchy.version == "v2" and not hierarchy.local_events,
         kmsg=log is not None,
         announce_applied=settings.mode_applied_events,
+        v1=v1,
     )
     rules = RulesFile(settings.config) if settings.config is not None else None
-    loop = Loop(node, tree, log, mailbox, ledger, rules, settings)
+    loop = Loop(node, tree, log, mailbox, ledger, rules, settings, v1)
     server = StatusServer(settings.listen, metrics.page, lambda: _health(loop, watch, poster), node.ready)
     _handle_signals(loop)
     server.start()
@@ -102,6 +105,8 @@ def _run_locked(settings: Settings) -> int:
         server.close()
         ledger.close()
         tree.close()
+        if v1 is not None:
+            v1.close()
         files.close()
     logger.info("stopped; the values of memory.oom.group stay as they are")
     return 0

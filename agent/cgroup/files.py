@@ -61,9 +61,12 @@ class CgroupFiles:
     # --------------------------------------------------------------------------------------------------------- knob
 
     def read_oom_group(self, cgroup: Cgroup) -> int | Vanished:
-        """memory.oom.group: 0 or 1. VANISHED also where the kernel has none (v1, before 4.19). Raises CgroupError."""
+        """memory.oom.group: 0 or 1. Raises CgroupError.
+
+        Where there is no such file (v1, before 4.19, no memory controller here) no kill takes the group: that is a 0.
+        """
         text = self._mount.read(cgroup.path, cgroup.inode, KNOB)
-        return int(text) if isinstance(text, str) else VANISHED
+        return text if isinstance(text, Vanished) else int(text or 0)
 
     def plan_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite:
         """What hold_oom_group would do; opens nothing for writing. Raises ValueError as that does."""
@@ -71,6 +74,8 @@ class CgroupFiles:
 
     def hold_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite:
         """Write ``wanted`` (0 or 1) if the value differs, and read it back. Trouble is in the outcome, not raised.
+
+        Where there is no such file 0 is so ``already`` and 1 is ``unsupported``.
 
         Raises ValueError for a cgroup that is no container's (nor below one), and for any other value.
         """
@@ -111,7 +116,8 @@ class CgroupFiles:
 
     def _no_knob(self, path: str, directory: int, wanted: int) -> KnobWrite:
         if self._mount.is_still(path, directory):
-            return KnobWrite(WriteOutcome.UNSUPPORTED, None, wanted, NO_KNOB)
+            outcome = WriteOutcome.UNSUPPORTED if wanted else WriteOutcome.ALREADY
+            return KnobWrite(outcome, None, wanted, NO_KNOB)
         return KnobWrite(WriteOutcome.GONE, None, wanted)
 
     # ----------------------------------------------------------------------------------------------------- counters

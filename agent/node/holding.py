@@ -132,7 +132,7 @@ class Holding:
         self._wishes[container.inode] = wish
         child = self._tree.cgroups.get(f"{container.path}/{RUNTIME_CHILD}")
         mode = wish.decision.mode
-        wanted = knobs_of(container, child, mode) if mode is not None and self._can_hold(wish) else {}
+        wanted = knobs_of(container, child, mode) if mode is not None else {}
         for cgroup in {container, child or container}:
             held = None
             if cgroup in wanted:
@@ -143,19 +143,6 @@ class Holding:
                 self.held(held, now_s)
         if wish.container is not None:
             self._named(container, wish)
-
-    def _can_hold(self, wish: Wish) -> bool:
-        if self._files.version == "v2":
-            return True
-        pod = self._roster.pods.get(wish.pod_uid or "")
-        if (
-            wish.decision.mode is Mode.GROUP
-            and pod
-            and wish.container
-            and self._first_time(pod.uid, "v1", wish.container)
-        ):
-            self._teller.failed(pod, wording.group_on_v1_note(wish.container), f"v1-{wish.container}")
-        return False
 
     def _named(self, container: Cgroup, wish: Wish) -> None:
         """A container whose name is known: its metrics begin, its init is remembered, its mode is announced once."""
@@ -188,10 +175,17 @@ class Holding:
         failed = outcome in (WriteOutcome.DENIED, WriteOutcome.UNSUPPORTED)
         pod = self._roster.pod_of(held.cgroup.place)
         if pod is not None and failed and self._first_time(pod.uid, "write", held.cgroup.path, outcome.value):
-            self._teller.failed(pod, wording.mode_failed_note(held.cgroup.path, held.write.detail), held.cgroup.path)
+            self._failed(pod, held)
         if pod is not None and held.fight_began:
             self._metrics.fight()
             self._teller.failed(pod, wording.fight_note(held.cgroup.path), f"fight-{held.cgroup.inode}-{int(at_s)}")
+
+    def _failed(self, pod: Pod, held: Held) -> None:
+        named = self._roster.identity(held.cgroup.place)
+        if held.write.outcome is WriteOutcome.UNSUPPORTED and self._files.version == "v1" and named is not None:
+            self._teller.failed(pod, wording.group_on_v1_note(named.container), f"v1-{named.container}")
+            return
+        self._teller.failed(pod, wording.mode_failed_note(held.cgroup.path, held.write.detail), held.cgroup.path)
 
     def _show_what_is(self, cgroup: Cgroup) -> None:
         """A write that came to nothing: what the knob says now is what the metrics shall say."""

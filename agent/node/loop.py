@@ -14,6 +14,7 @@ from agent.ledger import Ledger
 from agent.node.log_reader import LogReader
 from agent.node.mailbox import Mailbox
 from agent.node.node import Node
+from agent.node.v1 import V1Counters
 from agent.settings import RulesFile, Settings, SettingsError
 
 logger = logging.getLogger("oomward")
@@ -23,7 +24,7 @@ STUCK_S = 60.0  # a loop that hasn't turned for that long is stuck: /healthz goe
 
 
 class Loop:
-    """Runs until ``stop`` is asked for. ``log`` None: there is no kernel log to read here."""
+    """Runs until ``stop`` is asked for. ``log`` None: there is no kernel log to read here. ``v1`` None: cgroup v2."""
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Loop:
         ledger: Ledger,
         rules: RulesFile | None,
         settings: Settings,
+        v1: V1Counters | None = None,
     ) -> None:
         self._node = node
         self._tree = tree
@@ -42,6 +44,7 @@ class Loop:
         self._ledger = ledger
         self._rules = rules
         self._settings = settings
+        self._v1 = v1
         self._stopping = False
         self.last_beat_monotonic_s = time.monotonic()
 
@@ -62,7 +65,7 @@ class Loop:
         self._housekeeping_at = now + HOUSEKEEPING_S
         self._resync_at = now + self._settings.resync_interval_s
         with selectors.DefaultSelector() as selector:
-            for source in (self._tree, self._mailbox, self._log):
+            for source in (self._tree, self._mailbox, self._log, self._v1):
                 if source is not None:
                     selector.register(source.fileno(), selectors.EVENT_READ)
             while not self._stopping:
@@ -71,12 +74,15 @@ class Loop:
 
     def _wait_s(self) -> float:
         times = [self._housekeeping_at, self._resync_at]
-        times += [t for t in (self._node.due_s(), self._log.due_s() if self._log else None) if t is not None]
+        sources = [source for source in (self._node, self._log, self._v1) if source is not None]
+        times += [t for t in (source.due_s() for source in sources) if t is not None]
         return max(0.0, min(times) - time.monotonic())
 
     def _turn(self, now: float) -> None:
         self.last_beat_monotonic_s = now
         self._node.tree_events(self._tree.read(now), now)
+        if self._v1 is not None:
+            self._node.tree_events(self._v1.read(now), now)
         for message in self._mailbox.take():
             self._node.message(message, now)
         if self._log is not None:

@@ -46,16 +46,21 @@ from agent.node.facts import NodeFacts
 from agent.node.holding import Holding
 from agent.node.roster import Roster
 from agent.node.telling import Teller
-from agent.report.logs import log
+from agent.node.v1 import V1Counters
+from agent.report.logs import Once, log
 from agent.report.metrics import Metrics
 
 logger = logging.getLogger("oomward")
 
+UNREADABLE_SAID_S = 600.0  # a control file that can't be read is counted each time, and said once in that time
 COUNTED_KINDS = (CgroupKind.CONTAINER, CgroupKind.POD, CgroupKind.KUBEPODS)
 
 
 class Node:
-    """State and reactions. ``hierarchical``: parents' counters hold their children's (v2, not mounted memory_localevents)."""
+    """State and reactions. ``hierarchical``: parents' counters hold their children's (v2, not mounted memory_localevents).
+
+    ``v1`` follows cgroup v1's counters; None on v2, where the tree does.
+    """
 
     def __init__(
         self,
@@ -73,6 +78,7 @@ class Node:
         hierarchical: bool,
         kmsg: bool,
         announce_applied: bool,
+        v1: V1Counters | None = None,
     ) -> None:
         self.name = name
         self._tree = tree
@@ -82,8 +88,10 @@ class Node:
         self._roster = roster
         self._teller = teller
         self._hierarchical = hierarchical
+        self._v1 = v1
         self._scanned = False
         self._said_of_ledger: str | None = None
+        self._said_of_files = Once(UNREADABLE_SAID_S)
         knobs: dict[str, int] = {}
         self.facts = NodeFacts(files, roster, lambda: tree.cgroups, knobs, self._unreadable)
         self._holding = Holding(
@@ -249,6 +257,8 @@ class Node:
 
     def _appeared(self, cgroup: Cgroup, now_s: float, *, newborn: bool) -> None:
         kind = cgroup.place.kind
+        if self._v1 is not None:
+            self._v1.follow(cgroup)  # before the first reading, so that no kill falls in between
         if kind is CgroupKind.CONTAINER or (self._hierarchical and kind in COUNTED_KINDS):
             reading = self.facts.counters(cgroup)
             if not isinstance(reading, Vanished):
@@ -256,6 +266,8 @@ class Node:
         self._holding.knob_touched(cgroup, now_s)
 
     def _gone(self, cgroup: Cgroup, now_s: float) -> None:
+        if self._v1 is not None:
+            self._v1.forget(cgroup)
         self.attributor.gone(cgroup, now_s)
         self._holding.gone(cgroup)
         self.facts.forget(cgroup)
@@ -277,7 +289,9 @@ class Node:
 
     def _unreadable(self, error: CgroupError) -> None:
         self._metrics.cgroup_error()
-        log(logger, logging.WARNING, str(error))
+        if (left_out := self._said_of_files.due(str(error))) is not None:
+            more = f" ({left_out} times more since this was last said)" if left_out else ""
+            log(logger, logging.WARNING, f"{error}{more}")
 
     # -------------------------------------------------------------------------------------------------------- small
 

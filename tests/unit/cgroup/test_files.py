@@ -105,12 +105,17 @@ def test_a_vanished_cgroup_is_a_value_and_no_error(mount: Path, files: CgroupFil
     assert files.children(CONTAINER) is VANISHED
 
 
-def test_a_kernel_without_the_knob_is_unsupported(mount: Path, files: CgroupFiles) -> None:
+def test_a_kernel_without_the_knob_kills_single_processes_anyway_and_can_do_no_other(
+    mount: Path, files: CgroupFiles
+) -> None:
     cgroup = make(mount, CONTAINER)
     knob(mount).unlink()
-    write = files.hold_oom_group(cgroup, 0)
+    assert files.read_oom_group(cgroup) == 0
+    assert files.hold_oom_group(cgroup, 0).outcome is WriteOutcome.ALREADY
+    write = files.hold_oom_group(cgroup, 1)
     assert write.outcome is WriteOutcome.UNSUPPORTED
     assert "4.19" in write.detail
+    assert not knob(mount).exists()
 
 
 def test_an_unreadable_file_is_an_error_that_says_what_and_where(mount: Path, files: CgroupFiles) -> None:
@@ -170,8 +175,9 @@ def test_v1_has_its_own_files_and_no_knob(mount: Path) -> None:
     assert files.memory_events(cgroup) == MemoryEvents(oom_kill=2)
     assert (files.limit_bytes(cgroup), files.usage_bytes(cgroup), files.peak_bytes(cgroup)) == (None, 7, 8)
     knob(mount).unlink()
-    assert files.read_oom_group(cgroup) is VANISHED
-    assert files.hold_oom_group(cgroup, 0).outcome is WriteOutcome.UNSUPPORTED
+    assert files.read_oom_group(cgroup) == 0
+    assert files.hold_oom_group(cgroup, 0).outcome is WriteOutcome.ALREADY
+    assert files.hold_oom_group(cgroup, 1).outcome is WriteOutcome.UNSUPPORTED
     files.close()
 
 

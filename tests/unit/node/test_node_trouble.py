@@ -81,11 +81,16 @@ def test_group_on_cgroup_v1_is_told_once_and_single_is_already_so(tmp_path: Path
     (world.mount / CONTAINER / "memory.oom.group").unlink()  # v1 has none
     world.turn()
     world.told(pod({MODE: "single"}))
-    assert world.posted == []
+    assert world.reasons() == ["OOMModeApplied"]
+    labels = '{container="main",namespace="default",pod="herder-1"}'
+    assert world.metric(f"oomward_container_oom_group{labels}") == 0
+    assert world.metric(f"oomward_container_oom_group_wanted{labels}") == 0
     for _ in range(2):
         world.told(pod({MODE: "group"}))
-    assert world.reasons() == ["OOMModeFailed"]
-    assert "cgroup v1" in world.posted[0].note
+    assert world.reasons() == ["OOMModeApplied", "OOMModeFailed"]
+    assert "cgroup v1" in world.posted[1].note
+    assert world.metric(f"oomward_container_oom_group{labels}") == 0
+    assert world.metric(f"oomward_container_oom_group_wanted{labels}") == 1
     assert not (world.mount / CONTAINER / "memory.oom.group").exists()
     world.end()
 
