@@ -7,7 +7,7 @@ wishes and word of others' writes in, gives what was done out. Writes only throu
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -103,11 +103,16 @@ class Enforcer:
             return None
         return self._repair(hold, Why.DRIFT, now_s)
 
-    def resync(self, now_s: float) -> list[Held]:
-        """Look at every held knob: what is found different had escaped notice. And try again what is owed."""
-        looked = [
-            self._repair(hold, Why.RESYNC, now_s) for hold in list(self._holds.values()) if hold.repair_at_s is None
-        ]
+    def strays(self) -> list[Cgroup]:
+        """Look at every held knob: those that are not as they should be just now, but for fights' that wait."""
+        fine = (WriteOutcome.ALREADY, WriteOutcome.GONE)
+        quiet = [hold for hold in self._holds.values() if hold.repair_at_s is None]
+        return [h.cgroup for h in quiet if self._knobs.plan_oom_group(h.cgroup, h.wanted).outcome not in fine]
+
+    def resync(self, strays: Iterable[Cgroup], now_s: float) -> list[Held]:
+        """Repair these, whose change had escaped notice. And try again what is owed."""
+        holds = [hold for cgroup in strays if (hold := self._holds.get(cgroup.inode)) is not None]
+        looked = [self._repair(hold, Why.RESYNC, now_s) for hold in holds if hold.repair_at_s is None]
         owed = [(cgroup, self._originals.original(inode)) for inode, cgroup in self._owed.items()]
         return looked + [self._restore(cgroup, original) for cgroup, original in owed if original is not None]
 

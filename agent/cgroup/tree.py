@@ -67,6 +67,7 @@ class Tree:
         self._trouble: str | None = None  # what could not be watched or read and why, until it is told
         self._refused = False  # whether that was told since the last scan without any
         self._failures = 0
+        self._untold: set[str] = set()  # what a scan found and no notification has told of (yet)
 
     def fileno(self) -> int:
         return int(self._inotify.fileno())
@@ -101,6 +102,7 @@ class Tree:
         events += self._visit("", now_s)
         if self._failures == failures:
             self._refused = False
+        self._untold = {event.cgroup.path for event in events if isinstance(event, (CgroupAppeared, CgroupGone))}
         return events + self._told_trouble(now_s)
 
     def _visit(self, path: str, now_s: float) -> list[TreeEvent]:
@@ -166,6 +168,11 @@ class Tree:
         if not self._override:
             return True
         return any((path + "/").startswith(root + "/") or root.startswith(path + "/") for root in self._override)
+
+    def untold(self) -> int:
+        """How many cgroups' coming and going the last scan found that no notification has told of until now. Then forgets."""
+        found, self._untold = len(self._untold), set()
+        return found
 
     # ------------------------------------------------------------------------------------------------------ watches
 
@@ -263,6 +270,8 @@ class Tree:
         if not (mask & flags.ISDIR and name):
             return []
         path = f"{parent}/{name}" if parent else name
+        if self._untold:  # it, and what was found below it
+            self._untold = {known for known in self._untold if not (known + "/").startswith(path + "/")}
         if mask & CAME:
             return self._arrive(parent, name, now_s)
         known = self._directories.get(path)

@@ -131,6 +131,7 @@ class Node:
         """The first scan: cgroups that were there before us."""
         self._count_node(now_s)
         self.tree_events(self._tree.scan(now_s), now_s, newborn=False)
+        self._tree.untold()  # nobody could tell of what was there before us
         self.attributor.absorb()
         self._scanned = True
         self.after(now_s, None)
@@ -208,15 +209,18 @@ class Node:
         self._teller.findings(self.attributor.collect(now_s), kmsg_sequence)
 
     def resync(self, now_s: float) -> None:
-        """The slow full look at everything. What it has to repair had escaped notice, and is counted."""
-        missed = self._tree.scan(now_s)
-        self.tree_events(missed, now_s)
-        repaired = len(missed)
-        for held in self._enforcer.resync(now_s):
+        """The slow full look at everything. What it has to repair had escaped notice, and is counted.
+
+        What changed a moment ago is told by a notification that waits behind us: it is heard before anything counts as missed.
+        """
+        self.tree_events(self._tree.scan(now_s), now_s)
+        strays = self._enforcer.strays()
+        self.tree_events(self._tree.read(now_s), now_s)
+        repaired = self._tree.untold()
+        for held in self._enforcer.resync(strays, now_s):
             repaired += held.write.outcome is WriteOutcome.WRITTEN
             self._holding.held(held, now_s)
-        if repaired:
-            self._metrics.resync_repairs(repaired)
+        self._metrics.resynced(repaired)
         for cgroup in list(self._tree.cgroups.values()):
             self._read_counters(cgroup, now_s)
         self._count_node(now_s)

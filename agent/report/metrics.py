@@ -56,6 +56,7 @@ class Metrics:
             registry=self.registry,
         )
         self._drift = self._counter("drift_repairs", "Values that somebody else had changed and that were put back.")
+        self._resyncs = self._counter("resyncs", "Slow full looks at everything.")
         self._resync = self._counter("resync_repairs", "Differences that only the slow full look found. Should stay 0.")
         self._fights = self._counter(
             "fights", "Times somebody kept rewriting a held value, so that repairs slowed down."
@@ -222,8 +223,10 @@ class Metrics:
     def drift_repair(self) -> None:
         self._drift.inc()
 
-    def resync_repairs(self, count: int) -> None:
-        self._resync.inc(count)
+    def resynced(self, repairs: int) -> None:
+        """A full look, and how many differences it found that nothing had told of."""
+        self._resyncs.inc()
+        self._resync.inc(repairs)
 
     def fight(self) -> None:
         self._fights.inc()

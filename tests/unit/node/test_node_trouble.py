@@ -12,7 +12,7 @@ import pytest
 from agent.enforce import FIGHT_REPAIR_EVERY_S, FIGHT_REWRITES, FIGHT_WINDOW_S
 from agent.model import MODE_LABEL, PodDeleted, PodSkipped, TreeOverflowed, WatchTrouble
 from agent.report.metrics import KEEP_S
-from tests.unit.cgroup.fakes import make
+from tests.unit.cgroup.fakes import make, remove
 from tests.unit.node.world import CONTAINER, ID, MODE, POD, UID, World, pod
 
 OTHER_UID = "0" * 8 + UID[8:]
@@ -286,6 +286,30 @@ def test_a_resync_repairs_what_no_notification_told_of_and_counts_it(world: Worl
     world.tree.read(world.now)  # lost
     world.node.resync(world.now)
     assert world.knob() == 0
+    assert world.metric("oomward_resync_repairs_total") == 1
+
+
+def test_what_a_notification_still_in_the_queue_tells_of_is_no_repair_of_the_resync(world: World) -> None:
+    """A full look in the midst of things: the queue behind it tells of a new cgroup, one that went, and a write."""
+    world.told(pod({MODE: "single"}))
+    world.make(knob=1)
+    (world.mount / CONTAINER / "memory.oom.group").write_text("1\n")
+    make(world.mount, f"{POD}/{'b' * 64}")
+    world.node.resync(world.now)
+    remove(world.mount, f"{POD}/{'b' * 64}")
+    world.node.resync(world.now)
+    assert world.knob() == 0
+    assert world.metric("oomward_drift_repairs_total") == 1
+    assert world.metric("oomward_resync_repairs_total") == 0
+    assert world.metric("oomward_resyncs_total") == 2
+
+
+def test_a_cgroup_that_no_notification_told_of_is_found_by_the_resync_and_counted(world: World) -> None:
+    world.told(pod({MODE: "single"}))
+    world.make(knob=1)
+    make(world.mount, f"{POD}/{'b' * 64}")
+    os.read(world.tree.fileno(), 65536)  # lost
+    world.node.resync(world.now)
     assert world.metric("oomward_resync_repairs_total") == 1
 
 

@@ -39,7 +39,7 @@ def scenario() -> Metrics:
     for seconds in (0.0003, 0.0004, 0.07):
         m.write_latency(seconds)
     m.drift_repair()
-    m.resync_repairs(0)
+    m.resynced(0)
     m.fight()
     m.ancestor_conflict()
     m.mode_invalid()
