@@ -113,7 +113,8 @@ class Holding:
         if container is not None:
             self.consider(container, at_s)
         elif value:
-            self._warn_of_ancestor(cgroup)
+            for each in self.containers():
+                self._warn_of_ancestors(each)
 
     def _read_knob(self, cgroup: Cgroup) -> int | None:
         try:
@@ -143,6 +144,7 @@ class Holding:
                 self.held(held, now_s)
         if wish.container is not None:
             self._named(container, wish)
+        self._warn_of_ancestors(container)
 
     def _named(self, container: Cgroup, wish: Wish) -> None:
         """A container whose name is known: its metrics begin, its init is remembered, its mode is announced once."""
@@ -195,16 +197,16 @@ class Holding:
         if container is not None and wish is not None:
             self._named(container, wish)
 
-    def _warn_of_ancestor(self, cgroup: Cgroup) -> None:
+    def _warn_of_ancestors(self, container: Cgroup) -> None:
         """A 1 above a container makes its 0 useless when the limit hit is at or above that level."""
-        for container in self.containers():
-            pod = self._roster.pod_of(container.place)
-            below = container.path.startswith(cgroup.path + "/")
-            if pod is None or not below or self._enforcer.wanted(container) != 0:
-                continue
-            if self._first_time(pod.uid, "ancestor", cgroup.path):
+        pod = self._roster.pod_of(container.place)
+        if pod is None or self._enforcer.wanted(container) != 0:
+            return
+        above = container.path
+        while above := above.rpartition("/")[0]:
+            if self._knobs.get(above) and self._first_time(pod.uid, "ancestor", above):
                 self._metrics.ancestor_conflict()
-                self._teller.failed(pod, wording.ancestor_note(cgroup.path), f"ancestor-{cgroup.path}")
+                self._teller.failed(pod, wording.ancestor_note(above), f"ancestor-{above}")
 
     def _first_time(self, *key: str) -> bool:
         if key in self._told:

@@ -172,6 +172,10 @@ class Kubelet:
         self._loop.adopt(pid)
         return pid
 
+    def kill(self, instance: Instance) -> None:
+        """SIGKILL for a container's PID 1, as if it had crashed; by its restart policy it is started again."""
+        os.kill(instance.pid, signal.SIGKILL)
+
     def first_look(self, instance: Instance) -> str:
         """memory.oom.group as the container saw it at its first instruction: ``0``, ``1`` or ``none``."""
         self.wait_for(lambda: first_look(instance.container_id) is not None, 30.0)

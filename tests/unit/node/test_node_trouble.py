@@ -341,3 +341,16 @@ def test_a_pod_whose_cgroup_carries_a_1_and_wants_none_is_not_told_of(world: Wor
 def test_readiness_says_when_the_ledger_is_in_memory_only(world: World) -> None:
     world.listed()
     assert "ledger on disk" in world.node.ready()[1]
+
+
+def test_a_1_above_is_told_whether_it_came_before_the_container_or_after(world: World) -> None:
+    make(world.mount, POD, memory__oom__group="1\n")
+    world.turn()
+    world.told(pod({MODE: "single"}))
+    assert world.posted == []
+    world.make(knob=1)
+    assert world.reasons().count("OOMModeFailed") == 1
+    world.write("kubepods", 1)
+    world.write("kubepods", 1)
+    assert world.reasons().count("OOMModeFailed") == 2, "once for each level"
+    assert world.metric("oomward_ancestor_conflicts_total") == 2
