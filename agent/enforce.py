@@ -103,11 +103,18 @@ class Enforcer:
             return None
         return self._repair(hold, Why.DRIFT, now_s)
 
-    def strays(self) -> list[Cgroup]:
-        """Look at every held knob: those that are not as they should be just now, but for fights' that wait."""
-        fine = (WriteOutcome.ALREADY, WriteOutcome.GONE)
-        quiet = [hold for hold in self._holds.values() if hold.repair_at_s is None]
-        return [h.cgroup for h in quiet if self._knobs.plan_oom_group(h.cgroup, h.wanted).outcome not in fine]
+    def strays(self, between: Callable[[], None]) -> list[Cgroup]:
+        """Look at every held knob: those that are not as they should be just now, but for fights' that wait.
+
+        ``between`` is called before each.
+        """
+        found = []
+        for hold in [hold for hold in self._holds.values() if hold.repair_at_s is None]:
+            between()
+            plan = self._knobs.plan_oom_group(hold.cgroup, hold.wanted)
+            if plan.outcome not in (WriteOutcome.ALREADY, WriteOutcome.GONE):
+                found.append(hold.cgroup)
+        return found
 
     def resync(self, strays: Iterable[Cgroup], now_s: float) -> list[Held]:
         """Repair these, whose change had escaped notice. And try again what is owed."""

@@ -8,7 +8,7 @@ On v1 there is nothing to watch but directories.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -67,6 +67,7 @@ class Tree:
         self._trouble: str | None = None  # what could not be watched or read and why, until it is told
         self._refused = False  # whether that was told since the last scan without any
         self._failures = 0
+        self._between: Callable[[], None] | None = None  # while a scan is under way
         self._untold: set[str] = set()  # what a scan found and no notification has told of (yet)
 
     def fileno(self) -> int:
@@ -92,14 +93,21 @@ class Tree:
 
     # --------------------------------------------------------------------------------------------------------- scan
 
-    def scan(self, now_s: float) -> list[TreeEvent]:
-        """Look at everything anew; the differences to what is known. Parents appear before children and go after them."""
+    def scan(self, now_s: float, between: Callable[[], None] | None = None) -> list[TreeEvent]:
+        """Look at everything anew; the differences to what is known. Parents appear before children and go after them.
+
+        ``between`` is called before each directory, and may call read().
+        """
         failures = self._failures
         events: list[TreeEvent] = []
+        self._between = between
         for path in sorted(self._directories, key=_depth, reverse=True):
+            if between is not None:
+                between()
             if path and self._inode(path) != self._directories.get(path):
                 events += self._forget(path, now_s)
         events += self._visit("", now_s)
+        self._between = None
         if self._failures == failures:
             self._refused = False
         self._untold = {event.cgroup.path for event in events if isinstance(event, (CgroupAppeared, CgroupGone))}
@@ -107,6 +115,8 @@ class Tree:
 
     def _visit(self, path: str, now_s: float) -> list[TreeEvent]:
         """Look into a directory: watch it first, then list it, so that nothing made in between is missed."""
+        if self._between is not None:
+            self._between()
         inode = self._inode(path)
         if isinstance(inode, Vanished):
             return []

@@ -50,7 +50,7 @@ class Survey:
 
     def wish(self, container: Cgroup) -> Wish:
         """The mode that this container should have, and why. Raises CgroupError."""
-        return wish_for(container, self.roster, self.settings.rules, self.limit_bytes(container))
+        return wish_for(container, self.roster, self.settings.rules, lambda: self.limit_bytes(container))
 
     def knobs(self, container: Cgroup, wish: Wish) -> dict[Cgroup, int]:
         """Which knobs that means; none when it is to be left alone."""

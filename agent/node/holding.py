@@ -55,12 +55,13 @@ class Holding:
         self._wishes: dict[int, Wish] = {}
         self._told: set[tuple[str, ...]] = set()
 
-    def pod_told(self, pod: Pod, now_s: float) -> None:
-        """A pod as it is now: its wishes are read anew and go to its containers."""
+    def pod_told(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
+        """A pod as it is now: its wishes are read anew and go to its containers. ``between`` is called before each."""
         for wish in bad_wishes(pod, self.rules):
             if self._first_time(pod.uid, "invalid", wish.key, wish.value):
                 self._teller.invalid(pod, wish)
         for cgroup in self.containers(pod.cgroup_key):
+            between()
             self.consider(cgroup, now_s)
 
     def decisions(self, pod: Pod) -> list[KeptDecision] | None:
@@ -85,7 +86,8 @@ class Holding:
     def gone(self, cgroup: Cgroup) -> None:
         """The cgroup was removed."""
         self._enforcer.gone(cgroup)
-        self._knobs.pop(cgroup.path, None)
+        if cgroup.path not in self._tree.cgroups:  # or another has its path already
+            self._knobs.pop(cgroup.path, None)
         self._wishes.pop(cgroup.inode, None)
 
     def forget_pod(self, uid: str) -> None:
@@ -129,7 +131,7 @@ class Holding:
 
     def consider(self, container: Cgroup, now_s: float) -> None:
         """Decide the container's mode and see to it."""
-        wish = wish_for(container, self._roster, self.rules, self._facts.limit_bytes(container.path))
+        wish = wish_for(container, self._roster, self.rules, lambda: self._facts.limit_bytes(container.path))
         self._wishes[container.inode] = wish
         child = self._tree.cgroups.get(f"{container.path}/{RUNTIME_CHILD}")
         mode = wish.decision.mode

@@ -1,6 +1,7 @@
 """The loop: one selector over inotify, the kernel's log, the mailbox and time; it calls the Node and nobody else does.
 
-Enforcement first: in every turn the tree is read before anything that may take longer. Sleeps when nothing happens.
+Enforcement first: in every turn the tree is read before anything that may take longer, and glanced at between the steps of
+that. Sleeps when nothing happens.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from agent.settings import RulesFile, Settings, SettingsError
 logger = logging.getLogger("oomward")
 
 HOUSEKEEPING_S = 10.0
+GLANCE_EVERY_S = 0.001  # how long a container's start may wait for something else of ours, and then for one step of it
 STUCK_S = 60.0  # a loop that hasn't turned for that long is stuck: /healthz goes red
 
 
@@ -46,6 +48,9 @@ class Loop:
         self._settings = settings
         self._v1 = v1
         self._stopping = False
+        self._glanced_at_s = 0.0
+        self._glancing = False
+        node.between = self._glance
         self.last_beat_monotonic_s = time.monotonic()
 
     def stop(self) -> None:
@@ -78,17 +83,33 @@ class Loop:
         times += [t for t in (source.due_s() for source in sources) if t is not None]
         return max(0.0, min(times) - time.monotonic())
 
+    def _glance(self) -> None:
+        """Between two steps of something long: has the tree anything to tell? Not from within such a glance."""
+        now = time.monotonic()
+        if self._glancing or now - self._glanced_at_s < GLANCE_EVERY_S:
+            return
+        self._glancing = True
+        try:
+            if events := self._tree.read(now):
+                self._node.tree_events(events, now)
+        finally:
+            self._glancing = False
+            self._glanced_at_s = time.monotonic()
+
     def _turn(self, now: float) -> None:
         self.last_beat_monotonic_s = now
         self._node.tree_events(self._tree.read(now), now)
         if self._v1 is not None:
             self._node.tree_events(self._v1.read(now), now)
         for message in self._mailbox.take():
+            self._glance()
             self._node.message(message, now)
         if self._log is not None:
             reports = self._log.flush(now) + self._log.read(now, expects_group=self._node.attributor.expects_group)
+            self._glance()
             if reports:
                 self._node.reports(reports, now)
+        self._glance()
         self._node.after(now, self._position())
         if now >= self._resync_at:
             self._resync_at = now + self._settings.resync_interval_s

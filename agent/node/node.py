@@ -7,7 +7,7 @@ attribute, tells through telling. Called by one thread only (loop.py); waits for
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from agent.attribute import Attributor
@@ -59,7 +59,8 @@ COUNTED_KINDS = (CgroupKind.CONTAINER, CgroupKind.POD, CgroupKind.KUBEPODS)
 class Node:
     """State and reactions. ``hierarchical``: parents' counters hold their children's (v2, not mounted memory_localevents).
 
-    ``v1`` follows cgroup v1's counters; None on v2, where the tree does.
+    ``between`` is called between the steps of everything long, so that its owner can have a glance at the tree: a container's
+    start doesn't wait. ``v1`` follows cgroup v1's counters; None on v2, where the tree does.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Node:
         self._scanned = False
         self._said_of_ledger: str | None = None
         self._said_of_files = Once(UNREADABLE_SAID_S)
+        self.between: Callable[[], None] = _nothing
         knobs: dict[str, int] = {}
         self.facts = NodeFacts(files, roster, lambda: tree.cgroups, knobs, self._unreadable)
         self._holding = Holding(
@@ -146,6 +148,7 @@ class Node:
                 for uid in self._roster.replace(message.pods, message.skipped, now_s):
                     self._pod_left(uid, now_s)
                 for pod in message.pods:
+                    self.between()
                     self._pod_told(pod, now_s)
             case PodChanged(pod):
                 self._roster.put(pod)
@@ -171,11 +174,16 @@ class Node:
                 raise ThreadDiedError(message)
 
     def tree_events(self, events: Iterable[TreeEvent], now_s: float, *, newborn: bool = True) -> None:
-        """What the tree tells. ``newborn``: a cgroup that appears was made while we watched, so its counters began at 0."""
-        for event in events:
+        """What the tree tells: knobs first, everything else after. ``newborn``: what appears was made while we watched,
+        so its counters began at 0.
+        """
+        told = tuple(events)
+        for event in told:
+            if isinstance(event, (KnobTouched, CgroupAppeared)):
+                self._holding.knob_touched(event.cgroup, event.at_monotonic_s)
+        for event in told:
+            self.between()
             match event:
-                case KnobTouched(cgroup, at_s):
-                    self._holding.knob_touched(cgroup, at_s)
                 case CgroupAppeared(cgroup):
                     self._appeared(cgroup, now_s, newborn=newborn)
                 case CountersTouched(cgroup):
@@ -195,6 +203,7 @@ class Node:
         """New rules are in force."""
         self._holding.rules = rules
         for cgroup in self._holding.containers():
+            self.between()
             self._holding.consider(cgroup, now_s)
 
     def rules_refused(self, why: str) -> None:
@@ -213,8 +222,8 @@ class Node:
 
         What changed a moment ago is told by a notification that waits behind us: it is heard before anything counts as missed.
         """
-        self.tree_events(self._tree.scan(now_s), now_s)
-        strays = self._enforcer.strays()
+        self.tree_events(self._tree.scan(now_s, self.between), now_s)
+        strays = self._enforcer.strays(self.between)
         self.tree_events(self._tree.read(now_s), now_s)
         repaired = self._tree.untold()
         for held in self._enforcer.resync(strays, now_s):
@@ -222,6 +231,7 @@ class Node:
             self._holding.held(held, now_s)
         self._metrics.resynced(repaired)
         for cgroup in list(self._tree.cgroups.values()):
+            self.between()
             self._read_counters(cgroup, now_s)
         self._count_node(now_s)
 
@@ -246,7 +256,7 @@ class Node:
 
     def _pod_told(self, pod: Pod, now_s: float) -> None:
         self._roster.drop_kept(pod.cgroup_key)
-        self._holding.pod_told(pod, now_s)
+        self._holding.pod_told(pod, now_s, self.between)
         kept = self._holding.decisions(pod)
         if kept is not None:
             self._ledger.keep_decisions(pod.uid, kept)
@@ -261,13 +271,14 @@ class Node:
 
     def _appeared(self, cgroup: Cgroup, now_s: float, *, newborn: bool) -> None:
         kind = cgroup.place.kind
+        if self._tree.cgroups.get(cgroup.path) != cgroup:
+            return  # it went meanwhile, and that was told already
         if self._v1 is not None:
             self._v1.follow(cgroup)  # before the first reading, so that no kill falls in between
         if kind is CgroupKind.CONTAINER or (self._hierarchical and kind in COUNTED_KINDS):
             reading = self.facts.counters(cgroup)
             if not isinstance(reading, Vanished):
                 self.attributor.appeared(cgroup, reading, now_s, newborn=newborn)
-        self._holding.knob_touched(cgroup, now_s)
 
     def _gone(self, cgroup: Cgroup, now_s: float) -> None:
         if self._v1 is not None:
@@ -315,6 +326,10 @@ class ThreadDiedError(AgentError):
         super().__init__(
             f"{message.thread} ended: {message.why}. The agent ends too, so that the kubelet starts it anew."
         )
+
+
+def _nothing() -> None:
+    """Nobody wants a glance."""
 
 
 def _named_by_process(report: OomReport) -> OomReport:

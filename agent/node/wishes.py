@@ -5,6 +5,7 @@ Takes a container's cgroup, gives the mode wanted and where it goes. Pure but fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.model import Cgroup, Decision, KeptDecision, Mode, Pod, Rules, Source
@@ -23,8 +24,8 @@ class Wish:
     container: str | None
 
 
-def wish_for(cgroup: Cgroup, roster: Roster, rules: Rules, limit_bytes: int | None) -> Wish:
-    """The mode that this container's cgroup should have.
+def wish_for(cgroup: Cgroup, roster: Roster, rules: Rules, limit_bytes: Callable[[], int | None]) -> Wish:
+    """The mode that this container's cgroup should have. ``limit_bytes`` reads its limit, None: none; asked only if need be.
 
     While its id has no name, ``single`` is wished for if all candidates agree on it: the kubelet writes 1 to containers
     only, so a 0 does a pause sandbox no harm. ``group`` waits for the name: a 1 on a sandbox would kill it too.
@@ -38,9 +39,11 @@ def wish_for(cgroup: Cgroup, roster: Roster, rules: Rules, limit_bytes: int | No
     return Wish(_unnamed(pod, roster, rules, limit_bytes), pod.uid, None)
 
 
-def _unnamed(pod: Pod, roster: Roster, rules: Rules, limit_bytes: int | None) -> Decision:
-    names = candidates(pod, roster.live_ids(pod), limit_bytes)
-    decision = decide_unnamed(pod, names, rules)
+def _unnamed(pod: Pod, roster: Roster, rules: Rules, limit_bytes: Callable[[], int | None]) -> Decision:
+    live = roster.live_ids(pod)
+    decision = decide_unnamed(pod, candidates(pod, live, None), rules)
+    if decision is None:
+        decision = decide_unnamed(pod, candidates(pod, live, limit_bytes()), rules)
     if decision is None:
         return Decision(
             None, Source.NONE, "", "its name is not known yet, and the pod's containers want different modes"

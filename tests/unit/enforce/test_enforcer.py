@@ -130,7 +130,7 @@ def test_a_restoring_that_failed_is_tried_again_at_the_next_resync(
     enforcer.release(CGROUP)
     assert 7 in memory.rows
     knob.fault = None
-    enforcer.resync(enforcer.strays(), 10.0)
+    enforcer.resync(enforcer.strays(lambda: None), 10.0)
     assert (knob.value, memory.rows) == (1, {})
 
 

@@ -22,11 +22,11 @@ def wish(one: Pod | None, *, path: str = CONTAINER, rules: Rules | None = None, 
     roster = Roster()
     if one is not None:
         roster.put(one)
-    return wish_for(Cgroup(classify(path), 7), roster, rules or Rules(), limit)
+    return wish_for(Cgroup(classify(path), 7), roster, rules or Rules(), lambda: limit)
 
 
 def kept(*decisions: KeptDecision, path: str = CONTAINER) -> Wish:
-    return wish_for(Cgroup(classify(path), 7), Roster(decisions), Rules(), None)
+    return wish_for(Cgroup(classify(path), 7), Roster(decisions), Rules(), lambda: None)
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -92,13 +92,13 @@ def test_without_the_api_a_restarted_container_gets_single_if_all_of_its_pod_had
 def test_the_apis_word_counts_more_than_what_was_kept() -> None:
     roster = Roster([KEPT])
     roster.put(pod())
-    assert wish_for(CGROUP, roster, Rules(), None).decision.mode is None
+    assert wish_for(CGROUP, roster, Rules(), lambda: None).decision.mode is None
 
 
 def test_an_id_that_was_kept_for_another_pod_names_nothing_here() -> None:
     roster = Roster([replace(KEPT, pod_uid="0" * 36, container="stranger")])
     roster.put(pod(ids={"main": None}))
-    assert wish_for(CGROUP, roster, Rules(), None).container is None
+    assert wish_for(CGROUP, roster, Rules(), lambda: None).container is None
 
 
 @pytest.mark.parametrize(
