@@ -97,3 +97,30 @@ def test_a_loop_that_does_not_turn_is_unhealthy(running: Running) -> None:
     good, why = running.loop.health()
     assert not good
     assert "last turn 6" in why
+
+
+def test_a_write_in_the_midst_of_a_slow_full_look_is_answered_before_its_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container's start waits for one step of whatever else goes on, not for all of it."""
+    monkeypatch.setattr(loop_module, "GLANCE_EVERY_S", 0.0)
+    running = Running(tmp_path)
+    world = running.world
+    world.told(pod({MODE: "single"}))
+    world.make(knob=1)
+    glance, seen, written = world.node.between, [], []
+
+    def between() -> None:
+        if not written:
+            written.append((world.mount / CONTAINER / "memory.oom.group").write_text("1\n"))
+        glance()
+        seen.append(world.knob())
+
+    world.node.between = between
+    world.node.resync(world.now)
+    assert len(seen) > 3
+    assert set(seen) == {0}
+    assert world.metric("oomward_drift_repairs_total") == 1
+    assert world.metric("oomward_resync_repairs_total") == 0
+    world.end()
+    running.mailbox.close()
