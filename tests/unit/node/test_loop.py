@@ -108,7 +108,9 @@ def test_a_write_in_the_midst_of_a_slow_full_look_is_answered_before_its_next_st
     world = running.world
     world.told(pod({MODE: "single"}))
     world.make(knob=1)
-    glance, seen, written = world.node.between, [], []
+    glance = world.node.between
+    seen: list[int] = []
+    written: list[int] = []
 
     def between() -> None:
         if not written:
