@@ -62,7 +62,8 @@ class NodeFacts:
     def limit_bytes(self, path: str) -> int | None:
         limit = self._read_limit(path)
         if isinstance(limit, Vanished):
-            return self._limits.get(path)
+            known = self._limits.get(path)  # None also when it was read before the runtime had set it
+            return self._limit_by_spec(path) if known is None else known
         if limit is None and classify(path).kind is CgroupKind.CONTAINER:
             limit = self.limit_bytes(f"{path}/{RUNTIME_CHILD}")  # crun under systemd sets it on its child
         self._limits[path] = limit
@@ -70,6 +71,16 @@ class NodeFacts:
         if len(self._limits) > MOST_LIMITS:
             self._limits.popitem(last=False)
         return limit
+
+    def _limit_by_spec(self, path: str) -> int | None:
+        """What the API says of a container that went before its cgroup's limit was read; None: unlimited or not known."""
+        place = classify(path)
+        pod, named = self._roster.pod_of(place), self._roster.identity(place)
+        if pod is None or place.kind is not CgroupKind.CONTAINER:
+            return None
+        names = [c for c in pod.containers if named is None or c.name == named.container]
+        limits = {c.limit_bytes for c in names}
+        return limits.pop() if len(limits) == 1 else None
 
     def _read_limit(self, path: str) -> int | None | Vanished:  # noqa: RUF036
         cgroup = self._cgroups().get(path)

@@ -13,7 +13,7 @@ from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD
 from agent.cgroup.tree import Tree
 from agent.enforce import Enforcer, Held, Why
-from agent.model import Cgroup, CgroupKind, KeptDecision, Mode, Pod, Rules, Vanished, WriteOutcome
+from agent.model import Cgroup, CgroupKind, KeptDecision, Pod, Rules, Vanished, WriteOutcome
 from agent.node.facts import NodeFacts
 from agent.node.roster import Roster
 from agent.node.telling import Teller
@@ -154,6 +154,7 @@ class Holding:
         if pod is None or wish.container is None:
             return
         self._facts.learn_init(container)
+        self._facts.limit_bytes(container.path)  # to be known when a group kill has taken the cgroup with it
         in_force = self._facts.mode(container)
         mode = wish.decision.mode
         self._metrics.container_running(pod.namespace, pod.name, wish.container, in_force)

@@ -262,3 +262,18 @@ def test_a_kill_of_a_restarted_container_is_named_too(world: World) -> None:
     world.turn(after_s=0.05)
     assert [kill.container_id for kill in world.ledger.kills()] == ["b" * 64]
     assert kills(world) == 1
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_group_kill_whose_cgroup_is_gone_still_has_the_containers_limit(world: World, named: bool) -> None:
+    """One limit at both levels; the container's file went with it, before or after anybody had a reason to read it."""
+    world.told(pod({MODE: "group"}, ids={"main": ID if named else None}, main=256 << 20))
+    world.make()
+    (world.mount / POD / "memory.max").write_text(f"{256 << 20}\n")
+    (world.mount / CONTAINER / "memory.max").write_text(f"{256 << 20}\n")
+    world.kill_unseen(count=3, groups=1)
+    world.remove(CONTAINER)
+    world.node.reports([report(CONTAINER, domain=POD, group=True)], world.now)
+    world.turn(after_s=10.0)
+    (kill,) = world.ledger.kills()
+    assert kill.scope is Scope.CONTAINER
