@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     instead.add_argument("--dry-run", action="store_true", help="show what would be written, and write nothing")
     instead.add_argument("--restore", action="store_true", help="give every value back as it was before oomward")
     _add_output(once)
+    _add_output(command("check", "can this node do it? every prerequisite, and what to do where one is missing"))
     return top
 
 
@@ -94,4 +95,11 @@ def _once(settings: Settings, arguments: argparse.Namespace) -> int:
     return do(settings, Output(arguments.output), sys.stdout)
 
 
-COMMANDS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {"run": _run, "once": _once}
+def _check(settings: Settings, arguments: argparse.Namespace) -> int:
+    from agent.commands.check import check
+    from agent.report.table import Output
+
+    return check(settings, Output(arguments.output), sys.stdout)
+
+
+COMMANDS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {"run": _run, "once": _once, "check": _check}

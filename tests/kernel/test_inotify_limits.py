@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,3 +63,14 @@ def test_without_watches_left_containers_are_found_by_the_full_look_and_the_sysc
     assert sum("max_user_watches" in text for text in said) <= 3, "not at every look"
     (MOUNT / instances[0].path / "memory.oom.group").write_text("1")
     agent.wait_for(lambda: node.knob(instances[0].path) == "0", 10, "repaired by a full look")
+
+
+@pytest.mark.parametrize("limit", [("max_user_watches", 12)], indirect=True)
+def test_check_names_the_sysctl(node: Node, limit: None) -> None:
+    node.kubelet.run_pod(Pod("p", MAIN, labels={MODE: "single"}))
+    node.start_agent()
+    where = ("--node-name", "lab-node", "--kubeconfig", str(node.work / "kubeconfig"))
+    command = [sys.executable, "-m", "agent", "check", *where, "--state-dir", str(node.work / "state")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "sysctl -w fs.inotify.max_user_watches=" in " ".join(done.stdout.split())

@@ -132,3 +132,23 @@ def test_without_the_api_it_goes_by_what_was_last_decided_and_says_so(node: Node
     assert "the API can't be asked" in done.stderr
     assert values(node, pods) == AFTER
     node.api.start()
+
+
+def test_check_passes_on_this_node_and_leaves_nothing_behind(node: Node, pods: dict[str, Instance]) -> None:
+    node.start_agent()
+    where = (
+        "--node-name",
+        NODE,
+        "--kubeconfig",
+        str(node.work / "kubeconfig"),
+        "--state-dir",
+        str(node.work / "state"),
+    )
+    command = [sys.executable, "-m", "agent", "check", *where, "--output", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+    for name in ("knob", "kubepods roots", "memory controller", "kernel log", "inotify watches", "API", "ancestors"):
+        assert checks[name]["status"] == "pass", checks[name]
+    assert not [path for path in MOUNT.iterdir() if path.name.startswith("oomward-check")]
+    node.agent.stop()

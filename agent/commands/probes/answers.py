@@ -1,0 +1,63 @@
+"""What a probe answers with, and what becomes of one that could not answer."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Sequence
+
+from agent.model import AgentError
+from agent.report.checklist import Check, Status
+
+MOST_NAMED = 3
+WATCHES_MEND = "Raise it on the node: sysctl -w fs.inotify.max_user_watches=1048576, and in /etc/sysctl.d to keep it."
+INSTANCES_MEND = "Raise it on the node: sysctl -w fs.inotify.max_user_instances=1024, and in /etc/sysctl.d to keep it."
+MENDS = {
+    errno.EACCES: "Run as root; in a pod with securityContext.privileged.",
+    errno.EPERM: "Run as root; in a pod with securityContext.privileged.",
+    errno.EROFS: "Mount it read-write into the container.",
+    errno.ENOENT: "Mount the node's own into the container, or name the right path.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n); for inotify also sysctl fs.inotify.max_user_instances.",
+    errno.ENFILE: "Raise the node's limit of open files: sysctl fs.file-max.",
+    errno.ENOSPC: "Free some space on its disk.",
+}
+
+
+def passed(name: str, found: str) -> Check:
+    return Check(name, Status.PASS, found)
+
+
+def warned(name: str, found: str, mend: str) -> Check:
+    return Check(name, Status.WARN, found, mend)
+
+
+def failed(name: str, found: str, mend: str) -> Check:
+    return Check(name, Status.FAIL, found, mend)
+
+
+def guarded(name: str, probe: Callable[[], Iterable[Check]]) -> list[Check]:
+    """What the probe found; what it raised is its last answer, a failed one, and the other probes go on."""
+    checks: list[Check] = []
+    try:
+        checks.extend(probe())
+    except (AgentError, OSError, ValueError) as error:
+        checks.append(failed(name, *explained(error)))
+    return checks
+
+
+def explained(error: Exception) -> tuple[str, str]:
+    """The error in words, and what to do. Our own errors say that themselves."""
+    mend = MENDS.get(error.errno or 0) if isinstance(error, OSError) else None
+    if isinstance(error, ValueError):
+        return f"something there reads as nothing that is known: {error}", "Report it with this text as a bug."
+    return str(error), mend or "Do what the message says, then run the check again."
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few: ``a, b, c and 4 more``."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def count(number: int, noun: str) -> str:
+    """``1 container``, ``2 containers``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")

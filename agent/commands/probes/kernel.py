@@ -1,0 +1,69 @@
+"""The kernel and its log: new enough, and readable by us."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.commands.probes.answers import passed, warned
+from agent.kernel.kmsg import Kmsg, KmsgUnavailableError
+from agent.kernel.limits import PROC, kernel_release, version_of
+from agent.report.checklist import Check
+
+KMSG_DEVICE = (1, 11)  # Documentation/admin-guide/devices.txt
+FROM_THE_OLDEST = -1
+WITHOUT_LOG = "Kills are counted without it, but nobody can say which process was killed."
+# Documentation/admin-guide/cgroup-v2.rst and its history
+KNOB_SINCE = (4, 19)
+GROUP_KILLS_SINCE = (5, 17)
+PEAK_SINCE = (5, 19)
+
+
+def release(proc: Path = PROC) -> Iterator[Check]:
+    """Whether this kernel has what we use. Numbers tell less than the knob's own probe: vendors backport."""
+    text = kernel_release(proc)
+    version = version_of(text)
+    if version is None:
+        yield warned("kernel", f"its release is {text!r}, which tells no version", "See what the knob's check says.")
+    elif version < KNOB_SINCE:
+        yield warned(
+            "kernel",
+            f"Linux {text}: memory.oom.group came with 4.19; before, each kill is a single one",
+            "Nothing for mode single; for mode group use a node with Linux 4.19 or newer and cgroup v2.",
+        )
+    else:
+        lacking = [
+            what
+            for what, since in (("oom_group_kill (5.17)", GROUP_KILLS_SINCE), ("memory.peak (5.19)", PEAK_SINCE))
+            if version < since
+        ]
+        without = f", without {' and '.join(lacking)}: nothing that oomward needs" if lacking else ""
+        yield passed("kernel", f"Linux {text}{without}")
+
+
+def log(path: Path) -> Iterator[Check]:
+    """Whether a record of the kernel's log can be read (dev-kmsg)."""
+    try:
+        kmsg = Kmsg(path, FROM_THE_OLDEST)
+        try:
+            records = kmsg.read(1)
+        finally:
+            kmsg.close()
+    except KmsgUnavailableError as error:
+        what, _, mend = str(error).partition("; ")
+        yield warned("kernel log", f"{what}. {WITHOUT_LOG}", f"{mend[:1].upper()}{mend[1:]}.")
+        return
+    mend = "Mount the host's /dev/kmsg (c 1:11) there, or name it with --kmsg."
+    if not _is_kmsg(path):
+        yield warned("kernel log", f"{path} is not the kernel's log device. {WITHOUT_LOG}", mend)
+    elif not records:
+        yield warned("kernel log", f"{path} can be read, but there is no record in it. {WITHOUT_LOG}", mend)
+    else:
+        yield passed("kernel log", f"{path} can be read")
+
+
+def _is_kmsg(path: Path) -> bool:
+    status = path.stat()
+    return stat.S_ISCHR(status.st_mode) and (os.major(status.st_rdev), os.minor(status.st_rdev)) == KMSG_DEVICE
