@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from agent.model import Baseline, Cgroup, CgroupKind, MemoryEvents
 
+HIT_TO_KILL_S = 2.0  # from the hit of a limit to its kill, with room for a node that has no memory left
 NOTHING = MemoryEvents(oom_kill=0, oom=0, oom_group_kill=0, local_oom=0)
 
 
@@ -28,6 +29,7 @@ class Account:
     reading: MemoryEvents
     children: dict[int, Account] = field(default_factory=dict)
     gone: bool = False
+    changed_s: float = 0.0  # monotonic time of the last reading that differed from the one before
 
     @property
     def open_kills(self) -> int:
@@ -40,6 +42,15 @@ class Account:
         if self.reading.oom_group_kill is None:
             return None
         return self.reading.oom_group_kill - self.closed_groups
+
+    def read(self, reading: MemoryEvents, now_s: float) -> None:
+        """A new reading. The hit of a limit comes before its kill: one without a kill for HIT_TO_KILL_S led to none."""
+        if reading == self.reading:
+            return
+        if self.open_kills <= 0 and now_s - self.changed_s > HIT_TO_KILL_S:
+            self.closed_oom = self.reading.oom
+            self.closed_local_oom = self.reading.local_oom or 0
+        self.reading, self.changed_s = reading, now_s
 
     @property
     def oom_rose(self) -> bool:
@@ -117,9 +128,20 @@ class Books:
         )
         self._accounts[cgroup.inode] = account
         self._by_path[cgroup.path] = account
-        if account.parent is not None:
-            account.parent.children[cgroup.inode] = account
+        self._adopt(account)
         return account
+
+    def _adopt(self, account: Account) -> None:
+        """Between its parent and those below it that came first: a container's start may be told before its pod's."""
+        above = account.parent.children if account.parent is not None else self._accounts
+        for inode, other in tuple(above.items()):
+            if other.parent is account.parent and other.cgroup.path.startswith(account.cgroup.path + "/"):
+                if account.parent is not None:
+                    del above[inode]
+                other.parent = account
+                account.children[inode] = other
+        if account.parent is not None:
+            account.parent.children[account.cgroup.inode] = account
 
     def _start(self, cgroup: Cgroup, first: MemoryEvents, *, from_zero: bool) -> Baseline:
         if (kept := self._kept.get(cgroup.inode)) is not None:
@@ -162,12 +184,11 @@ class Books:
             level.closed_kills += raw
             level.closed_groups += groups
 
-    def close_limits(self, account: Account) -> None:
-        """Book the limit hits seen so far as told, along the line: the next kill asks for a new rise."""
+    def close_limits(self, account: Account, raw: int) -> None:
+        """Book a limit's hit for each of ``raw`` kills as told, along the line: the hit of the next kill may be there already."""
         for level in line_of(account):
-            if level.open_kills <= 0:
-                level.closed_oom = level.reading.oom
-                level.closed_local_oom = level.reading.local_oom or 0
+            level.closed_oom = min(level.reading.oom, level.closed_oom + raw)
+            level.closed_local_oom = min(level.reading.local_oom or 0, level.closed_local_oom + raw)
 
     def drop(self, account: Account) -> None:
         """Forget a gone cgroup's book (its recorded kills stay in the books above)."""

@@ -46,6 +46,14 @@ class _Rise:
 
 
 @dataclass(frozen=True, slots=True)
+class _Suspects:
+    """Cgroups that went while their parent showed more kills than its children's did: ``raw`` in the end."""
+
+    raw: int
+    paths: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Following:
     """A recorded kill that is not done with: ``until_s`` is when its outcome is looked at, or its report given up."""
 
@@ -71,6 +79,7 @@ class Attributor:
         self._unsettled: list[_Following] = []
         self._undetailed: list[_Following] = []
         self._graves: list[tuple[Cgroup, float]] = []
+        self._suspects: dict[int, _Suspects] = {}  # by parent
         self._new_baselines: dict[int, Baseline] = {}
 
     # ------------------------------------------------------------------------------------------------- what comes in
@@ -97,7 +106,7 @@ class Attributor:
         if account is None:
             return
         rose = reading.oom_kill > account.reading.oom_kill
-        account.reading = reading
+        account.read(reading, now_s)
         if rose or account.open_kills > 0:
             self._note_rise(account, now_s, rose=rose)
 
@@ -114,7 +123,20 @@ class Attributor:
         if account is None:
             return
         account.gone = True
+        if account.parent is not None:
+            self._suspect(account, account.parent, now_s)
         self._unsettled = [replace(f, until_s=now_s) if f.cgroup == cgroup else f for f in self._unsettled]
+
+    def _suspect(self, account: Account, parent: Account, now_s: float) -> None:
+        """A kill that a parent shows and no child does is of a child that went: of this one, if it shows from now on only."""
+        rise = self._rises.get(parent.cgroup.inode)
+        self._refresh(parent, now_s)
+        if parent.open_kills > 0:
+            self._rises[parent.cgroup.inode] = rise or _Rise(now_s, now_s)
+        before = self._suspects.pop(parent.cgroup.inode, _Suspects(0, frozenset()))
+        if (raw := parent.unexplained()) > 0:
+            more = {account.cgroup.path} if raw > before.raw else set()
+            self._suspects[parent.cgroup.inode] = _Suspects(raw, before.paths | more)
 
     def reported(self, report: OomReport, now_s: float) -> None:
         """A report of the kernel's log; one without a victim tells of no kill."""
@@ -221,7 +243,7 @@ class Attributor:
             if share.report is not None:
                 self._witnesses.take(share.report)
         self._books.close(account, raw, groups or 0)
-        self._books.close_limits(account)
+        self._books.close_limits(account, raw)
         return kills
 
     def _path_of(self, named: str | None, account: Account) -> str:
@@ -252,8 +274,11 @@ class Attributor:
 
     def _only_grave(self, account: Account, reports: list[OomReport]) -> str | None:
         """The one container that vanished here of late, when no report says which it was; None: not one, or told."""
+        suspects = self._suspects.pop(account.cgroup.inode, None)
         if reports:
             return None
+        if suspects is not None and len(suspects.paths) == 1:
+            return next(iter(suspects.paths))
         graves = {
             c.path for c, _ in self._graves if c.path.startswith(account.cgroup.path + "/") and c.place.container_id
         }

@@ -36,6 +36,10 @@ PASSED_ON = (
     "PYTHONDONTWRITEBYTECODE",
     "PYTEST_ADDOPTS",
     "DEMO_SECONDS",
+    "STORM_KILLS",
+    "STORM_CONTAINERS",
+    "STORM_DEATHS",
+    "STORM_SEED",
 )
 MOUNTS = {
     "v2": "mount -t cgroup2 cgroup2 /sys/fs/cgroup",

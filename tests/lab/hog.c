@@ -7,6 +7,7 @@
  * hog pause                             wait until told to end
  * hog eat MIB COMM STEP_MS [ADJ]        touch MIB MiB, a MiB every STEP_MS, then stand there (0 MiB: eat without end)
  * hog herd N MIB STEP_MS PAUSE_MS       PID 1 with N such children named "worker", each replaced PAUSE_MS after it dies
+ * hog storm N MIB STEP_MS PAUSE_MS      a herd that begins at SIGUSR1 and ends, children and all, at SIGUSR2
  * hog family N MIB STEP_MS              PID 1 with N quiet children "helper" (1 MiB each), then one "worker" that eats
  * hog nest MIB STEP_MS                  move to a cgroup "init", hand memory down, and have a child "nested" eat in "inner"
  * hog threads N MIB STEP_MS             PID 1 with a child "worker" whose N threads "thread-<i>" eat, each MIB MiB
@@ -65,11 +66,20 @@ static void eat(long mib, long step_ms) {
     }
 }
 
+static void write_to(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY);
+    if (fd < 0 || write(fd, text, strlen(text)) < 0) { perror(path); _exit(93); }
+    close(fd);
+}
+
+
 static pid_t child(const char *comm, long mib, long step_ms) {
     pid_t pid = fork();
     if (pid < 0) { perror("fork"); _exit(92); }
     if (pid) return pid;
     signal(SIGTERM, SIG_DFL);
+    signal(SIGUSR2, SIG_DFL);
+    write_to("/proc/self/oom_score_adj", "0"); /* PID 1 may have been given another, to be spared */
     prctl(PR_SET_NAME, comm);
     eat(mib, step_ms);
     stand();
@@ -86,10 +96,27 @@ static void herd(long n, long mib, long step_ms, long pause_ms) {
     }
 }
 
-static void write_to(const char *path, const char *text) {
-    int fd = open(path, O_WRONLY);
-    if (fd < 0 || write(fd, text, strlen(text)) < 0) { perror(path); _exit(93); }
-    close(fd);
+static volatile sig_atomic_t stopped;
+
+static void stop(int sig) { (void)sig; stopped = 1; kill(-1, SIGKILL); } /* all of this pid namespace but PID 1 */
+
+static void storm(long n, long mib, long step_ms, long pause_ms) {
+    sigset_t begin;
+    int got;
+    sigemptyset(&begin);
+    sigaddset(&begin, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &begin, NULL);
+    signal(SIGUSR2, stop);
+    sigwait(&begin, &got);
+    for (long i = 0; i < n; i++) child("worker", mib, step_ms);
+    while (!stopped) {
+        if (waitpid(-1, NULL, 0) > 0 && !stopped) {
+            nap_ms(pause_ms);
+            child("worker", mib, step_ms);
+        }
+    }
+    kill(-1, SIGKILL); /* one that was born while the signal came */
+    stand();
 }
 
 static void nest(long mib, long step_ms) {
@@ -143,6 +170,8 @@ int main(int argc, char **argv) {
         eat(NUMBER(2), NUMBER(4));
     } else if (!strcmp(what, "herd")) {
         herd(NUMBER(2), NUMBER(3), NUMBER(4), NUMBER(5));
+    } else if (!strcmp(what, "storm")) {
+        storm(NUMBER(2), NUMBER(3), NUMBER(4), NUMBER(5));
     } else if (!strcmp(what, "family")) {
         for (long i = 0; i < NUMBER(2); i++) child("helper", 1, 0);
         child("worker", NUMBER(3), NUMBER(4));

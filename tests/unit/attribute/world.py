@@ -54,15 +54,21 @@ class World:
             self.cgroups[path] = Cgroup(_place(path), self.next_inode)
             self.tallies[path] = MemoryEvents(0, 0, 0, 0)
 
-    def kill(self, path: str, *, raw: int = 1, groups: int = 0, limit_of: str | None = None) -> None:
+    def kill(
+        self, path: str, *, raw: int = 1, groups: int = 0, limit_of: str | None = None, hit: bool = True
+    ) -> None:
         """``raw`` processes of ``path`` are counted, here and above; the limit hit is that of ``limit_of`` (default: its own)."""
-        domain = limit_of or path
         self.node_kills += raw
         for level, events in self.tallies.items():
             if path == level or path.startswith(level + "/"):
                 self.tallies[level] = replace(
                     events, oom_kill=events.oom_kill + raw, oom_group_kill=(events.oom_group_kill or 0) + groups
                 )
+        if hit:
+            self.hit(limit_of or path)
+
+    def hit(self, domain: str) -> None:
+        """A limit is hit: counted there and above."""
         for level, events in self.tallies.items():
             if domain == level or domain.startswith(level + "/"):
                 own = level == domain
