@@ -9,7 +9,7 @@ export DEMO_SECONDS
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit lowest kernel lab format lock clean
+.PHONY: help demo test lint unit lowest alerts kernel storm lab format lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -17,7 +17,7 @@ help: ## what there is to type
 demo: $(VENV)/ready .debian ## the main job on a real kernel, no cluster needed (DEMO_SECONDS=60)
 	@$(BIN)/python -m tests.demo
 
-test: lint unit lowest kernel ## all tests, as CI runs them
+test: lint unit lowest alerts kernel ## all tests, as CI runs them
 
 lint: $(VENV)/ready ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -33,6 +33,13 @@ lowest: $(LOWEST)/ready ## the same with the oldest versions that pyproject.toml
 
 kernel: $(VENV)/ready .debian ## tests on a real kernel with real runc and crun (boots one when the host's won't do)
 	$(BIN)/python -m tests.lab test
+
+alerts: $(VENV)/ready .debian ## alert rules, metrics page and dashboard, by Debian's promtool and Prometheus
+	@$(BIN)/python -m tests.monitoring.run
+
+storm: $(VENV)/ready .debian ## 10,000 kills as fast as the lab can make them, and 200 times kill -9 for the agent (an hour)
+	STORM_KILLS=10000 STORM_DEATHS=200 $(BIN)/python -m tests.lab boot --out build/lab/storm --seconds 5400 -- \
+	  $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/kernel/test_storm.py
 
 lab: $(VENV)/ready .debian ## a small node on a real kernel, with containers, API and agent, and a shell on it
 	$(BIN)/python -m tests.lab boot -- $(BIN)/python -m tests.lab.node

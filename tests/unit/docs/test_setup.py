@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-TOOLS = ("linux.uml", "runc", "crun", "cc", "ip")
+TOOLS = ("linux.uml", "runc", "crun", "cc", "ip", "promtool")
 
 
 @pytest.fixture

@@ -1,0 +1,136 @@
+"""Does every panel of the dashboard show something? Asked of a real Prometheus that scrapes an agent.
+
+``python -m tests.monitoring.panels URL`` with the URL of a running agent's /metrics, or ``--made-up`` for a page that is made up
+here. Panels about kills need kills: let them happen between the first scrapes and the questions, with ``--wait`` or by
+``with Prometheus(url) as prometheus`` and ``ask(prometheus)``. Panels that need other exporters are named and not judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent.model import Mode, OomKill, Outcome, Scope, WriteOutcome
+from agent.report.http import StatusServer
+from agent.report.metrics import EVENT_OUTCOMES, WATCH_REASONS, Metrics
+from tests.monitoring.dashboard import Query, queries
+from tests.monitoring.prometheus import Prometheus, PrometheusError
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Prometheus said to a panel's query: how many series with a number."""
+
+    query: Query
+    series: int
+
+    @property
+    def word(self) -> str:
+        if self.query.needs_others:
+            return "needs other exporters"
+        return "ok" if self.series else "NO DATA"
+
+    @property
+    def bad(self) -> bool:
+        return not self.series and not self.query.needs_others
+
+
+def ask(prometheus: Prometheus) -> list[Answer]:
+    """Run every query of every panel. NaN is no data."""
+    return [Answer(query, _numbers(prometheus.query(query.filled()))) for query in queries()]
+
+
+def _numbers(samples: list[dict[str, Any]]) -> int:
+    return sum(not math.isnan(float(sample["value"][1])) for sample in samples)
+
+
+def report(answers: list[Answer]) -> str:
+    """A line a query, and the verdict."""
+    lines = [f"{a.word:22} {a.series:4} series  {a.query.panel}" for a in answers]
+    bad = [a for a in answers if a.bad]
+    others = len({a.query.panel for a in answers if a.query.needs_others})
+    lines += [f"no data for panel {a.query.panel!r}: {a.query.filled()}" for a in bad]
+    total = len({a.query.panel for a in answers})
+    lines.append(
+        f"{total} panels, {len(answers)} queries: {len(bad)} without data; {others} panels need other exporters."
+    )
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------------------------------- a made-up page
+
+
+@contextmanager
+def made_up() -> Iterator[tuple[str, Callable[[], None]]]:
+    """An agent's page without an agent: its URL, and a function that lets something of everything happen."""
+    metrics = Metrics("0.0.0")
+    for pod, mode in (("herder-0", Mode.SINGLE), ("plain-7d5bcf9f8d-x2x4k", Mode.GROUP)):
+        metrics.container_running("shop", pod, "main", mode)
+        metrics.oom_group("shop", pod, "main", mode.oom_group, mode.oom_group if mode is Mode.SINGLE else None)
+    metrics.ledger_persistent(True)
+    metrics.inotify_watches(42)
+    metrics.events_pending(0)
+    server = StatusServer(("127.0.0.1", 0), metrics.page, lambda: (True, "made up"), lambda: (True, "made up"))
+    server.start()
+    host, port = server.address
+    try:
+        yield f"http://{host}:{port}/metrics", lambda: _happen(metrics)
+    finally:
+        server.close()
+
+
+def _happen(metrics: Metrics) -> None:
+    single = OomKill(
+        kill_id="made-up-1", at_unix_s=0.0, node="lab-node", cgroup_path="kubepods/pod1/c1", processes=1, namespace="shop",
+        pod="herder-0", container="main", mode=Mode.SINGLE, scope=Scope.CONTAINER, outcome=Outcome.SURVIVED,
+    )  # fmt: skip
+    metrics.kill(single)
+    metrics.kill(replace(single, pod="plain-7d5bcf9f8d-x2x4k", mode=Mode.GROUP, processes=3, outcome=Outcome.DIED))
+    metrics.host_kill(single)
+    metrics.write(WriteOutcome.WRITTEN)
+    metrics.write_latency(0.0004)
+    metrics.event(EVENT_OUTCOMES[0])
+    metrics.watch_restart(WATCH_REASONS[0])
+
+
+def check_made_up() -> list[Answer]:
+    """Every panel, asked of a Prometheus that scrapes a made-up page."""
+    with made_up() as (url, happen), Prometheus(url) as prometheus:
+        prometheus.wait_scraped()
+        happen()
+        prometheus.wait_scraped()
+        return ask(prometheus)
+
+
+def main() -> int:
+    """Ask, print, and return 1 if a panel shows nothing."""
+    top = argparse.ArgumentParser(prog="python -m tests.monitoring.panels", description=__doc__)
+    top.add_argument("url", nargs="?", help="a running agent's page, such as http://127.0.0.1:9797/metrics")
+    top.add_argument("--made-up", action="store_true", help="scrape a made-up page instead")
+    top.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="scrape for so long before asking")
+    arguments = top.parse_args()
+    if bool(arguments.url) is arguments.made_up:
+        top.error("give either the URL of an agent's page or --made-up")
+    try:
+        if arguments.made_up:
+            answers = check_made_up()
+        else:
+            with Prometheus(arguments.url) as prometheus:
+                prometheus.wait_scraped()
+                time.sleep(arguments.wait)
+                answers = ask(prometheus)
+    except PrometheusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(report(answers))
+    return 1 if any(answer.bad for answer in answers) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
