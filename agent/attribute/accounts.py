@@ -143,6 +143,10 @@ class Books:
         if account.parent is not None:
             account.parent.children[account.cgroup.inode] = account
 
+    def absent(self) -> tuple[Baseline, ...]:
+        """Books that the ledger kept of cgroups that nobody has opened: they went while no agent ran."""
+        return tuple(kept for inode, kept in self._kept.items() if inode not in self._accounts)
+
     def _start(self, cgroup: Cgroup, first: MemoryEvents, *, from_zero: bool) -> Baseline:
         if (kept := self._kept.get(cgroup.inode)) is not None:
             return kept

@@ -14,6 +14,7 @@ from agent.attribute.drafting import draft, with_details
 from agent.attribute.facts import Facts, Findings
 from agent.attribute.partition import is_group, partition
 from agent.attribute.witness import Witnesses, below, named_cgroup
+from agent.cgroup.layout import classify
 from agent.model import (
     Baseline,
     Cgroup,
@@ -99,6 +100,15 @@ class Attributor:
             account.closed_kills += max(0, account.unexplained())
             account.closed_groups += max(0, account.unexplained_groups() or 0)
             self._new_baselines[account.cgroup.inode] = account.baseline()
+
+    def mourn(self, now_s: float) -> tuple[int, ...]:
+        """After the first scan: containers that went while no agent ran may be whose kills their parents show.
+
+        Returns their inodes; nothing of theirs need be kept.
+        """
+        absent = self._books.absent()
+        self._graves += [(Cgroup(classify(kept.path), kept.inode), now_s) for kept in absent]
+        return tuple(kept.inode for kept in absent)
 
     def counted(self, cgroup: Cgroup, reading: MemoryEvents, now_s: float) -> None:
         """A new reading of a cgroup's counters (NODE: of /proc/vmstat's)."""

@@ -135,11 +135,20 @@ class Node:
         self.tree_events(self._tree.scan(now_s), now_s, newborn=False)
         self._tree.untold()  # nobody could tell of what was there before us
         self.attributor.absorb()
+        self._forget_what_went(now_s)
         self._scanned = True
         self.after(now_s, None)
         self._look_at_ourselves()
         self._resume_unsettled()
         self._teller.resume(self._ledger.undelivered())
+
+    def _forget_what_went(self, now_s: float) -> None:
+        """Cgroups that went while no agent ran."""
+        self._ledger.forget_baselines(self.attributor.mourn(now_s))
+        live = {cgroup.inode for cgroup in self._tree.cgroups.values()}
+        for original in self._ledger.originals():
+            if original.inode not in live:
+                self._ledger.forget_original(original.inode)
 
     def message(self, message: Message, now_s: float) -> None:
         """One message of another thread."""

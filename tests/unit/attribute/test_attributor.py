@@ -338,3 +338,16 @@ def test_a_hit_that_led_to_no_kill_does_not_blame_the_container_for_a_later_one_
     world.kill(A, hit=False)
     agent.read()
     assert agent.after(0.0).kills[0].scope is Scope.NODE
+
+
+def test_a_container_that_went_while_no_agent_ran_is_named_for_the_kill_that_its_pod_shows(world: World) -> None:
+    agent = Agent(world)
+    kept = {b.inode: b for b in agent.after(0.0).baselines}
+    gone = world.cgroups[A].inode
+    world.kill(A)
+    world.remove(A)
+    later = Agent(world, kept, seen_this_boot=True)
+    assert later.attributor.mourn(world.now) == (gone,)
+    later.read()
+    (kill,) = later.after(0.6).kills
+    assert (kill.container, kill.outcome) == ("name-a", Outcome.DIED)

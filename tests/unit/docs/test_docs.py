@@ -49,6 +49,12 @@ def test_every_setting_is_a_flag_of_run() -> None:
         assert setting.flag in help_text
 
 
+def test_every_command_is_in_its_reference_and_no_other() -> None:
+    text = (ROOT / "docs" / "reference" / "commands.md").read_text()
+    named = set(re.findall(r"`oomward ([a-z]+)", text))
+    assert named == set(parser()._subparsers._group_actions[0].choices)  # type: ignore[union-attr,arg-type]
+
+
 def test_the_herder_example_is_the_challenge_as_it_was_set() -> None:
     herder: dict[str, Any] = yaml.safe_load((ROOT / "manifests" / "examples" / "herder.yaml").read_text())
     assert (herder["kind"], herder["metadata"]["name"], herder["metadata"]["namespace"]) == (

@@ -8,6 +8,7 @@ import pytest
 
 from agent.model import Mode, Outcome, PodDeleted, Rule, Rules, ThreadDied, TreeOverflowed
 from agent.node.node import ThreadDiedError
+from tests.unit.cgroup.fakes import remove
 from tests.unit.node.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
 
 
@@ -279,4 +280,20 @@ def test_a_state_directory_that_cannot_be_had_is_said_once_and_the_job_goes_on(
     assert "oomward_ledger_persistent 0.0" in world.metrics.page()[1].decode()
     assert len([r for r in caplog.records if "in memory" in r.getMessage()]) == 1
     assert "in memory" in world.node.ready()[1]
+    world.end()
+
+
+def test_what_is_kept_of_cgroups_that_went_while_no_agent_ran_is_dropped_at_the_next_start(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.told(pod({MODE: "single"}))
+    world.make(knob=1)
+    world.turn()
+    assert len(world.ledger.originals()) == 1
+    inodes = set(world.ledger.baselines())
+    world.end()
+    gone = (world.mount / CONTAINER).stat().st_ino
+    remove(world.mount, CONTAINER)
+    world.begin()
+    assert world.ledger.originals() == ()
+    assert inodes - set(world.ledger.baselines()) == {gone}
     world.end()
