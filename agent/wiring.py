@@ -90,6 +90,12 @@ def _run_locked(settings: Settings) -> int:
     rules = RulesFile(settings.config) if settings.config is not None else None
     loop = Loop(node, tree, log, mailbox, ledger, rules, settings, v1)
     server = StatusServer(settings.listen, metrics.page, lambda: _health(loop, watch, poster), node.ready)
+    for name, beat in (
+        ("loop", lambda: loop.last_beat_monotonic_s),
+        ("pod watch", lambda: watch.last_beat_monotonic_s),
+        ("event poster", lambda: poster.last_beat_monotonic_s),
+    ):
+        metrics.heartbeat(name, lambda beat=beat: time.monotonic() - beat())  # type: ignore[misc]
     _handle_signals(loop)
     server.start()
     logger.info(

@@ -13,12 +13,12 @@ from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD
 from agent.cgroup.tree import Tree
 from agent.enforce import Enforcer, Held, Why
-from agent.model import Cgroup, CgroupKind, KeptDecision, Pod, Rules, Vanished, WriteOutcome
+from agent.model import Cgroup, CgroupKind, KeptDecision, Mode, Pod, Rules, Vanished, WriteOutcome
 from agent.node.facts import NodeFacts
 from agent.node.roster import Roster
 from agent.node.telling import Teller
 from agent.node.wishes import Wish, knobs_of, wish_for
-from agent.policy import bad_wishes
+from agent.policy import bad_wishes, decide
 from agent.report import wording
 from agent.report.metrics import Metrics
 
@@ -60,9 +60,20 @@ class Holding:
         for wish in bad_wishes(pod, self.rules):
             if self._first_time(pod.uid, "invalid", wish.key, wish.value):
                 self._teller.invalid(pod, wish)
+        self._begin_series(pod)
         for cgroup in self.containers(pod.cgroup_key):
             between()
             self.consider(cgroup, now_s)
+
+    def _begin_series(self, pod: Pod) -> None:
+        """Zeros before anything happens: a container that dies at once is named only after its death.
+
+        What nobody asks for is as the kubelet has it: group on v2, unless it runs with singleProcessOOMKill.
+        """
+        default = Mode.SINGLE if self._files.version == "v1" else Mode.GROUP
+        for container in pod.containers:
+            mode = decide(pod, container.name, self.rules).mode or default
+            self._metrics.container_running(pod.namespace, pod.name, container.name, mode)
 
     def decisions(self, pod: Pod) -> list[KeptDecision] | None:
         """What the ledger shall keep for a start without the API; None: nothing is decided yet, so keep what is there."""

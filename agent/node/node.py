@@ -7,6 +7,7 @@ attribute, tells through telling. Called by one thread only (loop.py); waits for
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -256,6 +257,8 @@ class Node:
     def _look_at_ourselves(self) -> None:
         """Our own state as metrics, and what is wrong with the disk when that changes."""
         self._metrics.inotify_watches(self._tree.watches)
+        for kind, count in Counter(cgroup.place.kind for cgroup in self._tree.cgroups.values()).items():
+            self._metrics.cgroups(kind, count)
         self._metrics.ledger_persistent(self._ledger.persistent)
         if self._ledger.trouble != self._said_of_ledger:
             self._said_of_ledger = self._ledger.trouble

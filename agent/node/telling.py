@@ -110,6 +110,8 @@ class Teller:
                 kill_id=kill.kill_id,
                 outcome=kill.outcome.value,
             )
+        if not _outside_of_pods(kill):
+            self._metrics.outcome(kill)
         self._post_kill(kill)
 
     def _post_kill(self, kill: OomKill) -> None:

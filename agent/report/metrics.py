@@ -12,12 +12,12 @@ from math import nan
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from agent.model import CgroupKind, Mode, OomKill, Scope, WriteOutcome
+from agent.model import CgroupKind, Mode, OomKill, Outcome, Scope, WriteOutcome
 
 KEEP_S = 300.0  # series of a container outlive its pod by that long
 MOST_CONTAINERS = 5000  # of series kept at once; beyond, the oldest that ended go first
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0)
-EVENT_OUTCOMES = ("created", "exists", "dropped_gone", "dropped_invalid", "dropped_expired")  # model.EventDelivered
+EVENT_OUTCOMES = ("created", "exists", "patched", "dropped_gone", "dropped_invalid", "dropped_expired")  # model.EventDelivered
 WATCH_REASONS = ("timeout", "relist", "gone", "refused", "unreachable", "error", "short")  # model.WatchTrouble
 UNKNOWN = "unknown"
 Key = tuple[str, str, str]  # namespace, pod, container
@@ -36,6 +36,9 @@ class Metrics:
         container = ("namespace", "pod", "container")
         self._kills = self._counter(
             "oom_kills", "Processes killed by the kernel's OOM killer, each once.", (*container, "mode", "scope")
+        )
+        self._outcomes = self._counter(
+            "oom_outcomes", "OOM kills (not processes) by what became of the container.", (*container, "outcome")
         )
         self._unattributed = self._counter(
             "unattributed_oom_kills", "Processes killed in pods that no container could be named for."
@@ -127,6 +130,12 @@ class Metrics:
         self._series.setdefault(key, set()).add((mode, scope))
         self._kills.labels(*key, mode, scope).inc(processes)
 
+    def outcome(self, kill: OomKill) -> None:
+        """What became of the container of a kill in a pod, once that is settled."""
+        key = (kill.namespace or "", kill.pod or "", kill.container or "")
+        self._series.setdefault(key, set())
+        self._outcomes.labels(*key, kill.outcome.value if kill.outcome else UNKNOWN).inc()
+
     def host_kill(self, kill: OomKill) -> None:
         """A kill outside of pods."""
         self._host_kills.inc(kill.processes)
@@ -157,6 +166,8 @@ class Metrics:
         self._living.add((namespace, pod))
         self._ended.pop(key, None)
         scopes = (Scope.CONTAINER, Scope.POD, Scope.KUBEPODS, Scope.NODE)
+        for outcome in Outcome:
+            self._outcomes.labels(*key, outcome.value)
         for scope in scopes:
             pair = (mode.value if mode else UNKNOWN, scope.value)
             self._series.setdefault(key, set()).add(pair)
@@ -204,6 +215,8 @@ class Metrics:
             self._forget(self._kills, (*key, *pair))
         self._forget(self._group, key)
         self._forget(self._wanted, key)
+        for outcome in (*(outcome.value for outcome in Outcome), UNKNOWN):
+            self._forget(self._outcomes, (*key, outcome))
 
     @staticmethod
     def _forget(metric: Counter | Gauge, labels: tuple[str, ...]) -> None:
