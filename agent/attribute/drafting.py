@@ -23,7 +23,8 @@ def draft(account: Account, share: Share, path: str, facts: Facts, *, boot_id: s
     """
     account.ordinal += 1
     names = facts.names_at(path)
-    in_pods = account.cgroup.place.kind in _SCOPES
+    # Where counters are not hierarchical (v1, memory_localevents) only the node's own tells of a container that vanished.
+    in_pods = account.cgroup.place.kind in _SCOPES or names.container_id is not None
     own = path == account.cgroup.path and account.cgroup.place.kind is CgroupKind.CONTAINER
     kill = OomKill(
         kill_id=f"{boot_id}-{account.cgroup.inode}-{account.ordinal}",
@@ -91,15 +92,21 @@ def _as_users_say(scope: Scope | None, path: str, facts: Facts) -> Scope | None:
 
 
 def scope_by_counters(account: Account) -> Scope | None:
-    """Whose limit was hit, by whose ``oom`` rose with the kill: the lowest level that tells; none of them: the node's."""
+    """Whose limit was hit, by whose ``oom`` rose with the kill: the lowest level that tells; none of them: the node's.
+
+    Of a container that vanished unread its pod's account tells: a hit below the pod and not the pod's own was the container's.
+    """
     told = False
     for level in line_of(account):
         if level.reading.local_oom is None:
             continue
-        told = True
-        rose = level.oom_rose if level.cgroup.place.kind is CgroupKind.CONTAINER else level.own_oom_rose
-        if rose:
-            return _SCOPES.get(level.cgroup.place.kind)
+        kind, told = level.cgroup.place.kind, True
+        if kind is CgroupKind.CONTAINER and level.oom_rose:
+            return Scope.CONTAINER
+        if level.own_oom_rose:
+            return _SCOPES.get(kind)
+        if level is account and level.oom_rose:
+            return Scope.CONTAINER
     return Scope.NODE if told else None
 
 

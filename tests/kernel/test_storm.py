@@ -83,7 +83,10 @@ def settle(node: Node, counted: dict[str, int]) -> list[OomKill]:
     assert by_container(kills) == counted
     names = [kill.kill_id for kill in kills]
     assert len(names) == len(set(names))
-    assert {kill.scope for kill in kills} == {Scope.CONTAINER}
+    # v1 has no counter of limits' hits: without the log's report it is not known whose limit it was.
+    odd = [kill for kill in kills if kill.scope is not Scope.CONTAINER]
+    print(f"{len(odd)} of another scope: {odd[:3]}")
+    assert {kill.scope for kill in kills} <= ({Scope.CONTAINER, None} if V1 else {Scope.CONTAINER})
     assert node.agent.total("oomward_oom_kills_total") == sum(counted.values())
     assert node.agent.total("oomward_unattributed_oom_kills_total") == 0
     assert node.agent.total("oomward_host_oom_kills_total") == 0

@@ -30,7 +30,9 @@ class Storm:
             pair = tuple(
                 Container(name, ("storm", "2", "0", "0", "0"), LIMIT_MIB + i) for i, name in enumerate(("a", "b"))
             )
-            self.instances += kubelet.run_pod(Pod(f"storm-{number}", pair, labels={MODE: "single"}, runtime=runtime, limit_mib=64))
+            self.instances += kubelet.run_pod(
+                Pod(f"storm-{number}", pair, labels={MODE: "single"}, runtime=runtime, limit_mib=64)
+            )
 
     def begin(self) -> None:
         """In each container two workers that eat without end, each replaced when it was killed.

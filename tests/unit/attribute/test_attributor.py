@@ -351,3 +351,15 @@ def test_a_container_that_went_while_no_agent_ran_is_named_for_the_kill_that_its
     later.read()
     (kill,) = later.after(0.6).kills
     assert (kill.container, kill.outcome) == ("name-a", Outcome.DIED)
+
+
+def test_a_container_that_vanished_where_counters_are_not_hierarchical_is_known_to_have_died(world: World) -> None:
+    """cgroup v1, memory_localevents: nothing above it remembers; /proc/vmstat counts, and the log names it."""
+    world.cgroups = {A: world.cgroups[A]}  # the only kind that has a book there
+    agent = Agent(world)
+    world.node_kills += 1
+    agent.attributor.reported(report(A, 9), world.now)
+    agent.attributor.gone(world.remove(A), world.now)
+    agent.attributor.counted_node(world.node_kills, world.now)
+    (kill,) = agent.after(0.6).kills
+    assert (kill.container, kill.outcome) == ("name-a", Outcome.DIED)

@@ -54,9 +54,7 @@ class World:
             self.cgroups[path] = Cgroup(_place(path), self.next_inode)
             self.tallies[path] = MemoryEvents(0, 0, 0, 0)
 
-    def kill(
-        self, path: str, *, raw: int = 1, groups: int = 0, limit_of: str | None = None, hit: bool = True
-    ) -> None:
+    def kill(self, path: str, *, raw: int = 1, groups: int = 0, limit_of: str | None = None, hit: bool = True) -> None:
         """``raw`` processes of ``path`` are counted, here and above; the limit hit is that of ``limit_of`` (default: its own)."""
         self.node_kills += raw
         for level, events in self.tallies.items():

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.kube.podjson import UnreadablePodError, parse_pod, parse_quantity
-from agent.model import ContainerKind
+from agent.model import ContainerKind, PodContainer
 from tests.unit.kube.conftest import pod_json
 
 ANY_JSON = st.recursive(
@@ -21,7 +21,8 @@ ANY_JSON = st.recursive(
     max_leaves=20,
 )
 FIELDS = ["metadata", "spec", "status", "labels", "annotations", "containers", "initContainers", "containerStatuses", "name", "uid",
-          "namespace", "nodeName", "resources", "limits", "memory", "state", "lastState", "terminated", "containerID"]  # fmt: skip
+          "namespace", "nodeName", "resources", "limits", "memory", "state", "lastState", "terminated", "containerID",
+          "waiting", "reason", "exitCode", "finishedAt"]  # fmt: skip
 PODLIKE = st.recursive(
     ANY_JSON, lambda inner: st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6), max_leaves=30
 )
@@ -145,6 +146,38 @@ def test_containers_of_every_kind_are_found_with_their_ids() -> None:
         64 << 20,
     )
     assert not debugger.running
+
+
+def a_status(**more: Any) -> PodContainer:
+    """The container of a pod whose status says this of it."""
+    pod = pod_json()
+    pod["status"]["containerStatuses"] = [{"name": "herder", **more}]
+    return parse_pod(pod).containers[0]
+
+
+def test_how_a_container_is_and_how_the_instance_before_ended_are_told() -> None:
+    last = {"containerID": "x://old", "reason": "OOMKilled", "exitCode": 137, "finishedAt": "2025-10-09T08:53:20Z"}
+    found = a_status(state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState={"terminated": last})
+    assert (found.state, found.state_reason, found.running) == ("waiting", "CrashLoopBackOff", False)
+    assert (found.last_reason, found.last_exit_code, found.last_finished) == ("OOMKilled", 137, "2025-10-09T08:53:20Z")
+
+
+@pytest.mark.parametrize(
+    ("state", "name"), [({}, ""), ({"running": {}}, "running"), ({"terminated": None}, "terminated")]
+)
+def test_a_state_that_says_no_more_has_no_reason_and_a_first_instance_none_before(state: Any, name: str) -> None:
+    found = a_status(state=state)
+    assert (found.state, found.state_reason, found.running) == (name, None, name == "running")
+    assert (found.last_reason, found.last_exit_code, found.last_finished) == (None, None, None)
+
+
+def test_an_exit_code_of_zero_is_one() -> None:
+    assert a_status(lastState={"terminated": {"exitCode": 0}}).last_exit_code == 0
+
+
+def test_a_state_of_the_wrong_kind_is_named_with_its_container() -> None:
+    with pytest.raises(UnreadablePodError, match=r"status of container herder\.lastState\.terminated\.exitCode is str"):
+        a_status(lastState={"terminated": {"exitCode": "137"}})
 
 
 def test_a_static_pods_cgroup_is_called_by_its_config_hash() -> None:

@@ -1,0 +1,339 @@
+"""explain: one pod with all that its modes, cgroups, limits and kills are, however it is called; and what stands in their way."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.cgroup.files import CgroupFiles
+from agent.commands import EXIT_OK
+from agent.commands.explain import explain, limits_sentence
+from agent.model import VANISHED, AgentError, Cgroup, Original, Vanished
+from agent.report.explanation import CgroupFacts
+from agent.report.table import Output
+from tests.lab.apiserver import ApiServer
+from tests.unit.commands.world import (
+    CONTAINER,
+    ID,
+    ID2,
+    MIB,
+    MODE,
+    OTHER,
+    POD,
+    SANDBOX,
+    SANDBOX_ID,
+    UID,
+    UID2,
+    LookedAtNode,
+    Terminal,
+    a_kill,
+    pod_json,
+)
+
+HERDER = "herder-1"
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LookedAtNode]:
+    for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    server = ApiServer()
+    server.start()
+    yield LookedAtNode(tmp_path, server, monkeypatch)
+    server.close()
+
+
+def told(node: LookedAtNode, pod: str = HERDER) -> dict[str, Any]:
+    file = StringIO()
+    assert explain(node.settings, pod, Output.JSON, file) == EXIT_OK
+    assert file.getvalue().isascii()
+    found: dict[str, Any] = json.loads(file.getvalue())["pod"]
+    return found
+
+
+def text(node: LookedAtNode, pod: str = HERDER) -> str:
+    file = StringIO()
+    assert explain(node.settings, pod, Output.TABLE, file) == EXIT_OK
+    return file.getvalue()
+
+
+def section(page: str, title: str) -> dict[str, str]:
+    """The lines below a title, by name; of those with the same name the last."""
+    lines = page.split(f"{title}\n")[1].partition("\n\n")[0].splitlines()
+    return {line[:10].strip(): line[11:].strip() for line in lines}
+
+
+# ------------------------------------------------------------------------------------------------------ how it is called
+
+
+@pytest.mark.parametrize(
+    "pod", [HERDER, "default/herder-1", UID, UID.upper(), UID.replace("-", "_"), ID, ID[:6], f"containerd://{ID}", SANDBOX_ID[:8]]
+)  # fmt: skip
+def test_a_pod_is_found_by_name_uid_and_the_beginning_of_an_id(node: LookedAtNode, pod: str) -> None:
+    assert told(node, pod)["uid"] == UID
+
+
+def test_the_container_before_the_last_restart_names_the_pod_too(node: LookedAtNode) -> None:
+    pod = pod_json()
+    pod["status"]["containerStatuses"][0]["lastState"] = {"terminated": {"containerID": f"containerd://{'d' * 64}"}}
+    node.server.put_pod(pod)
+    assert told(node, "d" * 10)["name"] == HERDER
+
+
+def test_a_name_in_two_namespaces_needs_the_namespace(node: LookedAtNode) -> None:
+    node.server.put_pod(pod_json(uid=UID2, ids={"main": ID2}, namespace="shop"))
+    with pytest.raises(AgentError, match="say which, as namespace/name") as caught:
+        told(node)
+    assert f"default/herder-1 (uid {UID}), shop/herder-1 (uid {UID2})" in str(caught.value)
+    assert told(node, "shop/herder-1")["uid"] == UID2
+
+
+def test_the_beginning_of_two_ids_is_not_enough(node: LookedAtNode) -> None:
+    node.server.put_pod(pod_json("other", UID2, {"main": "a" * 63 + "0"}))
+    with pytest.raises(
+        AgentError, match=r"default/herder-1 .*, default/other .* begin with aaaaaa: give more of the id"
+    ):
+        told(node, "aaaaaa")
+
+
+@pytest.mark.parametrize("pod", ["nobody", "shop/herder-1", "aaaaa", "a" * 65, "", "\x1b[31m"])
+def test_a_pod_that_is_not_here_is_said_to_be_so_and_where_to_look(node: LookedAtNode, pod: str) -> None:
+    with pytest.raises(
+        AgentError, match=r"on node node-1: see `oomward ps` .* `kubectl get pods -A -o wide`"
+    ) as caught:
+        told(node, pod)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_without_the_api_the_uid_or_an_id_is_asked_for(node: LookedAtNode, capsys: pytest.CaptureFixture[str]) -> None:
+    node.server.close()
+    with pytest.raises(AgentError, match="the API can't be asked for names, so give its uid or a container's id"):
+        told(node)
+    assert "no answer from the API" in capsys.readouterr().err, "why it can't be asked"
+    found = told(node, ID[:7])
+    assert (found["uid"], found["name"], found["phase"]) == (UID, None, None)
+    assert {one["container_id"] for one in found["containers"]} == {ID, SANDBOX_ID}
+    assert section(text(node, UID), "Pod not known by name")["Cgroup"] == POD
+
+
+def test_without_the_api_the_ledger_has_the_name_of_what_it_decided(node: LookedAtNode) -> None:
+    node.remember(a_kill(1), decided=(node.decided(),))
+    node.server.close()
+    (herder,) = (one for one in told(node)["containers"] if one["name"] == "herder")
+    assert (herder["mode_wanted"], herder["rule"], herder["kills"]) == ("single", MODE, 1)
+    assert f"as last decided: the API has not been heard since the start ({MODE})" in text(node)
+
+
+# ----------------------------------------------------------------------------------------------------------- containers
+
+
+def test_a_container_is_explained_with_mode_and_rule_knob_memory_counters_and_last_state(node: LookedAtNode) -> None:
+    pod = pod_json(labels={MODE: "single"}, limits={"herder": "256Mi"})
+    last = {"containerID": "x://y", "reason": "OOMKilled", "exitCode": 137, "finishedAt": "2025-10-09T08:53:20Z"}
+    pod["status"]["containerStatuses"][0] |= {"restartCount": 2, "lastState": {"terminated": last}}
+    node.server.put_pod(pod)
+    inode = (node.mount / CONTAINER).stat().st_ino
+    node.remember(a_kill(1), a_kill(2), original=Original(inode, CONTAINER, 0, UID, 1.0))
+    node.write(f"{CONTAINER}/memory.peak", f"{250 * MIB}\n")
+    node.write(f"{CONTAINER}/memory.events", "oom 5\noom_kill 4\noom_group_kill 1\n")
+    node.write(f"{CONTAINER}/memory.events.local", "oom 3\n")
+    assert section(text(node), "Container herder (regular)") == {
+        "Wanted": "single: label oomward.dev/mode=single",
+        "Actual": "group: memory.oom.group is 1 (0 before oomward's first write)",
+        "Id": ID,
+        "Cgroup": CONTAINER,
+        "Limit": "256 MiB",
+        "Usage": "200 MiB, 78 % of the limit; peak 250 MiB",
+        "OOM": "oom_kill 4, oom_group_kill 1, oom 5 (this cgroup's own limit: 3)",
+        "Kills": "2 of its processes, as far back as the ledger reaches",
+        "State": "running, 2 restarts; the instance before ended: OOMKilled, exit code 137, at 2025-10-09T08:53:20Z",
+    }
+
+
+def test_the_configured_rule_that_decided_is_named(node: LookedAtNode, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("rules: [{name: all-single, mode: single, namespaces: [default]}]\n")
+    node.options["config"] = str(tmp_path / "config.yaml")
+    (herder,) = told(node)["containers"]
+    assert (herder["mode_wanted"], herder["rule"]) == ("single", "all-single")
+    assert "single: configured rule all-single: single" in text(node)
+
+
+def test_containers_that_do_not_run_are_there_with_their_mode_and_state(node: LookedAtNode) -> None:
+    pod = pod_json(ids={"herder": ID, "loops": "c" * 64}, labels={MODE: "group"}, limits={"loops": "64Mi"})
+    pod["spec"]["initContainers"] = [{"name": "setup"}]
+    pod["status"]["containerStatuses"][1]["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
+    node.server.put_pod(pod)
+    page = text(node)
+    assert re.findall(r"^Container (\w+)", page, re.MULTILINE) == ["setup", "herder", "loops"]
+    loops = section(page, "Container loops (regular)")
+    assert (loops["Wanted"], loops["Cgroup"]) == ("group: label oomward.dev/mode=group", "none here: it does not run")
+    assert (loops["Limit"], loops["State"]) == ("64 MiB in the spec", "waiting (CrashLoopBackOff)")
+    assert section(page, "Container setup (init)")["State"] == "not reported yet"
+    assert "Sandbox (pause), or a container that is just starting" in page
+
+
+def test_the_sandbox_is_named_with_its_path(node: LookedAtNode) -> None:
+    assert section(text(node), "Sandbox (pause)") == {"Cgroup": SANDBOX}
+    assert told(node)["sandboxes"] == [SANDBOX]
+
+
+def test_cruns_knob_is_shown_at_both_levels(node: LookedAtNode) -> None:
+    node.write(f"{CONTAINER}/memory.oom.group", "0\n")
+    node.container(f"{CONTAINER}/container", knob=1)
+    (herder,) = told(node)["containers"]
+    assert herder["mode_actual"] == "group"
+    assert [(knob["path"], knob["value"]) for knob in herder["knobs"]] == [
+        (CONTAINER, 0),
+        (f"{CONTAINER}/container", 1),
+    ]
+    assert "group: memory.oom.group is 0 and 1 at container below, where crun has the processes" in text(node)
+
+
+def test_a_limit_that_is_not_the_specs_is_shown_beside_it(node: LookedAtNode) -> None:
+    """While a resize in place is under way."""
+    node.server.put_pod(pod_json(limits={"herder": "512Mi"}))
+    assert section(text(node), "Container herder (regular)")["Limit"] == "256 MiB (512 MiB in the spec)"
+
+
+def test_what_can_not_be_read_is_a_question_mark_and_is_said_on_standard_error(
+    node: LookedAtNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("memory.oom.group", "memory.max", "memory.current", "memory.events"):
+        node.unreadable(f"{CONTAINER}/{name}")
+    page = text(node)
+    herder = section(page, "Container herder (regular)")
+    assert [herder[name] for name in ("Actual", "Limit", "Usage", "OOM")] == [
+        "?",
+        "? (256 MiB in the spec)",
+        "?; peak not kept",
+        "?",
+    ]
+    assert section(page, "Pod default/herder-1")["Limits"] == "not all could be read"
+    assert "memory.events of cgroup" in capsys.readouterr().err
+
+
+def test_a_container_that_vanishes_meanwhile_is_one_that_does_not_run(
+    node: LookedAtNode, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone(files: CgroupFiles, cgroup: Cgroup) -> Vanished:
+        return VANISHED
+
+    node.remember()
+    monkeypatch.setattr(CgroupFiles, "usage_bytes", gone)
+    found = told(node)
+    assert (found["cgroup"], [one["cgroup"] for one in found["containers"]]) == (None, [None])
+    assert capsys.readouterr().err == ""
+
+
+# ------------------------------------------------------------------------------------------------- what stands in the way
+
+
+def test_a_1_above_the_containers_is_named(node: LookedAtNode) -> None:
+    assert told(node)["grouped_above"] == []
+    node.write(f"{POD}/memory.oom.group", "1\n")
+    node.write("kubepods/memory.oom.group", "1\n")
+    assert told(node)["grouped_above"] == ["kubepods", POD]
+    assert "memory.oom.group is 1 at kubepods: when the limit of that level" in text(node)
+
+
+def test_labels_and_annotations_that_are_no_modes_are_shown(node: LookedAtNode) -> None:
+    node.server.put_pod(pod_json(labels={MODE: "sinlge"}, annotations={"mode.oomward.dev/nix": "group"}))
+    notes = told(node)["notes"]
+    assert [re.search(r"'sinlge'|no container of that name", note) is not None for note in notes] == [True, True]
+    assert "'sinlge', which is no mode" in text(node)
+
+
+def test_a_namespace_whose_labels_do_not_count_is_named_with_the_setting(node: LookedAtNode, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("ignoreLabelsIn: [default]\n")
+    node.options["config"] = str(tmp_path / "config.yaml")
+    assert told(node)["notes"] == []
+    node.server.put_pod(pod_json(labels={MODE: "single"}))
+    assert told(node)["notes"] == [
+        "labels and annotations don't count in namespace default (ignoreLabelsIn): only rules do"
+    ]
+
+
+def test_on_cgroup_v1_group_can_not_be_had_and_the_files_have_other_names(node: LookedAtNode) -> None:
+    node.server.put_pod(pod_json(labels={MODE: "group"}))
+    node.to_v1()
+    page = text(node)
+    herder = section(page, "Container herder (regular)")
+    assert herder["Actual"] == "single: cgroup v1 has no memory.oom.group, and each kill takes one process"
+    assert herder["OOM"] == "oom_kill 2"
+    assert "this node runs cgroup v1" in page
+    files = section(page, f"Files below {node.mount}/memory/<cgroup>")
+    assert (files[""].split("  ")[0], files["Limit"].split()) == ("v2", ["memory.max", "memory.limit_in_bytes"])
+
+
+# ----------------------------------------------------------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize(
+    ("pod", "limits", "words"),
+    [
+        (256, {"a": 256}, r"add up to 256 MiB, the pod's is the same: the kernel's log names the pod's cgroup"),
+        (256, {"a": 192, "b": 64}, r"192 MiB \+ 64 MiB = 256 MiB, the pod's is the same$"),
+        (200, {"a": 192, "b": 64}, r"the pod's is 56 MiB less: it is hit before"),
+        (300, {"a": 192, "b": 64}, r"the pod's is 44 MiB more \(init containers, or the RuntimeClass' overhead\)"),
+        (None, {"a": 192}, r"add up to 192 MiB; the pod has none of its own"),
+        (None, {"a": 192, "b": None, "c": None}, r"b, c have none, nor has the pod: only the node's memory"),
+        (256, {"a": None}, r"a has none: the pod's is hit first"),
+        (256, {}, r"the containers have none: the pod's"),
+    ],
+)
+def test_how_the_pods_limit_relates_to_the_sum_of_its_containers(
+    pod: int | None, limits: dict[str, int | None], words: str
+) -> None:
+    sizes = [(name, None if size is None else size * MIB) for name, size in limits.items()]
+    facts = CgroupFacts("pod", None if pod is None else pod * MIB)
+    assert re.search(words, limits_sentence(facts, sizes))
+
+
+def test_init_and_ephemeral_containers_are_no_part_of_the_sum(node: LookedAtNode) -> None:
+    pod = pod_json(limits={"herder": "256Mi"})
+    pod["spec"]["initContainers"] = [{"name": "setup", "resources": {"limits": {"memory": "1Gi"}}}]
+    pod["spec"]["ephemeralContainers"] = [{"name": "debugger"}]
+    node.server.put_pod(pod)
+    found = told(node)
+    assert (found["limits_sum_bytes"], found["cgroup"]["limit_bytes"]) == (256 * MIB, 256 * MIB)
+
+
+def test_a_pod_without_a_cgroup_here_is_explained_as_far_as_it_goes(node: LookedAtNode) -> None:
+    node.server.put_pod(pod_json("done", UID2, {"main": ID2}))
+    page = text(node, "done")
+    assert section(page, "Pod default/done")["Limits"] == "the pod has no cgroup here, and so no limit"
+    assert not (node.mount / OTHER).exists()
+
+
+# ------------------------------------------------------------------------------------------------------------------- print
+
+
+def test_a_terminal_is_not_written_over_its_edge_nor_harmed(
+    node: LookedAtNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "60")
+    node.server.put_pod(pod_json(labels={MODE: "\x1b[2Jsingle"}))
+    file = Terminal()
+    explain(node.settings, HERDER, Output.TABLE, file)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())
+    assert all(len(line) <= 60 for line in plain.splitlines())
+    assert "\x1b" not in plain
+    assert CONTAINER in re.sub(r"\s+", "", plain), "a path is folded, not cut"
+
+
+def test_no_color_is_obeyed(node: LookedAtNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    node.server.put_pod(pod_json(labels={MODE: "single"}))
+    for no_color, found in ((None, True), ("1", False)):
+        if no_color:
+            monkeypatch.setenv("NO_COLOR", no_color)
+        file = Terminal()
+        explain(node.settings, HERDER, Output.TABLE, file)
+        assert ("\x1b[1;31m" in file.getvalue()) is found
