@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agent.settings import Settings
 
 EXIT_USAGE = 2  # arguments or configuration are wrong: nothing was begun
+LEAST_WATCH_S = 0.5
 EPILOG = "Exit codes: 0 done, 1 failed (the message says what and what to do), 2 arguments or configuration are wrong."
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
@@ -46,7 +47,50 @@ def parser() -> argparse.ArgumentParser:
     instead.add_argument("--restore", action="store_true", help="give every value back as it was before oomward")
     _add_output(once)
     _add_output(command("check", "can this node do it? every prerequisite, and what to do where one is missing"))
+    ps = command("ps", "each container of this node: mode wanted and actual, limit, usage, peak, kills")
+    ps.add_argument(
+        "--watch",
+        nargs="?",
+        type=_seconds,
+        const=2.0,
+        metavar="SECONDS",
+        help="look again every so many seconds (2 when not said) until Ctrl-C",
+    )
+    _add_output(ps)
+    explain = command("explain", "why a pod's containers have the modes they have, and what a kill would do there")
+    explain.add_argument(
+        "pod", metavar="POD", help="its name, namespace/name or uid, or the beginning of a container's id"
+    )
+    _add_output(explain)
+    history = command("history", "the OOM kills of this node, newest first, of containers long gone too")
+    history.add_argument("--namespace", metavar="NAMESPACE", help="only kills in this namespace")
+    history.add_argument("--pod", metavar="POD", help="only kills of this pod: its name, or namespace/name")
+    history.add_argument("--since", type=_duration, metavar="DURATION", help="only kills of the last 30m, 6h …")
+    history.add_argument("--limit", type=_positive, default=100, metavar="N", help="this many at the most (100)")
+    _add_output(history)
     return top
+
+
+def _duration(text: str) -> float:
+    from agent.settings.values import duration_s
+
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _seconds(text: str) -> float:
+    seconds = _duration(text)
+    if seconds < LEAST_WATCH_S:
+        raise argparse.ArgumentTypeError(f"at least {LEAST_WATCH_S} s: each look reads every container's files")
+    return seconds
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:
@@ -60,7 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     from agent.settings import SettingsError, load
 
-    required = () if getattr(arguments, "restore", False) else ("node_name",)
+    alone = arguments.command == "history" or getattr(arguments, "restore", False)
+    required = () if alone else ("node_name",)
     try:
         settings = load(vars(arguments), os.environ, required=required)
     except SettingsError as error:
@@ -102,4 +147,40 @@ def _check(settings: Settings, arguments: argparse.Namespace) -> int:
     return check(settings, Output(arguments.output), sys.stdout)
 
 
-COMMANDS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {"run": _run, "once": _once, "check": _check}
+def _ps(settings: Settings, arguments: argparse.Namespace) -> int:
+    from agent.commands.ps import ps
+    from agent.report.table import Output
+
+    return ps(settings, Output(arguments.output), sys.stdout, watch_s=arguments.watch)
+
+
+def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
+    from agent.commands.explain import explain
+    from agent.report.table import Output
+
+    return explain(settings, arguments.pod, Output(arguments.output), sys.stdout)
+
+
+def _history(settings: Settings, arguments: argparse.Namespace) -> int:
+    from agent.commands.history import history
+    from agent.report.table import Output
+
+    return history(
+        settings,
+        Output(arguments.output),
+        sys.stdout,
+        namespace=arguments.namespace,
+        pod=arguments.pod,
+        since_s=arguments.since,
+        limit=arguments.limit,
+    )
+
+
+COMMANDS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
+    "run": _run,
+    "once": _once,
+    "check": _check,
+    "ps": _ps,
+    "explain": _explain,
+    "history": _history,
+}

@@ -50,7 +50,10 @@ class PodContainer:
 
     ``container_id`` is the bare id (64 hex, without ``containerd://``) of the instance that the status names now, or None
     while the kubelet has not reported one: the report follows the start by up to seconds. ``previous_id`` is the id in
-    ``lastState.terminated``. ``limit_bytes`` is ``resources.limits.memory``, None when there is none.
+    ``lastState.terminated``. ``limit_bytes`` is ``resources.limits.memory``, None when there is none. ``state`` is
+    running, waiting or terminated, "" while nothing is reported, ``state_reason`` the kubelet's word for it (CrashLoopBackOff).
+    ``last_…`` tell of the instance before, from ``lastState.terminated``; None when there was none. ``last_finished`` is the
+    API's RFC 3339 text.
     """
 
     name: str
@@ -60,6 +63,11 @@ class PodContainer:
     running: bool = False
     restart_count: int = 0
     limit_bytes: int | None = None
+    state: str = ""
+    state_reason: str | None = None
+    last_reason: str | None = None
+    last_exit_code: int | None = None
+    last_finished: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

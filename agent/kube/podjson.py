@@ -22,6 +22,7 @@ FACTORS = {unit: Decimal(10) ** power for unit, power in DECIMAL_UNITS.items()} 
 }
 MOST_BYTES = 2**63 - 1  # a Quantity holds no more: larger ones are capped (apimachinery, resource.Quantity)
 MOST_QUANTITY_CHARACTERS = 64
+STATES = ("running", "waiting", "terminated")  # the kubelet sets exactly one (ContainerState)
 
 
 class UnreadablePodError(ValueError):
@@ -78,7 +79,9 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[
 
 def _container(name: str, kind: ContainerKind, limit_bytes: int | None, status: Mapping[str, Any]) -> PodContainer:
     where = f"status of container {name}"
-    state = _mapping(status.get("state") or {}, f"{where}.state")
+    states = _mapping(status.get("state") or {}, f"{where}.state")
+    state = next((name for name in STATES if name in states), "")
+    detail = _mapping(states.get(state) or {}, f"{where}.state.{state}")
     last = _mapping(status.get("lastState") or {}, f"{where}.lastState")
     terminated = _mapping(last.get("terminated") or {}, f"{where}.lastState.terminated")
     return PodContainer(
@@ -86,10 +89,19 @@ def _container(name: str, kind: ContainerKind, limit_bytes: int | None, status: 
         kind=kind,
         container_id=_bare_id(_optional(status, "containerID", where, str, "")),
         previous_id=_bare_id(_optional(terminated, "containerID", where, str, "")),
-        running="running" in state,
+        running=state == "running",
         restart_count=_optional(status, "restartCount", where, int, 0),
         limit_bytes=limit_bytes,
+        state=state,
+        state_reason=_optional(detail, "reason", f"{where}.state.{state}", str, "") or None,
+        last_reason=_optional(terminated, "reason", f"{where}.lastState.terminated", str, "") or None,
+        last_exit_code=_whole(terminated, "exitCode", f"{where}.lastState.terminated"),
+        last_finished=_optional(terminated, "finishedAt", f"{where}.lastState.terminated", str, "") or None,
     )
+
+
+def _whole(item: Mapping[str, Any], key: str, where: str) -> int | None:
+    return None if item.get(key) is None else _optional(item, key, where, int, 0)
 
 
 def _statuses(status: Mapping[str, Any], field: str) -> dict[str, Mapping[str, Any]]:

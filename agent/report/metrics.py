@@ -17,7 +17,14 @@ from agent.model import CgroupKind, Mode, OomKill, Outcome, Scope, WriteOutcome
 KEEP_S = 300.0  # series of a container outlive its pod by that long
 MOST_CONTAINERS = 5000  # of series kept at once; beyond, the oldest that ended go first
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0)
-EVENT_OUTCOMES = ("created", "exists", "patched", "dropped_gone", "dropped_invalid", "dropped_expired")  # model.EventDelivered
+EVENT_OUTCOMES = (
+    "created",
+    "exists",
+    "patched",
+    "dropped_gone",
+    "dropped_invalid",
+    "dropped_expired",
+)  # model.EventDelivered
 WATCH_REASONS = ("timeout", "relist", "gone", "refused", "unreachable", "error", "short")  # model.WatchTrouble
 UNKNOWN = "unknown"
 Key = tuple[str, str, str]  # namespace, pod, container

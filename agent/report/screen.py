@@ -6,41 +6,51 @@ Takes records, prints them by table.py to the file it is given. Nothing from the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from agent.model import Mode, OomKill, Outcome, Scope, WriteOutcome
-from agent.report.table import Column, Output, fitted, print_json, print_table
+from agent.report.table import WITHOUT_END, Column, Output, fitted, print_json, print_table
 from agent.report.wording import bytes_text, kill_fields, safe
 
 NAME_LIMIT = 320  # namespace/pod: 63 + 1 + 253 at the most
+SHORT_ID = 12  # characters of a container id, as crictl and docker show it
 UNKNOWN = "?"
+NO_CONTAINERS = "No containers of pods."
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerRow:
     """One running container. ``wanted`` None: nobody asked for a mode. ``limit_bytes`` None: there is none.
 
-    ``actual`` is what memory.oom.group says, None where there is no such file (cgroup v1). ``peak_bytes`` None: the kernel
-    doesn't tell (before 5.19). ``kills`` is how many of its processes were killed, as far back as the ledger reaches; None
-    without a ledger.
+    ``namespace``, ``pod`` and ``container`` None: not known by name, so ``pod_uid`` and ``container_id`` are shown. ``actual``
+    is what memory.oom.group says. ``peak_bytes`` None: the kernel doesn't tell (before 5.19). ``kills`` is how many of its
+    processes were killed, as far back as the ledger reaches; without a ledger, since the container's start. ``unread`` names
+    the fields, as the JSON has them, that could not be read and are None for that.
     """
 
-    namespace: str
-    pod: str
-    container: str
+    namespace: str | None
+    pod: str | None
+    container: str | None
     wanted: Mode | None = None
     actual: Mode | None = None
     limit_bytes: int | None = None
     usage_bytes: int | None = None
     peak_bytes: int | None = None
     kills: int | None = None
+    pod_uid: str | None = None
+    container_id: str | None = None
+    path: str | None = None
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +85,7 @@ def show_containers(containers: Iterable[ContainerRow], output: Output, file: Te
     if output is Output.JSON:
         print_json("containers", [container_json(row) for row in rows], file)
     else:
-        print_table(rows, CONTAINER_COLUMNS, "No containers of pods.", file)
+        print_table(rows, CONTAINER_COLUMNS, NO_CONTAINERS, file)
 
 
 def show_writes(writes: Iterable[WriteRow], output: Output, file: TextIO) -> None:
@@ -117,7 +127,8 @@ def write_json(row: WriteRow) -> dict[str, object]:
 
 
 def container_json(row: ContainerRow) -> dict[str, object]:
-    """A container's row with its sizes in bytes; null as ContainerRow says."""
+    """A container's row with its sizes in bytes; null as ContainerRow says. Ids, path and ``unread`` only where there are any."""
+    more = {"pod_uid": row.pod_uid, "container_id": row.container_id, "cgroup": row.path, "unread": list(row.unread)}
     return {
         "namespace": row.namespace,
         "pod": row.pod,
@@ -128,7 +139,61 @@ def container_json(row: ContainerRow) -> dict[str, object]:
         "usage_bytes": row.usage_bytes,
         "peak_bytes": row.peak_bytes,
         "kills": row.kills,
+        **{name: value for name, value in more.items() if value},
     }
+
+
+class ContainersScreen:
+    """The containers over and over: in place on a terminal (``live``), else table after table, or a JSON document a line."""
+
+    def __init__(self, output: Output, file: TextIO) -> None:
+        self._output, self._file = output, file
+        self._console = console_on(file)
+        self.live = output is Output.TABLE and self._console.is_terminal and not self._console.is_dumb_terminal
+        self._live = Live(console=self._console, screen=True, auto_refresh=False)
+
+    def __enter__(self) -> ContainersScreen:
+        if self.live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self._live.stop()
+
+    def show(self, containers: Iterable[ContainerRow], troubles: Iterable[str], at_unix_s: float) -> None:
+        """One more turn. Only in place are ``troubles`` shown, below the table."""
+        rows, clock = tuple(containers), _clock(at_unix_s, "seconds")
+        if self._output is Output.JSON:
+            line = {"time": clock, "containers": [container_json(row) for row in rows]}
+            self._file.write(json.dumps(line, ensure_ascii=True) + "\n")
+            self._file.flush()
+        elif self.live:
+            self._live.update(self._page(rows, tuple(troubles), clock), refresh=True)
+        else:
+            self._console.print(Text(clock))
+            show_containers(rows, self._output, self._file)
+            self._console.print()
+
+    def _page(self, rows: tuple[ContainerRow, ...], troubles: tuple[str, ...], clock: str) -> Group:
+        notes = [Text(f"oomward: {safe(trouble, NAME_LIMIT)}", style="yellow") for trouble in troubles]
+        notes_height = sum(len(note.wrap(self._console, self._console.width)) for note in notes)
+        room = max(1, self._console.height - 3 - notes_height)  # the clock, the header, and what is left out
+        left_out = len(rows) - room
+        title = Text(f"{clock}  {len(rows)} containers, Ctrl-C ends", style="dim")
+        table = containers_table(rows[:room], self._console) if rows else Text(NO_CONTAINERS)
+        more = [Text(f"… and {left_out} more: the terminal is too low for them", style="dim")] if left_out > 0 else []
+        return Group(title, table, *more, *notes)
+
+
+def console_on(file: TextIO) -> Console:
+    """For what is no table: without a terminal every line is whole."""
+    if isinstance(file, TextIOWrapper):
+        file.reconfigure(errors="backslashreplace")
+    console = Console(file=file, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = WITHOUT_END
+    return console
 
 
 # --------------------------------------------------------------------------------------------------------------- columns
@@ -186,10 +251,27 @@ def _scope(kill: OomKill) -> Text:
     return Text(kill.scope.value if kill.scope else UNKNOWN)
 
 
+def _pod_of_container(row: ContainerRow) -> Text:
+    return _plain(f"{row.namespace or UNKNOWN}/{row.pod}" if row.pod is not None else row.pod_uid)
+
+
+def _container(row: ContainerRow) -> Text:
+    return _plain((row.container_id or UNKNOWN)[:SHORT_ID] if row.container is None else row.container)
+
+
+def _wanted(row: ContainerRow) -> Text:
+    return Text(UNKNOWN if "mode_wanted" in row.unread else row.wanted.value if row.wanted else "-")
+
+
 def _actual(row: ContainerRow) -> Text:
-    if row.wanted is None or row.wanted is row.actual:
-        return Text(row.actual.value if row.actual else "-")
-    return Text(row.actual.value if row.actual else "-", style="bold red")
+    if "mode_actual" in row.unread:
+        return Text(UNKNOWN)
+    drifted = row.wanted is not None and row.wanted is not row.actual
+    return Text(row.actual.value if row.actual else "-", style="bold red" if drifted else "")
+
+
+def _limit(row: ContainerRow) -> Text:
+    return _size(row.limit_bytes, UNKNOWN if "limit_bytes" in row.unread else "none")
 
 
 KILL_COLUMNS: tuple[Column[OomKill], ...] = (
@@ -204,11 +286,11 @@ KILL_COLUMNS: tuple[Column[OomKill], ...] = (
     Column("OUTCOME", _outcome),
 )
 CONTAINER_COLUMNS: tuple[Column[ContainerRow], ...] = (
-    Column("POD", lambda row: _plain(f"{row.namespace}/{row.pod}")),
-    Column("CONTAINER", lambda row: _plain(row.container)),
-    Column("WANTED", lambda row: Text(row.wanted.value if row.wanted else "-")),
+    Column("POD", _pod_of_container),
+    Column("CONTAINER", _container),
+    Column("WANTED", _wanted),
     Column("ACTUAL", _actual),
-    Column("LIMIT", lambda row: _size(row.limit_bytes, "none"), spare=1, right=True),
+    Column("LIMIT", _limit, spare=1, right=True),
     Column("USAGE", lambda row: _size(row.usage_bytes), spare=2, right=True),
     Column("PEAK", lambda row: _size(row.peak_bytes), spare=3, right=True),
     Column("KILLS", lambda row: Text(UNKNOWN if row.kills is None else str(row.kills)), right=True),

@@ -1,0 +1,297 @@
+"""``oomward explain POD``: why this mode and by which rule, and all that one would gather with crictl, inspect and cat.
+
+Reads only, beside a running agent or without one; without the API a pod is found by its uid or by a container's id.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TextIO
+
+from agent.cgroup.files import KNOB, V1_SIZES, V2_SIZES
+from agent.commands import EXIT_OK
+from agent.commands.looking import (
+    GoneError,
+    Kept,
+    Reads,
+    Subject,
+    Who,
+    find,
+    grouped_above,
+    kept_of,
+    knobs,
+    mode_of,
+    say,
+    who_is,
+)
+from agent.commands.survey import Survey, survey
+from agent.model import (
+    MODE_ANNOTATION_PREFIX,
+    MODE_LABEL,
+    AgentError,
+    Cgroup,
+    CgroupKind,
+    ContainerKind,
+    Decision,
+    Mode,
+    Pod,
+    PodContainer,
+    Source,
+)
+from agent.policy import bad_wishes, decide, disobeyed
+from agent.report.explanation import (
+    CgroupFacts,
+    ContainerExplanation,
+    FileNames,
+    Knob,
+    PodExplanation,
+    show_explanation,
+)
+from agent.report.screen import SHORT_ID, UNKNOWN
+from agent.report.table import Output
+from agent.report.wording import bytes_text, group_on_v1_note, mode_invalid_note
+from agent.settings import Settings
+
+Limit = tuple[str, int | None]  # a container's name and its limit
+UNREADABLE = Decision(None, Source.NONE, "", "its limit can't be read, by which it would be told from the pod's others")
+DISOBEYED_KEY = "ignoreLabelsIn"
+SUMMED = (
+    ContainerKind.REGULAR.value,
+    ContainerKind.SIDECAR.value,
+    None,
+)  # init and ephemeral ones add nothing for long
+FILES = (
+    FileNames("Mode", KNOB, "none: always single"),
+    FileNames("Limit", V2_SIZES["limit"], V1_SIZES["limit"]),
+    FileNames("Usage", V2_SIZES["usage"], V1_SIZES["usage"]),
+    FileNames("Peak", V2_SIZES["peak"], V1_SIZES["peak"]),
+    FileNames("OOM", "memory.events", "memory.oom_control"),
+    FileNames("Own OOM", "memory.events.local", "memory.oom_control"),
+)
+
+
+def explain(settings: Settings, pod: str, output: Output, file: TextIO) -> int:
+    """Print all about one pod, called by name, namespace/name, uid, or the beginning (6 characters on) of a container's id.
+
+    Raises AgentError when there is no such pod on this node, or several.
+    """
+    with survey(settings) as found:
+        troubles = list(found.troubles)
+        try:
+            subject = find(found, pod)
+        except AgentError:
+            say(troubles)
+            raise
+        explanation = _explain(found, subject, kept_of(settings, troubles), troubles)
+    show_explanation(explanation, output, file)
+    say(troubles)
+    return EXIT_OK
+
+
+def _explain(found: Survey, subject: Subject, kept: Kept, troubles: list[str]) -> PodExplanation:
+    pod = subject.pod
+    own = [cgroup for cgroup in found.containers() if cgroup.place.pod_key == subject.key]
+    sandboxes = [cgroup for cgroup in own if who_is(found, cgroup).sandbox]
+    running = [_running(found, subject, one, kept, troubles) for one in own if one not in sandboxes]
+    names = {one.name for one in running}
+    idle = [_idle(found, pod, one, kept) for one in pod.containers if one.name not in names] if pod is not None else []
+    containers = _in_order([*running, *idle], pod)
+    at = _pod_cgroup(found, subject)
+    cgroup, limits = _pod_facts(found, at, troubles), _limits(containers, pod)
+    return PodExplanation(
+        uid=subject.uid,
+        namespace=subject.namespace,
+        name=subject.name,
+        phase=pod.phase if pod is not None else None,
+        cgroup_version=found.hierarchy.version,
+        mount=str(found.hierarchy.memory_mount),
+        containers=containers,
+        sandboxes=tuple(one.path for one in sandboxes),
+        sandbox_name=_sandbox_name(pod),
+        cgroup=cgroup,
+        spec_limit_bytes=pod.limit_bytes if pod is not None else None,
+        limits_sum_bytes=_sum(limits),
+        limits=limits_sentence(cgroup, limits),
+        grouped_above=grouped_above(found, own, troubles),
+        notes=_notes(found, pod, containers),
+        files=FILES,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ containers
+
+
+def _running(found: Survey, subject: Subject, cgroup: Cgroup, kept: Kept, troubles: list[str]) -> ContainerExplanation:
+    """A container that has a cgroup; without it when that vanishes meanwhile."""
+    who, reads = who_is(found, cgroup), Reads(troubles)
+    spec = subject.pod.container(who.container) if subject.pod is not None and who.container is not None else None
+    wish = reads.take("mode_wanted", lambda: found.wish(cgroup))
+    decision = wish.decision if wish is not None else UNREADABLE
+    stated = _stated(who.container, spec, cgroup.place.container_id, decision, _kills(kept, who))
+    try:
+        values = reads.take(KNOB, lambda: knobs(found, cgroup))
+        facts = _facts(found, cgroup, troubles)
+    except GoneError:
+        return stated
+    on_v1 = found.hierarchy.version == "v1"
+    shown = () if on_v1 or values is None else tuple(_knob(found, kept, path, value) for path, value in values.items())
+    return replace(stated, mode_actual=mode_of(values), knobs=shown, cgroup=facts)
+
+
+def _idle(found: Survey, pod: Pod, spec: PodContainer, kept: Kept) -> ContainerExplanation:
+    """A container that the pod has and that has no cgroup: it has ended, or has not begun."""
+    who = Who(pod.namespace, pod.name, pod.uid, spec.name)
+    decision = decide(pod, spec.name, found.settings.rules)
+    return _stated(spec.name, spec, spec.container_id, decision, _kills(kept, who))
+
+
+def _stated(
+    name: str | None, spec: PodContainer | None, container_id: str | None, decision: Decision, kills: int | None
+) -> ContainerExplanation:
+    """What is known of it without its cgroup."""
+    known = ContainerExplanation(name, None, container_id, decision.mode, decision.rule, decision.why, kills=kills)
+    if spec is None:
+        return known
+    return replace(
+        known,
+        kind=spec.kind.value,
+        spec_limit_bytes=spec.limit_bytes,
+        restarts=spec.restart_count,
+        state=spec.state,
+        state_reason=spec.state_reason,
+        last_reason=spec.last_reason,
+        last_exit_code=spec.last_exit_code,
+        last_finished=spec.last_finished,
+    )
+
+
+def _knob(found: Survey, kept: Kept, path: str, value: int) -> Knob:
+    cgroup = found.tree.cgroups.get(path)
+    original = kept.originals.get(cgroup.inode) if cgroup is not None else None
+    return Knob(path, value, original.value if original is not None else None)
+
+
+def _kills(kept: Kept, who: Who) -> int | None:
+    if kept.killed is None or who.pod_uid is None or who.container is None:
+        return None
+    return kept.killed.get((who.pod_uid, who.container), 0)
+
+
+def _in_order(containers: list[ContainerExplanation], pod: Pod | None) -> tuple[ContainerExplanation, ...]:
+    """As the pod's spec names them (init containers first); those of unknown name last."""
+    names = [one.name for one in pod.containers] if pod is not None else []
+    return tuple(sorted(containers, key=lambda one: names.index(one.name) if one.name in names else len(names)))
+
+
+def _sandbox_name(pod: Pod | None) -> str:
+    """A container whose start the kubelet has not reported yet looks like the sandbox."""
+    starting = pod is not None and any(one.state in ("", "waiting") for one in pod.containers)
+    return "sandbox (pause), or a container that is just starting" if starting else "sandbox (pause)"
+
+
+# --------------------------------------------------------------------------------------------------------- cgroups, notes
+
+
+def _facts(found: Survey, cgroup: Cgroup, troubles: list[str]) -> CgroupFacts:
+    """Raises GoneError."""
+    files, reads = found.files, Reads(troubles)
+    limit = reads.take("limit_bytes", lambda: files.limit_bytes(cgroup))
+    usage = reads.take("usage_bytes", lambda: files.usage_bytes(cgroup))
+    peak = reads.take("peak_bytes", lambda: files.peak_bytes(cgroup))
+    events = reads.take("oom_kill", lambda: files.memory_events(cgroup))
+    facts = CgroupFacts(cgroup.path, limit, usage, peak, unread=tuple(sorted(reads.unread)))
+    if events is None:
+        return facts
+    if found.hierarchy.version == "v1":
+        return replace(facts, oom_kill=events.oom_kill)
+    groups, own = events.oom_group_kill, events.local_oom
+    return replace(facts, oom_kill=events.oom_kill, oom_group_kill=groups, oom=events.oom, local_oom=own)
+
+
+def _pod_cgroup(found: Survey, subject: Subject) -> Cgroup | None:
+    ours = (c for c in found.tree.cgroups.values() if c.place.pod_key == subject.key)
+    return next((c for c in ours if c.place.kind is CgroupKind.POD), None)
+
+
+def _pod_facts(found: Survey, cgroup: Cgroup | None, troubles: list[str]) -> CgroupFacts | None:
+    try:
+        return None if cgroup is None else _facts(found, cgroup, troubles)
+    except GoneError:
+        return None
+
+
+def _notes(found: Survey, pod: Pod | None, containers: Iterable[ContainerExplanation]) -> tuple[str, ...]:
+    """What keeps a wish from coming true."""
+    notes = []
+    if found.hierarchy.version == "v1":
+        notes += [group_on_v1_note(one.name or UNKNOWN) for one in containers if one.mode_wanted is Mode.GROUP]
+    if pod is None:
+        return tuple(notes)
+    rules = found.settings.rules
+    notes += [mode_invalid_note(wish) for wish in bad_wishes(pod, rules)]
+    asks = MODE_LABEL in pod.labels or any(key.startswith(MODE_ANNOTATION_PREFIX) for key in pod.annotations)
+    if asks and disobeyed(pod, rules):
+        notes.append(
+            f"labels and annotations don't count in namespace {pod.namespace} ({DISOBEYED_KEY}): only rules do"
+        )
+    return tuple(notes)
+
+
+# ----------------------------------------------------------------------------------------------------------------- limits
+
+
+def _limits(containers: Iterable[ContainerExplanation], pod: Pod | None) -> list[Limit] | None:
+    """Of each container that adds to the pod's: the cgroup's, or the spec's of one that doesn't run. None: not readable.
+
+    Init and ephemeral containers add nothing. Without the API a cgroup without a limit may be the sandbox: left out.
+    """
+    limits = []
+    for one in containers:
+        if one.kind not in SUMMED:
+            continue
+        if one.cgroup is not None and "limit_bytes" in one.cgroup.unread:
+            return None
+        limit = one.spec_limit_bytes if one.cgroup is None else one.cgroup.limit_bytes
+        if pod is not None or limit is not None:
+            limits.append((one.name or (one.container_id or UNKNOWN)[:SHORT_ID], limit))
+    return limits
+
+
+def _sum(limits: Sequence[Limit] | None) -> int | None:
+    sizes = [limit for _, limit in limits or () if limit is not None]
+    return sum(sizes) if limits and len(sizes) == len(limits) else None
+
+
+def limits_sentence(pod: CgroupFacts | None, limits: Sequence[Limit] | None) -> str:
+    """How the pod's limit relates to its containers', and whose is hit then (measured: see docs/architecture.md)."""
+    if pod is None:
+        return "the pod has no cgroup here, and so no limit"
+    if limits is None or "limit_bytes" in pod.unread:
+        return "not all could be read"
+    bare = [name for name, limit in limits if limit is None]
+    total, whole = _sum(limits), pod.limit_bytes
+    if total is None:
+        return _without(whole, bare)
+    terms = " + ".join(bytes_text(limit) for _, limit in limits if limit is not None)
+    told = f"the containers' add up to {terms}" + (f" = {bytes_text(total)}" if len(limits) > 1 else "")
+    return f"{told}{_compared(whole, total, len(limits))}"
+
+
+def _compared(whole: int | None, total: int, number: int) -> str:
+    if whole is None:
+        return "; the pod has none of its own"
+    if abs(whole - total) <= mmap.PAGESIZE * number:  # the kernel rounds each down to a page
+        return ", the pod's is the same" + (": the kernel's log names the pod's cgroup when it is hit" * (number == 1))
+    if whole < total:
+        return f", the pod's is {bytes_text(total - whole)} less: it is hit before all of them are used up"
+    return f", the pod's is {bytes_text(whole - total)} more (init containers, or the RuntimeClass' overhead)"
+
+
+def _without(whole: int | None, bare: Sequence[str]) -> str:
+    who = ", ".join(bare) if bare else "the containers"
+    have = "have" if len(bare) != 1 else "has"
+    if whole is None:
+        return f"{who} {have} none, nor has the pod: only the node's memory ends them"
+    return f"{who} {have} none: the pod's is hit first, by all of its containers together"

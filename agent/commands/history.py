@@ -1,0 +1,61 @@
+"""``oomward history``: the kills that the ledger has, newest first, also of pods long gone. Asks neither kernel nor API.
+
+Reads only, beside a running agent or without one.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TextIO
+
+from agent.commands import EXIT_OK
+from agent.commands.looking import say
+from agent.ledger import LedgerReader
+from agent.model import AgentError
+from agent.report.screen import show_kills
+from agent.report.table import Output
+from agent.report.wording import safe
+from agent.settings import Settings
+
+
+def history(
+    settings: Settings,
+    output: Output,
+    file: TextIO,
+    *,
+    namespace: str | None,
+    pod: str | None,
+    since_s: float | None,
+    limit: int,
+) -> int:
+    """Print at most ``limit`` kills. None matches any; ``pod`` is name or namespace/name, ``since_s`` the seconds back from now.
+
+    Raises NoLedgerError, and AgentError when ``pod`` and ``namespace`` contradict each other.
+    """
+    namespace, pod = _asked(namespace, pod)
+    since_unix_s = 0.0 if since_s is None else time.time() - since_s
+    reader = LedgerReader(settings.state_dir)
+    try:
+        kills = reader.kills(since_unix_s=since_unix_s, namespace=namespace, pod=pod, limit=limit + 1)
+        bad = reader.bad_rows
+    finally:
+        reader.close()
+    show_kills(kills[:limit], output, file)
+    if len(kills) > limit:
+        say([f"these are the newest {limit} kills, and there are more: ask for them with --limit"])
+    if bad:
+        them = "1 kill" if bad == 1 else f"{bad} kills"
+        say([f"{them} of the ledger in {settings.state_dir} can't be read: left out, a newer oomward wrote it, say"])
+    return EXIT_OK
+
+
+def _asked(namespace: str | None, pod: str | None) -> tuple[str | None, str | None]:
+    """``namespace/name`` as one is as good as both."""
+    if pod is None or "/" not in pod:
+        return namespace, pod
+    own, _, name = pod.partition("/")
+    if namespace not in (None, own):
+        raise AgentError(
+            f"pod {safe(pod, 320)} is not in namespace {safe(namespace or '')}: name one of the two namespaces only"
+        )
+    return own, name

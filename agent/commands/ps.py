@@ -1,0 +1,100 @@
+"""``oomward ps``: every running container of this node, its mode wanted and actual, its memory and its kills.
+
+Works beside a running agent and without one, and without the API: then what has no name is shown by pod uid and container id.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from agent.commands import EXIT_OK
+from agent.commands.looking import GoneError, Kept, Reads, Who, kept_of, knobs, mode_of, processes_counted, say, who_is
+from agent.commands.survey import Survey, survey
+from agent.model import Cgroup
+from agent.report.screen import ContainerRow, ContainersScreen, show_containers
+from agent.report.table import Output
+from agent.settings import Settings
+
+
+def ps(
+    settings: Settings,
+    output: Output,
+    file: TextIO,
+    *,
+    watch_s: float | None,
+    wait: Callable[[float], object] = time.sleep,
+) -> int:
+    """Print the containers, once or every ``watch_s`` seconds until Ctrl-C. What can't be had is said on standard error.
+
+    Pause sandboxes are left out where the API tells them apart.
+    """
+    if watch_s is not None:
+        return _watch(settings, output, file, lambda: wait(watch_s))
+    rows, troubles = look(settings)
+    show_containers(rows, output, file)
+    say(troubles)
+    return EXIT_OK
+
+
+def look(settings: Settings) -> tuple[list[ContainerRow], list[str]]:
+    """The rows by namespace, pod and container, and what could not be had."""
+    with survey(settings) as found:
+        troubles = list(found.troubles)
+        kept = kept_of(settings, troubles)
+        rows = [row for cgroup in found.containers() if (row := _row(found, cgroup, kept, troubles)) is not None]
+    return sorted(rows, key=_by_name), troubles
+
+
+def _watch(settings: Settings, output: Output, file: TextIO, pause: Callable[[], object]) -> int:
+    said: list[str] = []
+    try:
+        with ContainersScreen(output, file) as screen:
+            while True:
+                rows, troubles = look(settings)
+                screen.show(rows, troubles, time.time())
+                if not screen.live and troubles != said:
+                    say(troubles)
+                said = troubles
+                pause()
+    except KeyboardInterrupt:
+        return EXIT_OK
+
+
+def _row(found: Survey, cgroup: Cgroup, kept: Kept, troubles: list[str]) -> ContainerRow | None:
+    """None: a pause sandbox, or gone meanwhile."""
+    who = who_is(found, cgroup)
+    if who.sandbox:
+        return None
+    reads, files = Reads(troubles), found.files
+    try:
+        wish = reads.take("mode_wanted", lambda: found.wish(cgroup))
+        return ContainerRow(
+            who.namespace,
+            who.pod,
+            who.container,
+            wish.decision.mode if wish is not None else None,
+            mode_of(reads.take("mode_actual", lambda: knobs(found, cgroup))),
+            reads.take("limit_bytes", lambda: files.limit_bytes(cgroup)),
+            reads.take("usage_bytes", lambda: files.usage_bytes(cgroup)),
+            reads.take("peak_bytes", lambda: files.peak_bytes(cgroup)),
+            _kills(found, cgroup, who, kept, reads),
+            pod_uid=who.pod_uid,
+            container_id=cgroup.place.container_id,
+            path=cgroup.path,
+            unread=tuple(sorted(reads.unread)),
+        )
+    except GoneError:
+        return None
+
+
+def _kills(found: Survey, cgroup: Cgroup, who: Who, kept: Kept, reads: Reads) -> int | None:
+    """By the ledger, or by the kernel's counters where there is none or the container has no name there."""
+    if kept.killed is not None and who.container is not None and who.pod_uid is not None:
+        return kept.killed.get((who.pod_uid, who.container), 0)
+    return processes_counted(reads.take("kills", lambda: found.files.memory_events(cgroup)))
+
+
+def _by_name(row: ContainerRow) -> tuple[str, ...]:
+    return row.namespace or "", row.pod or row.pod_uid or "", row.container or row.container_id or ""

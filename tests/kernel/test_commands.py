@@ -1,0 +1,128 @@
+"""ps, explain and history on a real node, beside the agent, without it and without the API."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kernel.conftest import DRIVERS, MODE, NODE, Node, make_node
+from tests.lab.kubelet import MOUNT
+from tests.lab.spec import MIB, Container, Instance, Pod
+
+OUT = Path(os.environ.get("OOMWARD_LAB_OUT", "."))
+
+
+@pytest.fixture(scope="module", params=DRIVERS)
+def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    node = make_node(tmp_path_factory.mktemp("node"), request.param, status_delay_s=0.3)
+    node.start_agent()
+    yield node
+    node.close()
+
+
+@pytest.fixture(scope="module")
+def herder(node: Node) -> Instance:
+    """A pod in mode single that has lost a process; and one beside it that asks for nothing."""
+    containers = (Container("herder", ("family", "2", "0", "2"), 64), Container("proxy", ("pause",), 32))
+    instance, _ = node.kubelet.run_pod(Pod("herder", containers, labels={MODE: "single"}))
+    node.kubelet.run_pod(Pod("plain", (Container("main", ("pause",), None),), runtime="runc"))
+    node.agent.wait_for(lambda: node.events("ProcessOOMKilled", "herder"), 30, "told")
+    node.agent.wait_for(lambda: node.agent.total("oomward_container_oom_group", pod="plain") == 1, 20, "plain is named")
+    return instance
+
+
+def oomward(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
+    where = (
+        "--node-name",
+        NODE,
+        "--kubeconfig",
+        str(node.work / "kubeconfig"),
+        "--state-dir",
+        str(node.work / "state"),
+    )
+    command = [sys.executable, "-m", "agent", *arguments, *where]
+    environment = os.environ | {"COLUMNS": "130"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def as_json(node: Node, *arguments: str) -> Any:
+    done = oomward(node, *arguments, "--output", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_ps_shows_each_container_as_the_kernel_has_it_and_no_sandbox(node: Node, herder: Instance) -> None:
+    rows = {(row["pod"], row["container"]): row for row in as_json(node, "ps")["containers"]}
+    assert rows.keys() == {("herder", "herder"), ("herder", "proxy"), ("plain", "main")}
+    row = rows["herder", "herder"]
+    assert (row["mode_wanted"], row["mode_actual"], row["limit_bytes"], row["kills"]) == (
+        "single",
+        "single",
+        64 * MIB,
+        1,
+    )
+    assert 0 < row["usage_bytes"] <= 64 * MIB
+    assert (rows["plain", "main"]["mode_wanted"], rows["plain", "main"]["mode_actual"]) == (None, "group")
+    assert rows["plain", "main"]["limit_bytes"] is None
+
+
+def test_ps_shows_a_mode_that_is_not_in_force(node: Node, herder: Instance) -> None:
+    node.agent.stop()
+    knob = MOUNT / herder.path / "memory.oom.group"
+    knob.write_text("1")
+    rows = {row["container"]: row for row in as_json(node, "ps")["containers"]}
+    assert (rows["herder"]["mode_wanted"], rows["herder"]["mode_actual"]) == ("single", "group")
+    node.start_agent()
+    node.agent.wait_for(lambda: knob.read_text().strip() == "0", 10, "held again")
+
+
+def test_explain_says_why_and_what_the_limits_are(node: Node, herder: Instance) -> None:
+    done = oomward(node, "explain", "default/herder")
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    for fact in (
+        f"single: label {MODE}=single",
+        herder.container_id,
+        "64 MiB + 32 MiB = 96 MiB",
+        "memory.oom.group is 0",
+        "Sandbox (pause)",
+        "memory.limit_in_bytes",
+    ):
+        assert fact in text, fact
+    by_id = as_json(node, "explain", herder.container_id[:12])
+    assert by_id["pod"]["name"] == "herder"
+
+
+def test_history_has_the_kill_and_filters(node: Node, herder: Instance) -> None:
+    (kill,) = as_json(node, "history", "--pod", "herder")["kills"]
+    assert (kill["container"], kill["victim_comm"], kill["outcome"]) == ("herder", "worker", "survived")
+    assert as_json(node, "history", "--namespace", "elsewhere")["kills"] == []
+    assert "worker" in oomward(node, "history", "--since", "1h").stdout
+
+
+def test_they_leave_their_screens_for_the_documents(node: Node, herder: Instance) -> None:
+    """What docs/reference/commands.md shows is what was printed here."""
+    screens = []
+    for arguments in (("ps",), ("explain", "herder"), ("history",), ("check",)):
+        done = oomward(node, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr
+        screens.append(f"$ oomward {' '.join(arguments)}\n{done.stdout}")
+    (OUT / f"screens-{node.kubelet.driver.name}.txt").write_text("\n".join(screens))
+
+
+def test_without_the_api_what_is_known_is_shown_and_the_rest_by_id(node: Node, herder: Instance) -> None:
+    node.api.close()
+    done = oomward(node, "ps")
+    assert done.returncode == 0
+    assert "the API can't be asked" in done.stderr
+    assert "herder" in done.stdout
+    assert oomward(node, "history").returncode == 0
+    node.api.start()
