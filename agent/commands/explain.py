@@ -197,7 +197,7 @@ def _sandbox_name(pod: Pod | None) -> str:
 def _facts(found: Survey, cgroup: Cgroup, troubles: list[str]) -> CgroupFacts:
     """Raises GoneError."""
     files, reads = found.files, Reads(troubles)
-    limit = reads.take("limit_bytes", lambda: files.limit_bytes(cgroup))
+    limit = reads.take("limit_bytes", lambda: found.limit_bytes(cgroup))
     usage = reads.take("usage_bytes", lambda: files.usage_bytes(cgroup))
     peak = reads.take("peak_bytes", lambda: files.peak_bytes(cgroup))
     events = reads.take("oom_kill", lambda: files.memory_events(cgroup))

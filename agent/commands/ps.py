@@ -76,7 +76,7 @@ def _row(found: Survey, cgroup: Cgroup, kept: Kept, troubles: list[str]) -> Cont
             who.container,
             wish.decision.mode if wish is not None else None,
             mode_of(reads.take("mode_actual", lambda: knobs(found, cgroup))),
-            reads.take("limit_bytes", lambda: files.limit_bytes(cgroup)),
+            reads.take("limit_bytes", lambda: found.limit_bytes(cgroup)),
             reads.take("usage_bytes", lambda: files.usage_bytes(cgroup)),
             reads.take("peak_bytes", lambda: files.peak_bytes(cgroup)),
             _kills(found, cgroup, who, kept, reads),

@@ -43,14 +43,20 @@ class Survey:
         """crun's own cgroup below the container's, None where there is none."""
         return self.tree.cgroups.get(f"{container.path}/{RUNTIME_CHILD}")
 
-    def limit_bytes(self, cgroup: Cgroup) -> int | None:
-        """Its memory limit; None: none, or it is gone. Raises CgroupError."""
+    def limit_bytes(self, cgroup: Cgroup) -> int | Vanished | None:
+        """Its memory limit, or that of crun's cgroup below, where crun may set it; None: none. Raises CgroupError."""
         limit = self.files.limit_bytes(cgroup)
-        return None if isinstance(limit, Vanished) else limit
+        child = self.child(cgroup)
+        return self.files.limit_bytes(child) if limit is None and child is not None else limit
 
     def wish(self, container: Cgroup) -> Wish:
         """The mode that this container should have, and why. Raises CgroupError."""
-        return wish_for(container, self.roster, self.settings.rules, lambda: self.limit_bytes(container))
+
+        def limit_bytes() -> int | None:
+            limit = self.limit_bytes(container)
+            return None if isinstance(limit, Vanished) else limit
+
+        return wish_for(container, self.roster, self.settings.rules, limit_bytes)
 
     def knobs(self, container: Cgroup, wish: Wish) -> dict[Cgroup, int]:
         """Which knobs that means; none when it is to be left alone."""
