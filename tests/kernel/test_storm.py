@@ -25,9 +25,9 @@ from tests.lab.agent_process import AgentProcess
 from tests.lab.cgroups import V1
 from tests.lab.storm import Storm
 
-KILLS = int(os.environ.get("STORM_KILLS", "1000"))
+KILLS = int(os.environ.get("STORM_KILLS", "600"))
 CONTAINERS = int(os.environ.get("STORM_CONTAINERS", "20"))
-DEATHS = int(os.environ.get("STORM_DEATHS", "12"))
+DEATHS = int(os.environ.get("STORM_DEATHS", "8"))
 SECONDS = 60 + KILLS / 10
 
 
