@@ -334,7 +334,7 @@ def test_a_hit_that_led_to_no_kill_does_not_blame_the_container_for_a_later_one_
     agent = Agent(world, kmsg=False)
     world.hit(A)
     agent.read()
-    agent.after(5.0)
+    agent.after(31.0)
     world.kill(A, hit=False)
     agent.read()
     assert agent.after(0.0).kills[0].scope is Scope.NODE
