@@ -147,9 +147,10 @@ def test_who_insists_is_met_once_a_second_and_the_fight_is_told_and_ends(
 ) -> None:
     instance = held["crun", "single"][1]
     before = node.agent.total("oomward_writes_total", outcome="written")
+    began = time.monotonic()
     rewriters.fight(instance, 1, 60, 0.05)
     writes = node.agent.total("oomward_writes_total", outcome="written") - before
-    assert writes <= 11 + 6, "10 rewrites at once, then one a second in 3 s"
+    assert writes <= 11 + (time.monotonic() - began) + 2, "10 rewrites are answered at once, then one a second"
     node.agent.wait_for(lambda: node.agent.total("oomward_fights_total") == 1, 5, "counted")
     (event,) = node.events("OOMModeFailed", instance.pod.name)
     assert "keeps rewriting" in event["note"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tests.lab.boot import REPO
 from tests.lab.runtime import build_hog
 
-SECONDS = 600
+SECONDS = 1200
 LONGEST = ("test_holding", "test_starts", "test_kills", "test_storm", "test_commands", "test_main_job")
 A_SHORT_STORM = (("STORM_KILLS", "200"), ("STORM_DEATHS", "3"))
 
