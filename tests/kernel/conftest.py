@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +55,25 @@ class Node:
     def agent(self) -> AgentProcess:
         """The one that runs."""
         return self.agents[-1]
+
+    def oomward(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of oomward's on this node, as somebody beside the agent would."""
+        where = (
+            "--node-name",
+            NODE,
+            "--kubeconfig",
+            str(self.work / "kubeconfig"),
+            "--state-dir",
+            str(self.work / "state"),
+        )
+        command = [sys.executable, "-m", "agent", *arguments, *where]
+        environment = os.environ | {"COLUMNS": "130"}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+    def wait_for_a_full_look(self) -> None:
+        """Until the agent has looked at everything once more."""
+        before = self.agent.total("oomward_resyncs_total")
+        self.agent.wait_for(lambda: self.agent.total("oomward_resyncs_total") > before, 20, "looked at all once more")
 
     def knob(self, path: str) -> str:
         """memory.oom.group of a cgroup."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kernel.conftest import DRIVERS, MODE, NODE, Node, make_node
+from tests.kernel.conftest import DRIVERS, MODE, Node, make_node
 from tests.lab.kubelet import MOUNT
 from tests.lab.spec import MIB, Container, Instance, Pod
 
@@ -38,22 +36,8 @@ def herder(node: Node) -> Instance:
     return instance
 
 
-def oomward(node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
-    where = (
-        "--node-name",
-        NODE,
-        "--kubeconfig",
-        str(node.work / "kubeconfig"),
-        "--state-dir",
-        str(node.work / "state"),
-    )
-    command = [sys.executable, "-m", "agent", *arguments, *where]
-    environment = os.environ | {"COLUMNS": "130"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-
-
 def as_json(node: Node, *arguments: str) -> Any:
-    done = oomward(node, *arguments, "--output", "json")
+    done = node.oomward(*arguments, "--output", "json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -84,7 +68,7 @@ def test_ps_shows_a_mode_that_is_not_in_force(node: Node, herder: Instance) -> N
 
 
 def test_explain_says_why_and_what_the_limits_are(node: Node, herder: Instance) -> None:
-    done = oomward(node, "explain", "default/herder")
+    done = node.oomward("explain", "default/herder")
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
     for fact in (
@@ -104,14 +88,14 @@ def test_history_has_the_kill_and_filters(node: Node, herder: Instance) -> None:
     (kill,) = as_json(node, "history", "--pod", "herder")["kills"]
     assert (kill["container"], kill["victim_comm"], kill["outcome"]) == ("herder", "worker", "survived")
     assert as_json(node, "history", "--namespace", "elsewhere")["kills"] == []
-    assert "worker" in oomward(node, "history", "--since", "1h").stdout
+    assert "worker" in node.oomward("history", "--since", "1h").stdout
 
 
 def test_they_leave_their_screens_for_the_documents(node: Node, herder: Instance) -> None:
     """What docs/reference/commands.md shows is what was printed here."""
     screens = []
     for arguments in (("ps",), ("explain", "herder"), ("history",), ("check",)):
-        done = oomward(node, *arguments)
+        done = node.oomward(*arguments)
         assert done.returncode == 0, done.stderr
         assert not done.stderr
         screens.append(f"$ oomward {' '.join(arguments)}\n{done.stdout}")
@@ -120,9 +104,9 @@ def test_they_leave_their_screens_for_the_documents(node: Node, herder: Instance
 
 def test_without_the_api_what_is_known_is_shown_and_the_rest_by_id(node: Node, herder: Instance) -> None:
     node.api.close()
-    done = oomward(node, "ps")
+    done = node.oomward("ps")
     assert done.returncode == 0
     assert "the API can't be asked" in done.stderr
     assert "herder" in done.stdout
-    assert oomward(node, "history").returncode == 0
+    assert node.oomward("history").returncode == 0
     node.api.start()

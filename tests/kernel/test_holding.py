@@ -184,8 +184,7 @@ def test_a_1_above_that_was_there_before_the_container_is_told_too(node: Node) -
 
 
 def test_the_slow_full_look_has_found_nothing_to_repair_in_all_of_this(node: Node) -> None:
-    before = node.agent.total("oomward_resyncs_total")
-    node.agent.wait_for(lambda: node.agent.total("oomward_resyncs_total") > before, 10, "looked at all once more")
+    node.wait_for_a_full_look()
     assert node.agent.total("oomward_resync_repairs_total") == 0
     assert node.agent.total("oomward_cgroup_errors_total") == 0
     for outcome in ("denied", "unsupported"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,8 +67,6 @@ def test_without_watches_left_containers_are_found_by_the_full_look_and_the_sysc
 def test_check_names_the_sysctl(node: Node, limit: None) -> None:
     node.kubelet.run_pod(Pod("p", MAIN, labels={MODE: "single"}))
     node.start_agent()
-    where = ("--node-name", "lab-node", "--kubeconfig", str(node.work / "kubeconfig"))
-    command = [sys.executable, "-m", "agent", "check", *where, "--state-dir", str(node.work / "state")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = node.oomward("check")
     assert done.returncode == 1
     assert "sysctl -w fs.inotify.max_user_watches=" in " ".join(done.stdout.split())

@@ -192,8 +192,7 @@ def test_a_kill_outside_of_pods_is_recorded_for_the_node(node: Node) -> None:
 
 def test_in_the_end_the_books_and_the_kernels_hierarchy_agree(node: Node) -> None:
     agent = node.agent
-    before = agent.total("oomward_resyncs_total")
-    agent.wait_for(lambda: agent.total("oomward_resyncs_total") > before, 20, "looked at all once more")
+    node.wait_for_a_full_look()
     events = memory_events(node.kubelet.driver.root)
     told = agent.total("oomward_oom_kills_total")
     assert events["oom_kill"] - events["oom_group_kill"] <= told <= events["oom_kill"]

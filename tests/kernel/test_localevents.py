@@ -68,8 +68,7 @@ def test_a_container_that_died_of_a_group_kill_is_counted_though_nothing_above_i
 
 
 def test_in_the_end_nothing_is_unexplained(node: Node) -> None:
-    before = node.agent.total("oomward_resyncs_total")
-    node.agent.wait_for(lambda: node.agent.total("oomward_resyncs_total") > before, 20, "looked at all once more")
+    node.wait_for_a_full_look()
     assert node.agent.total("oomward_unattributed_oom_kills_total") == 0
     assert node.agent.total("oomward_host_oom_kills_total") == 0
     assert node.agent.total("oomward_resync_repairs_total") == 0

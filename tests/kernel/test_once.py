@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,16 +42,7 @@ def pods(node: Node) -> dict[str, Instance]:
 
 
 def once(node: Node, *flags: str) -> subprocess.CompletedProcess[str]:
-    where = (
-        "--node-name",
-        NODE,
-        "--kubeconfig",
-        str(node.work / "kubeconfig"),
-        "--state-dir",
-        str(node.work / "state"),
-    )
-    command = [sys.executable, "-m", "agent", "once", *where, *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ.copy())
+    return node.oomward("once", *flags)
 
 
 def rows(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:

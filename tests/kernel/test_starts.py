@@ -53,8 +53,7 @@ def test_every_container_that_asked_has_its_mode_at_its_first_instruction(node: 
 
 
 def test_the_slow_full_look_had_nothing_to_repair(node: Node) -> None:
-    before = node.agent.total("oomward_resyncs_total")
-    node.agent.wait_for(lambda: node.agent.total("oomward_resyncs_total") > before, 20, "looked at all once more")
+    node.wait_for_a_full_look()
     assert node.agent.total("oomward_resync_repairs_total") == 0
     assert node.agent.total("oomward_cgroup_errors_total") == 0
     assert node.agent.total("oomward_inotify_overflows_total") == 0

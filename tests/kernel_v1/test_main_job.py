@@ -100,8 +100,7 @@ def test_kills_while_no_agent_ran_are_counted_by_the_next_and_none_twice(node: N
 
 
 def test_in_the_end_nothing_is_unattributed_and_nothing_was_found_by_the_full_look_only(node: Node) -> None:
-    before = node.agent.total("oomward_resyncs_total")
-    node.agent.wait_for(lambda: node.agent.total("oomward_resyncs_total") > before, 20, "looked at all once more")
+    node.wait_for_a_full_look()
     assert node.agent.total("oomward_unattributed_oom_kills_total") == 0
     assert node.agent.total("oomward_host_oom_kills_total") == 0
     assert node.agent.total("oomward_resync_repairs_total") == 0
