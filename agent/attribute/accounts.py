@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from agent.model import Baseline, Cgroup, CgroupKind, MemoryEvents
 
-HIT_TO_KILL_S = 30.0  # from the hit of a limit to its kill: over 2 s were seen in the lab, on a node that was busy with a storm
+HIT_TO_KILL_S = (
+    30.0  # from the hit of a limit to its kill: over 2 s were seen in the lab, on a node that was busy with a storm
+)
 NOTHING = MemoryEvents(oom_kill=0, oom=0, oom_group_kill=0, local_oom=0)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from agent.attribute.accounts import Account, Books, baselines
 from agent.attribute.drafting import draft, with_details
 from agent.attribute.facts import Facts, Findings
+from agent.attribute.graves import Graves
 from agent.attribute.partition import is_group, partition
 from agent.attribute.witness import Witnesses, below, named_cgroup
 from agent.cgroup.layout import classify
@@ -33,7 +34,6 @@ HIERARCHY_WAIT_S = 0.5  # a parent's rise is told before all its children's have
 NAME_WAIT_S = 5.0  # the kubelet reports a container's id up to seconds after its start
 OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
 LATE_S = 5.0  # a report later than that amends nothing
-GRAVE_S = 10.0  # how long a parent's unexplained kill may be that of a container that vanished
 
 NODE = Cgroup(CgroupPlace(path="", kind=CgroupKind.OTHER), inode=0)  # stands for /proc/vmstat in the books
 
@@ -44,14 +44,6 @@ class _Rise:
 
     since_s: float
     last_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Suspects:
-    """Cgroups that went while their parent showed more kills than its children's did: ``raw`` in the end."""
-
-    raw: int
-    paths: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +71,7 @@ class Attributor:
         self._rises: dict[int, _Rise] = {}
         self._unsettled: list[_Following] = []
         self._undetailed: list[_Following] = []
-        self._graves: list[tuple[Cgroup, float]] = []
-        self._suspects: dict[int, _Suspects] = {}  # by parent
+        self._graves = Graves()
         self._new_baselines: dict[int, Baseline] = {}
 
     # ------------------------------------------------------------------------------------------------- what comes in
@@ -107,7 +98,7 @@ class Attributor:
         Returns their inodes; nothing of theirs need be kept.
         """
         absent = self._books.absent()
-        self._graves += [(Cgroup(classify(kept.path), kept.inode), now_s) for kept in absent]
+        self._graves.add((Cgroup(classify(kept.path), kept.inode) for kept in absent), now_s)
         return tuple(kept.inode for kept in absent)
 
     def counted(self, cgroup: Cgroup, reading: MemoryEvents, now_s: float) -> None:
@@ -133,8 +124,9 @@ class Attributor:
         if account is None:
             return
         account.gone = True
-        if account.parent is not None:
-            self._suspect(account, account.parent, now_s)
+        parent = account.parent
+        if parent is not None and parent.cgroup.place.kind is CgroupKind.POD:  # others have too many children to look at
+            self._suspect(account, parent, now_s)
         self._unsettled = [replace(f, until_s=now_s) if f.cgroup == cgroup else f for f in self._unsettled]
 
     def _suspect(self, account: Account, parent: Account, now_s: float) -> None:
@@ -143,10 +135,7 @@ class Attributor:
         self._refresh(parent, now_s)
         if parent.open_kills > 0:
             self._rises[parent.cgroup.inode] = rise or _Rise(now_s, now_s)
-        before = self._suspects.pop(parent.cgroup.inode, _Suspects(0, frozenset()))
-        if (raw := parent.unexplained()) > 0:
-            more = {account.cgroup.path} if raw > before.raw else set()
-            self._suspects[parent.cgroup.inode] = _Suspects(raw, before.paths | more)
+        self._graves.ended(account, parent)
 
     def reported(self, report: OomReport, now_s: float) -> None:
         """A report of the kernel's log; one without a victim tells of no kill."""
@@ -278,21 +267,9 @@ class Attributor:
             return []
         live = [child.cgroup.path for child in account.children.values() if not child.gone]
         reports = self._witnesses.under_but_not_in(account.cgroup.path, live)
-        return self._close(
-            account, raw, max(0, groups) if groups is not None else None, reports, self._only_grave(account, reports)
-        )
-
-    def _only_grave(self, account: Account, reports: list[OomReport]) -> str | None:
-        """The one container that vanished here of late, when no report says which it was; None: not one, or told."""
-        suspects = self._suspects.pop(account.cgroup.inode, None)
-        if reports:
-            return None
-        if suspects is not None and len(suspects.paths) == 1:
-            return next(iter(suspects.paths))
-        graves = {
-            c.path for c, _ in self._graves if c.path.startswith(account.cgroup.path + "/") and c.place.container_id
-        }
-        return graves.pop() if len(graves) == 1 else None
+        grave = self._graves.take_only(account)
+        known = max(0, groups) if groups is not None else None
+        return self._close(account, raw, known, reports, None if reports else grave)
 
     def _refresh(self, account: Account, now_s: float) -> None:
         """Read the parent first and its children after: so a kill in between is never taken for unexplained."""
@@ -350,6 +327,6 @@ class Attributor:
         done = [a for a in self._books if a.gone and a.cgroup.inode not in self._rises]
         for account in done:
             self._books.drop(account)
-            self._graves.append((account.cgroup, now_s))
-        self._graves = [(cgroup, at) for cgroup, at in self._graves if now_s - at < GRAVE_S]
+        self._graves.add((account.cgroup for account in done), now_s)
+        self._graves.expire(now_s)
         return tuple(account.cgroup.inode for account in done)
