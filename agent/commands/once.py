@@ -27,14 +27,18 @@ GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteO
 
 
 def apply(settings: Settings, output: Output, file: TextIO) -> int:
-    """Hold every container that asks, once. 1 when a value is not in force or the API could not be asked.
+    """Hold every container that asks, once. 1 when a value is not in force, the API could not be asked, or what was there
+    before could not be kept for ``restore``.
 
     Raises LockedError while an agent runs with this state directory: it holds them already.
     """
     with AgentLock(settings.state_dir, settings.node_name), survey(settings) as found:
         ledger = Ledger.open(settings.state_dir, boot_id())
         try:
-            return _apply(found, Enforcer(found.files, ledger, time.time), output, file)
+            code = _apply(found, Enforcer(found.files, ledger, time.time), output, file)
+            if ledger.trouble:
+                _say([ledger.trouble])
+            return code if ledger.persistent else EXIT_FAILED
         finally:
             ledger.close()
 

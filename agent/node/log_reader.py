@@ -15,7 +15,7 @@ from agent.report.metrics import Metrics
 
 QUIET_S = QUIET_US / 1e6  # a group kill's lines may come that far apart on a slow console
 SINGLE_QUIET_S = 0.005  # the counters say that it was no group kill: nothing more will come
-AT_ONCE = 2000  # records a turn: enforcement has its turn in between
+AT_ONCE = 200  # records a turn, some milliseconds: enforcement has its turn in between
 
 
 class LogReader:

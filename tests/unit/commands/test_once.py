@@ -1,0 +1,150 @@
+"""once: applies what the agent would hold, shows it, or gives it back; nothing is lost on the way, and trouble is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.commands import EXIT_FAILED, EXIT_OK, once
+from agent.kernel.kmsg import boot_id
+from agent.ledger import AgentLock, Ledger, LockedError
+from agent.model import Original
+from agent.report.table import Output
+from agent.settings import Settings
+from tests.lab.apiserver import ApiServer
+from tests.unit.commands.world import CONTAINER, MODE, POD, SANDBOX, LookedAtNode, pod_json
+
+Command = Callable[[Settings, Output, Any], int]
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LookedAtNode]:
+    """herder-1 asks for single; its knob says 1."""
+    server = ApiServer()
+    server.start()
+    node = LookedAtNode(tmp_path, server, monkeypatch)
+    server.put_pod(pod_json(labels={MODE: "single"}))
+    yield node
+    server.close()
+
+
+def run(node: LookedAtNode, command: Command) -> tuple[int, list[dict[str, Any]]]:
+    """Exit code and rows."""
+    file = StringIO()
+    code = command(node.settings, Output.JSON, file)
+    return code, json.loads(file.getvalue())["writes"] if file.getvalue() else []
+
+
+def knob(node: LookedAtNode, path: str = CONTAINER) -> int:
+    return int((node.mount / path / "memory.oom.group").read_text())
+
+
+def test_it_writes_what_the_agent_would_hold_and_remembers_what_was_there(node: LookedAtNode) -> None:
+    code, (row,) = run(node, once.apply)
+    assert code == EXIT_OK
+    assert (row["pod"], row["container"], row["before"], row["wanted"]) == ("herder-1", "herder", 1, 0)
+    assert (row["outcome"], row["why"]) == ("written", f"label {MODE}=single")
+    assert knob(node) == 0
+    ledger = Ledger.open(node.state, boot_id())
+    assert [original.value for original in ledger.originals()] == [1]
+    ledger.close()
+
+
+def test_a_dry_run_writes_neither_the_knob_nor_a_ledger(node: LookedAtNode) -> None:
+    code, (row,) = run(node, once.dry_run)
+    assert (code, row["outcome"]) == (EXIT_OK, "dry_run")
+    assert knob(node) == 1
+    assert list(node.state.iterdir()) == []
+
+
+def test_a_pod_that_no_longer_asks_gets_its_value_back(node: LookedAtNode) -> None:
+    run(node, once.apply)
+    node.server.put_pod(pod_json())
+    code, (row,) = run(node, once.apply)
+    assert (code, row["wanted"], row["outcome"]) == (EXIT_OK, 1, "written")
+    assert knob(node) == 1
+
+
+def test_restore_gives_back_and_forgets_and_then_has_nothing_to_do(
+    node: LookedAtNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(node, once.apply)
+    code, (row,) = run(node, once.restore)
+    assert (code, row["outcome"], knob(node)) == (EXIT_OK, "written", 1)
+    assert run(node, once.restore) == (EXIT_OK, [])
+    assert "nothing to give back" in capsys.readouterr().err
+
+
+def test_what_cannot_be_given_back_stays_owed_and_the_exit_code_says_so(node: LookedAtNode) -> None:
+    run(node, once.apply)
+    node.unreadable(f"{CONTAINER}/memory.oom.group")
+    code, (row,) = run(node, once.restore)
+    assert code == EXIT_FAILED
+    assert row["outcome"] in ("denied", "unsupported")
+    ledger = Ledger.open(node.state, boot_id())
+    assert len(ledger.originals()) == 1
+    ledger.close()
+
+
+def test_restore_writes_no_pods_cgroup_whatever_the_ledger_says(node: LookedAtNode) -> None:
+    """A ledger that somebody wrote into by hand."""
+    inode = (node.mount / POD).stat().st_ino
+    node.remember(original=Original(inode, POD, 1, "uid", 1.0))
+    code, (row,) = run(node, once.restore)
+    assert (code, row["outcome"], knob(node, POD)) == (EXIT_FAILED, "denied", 0)
+
+
+def test_without_the_api_it_goes_by_the_last_decisions_and_the_exit_code_says_so(
+    node: LookedAtNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.remember(decided=(node.decided(),))
+    node.server.close()
+    code, (row,) = run(node, once.apply)
+    assert (code, row["container"], knob(node)) == (EXIT_FAILED, "herder", 0)
+    assert "the API can't be asked" in capsys.readouterr().err
+
+
+def test_without_the_api_nothing_is_given_back_that_nobody_decided_about(node: LookedAtNode) -> None:
+    inode = (node.mount / CONTAINER).stat().st_ino
+    node.remember(original=Original(inode, CONTAINER, 0, "uid", 1.0))
+    node.server.close()
+    assert run(node, once.apply) == (EXIT_FAILED, [])
+    assert knob(node) == 1
+
+
+def test_beside_a_running_agent_it_refuses_to_write(node: LookedAtNode) -> None:
+    with AgentLock(node.state, "node-1"):
+        for command in (once.apply, once.restore):
+            with pytest.raises(LockedError, match="another oomward agent"):
+                run(node, command)
+        assert run(node, once.dry_run)[0] == EXIT_OK
+    assert knob(node) == 1
+
+
+def test_where_the_ledger_cannot_be_kept_it_applies_and_says_that_restore_will_not_work(
+    node: LookedAtNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.state.rmdir()
+    node.state.write_text("a file where a folder should be")
+    code, (row,) = run(node, once.apply)
+    assert (code, row["outcome"]) == (EXIT_FAILED, "written")
+    assert "kept in memory only" in capsys.readouterr().err
+
+
+def test_a_sandbox_that_is_as_it_should_be_is_no_news(node: LookedAtNode) -> None:
+    _, rows = run(node, once.apply)
+    assert SANDBOX not in [row["cgroup"] for row in rows]
+    assert knob(node, SANDBOX) == 0
+
+
+def test_group_on_cgroup_v1_is_unsupported_and_single_is_so_already(node: LookedAtNode) -> None:
+    node.to_v1()
+    assert [row["outcome"] for row in run(node, once.apply)[1]] == ["already"]
+    node.server.put_pod(pod_json(labels={MODE: "group"}))
+    code, (row,) = run(node, once.apply)
+    assert (code, row["outcome"]) == (EXIT_FAILED, "unsupported")
