@@ -38,7 +38,7 @@ alerts: $(VENV)/ready .debian ## alert rules, metrics page and dashboard, by Deb
 	@$(BIN)/python -m tests.monitoring.run
 
 storm: $(VENV)/ready .debian ## 10,000 kills as fast as the lab can make them, and 200 times kill -9 for the agent (an hour)
-	STORM_KILLS=10000 STORM_DEATHS=200 $(BIN)/python -m tests.lab boot --out build/lab/storm --seconds 5400 -- \
+	STORM_KILLS=10000 STORM_DEATHS=200 $(BIN)/python -m tests.lab boot --memory 6G --out build/lab/storm --seconds 5400 -- \
 	  $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/kernel/test_storm.py
 
 lab: $(VENV)/ready .debian ## a small node on a real kernel, with containers, API and agent, and a shell on it

@@ -125,7 +125,9 @@ class Attributor:
             return
         account.gone = True
         parent = account.parent
-        if parent is not None and parent.cgroup.place.kind is CgroupKind.POD:  # others have too many children to look at
+        if (
+            parent is not None and parent.cgroup.place.kind is CgroupKind.POD
+        ):  # others have too many children to look at
             self._suspect(account, parent, now_s)
         self._unsettled = [replace(f, until_s=now_s) if f.cgroup == cgroup else f for f in self._unsettled]
 

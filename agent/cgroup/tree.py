@@ -18,6 +18,7 @@ from agent.cgroup.files import KNOB, CgroupError, CgroupFiles
 from agent.cgroup.layout import MAX_ROOT_DEPTH, RUNTIME_CHILD, classify, may_hold_roots
 from agent.model import (
     VANISHED,
+    AgentError,
     Cgroup,
     CgroupAppeared,
     CgroupGone,
@@ -50,8 +51,15 @@ class _Watch(NamedTuple):
     file: str  # KNOB, EVENTS, SWITCH, or DIRECTORY for the directory itself
 
 
+class NoInotifyError(AgentError):
+    """inotify can't be begun: the limit of instances, or of open files, is reached (inotify_init(2))."""
+
+
 class Tree:
-    """``root_override``: only these paths are looked into; empty: every kubepods root down to ``max_depth`` levels."""
+    """``root_override``: only these paths are looked into; empty: every kubepods root down to ``max_depth`` levels.
+
+    Raises NoInotifyError.
+    """
 
     def __init__(
         self, files: CgroupFiles, *, root_override: tuple[str, ...] = (), max_depth: int = MAX_ROOT_DEPTH
@@ -59,7 +67,13 @@ class Tree:
         self._files = files
         self._max_depth = max_depth
         self._override = tuple(root.strip("/") for root in root_override)
-        self._inotify = INotify(nonblocking=True)
+        try:
+            self._inotify = INotify(nonblocking=True)
+        except OSError as error:
+            raise NoInotifyError(
+                f"no inotify instance to be had ({error.strerror}): other programs of this user hold them all. Raise the limit "
+                "on the node: sysctl fs.inotify.max_user_instances=1024"
+            ) from error
         self._watches: dict[int, _Watch] = {}
         self._by_target: dict[_Watch, int] = {}
         self._directories: dict[str, int] = {}  # every directory looked at, by path: its inode

@@ -6,11 +6,11 @@ removed. One probe's trouble is its own failed check: the others go on.
 
 from __future__ import annotations
 
-import errno
 from contextlib import ExitStack
 from typing import TextIO
 
 from agent.cgroup.layout import find_hierarchy
+from agent.cgroup.tree import NoInotifyError
 from agent.commands import EXIT_FAILED, EXIT_OK
 from agent.commands.probes import api, cgroups, containers, inotify, kernel, ledger, modes
 from agent.commands.probes.answers import explained, failed, guarded
@@ -73,7 +73,7 @@ def _of_survey(settings: Settings, *, api_answers: bool) -> list[Check]:
 
 def _no_survey(error: Exception) -> list[Check]:
     """inotify is what a look at the tree begins with, and the first thing that a node has none left of."""
-    if isinstance(error, OSError) and error.errno == errno.EMFILE:
+    if isinstance(error, NoInotifyError):
         return guarded("inotify instances", inotify.no_instance)
     found, mend = explained(error)
     return [failed("containers", f"this node's containers can't be looked at: {found}", mend)]

@@ -66,7 +66,7 @@ class Survey:
 
 @contextmanager
 def survey(settings: Settings) -> Iterator[Survey]:
-    """Look once. Raises what says that there is nothing to look at: NoMemoryHierarchyError, NotACgroupMountError."""
+    """Look once. Raises what says that there is nothing to look at: NoMemoryHierarchyError, NotACgroupMountError, NoInotifyError."""
     hierarchy = find_hierarchy(settings.cgroup_mount)
     files = CgroupFiles(hierarchy.memory_mount, hierarchy.version, local_events=hierarchy.local_events)
     tree = Tree(files, root_override=settings.cgroup_roots)

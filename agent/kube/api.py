@@ -184,7 +184,7 @@ def connect(kubeconfig: Path | None, *, user_agent: str, lax_ca: bool = False) -
         # The last three are how the loader meets a file that is YAML, but no kubeconfig.
         where = f"kubeconfig {kubeconfig}" if kubeconfig is not None else "the pod's service account"
         raise NoApiError(
-            f"no API to talk to by {where}: {error}. Outside a cluster name a file with --kubeconfig; in a pod mount the "
+            f"no API to talk to by {where}: {str(error).rstrip('.')}. Outside a cluster name a file with --kubeconfig; in a pod mount the "
             "service account's token (automountServiceAccountToken)."
         ) from error
     return Api(configuration, user_agent, lax_ca=lax_ca)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from agent.model import MODE_LABEL, BadWish, Mode, OomKill, Outcome, Scope, Source, TaskRow, Victim
 
-NOTE_LIMIT = 1024  # events.k8s.io/v1: note is at most 1 KiB
+NOTE_BYTES = 1024  # events.k8s.io/v1: a note is at most 1 KiB of UTF-8
 NAME_LIMIT = 64
 ELLIPSIS = " … "
 # Marks without a width of their own and blanks that are no spaces: grapheme joiner, fillers, vowel signs, variation selectors.
@@ -46,6 +46,16 @@ def cut(text: str, limit_chars: int) -> str:
     return text[:front] + ELLIPSIS + text[len(text) - room // 3 :]
 
 
+def _note(text: str) -> str:
+    """As ``cut``, to what the API takes for a note: it counts bytes."""
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= NOTE_BYTES:
+        return text
+    room = NOTE_BYTES - len(ELLIPSIS.encode())
+    front = raw[: room - room // 3].decode("utf-8", "ignore")
+    return front + ELLIPSIS + raw[len(raw) - room // 3 :].decode("utf-8", "ignore")
+
+
 def bytes_text(size: int) -> str:
     """``180.2 MiB``; whole numbers without a decimal."""
     value, unit = float(size), "B"
@@ -71,7 +81,7 @@ def kill_note(kill: OomKill, *, kills_last_hour: int, container_limits: Mapping[
         _advice(kill),
         _limits_sentence(container_limits),
     ]
-    return cut(" ".join(part for part in parts if part), NOTE_LIMIT)
+    return _note(" ".join(part for part in parts if part))
 
 
 def _often_sentence(kills_last_hour: int) -> str:
@@ -246,7 +256,7 @@ def mode_applied_note(container: str, mode: Mode, why: str) -> str:
         if mode is Mode.SINGLE
         else "an OOM kill takes all its processes"
     )
-    return cut(f"Container {safe(container)} is in mode {mode.value}: {means} ({safe(why, 200)}).", NOTE_LIMIT)
+    return _note(f"Container {safe(container)} is in mode {mode.value}: {means} ({safe(why, 200)}).")
 
 
 def mode_invalid_note(wish: BadWish) -> str:
@@ -255,14 +265,12 @@ def mode_invalid_note(wish: BadWish) -> str:
     known = "single (only the process the kernel picks dies) or group (the whole container dies)"
     joint = ", which " if wish.why.startswith("is ") else ": "
     said = f" has the value {safe(repr(wish.value), 80)}{joint}" if wish.value else ": "
-    return cut(
-        f"{kind} {safe(wish.key, 200)}{said}{safe(wish.why, 120)}. Nothing is written for it. Use {known}.", NOTE_LIMIT
-    )
+    return _note(f"{kind} {safe(wish.key, 200)}{said}{safe(wish.why, 120)}. Nothing is written for it. Use {known}.")
 
 
 def mode_failed_note(path: str, why: str) -> str:
     """memory.oom.group could not be written."""
-    return cut(f"memory.oom.group of {safe(path, 300)} could not be set: {safe(why, 300)}", NOTE_LIMIT)
+    return _note(f"memory.oom.group of {safe(path, 300)} could not be set: {safe(why, 300)}")
 
 
 def group_on_v1_note(container: str) -> str:
@@ -275,17 +283,15 @@ def group_on_v1_note(container: str) -> str:
 
 def fight_note(path: str) -> str:
     """Somebody keeps rewriting the knob."""
-    return cut(
+    return _note(
         f"Somebody else keeps rewriting memory.oom.group of {safe(path, 300)} (more than 10 times in 10 s). It is now repaired once a "
-        "second only. Look for another agent or a unit manager that writes it.",
-        NOTE_LIMIT,
+        "second only. Look for another agent or a unit manager that writes it."
     )
 
 
 def ancestor_note(path: str) -> str:
     """A 1 above a container that wants 0."""
-    return cut(
+    return _note(
         f"memory.oom.group is 1 at {safe(path, 300)}, above containers in mode single: when the limit of that level or of one above "
-        "it is hit, everything below dies all the same. Write 0 there, or find out who set it (OOMPolicy=kill of a systemd slice?).",
-        NOTE_LIMIT,
+        "it is hit, everything below dies all the same. Write 0 there, or find out who set it (OOMPolicy=kill of a systemd slice?)."
     )

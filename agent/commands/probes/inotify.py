@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.cgroup.tree import Tree
+from agent.cgroup.tree import NoInotifyError, Tree
 from agent.commands.probes.answers import INSTANCES_MEND, WATCHES_MEND, failed, passed, warned
 from agent.commands.survey import Survey
 from agent.kernel.limits import PROC, InotifyLimits, InotifyUse, inotify_limits, inotify_use
@@ -25,9 +24,7 @@ def limits(found: Survey, proc: Path = PROC) -> Iterator[Check]:
     known, used = inotify_limits(proc), inotify_use(proc)
     try:
         refused = _one_more(found)
-    except OSError as error:
-        if error.errno != errno.EMFILE:
-            raise
+    except NoInotifyError:
         yield from no_instance(proc)
         return
     yield passed("inotify instances", f"one more can be had: {_of(used.instances, known.instances)} in use")
@@ -47,7 +44,7 @@ def no_instance(proc: Path = PROC) -> Iterator[Check]:
 
 
 def _one_more(found: Survey) -> bool:
-    """Whether one more watch is refused. Raises OSError when there is no instance to be had."""
+    """Whether one more watch is refused. Raises NoInotifyError when there is no instance to be had."""
     tree = Tree(found.files, root_override=NOWHERE)
     try:
         return bool(tree.scan(time.monotonic()))

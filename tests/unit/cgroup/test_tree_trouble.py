@@ -10,9 +10,19 @@ from pathlib import Path
 
 import pytest
 
+import agent.cgroup.tree as tree_module
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.tree import Tree
-from agent.model import Cgroup, CgroupAppeared, CgroupGone, CountersTouched, KnobTouched, TreeEvent, TreeOverflowed
+from agent.model import (
+    AgentError,
+    Cgroup,
+    CgroupAppeared,
+    CgroupGone,
+    CountersTouched,
+    KnobTouched,
+    TreeEvent,
+    TreeOverflowed,
+)
 from tests.unit.cgroup.fakes import CONTAINER, POD, make, remove
 
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
@@ -353,3 +363,14 @@ def test_the_descriptor_is_readable_when_there_is_something_to_tell(mount: Path,
     assert select.select([tree.fileno()], [], [], 0)[0] == []
     write(mount, CONTAINER, "memory.oom.group", "1\n")
     assert select.select([tree.fileno()], [], [], 5)[0] == [tree.fileno()]
+
+
+def test_no_inotify_instance_to_be_had_is_said_with_the_sysctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(nonblocking: bool) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(tree_module, "INotify", refused)
+    files = CgroupFiles(tmp_path, "v2", check_magic=False)
+    with pytest.raises(AgentError, match="sysctl fs.inotify.max_user_instances"):
+        Tree(files)
+    files.close()

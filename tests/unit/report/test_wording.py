@@ -70,7 +70,7 @@ def test_a_note_that_is_too_long_keeps_what_happened() -> None:
     limits: dict[str, int | None] = {f"{i:03d}-{'c' * 59}": 1 << 30 for i in range(256)}
     long = replace(KILL, container="c" * 63, largest=tuple(TaskRow(i, "x" * 15, 1 << 20) for i in range(3)))
     found = wording.kill_note(long, kills_last_hour=7, container_limits=limits)
-    assert len(found) <= 1024
+    assert len(found.encode()) <= 1024
     assert found.startswith(f"OOM killer killed process 4312 (worker, 180.2 MiB resident) in container {'c' * 63}: the")
     assert "The container kept running" in found
 
@@ -80,7 +80,7 @@ def test_no_kill_makes_a_note_that_is_too_long_or_could_do_harm(
     kill: OomKill, recent: int, limits: dict[str, int | None] | None
 ) -> None:
     note = wording.kill_note(kill, kills_last_hour=recent, container_limits=limits)
-    assert 0 < len(note) <= 1024
+    assert 0 < len(note.encode()) <= 1024
     assert harmless(note)
     assert harmless(wording.kill_line(kill))
 
@@ -169,7 +169,7 @@ def test_no_label_path_or_reason_makes_a_note_that_is_too_long_or_could_do_harm(
         wording.fight_note(path),
         wording.ancestor_note(path),
     ]
-    assert all(0 < len(found) <= 1024 and harmless(found) for found in notes)
+    assert all(0 < len(found.encode()) <= 1024 and harmless(found) for found in notes)
 
 
 @pytest.mark.parametrize(
@@ -202,3 +202,10 @@ def test_every_field_of_a_kill_is_in_its_log_line() -> None:
     assert said.items() <= fields.items()
     assert {name for name in OomKill.__slots__ if name not in fields} == set()
     assert wording.kill_fields(replace(KILL, victims=()))["victim_pid"] is None
+
+
+def test_a_note_is_cut_by_bytes_as_the_api_counts_them_and_in_the_middle() -> None:
+    wish = BadWish(Source.LABEL, "k" * 190, "ü" * 2000, None, "ö" * 400)
+    note = wording.mode_invalid_note(replace(wish, key="日本" * 90))
+    assert len(note) < len(note.encode()) <= 1024
+    assert note.endswith("group (the whole container dies).")
