@@ -371,6 +371,6 @@ def test_no_inotify_instance_to_be_had_is_said_with_the_sysctl(tmp_path: Path, m
 
     monkeypatch.setattr(tree_module, "INotify", refused)
     files = CgroupFiles(tmp_path, "v2", check_magic=False)
-    with pytest.raises(AgentError, match="sysctl fs.inotify.max_user_instances"):
+    with pytest.raises(AgentError, match=r"sysctl fs\.inotify\.max_user_instances"):
         Tree(files)
     files.close()
