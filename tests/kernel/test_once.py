@@ -137,7 +137,7 @@ def test_check_passes_on_this_node_and_leaves_nothing_behind(node: Node, pods: d
     command = [sys.executable, "-m", "agent", "check", *where, "--output", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     for name in ("knob", "kubepods roots", "memory controller", "kernel log", "inotify watches", "API", "ancestors"):
         assert checks[name]["status"] == "pass", checks[name]
     assert not [path for path in MOUNT.iterdir() if path.name.startswith("oomward-check")]
