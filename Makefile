@@ -3,13 +3,14 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
+RENDERERS := .venv-manifests
 BIN := $(CURDIR)/$(VENV)/bin
 DEMO_SECONDS ?= 60
 export DEMO_SECONDS
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit lowest alerts kernel storm lab format lock clean
+.PHONY: help demo test lint unit lowest alerts manifests kernel storm lab format lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -17,7 +18,7 @@ help: ## what there is to type
 demo: $(VENV)/ready .debian ## the main job on a real kernel, no cluster needed (DEMO_SECONDS=60)
 	@$(BIN)/python -m tests.demo
 
-test: lint unit lowest alerts kernel ## all tests, as CI runs them
+test: lint unit lowest alerts manifests kernel ## all tests, as CI runs them
 
 lint: $(VENV)/ready ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -37,6 +38,9 @@ kernel: $(VENV)/ready .debian ## tests on a real kernel with real runc and crun 
 alerts: $(VENV)/ready .debian ## alert rules, metrics page and dashboard, by Debian's promtool and Prometheus
 	@$(BIN)/python -m tests.monitoring.run
 
+manifests: $(RENDERERS)/ready ## manifests and chart: rendered by kustomize and Helm, compared, validated for each Kubernetes version
+	@$(RENDERERS)/bin/python -m tests.manifests.run
+
 storm: $(VENV)/ready .debian ## 10,000 kills as fast as the lab can make them, and 200 times kill -9 for the agent (an hour)
 	STORM_KILLS=10000 STORM_DEATHS=200 $(BIN)/python -m tests.lab boot --memory 6G --out build/lab/storm --seconds 5400 -- \
 	  $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/kernel/test_storm.py
@@ -52,7 +56,7 @@ lock: $(VENV)/ready ## resolve the lock files of requirements/ afresh
 	$(BIN)/python scripts/lock.py
 
 clean: ## remove what was built or installed below this folder
-	rm -rf $(VENV) $(LOWEST) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(LOWEST) $(RENDERERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .PHONY: .debian
 .debian:
@@ -63,3 +67,6 @@ $(VENV)/ready: requirements/test.lock pyproject.toml
 
 $(LOWEST)/ready: requirements/lowest.lock pyproject.toml
 	@bash scripts/setup-venv.sh $(PYTHON) $(LOWEST) requirements/lowest.lock
+
+$(RENDERERS)/ready: requirements/manifests.lock pyproject.toml
+	@bash scripts/setup-venv.sh $(PYTHON) $(RENDERERS) requirements/manifests.lock

@@ -1,4 +1,5 @@
-"""Resolve the lock files of requirements/: one for the tests, one for the image, one with the oldest versions allowed."""
+"""Resolve the lock files of requirements/: one for the tests, one for the image, one with the oldest versions allowed,
+one with the tools for the manifests."""
 
 import subprocess
 import sys
@@ -13,17 +14,19 @@ COMMON = (
     "--no-emit-index-url",
     "--quiet",
 )
+PROJECT = "pyproject.toml"
 LOCKS = {
-    "test.lock": ("--group", "test"),
-    "run.lock": (),
-    "lowest.lock": ("--group", "unit", "--resolution", "lowest-direct"),
+    "test.lock": (PROJECT, "--group", "test"),
+    "run.lock": (PROJECT,),
+    "manifests.lock": ("--group", f"{PROJECT}:manifests"),
+    "lowest.lock": (PROJECT, "--group", "unit", "--resolution", "lowest-direct"),
 }
 
 
 def main() -> int:
     uv = Path(sys.executable).with_name("uv")
     for name, options in LOCKS.items():
-        command = [uv, "pip", "compile", "pyproject.toml", *COMMON, *options, "-o", f"requirements/{name}"]
+        command = [uv, "pip", "compile", *COMMON, *options, "-o", f"requirements/{name}"]
         subprocess.run(command, check=True)
     return 0
 

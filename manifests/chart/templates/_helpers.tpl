@@ -1,0 +1,28 @@
+{{/* The labels that every object has. The second to fourth are Helm's; kustomize's base has the first one only. */}}
+{{- define "oomward.labels" -}}
+app.kubernetes.io/name: oomward
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
+{{- end }}
+
+{{- define "oomward.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{- define "oomward.isLeastPrivilege" -}}
+{{- if eq .Values.profile "least-privilege" }}true{{ end -}}
+{{- end }}
+
+{{/* An object of components/monitoring, put into the release's namespace and labelled. Takes (list root file). */}}
+{{- define "oomward.monitoringObject" -}}
+{{- $root := index . 0 -}}
+{{- $object := $root.Files.Get (index . 1) | fromYaml -}}
+{{- $labels := merge (dict) (include "oomward.labels" $root | fromYaml) $root.Values.monitoring.labels -}}
+{{- $metadata := merge (dict "namespace" $root.Release.Namespace "labels" $labels) $object.metadata -}}
+{{- toYaml (merge (dict "metadata" $metadata) $object) -}}
+{{- end }}

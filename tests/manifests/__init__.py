@@ -1,0 +1,1 @@
+"""What the manifests become when kustomize and Helm have rendered them, and whether Kubernetes takes it. ``make manifests``."""

@@ -1,0 +1,67 @@
+"""Which values of the chart stand for which components of kustomize. Each case is rendered by both and compared."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tests.manifests.objects import BASE, MANIFESTS, Object
+from tests.manifests.tools import Values, kustomize
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """``components`` in the order of an overlay's list; ``values`` without namespace.create."""
+
+    components: tuple[str, ...]
+    values: Values
+
+    def __str__(self) -> str:
+        return " + ".join(("base", *self.components))
+
+
+LEAST: Values = {"profile": "least-privilege"}
+MONITORING: Values = {"monitoring": {"enabled": True}}
+POLICY: Values = {"networkPolicy": {"enabled": True}}
+OPENSHIFT: Values = {"openshift": {"enabled": True}}
+GKE: Values = {"gke": {"enabled": True}}
+
+CASES = (
+    Case((), {}),
+    Case(("least-privilege",), LEAST),
+    Case(("monitoring",), MONITORING),
+    Case(("network-policy",), POLICY),
+    Case(("openshift",), OPENSHIFT),
+    Case(("openshift-least-privilege",), OPENSHIFT | LEAST),
+    Case(("gke",), GKE),
+    Case(("openshift", "monitoring", "network-policy", "gke"), OPENSHIFT | MONITORING | POLICY | GKE),
+    Case(("least-privilege", "monitoring", "network-policy", "gke"), LEAST | MONITORING | POLICY | GKE),
+    Case(
+        ("gke", "network-policy", "monitoring", "openshift-least-privilege"),
+        OPENSHIFT | LEAST | MONITORING | POLICY | GKE,
+    ),
+)
+
+
+def build(components: tuple[str, ...], namespace: str | None = None) -> list[Object]:
+    """Base with these components, as an overlay of somebody's own would have them, in another namespace if one is given."""
+    with tempfile.TemporaryDirectory(prefix="oomward-overlay-") as made:
+        folder = Path(made).resolve()  # kustomize takes relative paths only, and resolves links first
+
+        def from_there(path: Path) -> str:
+            return os.path.relpath(path.resolve(), folder)
+
+        overlay: dict[str, object] = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [from_there(BASE)],
+            "components": [from_there(MANIFESTS / "components" / component) for component in components],
+        }
+        if namespace is not None:
+            overlay["namespace"] = namespace
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+        return kustomize(folder)

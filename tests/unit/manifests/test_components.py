@@ -1,0 +1,142 @@
+"""Each component does what it says to the base; rendered by kustomize they are compared with the chart in tests/manifests/."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agent.settings import SETTINGS
+from tests.manifests.cases import CASES
+from tests.manifests.objects import BASE, COMPONENTS, MANIFESTS, OVERLAYS
+
+DEFAULTS: dict[str, Any] = {setting.name: setting.default for setting in SETTINGS}
+CLUSTER_SCOPED = {"Namespace", "ClusterRole", "ClusterRoleBinding", "SecurityContextConstraints"}
+
+
+def read(path: str) -> Any:
+    (found,) = yaml.safe_load_all((MANIFESTS / path).read_text())
+    return found
+
+
+def base_agent() -> tuple[Any, Any]:
+    spec = read("base/daemonset.yaml")["spec"]["template"]["spec"]
+    return spec, spec["containers"][0]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(MANIFESTS))
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=name)
+def test_a_component_says_how_to_add_it_and_holds_all_that_is_in_its_folder(component: Path) -> None:
+    text = (component / "kustomization.yaml").read_text()
+    kustomization = yaml.safe_load(text)
+    assert (kustomization["apiVersion"], kustomization["kind"]) == ("kustomize.config.k8s.io/v1alpha1", "Component")
+    assert re.search(rf"^#   - \.\./\.\./components/{component.name}$", text, re.MULTILINE)
+    files = {*kustomization.get("resources", []), *(p["path"] for p in kustomization.get("patches", []) if "path" in p)}
+    files |= {file.partition("=")[2] for made in kustomization.get("configMapGenerator", []) for file in made["files"]}
+    assert files == {path.name for path in component.iterdir()} - {"kustomization.yaml"}
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=name)
+def test_a_component_is_compared_with_the_chart(component: Path) -> None:
+    assert component.name in {part for case in CASES for part in case.components}
+
+
+@pytest.mark.parametrize("folder", [BASE, *COMPONENTS], ids=name)
+def test_all_objects_are_the_agent_s_by_label_and_in_its_namespace(folder: Path) -> None:
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    for file in kustomization.get("resources", []):
+        item = yaml.safe_load((folder / file).read_text())
+        assert item["metadata"]["labels"]["app.kubernetes.io/name"] == "oomward"
+        assert item["metadata"].get("namespace") == (None if item["kind"] in CLUSTER_SCOPED else "oomward")
+    for made in kustomization.get("configMapGenerator", []):
+        assert made["namespace"] == "oomward"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=name)
+def test_an_overlay_stands_on_the_base(overlay: Path) -> None:
+    kustomization = yaml.safe_load((overlay / "kustomization.yaml").read_text())
+    assert kustomization["resources"] == ["../../base"]
+
+
+def test_least_privilege_takes_all_capabilities_but_those_that_are_explained() -> None:
+    spec = read("components/least-privilege/daemonset.yaml")["spec"]["template"]["spec"]
+    (agent,) = spec["containers"]
+    context = agent["securityContext"]
+    assert (context["privileged"], context["allowPrivilegeEscalation"]) == (False, False)
+    assert context["capabilities"]["drop"] == ["ALL"]
+    assert spec["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+    lines = (MANIFESTS / "components/least-privilege/daemonset.yaml").read_text().splitlines()
+    for capability in context["capabilities"]["add"]:
+        (at,) = [i for i, line in enumerate(lines) if line.strip() == f"- {capability}"]
+        assert "# " in lines[at - 1], f"{capability} is not explained"
+    page = (MANIFESTS.parent / "docs" / "reference" / "manifests.md").read_text()
+    assert set(re.findall(r"^\| capability `([A-Z_]+)`", page, re.MULTILINE)) == set(context["capabilities"]["add"])
+
+
+def test_least_privilege_leaves_of_the_node_the_cgroup_tree_and_the_agent_s_own_folder() -> None:
+    spec, agent = base_agent()
+    patch = read("components/least-privilege/daemonset.yaml")["spec"]["template"]["spec"]
+    gone = {volume["name"] for volume in patch["volumes"] if volume["$patch"] == "delete"}
+    mounts_gone = {
+        mount["mountPath"] for mount in patch["containers"][0]["volumeMounts"] if mount["$patch"] == "delete"
+    }
+    left = [
+        volume["hostPath"]["path"] for volume in spec["volumes"] if "hostPath" in volume and volume["name"] not in gone
+    ]
+    assert left == [str(DEFAULTS["cgroup_mount"]), str(DEFAULTS["state_dir"])]
+    assert {m["name"] for m in agent["volumeMounts"] if m["mountPath"] in mounts_gone} == gone
+
+
+def test_the_network_policy_is_of_the_agent_s_pods_and_lets_its_port_in() -> None:
+    spec = read("components/network-policy/networkpolicy.yaml")["spec"]
+    labels = read("base/daemonset.yaml")["spec"]["template"]["metadata"]["labels"]
+    assert spec["podSelector"]["matchLabels"].items() <= labels.items()
+    assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
+    (ingress,) = spec["ingress"]
+    assert ingress == {"ports": [{"protocol": "TCP", "port": DEFAULTS["listen"][1]}]}
+    out = {(port["protocol"], port["port"]) for rule in spec["egress"] for port in rule["ports"]}
+    assert out == {("TCP", 443), ("TCP", 6443), ("UDP", 53), ("TCP", 53)}
+
+
+def test_the_security_context_constraints_allow_what_the_pod_asks_for_and_no_more() -> None:
+    scc = read("components/openshift/securitycontextconstraints.yaml")
+    spec, agent = base_agent()
+    assert scc["allowPrivilegedContainer"] is agent["securityContext"]["privileged"]
+    assert scc["allowHostPID"] is spec["hostPID"]
+    kinds = {key for volume in spec["volumes"] for key in volume if key != "name"} | {"projected"}  # the token's
+    assert set(scc["volumes"]) == kinds
+    assert not any(scc[f"allowHost{what}"] for what in ("IPC", "Network", "Ports"))
+    assert (scc["users"], scc["groups"], scc["allowedCapabilities"]) == ([], [], [])
+
+
+def test_those_for_least_privilege_allow_its_capabilities_only() -> None:
+    patch = read("components/openshift-least-privilege/securitycontextconstraints.yaml")
+    profile = read("components/least-privilege/daemonset.yaml")["spec"]["template"]["spec"]
+    context = profile["containers"][0]["securityContext"]
+    assert (patch["allowPrivilegedContainer"], patch["allowPrivilegeEscalation"]) == (False, False)
+    assert patch["allowedCapabilities"] == context["capabilities"]["add"]
+    assert patch["seccompProfiles"] == ["runtime/default"]
+
+
+def test_only_the_agent_s_account_may_use_the_constraints() -> None:
+    (rule,) = read("components/openshift/role.yaml")["rules"]
+    assert (rule["resources"], rule["resourceNames"], rule["verbs"]) == (
+        ["securitycontextconstraints"],
+        ["oomward"],
+        ["use"],
+    )
+    binding = read("components/openshift/rolebinding.yaml")
+    assert binding["roleRef"]["name"] == read("components/openshift/role.yaml")["metadata"]["name"]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "oomward", "namespace": "oomward"}]
+
+
+def test_the_quota_is_for_the_priority_that_the_pods_have() -> None:
+    (expression,) = read("components/gke/resourcequota.yaml")["spec"]["scopeSelector"]["matchExpressions"]
+    spec, _ = base_agent()
+    assert (expression["scopeName"], expression["values"]) == ("PriorityClass", [spec["priorityClassName"]])
