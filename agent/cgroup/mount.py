@@ -17,6 +17,7 @@ from agent.model import VANISHED, AgentError, Vanished
 
 MAX_NESTING = 32
 MAGICS = {"v2": 0x63677270, "v1": 0x27E0EB}  # CGROUP2_SUPER_MAGIC and CGROUP_SUPER_MAGIC, linux/magic.h
+FIRST_FILES = {"v2": "memory.current", "v1": "memory.usage_in_bytes"}
 GONE = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -58,6 +59,7 @@ class CgroupMount:
 
     def __init__(self, mount: Path, version: str, *, check_magic: bool = True) -> None:
         self.path = mount
+        self._version = version
         self._fd = os.open(mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if check_magic and _magic(self._fd) != MAGICS[version]:
@@ -139,11 +141,41 @@ class CgroupMount:
             return gone_or_raise(path, file, error)
 
     def is_still(self, path: str, directory: int) -> bool:
-        """Whether the open ``directory`` is still the one at ``path``. A removed cgroup has no files, and says ENOENT too."""
+        """Whether the open ``directory`` is still the one at ``path``, and not on its way out.
+
+        A removed cgroup has no files, and says ENOENT too. One that is being removed loses memory's files first, in the
+        order of mm/memcontrol.c, then its own, and its directory at last (cgroup_destroy_locked, kernel/cgroup/cgroup.c).
+        """
         try:
-            return self.inode(path) == os.fstat(directory).st_ino
+            same = self.inode(path) == os.fstat(directory).st_ino
         except CgroupError:
             return True
+        return same and not self._is_going(directory)
+
+    def _is_going(self, directory: int) -> bool:
+        if _has(directory, FIRST_FILES[self._version]):
+            return False
+        return self._version == "v1" or "memory" in _controllers(directory)
+
+
+def _has(directory: int, file: str) -> bool:
+    try:
+        os.stat(file, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _controllers(directory: int) -> list[str]:
+    """Controllers that the cgroup has; those of one without the file, which all have, are gone with it."""
+    try:
+        fd = os.open("cgroup.controllers", os.O_RDONLY | NO_LINK, dir_fd=directory)
+    except FileNotFoundError:
+        return ["memory"]
+    try:
+        return _whole(fd).decode().split()
+    finally:
+        os.close(fd)
 
 
 def gone_or_raise(path: str, file: str, error: OSError) -> Vanished:

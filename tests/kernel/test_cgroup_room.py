@@ -190,6 +190,23 @@ def test_a_cgroup_removed_between_its_opening_and_its_files_is_gone(
         assert (files.memory_events if file == "memory.events" else files.populated)(cgroup) is VANISHED
 
 
+def test_a_cgroup_on_its_way_out_is_gone_and_never_an_error(files: CgroupFiles) -> None:
+    """rmdir takes the files away before the directory: in between memory.events is missing from a cgroup that is there."""
+    code = "import os, sys\nfor _ in range(20000): os.mkdir(sys.argv[1]); os.rmdir(sys.argv[1])"
+    seen = vanished = 0
+    with subprocess.Popen([sys.executable, "-S", "-c", code, str(MOUNT / CONTAINER)]) as process:
+        while process.poll() is None:
+            inode = files.inode(CONTAINER)
+            if isinstance(inode, int):
+                found = files.memory_events(Cgroup(classify(CONTAINER), inode))
+                seen += isinstance(found, MemoryEvents)
+                vanished += found is VANISHED
+    print(f"seen {seen} times, vanished in between {vanished} times")
+    assert process.returncode == 0
+    assert seen
+    assert vanished
+
+
 def test_a_path_used_again_is_another_cgroup(files: CgroupFiles, tree: Tree) -> None:
     first = make()
     (MOUNT / CONTAINER).rmdir()

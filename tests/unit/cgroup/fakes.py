@@ -16,6 +16,7 @@ FILES = {
     "memory.events.local": "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n",
     "memory.max": "max\n",
     "memory.current": "0\n",
+    "cgroup.controllers": "cpu memory\n",
     "cgroup.procs": "",
     "cgroup.events": "populated 1\nfrozen 0\n",
 }

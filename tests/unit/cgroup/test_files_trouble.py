@@ -229,8 +229,21 @@ def test_v1_is_populated_by_processes_that_we_cannot_see(mount: Path, v1_files: 
     assert v1_files.pids(cgroup) == ()
 
 
-def test_v1_has_nothing_to_write(mount: Path, v1_files: CgroupFiles) -> None:
+@pytest.mark.parametrize("left", ["cpu memory\n", None], ids=["memory's files gone", "its own gone too"])
+def test_a_cgroup_whose_files_are_gone_before_its_directory_is_gone(
+    mount: Path, files: CgroupFiles, left: str | None
+) -> None:
+    """What rmdir(2) leaves for a moment."""
     cgroup = make(mount, CONTAINER)
+    for file in (mount / CONTAINER).glob("memory.*" if left else "*"):
+        file.unlink()
+    assert files.memory_events(cgroup) is VANISHED
+    assert files.read_oom_group(cgroup) is VANISHED
+    assert files.hold_oom_group(cgroup, 1).outcome is WriteOutcome.GONE
+
+
+def test_v1_has_nothing_to_write(mount: Path, v1_files: CgroupFiles) -> None:
+    cgroup = make(mount, CONTAINER, memory__usage_in_bytes="0\n")
     (mount / CONTAINER / KNOB).unlink()
     for write in (v1_files.hold_oom_group(cgroup, 1), v1_files.plan_oom_group(cgroup, 1)):
         assert write.outcome is WriteOutcome.UNSUPPORTED
