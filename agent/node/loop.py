@@ -58,11 +58,6 @@ class Loop:
         self._stopping = True
         self._mailbox.wake()
 
-    def health(self) -> tuple[bool, str]:
-        """Whether the loop turns, and how long ago it last did."""
-        age = time.monotonic() - self.last_beat_monotonic_s
-        return age < STUCK_S, f"loop: last turn {age:.1f} s ago"
-
     def run(self) -> None:
         """The turns. Whatever is raised here ends the process: a blind agent is worse than none."""
         now = time.monotonic()

@@ -2,14 +2,13 @@
 
 Owns the listening socket and its threads; takes callables that make the pages, gives answers. A client has CLIENT_TIME_S for
 everything, MOST_CLIENTS are served at once, and one too many costs the longest-waiting its place: whoever holds connections open
-can't keep the kubelet's probes out. Sleeps while nobody asks. TLS would wrap the socket in ``_Server.get_request``.
+can't keep the kubelet's probes out. Sleeps while nobody asks. What one client is told is answering.py's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import logging
 import selectors
 import socket
@@ -18,20 +17,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 from agent.model import AgentError
+from agent.report.answering import PLAIN, Guards, Handler, NotGoodError, Page
 from agent.report.logs import Once
 
-CLIENT_TIME_S = 10.0  # for a client's whole request and answer, however it dribbles
 MOST_CLIENTS = 16
 ACCEPT_PAUSE_S = 0.2
 PLACE_WAIT_S = 1.0  # until the client that lost its place has gone
-PLAIN = "text/plain; charset=utf-8"
 logger = logging.getLogger("oomward")
 
-Page = Callable[[str], tuple[str, bytes]]
 State = Callable[[], tuple[bool, str]]
 
 
@@ -40,15 +37,19 @@ class ListenError(AgentError):
 
 
 class StatusServer:
-    """``page`` gets the Accept header and gives content type and body; ``health`` and ``ready`` say yes or no, and why."""
+    """``page`` gets the Accept header and gives content type and body; ``health`` and ``ready`` say yes or no, and why.
 
-    def __init__(self, listen: tuple[str, int], page: Page, health: State, ready: State) -> None:
+    ``guards`` None: plain HTTP for everybody. Else they stand before ``page``; the kubelet's probes need no more than TLS.
+    """
+
+    def __init__(
+        self, listen: tuple[str, int], page: Page, health: State, ready: State, guards: Guards | None = None
+    ) -> None:
         host, port = listen
         routes = {"/metrics": page, "/healthz": _state_page(health), "/readyz": _state_page(ready), "/": _index}
-        handler = type("Handler", (_Handler,), {"routes": routes})
-        server_class = type(
-            "Server", (_Server,), {"address_family": socket.AF_INET6 if ":" in host else socket.AF_INET}
-        )
+        handler = type("Handler", (Handler,), {"routes": routes, "guards": guards, "guarded": frozenset({"/metrics"})})
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        server_class = type("Server", (_Server,), {"address_family": family, "guards": guards})
         try:
             self._server = server_class((host, port), handler)
         except OSError as error:
@@ -89,20 +90,12 @@ class StatusServer:
                 self._server.handle_request()
 
 
-class _NotGoodError(RuntimeError):
-    """Carries a page that is not a 200."""
-
-    def __init__(self, code: int, body: bytes) -> None:
-        super().__init__(code)
-        self.code, self.body = code, body
-
-
 def _state_page(state: State) -> Page:
     def page(_accept: str) -> tuple[str, bytes]:
         good, why = state()
         body = f"{'ok' if good else 'not ok'}\n{why}\n".encode()
         if not good:
-            raise _NotGoodError(503, body)
+            raise NotGoodError(503, body)
         return PLAIN, body
 
     return page
@@ -116,6 +109,7 @@ def _index(_accept: str) -> tuple[str, bytes]:
 
 
 class _Server(ThreadingHTTPServer):
+    guards: Guards | None
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128  # the library's 5 makes a client wait a second when a handful comes at once
@@ -135,12 +129,16 @@ class _Server(ThreadingHTTPServer):
 
     def get_request(self) -> tuple[Any, Any]:
         try:
-            return super().get_request()
+            connection, address = super().get_request()
         except OSError as error:
             if (left_out := self._failures.due("accept")) is not None:
                 logger.warning("the status pages can't take a client (%s; %d more like it)", error.strerror, left_out)
             time.sleep(ACCEPT_PAUSE_S)  # out of descriptors, say, somebody stays at the door: don't spin
             raise
+        context = self.guards.context() if self.guards is not None else None
+        if context is not None:  # the handshake is the client's own thread's: it may take its time
+            connection = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._places.acquire(blocking=False):
@@ -167,7 +165,9 @@ class _Server(ThreadingHTTPServer):
             oldest = next(iter(self._clients), None)
         if oldest is not None:
             with contextlib.suppress(OSError):  # it is going already
-                oldest.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(
+                    oldest, socket.SHUT_RDWR
+                )  # SSLSocket's own would have its thread go on unencrypted
 
     def _leave(self, request: socket.socket) -> None:
         with self._clients_lock:
@@ -185,65 +185,3 @@ class _Server(ThreadingHTTPServer):
         """One line a minute for each kind of error, with its traceback."""
         if (left_out := self._failures.due(str(type(error)))) is not None:
             logger.error("a status page failed (%d more since the last such line)", left_out, exc_info=error)
-
-
-class _Deadline(io.RawIOBase):
-    """A client's bytes, as long as his time lasts; then TimeoutError. A time-out for each read could be drawn out for hours."""
-
-    def __init__(self, connection: socket.socket, until_monotonic_s: float) -> None:
-        self._connection = connection
-        self._until_monotonic_s = until_monotonic_s
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self.spend()
-        return self._connection.recv_into(buffer)
-
-    def spend(self) -> None:
-        """Let the next operation on the connection take no more than what is left."""
-        left_s = self._until_monotonic_s - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError(f"the client took more than {CLIENT_TIME_S:g} s")
-        self._connection.settimeout(left_s)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server_version = "oomward"
-    sys_version = ""
-    routes: dict[str, Page]
-    server: _Server
-
-    def setup(self) -> None:
-        super().setup()
-        self.rfile.close()
-        self._deadline = _Deadline(self.connection, time.monotonic() + CLIENT_TIME_S)
-        self.rfile = io.BufferedReader(self._deadline)
-
-    def do_GET(self) -> None:
-        page = self.routes.get(self.path.partition("?")[0])
-        if page is None:
-            return self._answer(404, PLAIN, b"no such page: there are /metrics, /healthz and /readyz\n")
-        try:
-            content_type, body = page(self.headers.get("Accept", ""))
-        except _NotGoodError as state:
-            return self._answer(state.code, PLAIN, state.body)
-        except Exception as error:  # noqa: BLE001  (any page may fail in any way; the log first, so that it is there when the answer is)
-            self.server.page_failed(error)
-            return self._answer(500, PLAIN, b"this page could not be made; the agent's log says why\n")
-        return self._answer(200, content_type, body)
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def _answer(self, code: int, content_type: str, body: bytes) -> None:
-        self._deadline.spend()
-        self.send_response(code)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Requests are not news."""

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 from agent.model import Rules
+from agent.settings.loading import check_file
 from agent.settings.problems import SettingsError
-from agent.settings.table import check_file
 
 
 def load_rules(path: Path) -> Rules:
@@ -22,27 +22,29 @@ def load_rules(path: Path) -> Rules:
     return rules
 
 
+def fingerprint(path: Path) -> tuple[int, int, int, int] | None:
+    """What is another when the file is, or its text; None: it can't be found."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
 class RulesFile:
     """A file that somebody else changes: in place, by rename, or, as the kubelet does with a ConfigMap, by a swap of the
     link ``..data`` on the way to it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen = self._fingerprint()
-
-    def _fingerprint(self) -> tuple[int, int, int, int] | None:
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+        self._seen = fingerprint(path)
 
     def changed(self) -> bool:
         """Whether it is another file, or another text, than at the last call: one stat, cheap on a timer.
 
         A file that can't be found is no change: in the middle of a swap it may be away.
         """
-        now = self._fingerprint()
+        now = fingerprint(self._path)
         if now is None or now == self._seen:
             return False
         self._seen = now

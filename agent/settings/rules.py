@@ -7,14 +7,15 @@ Decides nothing: that is policy's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import yaml
 
-from agent.model import LabelSelector, Mode, Rule, Rules
+from agent.model import LabelSelector, Mode, OnExceeded, Rule, Rules, Tolerance
 from agent.settings.file import ConfigFile
 from agent.settings.problems import shown
 from agent.settings.selectors import SelectorError, from_structure, parse_selector
-from agent.settings.values import globs, scalar, some_globs, text
+from agent.settings.values import globs, one_of, scalar, some_globs, text, tolerated
 
 LEAVE = "leave"
 RULES_KEYS = {
@@ -52,6 +53,18 @@ RULE_KEYS: dict[str, tuple[Callable[[object], object], str]] = {
         "label selector of pods, as text or with matchLabels and matchExpressions; left out: all",
     ),
     "containers": (some_globs, "globs of container names; left out: all"),
+    "tolerate": (
+        tolerated,
+        "how many OOM-killed processes of a container in what time, as `5/10m`; left out: any number",
+    ),
+    "onExceeded": (
+        one_of(*OnExceeded),
+        "with `tolerate`: `arm` (the next kill takes the whole container) or `restart` (at once); default `arm`",
+    ),
+    "tolerateScope": (
+        one_of("own", "any"),
+        "with `tolerate`: count `own` doing only, or `any` kill, also those by the node's shortage; default `own`",
+    ),
 }
 
 
@@ -91,6 +104,11 @@ def _read_rule(file: ConfigFile, node: yaml.Node, number: int) -> Rule | None:
     if "mode" not in entries and isinstance(node, yaml.MappingNode):
         file.problems.append(f"{file.where(node)}: rule {number} has no mode: add single, group or {LEAVE}")
     values = {key: file.read(entry, RULE_KEYS[key][0]) for key, entry in entries.items() if key in RULE_KEYS}
+    for key in ("onExceeded", "tolerateScope"):
+        if key in entries and "tolerate" not in entries:
+            file.problems.append(
+                f"{entries[key].where}: {key} means nothing without tolerate: add it, e.g. tolerate: 5/10m"
+            )
     if len(file.problems) > before:
         return None
     mode, selector = values["mode"], values.get("selector")
@@ -100,7 +118,17 @@ def _read_rule(file: ConfigFile, node: yaml.Node, number: int) -> Rule | None:
         namespaces=_texts(values.get("namespaces")),
         pods=selector if isinstance(selector, LabelSelector) else LabelSelector(),
         containers=_texts(values.get("containers")),
+        tolerance=_tolerance(values, str(values.get("name", f"rule-{number}"))),
     )
+
+
+def _tolerance(values: Mapping[str, object], rule: str) -> Tolerance | None:
+    found = values.get("tolerate")
+    if not isinstance(found, Tolerance):
+        return None
+    then = OnExceeded(str(values.get("onExceeded", OnExceeded.ARM.value)))
+    any_scope = values.get("tolerateScope") == "any"
+    return replace(found, on_exceeded=then, any_scope=any_scope, said_by=f"configured rule {rule}")
 
 
 def _texts(value: object) -> tuple[str, ...]:

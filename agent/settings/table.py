@@ -1,28 +1,24 @@
-"""The table of settings, and the one function that makes Settings of flags, environment, file and defaults.
+"""The table of settings: flags, environment variables, the file's keys and the reference page all follow from it.
 
-Flags, environment variables, the file's keys and the reference page all follow from SETTINGS. Reads the configuration
-file and nothing else of the system.
+Owns what each setting is called, takes and defaults to, and Settings, which they make. Reads nothing: loading.py does.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.model import Rules
+from agent.model import Budget, Rules
 from agent.settings import values
-from agent.settings.file import ConfigFile
-from agent.settings.problems import SettingsError
-from agent.settings.rules import RULES_KEYS, read_rules
 
 LEVELS = ("debug", "info", "warning", "error")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the agent was told. None: for ``kubeconfig`` in-cluster, for ``config`` no file, for ``log_format`` by terminal."""
+    """What the agent was told. None: for ``kubeconfig`` in-cluster, for ``log_format`` by terminal, for other paths no file."""
 
     node_name: str
     kubeconfig: Path | None
@@ -31,11 +27,18 @@ class Settings:
     kmsg: Path
     state_dir: Path
     listen: tuple[str, int]
+    tls_cert: Path | None
+    tls_key: Path | None
+    tls_client_ca: Path | None
+    basic_auth_file: Path | None
     config: Path | None
     log_format: str | None
     log_level: str
     api_lax_ca: bool
     mode_applied_events: bool
+    emulate_group_on_v1: bool
+    event_budget_pod: Budget
+    event_budget_node: Budget
     resync_interval_s: float
     kill_retention_days: int
     kill_retention_count: int
@@ -81,6 +84,7 @@ class Setting:
 
 
 PATH, WHOLE, TRUE_FALSE, DURATION = "path", "whole number", "true or false", "duration"
+BUDGET = "number/duration"
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -129,6 +133,26 @@ SETTINGS: tuple[Setting, ...] = (
         "address of /metrics, /healthz and /readyz",
         "0.0.0.0:9797",
     ),
+    Setting(
+        "tls_cert", values.path, None, PATH, "certificate (PEM, its chain below it): all pages by https only", "none"
+    ),
+    Setting("tls_key", values.path, None, PATH, "private key of tlsCert (PEM, without a passphrase)", "none"),
+    Setting(
+        "tls_client_ca",
+        values.path,
+        None,
+        PATH,
+        "CA (PEM): /metrics only for clients with a certificate of it",
+        "none",
+    ),
+    Setting(
+        "basic_auth_file",
+        values.path,
+        None,
+        PATH,
+        "file with user:password lines: /metrics only for them",
+        "none",
+    ),
     Setting("config", values.path, None, PATH, "YAML file with any of these keys, and with rules", "none"),
     Setting(
         "log_format",
@@ -160,6 +184,29 @@ SETTINGS: tuple[Setting, ...] = (
         "post an Event OOMModeApplied at each start of a container",
     ),
     Setting(
+        "emulate_group_on_v1",
+        values.switch,
+        False,
+        TRUE_FALSE,
+        "on cgroup v1 kill the rest of a container in mode group after an OOM kill in it, which its kernel can't",
+    ),
+    Setting(
+        "event_budget_pod",
+        values.budget,
+        Budget(10, 60.0),
+        BUDGET,
+        "how many Events of one pod: so many at once, then one every so often; the rest is summed up",
+        "10/1m",
+    ),
+    Setting(
+        "event_budget_node",
+        values.budget,
+        Budget(50, 1.0),
+        BUDGET,
+        "how many Events of this node in all: so many at once, then one every so often",
+        "50/1s",
+    ),
+    Setting(
         "resync_interval_s",
         values.duration_s,
         1200.0,
@@ -180,62 +227,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         text = f"{setting.help} [{setting.variable}; {setting.default_text}]".replace("%", "%%")
         metavar = setting.takes.upper().replace(" ", "-")
         parser.add_argument(setting.flag, dest=setting.name, metavar=metavar, default=None, help=text)
-
-
-def check_file(path: Path) -> tuple[ConfigFile, Rules, dict[str, object]]:
-    """The whole file: itself with its problems, its rules, and the values that it sets by Settings' field."""
-    file = ConfigFile(path)
-    file.check_known(file.entries, [*(setting.key for setting in FILE_SETTINGS), *RULES_KEYS])
-    given = {}
-    for setting in FILE_SETTINGS:
-        if (entry := file.entries.get(setting.key)) is not None:
-            given[setting.name] = file.read(entry, setting.parse)
-    return file, read_rules(file), given
-
-
-def load(
-    flags: Mapping[str, object], environ: Mapping[str, str], *, required: Collection[str] = ("node_name",)
-) -> Settings:
-    """Settings from defaults < file < environment < flags. ``flags`` by Settings' field, None or absent: not given.
-
-    An empty environment variable counts as not set. ``required`` fields must come from somewhere; a command that can do
-    without the node's name leaves it out, and gets "". Raises SettingsError with all problems at once.
-    """
-    problems: list[str] = []
-    spoken = _spoken(flags, environ, problems)
-    given: dict[str, object] = {}
-    rules = Rules()
-    if isinstance(config := spoken.get("config"), Path):
-        file, rules, given = check_file(config)
-        problems = [*file.problems, *problems]
-    found: dict[str, object] = {setting.name: setting.default for setting in SETTINGS} | given | spoken
-    unset = [s for s in SETTINGS if s.name in required and found[s.name] is None]
-    problems += [_missing(setting) for setting in unset if setting.name not in given and setting.name not in spoken]
-    if problems:
-        raise SettingsError(problems)
-    found["node_name"] = found["node_name"] or ""
-    return Settings(**found, rules=rules)  # type: ignore[arg-type]
-
-
-def _spoken(flags: Mapping[str, object], environ: Mapping[str, str], problems: list[str]) -> dict[str, object]:
-    """What flags and environment set, parsed. What is wrong is named after where it was said."""
-    said: dict[str, object] = {}
-    for setting in SETTINGS:
-        value, where = flags.get(setting.name), setting.flag
-        if value is None:
-            value, where = environ.get(setting.variable) or None, f"environment variable {setting.variable}"
-        if value is None:
-            continue
-        try:
-            said[setting.name] = setting.parse(value)
-        except ValueError as error:
-            said[setting.name] = None
-            problems.append(f"{where}: {error}")
-    return said
-
-
-def _missing(setting: Setting) -> str:
-    text = f"{setting.key} is not set: give {setting.flag} or set {setting.variable}"
-    if setting.name == "node_name":
-        text += " (in a DaemonSet by the downward API: env valueFrom fieldRef fieldPath spec.nodeName)"
-    return text

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.model import Budget, Tolerance
 from agent.settings.problems import shown
 
 HOST = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9.]{0,251}[A-Za-z0-9])?\Z")
@@ -106,6 +107,25 @@ def duration_s(value: object) -> float:
     if not math.isfinite(seconds) or not 0 < seconds <= LONGEST_S:
         raise ValueError(f"must be more than 0 and at most 168h, not {shown(value)}")
     return seconds
+
+
+def budget(value: object) -> Budget:
+    """``10/1m``: ten at once, then one a minute."""
+    return Budget(
+        *_number_and_time(value, "budget: write how many at once, a slash and how often after that, e.g. 10/1m")
+    )
+
+
+def tolerated(value: object) -> Tolerance:
+    """``5/10m``: at most five in ten minutes."""
+    return Tolerance(*_number_and_time(value, "tolerance: write how many, a slash and in what time, e.g. 5/10m"))
+
+
+def _number_and_time(value: object, what: str) -> tuple[int, float]:
+    number, slash, time = scalar(value).partition("/")
+    if not slash:
+        raise ValueError(f"{shown(value)} is no {what}")
+    return count(number.strip()), duration_s(time)
 
 
 def roots(value: object) -> tuple[str, ...]:

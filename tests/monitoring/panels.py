@@ -74,6 +74,7 @@ def made_up() -> Iterator[tuple[str, Callable[[], None]]]:
         metrics.container_running("shop", pod, "main", mode)
         metrics.oom_group("shop", pod, "main", mode.oom_group, mode.oom_group if mode is Mode.SINGLE else None)
     metrics.ledger_persistent(True)
+    metrics.kmsg_readable(True)
     metrics.inotify_watches(42)
     metrics.events_pending(0)
     server = StatusServer(("127.0.0.1", 0), metrics.page, lambda: (True, "made up"), lambda: (True, "made up"))
@@ -91,6 +92,7 @@ def _happen(metrics: Metrics) -> None:
         pod="herder-0", container="main", mode=Mode.SINGLE, scope=Scope.CONTAINER, outcome=Outcome.SURVIVED,
     )  # fmt: skip
     metrics.kill(single)
+    metrics.outcome(single)
     metrics.kill(replace(single, pod="plain-7d5bcf9f8d-x2x4k", mode=Mode.GROUP, processes=3, outcome=Outcome.DIED))
     metrics.host_kill(single)
     metrics.write(WriteOutcome.WRITTEN)

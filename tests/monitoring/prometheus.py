@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -48,12 +49,18 @@ def tool(name: str) -> str:
 
 
 class Prometheus:
-    """``url`` is the agent's page, as in http://127.0.0.1:9797/metrics."""
+    """``url`` is the agent's page, as in http://127.0.0.1:9797/metrics.
 
-    def __init__(self, url: str) -> None:
+    ``others`` is another page, of exporters beside the agent. ``more`` are further keys of the agent's scrape_config, such as
+    basic_auth and tls_config.
+    """
+
+    def __init__(self, url: str, *, others: str | None = None, more: Mapping[str, Any] | None = None) -> None:
         self._target = urllib.parse.urlsplit(url)
         if not self._target.netloc:
             raise PrometheusError(f"{url!r} is no URL of a metrics page, such as http://127.0.0.1:9797/metrics")
+        self._others = others
+        self._more = dict(more or {})
         self._program = tool("prometheus")
         self._folder = tempfile.TemporaryDirectory(prefix="oomward-prometheus-")
         self._log = Path(self._folder.name) / "log"
@@ -90,9 +97,14 @@ class Prometheus:
             "metrics_path": self._target.path or "/metrics",
             "honor_labels": True,
             "static_configs": [static],
+            **self._more,
         }
+        scrapes = [scrape]
+        if self._others is not None:
+            target = {"targets": [urllib.parse.urlsplit(self._others).netloc]}
+            scrapes.append({"job_name": "others", "honor_labels": True, "static_configs": [target]})
         every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-        return {"global": every, "rule_files": ["rules.yaml"], "scrape_configs": [scrape]}
+        return {"global": every, "rule_files": ["rules.yaml"], "scrape_configs": scrapes}
 
     # ---------------------------------------------------------------------------------------------------- questions
 
@@ -112,6 +124,18 @@ class Prometheus:
         """The samples of an instant query."""
         result: list[dict[str, Any]] = self._get("query", query=expr)["result"]
         return result
+
+    def label_values(self, metric: str, label: str) -> list[str]:
+        """As Grafana asks for the values of a variable."""
+        found: list[str] = self._get(f"label/{label}/values", **{"match[]": metric})
+        return found
+
+    def rules(self) -> dict[str, tuple[str, str]]:
+        """Health (ok, err, unknown: not evaluated yet) and last error of each alert, by name."""
+        groups = self._get("rules")["groups"]
+        return {
+            rule["name"]: (rule["health"], rule.get("lastError", "")) for group in groups for rule in group["rules"]
+        }
 
     def firing(self) -> set[tuple[str, str]]:
         """Name and pod of each alert that fires now; pod is empty for those without."""
@@ -137,12 +161,11 @@ class Prometheus:
     def _tail(self) -> str:
         return self._log.read_text(errors="replace")[-1000:].strip() or "nothing in its log"
 
-    def _get(self, path: str, **parameters: str) -> dict[str, Any]:
+    def _get(self, path: str, **parameters: str) -> Any:
         url = f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
             with urllib.request.urlopen(url, timeout=20) as answer:
-                data: dict[str, Any] = json.load(answer)["data"]
-                return data
+                return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             with error:
                 if error.code == 503:  # it is still reading its storage

@@ -1,7 +1,8 @@
 """Are alerts, metrics and dashboard what Prometheus' own tools want? ``python -m tests.monitoring.run``
 
 Runs promtool over the alert rules (form, then the tests of tests/monitoring/alerts/) and over the metrics page, then every panel's
-query in a real Prometheus that scrapes a made-up page. Needs Debian's package prometheus. Fails with what the tool said.
+query in a real Prometheus that scrapes a made-up page, and a guarded page. Needs Debian's package prometheus. Fails with what the
+tool said.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.monitoring import panels, rules
+from tests.monitoring import guarded, panels, rules
 from tests.monitoring.prometheus import PrometheusError, tool
 
 HERE = Path(__file__).parent
@@ -48,6 +49,7 @@ def results() -> list[tuple[str, bool, str]]:
         done += [(f"alerts: {test.name}", *promtool("test", "rules", str(test))) for test in tests]
     done.append(("the metrics page", *promtool("check", "metrics", page=GOLDEN_PAGE.read_bytes())))
     done.append(("the dashboard's panels", *_panels()))
+    done.append(("a page behind TLS, certificate and password", *guarded.check()))
     return done
 
 

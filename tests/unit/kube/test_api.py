@@ -12,6 +12,8 @@ from typing import Any
 
 import kubernetes.config.incluster_config as incluster
 import pytest
+import urllib3.connection
+from urllib3.util.ssl_ import create_urllib3_context
 
 from agent.kube.api import (
     MOST_RETRY_AFTER_S,
@@ -183,15 +185,18 @@ def tls_server() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def strict_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Default contexts check certificates by RFC 5280 to the letter, as from Python 3.13 on."""
-    usual: Callable[..., ssl.SSLContext] = ssl.create_default_context
+    """Default contexts, Python's and the client library's, check certificates by RFC 5280 to the letter, as from Python 3.13 on."""
 
-    def strict(*args: Any, **more: Any) -> ssl.SSLContext:
-        context = usual(*args, **more)
-        context.verify_flags |= ssl.VERIFY_X509_STRICT
-        return context
+    def strict(usual: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext]:
+        def made(*args: Any, **more: Any) -> ssl.SSLContext:
+            context = usual(*args, **more)
+            context.verify_flags |= ssl.VERIFY_X509_STRICT
+            return context
 
-    monkeypatch.setattr(ssl, "create_default_context", strict)
+        return made
+
+    monkeypatch.setattr(ssl, "create_default_context", strict(ssl.create_default_context))
+    monkeypatch.setattr(urllib3.connection, "create_urllib3_context", strict(create_urllib3_context))
 
 
 def test_a_pods_service_account_is_used_and_its_token_is_read_again_when_it_is_rotated(
@@ -238,6 +243,31 @@ def test_a_ca_that_python_finds_too_lax_is_accepted_on_request(
         context.wrap_socket(plain, server_hostname="127.0.0.1")
     tls_server.write_kubeconfig(tmp_path / "kubeconfig", ca_file=TLS / "ca.pem")
     assert ask(connect(tmp_path / "kubeconfig", user_agent="x", lax_ca=True))["kind"] == "PodList"
+
+
+def test_a_ca_that_python_finds_too_lax_is_refused_with_the_setting_that_helps(
+    tls_server: ApiServer, tmp_path: Path, strict_python: None
+) -> None:
+    tls_server.write_kubeconfig(tmp_path / "kubeconfig", ca_file=TLS / "ca.pem")
+    with pytest.raises(
+        ApiUnreachableError, match=r"apiLaxCa: true \(OOMWARD_API_LAX_CA=true, --api-lax-ca true\)"
+    ) as error:
+        ask(connect(tmp_path / "kubeconfig", user_agent="x"))
+    assert "lacks a key identifier or keyUsage" in str(error.value)
+    assert tls_server.requests == []
+
+
+def test_the_same_ca_is_good_enough_for_an_older_python(
+    tls_server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def older(*args: Any, **more: Any) -> ssl.SSLContext:
+        context = create_urllib3_context(*args, **more)
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(urllib3.connection, "create_urllib3_context", older)
+    tls_server.write_kubeconfig(tmp_path / "kubeconfig", ca_file=TLS / "ca.pem")
+    assert ask(connect(tmp_path / "kubeconfig", user_agent="x"))["kind"] == "PodList"
 
 
 def test_lax_still_means_that_the_chain_is_checked(tls_server: ApiServer, tmp_path: Path) -> None:

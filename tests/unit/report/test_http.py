@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.report import http
+from agent.report import answering, http
 from agent.report.http import MOST_CLIENTS, ListenError, StatusServer
 from agent.report.metrics import Metrics
 
@@ -161,7 +161,7 @@ def test_a_client_that_dribbles_has_no_more_time_than_one_that_is_silent(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A byte now and then would renew a time-out for each read for ever; here all bytes together have one."""
-    monkeypatch.setattr(http, "CLIENT_TIME_S", 0.3)
+    monkeypatch.setattr(answering, "CLIENT_TIME_S", 0.3)
     server = StatusServer(("127.0.0.1", 0), lambda _: ("", b""), lambda: (True, ""), lambda: (True, ""))
     server.start()
     began = time.monotonic()
@@ -180,7 +180,7 @@ def test_a_client_that_dribbles_has_no_more_time_than_one_that_is_silent(
 
 
 def test_a_client_that_does_not_read_has_no_more_time_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "CLIENT_TIME_S", 0.3)
+    monkeypatch.setattr(answering, "CLIENT_TIME_S", 0.3)
     large = b"x" * (64 << 20)
     left = threading.Event()
     server = StatusServer(("127.0.0.1", 0), lambda _: ("", large), lambda: (True, ""), lambda: (True, ""))

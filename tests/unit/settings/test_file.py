@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from agent.model import LabelSelector, Mode, Rule, Rules
+from agent.model import LabelSelector, Mode, OnExceeded, Rule, Rules, Tolerance
 from agent.settings import SettingsError, load_rules
 from agent.settings.selectors import parse_selector
 
@@ -132,6 +132,29 @@ def test_a_key_given_twice_is_named_with_both_lines(config: Path) -> None:
 )
 def test_a_bad_rule_is_named_by_line_key_and_mend(config: Path, rule: str, problem: str) -> None:
     assert problems_of(config, f"rules:\n- {rule}\n") == (problem,)
+
+
+def test_a_rule_may_say_how_much_is_tolerated(config: Path) -> None:
+    config.write_text("rules:\n- {name: ci, mode: single, tolerate: 5/10m, onExceeded: Restart, tolerateScope: any}\n")
+    (rule,) = load_rules(config).rules
+    assert rule.tolerance == Tolerance(5, 600.0, OnExceeded.RESTART, True, "configured rule ci")
+    config.write_text("rules:\n- {mode: single, tolerate: 1/30s}\n")
+    (rule,) = load_rules(config).rules
+    assert rule.tolerance == Tolerance(1, 30.0, OnExceeded.ARM, False, "configured rule rule-1")
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ("tolerate: 5", "write how many, a slash and in what time, e.g. 5/10m"),
+        ("tolerate: 5/10m, onExceeded: explode", "is none of arm, restart"),
+        ("tolerate: 5/10m, tolerateScope: all", "is none of own, any"),
+        ("onExceeded: restart", "onExceeded means nothing without tolerate"),
+    ],
+)
+def test_a_tolerance_that_says_nothing_that_can_be_done_is_refused(config: Path, keys: str, problem: str) -> None:
+    (found,) = problems_of(config, f"rules:\n- {{mode: single, {keys}}}\n")
+    assert problem in found
 
 
 def test_globs_may_hold_a_bracket_in_a_set(config: Path) -> None:

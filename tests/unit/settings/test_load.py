@@ -68,7 +68,8 @@ def test_every_setting_can_be_given_by_flag_variable_and_file(config: Path) -> N
     good = {
         "node_name": "node-2", "kubeconfig": "/k", "cgroup_mount": "/c", "cgroup_roots": "a/kubepods", "kmsg": "/m",
         "state_dir": "/s", "listen": "[::1]:80", "log_format": "text", "log_level": "DEBUG", "api_lax_ca": "true",
-        "mode_applied_events": "false",
+        "mode_applied_events": "false", "emulate_group_on_v1": "true", "event_budget_pod": "1/2m", "event_budget_node": "3/4s",
+        "tls_cert": "/tls/crt", "tls_key": "/tls/key", "tls_client_ca": "/tls/ca", "basic_auth_file": "/users",
         "resync_interval_s": "1h",
         "kill_retention_days": "2", "kill_retention_count": "5",
     }  # fmt: skip
@@ -150,6 +151,9 @@ def test_all_problems_are_told_at_once_each_with_its_place(config: Path) -> None
         ("resync_interval_s", "-5m", "more than 0"),
         ("resync_interval_s", "inf", "at most 168h"),
         ("resync_interval_s", "nan", "more than 0"),
+        ("event_budget_pod", "10", "write how many at once, a slash and how often after that, e.g. 10/1m"),
+        ("event_budget_pod", "0/1m", "from 1 to"),
+        ("event_budget_node", "10/soon", "is no duration"),
         ("resync_interval_s", "169h", "at most 168h"),
         ("kill_retention_days", "0", "must be from 1"),
         ("kill_retention_days", "3.5", "no whole number"),

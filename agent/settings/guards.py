@@ -1,0 +1,174 @@
+"""What guards the pages: certificate and key, a CA for clients' certificates, users with passwords; all in mounted files.
+
+Read at the start, when a mistake is a SettingsError; later a look at each use notices that a Secret was rotated. A change with a
+mistake is refused: what was in force stays, and the log says why. Nothing that stands in these files is ever shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import logging
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from agent.settings.problems import SettingsError
+from agent.settings.reload import fingerprint
+from agent.settings.table import Settings
+
+T = TypeVar("T")
+LARGEST_BYTES = 1 << 20  # a Secret's own limit
+logger = logging.getLogger("oomward")
+
+
+class PageGuards:
+    """``wants_certificate``: /metrics is for clients with a certificate only. Raises SettingsError with every problem.
+
+    Safe among threads. A client's certificate is asked for and not required by TLS itself, since the kubelet's probes
+    have none.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.wants_certificate = settings.tls_client_ca is not None
+        self._context: _Reread[ssl.SSLContext] | None = None
+        self._users: _Reread[tuple[bytes, ...]] | None = None
+        problems: list[str] = []
+        cert, key, ca, users = settings.tls_cert, settings.tls_key, settings.tls_client_ca, settings.basic_auth_file
+        try:
+            if cert is not None and key is not None:
+                paths = [path for path in (cert, key, ca) if path is not None]
+                self._context = _Reread("certificates of the pages", paths, lambda: _tls_context(cert, key, ca))
+        except SettingsError as error:
+            problems += error.problems
+        try:
+            if users is not None:
+                self._users = _Reread("users of /metrics", [users], lambda: _read_users(users))
+        except SettingsError as error:
+            problems += error.problems
+        if problems:
+            raise SettingsError(problems)
+        if users is not None and cert is None:
+            logger.warning(
+                "basicAuthFile is set without tlsCert: passwords for /metrics go over the network unencrypted"
+            )
+
+    def context(self) -> ssl.SSLContext | None:
+        """For the next connection; None: no TLS."""
+        return None if self._context is None else self._context.now()
+
+    def admits(self, authorization: str) -> bool:
+        """Whether an Authorization header is that of a user (basic auth, RFC 7617, UTF-8); True for all where none are asked for.
+
+        Takes as long for a wrong password as for a right one.
+        """
+        if self._users is None:
+            return True
+        scheme, _, text = authorization.strip().partition(" ")
+        try:
+            given = base64.b64decode(text.strip(), validate=True)
+        except (ValueError, binascii.Error):
+            given = b""
+        digest = hashlib.sha256(given).digest()
+        found = [hmac.compare_digest(digest, user) for user in self._users.now()]
+        return scheme.lower() == "basic" and any(found)
+
+
+class _Reread(Generic[T]):
+    """What some files say, read again when one of them is another. ``read`` raises SettingsError."""
+
+    def __init__(self, what: str, paths: Sequence[Path], read: Callable[[], T]) -> None:
+        self._what, self._paths, self._read = what, paths, read
+        self._lock = threading.Lock()
+        self._seen = [fingerprint(path) for path in paths]
+        self._value = read()
+
+    def now(self) -> T:
+        """As they are now or, where they are wrong or one is away (in the middle of a swap), as they were."""
+        with self._lock:
+            found = [fingerprint(path) for path in self._paths]
+            if found != self._seen and None not in found:
+                self._seen = found  # before the reading: what is written meanwhile is another change
+                try:
+                    self._value = self._read()
+                    logger.info("the %s have changed and are read anew", self._what)
+                except SettingsError as error:
+                    logger.error("the changed %s are refused, those in force stay: %s", self._what, error)
+            return self._value
+
+
+def _tls_context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
+    """TLS 1.2 and newer, as Python's own defaults have it."""
+    problems = [*_not_pem("tlsCert", cert, "CERTIFICATE"), *_not_pem("tlsKey", key, "PRIVATE KEY")]
+    if client_ca is not None:
+        problems += _not_pem("tlsClientCa", client_ca, "CERTIFICATE")
+    if problems:
+        raise SettingsError(problems)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(cert, key, password=lambda: "")  # else OpenSSL would ask at the terminal
+    except (OSError, ValueError) as error:
+        problems.append(
+            f"tlsCert {cert} and tlsKey {key} can't be used together ({_reason(error)}): the key must be the certificate's, "
+            "and have no passphrase"
+        )
+    if client_ca is not None:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        try:
+            context.load_verify_locations(client_ca)
+        except (OSError, ValueError) as error:
+            problems.append(
+                f"tlsClientCa {client_ca} can't be used ({_reason(error)}): it must hold certificates in PEM"
+            )
+    if problems:
+        raise SettingsError(problems)
+    return context
+
+
+def _reason(error: Exception) -> str:
+    """OpenSSL's own word; its whole text names nothing but its source file."""
+    return (error.reason if isinstance(error, ssl.SSLError) else None) or type(error).__name__
+
+
+def _not_pem(key: str, path: Path, label: str) -> list[str]:
+    """Why this can be no file with such a block; OpenSSL would not say which file it means."""
+    raw, problems = _read(key, path)
+    if not problems and not (b"-----BEGIN " in raw and f"{label}-----".encode() in raw):
+        problems = [f"{key} {path}: has no block 'BEGIN {label}'; it must be a file in PEM"]
+    return problems
+
+
+def _read_users(path: Path) -> tuple[bytes, ...]:
+    """A digest for each ``user:password`` line; of equal length, so that comparing tells nothing of theirs."""
+    raw, problems = _read("basicAuthFile", path)
+    found = []
+    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+        if not line.strip() or line.startswith(b"#"):
+            continue
+        user, colon, password = line.partition(b":")
+        if user and colon and password:
+            found.append(hashlib.sha256(line).digest())
+        else:
+            problems.append(
+                f"basicAuthFile {path}:{number}: is no line user:password; lines that begin with # are left out"
+            )
+    if not problems and not found:
+        problems.append(f"basicAuthFile {path}: names no user; write a line user:password for each")
+    if problems:
+        raise SettingsError(problems)
+    return tuple(found)
+
+
+def _read(key: str, path: Path) -> tuple[bytes, list[str]]:
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(LARGEST_BYTES + 1)
+    except OSError as error:
+        return b"", [f"{key} {path}: can't be read: {error.strerror}; mount the Secret there, readable for the agent"]
+    if len(raw) > LARGEST_BYTES:
+        return b"", [f"{key} {path}: is larger than {LARGEST_BYTES} bytes; it is another file"]
+    return raw, []
