@@ -19,6 +19,10 @@ class AgentError(RuntimeError):
 
 MODE_LABEL = "oomward.dev/mode"
 MODE_ANNOTATION_PREFIX = "mode.oomward.dev/"
+TOLERATE_ANNOTATION = "oomward.dev/tolerate"
+TOLERATE_ANNOTATION_PREFIX = "tolerate.oomward.dev/"
+ON_EXCEEDED_ANNOTATION = "oomward.dev/on-exceeded"
+TOLERATE_SCOPE_ANNOTATION = "oomward.dev/tolerate-scope"
 CONFIG_HASH_ANNOTATION = "kubernetes.io/config.hash"
 
 
@@ -123,9 +127,31 @@ class Decision:
     why: str
 
 
+class OnExceeded(StrEnum):
+    """What becomes of a container when more was killed than is tolerated."""
+
+    ARM = "arm"  # memory.oom.group becomes 1: the next OOM kill takes the whole container
+    RESTART = "restart"  # its processes are killed at once
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """At most ``kills`` OOM-killed processes of one instance of a container within ``window_s`` seconds.
+
+    ``any_scope``: also those that were not the container's own doing (scope kubepods, node). ``said_by`` names the
+    annotation or rule.
+    """
+
+    kills: int
+    window_s: float
+    on_exceeded: OnExceeded = OnExceeded.ARM
+    any_scope: bool = False
+    said_by: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class BadWish:
-    """A label or annotation that asks for something that is no mode. ``value`` is as the user wrote it, not made safe."""
+    """A label or annotation that asks for something that can't be. ``value`` is as the user wrote it, not made safe."""
 
     source: Source
     key: str
@@ -214,6 +240,23 @@ class KnobWrite:
     outcome: WriteOutcome
     before: int | None
     wanted: int
+    detail: str = ""
+
+
+class KillOutcome(StrEnum):
+    """What came of one attempt to kill all processes of a container."""
+
+    EMPTY = "empty"  # nobody is left
+    GONE = "gone"  # nor is the cgroup
+    KILLED = "killed"  # SIGKILL was sent to all that were there: look again whether all went
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class KillAttempt:
+    """``detail`` says why it was denied, and what to do."""
+
+    outcome: KillOutcome
     detail: str = ""
 
 
@@ -426,10 +469,14 @@ class PodSkipped:
 
 @dataclass(frozen=True, slots=True)
 class EventDelivered:
-    """What became of one Event. ``outcome``: ``created`` | ``exists`` | ``patched`` | ``dropped_<why>``: final, all of them."""
+    """What became of one Event. ``outcome``: ``created`` | ``exists`` | ``patched`` | ``dropped_<why>``: final, all of them.
+
+    ``count`` is how many occurrences that request spoke of.
+    """
 
     name: str
     outcome: str
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,6 +501,8 @@ class Reason(StrEnum):
     MODE_APPLIED = "OOMModeApplied"
     MODE_INVALID = "OOMModeInvalid"
     MODE_FAILED = "OOMModeFailed"
+    TOLERANCE_EXCEEDED = "OOMToleranceExceeded"
+    CONTAINER_RESTARTED = "OOMContainerRestarted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,7 +520,9 @@ class Notice:
     """An Event to be posted, in our words; kube/events.py makes the API's object of it.
 
     ``name`` is made from what happened, so that a second create is a 409. ``note`` is at most 1024 characters and safe to
-    print. ``count`` is the number of occurrences that it stands for.
+    print. ``count`` is the number of occurrences that it stands for, the last of them at ``last_at_unix_s``. ``series`` names what
+    may go on happening and then raises the count; "" for what happens once. ``told`` is how many of the count the API
+    has been told (0: it has no such Event yet), ``rounds`` in how many requests.
     """
 
     name: str
@@ -483,6 +534,22 @@ class Notice:
     at_unix_s: float
     count: int = 1
     last_at_unix_s: float | None = None
+    series: str = ""
+    told: int = 0
+    rounds: int = 0
+
+    @property
+    def last_unix_s(self) -> float:
+        """When it happened for the last time."""
+        return self.at_unix_s if self.last_at_unix_s is None else self.last_at_unix_s
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """So many at once, and after that one every ``every_s`` seconds."""
+
+    burst: int
+    every_s: float
 
 
 # ------------------------------------------------------------------------------------------------ configured rules
@@ -520,6 +587,7 @@ class Rule:
     namespaces: tuple[str, ...] = ()
     pods: LabelSelector = LabelSelector()
     containers: tuple[str, ...] = ()
+    tolerance: Tolerance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -563,7 +631,10 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class KeptDecision:
-    """The last decision about one container of a pod, for a start without the API. ``container`` "" is the pod as a whole."""
+    """The last decision about one container of a pod, for a start without the API. ``container`` "" is the pod as a whole.
+
+    ``tolerance`` None: any number of kills.
+    """
 
     pod_uid: str
     cgroup_key: str
@@ -573,3 +644,4 @@ class KeptDecision:
     container_id: str | None
     mode: Mode
     rule: str
+    tolerance: Tolerance | None = None

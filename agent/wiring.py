@@ -14,6 +14,7 @@ from types import FrameType
 
 from agent import __version__
 from agent.cgroup.files import CgroupFiles
+from agent.cgroup.killing import kill_container
 from agent.cgroup.layout import find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.enforce import Enforcer
@@ -24,16 +25,20 @@ from agent.kube.pods import PodWatch
 from agent.ledger import AgentLock, Ledger
 from agent.model import ThreadDied
 from agent.node import Node
+from agent.node.killings import Killings
 from agent.node.log_reader import LogReader
-from agent.node.loop import Loop
+from agent.node.loop import STUCK_S, Loop
 from agent.node.mailbox import Mailbox
+from agent.node.outbox import Outbox
 from agent.node.roster import Roster
 from agent.node.telling import Teller
+from agent.node.tolerating import Tolerating
 from agent.node.v1 import V1Counters
+from agent.report.health import Heartbeat, health
 from agent.report.http import StatusServer
 from agent.report.logs import setup
 from agent.report.metrics import Metrics
-from agent.settings import RulesFile, Settings
+from agent.settings import PageGuards, RulesFile, Settings
 
 logger = logging.getLogger("oomward")
 
@@ -44,15 +49,19 @@ SWITCH_INTERVAL_S = 0.0005  # the interpreter's 5 ms would let the reading of a 
 
 
 def run(settings: Settings) -> int:
-    """The DaemonSet's process: until SIGTERM or SIGINT (returns 0). What must not end and does raises out of here."""
+    """The DaemonSet's process: until SIGTERM or SIGINT (returns 0). What must not end and does raises out of here.
+
+    SettingsError: a file that the settings name is wrong, and nothing was begun.
+    """
     setup(settings.log_format, settings.log_level)
+    guards = PageGuards(settings)
     with AgentLock(settings.state_dir, settings.node_name) as lock:
         if lock.trouble:
             logger.warning(lock.trouble)
-        return _run_locked(settings)
+        return _run_locked(settings, guards)
 
 
-def _run_locked(settings: Settings) -> int:
+def _run_locked(settings: Settings, guards: PageGuards) -> int:
     mailbox, stop = Mailbox(), threading.Event()
     metrics = Metrics(__version__)
     boot = boot_id()
@@ -67,10 +76,18 @@ def _run_locked(settings: Settings) -> int:
     api = connect(
         settings.kubeconfig, user_agent=f"oomward/{__version__} (node {settings.node_name})", lax_ca=settings.api_lax_ca
     )
-    poster = EventPoster(api, mailbox.put, reporting_instance=settings.node_name, stop=stop)
+    poster = EventPoster(
+        api,
+        mailbox.put,
+        reporting_instance=settings.node_name,
+        stop=stop,
+        pod_budget=settings.event_budget_pod,
+        node_budget=settings.event_budget_node,
+    )
     watch = PodWatch(api, settings.node_name, mailbox.put, stop=stop)
     roster = Roster(ledger.kept_decisions())
-    teller = Teller(settings.node_name, ledger, metrics, poster, roster.pods.get, time.time)
+    outbox = Outbox(ledger, metrics, poster, time.time)
+    teller = Teller(settings.node_name, boot, ledger, metrics, outbox, roster.pods.get, time.time)
     node = Node(
         name=settings.node_name,
         boot_id=boot,
@@ -82,6 +99,14 @@ def _run_locked(settings: Settings) -> int:
         enforcer=Enforcer(files, ledger, time.time),
         roster=roster,
         teller=teller,
+        outbox=outbox,
+        tolerating=Tolerating(
+            ledger,
+            Killings(lambda container: kill_container(files, container)),
+            teller,
+            roster.pods.get,
+            emulate_group=settings.emulate_group_on_v1 and hierarchy.version == "v1",
+        ),
         hierarchical=hierarchy.version == "v2" and not hierarchy.local_events,
         kmsg=log is not None,
         announce_applied=settings.mode_applied_events,
@@ -89,13 +114,15 @@ def _run_locked(settings: Settings) -> int:
     )
     rules = RulesFile(settings.config) if settings.config is not None else None
     loop = Loop(node, tree, log, mailbox, ledger, rules, settings, v1)
-    server = StatusServer(settings.listen, metrics.page, lambda: _health(loop, watch, poster), node.ready)
-    for name, beat in (
-        ("loop", lambda: loop.last_beat_monotonic_s),
-        ("pod watch", lambda: watch.last_beat_monotonic_s),
-        ("event poster", lambda: poster.last_beat_monotonic_s),
-    ):
-        metrics.heartbeat(name, lambda beat=beat: time.monotonic() - beat())  # type: ignore[misc]
+    beats = (
+        Heartbeat("loop", lambda: loop.last_beat_monotonic_s, STUCK_S),
+        Heartbeat("pod watch", lambda: watch.last_beat_monotonic_s, POD_WATCH_SILENT_S),
+        Heartbeat("event poster", lambda: poster.last_beat_monotonic_s, POSTER_SILENT_S),
+    )
+    server = StatusServer(settings.listen, metrics.page, lambda: health(beats, time.monotonic()), node.ready, guards)
+    for beat in beats:
+        metrics.heartbeat(beat.thread, lambda beat=beat: time.monotonic() - beat.last_monotonic_s())  # type: ignore[misc]
+    metrics.kmsg_readable(log is not None)
     _handle_signals(loop)
     server.start()
     logger.info(
@@ -152,21 +179,6 @@ def _body(name: str, body: Callable[[], None], mailbox: Mailbox, stop: threading
             mailbox.put(ThreadDied(name, why))
 
     return guarded
-
-
-def _health(loop: Loop, watch: PodWatch, poster: EventPoster) -> tuple[bool, str]:
-    """Every thread's heartbeat, a line each."""
-    now = time.monotonic()
-    good, lines = loop.health()
-    texts = [lines]
-    for name, beat, limit in (
-        ("pod watch", watch.last_beat_monotonic_s, POD_WATCH_SILENT_S),
-        ("event poster", poster.last_beat_monotonic_s, POSTER_SILENT_S),
-    ):
-        age = now - beat
-        good = good and age < limit
-        texts.append(f"{name}: last sign of life {age:.1f} s ago (limit {limit:.0f} s)")
-    return good, "\n".join(texts)
 
 
 def _come_first() -> None:

@@ -1,7 +1,8 @@
 """The only opener of control files. Every access walks from the held descriptor of the mount, following no link.
 
-Takes cgroups, gives what their files say; writes nothing but memory.oom.group, of containers only, below a kubepods
-root only. A vanished cgroup is a value; other trouble is a CgroupError with the path in it.
+Takes cgroups, gives what their files say; writes nothing but memory.oom.group and, where a container is to be killed as a
+whole, cgroup.kill: of containers only, below a kubepods root only. A vanished cgroup is a value; other trouble is a
+CgroupError with the path in it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent.cgroup.layout import classify
-from agent.cgroup.mount import DENIED, GONE, MENDS, NO_LINK, CgroupError, CgroupMount, NotACgroupMountError
+from agent.cgroup.mount import (
+    DENIED,
+    GONE,
+    MENDS,
+    NO_LINK,
+    CgroupError,
+    CgroupMount,
+    NotACgroupMountError,
+    gone_or_raise,
+)
 from agent.model import VANISHED, Cgroup, CgroupKind, KnobWrite, MemoryEvents, Vanished, WriteOutcome
 
 __all__ = ["KNOB", "CgroupError", "CgroupFiles", "NotACgroupMountError"]
 
 KNOB = "memory.oom.group"
+KILL = "cgroup.kill"
 NO_KNOB = "there is no memory.oom.group here (cgroup v1, or a kernel older than 4.19): every kill is a single one"
 V1_NO_LIMIT = 1 << 60  # memory.limit_in_bytes of an unlimited v1 cgroup is PAGE_COUNTER_MAX, close to 2^63
 V2_SIZES = {"limit": "memory.max", "usage": "memory.current", "peak": "memory.peak"}
@@ -119,6 +130,26 @@ class CgroupFiles:
             outcome = WriteOutcome.UNSUPPORTED if wanted else WriteOutcome.ALREADY
             return KnobWrite(outcome, None, wanted, NO_KNOB)
         return KnobWrite(WriteOutcome.GONE, None, wanted)
+
+    # --------------------------------------------------------------------------------------------------------- kill
+
+    def kill_all(self, cgroup: Cgroup) -> bool | Vanished:
+        """SIGKILL to all processes of a container and below, by the kernel in one step (cgroup.kill, since 5.14).
+
+        False: there is no such file (v1, an older kernel). Raises ValueError for a cgroup that is no container's, CgroupError.
+        """
+        kinds = {cgroup.place.kind, classify(cgroup.path).kind}
+        if kinds != {CgroupKind.CONTAINER}:
+            raise ValueError(f"{cgroup.path} is no container's cgroup: its processes are not ours to kill")
+        try:
+            with self._mount.directory(cgroup.path, cgroup.inode) as directory:
+                try:
+                    _with_file(KILL, directory, os.O_WRONLY, lambda fd: os.pwrite(fd, b"1\n", 0))
+                except FileNotFoundError:
+                    return False if self._mount.is_still(cgroup.path, directory) else VANISHED
+        except OSError as error:
+            return gone_or_raise(cgroup.path, KILL, error)
+        return True
 
     # ----------------------------------------------------------------------------------------------------- counters
 
@@ -230,10 +261,14 @@ def _pairs(text: str) -> dict[str, int]:
 
 
 def _with_knob(directory: int, flags: int, use: Callable[[int], T]) -> T:
-    fd = os.open(KNOB, flags | NO_LINK, dir_fd=directory)
+    return _with_file(KNOB, directory, flags, use)
+
+
+def _with_file(name: str, directory: int, flags: int, use: Callable[[int], T]) -> T:
+    fd = os.open(name, flags | NO_LINK, dir_fd=directory)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EACCES, f"{KNOB} is not a regular file")
+            raise OSError(errno.EACCES, f"{name} is not a regular file")
         return use(fd)
     finally:
         os.close(fd)

@@ -1,9 +1,9 @@
 """The event poster: notices become events.k8s.io/v1 Events and are delivered, in order for each pod, once.
 
-A thread's body with a bounded queue; what doesn't fit waits in the ledger. Touches no state of the loop: what became of
-a notice goes there as EventDelivered. Words for its outcome: ``created``, ``exists`` (a 409: it was there already),
-``patched`` (it was there, and its count is brought up to date), ``dropped_gone`` (the namespace is gone or going),
-``dropped_invalid``, ``dropped_expired``.
+A thread's body with a bounded queue; what doesn't fit waits in the ledger. While a notice waits (the API is away, the
+budget is spent), a newer count of it takes its place. Touches no state of the loop: what became of a notice goes there as
+EventDelivered. Words for its outcome: ``created``, ``exists`` (a 409: it was there already), ``patched`` (it was there, and its
+count is brought up to date), ``dropped_gone`` (the namespace is gone or going), ``dropped_invalid``, ``dropped_expired``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import logging
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +19,8 @@ from urllib.parse import quote
 
 from agent.kube.api import Api, ApiError, ApiRefusedError
 from agent.kube.backoff import Backoff
-from agent.model import EventDelivered, Message, Notice
+from agent.kube.budget import NODE_BUDGET, POD_BUDGET, Budgets
+from agent.model import Budget, EventDelivered, Message, Notice
 
 logger = logging.getLogger("oomward")
 
@@ -33,6 +33,7 @@ MERGE_PATCH = "application/merge-patch+json"
 MOST_NOTE_BYTES = 1024  # the API counts bytes of UTF-8, not characters (pkg/apis/core/validation/events.go)
 MOST_TEXT_BYTES = 128
 FOR_EVERYBODY = (401, 429, 503, 504)  # not about this Event: all wait
+SEEN = ("created", "patched")  # outcomes by which a reader sees something new
 CONFLICT = 409
 PASSING = (401, 403, 408, CONFLICT, 429)  # and all 5xx; any other 4xx would be the same the next time
 
@@ -63,8 +64,7 @@ def series(notice: Notice) -> dict[str, object]:
     """The part that says how often it happened, and the only one that may change later; empty for a single time."""
     if notice.count < 2:
         return {}
-    last_at_unix_s = notice.at_unix_s if notice.last_at_unix_s is None else notice.last_at_unix_s
-    return {"series": {"count": notice.count, "lastObservedTime": _micro_time(last_at_unix_s)}}
+    return {"series": {"count": notice.count, "lastObservedTime": _micro_time(notice.last_unix_s)}}
 
 
 def _micro_time(at_unix_s: float) -> str:
@@ -79,11 +79,15 @@ def _cut(text: str, most_bytes: int) -> str:
 
 @dataclass(slots=True)
 class _Line:
-    """The notices of one pod, in order; ``due_s`` is when the first may be tried (again)."""
+    """The notices of one pod by name, in order; ``due_s`` is when the first may be tried (again)."""
 
     backoff: Backoff
-    waiting: deque[Notice] = field(default_factory=deque)
+    waiting: dict[str, Notice] = field(default_factory=dict)
     due_s: float = 0.0
+
+    def first(self) -> Notice:
+        """The next to be tried: what a person must know doesn't wait behind what is only good to know."""
+        return next((notice for notice in self.waiting.values() if notice.warning), next(iter(self.waiting.values())))
 
 
 class EventPoster:
@@ -96,6 +100,8 @@ class EventPoster:
         *,
         reporting_instance: str,
         stop: threading.Event,
+        pod_budget: Budget = POD_BUDGET,
+        node_budget: Budget = NODE_BUDGET,
         clock: Callable[[], float] = time.monotonic,
         unix_s: Callable[[], float] = time.time,
         rand: Callable[[], float] = random.random,
@@ -104,10 +110,12 @@ class EventPoster:
         self._deliver = deliver
         self._instance = reporting_instance
         self._stop = stop
+        self._budgets = Budgets(pod_budget, node_budget)
         self._clock = clock
         self._unix_s = unix_s
         self._rand = rand
         self._lines: dict[str, _Line] = {}
+        self._waiting = 0
         self._away = Backoff(rand)
         self._away_until_s = 0.0  # until then nobody's notice is tried: the server is away, or said not to come
         self._changed = threading.Condition()
@@ -115,12 +123,18 @@ class EventPoster:
         self.last_beat_monotonic_s = clock()
 
     def submit(self, notice: Notice) -> bool:
-        """Queue a notice; never waits. False: MOST_WAITING are queued already, try again when one is delivered."""
+        """Queue a notice, in the place of an older one of its name; never waits.
+
+        False: MOST_WAITING are queued already, try again when one is delivered.
+        """
         with self._changed:
-            if sum(len(line.waiting) for line in self._lines.values()) >= MOST_WAITING:
-                return False
-            line = self._lines.setdefault(notice.about.uid, _Line(Backoff(self._rand)))
-            line.waiting.append(notice)
+            line = self._lines.get(notice.about.uid)
+            if line is None or notice.name not in line.waiting:
+                if self._waiting >= MOST_WAITING:
+                    return False
+                self._waiting += 1
+                line = self._lines.setdefault(notice.about.uid, _Line(Backoff(self._rand)))
+            line.waiting[notice.name] = notice
             self._changed.notify()
         return True
 
@@ -144,33 +158,39 @@ class EventPoster:
             if due is None or due > self._clock():
                 self._changed.wait(IDLE_BEAT_S if due is None else min(IDLE_BEAT_S, due - self._clock()))
                 return None
-            return min(
-                (uid for uid, line in self._lines.items() if line.waiting), key=lambda uid: self._lines[uid].due_s
-            )
+            return min(self._lines, key=self._line_due_s)
 
     def due_s(self) -> float | None:
         """When (on ``clock``) the next delivery may be tried; None: nothing waits."""
-        first = min((line.due_s for line in self._lines.values() if line.waiting), default=None)
-        return None if first is None else max(first, self._away_until_s)
+        first = min(map(self._line_due_s, self._lines), default=None)
+        return None if first is None else max(first, self._away_until_s, self._budgets.node_ready_s())
+
+    def _line_due_s(self, uid: str) -> float:
+        return max(self._lines[uid].due_s, self._budgets.ready_s(uid))
 
     def step(self, uid: str) -> None:
         """Try the first notice of one pod."""
-        line = self._lines[uid]
-        notice = line.waiting[0]
+        with self._changed:
+            line = self._lines[uid]
+            notice = line.first()
         outcome = self._attempt(notice, line)
         if outcome is None:
             return
         with self._changed:
-            line.waiting.popleft()
+            if outcome in SEEN:
+                self._budgets.spend(uid, self._clock())
+            if line.waiting[notice.name] is notice:  # and no newer count of it came meanwhile
+                del line.waiting[notice.name]
+                self._waiting -= 1
             del self._lines[uid]
             if line.waiting:  # behind the others: a pod with many notices does not hold them up
                 line.due_s = self._clock()
                 self._lines[uid] = line
-        self._deliver(EventDelivered(notice.name, outcome))
+        self._deliver(EventDelivered(notice.name, outcome, notice.count))
 
     def _attempt(self, notice: Notice, line: _Line) -> str | None:
         """What became of it; None: to be tried again."""
-        if self._unix_s() - (notice.last_at_unix_s or notice.at_unix_s) > EXPIRED_S:
+        if self._unix_s() - notice.last_unix_s > EXPIRED_S:
             return "dropped_expired"
         try:
             outcome = self._send(notice)
@@ -186,14 +206,19 @@ class EventPoster:
             return None
         line.backoff.reset()
         self._away.reset()
-        if outcome == "created":
+        if outcome in SEEN:
             self._said.clear()
         return outcome
 
     def _send(self, notice: Notice) -> str:
-        """Create it, or bring the count of the one that is there up to date. Raises ApiError."""
+        """Create it, or bring the count of the one that is there up to date. Raises ApiError.
+
+        One that the API was told of may have expired there since: then it is made anew, with its whole count.
+        """
         namespace = quote(notice.about.namespace or NODE_NAMESPACE, safe="")
         path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+        if notice.told and self._patched(path, notice):
+            return "patched"
         try:
             self._api.request("POST", path, body=event_body(notice, self._instance)).finish()
         except ApiRefusedError as error:
@@ -201,18 +226,21 @@ class EventPoster:
                 raise
             if not series(notice):
                 return "exists"
-            return self._patch(f"{path}/{quote(notice.name, safe='')}", notice)
+            if not self._patched(path, notice):
+                raise  # it expired in between: the next try creates it
+            return "patched"
         return "created"
 
-    def _patch(self, path: str, notice: Notice) -> str:
+    def _patched(self, path: str, notice: Notice) -> bool:
+        """Whether the Event was there to be patched."""
+        target = f"{path}/{quote(notice.name, safe='')}"
         try:
-            self._api.request("PATCH", path, body=series(notice), content_type=MERGE_PATCH).finish()
+            self._api.request("PATCH", target, body=series(notice), content_type=MERGE_PATCH).finish()
         except ApiRefusedError as error:
             if error.status != 404:
                 raise
-            why = "it was there and expired before its count could be brought up to date"
-            raise ApiRefusedError(CONFLICT, "Conflict", why, None) from error
-        return "patched"
+            return False
+        return True
 
     def _later(self, line: _Line, status: int, at_least_s: float) -> None:
         """The pod's line waits, or everybody's when it was not about this Event."""

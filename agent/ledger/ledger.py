@@ -12,7 +12,16 @@ from pathlib import Path
 
 from agent.ledger.queries import kills_from, kills_query
 from agent.ledger.retention import Retention
-from agent.ledger.rows import BadRowError, baselines_of, decisions_of, from_sql, notice_of, originals_of, to_sql
+from agent.ledger.rows import (
+    DECISION_COLUMNS,
+    BadRowError,
+    baselines_of,
+    decisions_of,
+    from_sql,
+    notice_of,
+    originals_of,
+    to_sql,
+)
 from agent.ledger.store import Store
 from agent.ledger.waiting import Series, Waiting, series_of
 from agent.model import Baseline, KeptDecision, Notice, OomKill, Original, Outcome
@@ -36,9 +45,7 @@ class Ledger:
         self._baselines = baselines_of(
             read("SELECT inode, path, oom_kill, oom_group_kill, oom, local_oom, ordinal FROM baseline")
         )
-        self._decisions = decisions_of(
-            read("SELECT pod_uid, cgroup_key, namespace, pod, container, container_id, mode, rule FROM decision")
-        )
+        self._decisions = decisions_of(read(f"SELECT {DECISION_COLUMNS} FROM decision"))
         rows = read("SELECT kmsg_sequence FROM boot WHERE id = ?", (boot_id,))
         self._kmsg_sequence: int | None = rows[0][0] if rows else None
         self._resow()
@@ -173,13 +180,7 @@ class Ledger:
                 self._waiting.baselines[inode] = None
         self._tell()
 
-    def record(
-        self,
-        kills: Sequence[OomKill],
-        baselines: Sequence[Baseline],
-        kmsg_sequence: int | None,
-        notices: Sequence[Notice] = (),
-    ) -> int:
+    def record(self, kills: Sequence[OomKill], baselines: Sequence[Baseline], kmsg_sequence: int | None) -> int:
         """From seen to recorded in one transaction; returns how many kills the file did not have before.
 
         A kill whose id is there already is left as it is and counted nowhere again. ``kmsg_sequence``: the last record of
@@ -192,7 +193,6 @@ class Ledger:
                 self._baselines[baseline.inode] = self._waiting.baselines[baseline.inode] = baseline
         if kmsg_sequence is not None and kmsg_sequence != self._kmsg_sequence:
             self._kmsg_sequence = self._waiting.kmsg_sequence = kmsg_sequence
-        self._waiting.add_notices(notices)
         return len(self._tell() & {kill.kill_id for kill in kills})
 
     @property
@@ -200,9 +200,14 @@ class Ledger:
         """The last record of the kernel's log that need not be read again; None: none was read in this boot."""
         return self._kmsg_sequence
 
-    def settle(self, kill_id: str, outcome: Outcome) -> None:
-        """What became of the container."""
-        self._waiting.outcomes[kill_id] = outcome
+    def settle(self, kill_id: str, outcome: Outcome | None, notice: Notice | None) -> None:
+        """What became of the container (None: not to be known), and the Event that counts this kill, as it is now.
+
+        Both in one transaction, so that no kill is counted twice or left out. ``notice`` None: nobody can be told of it.
+        """
+        self._waiting.settled[kill_id] = (outcome, notice.name if notice is not None else "")
+        if notice is not None:
+            self._waiting.count(notice)
         self._tell()
 
     def amend(self, kill: OomKill) -> None:
@@ -227,11 +232,10 @@ class Ledger:
         return sorted(asked, key=lambda kill: -kill.at_unix_s)[:limit]
 
     def unsettled(self) -> list[OomKill]:
-        """Kills in pods whose outcome nobody saw yet, or ever (the agent ended before), oldest first."""
-        rows = "SELECT body, outcome FROM kill WHERE outcome IS NULL AND pod_uid IS NOT NULL ORDER BY at_unix_s, rowid"
+        """Kills that no Event counts yet, oldest first: nobody saw what became of their container (the agent ended before)."""
+        rows = "SELECT body, outcome FROM kill WHERE notice IS NULL ORDER BY at_unix_s, rowid"
         found = {kill.kill_id: kill for kill in [*self._kills_of_rows(rows, ()), *self._waiting.kills.values()]}
-        seen = [self._waiting.seen(kill) for kill in found.values()]
-        return [kill for kill in seen if kill.outcome is None and kill.pod_uid is not None]
+        return [self._waiting.seen(kill) for kill_id, kill in found.items() if kill_id not in self._waiting.settled]
 
     def _kills_of_rows(self, sql: str, values: Sequence[object]) -> list[OomKill]:
         kills, bad = kills_from(self._store.read(sql, values))
@@ -247,6 +251,14 @@ class Ledger:
         waiting = (k for k in self._waiting.kills.values() if (k.pod_uid, k.container) == (pod_uid, container))
         return (int(rows[0][0]) if rows else 0) + sum(k.processes for k in waiting if k.at_unix_s >= since_unix_s)
 
+    def kills_in(self, pod_uid: str, inode: int) -> list[OomKill]:
+        """All kills that are kept of one cgroup of this boot, in any order."""
+        mine = f"{self._boot_id}-{inode}-"
+        sql = "SELECT body, outcome FROM kill WHERE pod_uid = ? AND substr(kill_id, 1, ?) = ?"
+        found = {kill.kill_id: kill for kill in self._kills_of_rows(sql, (to_sql(pod_uid), len(mine), mine))}
+        found |= {kill_id: kill for kill_id, kill in self._waiting.kills.items() if kill_id.startswith(mine)}
+        return [self._waiting.seen(kill) for kill in found.values() if kill.pod_uid == pod_uid]
+
     def totals(self) -> dict[Series, int]:
         """Processes killed by series (namespace, pod, container, mode, scope), for metrics that go on counting.
 
@@ -261,30 +273,60 @@ class Ledger:
                 found[series] = found.get(series, 0) + kill.processes
         return found
 
+    def forget_totals(self, containers: Iterable[tuple[str, str, str]]) -> None:
+        """The metrics' series of these (namespace, pod, container) ended: one that comes back counts from 0, now and after a restart."""
+        forgotten = list(containers)
+        self._waiting.forgotten_totals.extend(forgotten)
+        if forgotten:
+            self._tell()
+
     # ------------------------------------------------------------------------------------------------------ notices
 
-    def queue(self, notice: Notice) -> None:
-        """An Event to be delivered; a name that is there already, delivered or not, is left as it is."""
-        self._waiting.add_notices((notice,))
-        self._tell()
+    def queue(self, notice: Notice) -> bool:
+        """An Event to be delivered. False: that name is there already, delivered or not, and is left as it is."""
+        known = notice.name in self._waiting.notices or self._store.read(
+            "SELECT 1 FROM notice WHERE name = ?", (to_sql(notice.name),)
+        )
+        if not known:
+            self._waiting.add_notice(notice)
+            self._tell()
+        return not known
 
     def undelivered(self, limit: int = 1000) -> list[Notice]:
-        """Events that still wait for their delivery, oldest first."""
+        """Events that still wait for their delivery, or for that of their newest count, oldest first."""
         rows = self._store.read(
             "SELECT body FROM notice WHERE outcome IS NULL ORDER BY at_unix_s, rowid LIMIT ?",
             (limit + len(self._waiting.delivered),),
         )
+        found = self._waiting.notices | self._notices_of_rows(rows) | self._waiting.counted
+        due = [notice for name, notice in found.items() if name not in self._waiting.delivered]
+        return sorted(due, key=lambda notice: notice.at_unix_s)[:limit]
+
+    def series(self, since_unix_s: float) -> list[Notice]:
+        """Events of a series that was added to since then, the newest last."""
+        rows = self._store.read(
+            "SELECT body FROM notice WHERE series_last_unix_s >= ? ORDER BY series_last_unix_s", (since_unix_s,)
+        )
+        found = self._notices_of_rows(rows) | self._waiting.counted
+        return sorted((n for n in found.values() if n.last_unix_s >= since_unix_s), key=lambda n: n.last_unix_s)
+
+    def _notices_of_rows(self, rows: Iterable[Sequence[object]]) -> dict[str, Notice]:
         found: dict[str, Notice] = {}
         for (body,) in rows:
             try:
-                notice = notice_of(body)
+                notice = notice_of(str(body))
             except BadRowError:
                 self._bad_rows += 1
                 continue
             found[notice.name] = notice
-        found = self._waiting.notices | found
-        due = [notice for name, notice in found.items() if name not in self._waiting.delivered]
-        return sorted(due, key=lambda notice: notice.at_unix_s)[:limit]
+        return found
+
+    def told(self, notice: Notice, outcome: str) -> None:
+        """So much of a series is done with, one way or another; what was counted since waits on."""
+        self._waiting.count(notice)
+        if notice.told >= notice.count:
+            self._waiting.delivered[notice.name] = outcome
+        self._tell()
 
     def delivered(self, name: str, outcome: str) -> None:
         """The Event is done with, one way or another; its name is kept for a day, so that it is never sent again."""

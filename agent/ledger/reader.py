@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.ledger.queries import kills_from, kills_query
-from agent.ledger.rows import decisions_of, from_sql, originals_of, to_sql
+from agent.ledger.rows import DECISION_COLUMNS, decisions_of, from_sql, originals_of, to_sql
 from agent.ledger.store import FILE
 from agent.model import AgentError, KeptDecision, OomKill, Original
 
@@ -59,7 +59,7 @@ class LedgerReader:
 
     def kept_decisions(self) -> tuple[KeptDecision, ...]:
         """What was last decided for each container. Raises NoLedgerError."""
-        sql = "SELECT pod_uid, cgroup_key, namespace, pod, container, container_id, mode, rule FROM decision"
+        sql = f"SELECT {DECISION_COLUMNS} FROM decision"
         return tuple(decision for decisions in decisions_of(self._read(sql)).values() for decision in decisions)
 
     def originals(self, boot_id: str) -> tuple[Original, ...]:

@@ -17,15 +17,18 @@ from agent.model import (
     Mode,
     Notice,
     ObjectRef,
+    OnExceeded,
     OomKill,
     Original,
     Outcome,
     Reason,
     Scope,
     TaskRow,
+    Tolerance,
     Victim,
 )
 
+DECISION_COLUMNS = "pod_uid, cgroup_key, namespace, pod, container, container_id, mode, rule, tolerance"
 KILL_COLUMNS = "kill_id, at_unix_s, namespace, pod, pod_uid, container, mode, scope, processes, outcome, body"
 Row = tuple[Any, ...]
 
@@ -87,8 +90,9 @@ def kill_of(body: str, outcome: str | None) -> OomKill:
 
 
 def notice_row(notice: Notice) -> Row:
-    """Name, time and body of a notice."""
-    return to_sql(notice.name), notice.at_unix_s, json.dumps(asdict(notice))
+    """Name, time, body of a notice, and when its series was last added to; NULL where it is no series."""
+    last_unix_s = notice.last_unix_s if notice.series else None
+    return to_sql(notice.name), notice.at_unix_s, json.dumps(asdict(notice)), last_unix_s
 
 
 def notice_of(body: str) -> Notice:
@@ -129,15 +133,25 @@ def originals_of(rows: Iterable[Row]) -> dict[int, Original]:
 
 def decision_row(d: KeptDecision) -> Row:
     """A kept decision's row, in the table's order."""
-    texts = (d.pod_uid, d.cgroup_key, d.namespace, d.pod, d.container, d.container_id, d.mode.value, d.rule)
+    tolerance = None if d.tolerance is None else json.dumps(asdict(d.tolerance))
+    texts = (d.pod_uid, d.cgroup_key, d.namespace, d.pod, d.container, d.container_id, d.mode.value, d.rule, tolerance)
     return tuple(to_sql(text) for text in texts)
+
+
+def _tolerance_of(text: str) -> Tolerance | None:
+    """None also where a newer version wrote what this one can't understand: nothing is done about it then."""
+    try:
+        found = _known(Tolerance, json.loads(text))
+        return Tolerance(**found | {"on_exceeded": OnExceeded(found["on_exceeded"])})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def decisions_of(rows: Iterable[Row]) -> dict[str, tuple[KeptDecision, ...]]:
     """Kept decisions by pod uid; a mode of a newer version is left out: nothing is held that can't be understood."""
     found: dict[str, list[KeptDecision]] = {}
     for row in rows:
-        uid, key, namespace, pod, container, cid, mode, rule = row
+        uid, key, namespace, pod, container, cid, mode, rule, tolerance = row
         if mode in tuple(Mode):
             decision = KeptDecision(
                 from_sql(uid),
@@ -148,6 +162,7 @@ def decisions_of(rows: Iterable[Row]) -> dict[str, tuple[KeptDecision, ...]]:
                 None if cid is None else from_sql(cid),
                 Mode(mode),
                 from_sql(rule),
+                None if tolerance is None else _tolerance_of(from_sql(tolerance)),
             )
             found.setdefault(decision.pod_uid, []).append(decision)
     return {uid: tuple(decisions) for uid, decisions in found.items()}

@@ -42,6 +42,16 @@ STEPS: dict[int, str] = {
     INSERT INTO decision SELECT pod_uid, cgroup_key, namespace, pod, container, container_id, mode, rule FROM decision_1;
     DROP TABLE decision_1;
     """,
+    # `notice` of a kill: the Event that counts it; NULL: none does yet. Events go on counting while their series is open.
+    3: """
+    ALTER TABLE kill ADD COLUMN notice TEXT;
+    UPDATE kill SET notice = '' WHERE outcome IS NOT NULL OR pod_uid IS NULL;
+    DROP INDEX kill_unsettled;
+    CREATE INDEX kill_uncounted ON kill (at_unix_s) WHERE notice IS NULL;
+    ALTER TABLE notice ADD COLUMN series_last_unix_s REAL;
+    CREATE INDEX notice_series ON notice (series_last_unix_s) WHERE series_last_unix_s IS NOT NULL;
+    ALTER TABLE decision ADD COLUMN tolerance TEXT;
+    """,
 }
 VERSION = max(STEPS)
 OF_ONE_BOOT = ("baseline", "original", "boot")

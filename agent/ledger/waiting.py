@@ -10,7 +10,16 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from agent.ledger.rows import KILL_COLUMNS, baseline_row, decision_row, kill_row, notice_row, original_row, to_sql
+from agent.ledger.rows import (
+    DECISION_COLUMNS,
+    KILL_COLUMNS,
+    baseline_row,
+    decision_row,
+    kill_row,
+    notice_row,
+    original_row,
+    to_sql,
+)
 from agent.model import Baseline, KeptDecision, Notice, OomKill, Original, Outcome
 
 Series = tuple[str, str, str, str, str]  # namespace, pod, container, mode, scope
@@ -24,19 +33,22 @@ class Waiting:
     """None as a value: the row goes. ``dropped`` counts kills and notices that had to give way to newer ones."""
 
     kills: dict[str, OomKill] = field(default_factory=dict)
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    settled: dict[str, tuple[Outcome | None, str]] = field(default_factory=dict)
     amended: dict[str, OomKill] = field(default_factory=dict)
     baselines: dict[int, Baseline | None] = field(default_factory=dict)
     originals: dict[int, Original | None] = field(default_factory=dict)
     decisions: dict[str, tuple[KeptDecision, ...]] = field(default_factory=dict)
     notices: dict[str, Notice] = field(default_factory=dict)
+    counted: dict[str, Notice] = field(default_factory=dict)
     delivered: dict[str, str] = field(default_factory=dict)
+    forgotten_totals: list[tuple[str, str, str]] = field(default_factory=list)
     kmsg_sequence: int | None = None
     dropped: int = 0
 
     def __len__(self) -> int:
-        tables = (self.kills, self.outcomes, self.amended, self.baselines, self.originals, self.decisions)
-        rest = len(self.notices) + len(self.delivered) + (self.kmsg_sequence is not None)
+        tables = (self.kills, self.settled, self.amended, self.baselines, self.originals, self.decisions)
+        told = len(self.notices) + len(self.counted) + len(self.delivered)
+        rest = told + len(self.forgotten_totals) + (self.kmsg_sequence is not None)
         return sum(len(table) for table in tables) + rest
 
     def add_kills(self, kills: Iterable[OomKill]) -> None:
@@ -46,12 +58,19 @@ class Waiting:
         while len(self.kills) > MOST_KILLS:
             self._drop(self.kills)
 
-    def add_notices(self, notices: Iterable[Notice]) -> None:
-        """Events to be delivered; one that waits already stays as it is."""
-        for notice in notices:
-            self.notices.setdefault(notice.name, notice)
+    def add_notice(self, notice: Notice) -> None:
+        """An Event to be delivered; one that waits already stays as it is."""
+        self.notices.setdefault(notice.name, notice)
         while len(self.notices) > MOST_NOTICES:
             self._drop(self.notices)
+
+    def count(self, notice: Notice) -> None:
+        """A notice as it is now, in the place of whatever was known of it; it is to be delivered (again)."""
+        self.notices.pop(notice.name, None)
+        self.delivered.pop(notice.name, None)
+        self.counted[notice.name] = notice
+        while len(self.counted) > MOST_NOTICES:
+            self._drop(self.counted)
 
     def _drop(self, oldest_first: dict[str, OomKill] | dict[str, Notice]) -> None:
         del oldest_first[next(iter(oldest_first))]
@@ -59,10 +78,11 @@ class Waiting:
 
     def clear(self) -> None:
         """Everything is in the file."""
-        for table in (self.kills, self.outcomes, self.amended, self.baselines, self.originals, self.decisions):
+        for table in (self.kills, self.settled, self.amended, self.baselines, self.originals, self.decisions):
             table.clear()
-        self.notices.clear()
-        self.delivered.clear()
+        for notices in (self.notices, self.counted, self.delivered):
+            notices.clear()
+        self.forgotten_totals.clear()
         self.kmsg_sequence = None
 
     # ------------------------------------------------------------------------------------------------ seen by reads
@@ -70,12 +90,15 @@ class Waiting:
     def seen(self, kill: OomKill) -> OomKill:
         """A kill of the file or of here, with what waits about it."""
         newer = self.amended.get(kill.kill_id, kill)
-        return replace(newer, outcome=self.outcomes.get(kill.kill_id) or newer.outcome or kill.outcome)
+        outcome, _ = self.settled.get(kill.kill_id, (None, ""))
+        return replace(newer, outcome=outcome or newer.outcome or kill.outcome)
 
     # --------------------------------------------------------------------------------------------- into the database
 
     def apply(self, connection: sqlite3.Connection, boot_id: str) -> frozenset[str]:
         """Write all of it; returns the ids of kills that were not there before. Raises sqlite3.Error."""
+        keys = [tuple(to_sql(text) for text in key) for key in self.forgotten_totals]
+        connection.executemany("DELETE FROM total WHERE namespace = ? AND pod = ? AND container = ?", keys)
         new = self._apply_kills(connection)
         self._apply_books(connection)
         self._apply_decisions(connection)
@@ -98,8 +121,10 @@ class Waiting:
                 "processes = ?, outcome = COALESCE(?, outcome), body = ? WHERE kill_id = ?",
                 (*row[1:], row[0]),
             )
-        settled = [(outcome.value, kill_id) for kill_id, outcome in self.outcomes.items()]
-        connection.executemany("UPDATE kill SET outcome = ? WHERE kill_id = ?", settled)
+        settled = [
+            (outcome and outcome.value, to_sql(notice), kill_id) for kill_id, (outcome, notice) in self.settled.items()
+        ]
+        connection.executemany("UPDATE kill SET outcome = COALESCE(?, outcome), notice = ? WHERE kill_id = ?", settled)
         return frozenset(new)
 
     def _apply_books(self, connection: sqlite3.Connection) -> None:
@@ -119,11 +144,15 @@ class Waiting:
         for pod_uid, decisions in self.decisions.items():
             connection.execute("DELETE FROM decision WHERE pod_uid = ?", (to_sql(pod_uid),))
             rows = [decision_row(decision) for decision in decisions]
-            connection.executemany("INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            sql = f"INSERT INTO decision ({DECISION_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            connection.executemany(sql, rows)
 
     def _apply_notices(self, connection: sqlite3.Connection) -> None:
         rows = [notice_row(notice) for notice in self.notices.values()]
-        connection.executemany("INSERT OR IGNORE INTO notice VALUES (?, ?, ?, NULL)", rows)
+        columns = "notice (name, at_unix_s, body, series_last_unix_s)"
+        connection.executemany(f"INSERT OR IGNORE INTO {columns} VALUES (?, ?, ?, ?)", rows)
+        rows = [notice_row(notice) for notice in self.counted.values()]
+        connection.executemany(f"INSERT OR REPLACE INTO {columns} VALUES (?, ?, ?, ?)", rows)
         done = [(outcome, to_sql(name)) for name, outcome in self.delivered.items()]
         connection.executemany("UPDATE notice SET outcome = ? WHERE name = ?", done)
 

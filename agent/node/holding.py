@@ -7,19 +7,20 @@ The hot path, from a runtime's write to ours, is knob_touched.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD
 from agent.cgroup.tree import Tree
 from agent.enforce import Enforcer, Held, Why
-from agent.model import Cgroup, CgroupKind, KeptDecision, Mode, Pod, Rules, Vanished, WriteOutcome
+from agent.model import Cgroup, CgroupKind, KeptDecision, Mode, OomKill, Pod, Rules, Vanished, WriteOutcome
 from agent.node.facts import NodeFacts
 from agent.node.roster import Roster
 from agent.node.telling import Teller
+from agent.node.tolerating import Tolerating
 from agent.node.wishes import Wish, knobs_of, wish_for
-from agent.policy import bad_wishes, decide
-from agent.report import wording
+from agent.policy import bad_tolerances, bad_wishes, decide
+from agent.report import notes
 from agent.report.metrics import Metrics
 
 
@@ -37,6 +38,7 @@ class Holding:
         teller: Teller,
         metrics: Metrics,
         facts: NodeFacts,
+        tolerating: Tolerating,
         knobs: dict[str, int],
         on_error: Callable[[CgroupError], None],
         announce_applied: bool,
@@ -49,6 +51,7 @@ class Holding:
         self._teller = teller
         self._metrics = metrics
         self._facts = facts
+        self._tolerating = tolerating
         self._knobs = knobs
         self._on_error = on_error
         self._announce_applied = announce_applied
@@ -57,7 +60,7 @@ class Holding:
 
     def pod_told(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
         """A pod as it is now: its wishes are read anew and go to its containers. ``between`` is called before each."""
-        for wish in bad_wishes(pod, self.rules):
+        for wish in (*bad_wishes(pod, self.rules), *bad_tolerances(pod, self.rules)):
             if self._first_time(pod.uid, "invalid", wish.key, wish.value):
                 self._teller.invalid(pod, wish)
         self._begin_series(pod)
@@ -88,6 +91,7 @@ class Holding:
                 c.place.container_id,
                 w.decision.mode,
                 w.decision.rule,
+                w.tolerance,
             )
             for c, w in known
             if w.decision.mode is not None and w.container is not None
@@ -100,6 +104,7 @@ class Holding:
         if cgroup.path not in self._tree.cgroups:  # or another has its path already
             self._knobs.pop(cgroup.path, None)
         self._wishes.pop(cgroup.inode, None)
+        self._tolerating.gone(cgroup)
 
     def forget_pod(self, uid: str) -> None:
         """The pod left long ago: what was told of it once may be told of another."""
@@ -145,8 +150,8 @@ class Holding:
         wish = wish_for(container, self._roster, self.rules, lambda: self._facts.limit_bytes(container.path))
         self._wishes[container.inode] = wish
         child = self._tree.cgroups.get(f"{container.path}/{RUNTIME_CHILD}")
-        mode = wish.decision.mode
-        wanted = knobs_of(container, child, mode) if mode is not None else {}
+        mode = self._tolerating.mode_of(container, wish)
+        wanted = knobs_of(container, child, mode) if mode is not None and not self._emulated(mode) else {}
         for cgroup in {container, child or container}:
             held = None
             if cgroup in wanted:
@@ -157,7 +162,26 @@ class Holding:
                 self.held(held, now_s)
         if wish.container is not None:
             self._named(container, wish)
+            self._tolerating.act(container, wish, None, now_s)
         self._warn_of_ancestors(container)
+
+    def _emulated(self, mode: Mode) -> bool:
+        """Whether it is we who see to the mode, and not the kernel."""
+        return mode is Mode.GROUP and self._files.version == "v1" and self._tolerating.emulate_group
+
+    def killed(self, kills: Iterable[OomKill], now_s: float) -> None:
+        """Kills that were recorded, or of which more is known now: what follows for their containers."""
+        for kill in kills:
+            container = self._tree.cgroups.get(kill.cgroup_path)
+            if container is None or container.place.kind is not CgroupKind.CONTAINER:
+                continue
+            if f"-{container.inode}-" not in kill.kill_id:
+                continue  # of one that had this path before
+            wish = self._wishes.get(container.inode)
+            if wish is not None and self._tolerating.concerns(wish):
+                self._tolerating.killed(container)
+                self.consider(container, now_s)
+                self._tolerating.act(container, wish, kill, now_s)
 
     def _named(self, container: Cgroup, wish: Wish) -> None:
         """A container whose name is known: its metrics begin, its init is remembered, its mode is announced once."""
@@ -166,13 +190,14 @@ class Holding:
             return
         self._facts.learn_init(container)
         self._facts.limit_bytes(container.path)  # to be known when a group kill has taken the cgroup with it
-        in_force = self._facts.mode(container)
-        mode = wish.decision.mode
-        self._metrics.container_running(pod.namespace, pod.name, wish.container, in_force)
+        mode = self._tolerating.mode_of(container, wish)
+        in_force = mode if mode is not None and self._emulated(mode) else self._facts.mode(container)
+        if not self._roster.has_departed(pod.uid):  # else its series would have no end
+            self._metrics.container_running(pod.namespace, pod.name, wish.container, in_force)
         if in_force is not None:
             wanted = None if mode is None else mode.oom_group
             self._metrics.oom_group(pod.namespace, pod.name, wish.container, in_force.oom_group, wanted)
-        announced = self._announce_applied and mode is not None and in_force is mode
+        announced = self._announce_applied and mode is wish.decision.mode is not None and in_force is mode
         if announced and mode is not None and self._first_time(pod.uid, "applied", str(container.inode), mode.value):
             self._teller.applied(pod, wish.container, mode, container.inode, wish.decision.why)
 
@@ -194,14 +219,14 @@ class Holding:
             self._failed(pod, held)
         if pod is not None and held.fight_began:
             self._metrics.fight()
-            self._teller.failed(pod, wording.fight_note(held.cgroup.path), f"fight-{held.cgroup.inode}-{int(at_s)}")
+            self._teller.failed(pod, notes.fight_note(held.cgroup.path), f"fight-{held.cgroup.inode}-{int(at_s)}")
 
     def _failed(self, pod: Pod, held: Held) -> None:
         named = self._roster.identity(held.cgroup.place)
         if held.write.outcome is WriteOutcome.UNSUPPORTED and self._files.version == "v1" and named is not None:
-            self._teller.failed(pod, wording.group_on_v1_note(named.container), f"v1-{named.container}")
+            self._teller.failed(pod, notes.group_on_v1_note(named.container), f"v1-{named.container}")
             return
-        self._teller.failed(pod, wording.mode_failed_note(held.cgroup.path, held.write.detail), held.cgroup.path)
+        self._teller.failed(pod, notes.mode_failed_note(held.cgroup.path, held.write.detail), held.cgroup.path)
 
     def _show_what_is(self, cgroup: Cgroup) -> None:
         """A write that came to nothing: what the knob says now is what the metrics shall say."""
@@ -216,11 +241,21 @@ class Holding:
         pod = self._roster.pod_of(container.place)
         if pod is None or self._enforcer.wanted(container) != 0:
             return
-        above = container.path
+        for above in self._spoiling(container):
+            if self._first_time(pod.uid, "ancestor", above):
+                self._teller.failed(pod, notes.ancestor_note(above), f"ancestor-{above}")
+
+    def _spoiling(self, container: Cgroup) -> list[str]:
+        """The levels above a container where memory.oom.group is 1; the nearest first."""
+        found, above = [], container.path
         while above := above.rpartition("/")[0]:
-            if self._knobs.get(above) and self._first_time(pod.uid, "ancestor", above):
-                self._metrics.ancestor_conflict()
-                self._teller.failed(pod, wording.ancestor_note(above), f"ancestor-{above}")
+            if self._knobs.get(above):
+                found.append(above)
+        return found
+
+    def ancestor_conflicts(self) -> int:
+        """How many containers in mode single there are below such a level just now."""
+        return sum(1 for each in self.containers() if self._enforcer.wanted(each) == 0 and self._spoiling(each))
 
     def _first_time(self, *key: str) -> bool:
         if key in self._told:

@@ -45,8 +45,10 @@ from agent.model import (
 )
 from agent.node.facts import NodeFacts
 from agent.node.holding import Holding
+from agent.node.outbox import Outbox
 from agent.node.roster import Roster
 from agent.node.telling import Teller
+from agent.node.tolerating import Tolerating
 from agent.node.v1 import V1Counters
 from agent.report.logs import Once, log
 from agent.report.metrics import Metrics
@@ -77,6 +79,8 @@ class Node:
         enforcer: Enforcer,
         roster: Roster,
         teller: Teller,
+        outbox: Outbox,
+        tolerating: Tolerating,
         hierarchical: bool,
         kmsg: bool,
         announce_applied: bool,
@@ -89,6 +93,8 @@ class Node:
         self._enforcer = enforcer
         self._roster = roster
         self._teller = teller
+        self._outbox = outbox
+        self._tolerating = tolerating
         self._hierarchical = hierarchical
         self._v1 = v1
         self._scanned = False
@@ -106,6 +112,7 @@ class Node:
             teller=teller,
             metrics=metrics,
             facts=self.facts,
+            tolerating=tolerating,
             knobs=knobs,
             on_error=self._unreadable,
             announce_applied=announce_applied,
@@ -120,13 +127,14 @@ class Node:
         """Whether the first list and the first scan are done, with a sentence for each."""
         listed = "pods listed" if self._roster.listed else "waiting for the API's first list of pods"
         scanned = "cgroups scanned" if self._scanned else "cgroups not scanned yet"
-        kept = "ledger on disk" if self._ledger.persistent else f"ledger in memory only: {self._ledger.trouble}"
+        kept = "ledger on disk" if self._ledger.persistent else "ledger in memory only"
+        kept += f": {self._ledger.trouble}" if self._ledger.trouble else ""
         return self._roster.listed and self._scanned, f"{listed}\n{scanned}\n{kept}"
 
     def due_s(self) -> float | None:
         """When something waits for time alone."""
-        times = [t for t in (self.attributor.due_s(), self._enforcer.due_s()) if t is not None]
-        return min(times, default=None)
+        times = (source.due_s() for source in (self.attributor, self._enforcer, self._outbox, self._tolerating))
+        return min((t for t in times if t is not None), default=None)
 
     # ----------------------------------------------------------------------------------------------------- messages
 
@@ -141,7 +149,7 @@ class Node:
         self.after(now_s, None)
         self._look_at_ourselves()
         self._resume_unsettled()
-        self._teller.resume(self._ledger.undelivered())
+        self._outbox.resume()
 
     def _forget_what_went(self, now_s: float) -> None:
         """Cgroups that went while no agent ran."""
@@ -179,7 +187,7 @@ class Node:
                         reason=reason,
                     )
             case EventDelivered():
-                self._teller.delivered(message)
+                self._outbox.delivered(message, now_s)
             case ThreadDied():
                 raise ThreadDiedError(message)
 
@@ -225,7 +233,11 @@ class Node:
         """The end of every turn: what is ripe is recorded and told. ``kmsg_sequence``: how far the log is done with."""
         for held in self._enforcer.collect(now_s):
             self._holding.held(held, now_s)
-        self._teller.findings(self.attributor.collect(now_s), kmsg_sequence)
+        findings = self.attributor.collect(now_s)
+        self._teller.findings(findings, kmsg_sequence)
+        self._holding.killed((*findings.kills, *findings.amended), now_s)
+        self._tolerating.collect(now_s)
+        self._outbox.ripe(now_s)
 
     def resync(self, now_s: float) -> None:
         """The slow full look at everything. What it has to repair had escaped notice, and is counted.
@@ -240,7 +252,7 @@ class Node:
             repaired += held.write.outcome is WriteOutcome.WRITTEN
             self._holding.held(held, now_s)
         self._metrics.resynced(repaired)
-        for cgroup in list(self._tree.cgroups.values()):
+        for cgroup in filter(self._counts, list(self._tree.cgroups.values())):
             self.between()
             self._read_counters(cgroup, now_s)
         self._count_node(now_s)
@@ -251,12 +263,14 @@ class Node:
             self._ledger.forget_pod(uid)
             self._holding.forget_pod(uid)
         self._count_node(now_s)
-        self._metrics.drop_stale(now_s)
+        self._outbox.housekeeping()
+        self._ledger.forget_totals(self._metrics.drop_stale(now_s, self.between))
         self._look_at_ourselves()
 
     def _look_at_ourselves(self) -> None:
         """Our own state as metrics, and what is wrong with the disk when that changes."""
         self._metrics.inotify_watches(self._tree.watches)
+        self._metrics.ancestor_conflicts(self._holding.ancestor_conflicts())
         for kind, count in Counter(cgroup.place.kind for cgroup in self._tree.cgroups.values()).items():
             self._metrics.cgroups(kind, count)
         self._metrics.ledger_persistent(self._ledger.persistent)
@@ -282,15 +296,19 @@ class Node:
     # ------------------------------------------------------------------------------------------------------ cgroups
 
     def _appeared(self, cgroup: Cgroup, now_s: float, *, newborn: bool) -> None:
-        kind = cgroup.place.kind
         if self._tree.cgroups.get(cgroup.path) != cgroup:
             return  # it went meanwhile, and that was told already
         if self._v1 is not None:
             self._v1.follow(cgroup)  # before the first reading, so that no kill falls in between
-        if kind is CgroupKind.CONTAINER or (self._hierarchical and kind in COUNTED_KINDS):
+        if self._counts(cgroup):
             reading = self.facts.counters(cgroup)
             if not isinstance(reading, Vanished):
                 self.attributor.appeared(cgroup, reading, now_s, newborn=newborn)
+
+    def _counts(self, cgroup: Cgroup) -> bool:
+        """Whether its counters are of interest. Below a container they are not: it holds them, or they are added up."""
+        kind = cgroup.place.kind
+        return kind is CgroupKind.CONTAINER or (self._hierarchical and kind in COUNTED_KINDS)
 
     def _gone(self, cgroup: Cgroup, now_s: float) -> None:
         if self._v1 is not None:
@@ -323,8 +341,11 @@ class Node:
     # -------------------------------------------------------------------------------------------------------- small
 
     def _resume_unsettled(self) -> None:
-        """Kills that were recorded before a restart and whose outcome nobody saw: what there is to see now decides."""
+        """Kills that were recorded before a restart and that no Event counts: what there is to see now decides."""
         for kill in self._ledger.unsettled():
+            if kill.pod_uid is None or kill.outcome is not None:
+                self._teller.settled(kill)
+                continue
             cgroup = self._tree.cgroups.get(kill.cgroup_path)
             same = cgroup is not None and f"-{cgroup.inode}-" in kill.kill_id
             lives = cgroup is not None and same and self.facts.lives(cgroup)

@@ -46,12 +46,14 @@ class Roster:
         return self._pods
 
     def put(self, pod: Pod) -> None:
-        """A pod as it is now."""
+        """A pod as it is now. A cgroup that another living pod has stays that one's."""
         known = self._pods.get(pod.uid)
-        if known is not None and known.cgroup_key != pod.cgroup_key:
-            self._by_key.pop(known.cgroup_key, None)
+        if known is not None and known.cgroup_key != pod.cgroup_key and self._by_key.get(known.cgroup_key) is known:
+            del self._by_key[known.cgroup_key]
         self._pods[pod.uid] = pod
-        self._by_key[pod.cgroup_key] = pod
+        holder = self._by_key.get(pod.cgroup_key)
+        if holder is None or holder.uid == pod.uid or holder.uid in self._departed:
+            self._by_key[pod.cgroup_key] = pod
         self._departed.pop(pod.uid, None)
         for container in pod.containers:
             identity = Identity(pod.uid, pod.namespace, pod.name, container.name)

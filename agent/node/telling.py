@@ -1,15 +1,14 @@
 """What happened is made durable and told: ledger first, then metric, log line and Event, each once.
 
-Takes Findings and Held in; owns the notices under way. Never decides what should be, never waits: posting is another
-thread's, and what the ledger can't write now it writes later.
+Takes Findings and Held in. Never decides what should be, never waits: posting is another thread's (outbox.py), and what
+the ledger can't write now it writes later.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
 
 from agent.attribute import Findings
 from agent.cgroup.layout import classify
@@ -17,30 +16,25 @@ from agent.ledger import Ledger
 from agent.model import (
     BadWish,
     CgroupKind,
-    EventDelivered,
     KnobWrite,
     Mode,
     Notice,
     ObjectRef,
+    OnExceeded,
     OomKill,
     Outcome,
     Pod,
     Reason,
+    Tolerance,
 )
-from agent.report import wording
+from agent.node.outbox import Outbox
+from agent.report import notes, wording
 from agent.report.logs import log
 from agent.report.metrics import Metrics
 
 logger = logging.getLogger("oomward")
 
 LAST_HOUR_S = 3600.0
-REFILL_BELOW = 500  # of the poster's 1,000: not at every delivery, and not only when the last one is through
-
-
-class Poster(Protocol):
-    """The thread that delivers Events. ``submit`` False: its queue is full, the ledger keeps the notice."""
-
-    def submit(self, notice: Notice) -> bool: ...
 
 
 class Teller:
@@ -49,20 +43,20 @@ class Teller:
     def __init__(
         self,
         node: str,
+        boot_id: str,
         ledger: Ledger,
         metrics: Metrics,
-        poster: Poster,
+        outbox: Outbox,
         pod_of: Callable[[str], Pod | None],
         unix_s: Callable[[], float],
     ) -> None:
         self._node = node
+        self._boot_id = boot_id
         self._ledger = ledger
         self._metrics = metrics
-        self._poster = poster
+        self._outbox = outbox
         self._pod_of = pod_of
         self._unix_s = unix_s
-        self._under_way: set[str] = set()
-        self._withheld = False  # the poster's queue was full: the ledger has more
 
     # ------------------------------------------------------------------------------------------------------- kills
 
@@ -101,7 +95,6 @@ class Teller:
     def settled(self, kill: OomKill) -> None:
         """The outcome of a kill told before is known now."""
         if kill.outcome is not None:
-            self._ledger.settle(kill.kill_id, kill.outcome)
             level = logging.INFO if kill.outcome is Outcome.DIED else logging.DEBUG
             log(
                 logger,
@@ -118,22 +111,25 @@ class Teller:
         died = kill.outcome is Outcome.DIED
         about = self._about(kill)
         if about is None:
+            self._outbox.untold(kill)
             return
         pod = self._pod_of(kill.pod_uid) if kill.pod_uid is not None else None
         since = self._unix_s() - LAST_HOUR_S
         recent = self._ledger.kills_of(kill.pod_uid or "", kill.container or "", since)
         limits = {c.name: c.limit_bytes for c in pod.containers} if pod is not None else None
-        self.post(
-            Notice(
-                name=f"{_front(about.name)}.{kill.kill_id}",
-                about=about,
-                reason=Reason.CONTAINER_OOM_KILLED if died else Reason.PROCESS_OOM_KILLED,
-                warning=True,
-                action="OOMKill",
-                note=wording.kill_note(kill, kills_last_hour=recent, container_limits=limits),
-                at_unix_s=kill.at_unix_s,
-            )
+        reason = Reason.CONTAINER_OOM_KILLED if died else Reason.PROCESS_OOM_KILLED
+        notice = Notice(
+            name=f"{_front(about.name)}.{kill.kill_id}",
+            about=about,
+            reason=reason,
+            warning=True,
+            action="OOMKill",
+            note=wording.kill_note(kill, kills_last_hour=recent, container_limits=limits),
+            at_unix_s=kill.at_unix_s,
+            count=1 if kill.group_kill else max(1, kill.processes),
+            series="/".join((about.uid, kill.container or kill.cgroup_path, reason, str(kill.scope), str(kill.mode))),
         )
+        self._outbox.count(kill, notice)
 
     def _about(self, kill: OomKill) -> ObjectRef | None:
         if kill.pod_uid is not None and kill.namespace and kill.pod:
@@ -146,13 +142,13 @@ class Teller:
 
     def applied(self, pod: Pod, container: str, mode: Mode, inode: int, why: str) -> None:
         """A container's mode is in force for the first time since its start."""
-        note = wording.mode_applied_note(container, mode, why)
+        note = notes.mode_applied_note(container, mode, why)
         log(logger, logging.INFO, note, namespace=pod.namespace, pod=pod.name, container=container, mode=mode.value)
         self._pod_notice(pod, Reason.MODE_APPLIED, "HoldOOMGroup", note, f"{mode.value}-{inode}", warning=False)
 
     def invalid(self, pod: Pod, wish: BadWish) -> None:
         """A label or annotation that asks for no mode."""
-        note = wording.mode_invalid_note(wish)
+        note = notes.mode_invalid_note(wish)
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, key=wish.key)
         self._metrics.mode_invalid()
         self._pod_notice(pod, Reason.MODE_INVALID, "ReadMode", note, f"{pod.uid}-{wish.key}-{wish.value}", warning=True)
@@ -163,48 +159,33 @@ class Teller:
         self._metrics.mode_failed()
         self._pod_notice(pod, Reason.MODE_FAILED, "HoldOOMGroup", note, f"{pod.uid}-{what}", warning=True)
 
+    def tolerance_exceeded(self, pod: Pod, container: str, tolerance: Tolerance, inode: int) -> None:
+        """More processes of a container were killed than it tolerates: once for each instance of it."""
+        note = notes.tolerance_exceeded_note(container, tolerance)
+        if self._pod_notice(pod, Reason.TOLERANCE_EXCEEDED, "HoldOOMGroup", note, f"tolerance-{inode}", warning=True):
+            log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
+            self._metrics.tolerance_exceeded()
+
+    def killed_as_a_whole(self, pod: Pod, container: str, why: OnExceeded | None, inode: int, trouble: str) -> None:
+        """The agent has killed all processes of a container, or could not (``trouble``)."""
+        note = notes.killed_as_a_whole_note(container, why, trouble)
+        log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
+        self._metrics.container_killed("failed" if trouble else "tolerance" if why else "group")
+        reason = Reason.MODE_FAILED if trouble else Reason.CONTAINER_RESTARTED
+        action = "HoldOOMGroup" if trouble else "KillContainer"
+        self._pod_notice(pod, reason, action, note, f"killed-{inode}-{trouble}", warning=True)
+
     def write(self, write: KnobWrite) -> None:
         """Count one attempt at a knob."""
         self._metrics.write(write.outcome)
 
-    def _pod_notice(self, pod: Pod, reason: Reason, action: str, note: str, key: str, *, warning: bool) -> None:
-        digest = hashlib.sha256(f"{reason}\0{key}".encode(errors="surrogatepass")).hexdigest()[:20]
+    def _pod_notice(self, pod: Pod, reason: Reason, action: str, note: str, key: str, *, warning: bool) -> bool:
+        """Whether it is a new one. An inode in ``key`` means something in one boot only."""
+        named = f"{reason}\0{self._boot_id}\0{key}"
+        digest = hashlib.sha256(named.encode(errors="surrogatepass")).hexdigest()[:20]
         about = ObjectRef("Pod", pod.name, pod.namespace, pod.uid)
-        self.post(Notice(f"{_front(pod.name)}.{digest}", about, reason, warning, action, note, self._unix_s()))
-
-    # --------------------------------------------------------------------------------------------------- delivery
-
-    def post(self, notice: Notice) -> None:
-        """Into the ledger, then to the poster."""
-        self._ledger.queue(notice)
-        self._submit(notice)
-
-    def _submit(self, notice: Notice) -> bool:
-        if notice.name in self._under_way:
-            return True
-        accepted = self._poster.submit(notice)
-        if accepted:
-            self._under_way.add(notice.name)
-        else:
-            self._withheld = True
-        self._metrics.events_pending(len(self._under_way))
-        return accepted
-
-    def resume(self, undelivered: Iterable[Notice]) -> None:
-        """Hand over what the ledger still has, as far as the poster's queue takes it."""
-        for notice in undelivered:
-            if not self._submit(notice):
-                return
-
-    def delivered(self, message: EventDelivered) -> None:
-        """The poster is done with a notice; hand over the next that waits."""
-        self._ledger.delivered(message.name, message.outcome)
-        self._metrics.event(message.outcome)
-        self._under_way.discard(message.name)
-        self._metrics.events_pending(len(self._under_way))
-        if self._withheld and len(self._under_way) <= REFILL_BELOW:
-            self._withheld = False
-            self.resume(self._ledger.undelivered())
+        notice = Notice(f"{_front(pod.name)}.{digest}", about, reason, warning, action, note, self._unix_s())
+        return self._outbox.post(notice)
 
 
 def _outside_of_pods(kill: OomKill) -> bool:

@@ -8,20 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.model import Cgroup, Decision, KeptDecision, Mode, Pod, Rules, Source
+from agent.model import Cgroup, Decision, KeptDecision, Mode, Pod, Rules, Source, Tolerance
 from agent.node.roster import Roster
-from agent.policy import candidates, decide, decide_unnamed
+from agent.policy import candidates, decide, decide_unnamed, tolerance_of
 
 LEAVE = Decision(None, Source.NONE, "", "the API has not told of this pod yet")
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """``container`` None: the id is not named yet, and every container that it may be wants the same."""
+    """``container`` None: the id is not named yet, and every container that it may be wants the same.
+
+    ``tolerance`` None: any number of kills, or not known as long as the name isn't.
+    """
 
     decision: Decision
     pod_uid: str | None
     container: str | None
+    tolerance: Tolerance | None = None
 
 
 def wish_for(cgroup: Cgroup, roster: Roster, rules: Rules, limit_bytes: Callable[[], int | None]) -> Wish:
@@ -35,7 +39,8 @@ def wish_for(cgroup: Cgroup, roster: Roster, rules: Rules, limit_bytes: Callable
         return _kept_wish(cgroup, roster)
     named = roster.identity(cgroup.place)
     if named is not None and named.pod_uid == pod.uid:
-        return Wish(decide(pod, named.container, rules), pod.uid, named.container)
+        name = named.container
+        return Wish(decide(pod, name, rules), pod.uid, name, tolerance_of(pod, name, rules))
     return Wish(_unnamed(pod, roster, rules, limit_bytes), pod.uid, None)
 
 
@@ -60,7 +65,7 @@ def _kept_wish(cgroup: Cgroup, roster: Roster) -> Wish:
     kept = roster.kept(cgroup.place)
     for decision in kept:
         if decision.container_id is not None and decision.container_id == cgroup.place.container_id:
-            return Wish(_again(decision), decision.pod_uid, decision.container)
+            return Wish(_again(decision), decision.pod_uid, decision.container, decision.tolerance)
     modes = {decision.mode for decision in kept}
     if modes == {Mode.SINGLE}:
         return Wish(_again(kept[0]), kept[0].pod_uid, None)

@@ -1,21 +1,20 @@
 """The metrics: a registry of its own, a typed method for everything that is counted, and the page.
 
-Takes records, keeps series of containers that run or ran a moment ago, bounded in number. Counting is the loop's alone; the page
+Takes records, gives the page; the series of containers, which come and go, are series.py's. Counting is the loop's alone; the page
 may be asked for by any thread, as the library allows. Never a pid, a comm or anything else without bounds in a label.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from math import nan
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from agent.model import CgroupKind, Mode, OomKill, Outcome, Scope, WriteOutcome
+from agent.model import CgroupKind, OomKill, WriteOutcome
+from agent.report.series import UNKNOWN, ContainerSeries
 
-KEEP_S = 300.0  # series of a container outlive its pod by that long
-MOST_CONTAINERS = 5000  # of series kept at once; beyond, the oldest that ended go first
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0)
 EVENT_OUTCOMES = (
     "created",
@@ -26,37 +25,24 @@ EVENT_OUTCOMES = (
     "dropped_expired",
 )  # model.EventDelivered
 WATCH_REASONS = ("timeout", "relist", "gone", "refused", "unreachable", "error", "short")  # model.WatchTrouble
-UNKNOWN = "unknown"
-Key = tuple[str, str, str]  # namespace, pod, container
 
 
-class Metrics:
+KILLED_WHY = ("tolerance", "group", "failed")
+
+
+class Metrics(ContainerSeries):
     """See docs/reference/metrics.md, which a test holds against this class."""
 
     def __init__(self, version: str, *, process_metrics: bool = True) -> None:
-        self.registry = CollectorRegistry()
+        super().__init__(CollectorRegistry())
         if process_metrics:
             ProcessCollector(registry=self.registry)
-        self._ended: dict[Key, float] = {}
-        self._series: dict[Key, set[tuple[str, str]]] = {}
-        self._living: set[tuple[str, str]] = set()  # namespace, pod
-        container = ("namespace", "pod", "container")
-        self._kills = self._counter(
-            "oom_kills", "Processes killed by the kernel's OOM killer, each once.", (*container, "mode", "scope")
-        )
-        self._outcomes = self._counter(
-            "oom_outcomes", "OOM kills (not processes) by what became of the container.", (*container, "outcome")
-        )
         self._unattributed = self._counter(
             "unattributed_oom_kills", "Processes killed in pods that no container could be named for."
         )
         self._host_kills = self._counter("host_oom_kills", "Processes killed outside of pods.")
         self._undetailed = self._counter(
             "kills_without_details", "Kills whose victims the kernel's log did not name in full."
-        )
-        self._group = self._gauge("container_oom_group", "memory.oom.group of a container as it is: 0 or 1.", container)
-        self._wanted = self._gauge(
-            "container_oom_group_wanted", "memory.oom.group of a container as it should be: 0 or 1.", container
         )
         self._writes = self._counter("writes", "Attempts to hold memory.oom.group, by what came of them.", ("outcome",))
         self._latency = Histogram(
@@ -71,11 +57,22 @@ class Metrics:
         self._fights = self._counter(
             "fights", "Times somebody kept rewriting a held value, so that repairs slowed down."
         )
-        self._ancestors = self._counter(
-            "ancestor_conflicts", "Ancestors found with memory.oom.group 1 above containers in mode single."
+        self._ancestors = self._gauge(
+            "ancestor_conflicts", "Containers in mode single below a level whose memory.oom.group is 1."
         )
         self._invalid = self._counter("modes_invalid", "Labels and annotations found that ask for no mode.")
         self._failed = self._counter("modes_failed", "Times a mode was found not to be in force.")
+        self._tolerance_exceeded = self._counter(
+            "tolerance_exceeded", "Times more processes of a container were killed than it tolerates."
+        )
+        self._containers_killed = self._counter(
+            "containers_killed",
+            "Containers that the agent killed as a whole (failed: tried to), by why.",
+            ("reason",),
+        )
+        self._kmsg = self._gauge(
+            "kmsg_readable", "1: the kernel's log is read. 0: it can't be, and victims have no names."
+        )
         self._lost = self._counter(
             "kmsg_lost_records", "Records of the kernel's log that were overwritten before they were read."
         )
@@ -86,7 +83,7 @@ class Metrics:
         self._restarts = self._counter("pod_watch_restarts", "Times the pod watch began again, by reason.", ("reason",))
         self._skipped = self._counter("pods_skipped", "Pod objects of the API that could not be read.")
         self._events = self._counter("events", "Events by what became of them.", ("outcome",))
-        self._pending = self._gauge("events_pending", "Events handed to the poster and not yet accepted.")
+        self._pending = self._gauge("events_pending", "Events, and new counts of them, that the API was not told yet.")
         self._errors = self._counter(
             "cgroup_errors", "Control files that could not be read though their cgroup was there."
         )
@@ -99,23 +96,16 @@ class Metrics:
         self._watches.set(nan)
         self._cgroups = self._gauge("cgroups", "Cgroups that are watched, by kind.", ("kind",))
         self._beats = self._gauge("heartbeat_age_seconds", "Time since a thread's last sign of life.", ("thread",))
-        self._evictions = self._counter(
-            "series_evictions", "Containers whose series ended before their time, since there were too many."
-        )
         build = Gauge("oomward_build_info", "Version of this agent.", ("version",), registry=self.registry)
         build.labels(version).set(1)
         for outcome in WriteOutcome:
             self._writes.labels(outcome.value)
         for word in EVENT_OUTCOMES:
             self._events.labels(word)
+        for word in KILLED_WHY:
+            self._containers_killed.labels(word)
         for word in WATCH_REASONS:
             self._restarts.labels(word)
-
-    def _counter(self, name: str, text: str, labels: Iterable[str] = ()) -> Counter:
-        return Counter(f"oomward_{name}", text, tuple(labels), registry=self.registry)
-
-    def _gauge(self, name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
-        return Gauge(f"oomward_{name}", text, tuple(labels), registry=self.registry)
 
     def page(self, accept: str = "") -> tuple[str, bytes]:
         """Content type and body, in the format that the Accept header asks for."""
@@ -129,19 +119,9 @@ class Metrics:
         key = (kill.namespace or "", kill.pod or "", kill.container or "")
         mode = kill.mode.value if kill.mode else UNKNOWN
         scope = kill.scope.value if kill.scope else UNKNOWN
-        self._add(key, mode, scope, kill.processes)
+        self._count(key, mode, scope, kill.processes)
         if kill.details_missing:
             self._undetailed.inc()
-
-    def _add(self, key: Key, mode: str, scope: str, processes: int) -> None:
-        self._series.setdefault(key, set()).add((mode, scope))
-        self._kills.labels(*key, mode, scope).inc(processes)
-
-    def outcome(self, kill: OomKill) -> None:
-        """What became of the container of a kill in a pod, once that is settled."""
-        key = (kill.namespace or "", kill.pod or "", kill.container or "")
-        self._series.setdefault(key, set())
-        self._outcomes.labels(*key, kill.outcome.value if kill.outcome else UNKNOWN).inc()
 
     def host_kill(self, kill: OomKill) -> None:
         """A kill outside of pods."""
@@ -154,83 +134,6 @@ class Metrics:
     def unmatched_reports(self, count: int) -> None:
         """Reports that no counter asked for."""
         self._unmatched.inc(count)
-
-    def seed(self, totals: Mapping[tuple[str, str, str, str, str], int], now_s: float) -> None:
-        """What the ledger counted before this start; the series end if their containers don't show up."""
-        for (namespace, pod, container, mode, scope), processes in totals.items():
-            self._add((namespace, pod, container), mode, scope, processes)
-            self._ended[(namespace, pod, container)] = now_s
-
-    # --------------------------------------------------------------------------------------------------- containers
-
-    def container_running(self, namespace: str, pod: str, container: str, mode: Mode | None) -> None:
-        """The container's series begin at 0: increase() does not see a series born at 1.
-
-        There is one for each scope with the ``mode`` in force (None: not known), since any limit may be hit next, but none with
-        another mode: call again when the mode changes.
-        """
-        key = (namespace, pod, container)
-        self._living.add((namespace, pod))
-        self._ended.pop(key, None)
-        scopes = (Scope.CONTAINER, Scope.POD, Scope.KUBEPODS, Scope.NODE)
-        for outcome in Outcome:
-            self._outcomes.labels(*key, outcome.value)
-        for scope in scopes:
-            pair = (mode.value if mode else UNKNOWN, scope.value)
-            self._series.setdefault(key, set()).add(pair)
-            self._kills.labels(*key, *pair)
-
-    def oom_group(self, namespace: str, pod: str, container: str, actual: int, wanted: int | None) -> None:
-        """The knob as it is, and as it should be (None: nobody asked)."""
-        key = (namespace, pod, container)
-        self._series.setdefault(key, set())
-        self._group.labels(*key).set(actual)
-        if wanted is None:
-            self._forget(self._wanted, key)
-        else:
-            self._wanted.labels(*key).set(wanted)
-
-    def container_gone(self, namespace: str, pod: str, container: str, now_s: float) -> None:
-        """The pod is gone: its series follow KEEP_S later, unless it comes back. ``now_s`` is monotonic."""
-        self._living.discard((namespace, pod))
-        for key in ((namespace, pod, container), (namespace, pod, "")):  # "": its kills that no container was named for
-            if key in self._series:
-                self._ended.setdefault(key, now_s)
-
-    def drop_stale(self, now_s: float) -> None:
-        """Drop the series whose time has come, and the oldest ended ones beyond MOST_CONTAINERS.
-
-        A series whose pod is not known to live counts as ended from here on: of a kill that was told after its pod left, say.
-        """
-        for key in self._series:
-            if key[:2] in self._living:
-                self._ended.pop(key, None)
-            else:
-                self._ended.setdefault(key, now_s)
-        over = len(self._series) - MOST_CONTAINERS
-        by_age = sorted(self._ended, key=lambda key: self._ended[key])
-        for i, key in enumerate(by_age):
-            if now_s - self._ended[key] > KEEP_S:
-                self._drop(key)
-            elif i < over:
-                self._drop(key)
-                self._evictions.inc()
-
-    def _drop(self, key: Key) -> None:
-        del self._ended[key]
-        for pair in self._series.pop(key, set()):
-            self._forget(self._kills, (*key, *pair))
-        self._forget(self._group, key)
-        self._forget(self._wanted, key)
-        for outcome in (*(outcome.value for outcome in Outcome), UNKNOWN):
-            self._forget(self._outcomes, (*key, outcome))
-
-    @staticmethod
-    def _forget(metric: Counter | Gauge, labels: tuple[str, ...]) -> None:
-        try:
-            metric.remove(*labels)
-        except KeyError:
-            return  # there was no such series: older versions of the library raise
 
     # -------------------------------------------------------------------------------------------------------- knobs
 
@@ -248,11 +151,19 @@ class Metrics:
         self._resyncs.inc()
         self._resync.inc(repairs)
 
+    def tolerance_exceeded(self) -> None:
+        self._tolerance_exceeded.inc()
+
+    def container_killed(self, why: str) -> None:
+        """``tolerance``, ``group`` (emulated on v1), or ``failed``."""
+        self._containers_killed.labels(why).inc()
+
     def fight(self) -> None:
         self._fights.inc()
 
-    def ancestor_conflict(self) -> None:
-        self._ancestors.inc()
+    def ancestor_conflicts(self, containers: int) -> None:
+        """How many containers there are just now whose 0 a 1 above them makes useless."""
+        self._ancestors.set(containers)
 
     def mode_invalid(self) -> None:
         self._invalid.inc()
@@ -261,6 +172,9 @@ class Metrics:
         self._failed.inc()
 
     # ------------------------------------------------------------------------------------------------------ sources
+
+    def kmsg_readable(self, readable: bool) -> None:
+        self._kmsg.set(1 if readable else 0)
 
     def kmsg_lost(self, records: int) -> None:
         self._lost.inc(records)

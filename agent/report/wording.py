@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 
-from agent.model import MODE_LABEL, BadWish, Mode, OomKill, Outcome, Scope, Source, TaskRow, Victim
+from agent.model import MODE_LABEL, Mode, OomKill, Outcome, Scope, TaskRow, Victim
 
 NOTE_BYTES = 1024  # events.k8s.io/v1: a note is at most 1 KiB of UTF-8
 NAME_LIMIT = 64
@@ -46,7 +46,7 @@ def cut(text: str, limit_chars: int) -> str:
     return text[:front] + ELLIPSIS + text[len(text) - room // 3 :]
 
 
-def _note(text: str) -> str:
+def note(text: str) -> str:
     """As ``cut``, to what the API takes for a note: it counts bytes."""
     raw = text.encode("utf-8", "replace")
     if len(raw) <= NOTE_BYTES:
@@ -81,7 +81,7 @@ def kill_note(kill: OomKill, *, kills_last_hour: int, container_limits: Mapping[
         _advice(kill),
         _limits_sentence(container_limits),
     ]
-    return _note(" ".join(part for part in parts if part))
+    return note(" ".join(part for part in parts if part))
 
 
 def _often_sentence(kills_last_hour: int) -> str:
@@ -244,54 +244,3 @@ def kill_fields(kill: OomKill) -> dict[str, object]:
         "report_sequence": kill.report_sequence,
         "at_unix_s": round(kill.at_unix_s, 3),
     }
-
-
-# ---------------------------------------------------------------------------------------------------------------- modes
-
-
-def mode_applied_note(container: str, mode: Mode, why: str) -> str:
-    """A mode is in force."""
-    means = (
-        "an OOM kill takes only the process that the kernel picks"
-        if mode is Mode.SINGLE
-        else "an OOM kill takes all its processes"
-    )
-    return _note(f"Container {safe(container)} is in mode {mode.value}: {means} ({safe(why, 200)}).")
-
-
-def mode_invalid_note(wish: BadWish) -> str:
-    """A label or annotation that asks for no mode."""
-    kind = "Label" if wish.source is Source.LABEL else "Annotation"
-    known = "single (only the process the kernel picks dies) or group (the whole container dies)"
-    joint = ", which " if wish.why.startswith("is ") else ": "
-    said = f" has the value {safe(repr(wish.value), 80)}{joint}" if wish.value else ": "
-    return _note(f"{kind} {safe(wish.key, 200)}{said}{safe(wish.why, 120)}. Nothing is written for it. Use {known}.")
-
-
-def mode_failed_note(path: str, why: str) -> str:
-    """memory.oom.group could not be written."""
-    return _note(f"memory.oom.group of {safe(path, 300)} could not be set: {safe(why, 300)}")
-
-
-def group_on_v1_note(container: str) -> str:
-    """``group`` on cgroup v1."""
-    return (
-        f"Container {safe(container)} asks for mode group, but this node runs cgroup v1, whose kernel kills single processes only. "
-        f"Use a node with cgroup v2, or take the label {MODE_LABEL} away."
-    )
-
-
-def fight_note(path: str) -> str:
-    """Somebody keeps rewriting the knob."""
-    return _note(
-        f"Somebody else keeps rewriting memory.oom.group of {safe(path, 300)} (more than 10 times in 10 s). It is now repaired once a "
-        "second only. Look for another agent or a unit manager that writes it."
-    )
-
-
-def ancestor_note(path: str) -> str:
-    """A 1 above a container that wants 0."""
-    return _note(
-        f"memory.oom.group is 1 at {safe(path, 300)}, above containers in mode single: when the limit of that level or of one above "
-        "it is hit, everything below dies all the same. Write 0 there, or find out who set it (OOMPolicy=kill of a systemd slice?)."
-    )

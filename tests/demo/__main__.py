@@ -107,11 +107,12 @@ def show(console: Console, result: Json, seconds: float) -> None:
         console.print(f"\nkubectl describe pod {row['pod']}", style="bold", highlight=False)
         mine = sorted((e for e in result["events"] if e["pod"] == row["pod"]), key=lambda e: e["time"])
         events = Table(box=None, pad_edge=False)
-        for column in ("Type", "Reason", "Time", "Message"):
-            events.add_column(column, no_wrap=column in ("Type", "Reason", "Time"))
+        for column in ("Type", "Reason", "Since", "Message"):
+            events.add_column(column, no_wrap=column != "Message")
         for event in mine[:4]:
             clock = datetime.fromisoformat(event["time"]).strftime("%H:%M:%S")
-            events.add_row(event["type"], event["reason"], clock, event["message"])
+            times = f" (x{event['count']})" if event["count"] > 1 else ""
+            events.add_row(event["type"], event["reason"], clock + times, event["message"])
         console.print(events)
         if len(mine) > 4:
             console.print(f"  … and {len(mine) - 4} more", highlight=False)

@@ -149,6 +149,7 @@ def event_row(event: dict[str, Any]) -> dict[str, Any]:
         "reason": event["reason"],
         "from": event["reportingController"],
         "time": event["eventTime"],
+        "count": event.get("series", {"count": 1})["count"],
         "message": event["note"],
     }
 

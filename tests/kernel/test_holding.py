@@ -171,8 +171,9 @@ def test_a_1_above_a_container_that_makes_its_0_useless_is_told(node: Node, leve
     (event,) = node.events("OOMModeFailed", f"under-{level}")
     assert path in event["note"]
     assert node.knob(path) == "1", "nothing but containers is written to"
-    assert node.agent.total("oomward_ancestor_conflicts_total") > 0
+    node.agent.wait_for(lambda: node.agent.total("oomward_ancestor_conflicts") > 0, 15, "shown")
     (MOUNT / path / "memory.oom.group").write_text("0")
+    node.agent.wait_for(lambda: node.agent.total("oomward_ancestor_conflicts") == 0, 15, "shown as over")
 
 
 def test_a_1_above_that_was_there_before_the_container_is_told_too(node: Node) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from agent.ledger import LedgerReader
+from agent.ledger.rows import notice_of
 from agent.ledger.store import FILE
 from agent.model import OomKill, Scope
 from tests.kernel.conftest import NODE, Node, make_node
@@ -115,6 +116,7 @@ def test_every_kill_of_a_storm_is_counted_on_the_right_container(node: Node, sto
     counted = storm.end()
     lasted = time.monotonic() - began
     kills = [kill for kill in settle(node, before | counted) if kill.container_id in counted]
+    the_events_count_every_kill_once(node)
     details = sum(not kill.details_missing for kill in kills)
     named = sum(bool(kill.victims) for kill in kills)
     leave_figures(
@@ -153,9 +155,29 @@ def test_an_agent_killed_at_any_moment_of_a_storm_misses_no_kill_and_tells_none_
     settle(node, counted)
     with sqlite3.connect(node.work / "state" / FILE) as ledger:
         assert ledger.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    told = [e["metadata"]["name"] for e in node.api.events if "OOMKilled" in e["reason"]]
-    assert len(told) == len(set(told))
+    the_events_count_every_kill_once(node)
     leave_figures("killed", {"deaths": deaths, "kills": sum(counted.values()) - len(before)})
+
+
+def the_events_count_every_kill_once(node: Node) -> None:
+    """The ledger's Events count them all; the API has been told of as many, or of fewer as long as an interval lasts."""
+    expected = Counter(kill.pod for kill in recorded(node) for _ in range(1 if kill.group_kill else kill.processes))
+    with sqlite3.connect(f"file:{node.work / 'state' / FILE}?mode=ro", uri=True) as ledger:
+        notices = [
+            notice_of(body) for (body,) in ledger.execute("SELECT body FROM notice WHERE body LIKE '%OOMKilled%'")
+        ]
+    counted: Counter[str] = Counter()
+    for notice in notices:
+        counted[notice.about.name] += notice.count
+    assert counted == expected
+    names = [event["metadata"]["name"] for event in node.api.events]
+    assert len(names) == len(set(names))
+    told: Counter[str] = Counter()
+    for event in node.api.events:
+        if "OOMKilled" in event["reason"]:
+            told[event["regarding"]["name"]] += event.get("series", {"count": 1})["count"]
+    assert told.keys() == expected.keys()
+    assert told <= expected
 
 
 def start(node: Node) -> AgentProcess:

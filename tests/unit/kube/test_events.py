@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -40,19 +41,28 @@ class Desk:
     def __init__(self, api: Api) -> None:
         self.now = 0.0
         self.delivered: list[tuple[str, str]] = []
+        self.counts: list[int] = []
+        self.meanwhile: Callable[[], object] = lambda: None
         self.poster = EventPoster(
             api,
             self._take,
             reporting_instance="node-1",
             stop=threading.Event(),
             clock=lambda: self.now,
-            unix_s=lambda: NOW + self.now,
+            unix_s=self._unix_s,
             rand=lambda: 1.0,
         )
+
+    def _unix_s(self) -> float:
+        """Asked right before a request: what happens while it is under way."""
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return NOW + self.now
 
     def _take(self, message: Message) -> None:
         assert isinstance(message, EventDelivered)
         self.delivered.append((message.name, message.outcome))
+        self.counts.append(message.count)
 
     def work(self, until: Callable[[], bool] | None = None) -> None:
         """Deliver what is due, letting time jump to the next try."""
@@ -98,7 +108,7 @@ def test_every_body_passes_the_apis_own_validation(note: str) -> None:
 def test_a_name_that_is_there_already_is_as_good_as_delivered(server: ApiServer, desk: Desk) -> None:
     for _ in range(2):
         desk.poster.submit(notice())
-    desk.work()
+        desk.work()
     assert desk.delivered == [("herder-1.1", "created"), ("herder-1.1", "exists")]
     assert len(server.events) == 1
 
@@ -293,12 +303,96 @@ def test_several_occurrences_are_a_series(server: ApiServer, desk: Desk) -> None
 
 
 def test_a_count_that_grew_brings_the_event_that_is_there_up_to_date(server: ApiServer, desk: Desk) -> None:
-    desk.poster.submit(notice())
-    desk.poster.submit(notice(count=3))
-    desk.poster.submit(notice(count=9))
-    desk.work()
+    for count in (1, 3, 9):
+        desk.poster.submit(notice(count=count))
+        desk.work()
     assert [outcome for _, outcome in desk.delivered] == ["created", "patched", "patched"]
     assert [event["series"]["count"] for event in server.events] == [9]
+
+
+def test_an_event_that_the_api_is_known_to_have_is_patched_at_once(server: ApiServer, desk: Desk) -> None:
+    desk.poster.submit(notice())
+    desk.work()
+    desk.poster.submit(replace(notice(count=3), told=1))
+    desk.work()
+    assert [request.verb for request in server.requests] == ["create", "patch"]
+    assert server.events[0]["series"]["count"] == 3
+
+
+def test_an_event_that_the_api_had_and_forgot_is_made_anew_with_its_whole_count(server: ApiServer, desk: Desk) -> None:
+    desk.poster.submit(replace(notice(count=3), told=1))
+    desk.work()
+    assert desk.delivered == [("herder-1.1", "created")]
+    assert server.events[0]["series"]["count"] == 3
+
+
+def test_while_a_notice_waits_a_newer_count_takes_its_place(server: ApiServer, desk: Desk) -> None:
+    server.faults.add(Fault(How.STATUS, "create", EVENTS, times=3, status=503))
+    for count in range(1, 2 * MOST_WAITING):
+        assert desk.poster.submit(notice(count=count))
+    desk.work()
+    assert desk.delivered == [("herder-1.1", "created")]
+    assert server.events[0]["series"]["count"] == 2 * MOST_WAITING - 1
+
+
+def test_a_count_that_grows_while_it_is_sent_is_sent_again(server: ApiServer, desk: Desk) -> None:
+    """The answer to the first request takes its time, and another kill comes meanwhile."""
+    desk.meanwhile = lambda: desk.poster.submit(notice(count=2))
+    desk.poster.submit(notice())
+    desk.work()
+    assert desk.delivered == [("herder-1.1", "created"), ("herder-1.1", "patched")]
+    assert desk.counts == [1, 2]
+    assert server.events[0]["series"]["count"] == 2
+
+
+def test_a_pod_has_a_burst_of_ten_and_then_one_a_minute(server: ApiServer, desk: Desk) -> None:
+    for i in range(13):
+        desk.poster.submit(notice(f"herder-1.{i}"))
+    at: list[float] = []
+    for _ in range(13):
+        desk.work(until=lambda: len(desk.delivered) > len(at))
+        at.append(desk.now)
+    assert at == [0.0] * 10 + [60.0, 120.0, 180.0]
+    assert len(server.events) == 13
+
+
+def test_a_node_has_a_burst_of_fifty_and_then_one_a_second(server: ApiServer, desk: Desk) -> None:
+    for i in range(60):
+        desk.poster.submit(notice(f"pod-{i}.1", f"pod-{i}"))
+    desk.work()
+    assert desk.now == 10.0
+    assert len(server.events) == 60
+
+
+def test_tries_that_fail_or_tell_nobody_anything_are_not_charged(server: ApiServer, desk: Desk) -> None:
+    server.faults.add(Fault(How.STATUS, "create", f"{EVENTS}/default", 20, status=422, reason="Invalid"))
+    for i in range(30):
+        desk.poster.submit(notice(f"herder-1.{i}"))
+    desk.work()
+    assert desk.now == 0.0
+    assert len(server.events) == 10
+
+
+def test_what_the_budget_holds_back_is_summed_into_what_is_sent_next(server: ApiServer, desk: Desk) -> None:
+    for i in range(10):
+        desk.poster.submit(notice(f"other.{i}"))
+    desk.poster.submit(notice())
+    desk.work(until=lambda: len(desk.delivered) == 10)
+    desk.poster.submit(notice(count=40, note="the newest"))
+    desk.work()
+    (event,) = [event for event in server.events if event["metadata"]["name"] == "herder-1.1"]
+    assert (event["series"]["count"], event["note"]) == (40, "the newest")
+    assert len(desk.delivered) == 11
+
+
+def test_what_one_must_know_does_not_wait_behind_what_is_good_to_know(desk: Desk) -> None:
+    for i in range(12):
+        desk.poster.submit(replace(notice(f"applied.{i}"), warning=False, reason=Reason.MODE_APPLIED))
+    for i in range(2):
+        desk.poster.submit(notice(f"kill.{i}"))
+    desk.work()
+    names = [name for name, _ in desk.delivered]
+    assert names == ["kill.0", "kill.1", *(f"applied.{i}" for i in range(12))]
 
 
 def test_an_event_that_expired_before_its_count_grew_is_made_anew(server: ApiServer, desk: Desk) -> None:

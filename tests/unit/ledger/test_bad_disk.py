@@ -67,7 +67,8 @@ def test_a_state_directory_that_can_not_be_written_leaves_memory(open_ledger: Op
     assert ledger.trouble is not None
     assert state_dir in ledger.trouble
     assert "--state-dir" in ledger.trouble
-    assert ledger.record([a_kill()], [a_baseline()], 3, [a_notice()]) == 1
+    assert ledger.record([a_kill()], [a_baseline()], 3) == 1
+    ledger.queue(a_notice())
     assert ledger.record([a_kill()], [], None) == 0
     assert ledger.kills() == [a_kill()]
     assert ledger.undelivered() == [a_notice()]
@@ -171,7 +172,8 @@ def test_what_the_disk_refuses_waits_and_is_written_once_it_can_be(
     ledger.record([a_kill(1)], [a_baseline(1)], 1)
     with locked(tmp_path / FILE) if fault == "locked" else full(ledger):
         big = [a_kill(i, at=1000.0 + i) for i in range(1, 200)]
-        assert ledger.record(big, [a_baseline(199)], 2, [a_notice()]) == 0
+        assert ledger.record(big, [a_baseline(199)], 2) == 0
+        ledger.queue(a_notice())
         ledger.remember_original(an_original())
         ledger.keep_decisions(POD_UID, [a_decision()])
         assert not ledger.flush()
@@ -211,8 +213,8 @@ def test_kills_that_wait_can_be_settled_amended_and_counted(ledger: Ledger, tmp_
     with locked(tmp_path / FILE):
         ledger.record([a_kill(2, at=2000.0, processes=4)], [], None)
         ledger.amend(a_kill(2, at=2000.0, processes=4, container="late"))
-        ledger.settle(a_kill(1).kill_id, Outcome.SURVIVED)
-        ledger.settle(a_kill(2).kill_id, Outcome.DIED)
+        ledger.settle(a_kill(1).kill_id, Outcome.SURVIVED, None)
+        ledger.settle(a_kill(2).kill_id, Outcome.DIED, None)
         newest, oldest = ledger.kills()
         assert (newest.container, newest.outcome, oldest.outcome) == ("late", Outcome.DIED, Outcome.SURVIVED)
         assert ledger.unsettled() == []
@@ -262,7 +264,8 @@ def test_what_waits_stays_bounded_and_what_had_to_go_is_said(
     monkeypatch.setattr(waiting, "MOST_NOTICES", 3)
     with locked(tmp_path / FILE):
         for i in range(15):
-            ledger.record([a_kill(i, at=float(i))], [a_baseline(i)], i, [a_notice(f"n{i}")])
+            ledger.record([a_kill(i, at=float(i))], [a_baseline(i)], i)
+            ledger.queue(a_notice(f"n{i}"))
         assert "17 kills or Events had to be dropped" in (ledger.trouble or "")
         assert ledger.pending == 10 + 3 + 2
     assert ledger.flush()
@@ -327,7 +330,9 @@ def test_a_file_that_keeps_vanishing_leaves_memory_in_the_end(ledger: Ledger, tm
 
 
 def test_a_row_that_can_not_be_read_is_passed_over_and_counted(ledger: Ledger) -> None:
-    ledger.record([a_kill(1), a_kill(2), a_kill(3)], [], None, [a_notice("a"), a_notice("b")])
+    ledger.record([a_kill(1), a_kill(2), a_kill(3)], [], None)
+    ledger.queue(a_notice("a"))
+    ledger.queue(a_notice("b"))
     change = connection_of(ledger)
     change.execute("UPDATE kill SET body = '{' WHERE kill_id = ?", (a_kill(1).kill_id,))
     change.execute("UPDATE kill SET outcome = 'dissolved' WHERE kill_id = ?", (a_kill(2).kill_id,))

@@ -25,7 +25,7 @@ def write_version_1(path: Path) -> None:
     connection.execute("INSERT INTO total VALUES (?, ?, ?, ?, ?, 1, 1000.0)", series)
     connection.execute("INSERT INTO baseline VALUES (?, ?, ?, ?, ?, ?, ?)", tuple(asdict(a_baseline()).values()))
     connection.execute("INSERT INTO original VALUES (?, ?, ?, ?, ?)", tuple(asdict(original).values()))
-    connection.execute("INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?)", tuple(asdict(decision).values()))
+    connection.execute("INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?)", tuple(asdict(decision).values())[:8])
     connection.execute("INSERT INTO notice VALUES (?, 1000.0, ?, NULL)", (notice.name, json.dumps(asdict(notice))))
     connection.close()
 

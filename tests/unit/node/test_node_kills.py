@@ -119,7 +119,8 @@ def test_many_kills_are_each_recorded_and_named_apart(world: World) -> None:
     assert len({kill.kill_id for kill in world.ledger.kills()}) == 20
     assert kills(world) == 20
     world.turn(after_s=1)
-    assert len({notice.name for notice in world.posted}) == 20
+    assert {notice.name for notice in world.posted} == {world.posted[0].name}, "one Event counts them all"
+    assert world.posted[-1].count == 20
     assert "20 kills in the last hour." in world.posted[-1].note
 
 
@@ -277,3 +278,27 @@ def test_a_group_kill_whose_cgroup_is_gone_still_has_the_containers_limit(world:
     world.turn(after_s=10.0)
     (kill,) = world.ledger.kills()
     assert kill.scope is Scope.CONTAINER
+
+
+def test_a_pod_that_comes_back_under_its_name_counts_from_zero_also_after_a_restart(world: World) -> None:
+    """Else a restart of the agent would show kills that never were."""
+    start(world, {MODE: "single"})
+    world.kill()
+    world.turn(after_s=1)
+    world.node.message(PodDeleted(UID), world.now)
+    world.remove(CONTAINER)
+    world.now += 400
+    world.node.housekeeping(world.now)
+    world.now += 400
+    world.node.housekeeping(world.now)
+    series = (
+        'oomward_oom_kills_total{container="main",mode="single",namespace="default",pod="herder-1",scope="container"}'
+    )
+    assert world.metric(series) is None
+    world.end()
+    world.begin()
+    again = pod({MODE: "single"}, ids={"main": "b" * 64})
+    world.make(f"{POD}/{'b' * 64}")
+    world.listed(again)
+    assert (world.metric(series) or 0) == 0
+    assert len(world.ledger.kills()) == 1, "what happened stays in the ledger"

@@ -11,7 +11,7 @@ import pytest
 
 from agent.enforce import FIGHT_REPAIR_EVERY_S, FIGHT_REWRITES, FIGHT_WINDOW_S
 from agent.model import MODE_LABEL, PodDeleted, PodSkipped, TreeOverflowed, WatchTrouble
-from agent.report.metrics import KEEP_S
+from agent.report.series import KEEP_S
 from tests.unit.cgroup.fakes import make, remove
 from tests.unit.node.world import CONTAINER, ID, MODE, POD, UID, World, pod
 
@@ -77,7 +77,7 @@ def test_drift_is_counted_and_the_runtimes_own_write_at_the_start_is_none(world:
 
 def test_group_on_cgroup_v1_is_told_once_and_single_is_already_so(tmp_path: Path) -> None:
     world = World(tmp_path, version="v1")
-    make(world.mount, CONTAINER)
+    make(world.mount, CONTAINER, memory__usage_in_bytes="0\n")
     (world.mount / CONTAINER / "memory.oom.group").unlink()  # v1 has none
     world.turn()
     world.told(pod({MODE: "single"}))
@@ -279,6 +279,17 @@ def test_a_resync_with_nothing_amiss_repairs_nothing(world: World) -> None:
     assert world.metric("oomward_resync_repairs_total") == 0
 
 
+def test_a_full_look_asks_no_cgroup_below_a_container_for_counters(world: World) -> None:
+    """crun makes ``container`` first and enables the memory controller for it a moment later."""
+    world.make()
+    world.make(f"{CONTAINER}/container")
+    for file in (world.mount / CONTAINER / "container").glob("memory.*"):
+        file.unlink()
+    (world.mount / CONTAINER / "container" / "cgroup.controllers").write_text("\n")
+    world.node.resync(world.now)
+    assert world.metric("oomward_cgroup_errors_total") == 0
+
+
 def test_a_resync_repairs_what_no_notification_told_of_and_counts_it(world: World) -> None:
     world.told(pod({MODE: "single"}))
     world.make(knob=1)
@@ -322,35 +333,3 @@ def test_an_overflow_is_counted_and_finds_cgroups_and_kills_that_were_missed(wor
     world.turn(after_s=0.1)
     assert world.metric("oomward_inotify_overflows_total") == 1
     assert len(world.ledger.kills()) == 1
-
-
-def test_an_ancestor_with_a_1_that_was_there_before_the_agent_is_told_too(world: World) -> None:
-    world.make()
-    (world.mount / POD / "memory.oom.group").write_text("1\n")
-    world.told(pod({MODE: "single"}))
-    assert "OOMModeFailed" in world.reasons()
-
-
-def test_a_pod_whose_cgroup_carries_a_1_and_wants_none_is_not_told_of(world: World) -> None:
-    world.told(pod())
-    world.make(knob=1)
-    world.write(POD, 1)
-    assert world.posted == []
-
-
-def test_readiness_says_when_the_ledger_is_in_memory_only(world: World) -> None:
-    world.listed()
-    assert "ledger on disk" in world.node.ready()[1]
-
-
-def test_a_1_above_is_told_whether_it_came_before_the_container_or_after(world: World) -> None:
-    make(world.mount, POD, memory__oom__group="1\n")
-    world.turn()
-    world.told(pod({MODE: "single"}))
-    assert world.posted == []
-    world.make(knob=1)
-    assert world.reasons().count("OOMModeFailed") == 1
-    world.write("kubepods", 1)
-    world.write("kubepods", 1)
-    assert world.reasons().count("OOMModeFailed") == 2, "once for each level"
-    assert world.metric("oomward_ancestor_conflicts_total") == 2

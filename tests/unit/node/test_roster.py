@@ -40,6 +40,20 @@ def test_a_static_pod_is_found_by_its_config_hash_and_not_by_its_uid(roster: Ros
     assert roster.pod_of(classify(f"kubepods/pod{'c' * 32}/{ID}")) is None, "the file was changed: another cgroup now"
 
 
+def test_a_cgroup_that_a_living_pod_has_is_not_given_to_another_that_claims_it(roster: Roster) -> None:
+    """Two pods of one config hash: only the kubelet makes mirror pods that last, but anybody may make one for a moment."""
+    place = classify(f"kubepods/pod{'c' * 32}/{ID}")
+    real, claimant = replace(pod(), config_hash="c" * 32), replace(pod(), uid=OTHER, name="x", config_hash="c" * 32)
+    roster.put(real)
+    roster.put(claimant)
+    assert roster.pod_of(place) == real
+    roster.put(replace(claimant, config_hash="d" * 32))
+    assert roster.pod_of(place) == real
+    roster.depart(UID, 0.0)
+    roster.put(claimant)
+    assert roster.pod_of(place) == claimant, "the mirror pod was made anew, under another uid"
+
+
 def test_a_container_is_known_by_its_id_also_after_its_restart(roster: Roster) -> None:
     roster.put(pod())
     container = pod().containers[0]

@@ -14,7 +14,21 @@ from hypothesis import strategies as st
 
 from agent.attribute import Findings
 from agent.ledger import Ledger
-from agent.model import BadWish, EventDelivered, KnobWrite, Mode, Notice, Outcome, Pod, Scope, Source, WriteOutcome
+from agent.model import (
+    BadWish,
+    EventDelivered,
+    KnobWrite,
+    Mode,
+    Notice,
+    OnExceeded,
+    Outcome,
+    Pod,
+    Scope,
+    Source,
+    Tolerance,
+    WriteOutcome,
+)
+from agent.node.outbox import Outbox
 from agent.node.telling import Teller
 from agent.report.metrics import Metrics
 from tests.unit.node.world import UID, pod
@@ -35,7 +49,12 @@ class Desk:
         self.pods: dict[str, Pod] = {UID: pod(main=1 << 28)}
         self.posted: list[Notice] = []
         self.room = 1000
-        self.teller = Teller("node-1", self.ledger, self.metrics, self, self.pods.get, lambda: NOW)
+        self.now = 0.0
+        self.outbox = Outbox(self.ledger, self.metrics, self, self.unix_s)
+        self.teller = Teller("node-1", "boot", self.ledger, self.metrics, self.outbox, self.pods.get, self.unix_s)
+
+    def unix_s(self) -> float:
+        return NOW + self.now
 
     def submit(self, notice: Notice) -> bool:
         if self.room <= 0:
@@ -47,7 +66,8 @@ class Desk:
     def deliver(self, outcome: str = "created") -> None:
         """The oldest notice under way is done with."""
         self.room += 1
-        self.teller.delivered(EventDelivered(self.posted.pop(0).name, outcome))
+        notice = self.posted.pop(0)
+        self.outbox.delivered(EventDelivered(notice.name, outcome, notice.count), self.now)
 
     def value(self, line: str) -> float:
         """One sample of the page."""
@@ -152,10 +172,16 @@ def test_every_reason_is_posted_with_the_type_and_action_that_the_reference_give
     desk.teller.applied(one, "main", Mode.SINGLE, 7, "label")
     desk.teller.invalid(one, BadWish(Source.LABEL, "oomward.dev/mode", "x", None, "is no mode"))
     desk.teller.failed(one, "it failed", "why")
+    desk.teller.tolerance_exceeded(one, "main", Tolerance(5, 600.0), 7)
+    desk.teller.killed_as_a_whole(one, "main", OnExceeded.RESTART, 7, "")
+    desk.teller.killed_as_a_whole(one, "main", OnExceeded.RESTART, 7, "it would not go")
     found = {n.reason: ("Warning" if n.warning else "Normal", n.action) for n in desk.posted}
     assert found == TYPES
     assert desk.value("oomward_modes_invalid_total") == 1
     assert desk.value("oomward_modes_failed_total") == 1
+    assert desk.value("oomward_tolerance_exceeded_total") == 1
+    for why in ("tolerance", "failed"):
+        assert desk.value(f'oomward_containers_killed_total{{reason="{why}"}}') == 1
 
 
 def test_what_happened_has_one_name_for_ever_and_what_differs_another(desk: Desk) -> None:
@@ -189,7 +215,9 @@ def test_a_name_that_is_cut_does_not_end_in_a_dash_or_a_dot(desk: Desk) -> None:
 def test_a_full_poster_loses_nothing_and_gets_the_rest_when_there_is_room(desk: Desk) -> None:
     desk.room = 2
     for i in range(5):
-        desk.teller.settled(replace(OPEN, kill_id=f"boot-7-{i}", at_unix_s=NOW + i, outcome=Outcome.DIED))
+        desk.teller.settled(
+            replace(OPEN, container=f"c{i}", kill_id=f"boot-7-{i}", at_unix_s=NOW + i, outcome=Outcome.DIED)
+        )
     assert len(desk.posted) == 2
     assert len(desk.ledger.undelivered()) == 5
     order = []
@@ -205,7 +233,9 @@ def test_a_full_poster_loses_nothing_and_gets_the_rest_when_there_is_room(desk: 
 def test_when_all_that_was_under_way_is_done_with_all_the_rest_is_handed_over(desk: Desk) -> None:
     desk.room = 1
     for i in range(4):
-        desk.teller.settled(replace(OPEN, kill_id=f"boot-7-{i}", at_unix_s=NOW + i, outcome=Outcome.DIED))
+        desk.teller.settled(
+            replace(OPEN, container=f"c{i}", kill_id=f"boot-7-{i}", at_unix_s=NOW + i, outcome=Outcome.DIED)
+        )
     desk.room = 9
     desk.deliver()
     assert [notice.at_unix_s - NOW for notice in desk.posted] == [1, 2, 3]
@@ -214,7 +244,7 @@ def test_when_all_that_was_under_way_is_done_with_all_the_rest_is_handed_over(de
 def test_what_is_dropped_for_good_is_not_handed_over_again(desk: Desk) -> None:
     desk.teller.settled(replace(OPEN, outcome=Outcome.DIED))
     desk.deliver("dropped_gone")
-    desk.teller.resume(desk.ledger.undelivered())
+    desk.outbox.resume()
     assert desk.posted == []
     assert desk.value('oomward_events_total{outcome="dropped_gone"}') == 1
 
@@ -225,7 +255,7 @@ def test_what_an_earlier_agent_left_is_handed_over_once(desk: Desk, tmp_path: Pa
     desk.ledger.close()
     after = Desk(tmp_path)
     for _ in range(2):
-        after.teller.resume(after.ledger.undelivered())
+        after.outbox.resume()
     assert len(after.posted) == 1
     after.ledger.close()
 

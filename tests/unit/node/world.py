@@ -10,10 +10,25 @@ from agent.cgroup.files import CgroupFiles
 from agent.cgroup.tree import Tree
 from agent.enforce import Enforcer
 from agent.ledger import Ledger
-from agent.model import ContainerKind, EventDelivered, Notice, Pod, PodChanged, PodContainer, PodsListed, Rules
+from agent.model import (
+    Cgroup,
+    ContainerKind,
+    EventDelivered,
+    KillAttempt,
+    KillOutcome,
+    Notice,
+    Pod,
+    PodChanged,
+    PodContainer,
+    PodsListed,
+    Rules,
+)
 from agent.node import Node
+from agent.node.killings import Killings
+from agent.node.outbox import Outbox
 from agent.node.roster import Roster
 from agent.node.telling import Teller
+from agent.node.tolerating import Tolerating
 from agent.report.metrics import Metrics
 from tests.unit.cgroup.fakes import make, remove
 
@@ -53,6 +68,7 @@ class World:
         version: str = "v2",
         kmsg: bool = False,
         announce: bool = True,
+        emulate_group: bool = False,
     ) -> None:
         self.mount = tmp_path / "mount"
         self.mount.mkdir(exist_ok=True)
@@ -65,6 +81,9 @@ class World:
         self._version = version
         self._kmsg = kmsg
         self._announce = announce
+        self._emulate_group = emulate_group
+        self.killed: list[str] = []
+        self.kill_outcomes: list[KillAttempt] = []
         self.begin()
 
     def begin(self) -> None:
@@ -74,9 +93,9 @@ class World:
         self.ledger = Ledger.open(self.state, "boot")
         self.metrics = Metrics("1", process_metrics=False)
         self.roster = Roster(self.ledger.kept_decisions())
-        teller = Teller(
-            "node-1", self.ledger, self.metrics, self, self.roster.pods.get, lambda: 1_760_000_000.0 + self.now
-        )
+        self.killings = Killings(self._kill)
+        outbox = Outbox(self.ledger, self.metrics, self, self.unix_s)
+        teller = Teller("node-1", "boot", self.ledger, self.metrics, outbox, self.roster.pods.get, self.unix_s)
         self.node = Node(
             name="node-1",
             boot_id="boot",
@@ -88,11 +107,19 @@ class World:
             enforcer=Enforcer(self.files, self.ledger, lambda: self.now),
             roster=self.roster,
             teller=teller,
+            outbox=outbox,
+            tolerating=Tolerating(
+                self.ledger, self.killings, teller, self.roster.pods.get, emulate_group=self._emulate_group
+            ),
             hierarchical=self._hierarchical,
             kmsg=self._kmsg,
             announce_applied=self._announce,
         )
         self.node.start(self.now)
+
+    def unix_s(self) -> float:
+        """The wall clock."""
+        return 1_760_000_000.0 + self.now
 
     def end(self) -> None:
         """The agent's end, or its death: nothing is given back."""
@@ -106,9 +133,14 @@ class World:
             self.posted.append(notice)
         return self.accepts
 
+    def _kill(self, container: Cgroup) -> KillAttempt:
+        """As cgroup/killing.py: notes what is killed; what comes of it is as set in ``kill_outcomes``, else all are gone."""
+        self.killed.append(container.path)
+        return self.kill_outcomes.pop(0) if self.kill_outcomes else KillAttempt(KillOutcome.EMPTY)
+
     def deliver(self, notice: Notice) -> None:
         """The API has accepted it."""
-        self.node.message(EventDelivered(notice.name, "created"), self.now)
+        self.node.message(EventDelivered(notice.name, "created", notice.count), self.now)
 
     def listed(self, *pods: Pod, skipped: tuple[str, ...] = ()) -> None:
         """The API's full list."""

@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import agent.report.metrics as module
 from agent.model import CgroupKind, Mode, Scope, WriteOutcome
-from agent.report.metrics import KEEP_S, Metrics
+from agent.report.metrics import Metrics
+from agent.report.series import KEEP_S, MOST_CONTAINERS
 from tests.unit.report.kills import GROUP, HOST, KILL, LOST
 
 ROOT = Path(__file__).parents[3]
@@ -83,13 +84,52 @@ def test_a_container_that_comes_back_in_time_goes_on_with_its_series() -> None:
 
 
 def test_a_thousand_dead_pods_a_minute_stay_bounded() -> None:
+    """An hour of it, 60,000 pods, looked after every ten seconds as the agent does; one pod lives through it all."""
     m = metrics()
-    for i in range(module.MOST_CONTAINERS + 500):
+    m.container_running("default", "alive", "main", Mode.SINGLE)
+
+    def shown() -> set[str]:
+        """The pods on the page."""
+        return {s.labels["pod"] for family in m.registry.collect() for s in family.samples if "pod" in s.labels}
+
+    for step in range(360):
+        now_s = step * 10.0
+        for i in range(step * 60_000 // 360, (step + 1) * 60_000 // 360):
+            m.container_running("default", f"pod-{i}", "herder", Mode.GROUP)
+            m.container_gone("default", f"pod-{i}", "herder", now_s)
+        m.kill(replace(GROUP, pod=f"pod-{i}"))
+        m.outcome(replace(GROUP, pod=f"pod-{i}"))
+        m.drop_stale(now_s)
+        assert len(m._series) <= MOST_CONTAINERS
+        assert m._ended.keys() <= m._series.keys()
+    found = shown()
+    assert len(found) <= MOST_CONTAINERS
+    assert {"alive", "pod-59999"} <= found
+    assert "pod-0" not in found
+    assert m._living == {("default", "alive")}
+    m.drop_stale(3600.0 + KEEP_S + 1)
+    assert shown() == {"alive"}
+
+
+def test_a_pod_that_comes_back_while_others_are_dropped_keeps_its_series() -> None:
+    m = metrics()
+    for name in ("db-0", "db-1"):
+        m.kill(replace(KILL, pod=name))
+        m.container_gone("default", name, "herder", 0.0)
+    m.drop_stale(KEEP_S + 1, lambda: m.container_running("default", "db-1", "herder", Mode.SINGLE))
+    assert kills(m, pod="db-0") == []
+    assert kills(m, pod="db-1", scope="container") == [1.0]
+
+
+def test_beyond_the_bound_the_ones_that_ended_first_go_first() -> None:
+    m = metrics()
+    for i in range(MOST_CONTAINERS + 500):
         m.kill(replace(KILL, pod=f"pod-{i}"))
         m.container_gone("default", f"pod-{i}", "herder", float(i) / 1000)
     m.drop_stale(10.0)
-    assert len(kills(m)) == module.MOST_CONTAINERS
-    assert kills(m, pod="pod-0") == [], "the oldest went first"
+    assert len(kills(m)) == MOST_CONTAINERS
+    assert kills(m, pod="pod-499") == []
+    assert kills(m, pod="pod-500") == [1.0]
 
 
 def test_a_kill_that_no_container_was_named_for_ends_with_its_pod_too() -> None:
@@ -122,15 +162,15 @@ def test_series_of_the_ledger_whose_container_is_no_more_end_as_well() -> None:
 def test_running_containers_are_never_dropped_however_many_are_dead() -> None:
     m = metrics()
     m.container_running("default", "alive", "main", Mode.SINGLE)
-    m.seed({("default", f"dead-{i}", "main", "single", "node"): 1 for i in range(module.MOST_CONTAINERS + 10)}, 0.0)
+    m.seed({("default", f"dead-{i}", "main", "single", "node"): 1 for i in range(MOST_CONTAINERS + 10)}, 0.0)
     m.drop_stale(1.0)
     assert kills(m, pod="alive") == [0.0] * len(Scope)
-    assert len({s for s in samples(m) if s[0] == "oomward_oom_kills_total"}) == module.MOST_CONTAINERS - 1 + len(Scope)
+    assert len({s for s in samples(m) if s[0] == "oomward_oom_kills_total"}) == MOST_CONTAINERS - 1 + len(Scope)
 
 
 def test_a_series_that_ends_before_its_time_is_counted_and_one_that_ends_in_time_is_not() -> None:
     m = metrics()
-    m.seed({("default", f"dead-{i}", "main", "single", "node"): 1 for i in range(module.MOST_CONTAINERS + 10)}, 0.0)
+    m.seed({("default", f"dead-{i}", "main", "single", "node"): 1 for i in range(MOST_CONTAINERS + 10)}, 0.0)
     m.drop_stale(1.0)
     m.drop_stale(KEEP_S + 1)
     assert kills(m) == []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from prometheus_client import Metric
+from prometheus_client import Metric, disable_created_metrics, enable_created_metrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -41,9 +42,12 @@ def scenario() -> Metrics:
     m.drift_repair()
     m.resynced(0)
     m.fight()
-    m.ancestor_conflict()
+    m.ancestor_conflicts(1)
     m.mode_invalid()
     m.mode_failed()
+    m.tolerance_exceeded()
+    m.container_killed("tolerance")
+    m.kmsg_readable(True)
     m.kmsg_lost(133)
     m.kmsg_foreign(4)
     m.inotify_overflow()
@@ -73,6 +77,60 @@ def test_both_formats_can_be_read_back_and_say_the_same() -> None:
     metrics = scenario()
     openmetrics = page(metrics, "application/openmetrics-text; version=1.0.0")
     assert samples(parse_text(page(metrics, ""))) == samples(parse_openmetrics(openmetrics))  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/plain;version=0.0.4", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        (
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+            "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",  # Prometheus 2
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=1.0.0;q=0.4,*/*;q=0.2",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",  # Prometheus 3
+        ),
+    ],
+)
+def test_the_accept_header_decides_the_format_as_the_library_reads_it(accept: str, content_type: str) -> None:
+    told, body = scenario().page(accept)
+    assert told.startswith(content_type)
+    openmetrics = content_type.startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n") is openmetrics
+    assert (b"# TYPE oomward_drift_repairs counter" in body) is openmetrics
+    assert (b"# TYPE oomward_drift_repairs_total counter" in body) is not openmetrics
+
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def test_each_counter_says_when_it_was_created_in_both_formats() -> None:
+    """In OpenMetrics within its family, in the text format as a gauge beside it."""
+    began = time.time()
+    metrics = scenario()
+    counters = [f for f in metrics.registry.collect() if f.type in ("counter", "histogram")]
+    for accept, parse in (("", parse_text), (OPENMETRICS, parse_openmetrics)):
+        families: list[Metric] = list(parse(page(metrics, accept)))
+        made = [s for family in families for s in family.samples if s.name.endswith("_created")]
+        assert {s.name.removesuffix("_created") for s in made} == {f.name for f in counters if f.samples}
+        assert all(began <= s.value <= time.time() for s in made)
+        in_family = {f.name for f in families for s in f.samples if s.name == "oomward_drift_repairs_created"}
+        assert in_family == {"oomward_drift_repairs" if accept else "oomward_drift_repairs_created"}
+
+
+def test_the_library_s_switch_leaves_the_times_of_creation_out() -> None:
+    """PROMETHEUS_DISABLE_CREATED_SERIES, which docs/reference/metrics.md names."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    try:
+        metrics = scenario()
+        assert "_created" not in page(metrics, "") + page(metrics, OPENMETRICS)
+    finally:
+        enable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 def page(metrics: Metrics, accept: str) -> str:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model import BadWish, Mode, OomKill, Outcome, Scope, Source, TaskRow, Victim
-from agent.report import wording
+from agent.model import BadWish, Mode, OnExceeded, OomKill, Outcome, Scope, Source, TaskRow, Tolerance, Victim
+from agent.report import notes, wording
 from tests.unit.report.kills import CASES, KILL
 
 GOLDEN = Path(__file__).with_name("notes.golden.txt")
@@ -145,36 +145,43 @@ def test_sizes_are_read_as_people_write_them(size: int, text: str) -> None:
 
 
 def test_notes_about_modes_name_the_value_the_place_and_the_mend() -> None:
-    invalid = wording.mode_invalid_note(BadWish(Source.LABEL, "oomward.dev/mode", "sin\ngle", None, "is no mode"))
+    invalid = notes.mode_invalid_note(BadWish(Source.LABEL, "oomward.dev/mode", "sin\ngle", None, "is no mode"))
     assert "oomward.dev/mode" in invalid
     assert "sin\\ngle" in invalid
     assert "single" in invalid
     assert "group" in invalid
-    assert "permission denied" in wording.mode_failed_note("kubepods/x", "permission denied")
-    assert "cgroup v2" in wording.group_on_v1_note("main")
-    assert "once a second" in wording.fight_note("kubepods/x")
-    assert "kubepods/x" in wording.ancestor_note("kubepods/x")
-    assert "takes only the process that the kernel picks" in wording.mode_applied_note("main", Mode.SINGLE, "label")
+    assert "permission denied" in notes.mode_failed_note("kubepods/x", "permission denied")
+    assert "cgroup v2" in notes.group_on_v1_note("main")
+    assert "once a second" in notes.fight_note("kubepods/x")
+    assert "kubepods/x" in notes.ancestor_note("kubepods/x")
+    assert "takes only the process that the kernel picks" in notes.mode_applied_note("main", Mode.SINGLE, "label")
 
 
 @given(st.builds(BadWish, st.sampled_from(Source), ODD, ODD, st.none() | ODD, ODD), ODD, ODD)
 def test_no_label_path_or_reason_makes_a_note_that_is_too_long_or_could_do_harm(
     wish: BadWish, path: str, why: str
 ) -> None:
-    notes = [
-        wording.mode_invalid_note(wish),
-        wording.mode_failed_note(path, why),
-        wording.mode_applied_note(path, Mode.GROUP, why),
-        wording.group_on_v1_note(path),
-        wording.fight_note(path),
-        wording.ancestor_note(path),
+    made = [
+        notes.mode_invalid_note(wish),
+        notes.mode_failed_note(path, why),
+        notes.mode_applied_note(path, Mode.GROUP, why),
+        notes.group_on_v1_note(path),
+        notes.fight_note(path),
+        notes.ancestor_note(path),
+        notes.tolerance_exceeded_note(path, Tolerance(5, 600.0, OnExceeded.RESTART, said_by=why)),
+        notes.killed_as_a_whole_note(path, None, why),
     ]
-    assert all(0 < len(found.encode()) <= 1024 and harmless(found) for found in notes)
+    assert all(0 < len(found.encode()) <= 1024 and harmless(found) for found in made)
 
 
 @pytest.mark.parametrize(
     ("wish", "text"),
     [
+        (
+            BadWish(Source.ANNOTATION, "oomward.dev/tolerate", "5", None, "'5' is no tolerance: write 5/10m"),
+            "Annotation oomward.dev/tolerate has the value '5', which says nothing that can be done: '5' is no tolerance: write "
+            "5/10m. Until it is mended any number of kills is tolerated.",
+        ),
         (BadWish(Source.LABEL, "k", "on", None, "is no mode"), "Label k has the value 'on', which is no mode."),
         (
             BadWish(Source.ANNOTATION, "k/x", "group", "x", "the pod has no container of that name"),
@@ -187,7 +194,7 @@ def test_no_label_path_or_reason_makes_a_note_that_is_too_long_or_could_do_harm(
     ],
 )
 def test_a_wish_that_can_not_be_obeyed_is_told_in_a_sentence(wish: BadWish, text: str) -> None:
-    assert wording.mode_invalid_note(wish).startswith(text)
+    assert notes.mode_invalid_note(wish).startswith(text)
 
 
 def test_every_field_of_a_kill_is_in_its_log_line() -> None:
@@ -206,6 +213,6 @@ def test_every_field_of_a_kill_is_in_its_log_line() -> None:
 
 def test_a_note_is_cut_by_bytes_as_the_api_counts_them_and_in_the_middle() -> None:
     wish = BadWish(Source.LABEL, "k" * 190, "ü" * 2000, None, "ö" * 400)
-    note = wording.mode_invalid_note(replace(wish, key="日本" * 90))
+    note = notes.mode_invalid_note(replace(wish, key="日本" * 90))
     assert len(note) < len(note.encode()) <= 1024
     assert note.endswith("group (the whole container dies).")

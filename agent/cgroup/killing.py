@@ -1,0 +1,66 @@
+"""All processes of one container are killed, and nobody else's: by the kernel in one step, or one by one by pidfd.
+
+Takes a container's cgroup, makes one attempt and says what came of it; whoever calls tries again until nobody is left. Waits
+for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import ExitStack, suppress
+
+from agent.cgroup.files import CgroupFiles
+from agent.cgroup.mount import CgroupError
+from agent.model import Cgroup, KillAttempt, KillOutcome, Vanished
+
+BATCH = 200  # descriptors at once
+HIDDEN = "its processes have no pid here: set hostPID: true in the DaemonSet's pod template"
+
+
+def kill_container(files: CgroupFiles, cgroup: Cgroup) -> KillAttempt:
+    """One attempt; trouble is in the outcome. Raises ValueError for a cgroup that is no container's."""
+    try:
+        by_kernel = files.kill_all(cgroup)
+        if isinstance(by_kernel, Vanished):
+            return KillAttempt(KillOutcome.GONE)
+        populated = files.populated(cgroup)
+        if isinstance(populated, Vanished):
+            return KillAttempt(KillOutcome.GONE)
+        if not populated:
+            return KillAttempt(KillOutcome.EMPTY)
+        return KillAttempt(KillOutcome.KILLED) if by_kernel else _one_by_one(files, cgroup)
+    except CgroupError as error:
+        return KillAttempt(KillOutcome.DENIED, str(error))
+    except PermissionError as error:
+        return KillAttempt(KillOutcome.DENIED, f"a process could not be killed: {error.strerror}; run as root")
+
+
+def _one_by_one(files: CgroupFiles, cgroup: Cgroup) -> KillAttempt:
+    pids = files.pids(cgroup)
+    if isinstance(pids, Vanished):
+        return KillAttempt(KillOutcome.GONE)
+    if not pids:
+        return KillAttempt(KillOutcome.DENIED, HIDDEN)
+    for begin in range(0, len(pids), BATCH):
+        _signal(files, cgroup, pids[begin : begin + BATCH])
+    return KillAttempt(KillOutcome.KILLED)
+
+
+def _signal(files: CgroupFiles, cgroup: Cgroup, pids: tuple[int, ...]) -> None:
+    """SIGKILL to those of these pids that are still in the cgroup. Raises PermissionError, CgroupError.
+
+    A pid may be another process's by now: a pidfd (pidfd_open(2), since 5.3) is of whoever has it, and only after that the
+    cgroup is asked again. If the pid is still in it, the pidfd's process is, or it is gone, and no signal reaches anybody.
+    """
+    with ExitStack() as opened:
+        pidfds = {}
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                pidfds[pid] = os.pidfd_open(pid)
+                opened.callback(os.close, pidfds[pid])
+        there = files.pids(cgroup)
+        for pid in () if isinstance(there, Vanished) else there:
+            if pid in pidfds:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(pidfds[pid], signal.SIGKILL)
