@@ -13,7 +13,15 @@ from tests.lab.boot import REPO
 from tests.lab.runtime import build_hog
 
 SECONDS = 1200
-LONGEST = ("test_holding", "test_starts", "test_kills", "test_storm", "test_commands", "test_main_job")
+LONGEST = (
+    "test_holding",
+    "test_starts",
+    "test_kills",
+    "test_storm",
+    "test_commands",
+    "test_main_job",
+    "test_monitoring",
+)
 A_SHORT_STORM = (("STORM_KILLS", "200"), ("STORM_DEATHS", "3"))
 
 
