@@ -1,0 +1,23 @@
+"""What should be: pure functions from pods and configured rules to modes and tolerances, with the reasons.
+
+Takes snapshots of pods and Rules, gives Decisions, Tolerances and the wishes that can't be obeyed. No input or output, no state.
+"""
+
+from agent.policy.matching import disobeyed, glob_matches, rule_matches, selector_matches
+from agent.policy.modes import MOST_BAD_WISHES, bad_wishes, candidates, decide, decide_unnamed
+from agent.policy.tolerance import bad_tolerances, exceeded, tolerance_of
+
+__all__ = [
+    "MOST_BAD_WISHES",
+    "bad_tolerances",
+    "bad_wishes",
+    "candidates",
+    "decide",
+    "decide_unnamed",
+    "disobeyed",
+    "exceeded",
+    "glob_matches",
+    "rule_matches",
+    "selector_matches",
+    "tolerance_of",
+]
