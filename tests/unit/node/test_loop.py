@@ -65,7 +65,8 @@ def test_a_message_and_a_write_meet_in_the_loop(running: Running) -> None:
     running.until(lambda: running.world.node.ready()[0])
     make(running.world.mount, CONTAINER)
     running.until(lambda: CONTAINER in running.world.tree.cgroups)
-    (running.world.mount / CONTAINER / "memory.oom.group").write_text("1\n")
+    with (running.world.mount / CONTAINER / "memory.oom.group").open("r+") as knob:  # a control file is never empty
+        knob.write("1\n")
     running.until(lambda: running.world.knob() == 0)
 
 
@@ -79,8 +80,8 @@ def test_a_changed_configuration_takes_effect_and_a_bad_one_is_refused(
     running.until(lambda: running.world.knob() == 0)
     running.config.write_text("rules: [{name: all, mode: sngle}]\n")
     running.until(lambda: "oomward_config_reload_failures_total 1.0" in running.world.metrics.page()[1].decode())
+    running.until(lambda: f"{running.config}:1" in caplog.text)
     assert running.world.knob() == 0, "the rules in force stay"
-    assert f"{running.config}:1" in caplog.text
 
 
 def test_a_thread_that_died_ends_the_loop_with_the_reason(running: Running) -> None:
