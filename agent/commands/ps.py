@@ -12,8 +12,9 @@ from typing import TextIO
 from agent.commands import EXIT_OK
 from agent.commands.looking import GoneError, Kept, Reads, Who, kept_of, knobs, mode_of, processes_counted, say, who_is
 from agent.commands.survey import Survey, survey
-from agent.model import Cgroup
-from agent.report.screen import ContainerRow, ContainersScreen, show_containers
+from agent.commands.tolerances import tolerances
+from agent.model import Cgroup, Mode
+from agent.report.containers import ContainerRow, ContainersScreen, Tolerated, show_containers
 from agent.report.table import Output
 from agent.settings import Settings
 
@@ -43,7 +44,9 @@ def look(settings: Settings) -> tuple[list[ContainerRow], list[str]]:
     with survey(settings) as found:
         troubles = list(found.troubles)
         kept = kept_of(settings, troubles)
-        rows = [row for cgroup in found.containers() if (row := _row(found, cgroup, kept, troubles)) is not None]
+        used = tolerances(found, troubles)
+        made = (_row(found, cgroup, kept, used.get(cgroup.inode), troubles) for cgroup in found.containers())
+        rows = [row for row in made if row is not None]
     return sorted(rows, key=_by_name), troubles
 
 
@@ -62,7 +65,9 @@ def _watch(settings: Settings, output: Output, file: TextIO, pause: Callable[[],
         return EXIT_OK
 
 
-def _row(found: Survey, cgroup: Cgroup, kept: Kept, troubles: list[str]) -> ContainerRow | None:
+def _row(
+    found: Survey, cgroup: Cgroup, kept: Kept, tolerated: Tolerated | None, troubles: list[str]
+) -> ContainerRow | None:
     """None: a pause sandbox, or gone meanwhile."""
     who = who_is(found, cgroup)
     if who.sandbox:
@@ -74,7 +79,7 @@ def _row(found: Survey, cgroup: Cgroup, kept: Kept, troubles: list[str]) -> Cont
             who.namespace,
             who.pod,
             who.container,
-            wish.decision.mode if wish is not None else None,
+            Mode.GROUP if tolerated and tolerated.armed else wish.decision.mode if wish is not None else None,
             mode_of(reads.take("mode_actual", lambda: knobs(found, cgroup))),
             reads.take("limit_bytes", lambda: found.limit_bytes(cgroup)),
             reads.take("usage_bytes", lambda: files.usage_bytes(cgroup)),
@@ -84,6 +89,7 @@ def _row(found: Survey, cgroup: Cgroup, kept: Kept, troubles: list[str]) -> Cont
             container_id=cgroup.place.container_id,
             path=cgroup.path,
             unread=tuple(sorted(reads.unread)),
+            tolerated=tolerated,
         )
     except GoneError:
         return None

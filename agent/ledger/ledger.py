@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from agent.ledger.queries import kills_from, kills_query
+from agent.ledger.queries import kills_from, kills_in_query, kills_query
 from agent.ledger.retention import Retention
 from agent.ledger.rows import (
     DECISION_COLUMNS,
@@ -253,10 +253,9 @@ class Ledger:
 
     def kills_in(self, pod_uid: str, inode: int) -> list[OomKill]:
         """All kills that are kept of one cgroup of this boot, in any order."""
-        mine = f"{self._boot_id}-{inode}-"
-        sql = "SELECT body, outcome FROM kill WHERE pod_uid = ? AND substr(kill_id, 1, ?) = ?"
-        found = {kill.kill_id: kill for kill in self._kills_of_rows(sql, (to_sql(pod_uid), len(mine), mine))}
-        found |= {kill_id: kill for kill_id, kill in self._waiting.kills.items() if kill_id.startswith(mine)}
+        named = f"{self._boot_id}-{inode}-"
+        found = {kill.kill_id: kill for kill in self._kills_of_rows(*kills_in_query(pod_uid, self._boot_id, inode))}
+        found |= {kill_id: kill for kill_id, kill in self._waiting.kills.items() if kill_id.startswith(named)}
         return [self._waiting.seen(kill) for kill in found.values() if kill.pod_uid == pod_uid]
 
     def totals(self) -> dict[Series, int]:

@@ -23,6 +23,13 @@ def kills_query(
     return sql, (*asked, max(0, limit))
 
 
+def kills_in_query(pod_uid: str, boot_id: str, inode: int) -> tuple[str, tuple[object, ...]]:
+    """Kills that were named after one cgroup."""
+    named = f"{boot_id}-{inode}-"
+    sql = "SELECT body, outcome FROM kill WHERE pod_uid = ? AND substr(kill_id, 1, ?) = ?"
+    return sql, (to_sql(pod_uid), len(named), named)
+
+
 def kills_from(rows: Iterable[tuple[Any, ...]]) -> tuple[list[OomKill], int]:
     """The kills of rows, and how many rows could not be read."""
     kills, bad = [], 0

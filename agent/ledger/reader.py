@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.ledger.queries import kills_from, kills_query
+from agent.ledger.queries import kills_from, kills_in_query, kills_query
 from agent.ledger.rows import DECISION_COLUMNS, decisions_of, from_sql, originals_of, to_sql
 from agent.ledger.store import FILE
 from agent.model import AgentError, KeptDecision, OomKill, Original
@@ -56,6 +56,12 @@ class LedgerReader:
             "SELECT pod_uid, container, SUM(processes) FROM kill WHERE pod_uid IS NOT NULL GROUP BY pod_uid, container"
         )
         return {(from_sql(uid), from_sql(container)): int(killed) for uid, container, killed in self._read(sql)}
+
+    def kills_in(self, pod_uid: str, boot_id: str, inode: int) -> list[OomKill]:
+        """All kills that are kept of one cgroup of that boot, in any order. Raises NoLedgerError."""
+        kills, bad = kills_from(self._read(*kills_in_query(pod_uid, boot_id, inode)))
+        self.bad_rows += bad
+        return kills
 
     def kept_decisions(self) -> tuple[KeptDecision, ...]:
         """What was last decided for each container. Raises NoLedgerError."""

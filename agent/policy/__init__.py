@@ -5,7 +5,7 @@ Takes snapshots of pods and Rules, gives Decisions, Tolerances and the wishes th
 
 from agent.policy.matching import disobeyed, glob_matches, rule_matches, selector_matches
 from agent.policy.modes import MOST_BAD_WISHES, bad_wishes, candidates, decide, decide_unnamed
-from agent.policy.tolerance import bad_tolerances, exceeded, tolerance_of
+from agent.policy.tolerance import bad_tolerances, exceeded, killed_of_late, tolerance_of
 
 __all__ = [
     "MOST_BAD_WISHES",
@@ -17,6 +17,7 @@ __all__ = [
     "disobeyed",
     "exceeded",
     "glob_matches",
+    "killed_of_late",
     "rule_matches",
     "selector_matches",
     "tolerance_of",

@@ -85,6 +85,15 @@ def _bad(pod: Pod) -> Iterator[BadWish]:
             yield BadWish(Source.ANNOTATION, key, value, name, str(error))
 
 
+def killed_of_late(kills: Iterable[OomKill], tolerance: Tolerance, now_unix_s: float) -> int:
+    """How many processes count against the tolerance just now."""
+    return sum(k.processes for k in _counted(kills, tolerance) if now_unix_s - k.at_unix_s <= tolerance.window_s)
+
+
+def _counted(kills: Iterable[OomKill], tolerance: Tolerance) -> Iterator[OomKill]:
+    return (kill for kill in kills if tolerance.any_scope or kill.scope in OWN_DOING)
+
+
 def exceeded(kills: Iterable[OomKill], tolerance: Tolerance) -> float | None:
     """When one process too many was killed (unix seconds); None: it has not been. ``kills`` are of one instance of a container.
 
@@ -92,8 +101,7 @@ def exceeded(kills: Iterable[OomKill], tolerance: Tolerance) -> float | None:
     kubepods and node, and those of which it is not known.
     """
     recent: list[tuple[float, int]] = []
-    counted = (kill for kill in kills if tolerance.any_scope or kill.scope in OWN_DOING)
-    for kill in sorted(counted, key=lambda kill: kill.at_unix_s):
+    for kill in sorted(_counted(kills, tolerance), key=lambda kill: kill.at_unix_s):
         recent = [(at, n) for at, n in recent if kill.at_unix_s - at <= tolerance.window_s]
         recent.append((kill.at_unix_s, kill.processes))
         if sum(n for _, n in recent) > tolerance.kills:

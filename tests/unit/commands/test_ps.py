@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ import pytest
 from agent.cgroup.files import CgroupFiles
 from agent.commands import EXIT_OK
 from agent.commands.ps import ps
-from agent.model import VANISHED, Cgroup, Vanished
+from agent.kernel.kmsg import boot_id
+from agent.model import VANISHED, Cgroup, Scope, Vanished
 from agent.report.table import Output
 from tests.lab.apiserver import ApiServer
 from tests.unit.cgroup.fakes import make
@@ -85,6 +88,32 @@ def test_a_container_has_the_mode_that_it_asks_for_the_one_in_force_its_memory_a
     assert shown(node) == [
         HEADER, ["default/herder-1", "herder", "single", "group", "256MiB", "200MiB", "250MiB", "4"],
     ]  # fmt: skip
+
+
+def tolerant_kills(node: LookedAtNode, count: int) -> None:
+    """As the agent records them: by this boot and the cgroup's inode, seconds ago."""
+    inode = (node.mount / CONTAINER).stat().st_ino
+    kills = [
+        replace(a_kill(n, at=time.time() - n), kill_id=f"{boot_id()}-{inode}-{n}", scope=Scope.CONTAINER)
+        for n in range(1, count + 1)
+    ]
+    node.server.put_pod(pod_json(labels={MODE: "single"}, annotations={"oomward.dev/tolerate": "5/10m"}))
+    node.remember(*kills)
+
+
+def test_what_is_tolerated_is_shown_beside_the_kills(node: LookedAtNode) -> None:
+    tolerant_kills(node, 2)
+    assert shown(node)[1][-4:] == ["2", "(2/5", "in", "10m)"]
+    (row,) = rows(node)
+    assert row["tolerated"] == {"killed": 2, "kills": 5, "window_s": 600.0, "armed": False}
+    assert row["mode_wanted"] == "single"
+
+
+def test_an_armed_container_is_wanted_as_a_group_and_says_why(node: LookedAtNode) -> None:
+    tolerant_kills(node, 6)
+    assert shown(node)[1][-2:] == ["6", "(armed)"]
+    (row,) = rows(node)
+    assert (row["mode_wanted"], row["tolerated"]["armed"]) == ("group", True)
 
 
 def test_the_pause_sandbox_is_not_shown_and_pods_go_by_name(node: LookedAtNode) -> None:

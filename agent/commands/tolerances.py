@@ -1,0 +1,49 @@
+"""How much of what each container tolerates is used up, by the ledger. Reads, and writes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from agent.cgroup.files import CgroupError
+from agent.commands.survey import Survey
+from agent.kernel.kmsg import boot_id
+from agent.ledger import LedgerReader, NoLedgerError
+from agent.model import Cgroup, Mode
+from agent.node.wishes import Wish
+from agent.policy import exceeded, killed_of_late
+from agent.report.containers import Tolerated
+
+
+def tolerances(found: Survey, troubles: list[str], unix_s: Callable[[], float] = time.time) -> dict[int, Tolerated]:
+    """By the container's inode; those that tolerate anything, or ask for no mode single, are left out."""
+    tolerant = [(cgroup, wish) for cgroup in found.containers() if (wish := _tolerant(found, cgroup)) is not None]
+    if not tolerant:
+        return {}
+    try:
+        reader = LedgerReader(found.settings.state_dir)
+    except NoLedgerError:
+        return {}  # said already, with the kills' number
+    try:
+        return {cgroup.inode: _state(reader, cgroup, wish, unix_s()) for cgroup, wish in tolerant}
+    except NoLedgerError as error:
+        troubles.append(str(error))
+        return {}
+    finally:
+        reader.close()
+
+
+def _tolerant(found: Survey, cgroup: Cgroup) -> Wish | None:
+    try:
+        wish = found.wish(cgroup)
+    except CgroupError:
+        return None  # said where its mode is looked up
+    single = wish.decision.mode is Mode.SINGLE and wish.tolerance is not None and wish.pod_uid is not None
+    return wish if single else None
+
+
+def _state(reader: LedgerReader, cgroup: Cgroup, wish: Wish, now_unix_s: float) -> Tolerated:
+    assert wish.tolerance is not None and wish.pod_uid is not None  # noqa: PT018
+    kills = [k for k in reader.kills_in(wish.pod_uid, boot_id(), cgroup.inode) if k.cgroup_path == cgroup.path]
+    armed = exceeded(kills, wish.tolerance) is not None
+    return Tolerated(wish.tolerance, killed_of_late(kills, wish.tolerance, now_unix_s), armed)
