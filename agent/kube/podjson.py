@@ -12,6 +12,8 @@ from agent.model import CONFIG_HASH_ANNOTATION, ContainerKind, Pod, PodContainer
 
 T = TypeVar("T")
 OURS = "oomward.dev/"
+CONFIG_MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+CONFIG_HASH = re.compile(r"[0-9a-f]{32}\Z")
 QUANTITY = re.compile(
     r"([+-]?[0-9]+(?:\.[0-9]*)?|[+-]?\.[0-9]+)(?:([eE][+-]?[0-9]{1,3})|(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|n|u))?\Z"
 )
@@ -42,12 +44,24 @@ def parse_pod(obj: object) -> Pod:
         resource_version=_optional(metadata, "resourceVersion", "metadata", str, ""),
         labels=MappingProxyType(_texts(metadata.get("labels") or {}, "metadata.labels")),
         annotations=MappingProxyType({k: v for k, v in annotations.items() if OURS in k}),
-        config_hash=annotations.get(CONFIG_HASH_ANNOTATION),
+        config_hash=_config_hash(annotations),
         phase=_optional(status, "phase", "status", str, "Unknown"),
         restart_policy=_optional(spec, "restartPolicy", "spec", str, "Always"),
         limit_bytes=_limit(spec, "spec"),
         containers=tuple(_containers(spec, status)),
     )
+
+
+def _config_hash(annotations: Mapping[str, str]) -> str | None:
+    """What a static pod's cgroup is called by; None for all others.
+
+    Anybody may write annotations on a pod, and must not get hold of another pod's cgroup by them. So only a mirror pod's
+    counts, which carries its hash twice (CreateMirrorPod, pkg/kubelet/pod/mirror_client.go): the kubelet runs no such pod
+    of the API's, and deletes those that it did not make itself.
+    """
+    found = annotations.get(CONFIG_HASH_ANNOTATION)
+    mirrored = found is not None and found == annotations.get(CONFIG_MIRROR_ANNOTATION)
+    return found if found is not None and mirrored and CONFIG_HASH.match(found) else None
 
 
 def parse_quantity(text: object) -> int:

@@ -30,7 +30,8 @@ def pod_object(pod: Pod, node_name: str, instances: list[Instance]) -> dict[str,
     """The pod as GET would give it, less what the API server adds itself (resourceVersion)."""
     annotations = dict(pod.annotations)
     if pod.config_hash is not None:
-        annotations |= {"kubernetes.io/config.hash": pod.config_hash, "kubernetes.io/config.source": "file"}
+        mirrored = dict.fromkeys(("kubernetes.io/config.hash", "kubernetes.io/config.mirror"), pod.config_hash)
+        annotations |= mirrored | {"kubernetes.io/config.source": "file"}
     spec: dict[str, object] = {"nodeName": node_name, "restartPolicy": pod.restart_policy}
     if pod.limit_mib is not None:
         spec["resources"] = {"limits": {"memory": f"{pod.limit_mib}Mi"}}

@@ -1,8 +1,10 @@
-"""What the documents say exists: links lead somewhere, commands are there, settings and Events are the code's."""
+"""What the documents say exists: links lead somewhere, commands and their flags are there."""
 
 from __future__ import annotations
 
 import re
+import shlex
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +13,61 @@ import yaml
 
 from agent.cli import parser
 from agent.settings import SETTINGS
+from tests.unit.docs.pages import PAGES, ROOT, anchors, code, names
 
-ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
-MAKE = re.compile(r"\bmake ([a-z][a-z-]*)\b")
-
-
-def names(page: Path) -> str:
-    return str(page.relative_to(ROOT))
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+MAKE = re.compile(r"(?:^|[;&(] *)make ([a-z][a-z-]*)\b")
+COMMAND = re.compile(r"(?:^|-- |[;&|(] *|\$ |\w=\S+ |/bin/)(?:oomward|agent) ([a-z][a-z-]*)([^|;&#)]*)")
+COMMANDS: dict[str, ArgumentParser] = parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr,assignment]
+GUIDES = [page for page in PAGES if "howto" in page.parts or "explanation" in page.parts or page.parent.name == "docs"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
-def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
-    broken = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+def test_every_link_leads_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
+    broken = []
+    for file, anchor in LINK.findall(page.read_text()):
+        target = page.parent / file if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(f"{file}#{anchor}")
     assert broken == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_every_make_target_that_is_named_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    code = " ".join(re.findall(r"`(make [^`]+)`", page.read_text()))
-    assert set(MAKE.findall(code)) <= targets
+    assert {target for line in code(page) for target in MAKE.findall(line)} <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_every_command_that_is_named_exists_with_its_flags(page: Path) -> None:
+    """``agent`` is the shell function of the runbooks."""
+    wrong = []
+    for name, rest in (found for line in code(page) for found in COMMAND.findall(line)):
+        known = set(COMMANDS[name]._option_string_actions) if name in COMMANDS else set()
+        wrong += [] if name in COMMANDS else [name]
+        wrong += [f"{name} {flag}" for flag in re.findall(r"(?<!\S)\[?(--[a-z-]+)", rest) if flag not in known]
+    assert wrong == []
+
+
+def test_every_flag_of_every_command_is_in_a_reference() -> None:
+    text = (ROOT / "docs" / "reference" / "commands.md").read_text()
+    settings = {setting.flag for setting in SETTINGS}
+    for name, command in COMMANDS.items():
+        own = {flag for flag in command._option_string_actions if flag.startswith("--")} - settings - {"--help"}
+        assert {flag for flag in own if flag not in text} == set(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_every_line_of_shell_can_be_read_by_one(page: Path) -> None:
+    for text in re.findall(r"^ *```sh\n(.*?)^ *```$", page.read_text(), re.MULTILINE | re.DOTALL):
+        shlex.split(text, comments=True)
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=names)
+def test_every_page_is_in_the_index(page: Path) -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / file).resolve() for file, _ in LINK.findall(index.read_text())}
+    assert page == index or page.resolve() in linked
 
 
 def test_every_make_target_says_what_it_does() -> None:
@@ -44,7 +79,7 @@ def test_every_make_target_says_what_it_does() -> None:
 
 
 def test_every_setting_is_a_flag_of_run() -> None:
-    help_text = parser()._subparsers._group_actions[0].choices["run"].format_help()  # type: ignore[union-attr,index]
+    help_text = COMMANDS["run"].format_help()
     for setting in SETTINGS:
         assert setting.flag in help_text
 
@@ -52,7 +87,7 @@ def test_every_setting_is_a_flag_of_run() -> None:
 def test_every_command_is_in_its_reference_and_no_other() -> None:
     text = (ROOT / "docs" / "reference" / "commands.md").read_text()
     named = set(re.findall(r"`oomward ([a-z]+)", text))
-    assert named == set(parser()._subparsers._group_actions[0].choices)  # type: ignore[union-attr,arg-type]
+    assert named == set(COMMANDS)
 
 
 def test_the_herder_example_is_the_challenge_as_it_was_set() -> None:

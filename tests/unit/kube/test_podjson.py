@@ -27,6 +27,8 @@ PODLIKE = st.recursive(
     ANY_JSON, lambda inner: st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6), max_leaves=30
 )
 
+VICTIM = "11111111-2222-3333-4444-555555555555"  # the uid of somebody else's pod
+
 WHOLE = {
     "metadata": {"uid": "u", "namespace": "n", "name": "p", "labels": {"a": "b"}, "annotations": {"mode.oomward.dev/c": "single"}},
     "spec": {
@@ -181,9 +183,29 @@ def test_a_state_of_the_wrong_kind_is_named_with_its_container() -> None:
 
 
 def test_a_static_pods_cgroup_is_called_by_its_config_hash() -> None:
-    pod = parse_pod(pod_json(annotations={"kubernetes.io/config.hash": "a" * 32, "other": "dropped"}))
+    mirrored = {"kubernetes.io/config.hash": "a" * 32, "kubernetes.io/config.mirror": "a" * 32, "other": "dropped"}
+    pod = parse_pod(pod_json(annotations=mirrored))
     assert pod.cgroup_key == "a" * 32
     assert dict(pod.annotations) == {}
+
+
+@pytest.mark.parametrize(
+    ("config_hash", "mirror"),
+    [
+        (VICTIM, None),  # an ordinary pod with the annotation of a static one, naming somebody else's pod
+        (VICTIM, VICTIM),
+        ("a" * 32, None),
+        ("a" * 32, "b" * 32),
+        (None, "a" * 32),
+        ("a" * 31 + "\n", "a" * 31 + "\n"),
+    ],
+)
+def test_a_pod_that_only_says_so_is_not_taken_for_a_static_one(config_hash: str | None, mirror: str | None) -> None:
+    """Anybody may write annotations on a pod: by them nobody gets hold of another pod's cgroup."""
+    said = {"kubernetes.io/config.hash": config_hash, "kubernetes.io/config.mirror": mirror}
+    pod = parse_pod(pod_json(annotations={key: value for key, value in said.items() if value is not None}))
+    assert pod.config_hash is None
+    assert pod.cgroup_key == pod.uid
 
 
 @pytest.mark.parametrize(

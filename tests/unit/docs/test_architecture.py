@@ -1,0 +1,61 @@
+"""The picture of the rooms is the code's: drawn from its imports, each room with a row, each module that a row names there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from types import ModuleType
+
+import pytest
+
+from tests.unit.docs.pages import ROOT
+
+PAGE = ROOT / "docs" / "architecture.md"
+
+
+@pytest.fixture(scope="module")
+def picture() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("picture", ROOT / "scripts" / "picture.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows() -> dict[str, tuple[int, str]]:
+    """What the table says, by room: its floor, and what it owns."""
+    table = re.findall(r"^\| (\d) \| `([a-z_]+)/?` \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
+    return {name: (int(floor), text) for floor, name, text in table}
+
+
+def test_the_picture_is_what_the_code_imports(picture: ModuleType) -> None:
+    drawn = picture.PLACE.search(PAGE.read_text())
+    assert drawn is not None
+    assert picture.picture() in drawn[0], "draw it anew: python scripts/picture.py"
+
+
+def test_arrows_point_down(picture: ModuleType) -> None:
+    floor = {room: number for number, rooms in enumerate(picture.floors()) for room in rooms}
+    assert [(a, b) for a, b in picture.arrows() if a in floor and b in floor and floor[a] >= floor[b]] == []
+
+
+def test_every_room_has_a_row_and_every_row_a_room(picture: ModuleType) -> None:
+    assert set(rows()) == picture.rooms()
+
+
+def test_every_row_is_on_its_rooms_floor(picture: ModuleType) -> None:
+    floors = picture.floors()
+    floor = {room: len(floors) - number for number, rooms in enumerate(floors) for room in rooms}
+    assert {room: at for room, (at, _) in rows().items()} == floor
+
+
+def test_every_module_that_a_row_names_is_there() -> None:
+    gone = []
+    for room, (_, text) in rows().items():
+        inside = ROOT / "agent" / room
+        named = re.findall(r"`([a-z_0-9]+)/?`", text) if inside.is_dir() else []
+        gone += [
+            f"{room}/{name}" for name in named if not ((inside / f"{name}.py").exists() or (inside / name).is_dir())
+        ]
+    assert gone == []
