@@ -62,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
         "pod", metavar="POD", help="its name, namespace/name or uid, or the beginning of a container's id"
     )
     _add_output(explain)
+    diagnose = command("diagnose", "why containers of this node aren't well, what comes by itself, and what to do")
+    which = diagnose.add_mutually_exclusive_group()
+    which.add_argument("pod", nargs="?", metavar="POD", help="only this one, called as for explain")
+    which.add_argument("--all", action="store_true", help="all pods of this node: what it does without a POD, too")
+    _add_output(diagnose)
     history = command("history", "the OOM kills of this node, newest first, of containers long gone too")
     history.add_argument("--namespace", metavar="NAMESPACE", help="only kills in this namespace")
     history.add_argument("--pod", metavar="POD", help="only kills of this pod: its name, or namespace/name")
@@ -106,14 +111,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     alone = arguments.command == "history" or getattr(arguments, "restore", False)
     required = () if alone else ("node_name",)
-    try:
-        settings = load(vars(arguments), os.environ, required=required)
-    except SettingsError as error:
-        return _complain(error, EXIT_USAGE)
     from agent.model import AgentError
 
     try:
+        settings = load(vars(arguments), os.environ, required=required)
         return COMMANDS[arguments.command](settings, arguments)
+    except SettingsError as error:
+        return _complain(error, EXIT_USAGE)
     except AgentError as error:
         return _complain(error, EXIT_FAILED)
     except BrokenPipeError:  # `oomward … | head`: nobody reads on, and that is no failure
@@ -161,6 +165,13 @@ def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
     return explain(settings, arguments.pod, Output(arguments.output), sys.stdout)
 
 
+def _diagnose(settings: Settings, arguments: argparse.Namespace) -> int:
+    from agent.commands.diagnose import diagnose
+    from agent.report.table import Output
+
+    return diagnose(settings, arguments.pod, Output(arguments.output), sys.stdout)
+
+
 def _history(settings: Settings, arguments: argparse.Namespace) -> int:
     from agent.commands.history import history
     from agent.report.table import Output
@@ -182,5 +193,6 @@ COMMANDS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "check": _check,
     "ps": _ps,
     "explain": _explain,
+    "diagnose": _diagnose,
     "history": _history,
 }

@@ -12,6 +12,7 @@ from typing import TextIO
 
 from agent.cgroup.files import KNOB, V1_SIZES, V2_SIZES
 from agent.commands import EXIT_OK
+from agent.commands.diagnosing import diagnose_pod
 from agent.commands.looking import (
     GoneError,
     Kept,
@@ -41,6 +42,8 @@ from agent.model import (
     Source,
 )
 from agent.policy import bad_wishes, decide, disobeyed
+from agent.report.cells import UNKNOWN
+from agent.report.containers import SHORT_ID
 from agent.report.explanation import (
     CgroupFacts,
     ContainerExplanation,
@@ -49,19 +52,16 @@ from agent.report.explanation import (
     PodExplanation,
     show_explanation,
 )
-from agent.report.screen import SHORT_ID, UNKNOWN
+from agent.report.notes import group_on_v1_note, mode_invalid_note
 from agent.report.table import Output
-from agent.report.wording import bytes_text, group_on_v1_note, mode_invalid_note
+from agent.report.wording import bytes_text
 from agent.settings import Settings
 
 Limit = tuple[str, int | None]  # a container's name and its limit
 UNREADABLE = Decision(None, Source.NONE, "", "its limit can't be read, by which it would be told from the pod's others")
 DISOBEYED_KEY = "ignoreLabelsIn"
-SUMMED = (
-    ContainerKind.REGULAR.value,
-    ContainerKind.SIDECAR.value,
-    None,
-)  # init and ephemeral ones add nothing for long
+# Of these kinds the limits are added up: init and ephemeral ones add nothing for long.
+SUMMED = (ContainerKind.REGULAR.value, ContainerKind.SIDECAR.value, None)
 FILES = (
     FileNames("Mode", KNOB, "none: always single"),
     FileNames("Limit", V2_SIZES["limit"], V1_SIZES["limit"]),
@@ -117,6 +117,7 @@ def _explain(found: Survey, subject: Subject, kept: Kept, troubles: list[str]) -
         grouped_above=grouped_above(found, own, troubles),
         notes=_notes(found, pod, containers),
         files=FILES,
+        diagnoses=diagnose_pod(found, pod, troubles),
     )
 
 

@@ -58,9 +58,7 @@ class _Ending:
 
 def list_pods(api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None]) -> PodsListed:
     """All pods of this node in one request; what can't be read of them is told. Raises ApiError."""
-    # Version 0: whatever the server's cache has, without a quorum read of etcd for every node's agent.
-    answer = api.request("GET", PATH, _query(node_name, resourceVersion="0"), read_s=LIST_S)
-    items, version = _whole_list(answer.json(MOST_LIST_BYTES))
+    items, version = list_objects(api, node_name)
     pods, skipped = [], []
     for item in items:
         try:
@@ -70,6 +68,13 @@ def list_pods(api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None]
             on_skipped(PodSkipped(_name(item), str(error)))
     ours = tuple(pod for pod in pods if pod.node_name == node_name)
     return PodsListed(ours, version, tuple(uid for uid in skipped if uid))
+
+
+def list_objects(api: Api, node_name: str) -> tuple[list[object], str]:
+    """The JSON of all pods of this node, and the list's version. Raises ApiError."""
+    # Version 0: whatever the server's cache has, without a quorum read of etcd for every node's agent.
+    answer = api.request("GET", PATH, _query(node_name, resourceVersion="0"), read_s=LIST_S)
+    return _whole_list(answer.json(MOST_LIST_BYTES))
 
 
 class PodWatch:

@@ -11,17 +11,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
-from rich.table import Table
 from rich.text import Text
 
 from agent.model import Mode
-from agent.report.screen import UNKNOWN, console_on
+from agent.model_status import Diagnosis
+from agent.report.cells import UNKNOWN
+from agent.report.diagnoses import diagnosis_sections
+from agent.report.sections import Line, print_sections
 from agent.report.table import Output
 from agent.report.wording import bytes_text, safe
 
 PATH_LIMIT = 2000
 NAME_LIMIT = 320
-Line = tuple[str, Text]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ class PodExplanation:
 
     ``limits`` says how the pod's limit relates to its containers', ``limits_sum_bytes`` is those added up, None when one of
     them has none. ``sandboxes`` are paths of cgroups that the API names no container for. ``grouped_above``: cgroups above
-    the containers whose memory.oom.group is 1. ``notes`` are sentences: labels that are no modes, and the like.
+    the containers whose memory.oom.group is 1. ``notes`` are sentences: labels that are no modes, and the like. ``diagnoses``
+    are of its containers that aren't well.
     """
 
     uid: str
@@ -114,6 +116,7 @@ class PodExplanation:
     grouped_above: tuple[str, ...]
     notes: tuple[str, ...]
     files: tuple[FileNames, ...]
+    diagnoses: tuple[Diagnosis, ...] = ()
 
 
 def show_explanation(pod: PodExplanation, output: Output, file: TextIO) -> None:
@@ -121,25 +124,7 @@ def show_explanation(pod: PodExplanation, output: Output, file: TextIO) -> None:
     if output is Output.JSON:
         file.write(json.dumps({"pod": asdict(pod)}, indent=2, ensure_ascii=True) + "\n")
         return
-    console = console_on(file)
-    for number, (title, lines) in enumerate(_sections(pod)):
-        if number:
-            console.print()
-        console.print(Text(title, style="bold"))
-        if console.is_terminal:
-            console.print(_grid(lines))
-            continue
-        for name, text in lines:
-            console.print(Text(f"  {name:9}").append(text))
-
-
-def _grid(lines: list[Line]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, min_width=9)
-    table.add_column(overflow="fold")
-    for name, text in lines:
-        table.add_row(f"  {name}", text)
-    return table
+    print_sections(_sections(pod), file)
 
 
 # -------------------------------------------------------------------------------------------------------------- sections
@@ -152,6 +137,7 @@ def _sections(pod: PodExplanation) -> Iterator[tuple[str, list[Line]]]:
         kind = f" ({container.kind})" if container.kind else ""
         name = "of unknown name" if container.name is None else safe(container.name)
         yield f"Container {name}{kind}", list(_container(container))
+    yield from diagnosis_sections(pod.diagnoses)
     for path in pod.sandboxes:
         yield pod.sandbox_name[0].upper() + pod.sandbox_name[1:], [("Cgroup", _path(path))]
     here = {"v1": "v1 (here)", "v2": "v2 (here)"}.get(pod.cgroup_version, "")

@@ -91,10 +91,21 @@ def test_history_has_the_kill_and_filters(node: Node, herder: Instance) -> None:
     assert "worker" in node.oomward("history", "--since", "1h").stdout
 
 
+def test_diagnose_tells_of_the_lost_process_by_ledger_and_cgroup(node: Node, herder: Instance) -> None:
+    """By the API's word nothing is wrong with the pod."""
+    (one,) = as_json(node, "diagnose")["diagnoses"]
+    assert (one["pod"], one["container"], one["category"]) == ("herder", "herder", "OOMKilledProcess")
+    assert "(worker)" in one["what"]
+    assert one["advice"].startswith("raise the limit from 64Mi: its peak was 64Mi with 1 kill in an hour")
+    assert one["next_step"]["will"] == "runs"
+    assert as_json(node, "diagnose", "plain")["diagnoses"] == []
+    assert as_json(node, "explain", "herder")["pod"]["diagnoses"] == [one]
+
+
 def test_they_leave_their_screens_for_the_documents(node: Node, herder: Instance) -> None:
     """What docs/reference/commands.md shows is what was printed here."""
     screens = []
-    for arguments in (("ps",), ("explain", "herder"), ("history",), ("check",)):
+    for arguments in (("ps",), ("explain", "herder"), ("diagnose", "herder"), ("diagnose",), ("history",), ("check",)):
         done = node.oomward(*arguments)
         assert done.returncode == 0, done.stderr
         assert not done.stderr
@@ -109,4 +120,7 @@ def test_without_the_api_what_is_known_is_shown_and_the_rest_by_id(node: Node, h
     assert "the API can't be asked" in done.stderr
     assert "herder" in done.stdout
     assert node.oomward("history").returncode == 0
+    refused = node.oomward("diagnose")
+    assert refused.returncode == 1
+    assert "no diagnosis without the API" in refused.stderr
     node.api.start()

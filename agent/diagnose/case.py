@@ -1,0 +1,216 @@
+"""What a rule of the table looks at: one container that may not be well, or the pod as a whole, with the kills that concern it.
+
+Takes a PodStatus, its kills and what the node knows; gives Cases. Sorts, and judges nothing. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.model import ContainerKind, OomKill, Scope
+from agent.model_status import ContainerFacts, ContainerState, ContainerStatus, NodeFacts, Phase, PodStatus
+
+HOUR_S = 3600.0
+LONG_S = 300.0  # for that long a container may be on its way up before anybody is told
+SLACK_S = 5.0  # the API's times are whole seconds, and a kill is seen a little after the kernel's
+SIGKILLED = 137
+OOM_KILLED = "OOMKilled"
+NOT_STARTED = ("StartError", "ContainerCannotRun")  # reasons of an instance that the runtime could not start
+NO_FACTS = ContainerFacts()
+NO_STATE = ContainerState()
+
+
+class At(StrEnum):
+    """Where in its life the container is stuck; ``pod`` is the pod as a whole."""
+
+    POD = "pod"
+    CREATING = "creating"
+    PULL = "pull"
+    PULL_BACK_OFF = "pull back-off"
+    CONFIG = "config"
+    CREATE = "create"
+    START = "start"
+    CRASH = "crash loop"
+    ENDED = "ended"
+    RUNNING = "running"
+    WAITING = "waiting"  # for a reason that is none of the others'
+
+
+WAITS = {
+    "ContainerCreating": At.CREATING,
+    "PodInitializing": At.CREATING,
+    "ErrImagePull": At.PULL,
+    "ErrImageNeverPull": At.PULL,
+    "InvalidImageName": At.PULL,
+    "ImageInspectError": At.PULL,
+    "RegistryUnavailable": At.PULL,
+    "SignatureValidationFailed": At.PULL,
+    "ImagePullBackOff": At.PULL_BACK_OFF,
+    "CreateContainerConfigError": At.CONFIG,
+    "VerifyNonRootError": At.CONFIG,
+    "CreateContainerError": At.CREATE,
+    "RunContainerError": At.START,
+    "RunInitContainerError": At.START,
+    "PreCreateHookError": At.START,
+    "PreStartHookError": At.START,
+    "PostStartHookError": At.START,
+    "CrashLoopBackOff": At.CRASH,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """``ended`` is the instance that ended last, of phase NONE when none has; ``container`` None: the pod as a whole.
+
+    ``reason`` and ``said`` (reasons and messages, a line each) are what rules match, as the API has them; ``message`` is what to
+    show of it. ``kills`` are this container's, newest first; ``killed`` those of them that hit the instance that ended.
+    """
+
+    at: At
+    status: PodStatus
+    reason: str
+    said: str
+    message: str
+    now_unix_s: float
+    container: ContainerStatus | None = None
+    ended: ContainerState = NO_STATE
+    kills: tuple[OomKill, ...] = ()
+    killed: tuple[OomKill, ...] = ()
+    facts: ContainerFacts = NO_FACTS
+
+    @property
+    def recent(self) -> tuple[OomKill, ...]:
+        """Kills in the hour before now."""
+        return tuple(kill for kill in self.kills if kill.at_unix_s > self.now_unix_s - HOUR_S)
+
+    @property
+    def oom(self) -> bool:
+        """Whether the instance that ended had a process killed for memory and ended of it or after it."""
+        return self.ended.reason == OOM_KILLED or (self.ended.exit_code == SIGKILLED and bool(self.killed))
+
+    @property
+    def node_oom(self) -> bool:
+        """Whether it ended since all pods together, or the node, had no memory left."""
+        return self.oom and bool(self.killed) and not_its_own(self.killed[0])
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it, as the status says or a shell's exit code means (128 and the signal's number)."""
+        code = self.ended.exit_code
+        return self.ended.signal or (code - 128 if code is not None and 128 < code <= 128 + 64 else None)
+
+
+def not_its_own(kill: OomKill) -> bool:
+    """Whether the limit that was hit is nobody's of the pod."""
+    return kill.scope in (Scope.KUBEPODS, Scope.NODE)
+
+
+def pod_case(status: PodStatus, now_unix_s: float) -> Case:
+    """The pod as a whole: its own reason, or that of its disruption where it has failed without one."""
+    reason, message = status.reason, status.message
+    disrupted = status.condition("DisruptionTarget")
+    if not reason and status.phase == "Failed" and disrupted is not None and disrupted.status == "True":
+        reason, message = disrupted.reason, disrupted.message
+    told = [one.message for one in status.conditions if one.status != "True" and one.message]
+    said = _lines(reason, message, *told)
+    return Case(At.POD, status, reason, said, message or next(iter(told), ""), now_unix_s)
+
+
+def creating_case(status: PodStatus, now_unix_s: float) -> Case | None:
+    """A pod of which nothing has begun for LONG_S; None for every other."""
+    waits = [one.state.phase is Phase.NONE or _at(one) is At.CREATING for one in status.containers]
+    begun_s = None if status.start_unix_s is None else now_unix_s - status.start_unix_s
+    if begun_s is None or begun_s < LONG_S or not waits or not all(waits) or status.phase != "Pending":
+        return None
+    reason = status.containers[-1].state.reason
+    message = next((one.state.message for one in status.containers if one.state.message), "")
+    return Case(At.CREATING, status, reason, _lines(reason, message), message, now_unix_s)
+
+
+def container_cases(status: PodStatus, kills: Sequence[OomKill], facts: NodeFacts) -> Iterator[Case]:
+    """Of each container that may not be well: those that wait for nothing but their turn, or ended as they should, are left out."""
+    for one in status.containers:
+        at = _at(one)
+        if at is None or at is At.CREATING:
+            continue
+        own = sorted((k for k in kills if k.container == one.name and k.pod_uid == status.uid), key=_newest)
+        case = _case(status, one, at, tuple(own), facts)
+        if at is not At.ENDED or not _as_it_should(case, one):
+            yield case
+
+
+def _newest(kill: OomKill) -> float:
+    return -kill.at_unix_s
+
+
+def _at(one: ContainerStatus) -> At | None:
+    match one.state.phase:
+        case Phase.NONE:
+            return None
+        case Phase.RUNNING:
+            return At.RUNNING
+        case Phase.TERMINATED:
+            return At.START if one.state.reason in NOT_STARTED else At.ENDED
+        case Phase.WAITING:
+            at = WAITS.get(one.state.reason, At.WAITING)
+            return At.START if at is At.CRASH and one.last.reason in NOT_STARTED else at
+
+
+def _case(status: PodStatus, one: ContainerStatus, at: At, own: tuple[OomKill, ...], facts: NodeFacts) -> Case:
+    state = one.state
+    ended = state if state.phase is Phase.TERMINATED else one.last
+    crashed = at is At.CRASH or (at is At.START and state.reason == "CrashLoopBackOff")
+    told = ended if crashed and ended.message else state
+    return Case(
+        at,
+        status,
+        reason=ended.reason if at is At.START and crashed else state.reason,
+        said=_lines(state.reason, _nameless(one.image, state.message), ended.message if crashed else ""),
+        message=told.message or (state.reason if at is At.WAITING else ""),
+        now_unix_s=facts.now_unix_s,
+        container=one,
+        ended=ended,
+        kills=own,
+        killed=tuple(kill for kill in own if _hit(kill, ended)),
+        facts=facts.containers.get(one.name, NO_FACTS),
+    )
+
+
+def _hit(kill: OomKill, ended: ContainerState) -> bool:
+    """Whether a kill was in this instance: by its id, or else by when it ran."""
+    if ended.phase is not Phase.TERMINATED:
+        return False
+    if kill.container_id is not None and ended.container_id is not None:
+        return kill.container_id == ended.container_id
+    if ended.finished_unix_s is None:
+        return False
+    begun = ended.started_unix_s or ended.finished_unix_s - HOUR_S
+    return begun - SLACK_S <= kill.at_unix_s <= ended.finished_unix_s + SLACK_S
+
+
+def _as_it_should(case: Case, one: ContainerStatus) -> bool:
+    """Ended with 0 where that is the end, without the loss of a process; or a debugging container that somebody left."""
+    if case.oom:
+        return False
+    if one.kind is ContainerKind.EPHEMERAL:
+        return True
+    if one.state.exit_code != 0:
+        return False
+    return one.kind is ContainerKind.INIT or (
+        one.kind is ContainerKind.REGULAR and (one.restart_policy or case.status.restart_policy) != "Always"
+    )
+
+
+def _nameless(image: str, message: str) -> str:
+    """The message without the image's own name: one called ``ratelimit`` or ``forbidden`` must not be taken for a reason."""
+    repository = re.sub(r"(?:@sha256)?:[^:/]*$", "", image).split("/", 1)[-1]  # less the registry or the first folder
+    if len(repository) < 3 or repository not in message:
+        return message
+    return re.sub(rf"(?<![\w.-]){re.escape(repository)}(?::[\w.-]+)?(?![\w-])", "…", message)
+
+
+def _lines(*texts: str) -> str:
+    return "\n".join(text for text in texts if text)

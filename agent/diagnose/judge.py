@@ -1,0 +1,64 @@
+"""The table applied: each container that isn't well gets the first rule that holds. Pure, and raises nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.diagnose.case import At, Case, container_cases, creating_case, pod_case
+from agent.diagnose.outlook import outlook
+from agent.diagnose.rule import Rule, sentence, words_of
+from agent.diagnose.table import TABLE
+from agent.model import ContainerKind, OomKill
+from agent.model_status import Category, Diagnosis, NodeFacts, PodStatus
+from agent.report.wording import cut, safe
+
+MOST_SAID = 600  # characters of each of a diagnosis' sentences
+MOST_MESSAGE = 600
+OF_INIT = (Category.CRASH_LOOP, Category.FAILED)  # an init container's are InitContainerError
+BY_PLACE: dict[At, tuple[Rule, ...]] = {at: tuple(rule for rule in TABLE if at in rule.at) for at in At}
+
+
+def diagnose(status: PodStatus, kills: Sequence[OomKill], facts: NodeFacts) -> tuple[Diagnosis, ...]:
+    """What is wrong with a pod: as a whole, or else with each container that isn't well, in the spec's order; none when it is.
+
+    ``kills`` are those of the pod that are known, in any order; those of other pods are passed over. A pod that is being
+    deleted is told nothing about: its containers end because somebody wants it.
+    """
+    if status.deletion_unix_s is not None:
+        return ()
+    whole = _judged(pod_case(status, facts.now_unix_s))
+    if whole is not None:
+        return (whole,)
+    found = [one for case in container_cases(status, kills, facts) if (one := _judged(case)) is not None]
+    if not found and (creating := creating_case(status, facts.now_unix_s)) is not None:
+        found = [one for one in (_judged(creating),) if one is not None]
+    return tuple(found)
+
+
+def _judged(case: Case) -> Diagnosis | None:
+    for rule in BY_PLACE[case.at]:
+        said = rule.match(case)
+        if said is not None:
+            return _diagnosis(case, rule, {**words_of(case), **said})
+    return None
+
+
+def _diagnosis(case: Case, rule: Rule, words: dict[str, str]) -> Diagnosis:
+    one, category = case.container, rule.at[case.at]
+    if one is not None and one.kind is ContainerKind.INIT and category in OF_INIT:
+        category = Category.INIT
+    return Diagnosis(
+        namespace=safe(case.status.namespace, 253),
+        pod=safe(case.status.name, 253),
+        pod_uid=safe(case.status.uid, 253),
+        container=safe(one.name, 253) if one is not None else None,
+        kind=one.kind if one is not None else None,
+        category=category,
+        rule=rule.name,
+        transient=rule.transient,
+        retry_helps=rule.retry_helps,
+        what=cut(sentence(rule.what, words), MOST_SAID),
+        message=safe(case.message.strip(), MOST_MESSAGE),
+        next_step=outlook(case),
+        advice=cut(sentence(rule.advice, words), MOST_SAID),
+    )

@@ -1,0 +1,87 @@
+"""The decision table as Markdown, for docs/reference/diagnosis.md. Takes the table, gives text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from agent.diagnose.case import At
+from agent.diagnose.rule import Rule
+from agent.diagnose.table import TABLE
+
+HEAD = "| rule | category | when | passes by itself | same again helps | what happened | what to do |\n|---|---|---|---|---|---|---|\n"
+READABLE = tuple(
+    (re.compile(regex), shown)
+    for regex, shown in (
+        (r"\(\?P<(\w+)>(?:\[[^\]]*\]|[^()\[])*\)", r"<\1>"),
+        (r"(?:\[\^?[^\]]*\]|\\S|\.)(?:\{\d+,\d+\}|\*)\??", "…"),
+        (r"\(\?:", "("),
+        (r"\\b|\\n", ""),
+        (r"\\\\\?", ""),
+        (r"\\(.)", r"\1"),
+    )
+)
+WORD = re.compile(r"\{(\w+)\}")
+PLACES = (
+    ("The pod as a whole", (At.POD, At.CREATING)),
+    ("Images", (At.PULL, At.PULL_BACK_OFF)),
+    ("Containers that can't be made or started", (At.CONFIG, At.CREATE, At.START, At.WAITING)),
+    ("Containers that ended", (At.CRASH, At.ENDED)),
+    ("Containers that run", (At.RUNNING,)),
+)
+
+
+def page() -> str:
+    """A section for each place, with its rules in the order in which they are tried."""
+    sections = []
+    for title, places in PLACES:
+        rules = [rule for rule in TABLE if not rule.at.keys().isdisjoint(places)]
+        sections.append(f"## {title}\n\n{HEAD}{''.join(map(_row, rules))}")
+    return "\n".join(sections)
+
+
+def _row(rule: Rule) -> str:
+    cells = (
+        f"`{rule.name}`",
+        ", ".join(dict.fromkeys(f"`{category.value}`" for category in rule.at.values())),
+        _when(rule),
+        rule.transient.value,
+        rule.retry_helps.value,
+        _sentences(rule.what),
+        _sentences(rule.advice),
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _when(rule: Rule) -> str:
+    told = [f"reason {' or '.join(f'`{reason}`' for reason in rule.reasons)}"] if rule.reasons else []
+    if rule.says is not None:
+        told.append(f"the reason or a message matches {_code(_cell(readable(rule.says.pattern)))}")
+    told += [fact.words for fact in rule.facts]
+    return "; ".join(told) or "always"
+
+
+def _sentences(alternatives: Iterable[str]) -> str:
+    """Words of the case in italics, or in angle brackets in code; what is said when a word is not known comes after it."""
+    return "; or: ".join(_cell(_marked(text)) for text in alternatives)
+
+
+def _marked(text: str) -> str:
+    parts = text.split("`")
+    return "`".join(WORD.sub(r"<\1>" if number % 2 else r"*\1*", part) for number, part in enumerate(parts))
+
+
+def readable(pattern: str) -> str:
+    """A pattern for people: ``<word>`` for what becomes a word of the sentences, ``…`` for anything."""
+    for regex, shown in READABLE:
+        pattern = regex.sub(shown, pattern)
+    return pattern
+
+
+def _code(text: str) -> str:
+    """Two backticks around where one is inside."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

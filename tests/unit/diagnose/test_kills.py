@@ -1,0 +1,142 @@
+"""What the node saw goes into the diagnosis: kills that a status doesn't tell of, whose limit it was, and the numbers of the advice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.diagnose import diagnose
+from agent.model import ContainerKind, OomKill, Outcome, Scope, Victim
+from agent.model_status import Category, ContainerFacts, ContainerState, Diagnosis, NodeFacts, Phase
+from tests.unit.diagnose.recorded import recorded
+
+UID = "837f1b14-9cec-4f6f-8f5b-c89f5b397ca5"
+MIB = 1 << 20
+NOW = recorded("crash-loop-oom-kubelet-1.29").now_unix_s
+LIVE = "running-alone-kubelet-1.29"
+LOOPING = "crash-loop-oom-kubelet-1.29"
+
+
+def kill(
+    ago_s: float, scope: Scope | None = Scope.CONTAINER, outcome: Outcome | None = Outcome.DIED, **more: object
+) -> OomKill:
+    """One of container web, that many seconds ago."""
+    made = OomKill(
+        f"boot-7-{ago_s}", NOW - ago_s, "node-1", "kubepods/x", 1, "shop", "web-6c9f7d5b8-x2p4q", UID, "web", "c" * 64,
+        (Victim(7, "worker"),), scope=scope, limit_bytes=256 * MIB, usage_bytes=256 * MIB, outcome=outcome,
+    )  # fmt: skip
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def the_one(name: str, *kills: OomKill, **facts: ContainerFacts) -> Diagnosis:
+    (one,) = recorded(name).diagnoses(*kills, **facts)
+    return one
+
+
+def test_a_crash_loop_of_oom_says_limit_peak_and_how_often() -> None:
+    kills = [kill(60.0 * n + 30) for n in range(7)]
+    one = the_one(LOOPING, *kills)
+    assert (one.category, one.rule) == (Category.CRASH_LOOP, "ended-oom")
+    assert one.what == "container web was killed for memory: it reached its limit of 256Mi"
+    assert one.advice == "raise the limit from 256Mi: its peak was 256Mi with 7 kills in an hour"
+
+
+def test_the_peak_of_a_running_containers_cgroup_goes_before_what_a_kill_saw() -> None:
+    facts = ContainerFacts(limit_bytes=256 * MIB, peak_bytes=250 * MIB)
+    one = the_one(LIVE, kill(30, outcome=Outcome.SURVIVED), web=facts)
+    assert one.advice == (
+        "raise the limit from 256Mi: its peak was 250Mi with 1 kill in an hour; if it doesn't notice by itself that a process "
+        "is gone, restart it now"
+    )
+
+
+def test_where_the_pods_limit_was_hit_it_is_that_which_is_to_be_raised() -> None:
+    one = the_one(LOOPING, kill(30, Scope.POD, limit_bytes=512 * MIB))
+    assert one.what == "container web was killed for memory: the pod reached its limit of 512Mi"
+    assert one.advice == "raise the pod's memory limit from 512Mi, which its containers share: 1 kill in an hour"
+
+
+@pytest.mark.parametrize("scope", [Scope.NODE, Scope.KUBEPODS])
+def test_out_of_the_nodes_memory_is_not_the_containers_own_doing(scope: Scope) -> None:
+    one = the_one(LOOPING, kill(30, scope))
+    assert (one.category, one.rule, one.transient.value) == (Category.NODE_OOM, "ended-node-oom", "yes")
+    assert one.advice.startswith("lower what runs on the node")
+    assert one.advice.endswith(": 1 kill in an hour")
+
+
+def test_137_and_a_kill_that_the_node_saw_is_an_oom_kill_though_the_runtime_did_not_notice() -> None:
+    name = "crash-loop-oom-no-reason-containerd-1.5"
+    assert the_one(name).rule == "ended-signal"
+    assert the_one(name, kill(5)).rule == "ended-oom"
+    assert the_one(name, kill(5, container_id="d" * 64)).rule == "ended-signal", "a kill in another instance"
+    assert the_one(name, kill(5, container_id=None)).rule == "ended-oom", "by the time when no id is known"
+    assert the_one(name, kill(900, container_id=None)).rule == "ended-signal", "long before it began"
+    assert the_one(name, kill(5, pod_uid="another")).rule == "ended-signal"
+    assert the_one(name, kill(5, container="helper")).rule == "ended-signal"
+
+
+def test_a_container_that_lost_a_process_and_runs_on_may_be_half_dead() -> None:
+    one = the_one(LIVE, kill(30, outcome=Outcome.SURVIVED))
+    assert (one.category, one.rule, one.next_step.will.value) == (Category.OOM_PROCESS, "running-oom", "runs")
+    assert one.what == "container web lost a process (worker) to its memory limit and runs on: it may be half dead"
+    assert "nobody restarts it" in one.next_step.text
+
+
+def test_a_process_lost_to_the_nodes_memory_is_told_apart() -> None:
+    one = the_one(LIVE, kill(30, Scope.NODE, Outcome.SURVIVED))
+    assert (one.category, one.rule) == (Category.NODE_OOM, "running-node-oom")
+
+
+@pytest.mark.parametrize(
+    ("lost", "why"),
+    [
+        (kill(3700, outcome=Outcome.SURVIVED), "more than an hour ago"),
+        (kill(30, outcome=Outcome.DIED), "the container died of it: that is the instance before"),
+        (kill(30, outcome=Outcome.SURVIVED, container="helper"), "another container's"),
+    ],
+)
+def test_what_says_nothing_of_the_instance_that_runs_is_passed_over(lost: OomKill, why: str) -> None:
+    assert recorded(LIVE).diagnoses(lost) == (), why
+
+
+def test_which_instance_lost_a_process_goes_by_its_id_before_the_clock() -> None:
+    found = recorded(LIVE)
+    web = found.pod["status"]["containerStatuses"][0]
+    web["containerID"] = f"containerd://{'c' * 64}"
+    web["state"]["running"]["startedAt"] = "2026-06-01T12:00:00Z"
+    assert [one.rule for one in found.diagnoses(kill(30, outcome=Outcome.SURVIVED))] == ["running-oom"]
+    assert found.diagnoses(kill(30, outcome=Outcome.SURVIVED, container_id="d" * 64)) == ()
+    assert found.diagnoses(kill(30, outcome=Outcome.SURVIVED, container_id=None)) == (), "by the clock it was before"
+
+
+def test_a_restart_after_an_oom_kill_is_told_for_an_hour() -> None:
+    found = recorded("running-after-oom-kubelet-1.29")
+    (one,) = found.diagnoses(kill(20, Scope.NODE))
+    assert (one.category, one.rule) == (Category.NODE_OOM, "running-after-node-oom")
+    status = found.status
+    assert diagnose(status, (), NodeFacts(found.now_unix_s + 3500))[0].rule == "running-after-oom"
+    assert diagnose(status, (), NodeFacts(found.now_unix_s + 3700)) == ()
+
+
+def test_which_process_of_several_was_lost_is_said() -> None:
+    one = the_one("crash-loop-oom-of-a-child-containerd-1.7", kill(31, victims=(Victim(8, "evil\x1b[31m"),)))
+    assert (
+        one.what
+        == "a process of container web (evil\\x1b[31m) was killed for memory, and the rest ended after it with code 1"
+    )
+
+
+def test_a_killed_init_container_is_still_told_as_killed_for_memory() -> None:
+    status = recorded("ended-oom-never-kubelet-1.29").status
+    (web,) = status.containers
+    (one,) = diagnose(replace(status, containers=(replace(web, kind=ContainerKind.INIT),)), (), NodeFacts(NOW))
+    assert (one.category, one.kind) == (Category.OOM_CONTAINER, ContainerKind.INIT)
+
+
+def test_a_state_without_times_is_matched_to_no_kill() -> None:
+    status = recorded(LOOPING).status
+    (web,) = status.containers
+    bare = replace(web, last=ContainerState(Phase.TERMINATED, exit_code=137))
+    (one,) = diagnose(replace(status, containers=(bare,)), [kill(5, container_id=None)], NodeFacts(NOW))
+    assert one.rule == "ended-signal"

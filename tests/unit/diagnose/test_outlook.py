@@ -1,0 +1,107 @@
+"""What Kubernetes does by itself: whether a container is started again, and when the next try is due."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.diagnose import diagnose
+from agent.diagnose.outlook import back_off_s, restarts, span
+from agent.model import ContainerKind
+from agent.model_status import ContainerStatus, NodeFacts, PodStatus, RestartRule
+from tests.unit.diagnose.recorded import recorded
+
+POD = PodStatus("u", "shop", "web", phase="Running")
+REGULAR, INIT, SIDECAR, EPHEMERAL = (
+    ContainerKind.REGULAR,
+    ContainerKind.INIT,
+    ContainerKind.SIDECAR,
+    ContainerKind.EPHEMERAL,
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("back-off 10s restarting failed container=web pod=web_shop(u)", 10),
+        ("back-off 1m20s restarting failed container=web pod=web_shop(u)", 80),
+        ("back-off 5m0s restarting failed container=web pod=web_shop(u)", 300),
+        ("Back-off 2m40s restarting failed container=web pod=web_shop(u)", 160),
+        ("back-off 1s restarting failed container=web pod=web_shop(u)", 1),
+        ("back-off 1h0m0.5s restarting failed container=web", 3600.5),
+        ("back-off 500ms restarting failed container=web", 0.5),
+        ("back-off restarting failed container", None),
+        ("back-off 5 minutes restarting failed container", None),
+        ("", None),
+        ("back-off " + "1" * 5000 + "s restarting failed", None),
+    ],
+)
+def test_the_back_off_is_read_from_the_kubelets_sentence(message: str, seconds: float | None) -> None:
+    assert back_off_s(message) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (-3, "0 s"), (35.4, "35 s"), (59.6, "1 min"), (80, "1 min 20 s"), (300, "5 min"), (3600, "1 h"), (7500, "2 h 5 min")],
+)  # fmt: skip
+def test_spans_are_words(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy", "exit_code", "again"),
+    [
+        (REGULAR, "Always", 0, True),
+        (REGULAR, "Always", 1, True),
+        (REGULAR, "OnFailure", 0, False),
+        (REGULAR, "OnFailure", 137, True),
+        (REGULAR, "OnFailure", None, True),
+        (REGULAR, "Never", 1, False),
+        (INIT, "Always", 1, True),
+        (INIT, "Always", 0, False),
+        (INIT, "OnFailure", 1, True),
+        (INIT, "Never", 1, False),
+        (SIDECAR, "Never", 0, True),
+        (EPHEMERAL, "Always", 1, False),
+    ],
+)
+def test_who_is_started_again(kind: ContainerKind, policy: str, exit_code: int | None, again: bool) -> None:
+    assert restarts(replace(POD, restart_policy=policy), ContainerStatus("web", kind), exit_code) is again
+
+
+def test_a_containers_own_policy_and_rules_go_before_the_pods() -> None:
+    rules = (RestartRule("Restart", False, frozenset({42, 43})), RestartRule("Restart", True, frozenset(range(10))))
+    own = ContainerStatus("web", REGULAR, restart_policy="Never", restart_rules=rules)
+    assert [restarts(POD, own, code) for code in (42, 12, 3, 0)] == [True, True, False, False]
+    assert restarts(POD, replace(own, restart_rules=()), 1) is False
+    whole_pod = replace(own, restart_rules=(RestartRule("RestartAllContainers", False, frozenset({42})),))
+    assert restarts(POD, whole_pod, 42) is True
+
+
+def test_nothing_of_a_pod_that_has_ended_is_started_again() -> None:
+    for phase in ("Failed", "Succeeded"):
+        assert restarts(replace(POD, phase=phase), ContainerStatus("web", REGULAR), 1) is False
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "text"), [(-70, "; next try in 2 min 20 s"), (79, "; next try in 1 s"), (80, "; the next try is due now"),
+                        (9999, "; the next try is due now")]
+)  # fmt: skip
+def test_the_next_try_is_due_a_back_off_after_the_last_end(ago_s: float, text: str) -> None:
+    found = recorded("crash-loop-exit-1-kubelet-1.29")
+    ended_unix_s = found.status.containers[0].last.finished_unix_s
+    assert ended_unix_s is not None
+    (one,) = diagnose(found.status, (), NodeFacts(ended_unix_s + ago_s + (10 if ago_s < 0 else 0)))
+    assert text in one.next_step.text
+    assert one.next_step.due_unix_s == ended_unix_s + 80
+
+
+@pytest.mark.parametrize(
+    ("restart_count", "about"), [(0, "10 s"), (1, "10 s"), (2, "20 s"), (6, "5 min"), (2**62, "5 min")]
+)
+def test_without_a_number_in_the_message_the_back_off_follows_from_the_restarts(restart_count: int, about: str) -> None:
+    found = recorded("crash-loop-no-number-kubelet-1.3")
+    web = replace(found.status.containers[0], restart_count=restart_count)
+    (one,) = diagnose(replace(found.status, containers=(web,)), (), NodeFacts(found.now_unix_s))
+    assert f"back-off about {about} by now;" in one.next_step.text

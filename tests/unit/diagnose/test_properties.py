@@ -1,0 +1,250 @@
+"""Every status that the API's schema allows gives diagnoses or none, never an exception; and what is said is safe and bounded."""
+
+from __future__ import annotations
+
+import json
+import string
+import unicodedata
+from dataclasses import asdict
+from io import StringIO
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.diagnose import TABLE, diagnose
+from agent.diagnose.case import WAITS
+from agent.diagnose.judge import MOST_MESSAGE, MOST_SAID
+from agent.kube.podjson import UnreadablePodError
+from agent.kube.podstatus import parse_status
+from agent.model import Mode, OomKill, Outcome, Scope, Victim
+from agent.model_status import Category, ContainerFacts, Diagnosis, NodeFacts, Phase
+from agent.report.diagnoses import show_diagnoses, show_pod_diagnoses
+from agent.report.table import Output
+from tests.unit.diagnose.recorded import NAMES, recorded
+
+NOW = 1_780_000_000.0
+# What messages are made of: recorded ones, the patterns' own words, format strings, escapes, anything.
+TEXTS = [told for name in NAMES for one in recorded(name).diagnoses() for told in (one.message, one.what)]
+SAID = (
+    st.sampled_from(TEXTS)
+    | st.text(max_size=200)
+    | st.sampled_from(["{who}", "{0}", "%s", "\x1b[31m", "\ud800", "a" * 100_000, "|`*"])
+)
+REASONS = st.sampled_from([*WAITS, "StartError", "ContainerCannotRun", "OOMKilled", "Error", "Completed", "Evicted", "OutOfmemory",
+                           "NodeLost", "DeadlineExceeded", "Preempting", "Terminated", ""]) | st.text(max_size=40)  # fmt: skip
+TIMES = st.sampled_from(
+    ["2026-05-28T20:26:40Z", "2026-05-28T20:20:00Z", "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", None]
+)
+INT32 = st.integers(-(2**31), 2**31 - 1)
+NAME = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=63)
+
+
+def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """An object any of whose fields may be missing."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+TERMINATED = optional(exitCode=INT32 | st.sampled_from([0, 1, 126, 127, 137, 139, 143]), signal=INT32, reason=REASONS, message=SAID,
+                      startedAt=TIMES, finishedAt=TIMES, containerID=st.sampled_from(["containerd://abc", "x"]))  # fmt: skip
+STATES = st.one_of(
+    st.none(),
+    st.just({}),
+    st.builds(lambda one: {"waiting": one}, optional(reason=REASONS, message=SAID)),
+    st.builds(lambda one: {"running": one}, optional(startedAt=TIMES)),
+    st.builds(lambda one: {"terminated": one}, TERMINATED),
+)
+PROBE = st.just({"httpGet": {"port": 80}})
+RULES = st.lists(
+    optional(action=st.sampled_from(["Restart", "RestartAllContainers", "Later"]),
+             exitCodes=optional(operator=st.sampled_from(["In", "NotIn"]), values=st.lists(INT32, max_size=4))), max_size=3,
+)  # fmt: skip
+SECURITY = optional(runAsUser=st.integers(0, 2**63 - 1))
+POLICIES = st.sampled_from(["Always", "OnFailure", "Never"])
+
+
+@st.composite
+def pods(draw: st.DrawFn) -> dict[str, Any]:
+    """A pod as the schema of core/v1 allows it, most of it optional, its statuses for some of its containers and for strangers."""
+    pod: dict[str, Any] = {
+        "metadata": {"uid": "u", "namespace": draw(NAME), "name": draw(NAME)},
+        "spec": {},
+        "status": {},
+    }
+    pod["metadata"] |= draw(optional(
+        deletionTimestamp=st.none(), annotations=st.dictionaries(st.sampled_from(
+            ["batch.kubernetes.io/job-index-failure-count", "kubernetes.io/config.hash"]), st.text(max_size=4)),
+        ownerReferences=st.lists(st.fixed_dictionaries({"kind": st.sampled_from(["Job", "ReplicaSet", "DaemonSet", "Node"]), "name": NAME,
+                                                        "controller": st.booleans()}), max_size=2)))  # fmt: skip
+    pod["spec"] |= draw(
+        optional(restartPolicy=POLICIES, activeDeadlineSeconds=st.integers(0, 2**31), securityContext=SECURITY)
+    )
+    pod["status"] |= draw(optional(
+        phase=st.sampled_from(["Pending", "Running", "Succeeded", "Failed", "Unknown"]), reason=REASONS, message=SAID, startTime=TIMES,
+        conditions=st.lists(optional(type=st.sampled_from(["Ready", "DisruptionTarget", "PodReadyToStartContainers"]),
+                                     status=st.sampled_from(["True", "False", "Unknown"]), reason=REASONS, message=SAID), max_size=3),
+    ))  # fmt: skip
+    for kind, told_in in (("initContainers", "initContainerStatuses"), ("containers", "containerStatuses"),
+                          ("ephemeralContainers", "ephemeralContainerStatuses")):  # fmt: skip
+        names = draw(st.lists(NAME, max_size=3, unique=True))
+        pod["spec"][kind] = [{"name": name, **draw(optional(
+            image=SAID, restartPolicy=POLICIES, restartPolicyRules=RULES, securityContext=SECURITY, livenessProbe=PROBE, startupProbe=PROBE,
+            resources=optional(limits=optional(memory=st.sampled_from(["256Mi", "0", "1e9", "16Ei"])))))} for name in names]  # fmt: skip
+        pod["status"][told_in] = [{"name": name, **draw(optional(
+            state=STATES, lastState=STATES, restartCount=st.integers(0, 2**31 - 1), ready=st.booleans(), started=st.none() | st.booleans()
+        ))} for name in [*names, "stranger"]]  # fmt: skip
+    return pod
+
+
+@st.composite
+def kills_of(draw: st.DrawFn, names: list[str]) -> list[OomKill]:
+    """Kills of the pod's containers, of other ones and of other pods, lately and long ago."""
+    size = st.none() | st.integers(0, 2**63)
+    return draw(st.lists(st.builds(
+        OomKill, st.just("boot-1-1"), st.floats(0, 2 * NOW), st.just("node-1"), st.just("x"), st.integers(1, 9), st.just("n"), st.just("p"),
+        st.sampled_from(["u", "v"]), st.sampled_from([*names, "other"]), st.sampled_from(["abc", None]),
+        st.just((Victim(7, "evil\x1b[31m"),)) | st.just(()), st.none() | st.sampled_from(Mode), st.booleans(),
+        st.none() | st.sampled_from(Scope), size, size, outcome=st.none() | st.sampled_from(Outcome)), max_size=4))  # fmt: skip
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[dict[str, Any], list[OomKill], NodeFacts]:
+    pod = draw(pods())
+    names = [one.name for one in parse_status(pod).containers]
+    size = st.none() | st.integers(0, 2**63)
+    facts = draw(st.dictionaries(st.sampled_from([*names, "other"]), st.builds(ContainerFacts, size, size), max_size=3))
+    return pod, draw(kills_of(names)), NodeFacts(NOW, facts)
+
+
+def is_safe(text: str) -> bool:
+    return all(unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for char in text)
+
+
+def check(one: Diagnosis) -> None:
+    assert one.category in Category
+    assert one.rule in {rule.name for rule in TABLE}
+    texts = [
+        one.namespace,
+        one.pod,
+        one.pod_uid,
+        one.container or "",
+        one.what,
+        one.message,
+        one.advice,
+        one.next_step.text,
+    ]
+    assert all(is_safe(text) for text in texts)
+    assert len(one.message) <= MOST_MESSAGE
+    assert 0 < len(one.what) <= MOST_SAID
+    assert 0 < len(one.advice) <= MOST_SAID
+    assert 0 < len(one.next_step.text) <= 1000
+    json.dumps(asdict(one)).encode("ascii")
+
+
+@settings(deadline=None)
+@given(worlds())
+def test_every_status_that_the_schema_allows_gives_diagnoses_that_are_safe_to_print(
+    world: tuple[dict[str, Any], list[OomKill], NodeFacts],
+) -> None:
+    pod, kills, facts = world
+    status = parse_status(pod)
+    found = diagnose(status, kills, facts)
+    for one in found:
+        check(one)
+    assert len(found) <= max(1, len(status.containers))
+
+
+@settings(deadline=None, max_examples=30)
+@given(worlds())
+def test_whatever_is_diagnosed_can_be_printed(world: tuple[dict[str, Any], list[OomKill], NodeFacts]) -> None:
+    pod, kills, facts = world
+    found = diagnose(parse_status(pod), kills, facts)
+    for output in Output:
+        for show in (show_diagnoses, show_pod_diagnoses):
+            file = StringIO()
+            show(found, "nothing", output, file)
+            text = file.getvalue()
+            assert text.endswith("\n")
+            assert "\x1b[3" not in text
+            if output is Output.JSON:
+                assert [one["rule"] for one in json.loads(text)["diagnoses"]] == [one.rule for one in found]
+
+
+@settings(deadline=None)
+@given(worlds())
+def test_whoever_waits_for_a_reason_or_ended_badly_is_told_about(
+    world: tuple[dict[str, Any], list[OomKill], NodeFacts],
+) -> None:
+    pod, kills, facts = world
+    status = parse_status(pod)
+    told = {one.container for one in diagnose(status, kills, facts)}
+    if None in told or status.deletion_unix_s is not None:
+        return
+    for one in status.containers:
+        state = one.state
+        waits = state.phase is Phase.WAITING and state.reason not in ("ContainerCreating", "PodInitializing")
+        ended = state.phase is Phase.TERMINATED and state.exit_code not in (0, None) and one.kind != "ephemeral"
+        if waits or ended:
+            assert one.name in told
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | SAID,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def places(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of everything inside."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path for key, item in inner for path in ((*here, key), *places(item, (*here, key)))]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(NAMES), st.data())
+def test_a_recorded_status_with_anything_in_any_place_gives_diagnoses_or_is_no_pod(
+    name: str, data: st.DataObject
+) -> None:
+    found = recorded(name)
+    path = data.draw(st.sampled_from(places(found.pod)))
+    at: Any = found.pod
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = data.draw(ANY_JSON)
+    try:
+        status = found.status
+    except UnreadablePodError:
+        assert path[0] == "metadata"
+        return
+    for one in diagnose(status, (), NodeFacts(found.now_unix_s)):
+        check(one)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "a",
+        "a ",
+        "Get https://",
+        "container x was using 1Mi, ",
+        "exec: ",
+        "mount ",
+        "executable file `",
+        "(",
+        "\n",
+        "0m",
+    ],
+)
+def test_a_message_made_to_keep_the_patterns_busy_does_not(part: str) -> None:
+    """The longest message that is kept, of one piece over and over: each pattern is done with it within a number of steps that
+    grows no faster than its square, so the whole table is a matter of milliseconds, and this test ends."""
+    pod = recorded("create-other-containerd-1.7").pod
+    status = pod["status"]
+    for reason in ("CreateContainerError", "ErrImagePull", "CreateContainerConfigError", "RunContainerError"):
+        status["containerStatuses"][0]["state"] = {"waiting": {"reason": reason, "message": part * 4096}}
+        status |= {"reason": "Evicted", "message": part * 4096}
+        check(*diagnose(parse_status(pod), (), NodeFacts(NOW)))
+        status |= {"reason": "", "message": ""}
+        check(*diagnose(parse_status(pod), (), NodeFacts(NOW)))

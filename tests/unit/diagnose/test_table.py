@@ -1,0 +1,103 @@
+"""The decision table is sound: every rule can be reached and is, and no sentence asks for a word that may be missing."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from agent.diagnose import TABLE, page
+from agent.diagnose.case import At
+from agent.diagnose.facts import EXIT_KNOWN, OOM_OF_CHILD, OWN_SIGNAL, PROBED, SIGNALLED
+from agent.diagnose.rule import Rule, names_in, quantity, signal_name
+from tests.unit.diagnose.test_recorded import expected
+from tests.unit.diagnose.write_page import PAGE, written
+
+OF_POD = {"who", "pod", "namespace", "reason"}
+OF_CONTAINER = OF_POD | {"container", "log"}
+PROMISED = {
+    EXIT_KNOWN: {"exit_code"},
+    OOM_OF_CHILD: {"exit_code"},
+    SIGNALLED: {"signal"},
+    OWN_SIGNAL: {"signal"},
+    PROBED: {"signal"},
+}
+UNCONDITIONAL = {At.PULL, At.PULL_BACK_OFF, At.CONFIG, At.CREATE, At.START, At.WAITING, At.CRASH, At.ENDED, At.CREATING}
+BY_KILLS = {"ended-node-oom", "running-node-oom", "running-oom", "running-after-node-oom"}  # test_kills.py
+RULES = pytest.mark.parametrize("rule", TABLE, ids=lambda rule: rule.name)
+
+
+def sure_groups(rule: Rule) -> set[str]:
+    """Named groups of a pattern that has neither alternatives nor optional parts."""
+    pattern = rule.says.pattern if rule.says is not None else ""
+    top = _top(pattern)
+    return set() if "|" in top or ")?" in top else set(re.findall(r"\(\?P<(\w+)>", pattern))
+
+
+def _top(pattern: str) -> str:
+    """What is in no parentheses."""
+    kept, depth = "", 0
+    for index, char in enumerate(pattern):
+        escaped = index > 0 and pattern[index - 1] == "\\"
+        depth += (char == "(" and not escaped) - (char == ")" and not escaped)
+        kept += char if depth == 0 else ""
+    return kept
+
+
+@RULES
+def test_the_last_sentence_asks_for_no_word_that_may_be_missing(rule: Rule) -> None:
+    known = set(OF_POD if rule.at.keys() & {At.POD, At.CREATING} else OF_CONTAINER)
+    known |= sure_groups(rule) | {word for fact in rule.facts for word in PROMISED.get(fact, ())}
+    for alternatives in (rule.what, rule.advice):
+        assert names_in(alternatives[-1]) <= known
+
+
+@RULES
+def test_sentences_begin_small_and_end_without_a_stop(rule: Rule) -> None:
+    for text in (*rule.what, *rule.advice):
+        assert text == text.strip().rstrip(".")
+        assert not text[0].isupper()
+        assert "  " not in text
+
+
+def test_names_are_there_once_and_are_words_with_hyphens() -> None:
+    names = [rule.name for rule in TABLE]
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", name) for name in names)
+
+
+def test_every_rule_is_the_diagnosis_of_some_status() -> None:
+    reached = {row["rule"] for told in expected().values() for row in told}
+    assert reached | BY_KILLS == {rule.name for rule in TABLE}
+
+
+@pytest.mark.parametrize("place", sorted(UNCONDITIONAL))
+def test_wherever_a_container_is_stuck_some_rule_always_holds(place: At) -> None:
+    last = [rule for rule in TABLE if place in rule.at][-1]
+    assert not last.reasons
+    assert last.says is None
+    assert not last.facts
+
+
+def test_the_page_has_the_table() -> None:
+    """`python -m tests.unit.diagnose.write_page` writes it anew."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert text == written(text)
+
+
+def test_the_pages_cells_are_as_many_as_its_columns() -> None:
+    rows = [line for line in page().splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8}
+    assert len(rows) == len(TABLE) + 2 * page().count("\n## ") + 2
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(256 << 20, "256Mi"), (int(180.2 * (1 << 20)), "180.2Mi"), (12, "12"), (None, None)]
+)
+def test_sizes_are_as_one_writes_them_into_a_manifest(size: int | None, text: str | None) -> None:
+    assert quantity(size) == text
+
+
+@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (63, "signal 63"), (None, None)])
+def test_signals_have_their_names(number: int | None, name: str | None) -> None:
+    assert signal_name(number) == name
