@@ -25,6 +25,7 @@ from agent.kube.pods import PodWatch
 from agent.ledger import AgentLock, Ledger
 from agent.model import ThreadDied
 from agent.node import Node
+from agent.node.failing import HOUR_S, Failing
 from agent.node.killings import Killings
 from agent.node.log_reader import LogReader
 from agent.node.loop import STUCK_S, Loop
@@ -87,7 +88,8 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     watch = PodWatch(api, settings.node_name, mailbox.put, stop=stop)
     roster = Roster(ledger.kept_decisions())
     outbox = Outbox(ledger, metrics, poster, time.time)
-    teller = Teller(settings.node_name, boot, ledger, metrics, outbox, roster.pods.get, time.time)
+    failing = Failing(metrics, time.time, ledger.kills(since_unix_s=time.time() - HOUR_S))
+    teller = Teller(settings.node_name, boot, ledger, metrics, outbox, failing, roster.pods.get, time.time)
     node = Node(
         name=settings.node_name,
         boot_id=boot,
@@ -100,6 +102,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         roster=roster,
         teller=teller,
         outbox=outbox,
+        failing=failing,
         tolerating=Tolerating(
             ledger,
             Killings(lambda container: kill_container(files, container)),

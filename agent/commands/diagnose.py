@@ -12,7 +12,7 @@ from agent.commands.diagnosing import diagnose_all, diagnose_pod
 from agent.commands.looking import find, say
 from agent.commands.survey import Survey, survey
 from agent.model import AgentError
-from agent.model_status import Diagnosis
+from agent.model.status import Diagnosis
 from agent.report.diagnoses import show_diagnoses, show_pod_diagnoses
 from agent.report.table import Output
 from agent.report.wording import safe

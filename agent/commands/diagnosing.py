@@ -14,10 +14,10 @@ from agent.commands.survey import Survey
 from agent.diagnose import diagnose
 from agent.kube.api import Api, ApiError, connect
 from agent.kube.podjson import UnreadablePodError
-from agent.kube.podstatus import list_statuses, read_status
+from agent.kube.statuses import list_statuses, read_status
 from agent.ledger import LedgerReader, NoLedgerError
 from agent.model import Cgroup, OomKill, Pod
-from agent.model_status import ContainerFacts, Diagnosis, NodeFacts, PodStatus
+from agent.model.status import ContainerFacts, Diagnosis, NodeFacts, PodStatus
 from agent.settings import Settings
 
 KILLS_BACK_S = 24 * 3600.0

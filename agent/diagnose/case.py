@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.model import ContainerKind, OomKill, Scope
-from agent.model_status import ContainerFacts, ContainerState, ContainerStatus, NodeFacts, Phase, PodStatus
+from agent.model.status import ContainerFacts, ContainerState, ContainerStatus, NodeFacts, Phase, PodStatus
 
 HOUR_S = 3600.0
 LONG_S = 300.0  # for that long a container may be on its way up before anybody is told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.diagnose.case import HOUR_S, LONG_S, NO_STATE, OOM_KILLED, SIGKILLED, Case, not_its_own
 from agent.diagnose.rule import Fact
 from agent.model import ContainerKind, OomKill, Outcome
-from agent.model_status import Phase
+from agent.model.status import Phase
 
 OWN_SIGNALS = (4, 6, 7, 8, 11)  # what a program brings upon itself
 PROBED_ENDS = (137, 143)  # the kubelet ends a container with SIGTERM, and after the grace period with SIGKILL

@@ -9,7 +9,7 @@ from agent.diagnose.outlook import outlook
 from agent.diagnose.rule import Rule, sentence, words_of
 from agent.diagnose.table import TABLE
 from agent.model import ContainerKind, OomKill
-from agent.model_status import Category, Diagnosis, NodeFacts, PodStatus
+from agent.model.status import Category, Diagnosis, NodeFacts, PodStatus
 from agent.report.wording import cut, safe
 
 MOST_SAID = 600  # characters of each of a diagnosis' sentences

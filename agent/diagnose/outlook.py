@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from agent.diagnose.case import At, Case
 from agent.model import ContainerKind
-from agent.model_status import ContainerStatus, NextStep, Owner, PodStatus, Will
+from agent.model.status import ContainerStatus, NextStep, Owner, PodStatus, Will
 from agent.report.wording import safe
 
 FIRST_S, MOST_S = 10.0, 300.0

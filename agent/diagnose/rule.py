@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 
 from agent.diagnose.case import At, Case
 from agent.model import ContainerKind, Scope
-from agent.model_status import Answer, Category, ContainerStatus, Phase
+from agent.model.status import Answer, Category, ContainerStatus, Phase
 from agent.report.wording import bytes_text, safe
 
 AGAIN = "set restartPolicy OnFailure to have it tried again"

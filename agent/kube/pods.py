@@ -19,7 +19,9 @@ import urllib3
 from agent.kube.api import Answer, Api, ApiError, ApiRefusedError, ApiUnreachableError, decoded
 from agent.kube.backoff import Backoff
 from agent.kube.podjson import UnreadablePodError, parse_pod
+from agent.kube.podstatus import parse_status
 from agent.model import Message, Pod, PodChanged, PodDeleted, PodSkipped, PodsListed, WatchTrouble
+from agent.model.status import PodStatus
 
 PATH = "/api/v1/pods"
 WATCH_S = 300.0  # asked of the server, with jitter up to twice that
@@ -59,15 +61,17 @@ class _Ending:
 def list_pods(api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None]) -> PodsListed:
     """All pods of this node in one request; what can't be read of them is told. Raises ApiError."""
     items, version = list_objects(api, node_name)
-    pods, skipped = [], []
+    pods, statuses, skipped = [], [], []
     for item in items:
         try:
             pods.append(parse_pod(item))
+            statuses.append(parse_status(item))
         except UnreadablePodError as error:
             skipped.append(_uid(item))
             on_skipped(PodSkipped(_name(item), str(error)))
     ours = tuple(pod for pod in pods if pod.node_name == node_name)
-    return PodsListed(ours, version, tuple(uid for uid in skipped if uid))
+    fare = tuple(status for pod, status in zip(pods, statuses, strict=True) if pod.node_name == node_name)
+    return PodsListed(ours, version, tuple(uid for uid in skipped if uid), fare)
 
 
 def list_objects(api: Api, node_name: str) -> tuple[list[object], str]:
@@ -99,7 +103,7 @@ class PodWatch:
         self._wait = wait or stop.wait
         self._rand = rand
         self._backoff = Backoff(rand)
-        self._known: dict[str, Pod] = {}
+        self._known: dict[str, tuple[Pod, PodStatus]] = {}
         self._said = ""
         self.last_beat_monotonic_s = clock()
 
@@ -133,7 +137,7 @@ class PodWatch:
         except ApiError as error:
             raise _again(error) from error
         self._beat()
-        self._known = {pod.uid: pod for pod in listed.pods}
+        self._known = {pod.uid: (pod, status) for pod, status in zip(listed.pods, listed.statuses, strict=True)}
         self._deliver(listed)
         return listed.resource_version
 
@@ -211,7 +215,7 @@ class PodWatch:
 
     def _told(self, kind: str, obj: object) -> None:
         try:
-            pod = parse_pod(obj)
+            pod, status = parse_pod(obj), parse_status(obj)
         except UnreadablePodError as error:
             self._deliver(PodSkipped(_name(obj), str(error)))
             if kind == "DELETED" and (uid := _uid(obj)):  # all that matters of a pod that is gone
@@ -222,10 +226,10 @@ class PodWatch:
             if self._known.pop(pod.uid, None) is not None or kind == "DELETED":
                 self._deliver(PodDeleted(pod.uid))
             return
-        before = self._known.get(pod.uid)
-        self._known[pod.uid] = pod
-        if before is None or replace(before, resource_version=pod.resource_version) != pod:
-            self._deliver(PodChanged(pod))
+        before, fared = self._known.get(pod.uid, (None, None))
+        self._known[pod.uid] = (pod, status)
+        if before is None or replace(before, resource_version=pod.resource_version) != pod or fared != status:
+            self._deliver(PodChanged(pod, status))
 
 
 def _query(node_name: str, **more: str) -> Mapping[str, str]:

@@ -6,16 +6,13 @@ not say which pod it is can't be read. Gives also the statuses of one pod or of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
-from agent.kube.api import Api, ApiRefusedError
 from agent.kube.podjson import UnreadablePodError, parse_quantity
-from agent.kube.pods import list_objects
 from agent.model import CONFIG_HASH_ANNOTATION, ContainerKind
-from agent.model_status import (
+from agent.model.status import (
     MOST_TEXT,
     ContainerState,
     ContainerStatus,
@@ -37,30 +34,6 @@ KINDS = (
 )
 PROBES = ("liveness", "readiness", "startup")
 Json = Mapping[str, Any]
-
-
-def read_status(api: Api, namespace: str, name: str) -> PodStatus | None:
-    """One pod's; None when the API has no such pod (any more). Raises ApiError, UnreadablePodError."""
-    path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(name, safe='')}"
-    try:
-        answer = api.request("GET", path)
-    except ApiRefusedError as error:
-        if error.status == NOT_FOUND:
-            return None
-        raise
-    return parse_status(answer.json(MOST_POD_BYTES))
-
-
-def list_statuses(api: Api, node_name: str, on_skipped: Callable[[str], None]) -> tuple[PodStatus, ...]:
-    """Of all pods of this node; what can't be read of them is told in a sentence. Raises ApiError."""
-    items, _ = list_objects(api, node_name)
-    found = []
-    for item in items:
-        try:
-            found.append(parse_status(item))
-        except UnreadablePodError as error:
-            on_skipped(f"a pod's status could not be read: {error}")
-    return tuple(found)
 
 
 def parse_status(obj: object) -> PodStatus:

@@ -30,7 +30,6 @@ from agent.model import (
     Message,
     OomReport,
     Outcome,
-    Pod,
     PodChanged,
     PodDeleted,
     PodSkipped,
@@ -44,8 +43,10 @@ from agent.model import (
     WriteOutcome,
 )
 from agent.node.facts import NodeFacts
+from agent.node.failing import Failing
 from agent.node.holding import Holding
 from agent.node.outbox import Outbox
+from agent.node.pods import Pods
 from agent.node.roster import Roster
 from agent.node.telling import Teller
 from agent.node.tolerating import Tolerating
@@ -81,6 +82,7 @@ class Node:
         teller: Teller,
         outbox: Outbox,
         tolerating: Tolerating,
+        failing: Failing,
         hierarchical: bool,
         kmsg: bool,
         announce_applied: bool,
@@ -95,6 +97,7 @@ class Node:
         self._teller = teller
         self._outbox = outbox
         self._tolerating = tolerating
+        self._failing = failing
         self._hierarchical = hierarchical
         self._v1 = v1
         self._scanned = False
@@ -117,6 +120,7 @@ class Node:
             on_error=self._unreadable,
             announce_applied=announce_applied,
         )
+        self._pods = Pods(roster, self._holding, ledger, failing, metrics)
         self.attributor = Attributor(
             boot_id, name, self.facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg
         )
@@ -162,30 +166,8 @@ class Node:
     def message(self, message: Message, now_s: float) -> None:
         """One message of another thread."""
         match message:
-            case PodsListed():
-                for uid in self._roster.replace(message.pods, message.skipped, now_s):
-                    self._pod_left(uid, now_s)
-                for pod in message.pods:
-                    self.between()
-                    self._pod_told(pod, now_s)
-            case PodChanged(pod):
-                self._roster.put(pod)
-                self._pod_told(pod, now_s)
-            case PodDeleted(uid):
-                self._roster.depart(uid, now_s)
-                self._pod_left(uid, now_s)
-            case PodSkipped(what, why):
-                self._metrics.pod_skipped()
-                log(logger, logging.WARNING, f"{what} could not be read and is left as it was: {why}")
-            case WatchTrouble(reason, detail):
-                self._metrics.watch_restart(reason)
-                if detail:
-                    log(
-                        logger,
-                        logging.DEBUG if reason in ("timeout", "relist") else logging.WARNING,
-                        detail,
-                        reason=reason,
-                    )
+            case PodsListed() | PodChanged() | PodDeleted() | PodSkipped() | WatchTrouble():
+                self._pods.message(message, now_s, self.between)
             case EventDelivered():
                 self._outbox.delivered(message, now_s)
             case ThreadDied():
@@ -264,6 +246,7 @@ class Node:
             self._holding.forget_pod(uid)
         self._count_node(now_s)
         self._outbox.housekeeping()
+        self._failing.look(now_s, self.between)
         self._ledger.forget_totals(self._metrics.drop_stale(now_s, self.between))
         self._look_at_ourselves()
 
@@ -277,21 +260,6 @@ class Node:
         if self._ledger.trouble != self._said_of_ledger:
             self._said_of_ledger = self._ledger.trouble
             log(logger, logging.WARNING, self._ledger.trouble or "the ledger can be written again")
-
-    # --------------------------------------------------------------------------------------------------------- pods
-
-    def _pod_told(self, pod: Pod, now_s: float) -> None:
-        self._roster.drop_kept(pod.cgroup_key)
-        self._holding.pod_told(pod, now_s, self.between)
-        kept = self._holding.decisions(pod)
-        if kept is not None:
-            self._ledger.keep_decisions(pod.uid, kept)
-
-    def _pod_left(self, uid: str, now_s: float) -> None:
-        pod = self._roster.pods.get(uid)
-        if pod is not None:
-            for container in pod.containers:
-                self._metrics.container_gone(pod.namespace, pod.name, container.name, now_s)
 
     # ------------------------------------------------------------------------------------------------------ cgroups
 

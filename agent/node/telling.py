@@ -27,6 +27,7 @@ from agent.model import (
     Reason,
     Tolerance,
 )
+from agent.node.failing import Failing
 from agent.node.outbox import Outbox
 from agent.report import notes, wording
 from agent.report.logs import log
@@ -47,6 +48,7 @@ class Teller:
         ledger: Ledger,
         metrics: Metrics,
         outbox: Outbox,
+        failing: Failing,
         pod_of: Callable[[str], Pod | None],
         unix_s: Callable[[], float],
     ) -> None:
@@ -55,6 +57,7 @@ class Teller:
         self._ledger = ledger
         self._metrics = metrics
         self._outbox = outbox
+        self._failing = failing
         self._pod_of = pod_of
         self._unix_s = unix_s
 
@@ -105,6 +108,7 @@ class Teller:
             )
         if not _outside_of_pods(kill):
             self._metrics.outcome(kill)
+            self._failing.settled(kill)
         self._post_kill(kill)
 
     def _post_kill(self, kill: OomKill) -> None:
@@ -124,7 +128,9 @@ class Teller:
             reason=reason,
             warning=True,
             action="OOMKill",
-            note=wording.kill_note(kill, kills_last_hour=recent, container_limits=limits),
+            note=wording.kill_note(
+                kill, kills_last_hour=recent, container_limits=limits, advice=self._failing.advice(kill)
+            ),
             at_unix_s=kill.at_unix_s,
             count=1 if kill.group_kill else max(1, kill.processes),
             series="/".join((about.uid, kill.container or kill.cgroup_path, reason, str(kill.scope), str(kill.mode))),

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from rich.text import Text
 
-from agent.model_status import Answer, Category, Diagnosis, Will
+from agent.model.status import Answer, Category, Diagnosis, Will
 from agent.report.sections import Line, print_sections
 from agent.report.table import Column, Output, print_json, print_table
 

@@ -14,7 +14,7 @@ from typing import TextIO
 from rich.text import Text
 
 from agent.model import Mode
-from agent.model_status import Diagnosis
+from agent.model.status import Diagnosis
 from agent.report.cells import UNKNOWN
 from agent.report.diagnoses import diagnosis_sections
 from agent.report.sections import Line, print_sections

@@ -70,6 +70,10 @@ class Metrics(ContainerSeries):
             "Containers that the agent killed as a whole (failed: tried to), by why.",
             ("reason",),
         )
+        self._failures = self._gauge(
+            "pod_failure", "1: the pod fails now, by what diagnosis calls it.", ("namespace", "pod", "category")
+        )
+        self._shown_failures: dict[str, set[tuple[str, str, str]]] = {}
         self._kmsg = self._gauge(
             "kmsg_readable", "1: the kernel's log is read. 0: it can't be, and victims have no names."
         )
@@ -157,6 +161,17 @@ class Metrics(ContainerSeries):
     def container_killed(self, why: str) -> None:
         """``tolerance``, ``group`` (emulated on v1), or ``failed``."""
         self._containers_killed.labels(why).inc()
+
+    def pod_failures(self, uid: str, failures: set[tuple[str, str, str]]) -> None:
+        """How a pod fails now: all of it, by namespace, name and category; what was shown of this uid before goes."""
+        before = self._shown_failures.pop(uid, set())
+        if failures:
+            self._shown_failures[uid] = failures
+        others = set().union(*self._shown_failures.values()) if before - failures else set()
+        for labels in before - failures - others:
+            self._failures.remove(*labels)
+        for labels in failures:
+            self._failures.labels(*labels).set(1)
 
     def fight(self) -> None:
         self._fights.inc()

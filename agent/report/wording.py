@@ -70,15 +70,24 @@ def bytes_text(size: int) -> str:
 # ---------------------------------------------------------------------------------------------------------------- kills
 
 
-def kill_note(kill: OomKill, *, kills_last_hour: int, container_limits: Mapping[str, int | None] | None) -> str:
-    """The message of a kill's Event, at most 1,024 characters. ``container_limits`` None: the pod is not known."""
+def kill_note(
+    kill: OomKill,
+    *,
+    kills_last_hour: int,
+    container_limits: Mapping[str, int | None] | None,
+    advice: str | None = None,
+) -> str:
+    """The message of a kill's Event, at most 1,024 bytes. ``container_limits`` None: the pod is not known.
+
+    ``advice`` is what the diagnosis of the container says to do, safe already; None: by the kill alone.
+    """
     parts = [
         f"{_who(kill)}: {_limit_sentence(kill)}",
         _outcome_sentence(kill),
         _missing_sentence(kill),
         _often_sentence(kills_last_hour) if kill.container else "",
         _largest_sentence(kill.largest),
-        _advice(kill),
+        advice or _advice(kill),
         _limits_sentence(container_limits),
     ]
     return note(" ".join(part for part in parts if part))

@@ -11,7 +11,7 @@ from typing import Any
 from agent.diagnose import diagnose
 from agent.kube.podstatus import parse_status
 from agent.model import OomKill
-from agent.model_status import ContainerFacts, Diagnosis, NodeFacts, PodStatus
+from agent.model.status import ContainerFacts, Diagnosis, NodeFacts, PodStatus
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "podstatus"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))

@@ -8,7 +8,7 @@ import pytest
 
 from agent.diagnose import diagnose
 from agent.model import ContainerKind, OomKill, Outcome, Scope, Victim
-from agent.model_status import Category, ContainerFacts, ContainerState, Diagnosis, NodeFacts, Phase
+from agent.model.status import Category, ContainerFacts, ContainerState, Diagnosis, NodeFacts, Phase
 from tests.unit.diagnose.recorded import recorded
 
 UID = "837f1b14-9cec-4f6f-8f5b-c89f5b397ca5"

@@ -9,7 +9,7 @@ import pytest
 from agent.diagnose import diagnose
 from agent.diagnose.outlook import back_off_s, restarts, span
 from agent.model import ContainerKind
-from agent.model_status import ContainerStatus, NodeFacts, PodStatus, RestartRule
+from agent.model.status import ContainerStatus, NodeFacts, PodStatus, RestartRule
 from tests.unit.diagnose.recorded import recorded
 
 POD = PodStatus("u", "shop", "web", phase="Running")

@@ -11,9 +11,10 @@ import pytest
 
 from agent.kube.api import ApiRefusedError, connect
 from agent.kube.podjson import UnreadablePodError
-from agent.kube.podstatus import list_statuses, parse_status, read_status
+from agent.kube.podstatus import parse_status
+from agent.kube.statuses import list_statuses, read_status
 from agent.model import ContainerKind
-from agent.model_status import MOST_TEXT, Owner, Phase, RestartRule
+from agent.model.status import MOST_TEXT, Owner, Phase, RestartRule
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 from tests.unit.diagnose.recorded import at

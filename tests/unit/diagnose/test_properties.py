@@ -19,7 +19,7 @@ from agent.diagnose.judge import MOST_MESSAGE, MOST_SAID
 from agent.kube.podjson import UnreadablePodError
 from agent.kube.podstatus import parse_status
 from agent.model import Mode, OomKill, Outcome, Scope, Victim
-from agent.model_status import Category, ContainerFacts, Diagnosis, NodeFacts, Phase
+from agent.model.status import Category, ContainerFacts, Diagnosis, NodeFacts, Phase
 from agent.report.diagnoses import show_diagnoses, show_pod_diagnoses
 from agent.report.table import Output
 from tests.unit.diagnose.recorded import NAMES, recorded

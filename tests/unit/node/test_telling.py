@@ -28,6 +28,7 @@ from agent.model import (
     Tolerance,
     WriteOutcome,
 )
+from agent.node.failing import Failing
 from agent.node.outbox import Outbox
 from agent.node.telling import Teller
 from agent.report.metrics import Metrics
@@ -51,7 +52,10 @@ class Desk:
         self.room = 1000
         self.now = 0.0
         self.outbox = Outbox(self.ledger, self.metrics, self, self.unix_s)
-        self.teller = Teller("node-1", "boot", self.ledger, self.metrics, self.outbox, self.pods.get, self.unix_s)
+        self.failing = Failing(self.metrics, self.unix_s, ())
+        self.teller = Teller(
+            "node-1", "boot", self.ledger, self.metrics, self.outbox, self.failing, self.pods.get, self.unix_s
+        )
 
     def unix_s(self) -> float:
         return NOW + self.now

@@ -24,6 +24,7 @@ from agent.model import (
     Rules,
 )
 from agent.node import Node
+from agent.node.failing import HOUR_S, Failing
 from agent.node.killings import Killings
 from agent.node.outbox import Outbox
 from agent.node.roster import Roster
@@ -95,7 +96,10 @@ class World:
         self.roster = Roster(self.ledger.kept_decisions())
         self.killings = Killings(self._kill)
         outbox = Outbox(self.ledger, self.metrics, self, self.unix_s)
-        teller = Teller("node-1", "boot", self.ledger, self.metrics, outbox, self.roster.pods.get, self.unix_s)
+        self.failing = Failing(self.metrics, self.unix_s, self.ledger.kills(since_unix_s=self.unix_s() - HOUR_S))
+        teller = Teller(
+            "node-1", "boot", self.ledger, self.metrics, outbox, self.failing, self.roster.pods.get, self.unix_s
+        )
         self.node = Node(
             name="node-1",
             boot_id="boot",
@@ -108,6 +112,7 @@ class World:
             roster=self.roster,
             teller=teller,
             outbox=outbox,
+            failing=self.failing,
             tolerating=Tolerating(
                 self.ledger, self.killings, teller, self.roster.pods.get, emulate_group=self._emulate_group
             ),

@@ -47,6 +47,7 @@ def scenario() -> Metrics:
     m.mode_failed()
     m.tolerance_exceeded()
     m.container_killed("tolerance")
+    m.pod_failures("uid-1", {("default", "herder-1", "OOMKilledProcess")})
     m.kmsg_readable(True)
     m.kmsg_lost(133)
     m.kmsg_foreign(4)
@@ -165,6 +166,7 @@ def test_names_types_and_units_follow_the_conventions() -> None:
                 "le",
                 "kind",
                 "thread",
+                "category",
             }
 
 

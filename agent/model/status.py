@@ -1,6 +1,6 @@
-"""More of the vocabulary: how a pod and its containers fare by the API's word, and what diagnosis makes of it.
+"""How a pod and its containers fare by the API's word, and what diagnosis makes of it.
 
-Like model.py: frozen records that pass between rooms, units in the names, no input or output. Text in a PodStatus is as the
+Text in a PodStatus is as the
 API has it, not made safe, and at most MOST_TEXT characters long; text in a Diagnosis is safe to print. None means not known.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from agent.model import ContainerKind
+from agent.model.pods import ContainerKind
 
 MOST_TEXT = (
     4096  # characters of a reason, message or image that are kept: the kubelet's own limit of a termination message

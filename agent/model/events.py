@@ -1,0 +1,65 @@
+"""Events to be posted, in our words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Reasons on Events, all on the pod (on the node for kills outside pods)."""
+
+    PROCESS_OOM_KILLED = "ProcessOOMKilled"
+    CONTAINER_OOM_KILLED = "ContainerOOMKilled"
+    MODE_APPLIED = "OOMModeApplied"
+    MODE_INVALID = "OOMModeInvalid"
+    MODE_FAILED = "OOMModeFailed"
+    TOLERANCE_EXCEEDED = "OOMToleranceExceeded"
+    CONTAINER_RESTARTED = "OOMContainerRestarted"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """What an Event is about. For the node, ``namespace`` is empty and ``uid`` is the node's name, as the kubelet does it."""
+
+    kind: str
+    name: str
+    namespace: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An Event to be posted, in our words; kube/events.py makes the API's object of it.
+
+    ``name`` is made from what happened, so that a second create is a 409. ``note`` is at most 1024 characters and safe to
+    print. ``count`` is the number of occurrences that it stands for, the last of them at ``last_at_unix_s``. ``series`` names what
+    may go on happening and then raises the count; "" for what happens once. ``told`` is how many of the count the API
+    has been told (0: it has no such Event yet), ``rounds`` in how many requests.
+    """
+
+    name: str
+    about: ObjectRef
+    reason: Reason
+    warning: bool
+    action: str
+    note: str
+    at_unix_s: float
+    count: int = 1
+    last_at_unix_s: float | None = None
+    series: str = ""
+    told: int = 0
+    rounds: int = 0
+
+    @property
+    def last_unix_s(self) -> float:
+        """When it happened for the last time."""
+        return self.at_unix_s if self.last_at_unix_s is None else self.last_at_unix_s
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """So many at once, and after that one every ``every_s`` seconds."""
+
+    burst: int
+    every_s: float

@@ -1,0 +1,79 @@
+"""The kernel's log: its records, and an OOM report made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class KmsgRecord:
+    """One record of /dev/kmsg (Documentation/ABI/testing/dev-kmsg). ``text`` has the escapes ``\\xNN`` still in it."""
+
+    sequence: int
+    at_us: int  # CLOCK_MONOTONIC of the kernel's log
+    facility: int  # 0 is the kernel's own; anybody who may write /dev/kmsg gets another
+    level: int
+    fragment: bool  # flag c: goes on from the record before
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KmsgGap:
+    """``lost`` records were overwritten before we read them, right before ``next_sequence``."""
+
+    lost: int
+    next_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """One process that the OOM killer killed. Sizes are resident bytes by kind; None where the line was lost or is older."""
+
+    pid: int
+    comm: str  # unescaped, not made safe: up to 15 bytes of anything
+    uid: int | None = None
+    total_vm_bytes: int | None = None
+    anon_bytes: int | None = None
+    file_bytes: int | None = None
+    shmem_bytes: int | None = None
+    oom_score_adj: int | None = None
+
+    @property
+    def resident_bytes(self) -> int | None:
+        """anon + file + shmem; None when none of them is known."""
+        parts = [p for p in (self.anon_bytes, self.file_bytes, self.shmem_bytes) if p is not None]
+        return sum(parts) if parts else None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A row of the report's task table: who used how much at that time."""
+
+    pid: int
+    comm: str
+    rss_bytes: int
+    uid: int | None = None
+    oom_score_adj: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OomReport:
+    """One kill as the kernel's log tells it, from however many of its lines were there.
+
+    ``victims`` has each process once, the one that the kernel chose first. ``global_oom`` None: the line that tells
+    was lost. ``oom_memcg`` and ``task_memcg`` are paths from the hierarchy's real root with the slash in front,
+    unescaped; None when lost (rate limit: 10 reports in 5 s) or, for ``oom_memcg``, when global.
+    """
+
+    first_sequence: int
+    last_sequence: int
+    at_us: int
+    victims: tuple[Victim, ...]
+    global_oom: bool | None = None
+    oom_memcg: str | None = None
+    task_memcg: str | None = None
+    group_memcg: str | None = None  # "Tasks in … are going to be killed": the cgroup killed as a group
+    limit_bytes: int | None = None
+    usage_bytes: int | None = None
+    tasks: tuple[TaskRow, ...] = ()
+    constraint: str | None = None
