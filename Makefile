@@ -4,13 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
 RENDERERS := .venv-manifests
+FUZZERS := .venv-fuzz
 BIN := $(CURDIR)/$(VENV)/bin
 DEMO_SECONDS ?= 60
+FUZZ_RUNS ?= 10000000
+FUZZ_SECONDS ?= 0
 export DEMO_SECONDS
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit lowest alerts manifests kernel storm lab format lock clean
+.PHONY: help demo test lint unit lowest alerts manifests mutants fuzz kernel storm lab format lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -18,7 +21,9 @@ help: ## what there is to type
 demo: $(VENV)/ready .debian ## the main job on a real kernel, no cluster needed (DEMO_SECONDS=60)
 	@$(BIN)/python -m tests.demo
 
-test: lint unit lowest alerts manifests kernel ## all tests, as CI runs them
+test: ## all tests, as CI runs them: those without a kernel of their own side by side, then those with one
+	@$(MAKE) --no-print-directory -j2 -Otarget lint unit lowest alerts manifests
+	@$(MAKE) --no-print-directory kernel
 
 lint: $(VENV)/ready ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -41,6 +46,12 @@ alerts: $(VENV)/ready .debian ## alert rules, metrics page and dashboard, by Deb
 manifests: $(RENDERERS)/ready ## manifests and chart: rendered by kustomize and Helm, compared, validated for each Kubernetes version
 	@$(RENDERERS)/bin/python -m tests.manifests.run
 
+fuzz: $(FUZZERS)/ready ## any bytes at every parser, by atheris (FUZZ_RUNS=10000000 of each, FUZZ_SECONDS at the most)
+	@$(CURDIR)/$(FUZZERS)/bin/python -m tests.fuzz --runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS)
+
+mutants: $(VENV)/ready ## break the lines that matter most, one at a time: a test must fail each time
+	@$(BIN)/python -m tests.mutation.run
+
 storm: $(VENV)/ready .debian ## 10,000 kills as fast as the lab can make them, and 200 times kill -9 for the agent (an hour)
 	STORM_KILLS=10000 STORM_DEATHS=200 $(BIN)/python -m tests.lab boot --memory 6G --out build/lab/storm --seconds 5400 -- \
 	  $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/kernel/test_storm.py
@@ -56,7 +67,7 @@ lock: $(VENV)/ready ## resolve the lock files of requirements/ afresh
 	$(BIN)/python scripts/lock.py
 
 clean: ## remove what was built or installed below this folder
-	rm -rf $(VENV) $(LOWEST) $(RENDERERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(LOWEST) $(RENDERERS) $(FUZZERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .PHONY: .debian
 .debian:
@@ -67,6 +78,9 @@ $(VENV)/ready: requirements/test.lock pyproject.toml
 
 $(LOWEST)/ready: requirements/lowest.lock pyproject.toml
 	@bash scripts/setup-venv.sh $(PYTHON) $(LOWEST) requirements/lowest.lock
+
+$(FUZZERS)/ready: requirements/fuzz.lock pyproject.toml
+	@bash scripts/setup-venv.sh $(PYTHON) $(FUZZERS) requirements/fuzz.lock
 
 $(RENDERERS)/ready: requirements/manifests.lock pyproject.toml
 	@bash scripts/setup-venv.sh $(PYTHON) $(RENDERERS) requirements/manifests.lock

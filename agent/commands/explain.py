@@ -28,6 +28,7 @@ from agent.commands.looking import (
     who_is,
 )
 from agent.commands.survey import Survey, survey
+from agent.commands.tolerances import tolerances, with_tolerance
 from agent.model import (
     MODE_ANNOTATION_PREFIX,
     MODE_LABEL,
@@ -94,7 +95,12 @@ def _explain(found: Survey, subject: Subject, kept: Kept, troubles: list[str]) -
     pod = subject.pod
     own = [cgroup for cgroup in found.containers() if cgroup.place.pod_key == subject.key]
     sandboxes = [cgroup for cgroup in own if who_is(found, cgroup).sandbox]
-    running = [_running(found, subject, one, kept, troubles) for one in own if one not in sandboxes]
+    used = tolerances(found, troubles)
+    running = [
+        with_tolerance(_running(found, subject, one, kept, troubles), used.get(one.inode))
+        for one in own
+        if one not in sandboxes
+    ]
     names = {one.name for one in running}
     idle = [_idle(found, pod, one, kept) for one in pod.containers if one.name not in names] if pod is not None else []
     containers = _in_order([*running, *idle], pod)

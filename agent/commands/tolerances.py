@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from agent.cgroup.files import CgroupError
 from agent.commands.survey import Survey
@@ -13,6 +14,7 @@ from agent.model import Cgroup, Mode
 from agent.node.wishes import Wish
 from agent.policy import exceeded, killed_of_late
 from agent.report.containers import Tolerated
+from agent.report.explanation import ContainerExplanation
 
 
 def tolerances(found: Survey, troubles: list[str], unix_s: Callable[[], float] = time.time) -> dict[int, Tolerated]:
@@ -31,6 +33,13 @@ def tolerances(found: Survey, troubles: list[str], unix_s: Callable[[], float] =
         return {}
     finally:
         reader.close()
+
+
+def with_tolerance(one: ContainerExplanation, tolerated: Tolerated | None) -> ContainerExplanation:
+    """The explanation, and what the container tolerates; an armed one is wanted as a group."""
+    if tolerated is None:
+        return one
+    return replace(one, tolerated=tolerated, mode_wanted=Mode.GROUP if tolerated.armed else one.mode_wanted)
 
 
 def _tolerant(found: Survey, cgroup: Cgroup) -> Wish | None:

@@ -16,7 +16,9 @@ from rich.text import Text
 from agent.model import Mode
 from agent.model.status import Diagnosis
 from agent.report.cells import UNKNOWN
+from agent.report.containers import Tolerated
 from agent.report.diagnoses import diagnosis_sections
+from agent.report.notes import duration_text
 from agent.report.sections import Line, print_sections
 from agent.report.table import Output
 from agent.report.wording import bytes_text, safe
@@ -79,6 +81,7 @@ class ContainerExplanation:
     last_reason: str | None = None
     last_exit_code: int | None = None
     last_finished: str | None = None
+    tolerated: Tolerated | None = None  # None: any number of kills
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +180,20 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
         yield from _cgroup(one.cgroup, one.spec_limit_bytes)
     if one.kills is not None:
         yield "Kills", Text(f"{one.kills} of its processes, as far back as the ledger reaches")
+    if one.tolerated is not None:
+        yield "Tolerated", _tolerated(one.tolerated)
     if one.state is not None:
         yield "State", Text(_state(one))
+
+
+def _tolerated(tolerated: Tolerated) -> Text:
+    told = tolerated.tolerance
+    text = f"{tolerated.killed} of {told.kills} in {duration_text(told.window_s)} just now ({safe(told.said_by, NAME_LIMIT)})"
+    if not tolerated.armed:
+        return Text(text)
+    return Text(
+        f"{text}; it was exceeded: this instance is armed, its next OOM kill takes all of it", style="bold yellow"
+    )
 
 
 def _why(one: ContainerExplanation) -> str:

@@ -156,6 +156,21 @@ def test_a_container_is_explained_with_mode_and_rule_knob_memory_counters_and_la
     }
 
 
+def test_what_it_tolerates_is_told_with_who_said_so_and_whether_it_is_armed(node: LookedAtNode) -> None:
+    node.remember_tolerant(2)
+    said = section(text(node), "Container herder (regular)")
+    assert said["Tolerated"] == "2 of 5 in 10m just now (annotation oomward.dev/tolerate)"
+    assert said["Wanted"].startswith("single: ")
+
+
+def test_an_armed_container_is_wanted_as_a_group(node: LookedAtNode) -> None:
+    node.remember_tolerant(6)
+    said = section(text(node), "Container herder (regular)")
+    assert said["Wanted"].startswith("group: ")
+    assert said["Tolerated"].startswith("6 of 5 in 10m just now")
+    assert "its next OOM kill takes all of it" in said["Tolerated"]
+
+
 def test_the_configured_rule_that_decided_is_named(node: LookedAtNode, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("rules: [{name: all-single, mode: single, namespaces: [default]}]\n")
     node.options["config"] = str(tmp_path / "config.yaml")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,7 @@ import pytest
 from agent.cgroup.files import CgroupFiles
 from agent.commands import EXIT_OK
 from agent.commands.ps import ps
-from agent.kernel.kmsg import boot_id
-from agent.model import VANISHED, Cgroup, Scope, Vanished
+from agent.model import VANISHED, Cgroup, Vanished
 from agent.report.table import Output
 from tests.lab.apiserver import ApiServer
 from tests.unit.cgroup.fakes import make
@@ -90,19 +87,8 @@ def test_a_container_has_the_mode_that_it_asks_for_the_one_in_force_its_memory_a
     ]  # fmt: skip
 
 
-def tolerant_kills(node: LookedAtNode, count: int) -> None:
-    """As the agent records them: by this boot and the cgroup's inode, seconds ago."""
-    inode = (node.mount / CONTAINER).stat().st_ino
-    kills = [
-        replace(a_kill(n, at=time.time() - n), kill_id=f"{boot_id()}-{inode}-{n}", scope=Scope.CONTAINER)
-        for n in range(1, count + 1)
-    ]
-    node.server.put_pod(pod_json(labels={MODE: "single"}, annotations={"oomward.dev/tolerate": "5/10m"}))
-    node.remember(*kills)
-
-
 def test_what_is_tolerated_is_shown_beside_the_kills(node: LookedAtNode) -> None:
-    tolerant_kills(node, 2)
+    node.remember_tolerant(2)
     assert shown(node)[1][-4:] == ["2", "(2/5", "in", "10m)"]
     (row,) = rows(node)
     assert row["tolerated"] == {"killed": 2, "kills": 5, "window_s": 600.0, "armed": False}
@@ -110,7 +96,7 @@ def test_what_is_tolerated_is_shown_beside_the_kills(node: LookedAtNode) -> None
 
 
 def test_an_armed_container_is_wanted_as_a_group_and_says_why(node: LookedAtNode) -> None:
-    tolerant_kills(node, 6)
+    node.remember_tolerant(6)
     assert shown(node)[1][-2:] == ["6", "(armed)"]
     (row,) = rows(node)
     assert (row["mode_wanted"], row["tolerated"]["armed"]) == ("group", True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from agent.cgroup import mount
 from agent.kernel.kmsg import boot_id
 from agent.ledger import Ledger
-from agent.model import KeptDecision, Mode, OomKill, Original, Victim
+from agent.model import KeptDecision, Mode, OomKill, Original, Scope, Victim
 from agent.settings import Settings, load
 from tests.lab.apiserver import ApiServer
 from tests.unit.cgroup.fakes import make
@@ -121,6 +123,16 @@ class LookedAtNode:
         if original is not None:
             ledger.remember_original(original)
         ledger.close()
+
+    def remember_tolerant(self, count: int) -> None:
+        """Mode single with a tolerance of five in ten minutes, and so many kills of late, named as the agent names them."""
+        inode = (self.mount / CONTAINER).stat().st_ino
+        kills = [
+            replace(a_kill(n, at=time.time() - n), kill_id=f"{boot_id()}-{inode}-{n}", scope=Scope.CONTAINER)
+            for n in range(1, count + 1)
+        ]
+        self.server.put_pod(pod_json(labels={MODE: "single"}, annotations={"oomward.dev/tolerate": "5/10m"}))
+        self.remember(*kills)
 
     def decided(self) -> KeptDecision:
         """The last decision about the pod's container."""
