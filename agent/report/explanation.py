@@ -181,14 +181,14 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
     if one.kills is not None:
         yield "Kills", Text(f"{one.kills} of its processes, as far back as the ledger reaches")
     if one.tolerated is not None:
-        yield "Tolerated", _tolerated(one.tolerated)
+        yield "Allows", _tolerated(one.tolerated)
     if one.state is not None:
         yield "State", Text(_state(one))
 
 
 def _tolerated(tolerated: Tolerated) -> Text:
     told = tolerated.tolerance
-    text = f"{tolerated.killed} of {told.kills} in {duration_text(told.window_s)} just now ({safe(told.said_by, NAME_LIMIT)})"
+    text = f"{told.kills} killed processes in {duration_text(told.window_s)}, {tolerated.killed} just now ({safe(told.said_by, NAME_LIMIT)})"
     if not tolerated.armed:
         return Text(text)
     return Text(

@@ -159,7 +159,7 @@ def test_a_container_is_explained_with_mode_and_rule_knob_memory_counters_and_la
 def test_what_it_tolerates_is_told_with_who_said_so_and_whether_it_is_armed(node: LookedAtNode) -> None:
     node.remember_tolerant(2)
     said = section(text(node), "Container herder (regular)")
-    assert said["Tolerated"] == "2 of 5 in 10m just now (annotation oomward.dev/tolerate)"
+    assert said["Allows"] == "5 killed processes in 10m, 2 just now (annotation oomward.dev/tolerate)"
     assert said["Wanted"].startswith("single: ")
 
 
@@ -167,8 +167,8 @@ def test_an_armed_container_is_wanted_as_a_group(node: LookedAtNode) -> None:
     node.remember_tolerant(6)
     said = section(text(node), "Container herder (regular)")
     assert said["Wanted"].startswith("group: ")
-    assert said["Tolerated"].startswith("6 of 5 in 10m just now")
-    assert "its next OOM kill takes all of it" in said["Tolerated"]
+    assert said["Allows"].startswith("5 killed processes in 10m, 6 just now")
+    assert "its next OOM kill takes all of it" in said["Allows"]
 
 
 def test_the_configured_rule_that_decided_is_named(node: LookedAtNode, tmp_path: Path) -> None:
