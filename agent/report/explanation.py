@@ -188,7 +188,8 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
 
 def _tolerated(tolerated: Tolerated) -> Text:
     told = tolerated.tolerance
-    text = f"{told.kills} killed processes in {duration_text(told.window_s)}, {tolerated.killed} just now ({safe(told.said_by, NAME_LIMIT)})"
+    time, by = duration_text(told.window_s), safe(told.said_by, NAME_LIMIT)
+    text = f"{told.kills} killed processes in {time}, {tolerated.killed} just now ({by})"
     if not tolerated.armed:
         return Text(text)
     return Text(
