@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 help: ## what there is to type
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-demo: $(VENV)/ready .debian ## the main job on a real kernel, no cluster needed (DEMO_SECONDS=60)
+demo: $(VENV)/ready .debian-lab ## the main job on a real kernel, no cluster needed (DEMO_SECONDS=60)
 	@$(BIN)/python -m tests.demo
 
 test: ## all tests, as CI runs them: those without a kernel of their own side by side, then those with one
@@ -56,7 +56,7 @@ storm: $(VENV)/ready .debian ## 10,000 kills as fast as the lab can make them, a
 	STORM_KILLS=10000 STORM_DEATHS=200 $(BIN)/python -m tests.lab boot --memory 6G --out build/lab/storm --seconds 5400 -- \
 	  $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/kernel/test_storm.py
 
-lab: $(VENV)/ready .debian ## a small node on a real kernel, with containers, API and agent, and a shell on it
+lab: $(VENV)/ready .debian-lab ## a small node on a real kernel, with containers, API and agent, and a shell on it
 	$(BIN)/python -m tests.lab boot -- $(BIN)/python -m tests.lab.node
 
 format: $(VENV)/ready ## let ruff put the code in order
@@ -69,9 +69,11 @@ lock: $(VENV)/ready ## resolve the lock files of requirements/ afresh
 clean: ## remove what was built or installed below this folder
 	rm -rf $(VENV) $(LOWEST) $(RENDERERS) $(FUZZERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
-.PHONY: .debian
+.PHONY: .debian .debian-lab
 .debian:
-	@bash scripts/setup-debian.sh
+	@bash scripts/setup-debian.sh tests
+.debian-lab:
+	@bash scripts/setup-debian.sh lab
 
 $(VENV)/ready: requirements/test.lock pyproject.toml
 	@bash scripts/setup-venv.sh $(PYTHON) $(VENV) requirements/test.lock

@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import uuid
 from pathlib import Path
+from typing import Any
 
 from tests.lab.boot import REPO, NoKernelError
+from tests.lab.programs import put_in
 from tests.lab.spec import MIB, Container, Pod
 
 WORK = Path("/run/oomward-lab")
@@ -73,7 +75,7 @@ def bundle(pod: Pod, container: Container, container_id: str, cgroup: str, *, gr
         resources["unified"] = {"memory.oom.group": "1"}
     if os.environ.get("OOMWARD_LAB_CGROUP") == "v1":
         del resources["unified"]
-    config = {
+    config: dict[str, Any] = {
         "ociVersion": "1.0.2",
         "process": {
             "user": {"uid": 0, "gid": 0},
@@ -101,6 +103,8 @@ def bundle(pod: Pod, container: Container, container_id: str, cgroup: str, *, gr
             "resources": resources,
         },
     }
+    if container.program is not None:
+        put_in(config, container.program, WORK / "programs")
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 

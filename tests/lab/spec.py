@@ -10,6 +10,28 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of the host's in a container: ``inside`` the container, ``outside`` on the host."""
+
+    inside: str
+    outside: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program of the host's in a container, in the hog's stead (tests/lab/programs.py)."""
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    folders: tuple[Folder, ...] = ()
+    cwd: str = "/"
+    uid: int = 0
+    gid: int = 0
+    oom_score_adj: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """``args`` are hog's (tests/lab/hog.c); ``limit_mib`` None: no limit. ``kind`` as the API's lists are named."""
 
@@ -17,6 +39,7 @@ class Container:
     args: tuple[str, ...]
     limit_mib: int | None = 64
     kind: str = "containers"  # containers | initContainers | sidecar | ephemeralContainers
+    program: Program | None = None  # what runs in the hog's stead
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-TOOLS = ("linux.uml", "runc", "crun", "cc", "ip", "promtool")
+TOOLS = ("linux.uml", "runc", "crun", "cc", "ip", "make", "promtool")
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def somebody(tmp_path: Path) -> Path:
     return bin_dir
 
 
-def setup(path: Path) -> subprocess.CompletedProcess[str]:
-    command = ["bash", str(ROOT / "scripts" / "setup-debian.sh")]
+def setup(path: Path, what: str = "tests") -> subprocess.CompletedProcess[str]:
+    command = ["bash", str(ROOT / "scripts" / "setup-debian.sh"), what]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": str(path)}, timeout=30)
 
 
@@ -32,8 +32,15 @@ def test_without_root_the_line_to_type_is_named(somebody: Path) -> None:
     done = setup(somebody)
     assert done.returncode == 1
     assert "  sudo apt-get install -y --no-install-recommends " in done.stderr
-    for package in ("user-mode-linux", "runc", "crun", "gcc", "iproute2"):
+    for package in ("user-mode-linux", "runc", "crun", "gcc", "iproute2", "make"):
         assert package in done.stderr
+
+
+def test_the_lab_alone_needs_neither_prometheus_nor_postgresql(somebody: Path) -> None:
+    done = setup(somebody, "lab")
+    assert "user-mode-linux" in done.stderr
+    assert "prometheus" not in done.stderr
+    assert "postgresql" not in done.stderr
 
 
 def test_where_all_is_there_nothing_is_done_or_said(somebody: Path) -> None:
@@ -41,8 +48,10 @@ def test_where_all_is_there_nothing_is_done_or_said(somebody: Path) -> None:
         (somebody / tool).symlink_to("/bin/true")
     done = setup(somebody)
     headers = Path("/usr/include/stdio.h").exists()
-    assert (done.returncode, done.stdout) == (0 if headers else 1, "")
+    database = any(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    assert (done.returncode, done.stdout) == (0 if headers and database else 1, "")
     assert ("libc6-dev" in done.stderr) is not headers
+    assert ("postgresql" in done.stderr) is not database
 
 
 def test_a_python_that_is_too_old_is_said_to_be(tmp_path: Path) -> None:

@@ -1,0 +1,106 @@
+"""What the tests of manifests/examples/ share: a node whose restarts come fast, and the handles on a pod that runs there."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.kernel.conftest import MODE, Node, make_node
+from tests.lab.agent_process import AgentFailedError
+from tests.lab.runtime import WORK
+from tests.lab.spec import Instance, Pod
+
+TOO_MUCH_MIB = 600  # more than any limit here but the notebook's
+SECONDS = 60.0
+
+
+def ask(port: str, path: str, *, method: str = "GET", timeout_s: float = 20.0) -> tuple[int, str]:
+    """Status and body of a page; 0 when nobody answers, or not in time."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def free_port() -> str:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
+
+
+def log(instance: Instance) -> str:
+    """What the container wrote."""
+    return (WORK / "logs" / instance.container_id).read_text(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A node with an agent."""
+
+    node: Node
+
+    def run(self, pod: Pod) -> Instance:
+        """Start it. If it has the label, its mode is in force and told when this returns."""
+        (instance,) = self.node.kubelet.run_pod(pod)
+        if MODE in pod.labels:
+            self.told("OOMModeApplied", pod)
+        return instance
+
+    def starts(self, pod: Pod) -> list[Instance]:
+        """All starts of its container so far."""
+        return [instance for instance in self.node.kubelet.instances if instance.pod.uid == pod.uid]
+
+    def wait(self, pod: Pod, condition: Callable[[], object]) -> None:
+        """Until it holds. When it doesn't, the error has what the containers said."""
+        try:
+            self.node.kubelet.wait_for(condition, SECONDS)
+        except TimeoutError as error:
+            said = "\n".join(f"start {i.restart}, exit {i.exit_code}:\n{log(i)[-1500:]}" for i in self.starts(pod))
+            raise AssertionError(f"{error}\n{said}") from error
+
+    def ended(self, instance: Instance) -> None:
+        """Until this start of its container has ended."""
+        self.wait(instance.pod, lambda: not instance.running)
+
+    def told(self, reason: str, pod: Pod) -> str:
+        """The note of the first Event with this reason on the pod, once there is one."""
+        agent = self.node.agent
+        try:
+            agent.wait_for(lambda: self.node.events(reason, pod.name), SECONDS, f"{reason} of {pod.name} told")
+        except AgentFailedError as error:
+            lines = "\n".join(str(line) for line in agent.log_lines() if pod.name in json.dumps(line))
+            ends = [(i.container_id, i.exit_code, i.events) for i in self.starts(pod)]
+            raise AssertionError(f"{error}\n\nOf this pod:\n{lines}\n{ends}") from error
+        return str(self.node.events(reason, pod.name)[0]["note"])
+
+    def kills(self, pod: Pod, mode: str) -> float:
+        """Processes of the pod killed in this mode, as the agent's metrics have it."""
+        return self.node.agent.total("oomward_oom_kills_total", pod=pod.name, mode=mode)
+
+    def phase(self, pod: Pod) -> str:
+        """As the API would show it."""
+        status: Any = self.node.kubelet.status(pod)
+        return str(status["status"]["phase"])
+
+    def delete(self, pod: Pod) -> None:
+        """End it; its ports and its memory are free again."""
+        self.node.kubelet.delete_pod(pod)
+
+
+def lab(work: Path) -> Iterator[Lab]:
+    """Restarts come ten times as fast as a kubelet's: at once, then after 1 s, 2 s, 4 s."""
+    node = make_node(work, "systemd", backoff_factor=0.1, systemd_writes=True)
+    node.start_agent()
+    yield Lab(node)
+    node.close()
