@@ -3,6 +3,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
+HERE := build/image/here
+CLEAN := build/image/clean
+IMAGE ?= ghcr.io/oomward/oomward:dev
+PLATFORMS ?= linux/amd64,linux/arm64
 RENDERERS := .venv-manifests
 FUZZERS := .venv-fuzz
 BIN := $(CURDIR)/$(VENV)/bin
@@ -13,7 +17,7 @@ export DEMO_SECONDS
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit lowest alerts manifests mutants fuzz kernel storm lab format lock clean
+.PHONY: help demo test lint unit lowest alerts manifests mutants fuzz image-here image-test kernel storm image image-tree sbom e2e lab format lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -22,7 +26,7 @@ demo: $(VENV)/ready .debian-lab ## the main job on a real kernel, no cluster nee
 	@$(BIN)/python -m tests.demo
 
 test: ## all tests, as CI runs them: those without a kernel of their own side by side, then those with one
-	@$(MAKE) --no-print-directory -j2 -Otarget lint unit lowest alerts manifests
+	@$(MAKE) --no-print-directory -j2 -Otarget lint unit lowest alerts manifests image-test
 	@$(MAKE) --no-print-directory kernel
 
 lint: $(VENV)/ready ## style, types, import contracts
@@ -37,7 +41,7 @@ unit: $(VENV)/ready ## tests that need no root and no special kernel, with cover
 lowest: $(LOWEST)/ready ## the same with the oldest versions that pyproject.toml allows
 	$(LOWEST)/bin/python -m pytest tests/unit -q -p no:cacheprovider
 
-kernel: $(VENV)/ready .debian ## tests on a real kernel with real runc and crun (boots one when the host's won't do)
+kernel: $(VENV)/ready .debian $(HERE)/ready ## tests on a real kernel with real runc and crun (boots one when the host's won't do)
 	$(BIN)/python -m tests.lab test
 
 alerts: $(VENV)/ready .debian ## alert rules, metrics page and dashboard, by Debian's promtool and Prometheus
@@ -45,6 +49,11 @@ alerts: $(VENV)/ready .debian ## alert rules, metrics page and dashboard, by Deb
 
 manifests: $(RENDERERS)/ready ## manifests and chart: rendered by kustomize and Helm, compared, validated for each Kubernetes version
 	@$(RENDERERS)/bin/python -m tests.manifests.run
+
+image-here: $(HERE)/ready ## the image's tree by the Dockerfile's steps, from this machine's Python, without a container engine
+
+image-test: $(HERE)/ready ## what is in that tree and what is not, and its bill of materials
+	$(BIN)/python -m pytest tests/image -q -p no:cacheprovider
 
 fuzz: $(FUZZERS)/ready ## any bytes at every parser, by atheris (FUZZ_RUNS=10000000 of each, FUZZ_SECONDS at the most)
 	@$(CURDIR)/$(FUZZERS)/bin/python -m tests.fuzz --runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS)
@@ -55,6 +64,23 @@ mutants: $(VENV)/ready ## break the lines that matter most, one at a time: a tes
 storm: $(VENV)/ready .debian ## 10,000 kills as fast as the lab can make them, and 200 times kill -9 for the agent (an hour)
 	STORM_KILLS=10000 STORM_DEATHS=200 $(BIN)/python -m tests.lab boot --memory 6G --out build/lab/storm --seconds 5400 -- \
 	  $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/kernel/test_storm.py
+
+image: ## the image for each platform, by docker buildx (IMAGE=ghcr.io/oomward/oomward:dev PLATFORMS=linux/amd64,linux/arm64)
+	docker buildx build --platform $(PLATFORMS) --tag $(IMAGE) --build-arg REVISION=$$(git rev-parse HEAD) \
+	  --build-arg CREATED=$$(date --utc +%FT%TZ) $(BUILDX_FLAGS) .
+
+image-tree: $(VENV)/ready ## the Dockerfile itself, on a clean Debian by debootstrap and buildah, and its tests (as root; a few minutes)
+	@bash scripts/setup-debian.sh image
+	@bash scripts/image/clean-root.sh $(CLEAN)
+	OOMWARD_IMAGE_TREE=$(CURDIR)/$(CLEAN)/tree $(BIN)/python -m pytest tests/image tests/image/built.py -q -p no:cacheprovider
+	OOMWARD_IMAGE_TREE=$(CURDIR)/$(CLEAN)/tree $(BIN)/python -m tests.lab boot --out build/lab/image -- \
+	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/kernel/test_image.py tests/kernel/test_least_privilege.py
+
+sbom: $(HERE)/ready ## what is in the image, as CycloneDX JSON (TREE=… for another tree than make image-here's)
+	@$(BIN)/python scripts/image/sbom.py $(or $(TREE),$(HERE)/tree) dist/oomward.cdx.json
+
+e2e: $(VENV)/ready ## install on a cluster, herder labelled and not, restore, uninstall (KUBECONFIG=… IMAGE=…; changes that cluster)
+	@$(BIN)/python -m tests.e2e
 
 lab: $(VENV)/ready .debian-lab ## a small node on a real kernel, with containers, API and agent, and a shell on it
 	$(BIN)/python -m tests.lab boot -- $(BIN)/python -m tests.lab.node
@@ -86,3 +112,6 @@ $(FUZZERS)/ready: requirements/fuzz.lock pyproject.toml
 
 $(RENDERERS)/ready: requirements/manifests.lock pyproject.toml
 	@bash scripts/setup-venv.sh $(PYTHON) $(RENDERERS) requirements/manifests.lock
+
+$(HERE)/ready: $(VENV)/ready requirements/run.lock requirements/build.lock pyproject.toml README.md $(wildcard scripts/image/*) $(shell find agent -name '*.py')
+	@bash scripts/image/here.sh $(BIN)/python $(HERE)

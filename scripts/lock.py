@@ -1,5 +1,5 @@
-"""Resolve the lock files of requirements/: one for the tests, one for the image, one with the oldest versions allowed,
-one with the tools for the manifests."""
+"""Resolve the lock files of requirements/: one for the tests, two for the image (what runs in it, what builds it), one with
+the oldest versions allowed, one with the tools for the manifests."""
 
 import subprocess
 import sys
@@ -18,6 +18,8 @@ PROJECT = "pyproject.toml"
 LOCKS = {
     "test.lock": (PROJECT, "--group", "test"),
     "run.lock": (PROJECT,),
+    "build.lock": ("--group", f"{PROJECT}:build"),
+    "fuzz.lock": (PROJECT, "--group", "fuzz"),
     "manifests.lock": ("--group", f"{PROJECT}:manifests"),
     "lowest.lock": (PROJECT, "--group", "unit", "--resolution", "lowest-direct"),
 }

@@ -6,12 +6,16 @@ set -euo pipefail
 what=${1:-tests}
 declare -A needs=([linux.uml]=user-mode-linux [runc]=runc [crun]=crun [cc]=gcc [ip]=iproute2 [make]=make)
 [ "$what" = lab ] || needs[promtool]=prometheus
+# What `make image-tree` needs besides.
+[ "$what" != image ] || needs+=([debootstrap]=debootstrap [buildah]=buildah)
 missing=()
 for command in "${!needs[@]}"; do command -v "$command" >/dev/null || missing+=("${needs[$command]}"); done
 # The compiler alone links nothing: the C library's static part is a package of its own.
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
 # The server is on nobody's PATH.
 [ "$what" = lab ] || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
+# The seccomp profile RuntimeDefault, as CRI-O and Podman have it.
+[ "$what" = lab ] || [ -e /usr/share/containers/seccomp.json ] || missing+=(golang-github-containers-common)
 [ ${#missing[@]} -eq 0 ] && exit 0
 install="apt-get install -y --no-install-recommends ${missing[*]}"
 services=()

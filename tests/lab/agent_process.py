@@ -23,17 +23,27 @@ class AgentFailedError(AssertionError):
 
 
 class AgentProcess:
-    """``python -m agent run`` against an API. ``work`` holds kubeconfig, state and log; an agent started anew takes them up."""
+    """``python -m agent run`` against an API. ``work`` holds kubeconfig, state and log; an agent started anew takes them up.
+
+    ``module`` is what is run in the agent's stead, with its command line.
+    """
 
     def __init__(
-        self, work: Path, kubeconfig: Path, *, node_name: str, port: int = 9797, extra: tuple[str, ...] = ()
+        self,
+        work: Path,
+        kubeconfig: Path,
+        *,
+        node_name: str,
+        port: int = 9797,
+        extra: tuple[str, ...] = (),
+        module: str = "agent",
     ) -> None:
         self.work = work
         self.port = port
         self.log_path = work / "agent.log"
         work.mkdir(parents=True, exist_ok=True)
         command = [
-            sys.executable, "-m", "agent", "run", "--node-name", node_name, "--kubeconfig", str(kubeconfig),
+            sys.executable, "-m", module, "run", "--node-name", node_name, "--kubeconfig", str(kubeconfig),
             "--state-dir", str(work / "state"), "--listen", f"127.0.0.1:{port}", "--log-format", "json", *extra,
         ]  # fmt: skip
         with self.log_path.open("ab") as log:

@@ -40,6 +40,7 @@ PASSED_ON = (
     "STORM_CONTAINERS",
     "STORM_DEATHS",
     "STORM_SEED",
+    "OOMWARD_IMAGE_TREE",
 )
 MOUNTS = {
     "v2": "mount -t cgroup2 cgroup2 /sys/fs/cgroup",

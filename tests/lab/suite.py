@@ -21,6 +21,11 @@ LONGEST = (
     "test_commands",
     "test_main_job",
     "test_monitoring",
+    "test_tolerance",
+    "test_examples",
+    "test_examples_servers",
+    "test_without_privileges",
+    "test_least_privilege",
 )
 A_SHORT_STORM = (("STORM_KILLS", "200"), ("STORM_DEATHS", "3"))
 

@@ -49,7 +49,9 @@ def test_where_all_is_there_nothing_is_done_or_said(somebody: Path) -> None:
     done = setup(somebody)
     headers = Path("/usr/include/stdio.h").exists()
     database = any(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    assert (done.returncode, done.stdout) == (0 if headers and database else 1, "")
+    seccomp = Path("/usr/share/containers/seccomp.json").exists()
+    assert (done.returncode, done.stdout) == (0 if headers and database and seccomp else 1, "")
+    assert ("golang-github-containers-common" in done.stderr) is not seccomp
     assert ("libc6-dev" in done.stderr) is not headers
     assert ("postgresql" in done.stderr) is not database
 
