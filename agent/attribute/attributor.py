@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from agent.attribute.accounts import Account, Books, baselines
+from agent.attribute.accounts import Account, Books, baselines, line_of
 from agent.attribute.drafting import draft, with_details
 from agent.attribute.facts import Facts, Findings
 from agent.attribute.graves import Graves
@@ -207,7 +207,7 @@ class Attributor:
                 continue
             del self._rises[account.cgroup.inode]
             if account.cgroup.place.kind is CgroupKind.CONTAINER:
-                made = self._close_container(account, open_containers)
+                made = self._close_container(account, open_containers, now_s)
                 self._follow(made, account.cgroup, now_s)
                 settled += [kill for kill in made if self._done(kill)]
             else:
@@ -229,8 +229,10 @@ class Attributor:
             unmatched_reports=len(self._witnesses.expire(now_s)),
         )
 
-    def _close_container(self, account: Account, open_containers: frozenset[int]) -> list[OomKill]:
+    def _close_container(self, account: Account, open_containers: frozenset[int], now_s: float) -> list[OomKill]:
         reports = self._witnesses.of(account.cgroup.path) or self._nameless_for(account, open_containers)
+        if len(reports) < account.open_kills:
+            self._ask_above(account, now_s)
         return self._close(account, account.open_kills, account.open_groups, reports)
 
     def _close(
@@ -246,6 +248,13 @@ class Attributor:
         self._books.close(account, raw, groups or 0)
         self._books.close_limits(account, raw)
         return kills
+
+    def _ask_above(self, account: Account, now_s: float) -> None:
+        """Whose limit was hit only the counters say where the log doesn't, and word of a level above may be yet to come."""
+        for level in tuple(line_of(account))[1:]:
+            reading = self._facts.counters(level.cgroup)
+            if not isinstance(reading, Vanished):
+                self.counted(level.cgroup, reading, now_s)
 
     def _path_of(self, named: str | None, account: Account) -> str:
         """Whose kill it is: the account's own, or where a parent's counter speaks the container that the report names."""

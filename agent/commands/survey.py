@@ -15,7 +15,7 @@ from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD, Hierarchy, find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.kube.api import ApiError, connect
-from agent.kube.pods import list_pods
+from agent.kube.podlist import list_pods
 from agent.ledger import LedgerReader, NoLedgerError
 from agent.model import Cgroup, CgroupKind, KeptDecision, Vanished
 from agent.node.roster import Roster

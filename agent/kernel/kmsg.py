@@ -18,6 +18,7 @@ from pathlib import Path
 from agent.model import KmsgGap, KmsgRecord
 
 BUFFER_BYTES = 32 * 1024  # the longest record is 8 KiB (CONSOLE_EXT_LOG_MAX, PRINTK_MESSAGE_MAX): never EINVAL
+MOST_OVERRUNS = 16  # in one read(): who is overrun each time comes back later, and the loop has other things to do
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _MEND = {
@@ -125,13 +126,15 @@ class Kmsg:
         return record.sequence - self._expected
 
     def _fill(self) -> bool:
-        while not self._lines:
+        overruns = 0
+        while not self._lines and overruns < MOST_OVERRUNS:
             try:
                 chunk = self._read_fd(self._fd, BUFFER_BYTES)
             except BlockingIOError:
                 return False
             except BrokenPipeError:  # overrun: the next read gives the oldest record still there
                 self._overrun = True
+                overruns += 1
                 continue
             except OSError as error:
                 raise KmsgUnavailableError(self._path, error) from error
@@ -139,7 +142,7 @@ class Kmsg:
                 return False
             *lines, self._half_line = (self._half_line + chunk).split(b"\n")
             self._lines.extend(line for line in lines if line and not line.startswith(b" "))
-        return True
+        return bool(self._lines)
 
     def close(self) -> None:
         """Give the descriptor back; a second time does nothing."""

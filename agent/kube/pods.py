@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,26 +19,20 @@ import urllib3
 from agent.kube.api import Answer, Api, ApiError, ApiRefusedError, ApiUnreachableError, decoded
 from agent.kube.backoff import Backoff
 from agent.kube.podjson import UnreadablePodError, parse_pod
+from agent.kube.podlist import MOST_POD_BYTES, PATH, UnbelievableListError, list_pods, name_of, pods_query, uid_of
 from agent.kube.podstatus import parse_status
-from agent.model import Message, Pod, PodChanged, PodDeleted, PodSkipped, PodsListed, WatchTrouble
+from agent.model import Message, Pod, PodChanged, PodDeleted, PodSkipped, WatchTrouble
 from agent.model.status import PodStatus
 
-PATH = "/api/v1/pods"
 WATCH_S = 300.0  # asked of the server, with jitter up to twice that
 READ_S = 120.0  # nothing for that long, not even a bookmark (one a minute): a half-open connection
-LIST_S = 60.0  # nothing of a list for that long
 SHORT_S = 5.0  # a watch that lasted this long worked: the waits begin anew; one that ended sooner is backed off from
 RELIST_S = 1200.0  # a full list as a safety net, with jitter
-MOST_LINE_BYTES = 8 << 20  # etcd holds 1.5 MiB at most
-MOST_LIST_BYTES = 256 << 20
+MOST_LINE_BYTES = MOST_POD_BYTES + 1000
 GONE = 410
 PASSING = (401, 403, 408, 429)  # and all 5xx: the watch may go on from the same version once that is over
 CHANGES = ("ADDED", "MODIFIED", "DELETED")
 QUIET = ("timeout", "relist")  # normal: said each time, and nothing to wait for
-
-
-class UnbelievableListError(ApiError):
-    """What the API gave for a list of pods is none, or a part of one: pods that it leaves out would be taken for gone."""
 
 
 class _ListAgainError(Exception):
@@ -56,29 +50,6 @@ class _Ending:
     reason: str
     detail: str
     wait_s: float | None = None
-
-
-def list_pods(api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None]) -> PodsListed:
-    """All pods of this node in one request; what can't be read of them is told. Raises ApiError."""
-    items, version = list_objects(api, node_name)
-    pods, statuses, skipped = [], [], []
-    for item in items:
-        try:
-            pods.append(parse_pod(item))
-            statuses.append(parse_status(item))
-        except UnreadablePodError as error:
-            skipped.append(_uid(item))
-            on_skipped(PodSkipped(_name(item), str(error)))
-    ours = tuple(pod for pod in pods if pod.node_name == node_name)
-    fare = tuple(status for pod, status in zip(pods, statuses, strict=True) if pod.node_name == node_name)
-    return PodsListed(ours, version, tuple(uid for uid in skipped if uid), fare)
-
-
-def list_objects(api: Api, node_name: str) -> tuple[list[object], str]:
-    """The JSON of all pods of this node, and the list's version. Raises ApiError."""
-    # Version 0: whatever the server's cache has, without a quorum read of etcd for every node's agent.
-    answer = api.request("GET", PATH, _query(node_name, resourceVersion="0"), read_s=LIST_S)
-    return _whole_list(answer.json(MOST_LIST_BYTES))
 
 
 class PodWatch:
@@ -165,7 +136,7 @@ class PodWatch:
 
     def _one_watch(self, version: str) -> tuple[str, _Ending | None]:
         """One request; returns how far it came, and None for a clean end or the reason of a broken one."""
-        query = _query(
+        query = pods_query(
             self._node_name,
             watch="true",
             allowWatchBookmarks="true",
@@ -217,8 +188,8 @@ class PodWatch:
         try:
             pod, status = parse_pod(obj), parse_status(obj)
         except UnreadablePodError as error:
-            self._deliver(PodSkipped(_name(obj), str(error)))
-            if kind == "DELETED" and (uid := _uid(obj)):  # all that matters of a pod that is gone
+            self._deliver(PodSkipped(name_of(obj), str(error)))
+            if kind == "DELETED" and (uid := uid_of(obj)):  # all that matters of a pod that is gone
                 self._known.pop(uid, None)
                 self._deliver(PodDeleted(uid))
             return
@@ -230,24 +201,6 @@ class PodWatch:
         self._known[pod.uid] = (pod, status)
         if before is None or replace(before, resource_version=pod.resource_version) != pod or fared != status:
             self._deliver(PodChanged(pod, status))
-
-
-def _query(node_name: str, **more: str) -> Mapping[str, str]:
-    return {"fieldSelector": f"spec.nodeName={node_name}", **more}
-
-
-def _whole_list(body: object) -> tuple[list[object], str]:
-    """A PodList's items and version. Raises UnbelievableListError for anything else: pods that it leaves out would be gone."""
-    if not isinstance(body, dict) or body.get("kind") != "PodList" or not isinstance(body.get("metadata"), dict):
-        raise UnbelievableListError("the API's answer is no list of pods: not believed, trying again")
-    items, version = body.get("items"), body["metadata"].get("resourceVersion")
-    if items is None:  # how Go may write an empty list
-        items = []
-    if not isinstance(items, list) or not isinstance(version, str):
-        raise UnbelievableListError("the API's list of pods is no list: not believed, trying again")
-    if body["metadata"].get("continue"):
-        raise UnbelievableListError("the API sent a part of the list, unasked: something between us sets a limit")
-    return items, version
 
 
 def _lines(answer: Answer) -> Iterator[bytes]:
@@ -286,16 +239,3 @@ def _version(obj: object) -> str | None:
     metadata = obj.get("metadata") if isinstance(obj, dict) else None
     version: Any = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
     return version if isinstance(version, str) else None
-
-
-def _uid(item: object) -> str:
-    metadata = item.get("metadata") if isinstance(item, dict) else None
-    uid: Any = metadata.get("uid") if isinstance(metadata, dict) else None
-    return uid if isinstance(uid, str) else ""
-
-
-def _name(item: object) -> str:
-    metadata = item.get("metadata") if isinstance(item, dict) else None
-    if not isinstance(metadata, dict):
-        return "an object without metadata"
-    return f"pod {str(metadata.get('namespace'))[:253]}/{str(metadata.get('name'))[:253]}"

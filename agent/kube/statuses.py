@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from agent.kube.api import Api, ApiRefusedError
 from agent.kube.podjson import UnreadablePodError
-from agent.kube.pods import list_objects
+from agent.kube.podlist import list_objects
 from agent.kube.podstatus import parse_status
 from agent.model.status import PodStatus
 
@@ -29,11 +29,15 @@ def read_status(api: Api, namespace: str, name: str) -> PodStatus | None:
 
 def list_statuses(api: Api, node_name: str, on_skipped: Callable[[str], None]) -> tuple[PodStatus, ...]:
     """Of all pods of this node; what can't be read of them is told in a sentence. Raises ApiError."""
-    items, _ = list_objects(api, node_name)
-    found = []
-    for item in items:
+
+    def read(item: object) -> PodStatus | str:
         try:
-            found.append(parse_status(item))
+            return parse_status(item)
         except UnreadablePodError as error:
-            on_skipped(f"a pod's status could not be read: {error}")
-    return tuple(found)
+            return f"a pod's status could not be read: {error}"
+
+    found, _ = list_objects(api, node_name, read)
+    for skipped in found:
+        if isinstance(skipped, str):
+            on_skipped(skipped)
+    return tuple(status for status in found if isinstance(status, PodStatus))

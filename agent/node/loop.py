@@ -11,7 +11,9 @@ import selectors
 import time
 
 from agent.cgroup.tree import Tree
+from agent.kernel.kmsg import KmsgUnavailableError
 from agent.ledger import Ledger
+from agent.model import OomReport
 from agent.node.log_reader import LogReader
 from agent.node.mailbox import Mailbox
 from agent.node.node import Node
@@ -47,6 +49,7 @@ class Loop:
         self._rules = rules
         self._settings = settings
         self._v1 = v1
+        self._selector = selectors.DefaultSelector()
         self._stopping = False
         self._glanced_at_s = 0.0
         self._glancing = False
@@ -64,12 +67,12 @@ class Loop:
         self._node.start(now)
         self._housekeeping_at = now + HOUSEKEEPING_S
         self._resync_at = now + self._settings.resync_interval_s
-        with selectors.DefaultSelector() as selector:
+        with self._selector:
             for source in (self._tree, self._mailbox, self._log, self._v1):
                 if source is not None:
-                    selector.register(source.fileno(), selectors.EVENT_READ)
+                    self._selector.register(source.fileno(), selectors.EVENT_READ)
             while not self._stopping:
-                selector.select(self._wait_s())
+                self._selector.select(self._wait_s())
                 self._turn(time.monotonic())
 
     def _wait_s(self) -> float:
@@ -99,11 +102,9 @@ class Loop:
         for message in self._mailbox.take():
             self._glance()
             self._node.message(message, now)
-        if self._log is not None:
-            reports = self._log.flush(now) + self._log.read(now, expects_group=self._node.attributor.expects_group)
+        if self._log is not None and (reports := self._read_log(self._log, now)):
             self._glance()
-            if reports:
-                self._node.reports(reports, now)
+            self._node.reports(reports, now)
         self._glance()
         self._node.after(now, self._position())
         if now >= self._resync_at:
@@ -112,6 +113,18 @@ class Loop:
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING_S
             self._housekeeping(now)
+
+    def _read_log(self, log: LogReader, now: float) -> list[OomReport]:
+        """What the kernel's log has to tell. One that can't be read any more is given up: the counters go on without it."""
+        reports = log.flush(now)
+        try:
+            reports += log.read(now, expects_group=self._node.attributor.expects_group)
+        except KmsgUnavailableError as error:
+            self._log = None
+            self._selector.unregister(log.fileno())
+            log.close()
+            self._node.log_lost(str(error))
+        return reports
 
     def _position(self) -> int | None:
         """How far the log need not be read again: before the oldest report that still waits for its counter."""

@@ -199,6 +199,11 @@ class Node:
             self.attributor.reported(_named_by_process(report), now_s)
         self._count_node(now_s)
 
+    def log_lost(self, why: str) -> None:
+        """The kernel's log can't be read any more."""
+        self._metrics.kmsg_readable(False)
+        log(logger, logging.ERROR, f"{why}. Kills go on being counted; the names of their victims will be missing.")
+
     def reload(self, rules: Rules, now_s: float) -> None:
         """New rules are in force."""
         self._holding.rules = rules

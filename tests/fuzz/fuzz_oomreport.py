@@ -1,13 +1,6 @@
-"""Fuzz target for the reading of the kernel's log: any bytes as /dev/kmsg, any order, any gaps.
-
-Run it with atheris: ``python -m tests.fuzz.fuzz_oomreport tests/fixtures/kmsg/6.1 -max_total_time=60``. Without atheris
-``check`` can still be called on any bytes, as the unit tests do.
-"""
+"""Fuzz target for the reading of the kernel's log: any bytes as /dev/kmsg, any order, any gaps."""
 
 from __future__ import annotations
-
-import importlib
-import sys
 
 from agent.kernel.kmsg import BadRecordError, parse_record
 from agent.kernel.oomreport import ReportAssembler
@@ -49,15 +42,3 @@ def _check(report: OomReport) -> None:
         raise AssertionError(f"a global OOM with a domain: {report}")
     for victim in report.victims:
         victim.comm.encode("utf-8")
-
-
-def main() -> None:
-    """Hand over to atheris."""
-    atheris = importlib.import_module("atheris")
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, check)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()

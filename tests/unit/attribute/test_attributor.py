@@ -258,6 +258,17 @@ def test_without_a_report_the_limit_is_that_of_the_level_whose_oom_rose(
     assert agent.after(0.046).kills[0].scope is scope
 
 
+def test_whose_limit_it_was_is_asked_of_the_levels_above_when_their_word_has_not_come_yet(world: World) -> None:
+    """Nothing is waited for without a log, and the container's notification may be read before its pod's."""
+    agent = Agent(world, kmsg=False)
+    world.kill(A, limit_of=POD)
+    agent.read(A)
+    (kill,) = agent.after(0.0).kills
+    assert kill.scope is Scope.POD
+    agent.read()
+    assert agent.after(1.0).kills == ()
+
+
 def test_a_kill_of_pid_1_is_the_containers_death(world: World) -> None:
     world.inits[A] = 500
     agent = Agent(world)

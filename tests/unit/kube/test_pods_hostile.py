@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import agent.kube.pods as pods_module
+from agent.kube import podlist
 from agent.kube.pods import PodWatch
 from agent.model import PodChanged, PodDeleted, PodSkipped, PodsListed, WatchTrouble
 from tests.lab.apifaults import Fault, How
@@ -239,7 +240,7 @@ def test_a_server_that_takes_the_request_and_says_nothing_is_given_up(
     verb: str, server: ApiServer, watch: Any, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pods_module, "READ_S", 0.1)
-    monkeypatch.setattr(pods_module, "LIST_S", 0.1)
+    monkeypatch.setattr(podlist, "LIST_S", 0.1)
     server.faults.add(Fault(How.SILENT, verb))
     watch.start()
     assert inbox.next(WatchTrouble).reason == "unreachable"
