@@ -69,10 +69,10 @@ image: ## the image for each platform, by docker buildx (IMAGE=ghcr.io/oomward/o
 	docker buildx build --platform $(PLATFORMS) --tag $(IMAGE) --build-arg REVISION=$$(git rev-parse HEAD) \
 	  --build-arg CREATED=$$(date --utc +%FT%TZ) $(BUILDX_FLAGS) .
 
-image-tree: $(VENV)/ready ## the Dockerfile itself, on a clean Debian by debootstrap and buildah, and its tests (as root; a few minutes)
+image-tree: $(VENV)/ready ## the Dockerfile itself, on a clean Debian by debootstrap and buildah, and its tests (as root; five minutes)
 	@bash scripts/setup-debian.sh image
 	@bash scripts/image/clean-root.sh $(CLEAN)
-	OOMWARD_IMAGE_TREE=$(CURDIR)/$(CLEAN)/tree $(BIN)/python -m pytest tests/image tests/image/built.py -q -p no:cacheprovider
+	OOMWARD_IMAGE_TREE=$(CURDIR)/$(CLEAN)/tree $(BIN)/python -m pytest tests/image/test_tree.py tests/image/test_sbom.py tests/image/built.py -q -p no:cacheprovider
 	OOMWARD_IMAGE_TREE=$(CURDIR)/$(CLEAN)/tree $(BIN)/python -m tests.lab boot --out build/lab/image -- \
 	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/kernel/test_image.py tests/kernel/test_least_privilege.py
 

@@ -99,4 +99,5 @@ class Series:
 
 
 def _is_open(notice: Notice, now_unix_s: float) -> bool:
-    return now_unix_s - notice.last_unix_s <= QUIET_S and now_unix_s - notice.at_unix_s <= LONGEST_S
+    """One that lies in the future is not: the clock was set back, and it would have no end for as long."""
+    return abs(now_unix_s - notice.last_unix_s) <= QUIET_S and abs(now_unix_s - notice.at_unix_s) <= LONGEST_S

@@ -150,3 +150,10 @@ def test_whatever_happens_every_kill_is_in_one_count_and_the_api_hears_all_of_th
 
 def _last(notice: Notice) -> float:
     return notice.last_unix_s
+
+
+def test_a_clock_that_was_set_back_begins_another_series(series: Series) -> None:
+    """Else one that seems to lie in the future would count for as long as the clock needs to get there again."""
+    series.join(kill(1))
+    fresh = series.join(kill(2, at=-86_400.0))
+    assert (fresh.name, fresh.count) == ("e.2", 1)
