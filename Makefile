@@ -17,7 +17,7 @@ export DEMO_SECONDS
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit lowest alerts manifests mutants fuzz image-here image-test kernel storm image image-tree sbom e2e lab format lock clean
+.PHONY: help demo test lint unit lowest alerts manifests mutants fuzz fuzz-short image-here image-test kernel storm bench bench-page soak image image-tree sbom e2e lab format lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -58,12 +58,24 @@ image-test: $(HERE)/ready ## what is in that tree and what is not, and its bill 
 fuzz: $(FUZZERS)/ready ## any bytes at every parser, by atheris (FUZZ_RUNS=10000000 of each, FUZZ_SECONDS at the most)
 	@$(CURDIR)/$(FUZZERS)/bin/python -m tests.fuzz --runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS)
 
+fuzz-short: $(FUZZERS)/ready ## some seconds of that
+	@$(CURDIR)/$(FUZZERS)/bin/python -m tests.fuzz --seconds 5
+
 mutants: $(VENV)/ready ## break the lines that matter most, one at a time: a test must fail each time
 	@$(BIN)/python -m tests.mutation.run
 
 storm: $(VENV)/ready .debian ## 10,000 kills as fast as the lab can make them, and 200 times kill -9 for the agent (an hour)
 	STORM_KILLS=10000 STORM_DEATHS=200 $(BIN)/python -m tests.lab boot --memory 6G --out build/lab/storm --seconds 5400 -- \
 	  $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/kernel/test_storm.py
+
+bench: $(VENV)/ready .debian-lab ## the agent beside what people use today, two hours (GROUP=start, kills, storm, cost or load for one group)
+	$(BIN)/python -m tests.bench $(if $(GROUP),--group $(GROUP))
+
+bench-page: $(VENV)/ready ## the last benchmarks' figures into docs/benchmarks.md
+	$(BIN)/python -m tests.bench --page
+
+soak: $(VENV)/ready .debian-lab ## everything at once on a real kernel, against an oracle (MINUTES=10; SEED=… for the same trouble again)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 image: ## the image for each platform, by docker buildx (IMAGE=ghcr.io/oomward/oomward:dev PLATFORMS=linux/amd64,linux/arm64)
 	docker buildx build --platform $(PLATFORMS) --tag $(IMAGE) --build-arg REVISION=$$(git rev-parse HEAD) \

@@ -1,0 +1,248 @@
+"""Group cost: what the agent takes of the node, idle and with pods that come and go, and how soon it is ready.
+
+``python -m tests.bench.cost --where native|lab``. On the machine itself, on directories that stand for cgroups, for times;
+in the lab on real cgroups, where one processor and slow system calls make all times too long, for the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.figures import Result, Table, Verdict, leave, quantile
+from tests.bench.processes import Cost, between, usage
+from tests.bench.rig import NODE, Rig
+from tests.bench.trees import MODE
+from tests.lab.agent_process import AgentProcess
+from tests.lab.boot import REPO
+
+SETTLE_S = 15.0  # after the start, before idle is idle
+STARTS = 5
+QUIET = ("--mode-applied-events", "false")
+PEERS = Path(__file__).parent / "peers"
+PEERS_AT = 110
+IDLE_GOAL_PERCENT, READY_GOAL_S = 0.1, 2.0
+RSS_GOALS_MIB = {110: 64, 500: 80}
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One size of node."""
+
+    pods: int
+    containers: int
+    ready_s: float
+    ready_cpu_s: float
+    idle: Cost
+    churn: Cost
+    came: int
+
+    @property
+    def churn_ms(self) -> float:
+        """Of a processor, for a pod that comes and one that goes."""
+        return 1000 * (self.churn.cpu_s - self.idle.cpu_s / self.idle.seconds * self.churn.seconds) / self.came
+
+
+def measure(rigs: Sequence[Rig], idle_s: float, churn_s: float) -> list[Row]:
+    """Start on each in turn, be idle all together, then churn one after the other."""
+    ready = [starts(rig) for rig in rigs]
+    agents: list[tuple[Rig, AgentProcess, tuple[float, float]]] = []
+    try:
+        for rig, took in zip(rigs, ready, strict=True):
+            agents.append((rig, rig.start(*QUIET)[0], took))
+        time.sleep(SETTLE_S)
+        before = [usage(agent.process.pid) for _, agent, _ in agents]
+        time.sleep(idle_s)
+        idle = [between(b, usage(agent.process.pid)) for b, (_, agent, _) in zip(before, agents, strict=True)]
+        return [
+            churned(rig, agent, took, quiet, churn_s) for (rig, agent, took), quiet in zip(agents, idle, strict=True)
+        ]
+    finally:
+        for _, agent, _ in agents:
+            agent.stop()
+
+
+def starts(rig: Rig) -> tuple[float, float]:
+    """Until it is ready, and its processor time until then: the medians of some starts, each with a new ledger."""
+    found = []
+    for _ in range(STARTS):
+        shutil.rmtree(rig.work / "state", ignore_errors=True)
+        agent, ready_s = rig.start(*QUIET)
+        try:
+            found.append((ready_s, usage(agent.process.pid).cpu_s))
+        finally:
+            agent.stop()
+    return quantile([ready_s for ready_s, _ in found], 0.5), quantile([cpu_s for _, cpu_s in found], 0.5)
+
+
+def churned(rig: Rig, agent: AgentProcess, ready: tuple[float, float], idle: Cost, churn_s: float) -> Row:
+    """The rest of a row."""
+    before = usage(agent.process.pid)
+    came = rig.churn(churn_s)
+    time.sleep(2.0)
+    churn = between(before, usage(agent.process.pid))
+    asking = [i for i in rig.instances if MODE in i.pod.labels]
+    wrong = [i.path for i in asking if (rig.tree.mount / i.path / "memory.oom.group").read_text().strip() != "0"]
+    if wrong:
+        raise RuntimeError(f"not held after the churn, so nothing was measured: {wrong[:3]}")
+    return Row(rig.pods, len(rig.instances), *ready, idle, churn, came)
+
+
+def table(rows: Sequence[Row], where: str, idle_s: float, churn_s: float) -> Table:
+    """A line for each size."""
+    note = (
+        f"Idle: {idle_s:.0f} s, all sizes at once. Churn: one pod a second comes and one goes, {churn_s:.0f} s; ms a pod is what "
+        "it took beyond idling. "
+        if where == "native"
+        else f"Idle {idle_s:.0f} s, churn {churn_s:.0f} s. Times on a processor are the lab's, with system calls of 40 µs. "
+    ) + "Half of the pods ask; each is 8 KiB of JSON."
+    columns = ("pods", "containers", "ready after s (on a processor)", "idle: % of a core", "wake-ups a second", "resident, idle (MiB)",
+               "churn: % of a core", "ms a pod", "resident, after (MiB)")  # fmt: skip
+    cells = tuple(
+        (
+            row.pods,
+            row.containers,
+            f"{row.ready_s:.2f} ({row.ready_cpu_s:.2f})",
+            f"{row.idle.core_percent:.3f}",
+            f"{row.idle.wakeups_per_s:.2f}",
+            f"{row.idle.rss_bytes / MIB:.1f}",
+            f"{row.churn.core_percent:.2f}",
+            f"{row.churn_ms:.1f}",
+            f"{row.churn.rss_bytes / MIB:.1f}",
+        )
+        for row in rows
+    )
+    title = "On the machine itself, directories for cgroups" if where == "native" else "In the lab, real cgroups"
+    return Table(title, columns, cells, note)
+
+
+def verdicts(rows: Sequence[Row], where: str) -> list[Verdict]:
+    """What it says of the goals. Times only where they mean something."""
+    found = []
+    for row in rows:
+        if row.pods in RSS_GOALS_MIB:
+            most = max(row.idle.rss_bytes, row.churn.rss_bytes) / MIB
+            met = most <= RSS_GOALS_MIB[row.pods]
+            found.append(Verdict(f"rss-{row.pods}", f"{most:.1f} MiB, {where}", met))
+        if row.pods == PEERS_AT and where == "native":
+            percent = row.idle.core_percent
+            found.append(Verdict("idle", f"{percent:.3f} % of a core", percent <= IDLE_GOAL_PERCENT))
+    if where == "native":
+        slowest = max(row.ready_s for row in rows)
+        found.append(
+            Verdict(
+                "ready",
+                f"{slowest:.2f} s at the most (medians of {STARTS} starts at each size)",
+                slowest <= READY_GOAL_S,
+            )
+        )
+    return found
+
+
+def peers(rig: Rig, seconds: float) -> Table:
+    """The rebuilt tools on the same node, idle."""
+    rig.api.store.put_node({"kind": "Node", "metadata": {"name": NODE, "uid": NODE}})
+    root = rig.tree.mount / rig.tree.driver.root
+    client = ["--api", rig.api.url, "--token", rig.api.token or "", "--node", NODE]
+    poller = [sys.executable, "-m", "tests.bench.peers.poller", *client, "--root", rig.tree.driver.root,
+              "--mount", str(rig.tree.mount), "--selector", f"{MODE}=single", "--every", "5"]  # fmt: skip
+    shell = ["sh", str(PEERS / "shell.sh"), str(root)]
+    rows = []
+    for name, command in (
+        ("shell, every 60 s", [*shell, "60"]),
+        ("shell, every 1 s", [*shell, "1"]),
+        ("poller, every 5 s", poller),
+    ):
+        rig.api.requests.clear()
+        process = subprocess.Popen(command, cwd=REPO, stdin=subprocess.DEVNULL)
+        try:
+            time.sleep(3.0)
+            before, asked = usage(process.pid), len(rig.api.requests)
+            time.sleep(seconds)
+            cost, asked = between(before, usage(process.pid)), len(rig.api.requests) - asked
+        finally:
+            process.kill()
+            process.wait()
+        hourly = f"{3600 * asked / cost.seconds:.0f}"
+        rows.append((name, f"{cost.core_percent:.3f}", f"{cost.rss_bytes / MIB:.1f}", hourly))
+    note = (
+        f"Idle for {seconds:.0f} s, at {PEERS_AT} pods; a round every 60 s falls into it once. The poller is rebuilt in Python: the "
+        "published one is a Go program, whose processor time and memory will differ; its requests are the same."
+    )
+    return Table("The others, idle", ("tool", "% of a core", "resident (MiB)", "requests an hour"), tuple(rows), note)
+
+
+def native(sizes: Sequence[int], idle_s: float, churn_s: float) -> Result:
+    """All sizes at once: they are nearly always asleep."""
+    rigs = [Rig(size, native=True) for size in sizes]
+    try:
+        rows = measure(rigs, idle_s, churn_s)
+        tables = [table(rows, "native", idle_s, churn_s)]
+        of_peers = next((rig for rig in rigs if rig.pods == PEERS_AT), None)
+        if of_peers is not None:
+            tables.append(peers(of_peers, min(idle_s, 60.0)))
+        return result(rows, "native", tables, idle_s, churn_s)
+    finally:
+        for rig in rigs:
+            rig.close()
+
+
+def lab(sizes: Sequence[int], idle_s: float, churn_s: float) -> Result:
+    """One size after the other: there is one kubepods root."""
+    rows = []
+    for size in sizes:
+        rig = Rig(size, native=False)
+        try:
+            rows += measure([rig], idle_s, churn_s)
+        finally:
+            rig.close()
+        print(f"{size} pods", flush=True)
+    return result(rows, "lab", [table(rows, "lab", idle_s, churn_s)], idle_s, churn_s)
+
+
+def result(rows: Sequence[Row], where: str, tables: Sequence[Table], idle_s: float, churn_s: float) -> Result:
+    """As it is left behind."""
+    numbers = {
+        f"{key}_{row.pods}": value
+        for row in rows
+        for key, value in (
+            ("ready_s", row.ready_s),
+            ("ready_cpu_s", row.ready_cpu_s),
+            ("idle_percent", row.idle.core_percent),
+            ("wakeups_per_s", row.idle.wakeups_per_s),
+            ("churn_ms", row.churn_ms),
+            ("idle_rss", row.idle.rss_bytes),
+            ("churn_rss", row.churn.rss_bytes),
+        )
+    }
+    sizes: dict[str, str | int | float] = {
+        "pods": ", ".join(str(row.pods) for row in rows),
+        "idle (s)": idle_s,
+        "churn (s)": churn_s,
+    }
+    return Result("cost", where, where, sizes, tuple(tables), tuple(verdicts(rows, where)), numbers)
+
+
+def main() -> None:
+    """Here, or inside of the lab."""
+    top = argparse.ArgumentParser(description=__doc__)
+    top.add_argument("--where", choices=("native", "lab"), required=True)
+    top.add_argument("--pods", required=True, help="sizes, comma-separated")
+    top.add_argument("--idle", type=float, required=True)
+    top.add_argument("--churn", type=float, required=True)
+    asked = top.parse_args()
+    sizes = [int(size) for size in asked.pods.split(",")]
+    run = native if asked.where == "native" else lab
+    leave(run(sizes, asked.idle, asked.churn), Path(os.environ["OOMWARD_LAB_OUT"]))
+
+
+if __name__ == "__main__":
+    main()

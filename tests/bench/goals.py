@@ -1,0 +1,35 @@
+"""The goals that the design set, in its words, each with a key by which a measurement speaks of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    key: str
+    text: str
+    groups: tuple[str, ...]  # that measure it
+
+
+GOALS = (
+    Goal("first-instruction", "The write lands before the container's first instruction in every start", ("start",)),
+    Goal(
+        "write",
+        "From the runtime's write to ours: p99 ≤ 5 ms natively with 250 containers on the node",
+        ("start",),
+    ),
+    Goal("record", "From the kernel's kill to the ledger, the log line and the metric: p99 ≤ 50 ms", ("kills",)),
+    Goal("event", "From the kernel's kill to the accepted Event: ≤ 1.5 s", ("kills",)),
+    Goal(
+        "complete",
+        "10,000 kills as fast as a kernel can make them: 100 % counted, 100 % on the right container",
+        ("storm",),
+    ),
+    Goal("idle", "Idle at 110 pods: ≤ 0.1 % of a core", ("cost",)),
+    Goal("rss-110", "Resident at 110 pods: ≤ 64 MiB", ("cost",)),
+    Goal("rss-500", "Resident at 500 pods: ≤ 80 MiB", ("cost",)),
+    Goal("ready", "Ready within 2 s of start", ("cost",)),
+    Goal("one-watch", "One watch a node and, while nothing happens, no other request to the API", ("load",)),
+)
+KEYS = {goal.key: goal for goal in GOALS}

@@ -1,0 +1,92 @@
+"""Results become docs/benchmarks.md and tables on a screen. Takes results and remarks, gives text; the words
+between the tables are in prose/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.table import Table as ScreenTable
+
+from tests.bench.figures import Cell, Result, Table, Verdict
+from tests.bench.goals import GOALS, Goal
+from tests.bench.groups import GROUPS
+
+NOT_MEASURED = "not measured"
+PROSE = Path(__file__).parent / "prose"
+
+
+def page(results: Sequence[Result], remarks: str) -> str:
+    """The whole document."""
+    parts = [prose("intro"), "## The goals", goals(results), "## Machine and sizes", machines(results)]
+    for group in GROUPS:
+        parts.append("#" + prose(group))
+        for result in results:
+            if result.group == group:
+                parts += [part for table in result.tables for part in tables(table)]
+    parts += ["## What falls short, and why", remarks, "#" + prose("peers")]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def prose(name: str) -> str:
+    """The words that don't change with the figures."""
+    return (PROSE / f"{name}.md").read_text()
+
+
+def goals(results: Iterable[Result]) -> str:
+    """A row for each of the design's goals, measured or not."""
+    verdicts = [verdict for result in results for verdict in result.verdicts]
+    rows = [goal_row(goal, [v for v in verdicts if v.goal == goal.key]) for goal in GOALS]
+    return markdown(("goal", "measured", "met"), rows)
+
+
+def goal_row(goal: Goal, verdicts: Sequence[Verdict]) -> tuple[str, str, str]:
+    """What was measured of it, each with its own verdict where they differ."""
+    if not verdicts:
+        return goal.text, NOT_MEASURED, NOT_MEASURED
+    met = {verdict.met for verdict in verdicts}
+    if len(met) == 1:
+        return goal.text, "<br>".join(v.measured for v in verdicts), "yes" if met == {True} else "**no**"
+    measured = "<br>".join(f"{v.measured}: {'yes' if v.met else '**no**'}" for v in verdicts)
+    return goal.text, measured, "**in part**"
+
+
+def machines(results: Iterable[Result]) -> str:
+    """Where, when and how much."""
+    rows = [
+        (
+            f"{result.group}, {result.part}",
+            result.at,
+            result.machine.get("kernel", "?") + (" (User-Mode Linux)" if _is_uml(result) else ""),
+            result.machine.get("processor", "?"),
+            result.machine.get("load", "?"),
+            ", ".join(f"{name} {value}" for name, value in result.sizes.items()),
+        )
+        for result in results
+    ]
+    return markdown(("part", "when", "kernel", "machine", "its load", "sizes"), rows)
+
+
+def _is_uml(result: Result) -> bool:
+    return result.where == "lab" and result.machine.get("kernel") != result.machine.get("host kernel")
+
+
+def tables(table: Table) -> list[str]:
+    """A title, the table, and what one must know to read it."""
+    return [f"### {table.title}", markdown(table.columns, table.rows), table.note]
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """A table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def on_screen(table: Table) -> ScreenTable:
+    """The same for a terminal."""
+    found = ScreenTable(title=table.title, title_justify="left", caption=table.note, caption_justify="left")
+    for number, column in enumerate(table.columns):
+        found.add_column(column, justify="left" if number < 2 else "right")
+    for row in table.rows:
+        found.add_row(*(str(cell) for cell in row))
+    return found

@@ -1,0 +1,73 @@
+"""What a process costs, read from /proc: time on a processor, resident memory, wake-ups, descriptors."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+CPUCLOCK_SCHED = 2  # linux/posix-timers.h
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """``wakeups``: how often one of its threads had slept and ran again (voluntary context switches) since it began."""
+
+    at_s: float  # CLOCK_MONOTONIC
+    cpu_s: float
+    rss_bytes: int
+    wakeups: int
+    threads: int
+    descriptors: int
+
+
+def usage(pid: int) -> Usage:
+    """As it is now. Threads that have ended are in ``cpu_s``, as are children that were waited for; not in ``wakeups``."""
+    root = Path(f"/proc/{pid}")
+    stat = (root / "stat").read_text().rpartition(")")[2].split()
+    children = sum(int(field) for field in stat[13:15])  # cutime, cstime: proc(5), fields 16 and 17
+    status = dict(line.split(":", 1) for line in (root / "status").read_text().splitlines())
+    tasks = list((root / "task").iterdir())
+    return Usage(
+        at_s=time.monotonic(),
+        # The process's own clock, in nanoseconds and with the threads that have ended (clock_getcpuclockid(3)).
+        cpu_s=time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED) + children / TICKS,
+        rss_bytes=int(status["VmRSS"].split()[0]) << 10,
+        wakeups=sum(_switches(task) for task in tasks),
+        threads=len(tasks),
+        descriptors=len(list((root / "fd").iterdir())),
+    )
+
+
+def _switches(task: Path) -> int:
+    try:
+        lines = (task / "status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # a thread that ended just now
+    return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Between two looks."""
+
+    seconds: float
+    cpu_s: float
+    wakeups: int
+    rss_bytes: int  # at the second
+
+    @property
+    def core_percent(self) -> float:
+        """Share of one processor."""
+        return 100 * self.cpu_s / self.seconds
+
+    @property
+    def wakeups_per_s(self) -> float:
+        return self.wakeups / self.seconds
+
+
+def between(before: Usage, after: Usage) -> Cost:
+    """What it took from one look to the next."""
+    return Cost(after.at_s - before.at_s, after.cpu_s - before.cpu_s, after.wakeups - before.wakeups, after.rss_bytes)

@@ -1,0 +1,89 @@
+"""``python -m tests.soak --minutes 10``: boots the lab's kernel, soaks, and says of each invariant whether it held."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.lab import boot, runtime
+from tests.soak.invariants import INVARIANTS
+from tests.soak.run import soak
+
+SETTLING_S = 600.0  # beyond the minutes asked for
+MEMORY = "3G"
+
+
+def inside(driver: str, seconds: float, seed: int) -> int:
+    """On the kernel."""
+    world, rest = soak(Path(tempfile.mkdtemp()), driver, seconds, seed)
+    try:
+        found = {name: check(world, rest) for name, check in INVARIANTS.items()}
+        kills = sum(i.events.get("oom_kill", 0) for i in world.node.kubelet.instances)
+        report = {
+            "problems": found,
+            "done": dict(world.done),
+            "missed": dict(world.missed),
+            "containers": len(world.node.kubelet.instances),
+            "kills in containers that ended": kills,
+            "agents": len(world.node.agents),
+            "events": len(world.node.api.events),
+            "writes": world.witness.total,
+            "wakeups_per_s": round(rest.wakeups / rest.seconds, 2),
+            "rss_mib": [round(s.rss_bytes / (1 << 20), 1) for s in (world.samples[0], rest.last, rest.fresh)],
+        }
+        print(json.dumps(report), flush=True)
+        return 1 if any(found.values()) else 0
+    finally:
+        world.close()
+
+
+class Screen:
+    """What comes from inside: the report, or something that went wrong there."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def take(self, line: bytes) -> None:
+        try:
+            report = json.loads(line)
+            problems = report.pop("problems")
+        except (ValueError, AttributeError, KeyError):
+            self._console.print(line.decode(errors="replace").rstrip(), markup=False)
+            return
+        table = Table("invariant", "held", "what is wrong")
+        for name, wrong in problems.items():
+            table.add_row(name, "NO" if wrong else "yes", "\n".join(wrong))
+        self._console.print(table)
+        for name, value in report.items():
+            self._console.print(f"{name}: {value}", markup=False)
+
+
+def main() -> int:
+    """Exit status 0: all of them held."""
+    top = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    top.add_argument("--minutes", type=float, default=10.0)
+    top.add_argument("--driver", choices=("systemd", "cgroupfs"), default="systemd")
+    top.add_argument("--seed", type=int, help="for the same trouble once more; chosen and said when not given")
+    top.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    asked = top.parse_args()
+    if asked.inside:
+        return inside(asked.driver, asked.minutes * 60, asked.seed)
+    seed = random.randrange(1 << 30) if asked.seed is None else asked.seed
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    console.print(f"{asked.minutes:g} minutes of trouble under the {asked.driver} driver, seed {seed}")
+    runtime.build_hog()
+    command = [sys.executable, "-m", "tests.soak", "--inside", "--minutes", str(asked.minutes)]
+    command += ["--driver", asked.driver, "--seed", str(seed)]
+    out, screen = boot.REPO / "build" / "lab" / "soak", Screen(console)
+    return boot.run(command, memory=MEMORY, timeout_s=asked.minutes * 60 + SETTLING_S, out=out, sink=screen.take)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

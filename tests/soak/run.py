@@ -1,0 +1,98 @@
+"""The soak from beginning to end: act for so long, let the node come to rest, look at it."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from tests.bench.processes import between, usage
+from tests.soak.actions import ALWAYS, ON_THE_AGENT, act, start_pod
+from tests.soak.invariants import Rest
+from tests.soak.world import Kind, Sample, Sampler, World, make_world, now
+
+ON_THE_AGENT_SHARE = (
+    0.6  # of the time agents are killed; the last of them lives until the end, for its memory to be seen
+)
+PAUSE_S = 0.2
+FIRST_PODS = 6
+SETTLE_S = 90.0  # for the knobs, after all trouble has ended
+TOLD_S = 180.0  # for the Events: a pod that had many has a budget of one a minute
+REST_S = 12.0
+
+
+def soak(work: Path, driver: str, seconds: float, seed: int) -> tuple[World, Rest]:
+    """All of it; the world is left standing. Raises what the lab's own trouble raises."""
+    chance = random.Random(seed)
+    world = make_world(work, driver)
+    try:
+        for _ in range(FIRST_PODS):
+            act(world, chance, ((start_pod, 1),))
+        sampler = Sampler(world)
+        trouble(world, chance, seconds)
+        calm(world)
+        sampler.end()
+        return world, rest(world)
+    except BaseException:
+        shutil.copy(world.node.agent.log_path, Path(os.environ["OOMWARD_LAB_OUT"]) / "soak-agent.log")
+        world.close()
+        raise
+
+
+def trouble(world: World, chance: random.Random, seconds: float) -> None:
+    """One action after the other."""
+    began = now()
+    while (passed := now() - began) < seconds:
+        early = passed < ON_THE_AGENT_SHARE * seconds
+        act(world, chance, (*ALWAYS, *ON_THE_AGENT) if early else ALWAYS)
+        time.sleep(PAUSE_S)
+
+
+def calm(world: World) -> None:
+    """The trouble ends: no more faults, nobody eats. Then what is left to be done is done."""
+    node = world.node
+    node.api.faults.clear()
+    for lodger in [lodger for lodger in world.lodgers if lodger.dies]:
+        node.kubelet.delete_pod(lodger.pod)
+        world.lodgers.remove(lodger)
+    node.agent.wait_ready(SETTLE_S)
+    node.agent.wait_for(lambda: not world.wrong_knobs(), SETTLE_S, "at rest, but for its knobs")
+    odd = {lodger.pod.name for lodger in world.lodgers if lodger.kind is Kind.BAD}
+    node.agent.wait_for(lambda: all(node.events("OOMModeInvalid", pod) for pod in odd), TOLD_S, f"told of {odd}")
+    node.agent.wait_for(lambda: everything_told(world), TOLD_S, "told of the first kills of every pod")
+    node.wait_for_a_full_look()
+    time.sleep(2.0)
+
+
+def everything_told(world: World) -> bool:
+    """Whether the API has an Event of every pod that the metrics say had a kill."""
+    killed = {dict(labels)["pod"] for (name, labels), count in world.node.agent.metrics().items()
+              if name == "oomward_oom_kills_total" and count}  # fmt: skip
+    told = {e["regarding"]["name"] for e in world.node.api.events if "OOMKilled" in e["reason"]}
+    return killed - {"", "unknown"} <= told
+
+
+def rest(world: World) -> Rest:
+    """A while in which nothing happens; then another agent, to compare with."""
+    pid = world.node.agent.process.pid
+    writes, before = world.witness.total, usage(pid)
+    time.sleep(REST_S)
+    cost = between(before, usage(pid))
+    written = world.witness.total - writes
+    last = look(world)
+    world.end_agent(signal.SIGTERM)
+    world.start_agent().wait_ready()
+    world.node.wait_for_a_full_look()
+    time.sleep(11.0)  # its housekeeping, which sets the gauges, comes every 10 s
+    fresh = look(world)
+    world.note_what_must_stay_zero()
+    return Rest(cost.seconds, cost.wakeups, written, last, fresh)
+
+
+def look(world: World) -> Sample:
+    """One look that must succeed."""
+    world.sample()
+    return world.samples[-1]

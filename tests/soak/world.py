@@ -1,0 +1,234 @@
+"""The node of the soak: its pods and what each asks for, the agents that lived one after the other, and who wrote what.
+
+The oracle's side: nothing here asks the agent what it did. Used by one thread; the watching of writes is a thread of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from tests.bench.processes import usage
+from tests.kernel.conftest import MODE, NODE, Node, make_node
+from tests.lab.agent_process import AgentProcess
+from tests.lab.kubelet import MOUNT
+from tests.lab.spec import Instance, Pod
+from tests.lab.writes import Writes
+
+BOOKMARK_S = 30.0
+RESYNC = "8s"
+SAMPLE_EVERY_S = 1.0
+BAD_MODE = "sngle\x1b[31m"
+
+
+class Kind(StrEnum):
+    """What a pod asks for."""
+
+    SINGLE = "single"
+    GROUP = "group"
+    FLIPS = "flips"  # none or single, by turns
+    PLAIN = "plain"
+    BAD = "bad"  # a label that asks for nothing
+
+
+@dataclass(slots=True)
+class Lodger:
+    """A pod that lives on the node just now. ``dies``: its containers are killed by what they do, over and over."""
+
+    kind: Kind
+    pod: Pod
+    dies: bool
+
+    @property
+    def wanted(self) -> str:
+        """What the knob of each of its containers must be: where nobody asks, what the kubelet had the runtime write."""
+        return "0" if self.pod.labels.get(MODE) == "single" else "1"
+
+    @property
+    def held(self) -> bool:
+        return self.pod.labels.get(MODE) in ("single", "group")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The agent from outside."""
+
+    at_s: float
+    pid: int
+    rss_bytes: int
+    descriptors: int
+    watched: frozenset[int]  # inodes, by the kernel's own list of inotify watches
+
+
+class Sampler(threading.Thread):
+    """Looks at the agent once a second until end()."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(name="sampler", daemon=True)
+        self._world = world
+        self._over = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self._over.wait(SAMPLE_EVERY_S):
+            try:
+                self._world.sample()
+            except OSError:
+                continue  # the agent was killed while we looked
+
+    def end(self) -> None:
+        """No more looks."""
+        self._over.set()
+        self.join()
+
+
+class Witness(threading.Thread):
+    """Who writes to which control file of the node, for the writers whose pid is in ``pids``."""
+
+    def __init__(self) -> None:
+        super().__init__(name="witness", daemon=True)
+        self.pids: set[int] = set()
+        self.files: Counter[str] = Counter()  # by file name
+        self.paths: Counter[str] = Counter()  # by the cgroup's path
+        self.failure: BaseException | None = None
+        self._writes = Writes(MOUNT)
+        self._stopping = os.eventfd(0)
+        self.start()
+
+    def run(self) -> None:
+        """Until end()."""
+        try:
+            with selectors.DefaultSelector() as selector:
+                for source in (self._writes.fileno(), self._stopping):
+                    selector.register(source, selectors.EVENT_READ)
+                while all(key.fd != self._stopping for key, _ in selector.select()):
+                    for write in self._writes.read():
+                        if write.pid in self.pids:
+                            path, _, name = write.path.rpartition("/")
+                            self.files[name] += 1
+                            self.paths[path] += 1
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    @property
+    def total(self) -> int:
+        return self.files.total()
+
+    def end(self) -> None:
+        """No more."""
+        os.eventfd_write(self._stopping, 1)
+        self.join()
+        self._writes.close()
+
+
+@dataclass(slots=True)
+class World:
+    """All of it. ``blind`` are the times (CLOCK_MONOTONIC) in which no agent could read anything."""
+
+    node: Node
+    witness: Witness
+    lodgers: list[Lodger] = field(default_factory=list)
+    blind: list[tuple[float, float]] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    deaths: list[str] = field(default_factory=list)  # of agents, that nobody asked for
+    repairs: Counter[str] = field(default_factory=Counter)  # metrics that must stay 0, over all agents
+    done: Counter[str] = field(default_factory=Counter)  # actions by name
+    missed: Counter[str] = field(default_factory=Counter)  # actions that came too late for what they were for
+    odd_uids: set[str] = field(default_factory=set)  # of all pods with a label that asks for nothing
+
+    # ---------------------------------------------------------------------------------------------------- the agent
+
+    def start_agent(self) -> AgentProcess:
+        """Without waiting for anything."""
+        kubeconfig = self.node.work / "kubeconfig"
+        agent = AgentProcess(self.node.work, kubeconfig, node_name=NODE, extra=("--resync-interval", RESYNC))
+        self.witness.pids.add(agent.process.pid)
+        self.node.agents.append(agent)
+        return agent
+
+    def end_agent(self, by: signal.Signals) -> None:
+        """As the kubelet, or the kernel, would end it."""
+        agent = self.node.agent
+        if agent.process.poll() is not None:
+            self.deaths.append(f"ended by itself with {agent.process.returncode}: {agent.log_path.read_text()[-2000:]}")
+        self.note_what_must_stay_zero()
+        agent.stop(by)
+
+    def note_what_must_stay_zero(self) -> None:
+        """Before an agent's metrics go with it."""
+        for name in ("oomward_resync_repairs_total", "oomward_cgroup_errors_total"):
+            self.repairs[name] += int(self.node.agent.total(name))
+
+    def sample(self) -> None:
+        """One look at the agent from outside."""
+        agent = self.node.agent
+        if agent.process.poll() is None and agent.get("/readyz")[0] == 200:
+            seen = usage(agent.process.pid)
+            watched = watched_by(agent.process.pid)
+            self.samples.append(Sample(seen.at_s, agent.process.pid, seen.rss_bytes, seen.descriptors, watched))
+
+    # -------------------------------------------------------------------------------------------------------- pods
+
+    def instances(self, lodger: Lodger) -> list[Instance]:
+        """Its containers that run."""
+        return [i for i in self.node.kubelet.instances if i.pod.uid == lodger.pod.uid and i.running]
+
+    def container_paths(self) -> set[str]:
+        """Of all that ever ran, the scopes of crun's included."""
+        kubelet, found = self.node.kubelet, set[str]()
+        for instance in kubelet.instances:
+            found |= {instance.path, kubelet.driver.container_path(instance.pod, instance.container_id)}
+        return found
+
+    def wrong_knobs(self) -> list[str]:
+        """Containers that run and whose knob is not what their pod asks for."""
+        found = []
+        for lodger in self.lodgers:
+            for instance in self.instances(lodger):
+                try:
+                    value = (MOUNT / instance.path / "memory.oom.group").read_text().strip()
+                except OSError:
+                    continue  # it ended just now
+                if value != lodger.wanted:
+                    found.append(f"{instance.path} ({lodger.kind}) is {value}, not {lodger.wanted}")
+        return found
+
+    def close(self) -> None:
+        """Take it all down."""
+        self.witness.end()
+        self.node.close()
+
+
+def make_world(work: Path, driver: str) -> World:
+    """A node whose back-off is short, with an agent that is ready."""
+    node = make_node(work, driver, status_delay_s=0.5, systemd_writes=True, backoff_factor=0.05)
+    node.api.bookmark_s = BOOKMARK_S
+    node.api.write_kubeconfig(work / "kubeconfig")
+    world = World(node, Witness())
+    world.start_agent().wait_ready()
+    return world
+
+
+def watched_by(pid: int) -> frozenset[int]:
+    """Inodes that a process watches by inotify (proc(5), fdinfo)."""
+    found = set()
+    for info in Path(f"/proc/{pid}/fdinfo").iterdir():
+        try:
+            lines = info.read_text().splitlines()
+        except OSError:
+            continue  # closed meanwhile
+        found |= {int(line.split()[2].removeprefix("ino:"), 16) for line in lines if line.startswith("inotify ")}
+    return frozenset(found)
+
+
+def now() -> float:
+    """CLOCK_MONOTONIC."""
+    return time.monotonic()

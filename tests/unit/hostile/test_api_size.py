@@ -1,0 +1,169 @@
+"""Whatever an API server sends, and however much of it, the agent's memory stays small and it says what was wrong."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.kube.api import Api, ApiError, ApiRefusedError, ApiUnreachableError, connect
+from agent.kube.events import EventPoster
+from agent.kube.podlist import MOST_PODS, UnbelievableListError, list_pods
+from agent.kube.pods import PodWatch
+from agent.model import EventDelivered, Message, Notice, ObjectRef, PodsListed, Reason, WatchTrouble
+from tests.unit.hostile.endless import MIB, Endless, peak_below
+from tests.unit.kube.conftest import NODE, pod_json
+
+FRONT = b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"5"},"items":['
+MUCH = b"x" * MIB
+
+
+def make_api(server: Endless, tmp_path: Path) -> Api:
+    return connect(server.write_kubeconfig(tmp_path / "kubeconfig"), user_agent="oomward/test")
+
+
+@pytest.fixture
+def servers() -> Iterator[list[Endless]]:
+    """To be closed."""
+    servers: list[Endless] = []
+    yield servers
+    for server in servers:
+        server.close()
+
+
+def serve(servers: list[Endless], front: bytes, again: bytes, times: int, back: bytes, status: int = 200) -> Endless:
+    servers.append(Endless(front, again, times, back, status))
+    return servers[-1]
+
+
+def no_skips(skipped: object) -> None:
+    raise AssertionError(skipped)
+
+
+def test_a_list_of_many_pods_costs_what_is_kept_of_them(servers: list[Endless], tmp_path: Path) -> None:
+    """500 pods of 200 KiB each, as with large annotations of others: 100 MB over the wire."""
+    pod = json.dumps(pod_json(annotations={"example.com/notes": "x" * 200_000})).encode()
+    server = serve(servers, FRONT + pod, b"," + pod, 499, b"]}\n")
+    api = make_api(server, tmp_path)
+    with peak_below(8 * MIB):
+        listed = list_pods(api, NODE, no_skips)
+    assert len(listed.pods) == 500
+    assert listed.resource_version == "5"
+    assert server.sent > 95_000_000
+
+
+@pytest.mark.parametrize(
+    ("front", "again", "back"),
+    [
+        (FRONT + b'{"metadata":{"uid":"', MUCH, b'"}}]}'),
+        (FRONT, b"[" * MIB, b"]}"),
+        (b'{"kind":"', MUCH, b'"}'),
+        (b'{"metadata":{"annotations":{"a":"', "\U0001f480".encode() * (MIB // 4), b'"}}}'),
+        (FRONT, b"1" * MIB, b"]}"),
+        (b"", b" " * MIB, b""),
+        (b"", MUCH, b""),
+    ],
+    ids=["one pod", "brackets", "kind", "wide characters", "a number", "spaces", "no JSON"],
+)
+def test_an_object_of_a_hundred_megabytes_is_not_read_to_its_end(
+    servers: list[Endless], tmp_path: Path, front: bytes, again: bytes, back: bytes
+) -> None:
+    server = serve(servers, front, again, 100, back)
+    api = make_api(server, tmp_path)
+    with peak_below(48 * MIB), pytest.raises(ApiError) as caught:
+        list_pods(api, NODE, no_skips)
+    assert isinstance(caught.value, (UnbelievableListError, ApiUnreachableError))
+    assert len(str(caught.value)) < 300
+    if again.strip():
+        assert server.sent < 30 * MIB
+
+
+def test_a_list_without_an_end_is_given_up(servers: list[Endless], tmp_path: Path) -> None:
+    server = serve(servers, FRONT + b"1", b",1" * 50_000, 10_000, b"]}")
+    with peak_below(8 * MIB), pytest.raises(UnbelievableListError, match=f"more than {MOST_PODS} pods"):
+        list_pods(make_api(server, tmp_path), NODE, lambda _: None)
+
+
+def test_a_watch_line_without_an_end_is_not_kept(servers: list[Endless], tmp_path: Path) -> None:
+    server = serve(servers, b'{"type":"ADDED","object":{"x":"', MUCH, 100, b'"}}\n')
+    told: list[Message] = []
+    watch = PodWatch(make_api(server, tmp_path), NODE, told.append, stop=threading.Event())
+    with peak_below(32 * MIB), pytest.raises(Exception, match=r"more than [0-9]+ bytes: not read, listing anew"):
+        watch._one_watch("5")
+    assert told == []
+    assert server.sent < 20 * MIB
+
+
+@pytest.mark.parametrize("status", [200, 403, 500])
+def test_an_answer_to_an_event_without_an_end_is_not_read(servers: list[Endless], tmp_path: Path, status: int) -> None:
+    server = serve(servers, b'{"message":"', MUCH, 100, b'"}', status)
+    api = make_api(server, tmp_path)
+    told: list[Message] = []
+    poster = EventPoster(api, told.append, reporting_instance=NODE, stop=threading.Event(), unix_s=lambda: 10.0)
+    about = ObjectRef("Pod", "p", "n", "u")
+    poster.submit(Notice("p.1", about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", "killed", 10.0))
+    with peak_below(4 * MIB):
+        poster.step("u")
+    assert server.sent < 20 * MIB
+    assert told == ([EventDelivered("p.1", "created")] if status == 200 else [])
+
+
+def test_an_error_without_an_end_is_told_by_its_status(servers: list[Endless], tmp_path: Path) -> None:
+    server = serve(servers, b"", MUCH, 100, b"", 503)
+    with peak_below(4 * MIB), pytest.raises(ApiRefusedError, match="503"):
+        make_api(server, tmp_path).request("GET", "/api/v1/pods")
+    assert server.sent < 20 * MIB
+
+
+def test_the_watch_goes_on_after_such_a_server(servers: list[Endless], tmp_path: Path) -> None:
+    """The trouble is told, and the next list is tried after a wait."""
+    server = serve(servers, FRONT, MUCH, 100, b"]}")
+    told: list[Message] = []
+    waits: list[float] = []
+    stop = Stop()
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        stop.set = len(waits) >= 3
+
+    watch = PodWatch(make_api(server, tmp_path), NODE, told.append, stop=stop, wait=wait, rand=lambda: 1.0)  # type: ignore[arg-type]
+    with peak_below(48 * MIB):
+        watch.run()
+    assert waits == [0.5, 1.0, 2.0]
+    assert not any(isinstance(message, PodsListed) for message in told)
+    assert {message.reason for message in told if isinstance(message, WatchTrouble)} <= {"error", "unreachable"}
+
+
+class Stop:
+    """As threading.Event, set by hand."""
+
+    set: Any = False
+
+    def is_set(self) -> bool:
+        return bool(self.set)
+
+
+def test_a_pod_as_large_as_anybody_can_make_one_is_read_from_the_list_and_from_the_watch(
+    servers: list[Endless], tmp_path: Path
+) -> None:
+    """1.5 MiB of ``<``, six characters each in the API's JSON, and one character that Python keeps four bytes for."""
+    pod = json.dumps(pod_json(annotations={"mode.oomward.dev/\U0001f480": "x"}), ensure_ascii=False)
+    pod = pod.replace('"spec"', f'"note":"{chr(92)}u003c","spec"').replace(
+        "u003c", "u003c" + "\\u003c" * (3 * MIB // 2)
+    )
+    raw = pod.encode()
+    assert len(raw) > 9 * MIB
+    server = serve(servers, FRONT, raw, 1, b"]}")
+    with peak_below(80 * MIB):
+        (found,) = list_pods(make_api(server, tmp_path), NODE, no_skips).pods
+    assert dict(found.annotations) == {"mode.oomward.dev/\U0001f480": "x"}
+    told: list[Message] = []
+    server = serve(servers, b'{"type":"ADDED","object":', raw, 1, b"}\n")
+    watch = PodWatch(make_api(server, tmp_path), NODE, told.append, stop=threading.Event())
+    with peak_below(80 * MIB):
+        watch._one_watch("5")
+    assert [type(message).__name__ for message in told] == ["PodChanged"]
