@@ -20,9 +20,11 @@ FIGHT_REPAIR_EVERY_S = 1.0  # one repair a second until they stop
 
 
 class Knobs(Protocol):
-    """The part of cgroup.files that writes."""
+    """The part of cgroup.files that writes. ``before_write`` hears the value that is about to be changed."""
 
-    def hold_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite: ...
+    def hold_oom_group(
+        self, cgroup: Cgroup, wanted: int, before_write: Callable[[int], None] | None = None
+    ) -> KnobWrite: ...
     def plan_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite: ...
 
 
@@ -72,7 +74,6 @@ class Enforcer:
         self._knobs = knobs
         self._originals = originals
         self._unix_s = unix_s
-        self._write = knobs.plan_oom_group if dry_run else knobs.hold_oom_group
         self._dry_run = dry_run
         self._holds: dict[int, _Hold] = {}
         self._owed: dict[int, Cgroup] = {}
@@ -154,7 +155,8 @@ class Enforcer:
         return self._restore(cgroup, original)
 
     def _restore(self, cgroup: Cgroup, original: Original) -> Held:
-        write = self._write(cgroup, original.value)
+        hold = self._knobs.plan_oom_group if self._dry_run else self._knobs.hold_oom_group
+        write = hold(cgroup, original.value)
         if write.outcome in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.GONE):
             self._owed.pop(cgroup.inode, None)
             self._originals.forget_original(cgroup.inode)
@@ -170,8 +172,7 @@ class Enforcer:
 
     def _repair(self, hold: _Hold, why: Why, now_s: float) -> Held:
         first = hold.cgroup.inode not in self._remembered
-        self._remember_original(hold)
-        write = self._write(hold.cgroup, hold.wanted)
+        write = self._write(hold)
         if first and hold.wanted == 0 and why is Why.DRIFT:
             why = Why.APPLY  # at a container's start the runtime's own 1 comes after our wish: that is no drift
         if write.outcome is WriteOutcome.GONE:
@@ -179,16 +180,21 @@ class Enforcer:
         rewritten = why is Why.DRIFT and write.outcome in (WriteOutcome.WRITTEN, WriteOutcome.CONFLICT)
         return Held(hold.cgroup, write, why, fight_began=rewritten and self._rewritten(hold, now_s))
 
-    def _remember_original(self, hold: _Hold) -> None:
-        """Into the ledger before the first write, so that no kill of ours in between loses it."""
-        inode = hold.cgroup.inode
-        if self._dry_run or inode in self._remembered:
-            return
-        plan = self._knobs.plan_oom_group(hold.cgroup, hold.wanted)
-        if plan.outcome is WriteOutcome.DRY_RUN and plan.before is not None:
-            path, now = hold.cgroup.path, self._unix_s()
-            self._originals.remember_original(Original(inode, path, plan.before, hold.pod_uid, now))
-            self._remembered.add(inode)
+    def _write(self, hold: _Hold) -> KnobWrite:
+        """The original goes into the ledger before the first write, so that no kill of ours in between loses it.
+
+        It is the value that this very write found: a look before it may have come before the runtime's own write.
+        """
+        if self._dry_run:
+            return self._knobs.plan_oom_group(hold.cgroup, hold.wanted)
+
+        def remember(before: int) -> None:
+            if hold.cgroup.inode not in self._remembered:
+                original = Original(hold.cgroup.inode, hold.cgroup.path, before, hold.pod_uid, self._unix_s())
+                self._originals.remember_original(original)
+                self._remembered.add(hold.cgroup.inode)
+
+        return self._knobs.hold_oom_group(hold.cgroup, hold.wanted, remember)
 
     def _rewritten(self, hold: _Hold, now_s: float) -> bool:
         hold.rewrites.append(now_s)

@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,14 +84,18 @@ class CgroupFiles:
         """What hold_oom_group would do; opens nothing for writing. Raises ValueError as that does."""
         return self._attempt(cgroup, wanted, self._plan)
 
-    def hold_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite:
+    def hold_oom_group(
+        self, cgroup: Cgroup, wanted: int, before_write: Callable[[int], None] | None = None
+    ) -> KnobWrite:
         """Write ``wanted`` (0 or 1) if the value differs, and read it back. Trouble is in the outcome, not raised.
 
-        Where there is no such file 0 is so ``already`` and 1 is ``unsupported``.
+        ``before_write`` hears the value that is there, when it differs and is about to be changed. Where there is no such
+        file 0 is so ``already`` and 1 is ``unsupported``.
 
         Raises ValueError for a cgroup that is no container's (nor below one), and for any other value.
         """
-        return self._attempt(cgroup, wanted, self._hold)
+        hold = partial(self._hold, before_write=before_write or _nobody_asks)
+        return self._attempt(cgroup, wanted, hold)
 
     def _attempt(self, cgroup: Cgroup, wanted: int, attempt: Callable[[str, int, int], KnobWrite]) -> KnobWrite:
         kinds = {cgroup.place.kind, classify(cgroup.path).kind}
@@ -114,9 +119,9 @@ class CgroupFiles:
             return self._no_knob(path, directory, wanted)
         return KnobWrite(WriteOutcome.ALREADY if before == wanted else WriteOutcome.DRY_RUN, before, wanted)
 
-    def _hold(self, path: str, directory: int, wanted: int) -> KnobWrite:
+    def _hold(self, path: str, directory: int, wanted: int, *, before_write: Callable[[int], None]) -> KnobWrite:
         try:
-            return _with_knob(directory, os.O_RDWR, lambda fd: _write(fd, wanted))
+            return _with_knob(directory, os.O_RDWR, lambda fd: _write(fd, wanted, before_write))
         except OSError as error:
             if error.errno not in (errno.ENOENT, *DENIED):
                 raise
@@ -274,14 +279,19 @@ def _with_file(name: str, directory: int, flags: int, use: Callable[[int], T]) -
         os.close(fd)
 
 
+def _nobody_asks(_before: int) -> None:
+    """No one wants to hear what was there."""
+
+
 def _value(fd: int) -> int:
     return int(os.pread(fd, 16, 0))
 
 
-def _write(fd: int, wanted: int) -> KnobWrite:
+def _write(fd: int, wanted: int, before_write: Callable[[int], None]) -> KnobWrite:
     before = _value(fd)
     if before == wanted:
         return KnobWrite(WriteOutcome.ALREADY, before, wanted)
+    before_write(before)
     os.pwrite(fd, b"%d\n" % wanted, 0)
     after = _value(fd)
     if after != wanted:

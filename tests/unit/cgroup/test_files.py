@@ -31,6 +31,14 @@ def test_a_different_value_is_written_and_read_back(mount: Path, files: CgroupFi
     assert files.read_oom_group(cgroup) == 0
 
 
+def test_what_is_about_to_be_changed_is_told_first(mount: Path, files: CgroupFiles) -> None:
+    cgroup = make(mount, CONTAINER, memory__oom__group="1\n")
+    heard: list[tuple[int, str]] = []
+    files.hold_oom_group(cgroup, 0, lambda before: heard.append((before, knob(mount).read_text())))
+    files.hold_oom_group(cgroup, 0, lambda before: heard.append((before, "nothing changes")))
+    assert heard == [(1, "1\n")]
+
+
 def test_the_right_value_is_left_alone(mount: Path, files: CgroupFiles) -> None:
     cgroup = make(mount, CONTAINER)
     before = knob(mount).stat().st_mtime_ns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from agent.enforce import FIGHT_REPAIR_EVERY_S, FIGHT_REWRITES, FIGHT_WINDOW_S, Enforcer, Why
@@ -22,14 +24,42 @@ class Knob:
         same = self.value == wanted
         return KnobWrite(WriteOutcome.ALREADY if same else WriteOutcome.DRY_RUN, self.value, wanted)
 
-    def hold_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite:
+    def hold_oom_group(
+        self, cgroup: Cgroup, wanted: int, before_write: Callable[[int], None] | None = None
+    ) -> KnobWrite:
         if self.fault is not None:
             return KnobWrite(self.fault, None, wanted)
-        before, self.value = self.value, wanted
+        before = self.value
         if before == wanted:
             return KnobWrite(WriteOutcome.ALREADY, before, wanted)
+        if before_write is not None:
+            before_write(before)
+        self.value = wanted
         self.writes += 1
         return KnobWrite(WriteOutcome.WRITTEN, before, wanted)
+
+
+class Starting(Knob):
+    """A container at its start: the kernel's 0, and the runtime's 1 just before somebody looks for this many times."""
+
+    def __init__(self, look: int) -> None:
+        super().__init__(0)
+        self._looks_left = look
+
+    def _looked(self) -> None:
+        self._looks_left -= 1
+        if self._looks_left == 0:
+            self.value = 1
+
+    def plan_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite:
+        self._looked()
+        return super().plan_oom_group(cgroup, wanted)
+
+    def hold_oom_group(
+        self, cgroup: Cgroup, wanted: int, before_write: Callable[[int], None] | None = None
+    ) -> KnobWrite:
+        self._looked()
+        return super().hold_oom_group(cgroup, wanted, before_write)
 
 
 class Memory:
@@ -79,6 +109,19 @@ def test_a_value_that_is_right_already_is_not_written_and_nothing_is_remembered(
     assert held is not None
     assert held.write.outcome is WriteOutcome.ALREADY
     assert (knob.writes, memory.rows) == (0, {})
+
+
+@pytest.mark.parametrize("look", [1, 2, 3, 4])
+def test_at_whichever_look_the_runtimes_value_comes_it_is_remembered_before_it_is_changed(
+    memory: Memory, look: int
+) -> None:
+    knob = Starting(look)
+    enforcer = Enforcer(knob, memory, unix_s=lambda: 1.0)
+    enforcer.hold(CGROUP, 0, "uid", 0.0)
+    for turn in range(4):
+        enforcer.touched(CGROUP, turn)
+    assert (knob.value, knob.writes) == (0, 1)
+    assert memory.rows[7].value == 1
 
 
 def test_the_same_wish_again_does_nothing(knob: Knob, enforcer: Enforcer) -> None:
