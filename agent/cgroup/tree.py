@@ -209,10 +209,15 @@ class Tree:
             wanted.append(EVENTS)
         missing = [file for file in wanted if _Watch(place.path, file) not in self._by_target]
         watched = [file for file in missing if self._watch(place.path, file)]
-        parent = place.path.rpartition("/")[0]
-        if len(watched) < len(missing) and self._watch(parent, SWITCH):
-            # No memory controller there yet. Nothing tells of its files when it comes, but this was written for it.
+        if len(watched) == len(missing):
+            return watched
+        # No memory controller there yet. Nothing tells of its files when it comes, but this is written for it.
+        switch = _Watch(place.path.rpartition("/")[0], SWITCH)
+        others_wait = switch in self._by_target
+        if self._watch(*switch):
             watched += [file for file in missing if file not in watched and self._watch(place.path, file)]
+            if len(watched) == len(missing) and not others_wait:
+                self._drop(switch)
         return watched
 
     def _watch(self, path: str, file: str) -> bool:
@@ -235,16 +240,19 @@ class Tree:
 
     def _unwatch(self, path: str) -> None:
         for file in (DIRECTORY, KNOB, EVENTS, SWITCH):
-            watch = self._by_target.pop(_Watch(path, file), None)
-            if watch is None:
-                continue
-            del self._watches[watch]
-            try:
-                self._inotify.rm_watch(watch)
-            except OSError as error:
-                # The kernel drops the watch with the inode, and tells so for directories only (measured, 6.18).
-                if error.errno != errno.EINVAL:
-                    raise
+            self._drop(_Watch(path, file))
+
+    def _drop(self, target: _Watch) -> None:
+        watch = self._by_target.pop(target, None)
+        if watch is None:
+            return
+        del self._watches[watch]
+        try:
+            self._inotify.rm_watch(watch)
+        except OSError as error:
+            # The kernel drops the watch with the inode, and tells so for directories only (measured, 6.18).
+            if error.errno != errno.EINVAL:
+                raise
 
     def _fail(self, why: str) -> None:
         self._failures += 1
@@ -306,6 +314,7 @@ class Tree:
 
     def _file_touched(self, watch: _Watch, now_s: float) -> list[TreeEvent]:
         if watch.file == SWITCH:
+            self._drop(watch)  # who still misses something watches it anew
             return self._visit(watch.path, now_s)
         cgroup = self._cgroups.get(watch.path)
         if cgroup is None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from agent.attribute import Attributor
 from agent.cgroup.files import CgroupError, CgroupFiles
-from agent.cgroup.tree import Tree
+from agent.cgroup.tree import TRACKED, Tree
 from agent.enforce import Enforcer
 from agent.kernel.processes import cgroup_of, node_oom_kills
 from agent.ledger import Ledger
@@ -259,8 +259,9 @@ class Node:
         """Our own state as metrics, and what is wrong with the disk when that changes."""
         self._metrics.inotify_watches(self._tree.watches)
         self._metrics.ancestor_conflicts(self._holding.ancestor_conflicts())
-        for kind, count in Counter(cgroup.place.kind for cgroup in self._tree.cgroups.values()).items():
-            self._metrics.cgroups(kind, count)
+        counts = Counter(cgroup.place.kind for cgroup in self._tree.cgroups.values())
+        for kind in TRACKED:
+            self._metrics.cgroups(kind, counts[kind])
         self._metrics.ledger_persistent(self._ledger.persistent)
         if self._ledger.trouble != self._said_of_ledger:
             self._said_of_ledger = self._ledger.trouble

@@ -212,6 +212,51 @@ def test_a_controller_that_comes_later_brings_its_files_under_watch(mount: Path,
     assert tree.read(4.0) == [KnobTouched(cgroup, 4.0)]
 
 
+def test_once_nothing_is_missing_a_tree_has_the_watches_that_a_fresh_one_has(mount: Path, trees: Trees) -> None:
+    make(mount, POD, cgroup__subtree_control="")
+    tree = trees()
+    tree.scan(1.0)
+    others = f"{POD}/{ID2}"
+    for path in (CONTAINER, others):
+        make(mount, path)
+        strip_memory(mount, path)
+    tree.read(2.0)
+    before = tree.watches
+    for path in (CONTAINER, others):
+        write(mount, path, "memory.oom.group", "0\n")
+        write(mount, path, "memory.events", "oom_kill 0\n")
+        write(mount, POD, "cgroup.subtree_control", "memory\n")
+        tree.read(3.0)
+    fresh = trees()
+    fresh.scan(4.0)
+    assert before < tree.watches == fresh.watches
+
+
+def test_files_that_come_while_a_cgroup_is_looked_at_leave_no_watch_behind(
+    mount: Path, trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(mount, POD, cgroup__subtree_control="")
+    tree = trees()
+    tree.scan(1.0)
+    cgroup = make(mount, CONTAINER)
+    strip_memory(mount, CONTAINER)
+    real = tree._inotify.add_watch
+
+    def enabled_meanwhile(path: str, mask: int) -> int:
+        if path.endswith("subtree_control"):
+            write(mount, CONTAINER, "memory.oom.group", "0\n")
+            write(mount, CONTAINER, "memory.events", "oom_kill 0\n")
+        return int(real(path, mask))
+
+    monkeypatch.setattr(tree._inotify, "add_watch", enabled_meanwhile)
+    tree.read(2.0)
+    fresh = trees()
+    fresh.scan(3.0)
+    assert tree.watches == fresh.watches
+    write(mount, CONTAINER, "memory.oom.group", "1\n")
+    assert tree.read(4.0) == [KnobTouched(cgroup, 4.0)]
+
+
 def test_a_renamed_directory_is_another_cgroup_and_stays_watched(mount: Path, trees: Trees) -> None:
     """v1 lets cgroups be renamed within their parent."""
     first = make(mount, CONTAINER)

@@ -297,3 +297,12 @@ def test_what_is_kept_of_cgroups_that_went_while_no_agent_ran_is_dropped_at_the_
     assert world.ledger.originals() == ()
     assert inodes - set(world.ledger.baselines()) == {gone}
     world.end()
+
+
+def test_the_page_says_how_many_cgroups_there_are_also_when_the_last_of_a_kind_is_gone(world: World) -> None:
+    world.make()
+    world.node.housekeeping(world.now)
+    assert world.metric('oomward_cgroups{kind="container"}') == 1
+    world.remove(CONTAINER)
+    world.node.housekeeping(world.now)
+    assert world.metric('oomward_cgroups{kind="container"}') == 0
