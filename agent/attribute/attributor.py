@@ -15,7 +15,6 @@ from agent.attribute.facts import Facts, Findings
 from agent.attribute.graves import Graves
 from agent.attribute.partition import is_group, partition
 from agent.attribute.witness import Witnesses, below, named_cgroup
-from agent.cgroup.layout import classify
 from agent.model import (
     Baseline,
     Cgroup,
@@ -92,14 +91,19 @@ class Attributor:
             account.closed_groups += max(0, account.unexplained_groups() or 0)
             self._new_baselines[account.cgroup.inode] = account.baseline()
 
-    def mourn(self, now_s: float) -> tuple[int, ...]:
-        """After the first scan: containers that went while no agent ran may be whose kills their parents show.
+    def mourn(self) -> tuple[int, ...]:
+        """After the first scan: inodes of what went while no agent ran; nothing of theirs need be kept.
 
-        Returns their inodes; nothing of theirs need be kept.
+        Kills that their parents show may be theirs, or of others that came and went meanwhile: only the log can tell.
         """
-        absent = self._books.absent()
-        self._graves.add((Cgroup(classify(kept.path), kept.inode) for kept in absent), now_s)
-        return tuple(kept.inode for kept in absent)
+        return tuple(kept.inode for kept in self._books.absent())
+
+    def missed(self, place: CgroupPlace, now_s: float) -> None:
+        """A container that came and went before anyone could look at it."""
+        parent = self._books.at_path(place.path.rpartition("/")[0])
+        if parent is not None:
+            self._suspect(place, parent, now_s)
+        self._graves.add((place,), now_s)
 
     def counted(self, cgroup: Cgroup, reading: MemoryEvents, now_s: float) -> None:
         """A new reading of a cgroup's counters (NODE: of /proc/vmstat's)."""
@@ -128,16 +132,16 @@ class Attributor:
         if (
             parent is not None and parent.cgroup.place.kind is CgroupKind.POD
         ):  # others have too many children to look at
-            self._suspect(account, parent, now_s)
+            self._suspect(account.cgroup.place, parent, now_s)
         self._unsettled = [replace(f, until_s=now_s) if f.cgroup == cgroup else f for f in self._unsettled]
 
-    def _suspect(self, account: Account, parent: Account, now_s: float) -> None:
+    def _suspect(self, place: CgroupPlace, parent: Account, now_s: float) -> None:
         """A kill that a parent shows and no child does is of a child that went: of this one, if it shows from now on only."""
         rise = self._rises.get(parent.cgroup.inode)
         self._refresh(parent, now_s)
         if parent.open_kills > 0:
             self._rises[parent.cgroup.inode] = rise or _Rise(now_s, now_s)
-        self._graves.ended(account, parent)
+        self._graves.ended(place, parent)
 
     def reported(self, report: OomReport, now_s: float) -> None:
         """A report of the kernel's log; one without a victim tells of no kill."""
@@ -179,7 +183,10 @@ class Attributor:
     def _ripe_s(self, account: Account) -> float:
         rise = self._rises[account.cgroup.inode]
         if account.cgroup.place.kind is not CgroupKind.CONTAINER:
-            return rise.since_s + HIERARCHY_WAIT_S
+            unnamed = (
+                account.cgroup.place.kind is CgroupKind.POD and self._facts.names_at(account.cgroup.path).pod is None
+            )
+            return rise.since_s + (NAME_WAIT_S if unnamed else HIERARCHY_WAIT_S)
         reports = self._witnesses.of(account.cgroup.path)
         if account.open_groups or any(is_group(r) for r in reports):
             told = sum(len(r.victims) + is_group(r) for r in reports) >= account.open_kills
@@ -225,7 +232,7 @@ class Attributor:
             settled=tuple(settled),
             baselines=tuple(b for b in ready.values() if b.inode not in gone),
             gone_inodes=gone,
-            unattributed=tuple(k for k in kills if k.container_id is None and self._below_roots(k.cgroup_path)),
+            unattributed=tuple(k for k in kills if _nobodys(k) and self._below_roots(k.cgroup_path)),
             unmatched_reports=len(self._witnesses.expire(now_s)),
         )
 
@@ -338,6 +345,10 @@ class Attributor:
         done = [a for a in self._books if a.gone and a.cgroup.inode not in self._rises]
         for account in done:
             self._books.drop(account)
-        self._graves.add((account.cgroup for account in done), now_s)
+        self._graves.add((account.cgroup.place for account in done), now_s)
         self._graves.expire(now_s)
         return tuple(account.cgroup.inode for account in done)
+
+
+def _nobodys(kill: OomKill) -> bool:
+    return kill.container_id is None and kill.container is None

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agent.attribute.accounts import Account
-from agent.model import Cgroup
+from agent.model import CgroupPlace
 
 GRAVE_S = 10.0  # how long a parent's unexplained kill may be that of a container that vanished
 
@@ -26,22 +26,22 @@ class Graves:
     """Asked with accounts (accounts.py), whose readings the caller has made fresh, the parent's first."""
 
     def __init__(self) -> None:
-        self._graves: list[tuple[Cgroup, float]] = []
+        self._graves: list[tuple[CgroupPlace, float]] = []
         self._suspects: dict[int, _Suspects] = {}  # by parent
 
-    def add(self, cgroups: Iterable[Cgroup], now_s: float) -> None:
-        """These are gone, and nothing of theirs is open."""
-        self._graves += [(cgroup, now_s) for cgroup in cgroups]
+    def add(self, places: Iterable[CgroupPlace], now_s: float) -> None:
+        """What was there is gone, and nothing of it is open."""
+        self._graves += [(place, now_s) for place in places]
 
     def expire(self, now_s: float) -> None:
         """Forget those that went longer than GRAVE_S ago."""
-        self._graves = [(cgroup, at) for cgroup, at in self._graves if now_s - at < GRAVE_S]
+        self._graves = [(place, at) for place, at in self._graves if now_s - at < GRAVE_S]
 
-    def ended(self, account: Account, parent: Account) -> None:
+    def ended(self, place: CgroupPlace, parent: Account) -> None:
         """A cgroup went just now: what its parent shows from now on, and didn't before, is of this one."""
         before = self._suspects.pop(parent.cgroup.inode, _Suspects(0, frozenset()))
         if (raw := parent.unexplained()) > 0:
-            more = {account.cgroup.path} if raw > before.raw else set()
+            more = {place.path} if raw > before.raw else set()
             self._suspects[parent.cgroup.inode] = _Suspects(raw, before.paths | more)
 
     def take_only(self, parent: Account) -> str | None:
@@ -50,5 +50,5 @@ class Graves:
         if suspects is not None and len(suspects.paths) == 1:
             return next(iter(suspects.paths))
         below = parent.cgroup.path + "/"
-        graves = {c.path for c, _ in self._graves if c.path.startswith(below) and c.place.container_id}
+        graves = {place.path for place, _ in self._graves if place.path.startswith(below) and place.container_id}
         return graves.pop() if len(graves) == 1 else None

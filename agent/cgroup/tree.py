@@ -23,6 +23,7 @@ from agent.model import (
     CgroupAppeared,
     CgroupGone,
     CgroupKind,
+    CgroupMissed,
     CgroupPlace,
     CountersTouched,
     KnobTouched,
@@ -170,7 +171,13 @@ class Tree:
 
     def _arrive(self, parent: str, name: str, now_s: float) -> list[TreeEvent]:
         path = f"{parent}/{name}" if parent else name
-        return self._visit(path, now_s) if self._interesting(parent, path, name) else []
+        if not self._interesting(parent, path, name):
+            return []
+        events = self._visit(path, now_s)
+        place = classify(path)
+        if place.kind is CgroupKind.CONTAINER and path not in self._directories:
+            events.append(CgroupMissed(place, now_s))
+        return events
 
     def _interesting(self, parent: str, path: str, name: str) -> bool:
         kind = classify(path).kind

@@ -116,6 +116,14 @@ class CgroupGone:
 
 
 @dataclass(frozen=True, slots=True)
+class CgroupMissed:
+    """A container's cgroup came and went before anyone could look at it."""
+
+    place: CgroupPlace
+    at_monotonic_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class KnobTouched:
     """Somebody (we too) wrote memory.oom.group of this cgroup."""
 
@@ -139,4 +147,4 @@ class TreeOverflowed:
     at_monotonic_s: float
 
 
-TreeEvent = CgroupAppeared | CgroupGone | KnobTouched | CountersTouched | TreeOverflowed
+TreeEvent = CgroupAppeared | CgroupGone | CgroupMissed | KnobTouched | CountersTouched | TreeOverflowed

@@ -10,7 +10,7 @@ from agent.attribute import NODE, Names
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD, classify, place_of_kernel_path
 from agent.kernel.processes import ProcessIdentity, init_process, is_alive, node_oom_kills
-from agent.model import VANISHED, Cgroup, CgroupKind, MemoryEvents, Mode, Vanished
+from agent.model import VANISHED, Cgroup, CgroupKind, CgroupPlace, MemoryEvents, Mode, Pod, Vanished
 from agent.node.roster import Roster
 
 MOST_LIMITS = 5000
@@ -41,7 +41,7 @@ class NodeFacts:
         if who is not None:
             return Names(who.namespace, who.pod, who.pod_uid, who.container, place.container_id)
         if pod is not None:
-            return Names(pod.namespace, pod.name, pod.uid, None, place.container_id)
+            return Names(pod.namespace, pod.name, pod.uid, _only_container(pod, place), place.container_id)
         return Names(container_id=place.container_id)
 
     def mode(self, cgroup: Cgroup) -> Mode | None:
@@ -143,3 +143,9 @@ class NodeFacts:
     def report_unix_s(self, at_us: int) -> float:
         """kmsg stamps with the kernel's local clock, which runs with CLOCK_MONOTONIC; good to some milliseconds."""
         return time.time() - max(0.0, time.monotonic() - at_us / 1e6)
+
+
+def _only_container(pod: Pod, place: CgroupPlace) -> str | None:
+    """Whose everything in the pod is, where it has one container only; not of a cgroup with an id, which may be the sandbox."""
+    alone = place.kind is CgroupKind.POD and len(pod.containers) == 1
+    return pod.containers[0].name if alone else None

@@ -23,6 +23,7 @@ from agent.model import (
     CgroupAppeared,
     CgroupGone,
     CgroupKind,
+    CgroupMissed,
     CountersTouched,
     EventDelivered,
     KnobTouched,
@@ -148,16 +149,16 @@ class Node:
         self.tree_events(self._tree.scan(now_s), now_s, newborn=False)
         self._tree.untold()  # nobody could tell of what was there before us
         self.attributor.absorb()
-        self._forget_what_went(now_s)
+        self._forget_what_went()
         self._scanned = True
         self.after(now_s, None)
         self._look_at_ourselves()
         self._resume_unsettled()
         self._outbox.resume()
 
-    def _forget_what_went(self, now_s: float) -> None:
+    def _forget_what_went(self) -> None:
         """Cgroups that went while no agent ran."""
-        self._ledger.forget_baselines(self.attributor.mourn(now_s))
+        self._ledger.forget_baselines(self.attributor.mourn())
         live = {cgroup.inode for cgroup in self._tree.cgroups.values()}
         for original in self._ledger.originals():
             if original.inode not in live:
@@ -190,6 +191,8 @@ class Node:
                     self._read_counters(cgroup, now_s)
                 case CgroupGone(cgroup):
                     self._gone(cgroup, now_s)
+                case CgroupMissed(place):
+                    self.attributor.missed(place, now_s)
                 case TreeOverflowed(why):
                     self._overflowed(why, now_s)
 

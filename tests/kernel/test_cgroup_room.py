@@ -22,6 +22,7 @@ from agent.model import (
     Cgroup,
     CgroupAppeared,
     CgroupGone,
+    CgroupMissed,
     CountersTouched,
     KnobTouched,
     MemoryEvents,
@@ -96,7 +97,11 @@ def until(tree: Tree, enough: Callable[[list[TreeEvent]], bool], seconds: float 
 
 
 def of(events: list[TreeEvent], kind: type) -> list[Cgroup]:
-    return [event.cgroup for event in events if isinstance(event, kind) and not isinstance(event, TreeOverflowed)]
+    return [
+        event.cgroup
+        for event in events
+        if isinstance(event, kind) and not isinstance(event, CgroupMissed | TreeOverflowed)
+    ]
 
 
 @contextlib.contextmanager

@@ -351,17 +351,88 @@ def test_a_hit_that_led_to_no_kill_does_not_blame_the_container_for_a_later_one_
     assert agent.after(0.0).kills[0].scope is Scope.NODE
 
 
-def test_a_container_that_went_while_no_agent_ran_is_named_for_the_kill_that_its_pod_shows(world: World) -> None:
+@pytest.mark.parametrize("another", [False, True])
+def test_of_kills_while_no_agent_ran_no_container_is_named_but_by_the_log_since_others_may_have_come_and_gone(
+    world: World, another: bool
+) -> None:
     agent = Agent(world)
     kept = {b.inode: b for b in agent.after(0.0).baselines}
     gone = world.cgroups[A].inode
+    world.remove(A)
+    if another:
+        world.make(f"{POD}/{'c' * 64}")
+        world.kill(f"{POD}/{'c' * 64}", raw=2)
+        world.remove(f"{POD}/{'c' * 64}")
+    else:
+        world.kill(POD, raw=2, limit_of=POD)
+    later = Agent(world, kept, seen_this_boot=True)
+    assert later.attributor.mourn() == (gone,)
+    later.read()
+    found = later.after(0.6)
+    assert [(kill.pod, kill.container) for kill in found.kills] == [("herder-1", None)] * 2
+    assert found.unattributed == found.kills
+
+
+def test_a_container_that_went_while_no_agent_ran_is_named_when_the_log_names_it(world: World) -> None:
+    agent = Agent(world)
+    kept = {b.inode: b for b in agent.after(0.0).baselines}
     world.kill(A)
     world.remove(A)
     later = Agent(world, kept, seen_this_boot=True)
-    assert later.attributor.mourn(world.now) == (gone,)
+    later.attributor.mourn()
+    later.attributor.reported(report(A, 9), world.now)
     later.read()
     (kill,) = later.after(0.6).kills
     assert (kill.container, kill.outcome) == ("name-a", Outcome.DIED)
+
+
+@pytest.mark.parametrize(("missed_kills", "later_kills"), [(2, 0), (0, 1)])
+def test_a_container_that_came_and_went_before_anyone_looked_is_named_for_what_its_pod_shows_from_then_on(
+    world: World, missed_kills: int, later_kills: int
+) -> None:
+    agent = Agent(world)
+    agent.attributor.gone(world.remove(A), world.now)
+    agent.after(0.1)
+    missed = f"{POD}/{'c' * 64}"
+    world.make(missed)
+    world.kill(missed, raw=missed_kills)
+    agent.attributor.missed(world.remove(missed).place, world.now)
+    agent.after(0.1)
+    world.kill(B, raw=later_kills)
+    agent.attributor.gone(world.remove(B), world.now)
+    agent.read()
+    kills = agent.after(0.6).kills
+    assert [kill.container for kill in kills] == ["name-c"] * missed_kills + ["name-b"] * later_kills
+
+
+def test_a_kill_that_only_a_pods_counter_shows_waits_for_the_pods_name(world: World) -> None:
+    world.unnamed.add(POD)
+    agent = Agent(world)
+    world.kill(f"{POD}/{'c' * 64}")
+    agent.read()
+    assert agent.after(1.0).kills == ()
+    world.unnamed.discard(POD)
+    (kill,) = agent.after(0.0).kills
+    assert kill.pod == "herder-1"
+
+
+def test_a_kill_in_a_pod_that_nobody_ever_names_is_recorded_in_the_end(world: World) -> None:
+    world.unnamed.add(POD)
+    agent = Agent(world)
+    world.kill(f"{POD}/{'c' * 64}")
+    agent.read()
+    (kill,) = agent.after(5.1).kills
+    assert kill.pod is None
+
+
+def test_a_kill_in_a_pod_of_one_container_is_not_called_unattributed(world: World) -> None:
+    world.only_containers[POD] = "main"
+    agent = Agent(world)
+    world.kill(f"{POD}/{'c' * 64}")
+    agent.read()
+    found = agent.after(0.6)
+    assert [(kill.container, kill.container_id) for kill in found.kills] == [("main", None)]
+    assert found.unattributed == ()
 
 
 def test_a_container_that_vanished_where_counters_are_not_hierarchical_is_known_to_have_died(world: World) -> None:

@@ -43,6 +43,7 @@ class World:
     cgroups: dict[str, Cgroup] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
     unnamed: set[str] = field(default_factory=set)
+    only_containers: dict[str, str] = field(default_factory=dict)  # names, by pod
     dead: set[str] = field(default_factory=set)
     inits: dict[str, int] = field(default_factory=dict)
     node_kills: int = 0
@@ -83,8 +84,10 @@ class World:
 
     def names_at(self, path: str) -> Names:
         place = _place(path) if path.startswith(ROOT + "/burstable/pod") else CgroupPlace(path, CgroupKind.OTHER)
-        if place.pod_key is None:
+        if place.pod_key is None or (path in self.unnamed and place.container_id is None):
             return Names()
+        if place.container_id is None and path in self.only_containers:
+            return Names("default", "herder-1", place.pod_key, self.only_containers[path])
         container = None if place.container_id is None or path in self.unnamed else f"name-{place.container_id[0]}"
         return Names("default", "herder-1", place.pod_key, container, place.container_id)
 

@@ -12,12 +12,14 @@ import pytest
 
 import agent.cgroup.tree as tree_module
 from agent.cgroup.files import CgroupFiles
+from agent.cgroup.layout import classify
 from agent.cgroup.tree import Tree
 from agent.model import (
     AgentError,
     Cgroup,
     CgroupAppeared,
     CgroupGone,
+    CgroupMissed,
     CountersTouched,
     KnobTouched,
     TreeEvent,
@@ -62,7 +64,11 @@ def appeared(events: list[TreeEvent]) -> list[str]:
 
 
 def told(events: list[TreeEvent], kind: type) -> list[Cgroup]:
-    return [event.cgroup for event in events if isinstance(event, kind) and not isinstance(event, TreeOverflowed)]
+    return [
+        event.cgroup
+        for event in events
+        if isinstance(event, kind) and not isinstance(event, CgroupMissed | TreeOverflowed)
+    ]
 
 
 def write(mount: Path, path: str, file: str, text: str) -> None:
@@ -180,12 +186,23 @@ def test_a_storm_of_directories_leaves_exactly_what_is_there(mount: Path, trees:
     assert tree.watches == watches, "no watch is left behind"
 
 
-def test_a_cgroup_that_was_there_only_between_two_reads_is_never_told(mount: Path, trees: Trees) -> None:
+def test_a_container_that_was_there_only_between_two_reads_is_told_as_missed(mount: Path, trees: Trees) -> None:
     make(mount, POD)
     tree = trees()
     tree.scan(1.0)
     make(mount, CONTAINER)
     remove(mount, CONTAINER)
+    assert tree.read(2.0) == [CgroupMissed(classify(CONTAINER), 2.0)]
+    assert tree.cgroups.keys() == {POD.partition("/")[0], POD.rpartition("/")[0], POD}
+
+
+def test_a_pod_that_was_there_only_between_two_reads_is_never_told(mount: Path, trees: Trees) -> None:
+    make(mount, POD)
+    tree = trees()
+    tree.scan(1.0)
+    other = POD[:-1] + "0"
+    make(mount, other)
+    remove(mount, other)
     assert tree.read(2.0) == []
 
 

@@ -11,6 +11,7 @@ import pytest
 import agent.node.facts as facts_module
 import agent.node.node as node_module
 from agent.model import Mode, OomReport, Outcome, PodDeleted, Scope, TaskRow, Victim
+from tests.unit.cgroup.fakes import remove
 from tests.unit.node.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
 
 WORKER = Victim(4312, "worker", 1000, anon_bytes=180 << 20)
@@ -302,3 +303,21 @@ def test_a_pod_that_comes_back_under_its_name_counts_from_zero_also_after_a_rest
     world.listed(again)
     assert (world.metric(series) or 0) == 0
     assert len(world.ledger.kills()) == 1, "what happened stays in the ledger"
+
+
+@pytest.mark.parametrize("others", [{}, {"other": None}])
+def test_a_kill_that_only_the_pods_counter_shows_is_its_only_containers(
+    world: World, others: dict[str, str | None]
+) -> None:
+    """Which instance it was is not known: it came and went while no agent ran."""
+    world.told(pod(ids={"main": None, **others}))
+    world.make()
+    world.end()
+    remove(world.mount, CONTAINER)
+    world.kill_unseen(POD)
+    world.begin()
+    world.listed(pod(ids={"main": None, **others}))
+    for _ in range(3):
+        world.turn(1.0)
+    (kill,) = world.ledger.kills()
+    assert (kill.pod, kill.container, kill.container_id) == ("herder-1", None if others else "main", None)
