@@ -75,7 +75,7 @@ class Kmsg:
 
     ``after_sequence`` None: only records that come from now on. Else: from the oldest one still there, without those up to
     ``after_sequence``, which must be of this boot. Raises KmsgUnavailableError. A recorded file or a FIFO does as well (then
-    the file's end, or no writer, ends a read).
+    the file's end, or no writer, ends a read; a FIFO is opened for writing, too, since one without a writer is always readable).
     """
 
     def __init__(self, path: Path, after_sequence: int | None, read: Callable[[int, int], bytes] | None = None) -> None:
@@ -87,10 +87,11 @@ class Kmsg:
         self._lines: deque[bytes] = deque()
         self.bad_records = 0
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            fifo = stat.S_ISFIFO(path.stat().st_mode)
+            self._fd = os.open(path, (os.O_RDWR if fifo else os.O_RDONLY) | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise KmsgUnavailableError(path, error) from error
-        if after_sequence is None and not stat.S_ISFIFO(os.fstat(self._fd).st_mode):
+        if after_sequence is None and not fifo:
             os.lseek(self._fd, 0, os.SEEK_END)
 
     def fileno(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import select
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,6 +162,17 @@ def test_a_fifo_does_as_well(tmp_path: Path) -> None:
         writer.write(line(5)[7:])
         writer.flush()
         assert sequences(kmsg.read(FOREVER)) == [5]
+    kmsg.close()
+
+
+def test_a_fifo_whose_writer_has_gone_wakes_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    kmsg = Kmsg(path, None)
+    with path.open("wb") as writer:
+        writer.write(line(5))
+    assert sequences(kmsg.read(FOREVER)) == [5]
+    assert select.select([kmsg.fileno()], [], [], 0)[0] == []
     kmsg.close()
 
 
