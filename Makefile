@@ -10,6 +10,7 @@ PLATFORMS ?= linux/amd64,linux/arm64
 RENDERERS := .venv-manifests
 FUZZERS := .venv-fuzz
 BIN := $(CURDIR)/$(VENV)/bin
+LOWEST_TESTS := cgroup commands faults hostile kernel kube node report settings wiring
 DEMO_SECONDS ?= 60
 FUZZ_RUNS ?= 10000000
 FUZZ_SECONDS ?= 0
@@ -26,7 +27,7 @@ demo: $(VENV)/ready .debian-lab ## the main job on a real kernel, no cluster nee
 	@$(BIN)/python -m tests.demo
 
 test: ## all tests, as CI runs them: those without a kernel of their own side by side, then those with one
-	@$(MAKE) --no-print-directory -j2 -Otarget lint unit lowest alerts manifests image-test
+	@$(MAKE) --no-print-directory -j2 -Otarget lint unit lowest alerts manifests image-test fuzz-short
 	@$(MAKE) --no-print-directory kernel
 
 lint: $(VENV)/ready ## style, types, import contracts
@@ -38,8 +39,8 @@ lint: $(VENV)/ready ## style, types, import contracts
 unit: $(VENV)/ready ## tests that need no root and no special kernel, with coverage
 	$(BIN)/python -m pytest tests/unit --cov --cov-report=term:skip-covered -q
 
-lowest: $(LOWEST)/ready ## the same with the oldest versions that pyproject.toml allows
-	$(LOWEST)/bin/python -m pytest tests/unit -q -p no:cacheprovider
+lowest: $(LOWEST)/ready ## those of rooms that call a library, with the oldest versions that pyproject.toml allows
+	$(LOWEST)/bin/python -m pytest $(LOWEST_TESTS:%=tests/unit/%) -q -p no:cacheprovider
 
 kernel: $(VENV)/ready .debian $(HERE)/ready ## tests on a real kernel with real runc and crun (boots one when the host's won't do)
 	$(BIN)/python -m tests.lab test
