@@ -27,7 +27,7 @@ from agent.model import (
     Vanished,
 )
 
-WITNESS_WAIT_S = 0.045  # the log's lines follow the counter within a millisecond, their reader some later; longer: lost
+WITNESS_WAIT_S = 0.030  # the log's lines follow the counter within a millisecond, their reader some later; longer: lost
 GROUP_WAIT_S = 0.080  # a group kill counts its victims one by one, and its report ends when the log is quiet
 HIERARCHY_WAIT_S = 0.5  # a parent's rise is told before all its children's have been read
 NAME_WAIT_S = 5.0  # the kubelet reports a container's id up to seconds after its start

@@ -14,6 +14,7 @@ DEFAULTS = {
     "BENCH_SAMPLES": "2000",  # rewrites on the machine itself
     "BENCH_KILLS": "100",  # one by one
     "BENCH_TOGETHER": "600",  # kills at once, timed
+    "BENCH_RECORDS": "500",  # natively
     "BENCH_STORM": "10000",  # kills at once, counted
     "BENCH_DEATHS": "100",  # containers that die whole
     "BENCH_PODS": "10,110,250,500",
@@ -65,6 +66,7 @@ def parts() -> list[Part]:
             ("kills", "--kills", size("BENCH_KILLS"), "--storm-kills", size("BENCH_TOGETHER")),
             lab=True,
         ),
+        Part("kills", "native", ("record", "--pods", "110", "--kills", size("BENCH_RECORDS")), lab=False),
         Part(
             "storm",
             "lab",

@@ -47,6 +47,11 @@ class Rig:
         self._report(float("inf"))
 
     @property
+    def log(self) -> int:
+        """Where a native one's kernel log is written, as records of /dev/kmsg."""
+        return self._kmsg
+
+    @property
     def pods(self) -> int:
         return len(self._live)
 

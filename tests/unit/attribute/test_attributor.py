@@ -34,7 +34,7 @@ def test_a_kill_without_any_report_is_recorded_after_a_short_wait_and_says_that_
     world.kill(A)
     agent.read()
     assert agent.after(0.0).kills == ()
-    (kill,) = agent.after(0.046).kills
+    (kill,) = agent.after(0.031).kills
     assert kill.details_missing
     assert kill.victims == ()
     assert kill.scope is Scope.CONTAINER
@@ -102,7 +102,7 @@ def test_the_report_that_lost_its_cgroup_line_is_given_to_the_only_container_tha
     world.kill(A)
     agent.attributor.reported(report(None, 77), world.now)
     agent.read()
-    (kill,) = agent.after(0.046).kills
+    (kill,) = agent.after(0.031).kills
     assert kill.victims[0].pid == 77
 
 
@@ -112,7 +112,7 @@ def test_the_report_that_lost_its_cgroup_line_is_given_to_nobody_when_two_contai
     world.kill(B)
     agent.attributor.reported(report(None, 77), world.now)
     agent.read()
-    kills = agent.after(0.046).kills
+    kills = agent.after(0.031).kills
     assert {k.container for k in kills} == {"name-a", "name-b"}
     assert all(k.victims == () for k in kills)
 
@@ -121,7 +121,7 @@ def test_a_report_that_comes_late_amends_its_kill(world: World) -> None:
     agent = Agent(world)
     world.kill(A)
     agent.read()
-    (kill,) = agent.after(0.046).kills
+    (kill,) = agent.after(0.031).kills
     agent.attributor.reported(report(A, 9), world.now)
     (amended,) = agent.after(0.1).amended
     assert amended.kill_id == kill.kill_id
@@ -207,11 +207,11 @@ def test_an_agent_that_starts_anew_finds_what_was_killed_meanwhile_and_nothing_t
     first = Agent(world)
     world.kill(A)
     first.read()
-    assert len(first.after(0.046).kills) == 1
+    assert len(first.after(0.031).kills) == 1
     world.kill(A)
     world.kill(B)
     second = Agent(world, kept=dict(first.kept), seen_this_boot=True)
-    kills = second.after(0.046).kills
+    kills = second.after(0.031).kills
     assert sorted(k.container or "" for k in kills) == ["name-a", "name-b"]
     assert {k.kill_id for k in kills} == {f"boot-{world.cgroups[A].inode}-2", f"boot-{world.cgroups[B].inode}-1"}
     second.read()
@@ -255,7 +255,7 @@ def test_without_a_report_the_limit_is_that_of_the_level_whose_oom_rose(
     agent = Agent(world)
     world.kill(A, limit_of=domain or "none")
     agent.read()
-    assert agent.after(0.046).kills[0].scope is scope
+    assert agent.after(0.031).kills[0].scope is scope
 
 
 def test_whose_limit_it_was_is_asked_of_the_levels_above_when_their_word_has_not_come_yet(world: World) -> None:
