@@ -135,6 +135,10 @@ class Books:
 
     def _adopt(self, account: Account) -> None:
         """Between its parent and those below it that came first: a container's start may be told before its pod's."""
+        if account.parent is not None:
+            account.parent.children[account.cgroup.inode] = account
+        if account.cgroup.place.kind is CgroupKind.CONTAINER:
+            return  # nothing below it keeps counters of its own
         above = account.parent.children if account.parent is not None else self._accounts
         for inode, other in tuple(above.items()):
             if other.parent is account.parent and other.cgroup.path.startswith(account.cgroup.path + "/"):
@@ -142,8 +146,6 @@ class Books:
                     del above[inode]
                 other.parent = account
                 account.children[inode] = other
-        if account.parent is not None:
-            account.parent.children[account.cgroup.inode] = account
 
     def absent(self) -> tuple[Baseline, ...]:
         """Books that the ledger kept of cgroups that nobody has opened: they went while no agent ran."""
@@ -175,6 +177,10 @@ class Books:
     def get(self, cgroup: Cgroup) -> Account | None:
         """The book of this very cgroup, None when none was opened."""
         return self._accounts.get(cgroup.inode)
+
+    def of(self, inodes: Iterable[int]) -> list[Account]:
+        """The books of these cgroups, as far as there are any."""
+        return [account for inode in inodes if (account := self._accounts.get(inode)) is not None]
 
     def at_path(self, path: str) -> Account | None:
         """The book of the cgroup that had this path last."""

@@ -68,6 +68,7 @@ class Attributor:
         self._books = Books(kept, seen_this_boot=seen_this_boot)
         self._witnesses = Witnesses(facts.localize)
         self._rises: dict[int, _Rise] = {}
+        self._gone: set[int] = set()  # inodes of accounts that wait for their last rise's record
         self._unsettled: list[_Following] = []
         self._undetailed: list[_Following] = []
         self._graves = Graves()
@@ -128,6 +129,7 @@ class Attributor:
         if account is None:
             return
         account.gone = True
+        self._gone.add(cgroup.inode)
         parent = account.parent
         if (
             parent is not None and parent.cgroup.place.kind is CgroupKind.POD
@@ -178,7 +180,7 @@ class Attributor:
         )
 
     def _rising(self) -> list[Account]:
-        return [account for account in self._books if account.cgroup.inode in self._rises]
+        return self._books.of(self._rises)
 
     def _ripe_s(self, account: Account) -> float:
         rise = self._rises[account.cgroup.inode]
@@ -342,8 +344,9 @@ class Attributor:
 
     def _bury(self, now_s: float) -> tuple[int, ...]:
         """Close the books of cgroups that are gone and have nothing open."""
-        done = [a for a in self._books if a.gone and a.cgroup.inode not in self._rises]
+        done = self._books.of(self._gone - self._rises.keys())
         for account in done:
+            self._gone.discard(account.cgroup.inode)
             self._books.drop(account)
         self._graves.add((account.cgroup.place for account in done), now_s)
         self._graves.expire(now_s)

@@ -79,6 +79,7 @@ class Tree:
         self._by_target: dict[_Watch, int] = {}
         self._directories: dict[str, int] = {}  # every directory looked at, by path: its inode
         self._cgroups: dict[str, Cgroup] = {}
+        self._containers: dict[str | None, dict[str, Cgroup]] = {}  # by pod key and path
         self._trouble: str | None = None  # what could not be watched or read and why, until it is told
         self._refused = False  # whether that was told since the last scan without any
         self._failures = 0
@@ -95,6 +96,10 @@ class Tree:
     def cgroups(self) -> Mapping[str, Cgroup]:
         """Live cgroups by path: kubepods roots, QoS levels, pods, containers, and the runtime's children of those."""
         return MappingProxyType(self._cgroups)
+
+    def containers(self, pod_key: str) -> tuple[Cgroup, ...]:
+        """The live containers of one pod, sandboxes included."""
+        return tuple(self._containers.get(pod_key, {}).values())
 
     @property
     def roots(self) -> tuple[Cgroup, ...]:
@@ -146,6 +151,8 @@ class Tree:
             watched = self._watch_files(place)
             if not known:
                 self._cgroups[path] = Cgroup(place, inode)
+                if place.kind is CgroupKind.CONTAINER:
+                    self._containers.setdefault(place.pod_key, {})[path] = self._cgroups[path]
                 events.append(CgroupAppeared(self._cgroups[path], now_s))
             else:
                 events += [event for file in watched for event in self._file_touched(_Watch(path, file), now_s)]
@@ -282,8 +289,14 @@ class Tree:
             self._unwatch(at)
             cgroup = self._cgroups.pop(at, None)
             if cgroup is not None:
+                self._drop_container(cgroup.place)
                 events.append(CgroupGone(cgroup, now_s))
         return events
+
+    def _drop_container(self, place: CgroupPlace) -> None:
+        of_pod = self._containers.get(place.pod_key, {})
+        if of_pod.pop(place.path, None) is not None and not of_pod:
+            del self._containers[place.pod_key]
 
     # --------------------------------------------------------------------------------------------------------- read
 

@@ -64,7 +64,7 @@ class Holding:
             if self._first_time(pod.uid, "invalid", wish.key, wish.value):
                 self._teller.invalid(pod, wish)
         self._begin_series(pod)
-        for cgroup in self.containers(pod.cgroup_key):
+        for cgroup in self._tree.containers(pod.cgroup_key):
             between()
             self.consider(cgroup, now_s)
 
@@ -80,7 +80,7 @@ class Holding:
 
     def decisions(self, pod: Pod) -> list[KeptDecision] | None:
         """What the ledger shall keep for a start without the API; None: nothing is decided yet, so keep what is there."""
-        known = [(c, w) for c in self.containers(pod.cgroup_key) if (w := self._wishes.get(c.inode)) is not None]
+        known = [(c, w) for c in self._tree.containers(pod.cgroup_key) if (w := self._wishes.get(c.inode)) is not None]
         kept = [
             KeptDecision(
                 pod.uid,
@@ -110,9 +110,9 @@ class Holding:
         """The pod left long ago: what was told of it once may be told of another."""
         self._told = {key for key in self._told if key[0] != uid}
 
-    def containers(self, pod_key: str | None = None) -> list[Cgroup]:
-        found = (c for c in self._tree.cgroups.values() if c.place.kind is CgroupKind.CONTAINER)
-        return [c for c in found if pod_key is None or c.place.pod_key == pod_key]
+    def containers(self) -> list[Cgroup]:
+        """All of the node."""
+        return [c for c in self._tree.cgroups.values() if c.place.kind is CgroupKind.CONTAINER]
 
     def _container_cgroup(self, cgroup: Cgroup) -> Cgroup | None:
         """The container that this cgroup is, or the child of."""
