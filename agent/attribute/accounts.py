@@ -67,14 +67,22 @@ class Account:
         return self.reading.local_oom > self.closed_local_oom
 
     def unexplained(self) -> int:
-        """Raw kills here that no child's book shows, open or closed: those of children that nobody could read any more."""
-        return self.open_kills - sum(child.open_kills for child in self.children.values())
+        """Raw kills here that no book below shows, open or closed: those of children that nobody could read any more."""
+        return self.open_kills - sum(child.shown() for child in self.children.values())
+
+    def shown(self) -> int:
+        """Open raw kills that are known here or below: a level that went may have been read for the last time before those below it."""
+        return max(self.open_kills, sum(child.shown() for child in self.children.values()))
 
     def unexplained_groups(self) -> int | None:
         """Group kills likewise."""
         if self.open_groups is None:
             return None
-        return self.open_groups - sum(child.open_groups or 0 for child in self.children.values())
+        return self.open_groups - sum(child.shown_groups() for child in self.children.values())
+
+    def shown_groups(self) -> int:
+        """Open group kills likewise."""
+        return max(self.open_groups or 0, sum(child.shown_groups() for child in self.children.values()))
 
     def baseline(self) -> Baseline:
         """What the ledger keeps of this book."""

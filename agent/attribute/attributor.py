@@ -343,11 +343,13 @@ class Attributor:
         return tuple(amended)
 
     def _bury(self, now_s: float) -> tuple[int, ...]:
-        """Close the books of cgroups that are gone and have nothing open."""
-        done = self._books.of(self._gone - self._rises.keys())
-        for account in done:
-            self._gone.discard(account.cgroup.inode)
-            self._books.drop(account)
+        """Close the books of cgroups that are gone and have nothing open, nor anything below them."""
+        done = []
+        for account in sorted(self._books.of(self._gone - self._rises.keys()), key=lambda a: -len(a.cgroup.path)):
+            if not account.children:
+                self._gone.discard(account.cgroup.inode)
+                self._books.drop(account)
+                done.append(account)
         self._graves.add((account.cgroup.place for account in done), now_s)
         self._graves.expire(now_s)
         return tuple(account.cgroup.inode for account in done)

@@ -405,6 +405,25 @@ def test_a_container_that_came_and_went_before_anyone_looked_is_named_for_what_i
     assert [kill.container for kill in kills] == ["name-c"] * missed_kills + ["name-b"] * later_kills
 
 
+@pytest.mark.parametrize("pod_is_read", [True, False])
+def test_a_kill_that_waits_for_its_containers_name_is_not_recorded_for_a_level_above_when_the_pod_goes(
+    world: World, pod_is_read: bool
+) -> None:
+    agent = Agent(world)
+    world.unnamed.add(A)
+    world.kill(A, raw=2)
+    agent.read(*([A, POD, ROOT] if pod_is_read else [A]))
+    agent.after(0.1)
+    for path in (A, B, POD):
+        agent.attributor.gone(world.remove(path), world.now)
+    agent.attributor.reported(report(A, 1), world.now)
+    recorded: list[str] = []
+    for _ in range(12):
+        agent.read()
+        recorded += [kill.cgroup_path for kill in agent.after(0.5).kills]
+    assert recorded == [A, A]
+
+
 def test_a_kill_that_only_a_pods_counter_shows_waits_for_the_pods_name(world: World) -> None:
     world.unnamed.add(POD)
     agent = Agent(world)
