@@ -16,6 +16,7 @@ ROOT = Path("/sys/fs/cgroup")
 MOUNT = ROOT / "memory" if V1 else ROOT
 LIMIT_FILE = "memory.limit_in_bytes" if V1 else "memory.max"
 EVENTS_FILE = "memory.oom_control" if V1 else "memory.events"
+PATIENCE_S = 5.0
 CONTROLLERS = ("memory", "cpu", "pids")
 
 
@@ -52,17 +53,25 @@ def make(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a cgroup and those below it, the deepest first. Processes just killed take a moment to leave; TimeoutError after 5 s."""
-    until = time.monotonic() + 5
+    """Remove a cgroup and those below it, the deepest first. Processes just killed take a moment to leave.
+
+    TimeoutError when for 5 s none can be removed.
+    """
+    until = time.monotonic() + PATIENCE_S
     for mount in [folder for folder in ROOT.iterdir() if folder.is_dir()] if V1 else [MOUNT]:
         while (mount / path).exists():
-            _remove_once(mount / path)
+            if _remove_once(mount / path):
+                until = time.monotonic() + PATIENCE_S
             if time.monotonic() > until:
                 raise TimeoutError(f"cgroup {mount / path} can't be removed: see its cgroup.procs")
 
 
-def _remove_once(top: Path) -> None:
+def _remove_once(top: Path) -> int:
+    """How many could be removed; some are still populated: the caller tries again until its time is over."""
+    removed = 0
     below = sorted((p for p in top.rglob("*") if p.is_dir()), key=lambda p: -len(p.parts))
     for folder in [*below, top]:
-        with suppress(OSError):  # still populated: the caller tries again until its time is over
+        with suppress(OSError):
             folder.rmdir()
+            removed += 1
+    return removed

@@ -19,9 +19,13 @@ ON_THE_AGENT_SHARE = (
 )
 PAUSE_S = 0.2
 FIRST_PODS = 6
-SETTLE_S = 90.0  # for the knobs, after all trouble has ended
+SETTLE_S = 160.0  # for the knobs, after all trouble has ended: a watch that fell silent is noticed after two minutes
 TOLD_S = 180.0  # for the Events: a pod that had many has a budget of one a minute
 REST_S = 12.0
+
+
+class UnheldError(AssertionError):
+    """Containers that are not as their pods ask, long after all trouble."""
 
 
 def soak(work: Path, driver: str, seconds: float, seed: int) -> tuple[World, Rest]:
@@ -43,8 +47,13 @@ def soak(work: Path, driver: str, seconds: float, seed: int) -> tuple[World, Res
 
 
 def trouble(world: World, chance: random.Random, seconds: float) -> None:
-    """One action after the other."""
+    """Each kind of action once, in any order; then by chance, one after the other."""
     began = now()
+    each = [action for action, _ in (*ALWAYS, *ON_THE_AGENT)]
+    chance.shuffle(each)
+    for action in each:
+        act(world, chance, ((action, 1),))
+        time.sleep(PAUSE_S)
     while (passed := now() - began) < seconds:
         early = passed < ON_THE_AGENT_SHARE * seconds
         act(world, chance, (*ALWAYS, *ON_THE_AGENT) if early else ALWAYS)
@@ -59,12 +68,21 @@ def calm(world: World) -> None:
         node.kubelet.delete_pod(lodger.pod)
         world.lodgers.remove(lodger)
     node.agent.wait_ready(SETTLE_S)
-    node.agent.wait_for(lambda: not world.wrong_knobs(), SETTLE_S, "at rest, but for its knobs")
+    wait_until_right(world)
     odd = {lodger.pod.name for lodger in world.lodgers if lodger.kind is Kind.BAD}
     node.agent.wait_for(lambda: all(node.events("OOMModeInvalid", pod) for pod in odd), TOLD_S, f"told of {odd}")
     node.agent.wait_for(lambda: everything_told(world), TOLD_S, "told of the first kills of every pod")
     node.wait_for_a_full_look()
     time.sleep(2.0)
+
+
+def wait_until_right(world: World) -> None:
+    """Until each container that runs has what its pod asks for. Raises UnheldError with those that have not."""
+    until = now() + SETTLE_S
+    while wrong := world.wrong_knobs():
+        if now() > until:
+            raise UnheldError("\n".join(wrong))
+        time.sleep(0.1)
 
 
 def everything_told(world: World) -> bool:

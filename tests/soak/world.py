@@ -49,11 +49,16 @@ class Lodger:
     @property
     def wanted(self) -> str:
         """What the knob of each of its containers must be: where nobody asks, what the kubelet had the runtime write."""
-        return "0" if self.pod.labels.get(MODE) == "single" else "1"
+        return "0" if self.asked == "single" else "1"
 
     @property
     def held(self) -> bool:
-        return self.pod.labels.get(MODE) in ("single", "group")
+        return self.asked in ("single", "group")
+
+    @property
+    def asked(self) -> str:
+        """The label as it is read: upper and lower case are the same."""
+        return self.pod.labels.get(MODE, "").lower()
 
 
 @dataclass(frozen=True, slots=True)
