@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from agent.model import AgentError, CgroupKind, CgroupPlace
@@ -37,6 +38,7 @@ MISMATCH = re.compile(
     rf"(?:.+-)?kubepods(?:-burstable|-besteffort)?-pod({UID_SYSTEMD}|{HASH})\.slice:({PREFIX}):({HEX64})\Z"
 )
 RUNTIME_CHILD = "container"  # crun's own child of a container's cgroup; its execs are in container/exec
+MOST_PLACES = 4096  # remembered, since each is asked for again and again; some 300 bytes each
 MAX_ROOT_DEPTH = (
     6  # k3s without root lies that deep: user.slice/user-N.slice/user@N.service/app.slice/k3s-rootless.service/kubepods
 )
@@ -111,6 +113,7 @@ def _unescaped(field: str) -> str:
 # ----------------------------------------------------------------------------------------------------- path to place
 
 
+@lru_cache(maxsize=MOST_PLACES)
 def classify(path: str) -> CgroupPlace:
     """What the cgroup at ``path`` (relative to the hierarchy's mount) is. Any text gives a place, none an error.
 
