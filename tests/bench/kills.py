@@ -139,8 +139,14 @@ def result(alone: OneByOne, storm: Together) -> Result:
         "both. Up to 10 ms too long: the lab kernel's clock ticks that slowly. Later kills of a container are summed up in its "
         "Event at intervals of 10 s and more, so the first of each pod is timed."
     )
-    records = [(spread(alone.lines_s)[1], "one by one"), (spread(storm.lines_s)[1], "in a storm")]
-    events = [(spread(alone.events_s)[1], "one by one"), (spread(storm.events_s)[1], "in a storm")]
+    records = [
+        (spread(alone.lines_s)[1], "in the lab, one by one"),
+        (spread(storm.lines_s)[1], "in the lab, in a storm"),
+    ]
+    events = [
+        (spread(alone.events_s)[1], "in the lab, one by one"),
+        (spread(storm.events_s)[1], "in the lab, in a storm"),
+    ]
     columns = ("kills", "path", "n", "p50", "p99", "max")
     return Result(
         "kills",
