@@ -73,16 +73,20 @@ class Lab:
         """Until this start of its container has ended."""
         self.wait(instance.pod, lambda: not instance.running)
 
-    def told(self, reason: str, pod: Pod) -> str:
-        """The note of the first Event with this reason on the pod, once there is one."""
+    def told(self, reason: str, pod: Pod, or_else: str = "") -> str:
+        """The note of the first Event with this reason (or the other) on the pod, once there is one."""
         agent = self.node.agent
+
+        def found() -> list[Any]:
+            return [event for each in (reason, or_else) if each for event in self.node.events(each, pod.name)]
+
         try:
-            agent.wait_for(lambda: self.node.events(reason, pod.name), SECONDS, f"{reason} of {pod.name} told")
+            agent.wait_for(found, SECONDS, f"{reason} of {pod.name} told")
         except AgentFailedError as error:
             lines = "\n".join(str(line) for line in agent.log_lines() if pod.name in json.dumps(line))
             ends = [(i.container_id, i.exit_code, i.events) for i in self.starts(pod)]
             raise AssertionError(f"{error}\n\nOf this pod:\n{lines}\n{ends}") from error
-        return str(self.node.events(reason, pod.name)[0]["note"])
+        return str(found()[0]["note"])
 
     def kills(self, pod: Pod, mode: str) -> float:
         """Processes of the pod killed in this mode, as the agent's metrics have it."""

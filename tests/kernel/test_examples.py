@@ -88,7 +88,8 @@ def two_starts_of_the_job(lab: Lab, work: Path, name: str, mode: str | None) -> 
     pod = example.pod(name, mode=mode, runtime="runc", env={"SHARDS": f"a:40 b:{TOO_MUCH_MIB} c:40"})
     lab.run(pod)
     lab.wait(pod, lambda: len(lab.starts(pod)) > 1 and not lab.starts(pod)[1].running)
-    lab.told("ProcessOOMKilled" if mode else "ContainerOOMKilled", pod)
+    # Whether PID 1, which has a small shard left and then gives up, outlives the kill by half a second is chance.
+    lab.told("ContainerOOMKilled", pod, or_else="ProcessOOMKilled" if mode else "")
     done = {file.name.partition(":")[0] for file in example.folder("done").iterdir()}
     lab.delete(pod)
     return lab.starts(pod)[:2], done
@@ -136,7 +137,9 @@ def build(lab: Lab, work: Path, name: str, mode: str | None) -> tuple[Instance, 
     env = {"CFLAGS": "-wrapper python3,-S,/standins/hungry.py", "MIB": "110"}
     instance = lab.run(example.pod(name, mode=mode, env=env, folders=(STANDINS,)))
     lab.ended(instance)
-    lab.told("ProcessOOMKilled" if mode else "ContainerOOMKilled", instance.pod)
+    lab.told(
+        "ContainerOOMKilled", instance.pod, or_else="ProcessOOMKilled" if mode else ""
+    )  # make, too, may end at once
     return instance, example.folder("build") / "app"
 
 
