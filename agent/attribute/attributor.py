@@ -29,6 +29,11 @@ from agent.model import (
 
 WITNESS_WAIT_S = 0.030  # the log's lines follow the counter within a millisecond, their reader some later; longer: lost
 GROUP_WAIT_S = 0.080  # a group kill counts its victims one by one, and its report ends when the log is quiet
+BUSY_GROUP_WAIT_S = (
+    0.300  # with processes left to kill: the kernel was interrupted in a group kill for 30 ms (7.2, a busy node)
+)
+SINGLE_QUIET_S = 0.005  # the counters say that it was no group kill: nothing more will come
+GROUP_QUIET_S = 0.030  # a group kill's lines may come that far apart on a slow console
 HIERARCHY_WAIT_S = 0.5  # a parent's rise is told before all its children's have been read
 NAME_WAIT_S = 5.0  # the kubelet reports a container's id up to seconds after its start
 OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
@@ -170,14 +175,18 @@ class Attributor:
         """First kmsg record that a report still waiting needs; None: everything fed was used or given up."""
         return self._witnesses.oldest_sequence
 
-    @property
-    def expects_group(self) -> bool:
-        """Whether a rise that is open may be of a group kill, so that the log's report of it may still go on."""
-        return any(
-            a.open_groups is None or a.open_groups > 0
-            for a in self._rising()
-            if a.cgroup.place.kind is CgroupKind.CONTAINER
-        )
+    def log_quiet_s(self, told_group: bool) -> float:
+        """How long the log must be quiet until its open report is over, in seconds. ``told_group``: it is of a group kill.
+
+        The kernel counts and kills a group's processes one by one and may be interrupted between any two (mm/oom_kill.c,
+        mem_cgroup_scan_tasks): as long as a process is left there may be more to come.
+        """
+        containers = [a for a in self._rising() if a.cgroup.place.kind is CgroupKind.CONTAINER]
+        groups = [a for a in containers if a.open_groups]
+        if any(self._facts.populated(a.cgroup) for a in groups) or (told_group and not groups):
+            return BUSY_GROUP_WAIT_S
+        may_be_group = bool(groups) or any(a.open_groups is None for a in containers)
+        return GROUP_QUIET_S if may_be_group else SINGLE_QUIET_S
 
     def _rising(self) -> list[Account]:
         return self._books.of(self._rises)
@@ -192,7 +201,9 @@ class Attributor:
         reports = self._witnesses.of(account.cgroup.path)
         if account.open_groups or any(is_group(r) for r in reports):
             told = sum(len(r.victims) + is_group(r) for r in reports) >= account.open_kills
-            ripe = rise.since_s if told else rise.last_s + GROUP_WAIT_S
+            goes_on = self._facts.populated(account.cgroup)
+            wait_s = BUSY_GROUP_WAIT_S if goes_on else GROUP_WAIT_S
+            ripe = rise.since_s if told and not goes_on else rise.last_s + wait_s
         else:
             told = len(reports) >= account.open_kills
             ripe = rise.since_s + (0.0 if told or not self._kmsg else WITNESS_WAIT_S)

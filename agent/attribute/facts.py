@@ -40,6 +40,9 @@ class Facts(Protocol):
     def lives(self, cgroup: Cgroup) -> bool:
         """Whether the container goes on: its cgroup is there, populated, and its PID 1 is the one it was."""
 
+    def populated(self, cgroup: Cgroup) -> bool:
+        """Whether any process is left in it or below."""
+
     def container_path(self, path: str) -> str | None:
         """The path of the container that the cgroup at ``path`` is or lies in; None when it is in none."""
 

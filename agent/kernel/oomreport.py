@@ -37,7 +37,7 @@ from agent.kernel.oomlines import (
 )
 from agent.model import KmsgGap, KmsgRecord, OomReport
 
-QUIET_US = 30_000  # lines of one group kill were seen 22 ms apart on a virtual machine with a serial console (5.15)
+QUIET_US = 30_000  # lines of one kill were seen 22 ms apart on a virtual machine with a serial console (5.15)
 MOST_CLAIMS = 16
 MOST_RECENT = 16
 MOST_FRAGMENTED_CHARS = 8192
@@ -75,6 +75,16 @@ class ReportAssembler:
         """Whether a report is kept back that ``flush`` may give."""
         return self._open is not None or any(claim.cut for claim in self._claims)
 
+    @property
+    def pending_group(self) -> bool:
+        """Whether that is of a group kill, of which the kernel may be about to print more."""
+        return self._open is not None and self._open.group is not None
+
+    @property
+    def arrived_us(self) -> int:
+        """When the last line of any report came, by ``clock_us``."""
+        return self._arrived_us
+
     def feed(self, item: KmsgRecord | KmsgGap) -> list[OomReport]:
         """Take one record or gap; give the reports that it ends, oldest first."""
         if isinstance(item, KmsgGap):
@@ -93,9 +103,9 @@ class ReportAssembler:
         self._previous = line
         return reports
 
-    def flush(self, now_us: int | None) -> list[OomReport]:
-        """Give the reports kept back if no line of any came for QUIET_US; ``now_us`` CLOCK_MONOTONIC, None: at once."""
-        if now_us is not None and now_us - self._arrived_us < QUIET_US:
+    def flush(self, now_us: int | None, quiet_us: int = QUIET_US) -> list[OomReport]:
+        """Give the reports kept back if no line of any came for ``quiet_us``; ``now_us`` by ``clock_us``, None: at once."""
+        if now_us is not None and now_us - self._arrived_us < quiet_us:
             return []
         return [*self._close(), *self._give_up_cut()]
 

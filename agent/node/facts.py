@@ -113,13 +113,16 @@ class NodeFacts:
         known = self._inits.get(cgroup.inode)
         return None if known is None else known.pid
 
-    def lives(self, cgroup: Cgroup) -> bool:
+    def populated(self, cgroup: Cgroup) -> bool:
         try:
             populated = self._files.populated(cgroup)
         except CgroupError as error:
             self._on_error(error)
             return False
-        if isinstance(populated, Vanished) or not populated:
+        return not isinstance(populated, Vanished) and populated
+
+    def lives(self, cgroup: Cgroup) -> bool:
+        if not self.populated(cgroup):
             return False
         init = self._inits.get(cgroup.inode)
         return init is None or is_alive(init)

@@ -6,16 +6,15 @@ kernel's own, and counts what was lost.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from agent.kernel.kmsg import Kmsg
-from agent.kernel.oomreport import QUIET_US, ReportAssembler
+from agent.kernel.oomreport import ReportAssembler, monotonic_us
 from agent.model import KmsgGap, OomReport
 from agent.report.metrics import Metrics
 
-QUIET_S = QUIET_US / 1e6  # a group kill's lines may come that far apart on a slow console
-SINGLE_QUIET_S = 0.005  # the counters say that it was no group kill: nothing more will come
 AT_ONCE = 200  # records a turn, some milliseconds: enforcement has its turn in between
+ASK_AGAIN_S = 0.030  # how long the log must be quiet changes with what the counters say
 
 
 class LogReader:
@@ -25,9 +24,10 @@ class LogReader:
         self._kmsg = kmsg
         self._metrics = metrics
         self._used = frozenset(used)
-        self._assembler = ReportAssembler()
+        self._now_us = monotonic_us()
+        self._assembler = ReportAssembler(clock_us=lambda: self._now_us)
         self._foreign = 0
-        self._quiet_at_s: float | None = None
+        self._due_s: float | None = None
         self._read_up_to: int | None = None
         self.sequence: int | None = None  # every report that begins at or before this record is out of the assembler
 
@@ -35,36 +35,41 @@ class LogReader:
         return self._kmsg.fileno()
 
     def due_s(self) -> float | None:
-        """When a report that may still go on has been quiet for long enough; None: none is open."""
-        return self._quiet_at_s
+        """When to read again though the log has nothing new: a report that may still go on is open; None: none is."""
+        return self._due_s
 
-    def read(self, now_s: float, *, expects_group: bool) -> list[OomReport]:
-        """What the log has, up to AT_ONCE records. ``expects_group``: the counters tell of a group kill, or can't tell."""
+    def read(self, now_s: float, quiet_s: Callable[[bool], float]) -> list[OomReport]:
+        """What the log has, up to AT_ONCE records, and the report that has been quiet for long enough.
+
+        ``now_s`` monotonic, in seconds; ``quiet_s`` tells how long is enough, in seconds, given whether the log spoke of a group kill.
+        Raises KmsgUnavailableError.
+        """
+        self._now_us = int(now_s * 1e6)
         reports: list[OomReport] = []
-        for item in self._kmsg.read(AT_ONCE):
+        items = self._kmsg.read(AT_ONCE)
+        for item in items:
             if isinstance(item, KmsgGap):
                 self._metrics.kmsg_lost(item.lost)
             else:
                 self._read_up_to = item.sequence
             reports += self._assembler.feed(item)
-            if not self._assembler.pending:
-                self.sequence = self._read_up_to
+            self._note_position()
         foreign = self._assembler.foreign_records
         self._metrics.kmsg_foreign(foreign - self._foreign)
         self._foreign = foreign
-        self._quiet_at_s = now_s + (QUIET_S if expects_group else SINGLE_QUIET_S) if self._assembler.pending else None
-        return self._new(reports)
-
-    def flush(self, now_s: float) -> list[OomReport]:
-        """The reports that have been quiet for long enough."""
-        if self._quiet_at_s is None or now_s < self._quiet_at_s:
-            return []
-        self._quiet_at_s = None
-        self.sequence = self._read_up_to
-        return self._new(self._assembler.flush(None))
-
-    def _new(self, reports: list[OomReport]) -> list[OomReport]:
+        self._due_s = None
+        if self._assembler.pending:
+            quiet_us = round(quiet_s(self._assembler.pending_group) * 1e6)
+            if len(items) < AT_ONCE:  # else what goes on may be among those yet to be read
+                reports += self._assembler.flush(self._now_us, quiet_us)
+            self._note_position()
+        if self._assembler.pending:
+            self._due_s = min((self._assembler.arrived_us + quiet_us) / 1e6, now_s + ASK_AGAIN_S)
         return [report for report in reports if report.first_sequence not in self._used]
+
+    def _note_position(self) -> None:
+        if not self._assembler.pending:
+            self.sequence = self._read_up_to
 
     def close(self) -> None:
         self._kmsg.close()

@@ -116,15 +116,14 @@ class Loop:
 
     def _read_log(self, log: LogReader, now: float) -> list[OomReport]:
         """What the kernel's log has to tell. One that can't be read any more is given up: the counters go on without it."""
-        reports = log.flush(now)
         try:
-            reports += log.read(now, expects_group=self._node.attributor.expects_group)
+            return log.read(now, self._node.attributor.log_quiet_s)
         except KmsgUnavailableError as error:
             self._log = None
             self._selector.unregister(log.fileno())
             log.close()
             self._node.log_lost(str(error))
-        return reports
+            return []
 
     def _position(self) -> int | None:
         """How far the log need not be read again: before the oldest report that still waits for its counter."""

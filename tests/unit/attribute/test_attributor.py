@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from agent.model import Outcome, Scope
+from agent.model import MemoryEvents, Outcome, Scope
 from tests.unit.attribute.world import POD, ROOT, A, Agent, B, World, report
 
 
@@ -95,6 +97,62 @@ def test_a_group_kill_still_being_counted_is_waited_for(world: World) -> None:
     assert agent.after(0.070).kills == ()
     (kill,) = agent.after(0.081).kills
     assert kill.processes == 4
+
+
+def test_a_group_kill_in_which_the_kernel_was_interrupted_is_one_kill(world: World) -> None:
+    """Seen on 7.2: 30 ms between two victims, after which the log and the counters had gone together as far as they were."""
+    agent = Agent(world)
+    world.kill(A, raw=3, groups=1)
+    world.empty.clear()
+    agent.read()
+    agent.attributor.reported(report(A, 1, 2, group=A), world.now)
+    assert agent.after(0.2).kills == (), "a process is left: there may be more to come"
+    world.kill(A, raw=1, hit=False)
+    world.empty.add(A)
+    agent.read()
+    (kill,) = agent.after(0.081).kills
+    assert (kill.processes, kill.group_kill) == (3, True)
+
+
+def test_a_group_kill_that_spared_a_process_is_told_all_the_same(world: World) -> None:
+    """oom_score_adj -1000: the kernel kills all others (mm/oom_kill.c, oom_kill_memcg_member)."""
+    agent = Agent(world)
+    world.kill(A, raw=3, groups=1)
+    world.empty.clear()
+    agent.read()
+    agent.attributor.reported(report(A, 1, 2, group=A), world.now)
+    assert agent.after(0.299).kills == ()
+    (kill,) = agent.after(0.002).kills
+    assert (kill.processes, kill.group_kill) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("groups", "told", "emptied", "quiet_s"),
+    [
+        (0, False, False, 0.005),
+        (1, False, False, 0.300),
+        (1, True, False, 0.300),
+        (1, True, True, 0.030),
+        (0, True, False, 0.300),
+        (None, False, False, 0.030),
+        (None, True, False, 0.300),
+    ],
+    ids=str,
+)
+def test_the_log_is_waited_for_as_long_as_a_group_kill_may_go_on(
+    world: World, groups: int | None, told: bool, emptied: bool, quiet_s: float
+) -> None:
+    """``groups`` None: a kernel before 5.17 doesn't count them, so every kill may be the first of a group's."""
+    agent = Agent(world)
+    if groups is None:
+        world.tallies = {path: MemoryEvents(0, 0, None, 0) for path in world.tallies}
+    world.kill(A, raw=2, groups=groups or 0)
+    if groups is None:
+        world.tallies = {path: replace(events, oom_group_kill=None) for path, events in world.tallies.items()}
+    if not emptied:
+        world.empty.clear()
+    agent.read()
+    assert agent.attributor.log_quiet_s(told) == quiet_s
 
 
 def test_the_report_that_lost_its_cgroup_line_is_given_to_the_only_container_that_counted(world: World) -> None:

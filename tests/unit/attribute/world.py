@@ -45,6 +45,7 @@ class World:
     unnamed: set[str] = field(default_factory=set)
     only_containers: dict[str, str] = field(default_factory=dict)  # names, by pod
     dead: set[str] = field(default_factory=set)
+    empty: set[str] = field(default_factory=set)  # without a process, after a group kill
     inits: dict[str, int] = field(default_factory=dict)
     node_kills: int = 0
     next_inode: int = 1000
@@ -58,6 +59,8 @@ class World:
     def kill(self, path: str, *, raw: int = 1, groups: int = 0, limit_of: str | None = None, hit: bool = True) -> None:
         """``raw`` processes of ``path`` are counted, here and above; the limit hit is that of ``limit_of`` (default: its own)."""
         self.node_kills += raw
+        if groups:
+            self.empty.add(path)
         for level, events in self.tallies.items():
             if path == level or path.startswith(level + "/"):
                 self.tallies[level] = replace(
@@ -106,7 +109,10 @@ class World:
         return self.inits.get(cgroup.path)
 
     def lives(self, cgroup: Cgroup) -> bool:
-        return cgroup.path not in self.dead
+        return self.populated(cgroup)
+
+    def populated(self, cgroup: Cgroup) -> bool:
+        return cgroup.path not in self.dead | self.empty
 
     def container_path(self, path: str) -> str | None:
         parts = path.split("/")

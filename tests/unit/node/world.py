@@ -190,7 +190,9 @@ class World:
         self.turn()
 
     def kill_unseen(self, path: str = CONTAINER, count: int = 1, groups: int = 0) -> None:
-        """Likewise, while no agent runs."""
+        """Likewise, while no agent runs. A group kill leaves no process."""
+        if groups:
+            (self.mount / path / "cgroup.events").write_text("populated 0\nfrozen 0\n")
         at = path
         while at:
             for name in ("memory.events", "memory.events.local") if at == path else ("memory.events",):
