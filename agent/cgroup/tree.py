@@ -264,7 +264,7 @@ class Tree:
         try:
             self._inotify.rm_watch(watch)
         except OSError as error:
-            # The kernel drops the watch with the inode, and tells so for directories only (measured, 6.18).
+            # The kernel drops the watch with the inode, and told so for directories only (measured, 6.18), since 7 for files too.
             if error.errno != errno.EINVAL:
                 raise
 
@@ -311,7 +311,9 @@ class Tree:
             watch = self._watches.get(event.wd)
             if watch is None:
                 continue
-            if watch.file == DIRECTORY:
+            if event.mask & flags.IGNORED:
+                self._drop(watch)  # gone with what it watched, of which its directory tells
+            elif watch.file == DIRECTORY:
                 events += self._directory_changed(watch.path, event.mask, event.name, now_s)
             elif (event.wd, watch) not in touched:
                 touched.add((event.wd, watch))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,20 @@ def test_a_pod_removed_takes_its_containers_with_it_children_first(mount: Path, 
     assert gone(tree.read(2.0)) == [CONTAINER, POD]
     assert tree.watches == watches - 6, "directory, knob and counters of both"
     assert POD not in tree.cgroups
+
+
+def test_files_that_go_with_their_cgroup_are_not_touched(mount: Path, tree: Tree) -> None:
+    """Newer kernels (7.2) tell of a cgroup's files, too, that they are gone: as tmpfs does here."""
+    cgroup = make(mount, CONTAINER)
+    tree.scan(1.0)
+    watches = tree.watches
+    shutil.rmtree(mount / CONTAINER)
+    assert tree.read(2.0) == [CgroupGone(cgroup, 2.0)]
+    assert tree.watches == watches - 3
+    again = make(mount, CONTAINER)
+    assert tree.read(3.0) == [CgroupAppeared(again, 3.0)]
+    (mount / CONTAINER / "memory.oom.group").write_text("1\n")
+    assert tree.read(4.0) == [KnobTouched(again, 4.0)]
 
 
 def test_a_path_used_again_is_another_cgroup(mount: Path, tree: Tree) -> None:
