@@ -4,7 +4,7 @@
 # their services are neither started now nor at the next boot.
 set -euo pipefail
 what=${1:-tests}
-declare -A needs=([linux.uml]=user-mode-linux [runc]=runc [crun]=crun [cc]=gcc [ip]=iproute2 [make]=make)
+declare -A needs=([linux.uml]=user-mode-linux [patchelf]=patchelf [runc]=runc [crun]=crun [cc]=gcc [ip]=iproute2 [make]=make)
 [ "$what" = lab ] || needs[promtool]=prometheus
 # What `make image-tree` needs besides.
 [ "$what" != image ] || needs+=([debootstrap]=debootstrap [buildah]=buildah)

@@ -18,7 +18,7 @@ from tests.bench.figures import Result, host, result_of, results_in
 from tests.bench.goals import KEYS
 from tests.bench.groups import GROUPS, Part, parts
 from tests.bench.page import on_screen, page
-from tests.lab import boot, runtime
+from tests.lab import boot, runtime, uml
 
 RESULTS = boot.REPO / "build" / "bench"
 KEPT = boot.REPO / "docs" / "benchmarks"
@@ -60,7 +60,7 @@ def measure(groups: Sequence[str]) -> int:
         console.print(f"{part.group}, {part.name}: {' '.join(part.arguments)}", style="bold")
         try:
             result = result_of(json.loads(run(part).read_text()))
-        except (FailedError, subprocess.TimeoutExpired, boot.NoKernelError) as error:
+        except (FailedError, subprocess.TimeoutExpired, uml.NoKernelError) as error:
             failed.append(str(error))
             console.print(str(error), style="bold red")
             continue

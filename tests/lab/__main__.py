@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.lab import boot, runtime, suite
+from tests.lab import boot, runtime, suite, uml
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def main() -> int:
             timeout_s=arguments.seconds,
             out=arguments.out,
         )
-    except boot.NoKernelError as error:
+    except uml.NoKernelError as error:
         print(f"tests.lab: {error}", file=sys.stderr)
         return boot.EXIT_NO_KERNEL
 

@@ -104,7 +104,10 @@ class AgentProcess:
         return self.log_path.read_text(errors="replace")[-6000:]
 
     def stop(self, by: int = signal.SIGTERM) -> int:
-        """Send a signal and wait for the end; returns the exit code."""
+        """Send a signal and wait for the end; returns the exit code. Raises AgentFailedError with the log when there is none."""
         if self.process.poll() is None:
             self.process.send_signal(by)
-        return self.process.wait(30)
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            raise AgentFailedError(f"signal {by} did not end the agent within 30 s:\n{self._tail()}") from None

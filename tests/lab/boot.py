@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab import uml
+
 REPO = Path(__file__).resolve().parents[2]
 CGROUP = Path("/sys/fs/cgroup")
 NOISE = (b"SELinux:", b"mmapper_init", b"Failed to initialize ubd", b"sysrq: Power Off", b"reboot: Power down")
@@ -53,10 +55,6 @@ MOUNTS = {
 }
 
 
-class NoKernelError(RuntimeError):
-    """There is no kernel to run this on, or a tool for it is missing; the message says which, and what to do."""
-
-
 def host_will_do(cgroup: str) -> bool:
     """Whether the host itself has what is asked for, and lets us."""
     if cgroup != "v2" or os.geteuid() != 0 or os.environ.get("OOMWARD_LAB") == "uml":
@@ -85,7 +83,7 @@ def run(
 ) -> int:
     """Run ``command`` on a kernel with that cgroup version and return its exit status; 124 when the time is over.
 
-    ``out`` is a folder that stays writable (in User-Mode Linux all else is read-only or forgotten). Raises NoKernelError.
+    ``out`` is a folder that stays writable (in User-Mode Linux all else is read-only or forgotten). Raises uml.NoKernelError.
     """
     out = _writable(out)
     environment = _environment(out, cgroup)
@@ -176,18 +174,14 @@ class Machine:
 @contextlib.contextmanager
 def _machine(command: str, cgroup: str, memory: str, out: Path) -> Iterator[Machine]:
     """``command`` is a line of shell. All that it makes on the host is in one folder of its own, so that many run side by side."""
-    kernel = shutil.which("linux.uml")
-    if kernel is None:
-        raise NoKernelError(
-            "no linux.uml: the lab needs Debian's user-mode-linux here. Run: bash scripts/setup-debian.sh"
-        )
+    kernel = uml.program(cgroup)
     with tempfile.TemporaryDirectory(prefix="oomward-lab-") as scratch:
         begun, status = Path(scratch) / "begun", Path(scratch) / "status"
         init = Path(scratch) / "init"
         init.write_text(_init(command, cgroup, out, begun, status))
         init.chmod(0o755)
         arguments = (
-            kernel, f"mem={memory}", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", f"init={init}", "con=null",
+            *kernel, f"mem={memory}", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", f"init={init}", "con=null",
             "con0=fd:0,fd:1", "quiet", "loglevel=1", f"uml_dir={scratch}", f"umid={Path(scratch).name}", "log_buf_len=4M",
         )  # fmt: skip
         yield Machine(arguments, os.environ | {"TMPDIR": scratch}, begun, status)

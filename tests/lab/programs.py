@@ -28,7 +28,6 @@ def put_in(config: dict[str, Any], program: Program, root: Path) -> None:
     process["noNewPrivileges"] = True
     config["root"] = {"path": str(root), "readonly": True}
     config["mounts"] += [
-        _memory("/dev", "mode=755", "size=64k"),
         _memory("/dev/shm", "mode=1777", "size=65536k"),
         _memory("/tmp", "mode=1777"),
         *(_bound(folder) for folder in (*_of_the_host(root), *program.folders)),

@@ -10,9 +10,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from tests.lab.boot import REPO, NoKernelError
+from tests.lab.boot import REPO
 from tests.lab.programs import put_in
 from tests.lab.spec import MIB, Container, Pod
+from tests.lab.uml import NoKernelError
 
 WORK = Path("/run/oomward-lab")
 HOG = REPO / "build" / "lab" / "hog"
@@ -44,7 +45,9 @@ def root_filesystem() -> Path:
     if not (root / "hog").exists():
         for name in ("proc", "sys/fs/cgroup", "dev", "out", "tmp"):
             (root / name).mkdir(parents=True, exist_ok=True)
-        shutil.copy2(HOG, root / "hog")
+        new = root / f"hog-{uuid.uuid4().hex}"
+        shutil.copy2(HOG, new)
+        new.replace(root / "hog")  # at once, since pods start side by side
     return root
 
 
@@ -87,6 +90,8 @@ def bundle(pod: Pod, container: Container, container_id: str, cgroup: str, *, gr
         "root": {"path": str(root_filesystem()), "readonly": True},
         "mounts": [
             _mount("/proc", "proc", "proc"),
+            # Each its own, as containerd gives it: runtimes make links in it, and the root is everybody's.
+            _mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=64k"),
             _mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", "rw"),
             _mount("/out", "bind", str(folder / "out"), "bind", "rw"),
         ],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-TOOLS = ("linux.uml", "runc", "crun", "cc", "ip", "make", "promtool")
+TOOLS = ("linux.uml", "runc", "crun", "cc", "ip", "make", "patchelf", "promtool")
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_without_root_the_line_to_type_is_named(somebody: Path) -> None:
     done = setup(somebody)
     assert done.returncode == 1
     assert "  sudo apt-get install -y --no-install-recommends " in done.stderr
-    for package in ("user-mode-linux", "runc", "crun", "gcc", "iproute2", "make"):
+    for package in ("user-mode-linux", "runc", "crun", "gcc", "iproute2", "make", "patchelf"):
         assert package in done.stderr
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.lab import boot
 
 KERNEL = """#!/bin/bash
+[ "$1" != --version ] || { echo 6.1.176; exit; }
 for word; do case $word in uml_dir=*) folder=${word#uml_dir=};; esac; done
 echo boot >>LOG
 [ "$(wc -l <LOG)" -ge BOOTS ] || exit 1
@@ -23,6 +24,7 @@ END
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program in the kernel's place, and no host that will do; returns where the program is to be."""
     monkeypatch.setenv("OOMWARD_LAB", "uml")
+    monkeypatch.setenv("OOMWARD_LAB_KERNEL", "distribution")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     return tmp_path / "linux.uml"
 

@@ -1,0 +1,45 @@
+"""Which User-Mode Linux the lab boots: Linux built as a program."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+NEWER = Path(__file__).resolve().parents[2] / "build" / "uml" / "linux.uml"
+SECCOMP_SINCE = (6, 16)
+
+
+class NoKernelError(RuntimeError):
+    """There is no kernel to run this on, or a tool for it is missing; the message says which, and what to do."""
+
+
+def program(cgroup: str) -> tuple[str, ...]:
+    """The kernel's path, and what it is to be told besides the machine that is wanted.
+
+    For cgroup v2 the newer one that ``scripts/setup-kernel.sh`` lays below ``build/uml``, where it is and ``OOMWARD_LAB_KERNEL``
+    isn't ``distribution``: since 6.16 User-Mode Linux runs processes by seccomp where it can, which makes a page fault three
+    times as fast as by ptrace and a new process five times (measured; arch/um/os-Linux/skas/process.c). For v1 always the
+    distribution's own: Debian builds newer ones without CONFIG_MEMCG_V1. Raises NoKernelError when there is none, or the one
+    there doesn't run.
+    """
+    newer = cgroup == "v2" and NEWER.exists() and os.environ.get("OOMWARD_LAB_KERNEL") != "distribution"
+    kernel = str(NEWER) if newer else shutil.which("linux.uml")
+    if kernel is None:
+        raise NoKernelError(
+            "no linux.uml: the lab needs Debian's user-mode-linux here. Run: bash scripts/setup-debian.sh"
+        )
+    try:
+        said = subprocess.run([kernel, "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise NoKernelError(
+            f"{kernel} does not run here ({error}). Remove build/uml and run make again, or install user-mode-linux afresh"
+        ) from error
+    return (kernel, "seccomp=auto") if _version(said) >= SECCOMP_SINCE else (kernel,)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Of ``6.1.176``: (6, 1, 176). Text without a number is older than all."""
+    return tuple(int(number) for number in re.findall(r"\d+", text))
