@@ -111,8 +111,10 @@ clean: ## remove what was built or installed below this folder
 .PHONY: .debian .debian-lab
 .debian:
 	@bash scripts/setup-debian.sh tests
+	@bash scripts/setup-kernel.sh $(CURDIR)/build/uml
 .debian-lab:
 	@bash scripts/setup-debian.sh lab
+	@bash scripts/setup-kernel.sh $(CURDIR)/build/uml
 
 $(VENV)/ready: requirements/test.lock pyproject.toml
 	@bash scripts/setup-venv.sh $(PYTHON) $(VENV) requirements/test.lock
