@@ -85,6 +85,7 @@ class Tree:
         self._failures = 0
         self._between: Callable[[], None] | None = None  # while a scan is under way
         self._untold: set[str] = set()  # what a scan found and no notification has told of (yet)
+        self._told_meanwhile: set[str] = set()  # what notifications told of while a scan is under way
 
     def fileno(self) -> int:
         return int(self._inotify.fileno())
@@ -121,6 +122,7 @@ class Tree:
         failures = self._failures
         events: list[TreeEvent] = []
         self._between = between
+        self._told_meanwhile.clear()
         for path in sorted(self._directories, key=_depth, reverse=True):
             if between is not None:
                 between()
@@ -131,6 +133,8 @@ class Tree:
         if self._failures == failures:
             self._refused = False
         self._untold = {event.cgroup.path for event in events if isinstance(event, (CgroupAppeared, CgroupGone))}
+        for path in self._told_meanwhile:
+            self._hear(path)
         return events + self._told_trouble(now_s)
 
     def _visit(self, path: str, now_s: float) -> list[TreeEvent]:
@@ -206,6 +210,11 @@ class Tree:
         if not self._override:
             return True
         return any((path + "/").startswith(root + "/") or root.startswith(path + "/") for root in self._override)
+
+    @property
+    def finds_untold(self) -> bool:
+        """Whether the last scan found what no notification has told of until now."""
+        return bool(self._untold)
 
     def untold(self) -> int:
         """How many cgroups' coming and going the last scan found that no notification has told of until now. Then forgets."""
@@ -324,8 +333,10 @@ class Tree:
         if not (mask & flags.ISDIR and name):
             return []
         path = f"{parent}/{name}" if parent else name
-        if self._untold:  # it, and what was found below it
-            self._untold = {known for known in self._untold if not (known + "/").startswith(path + "/")}
+        if self._between is not None:
+            self._told_meanwhile.add(path)
+        elif self._untold:
+            self._hear(path)
         if mask & CAME:
             return self._arrive(parent, name, now_s)
         known = self._directories.get(path)
@@ -333,6 +344,10 @@ class Tree:
             # Made again meanwhile? Then its own IN_CREATE follows, or came already and this one is old news.
             return self._forget(path, now_s)
         return []
+
+    def _hear(self, path: str) -> None:
+        """A notification has told of this directory: it and what was found below it did not escape notice."""
+        self._untold = {known for known in self._untold if not (known + "/").startswith(path + "/")}
 
     def _file_touched(self, watch: _Watch, now_s: float) -> list[TreeEvent]:
         if watch.file == SWITCH:

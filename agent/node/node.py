@@ -7,6 +7,7 @@ attribute, tells through telling. Called by one thread only (loop.py); waits for
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -57,6 +58,7 @@ from agent.report.metrics import Metrics
 
 logger = logging.getLogger("oomward")
 
+TOLD_AFTER_S = 0.002  # microseconds as a rule; only where a full look finds something amiss
 UNREADABLE_SAID_S = 600.0  # a control file that can't be read is counted each time, and said once in that time
 COUNTED_KINDS = (CgroupKind.CONTAINER, CgroupKind.POD, CgroupKind.KUBEPODS)
 
@@ -233,9 +235,13 @@ class Node:
         """The slow full look at everything. What it has to repair had escaped notice, and is counted.
 
         What changed a moment ago is told by a notification that waits behind us: it is heard before anything counts as missed.
+        The kernel writes first and tells then (fs/read_write.c, vfs_write; fs/namei.c, vfs_mkdir), so where something is amiss
+        it has TOLD_AFTER_S to do so.
         """
         self.tree_events(self._tree.scan(now_s, self.between), now_s)
         strays = self._enforcer.strays(self.between)
+        if strays or self._tree.finds_untold:
+            time.sleep(TOLD_AFTER_S)
         self.tree_events(self._tree.read(now_s), now_s)
         repaired = self._tree.untold()
         for held in self._enforcer.resync(strays, now_s):

@@ -102,6 +102,24 @@ def test_a_scan_repairs_what_notifications_missed(mount: Path, tree: Tree) -> No
     assert appeared(tree.read(3.0)) == [], "what the scan told is not told again"
 
 
+def test_what_is_told_while_a_scan_looks_has_not_escaped_notice(mount: Path, tree: Tree) -> None:
+    """The loop glances at the notifications between two directories of a scan: that of one which the scan found just before, too."""
+    make(mount, POD)
+    tree.scan(1.0)
+    for name in "ab":
+        make(mount, f"{POD}/{name * 64}")
+    told: list[TreeEvent] = []
+
+    def glance() -> None:
+        if tree.containers(POD.rpartition("pod")[2]):
+            told.extend(tree.read(2.0))
+
+    found = appeared(tree.scan(2.0, glance))
+    assert len(found) + len(appeared(told)) == 2
+    assert found, "one of them the scan found first"
+    assert tree.untold() == 0
+
+
 def test_cruns_child_is_told_and_a_workloads_own_cgroups_are_not(mount: Path, tree: Tree) -> None:
     make(mount, CONTAINER)
     tree.scan(1.0)

@@ -315,6 +315,22 @@ def test_what_a_notification_still_in_the_queue_tells_of_is_no_repair_of_the_res
     assert world.metric("oomward_resyncs_total") == 2
 
 
+def test_a_write_that_the_kernel_tells_of_a_moment_after_it_is_seen_is_no_repair_of_the_resync(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fs/read_write.c, vfs_write: the file is written first and told of then; on a busy node the writer may stop in between."""
+    world.told(pod({MODE: "single"}))
+    world.make(knob=1)
+    knob = world.mount / CONTAINER / "memory.oom.group"
+    knob.write_text("1\n")
+    world.tree.read(world.now)
+    monkeypatch.setattr("agent.node.node.time.sleep", lambda seconds: knob.write_text("1\n"))
+    world.node.resync(world.now)
+    assert world.knob() == 0
+    assert world.metric("oomward_drift_repairs_total") == 1
+    assert world.metric("oomward_resync_repairs_total") == 0
+
+
 def test_a_cgroup_that_no_notification_told_of_is_found_by_the_resync_and_counted(world: World) -> None:
     world.told(pod({MODE: "single"}))
     world.make(knob=1)
