@@ -56,7 +56,11 @@ class Survey:
             limit = self.limit_bytes(container)
             return None if isinstance(limit, Vanished) else limit
 
-        return wish_for(container, self.roster, self.settings.rules, limit_bytes)
+        def runs(container_id: str) -> bool:
+            others = (c for c in self.containers() if c.place.container_id == container_id)
+            return any(self.files.populated(c) is True for c in others)
+
+        return wish_for(container, self.roster, self.settings.rules, limit_bytes, runs)
 
     def knobs(self, container: Cgroup, wish: Wish) -> dict[Cgroup, int]:
         """Which knobs that means; none when it is to be left alone."""

@@ -147,7 +147,13 @@ class Holding:
 
     def consider(self, container: Cgroup, now_s: float) -> None:
         """Decide the container's mode and see to it."""
-        wish = wish_for(container, self._roster, self.rules, lambda: self._facts.limit_bytes(container.path))
+        wish = wish_for(
+            container,
+            self._roster,
+            self.rules,
+            lambda: self._facts.limit_bytes(container.path),
+            lambda other: self._runs(container.place.pod_key, other),
+        )
         self._wishes[container.inode] = wish
         child = self._tree.cgroups.get(f"{container.path}/{RUNTIME_CHILD}")
         mode = self._tolerating.mode_of(container, wish)
@@ -164,6 +170,10 @@ class Holding:
             self._named(container, wish)
             self._tolerating.act(container, wish, None, now_s)
         self._warn_of_ancestors(container)
+
+    def _runs(self, pod_key: str | None, container_id: str) -> bool:
+        pods = self._tree.containers(pod_key) if pod_key is not None else ()
+        return any(c.place.container_id == container_id and self._facts.populated(c) for c in pods)
 
     def _emulated(self, mode: Mode) -> bool:
         """Whether it is we who see to the mode, and not the kernel."""

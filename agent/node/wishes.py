@@ -5,7 +5,7 @@ Takes a container's cgroup, gives the mode wanted and where it goes. Pure but fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from agent.model import Cgroup, Decision, KeptDecision, Mode, Pod, Rules, Source, Tolerance
@@ -28,8 +28,16 @@ class Wish:
     tolerance: Tolerance | None = None
 
 
-def wish_for(cgroup: Cgroup, roster: Roster, rules: Rules, limit_bytes: Callable[[], int | None]) -> Wish:
-    """The mode that this container's cgroup should have. ``limit_bytes`` reads its limit, None: none; asked only if need be.
+def wish_for(
+    cgroup: Cgroup,
+    roster: Roster,
+    rules: Rules,
+    limit_bytes: Callable[[], int | None],
+    runs: Callable[[str], bool],
+) -> Wish:
+    """The mode that this container's cgroup should have. ``limit_bytes`` reads its limit, None: none. ``runs`` tells of another id
+    of its pod whether there are processes in it: the API names a container as running for up to seconds after its end,
+    when its successor has been started long since. Both are asked only if need be.
 
     While its id has no name, ``single`` is wished for if all candidates agree on it: the kubelet writes 1 to containers
     only, so a 0 does a pause sandbox no harm. ``group`` waits for the name: a 1 on a sandbox would kill it too.
@@ -41,11 +49,11 @@ def wish_for(cgroup: Cgroup, roster: Roster, rules: Rules, limit_bytes: Callable
     if named is not None and named.pod_uid == pod.uid:
         name = named.container
         return Wish(decide(pod, name, rules), pod.uid, name, tolerance_of(pod, name, rules))
-    return Wish(_unnamed(pod, roster, rules, limit_bytes), pod.uid, None)
+    live = frozenset(filter(runs, roster.live_ids(pod)))
+    return Wish(_unnamed(pod, live, rules, limit_bytes), pod.uid, None)
 
 
-def _unnamed(pod: Pod, roster: Roster, rules: Rules, limit_bytes: Callable[[], int | None]) -> Decision:
-    live = roster.live_ids(pod)
+def _unnamed(pod: Pod, live: Collection[str], rules: Rules, limit_bytes: Callable[[], int | None]) -> Decision:
     decision = decide_unnamed(pod, candidates(pod, live, None), rules)
     if decision is None:
         decision = decide_unnamed(pod, candidates(pod, live, limit_bytes()), rules)

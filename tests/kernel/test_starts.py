@@ -73,6 +73,27 @@ def test_all_of_them_are_named_and_shown_as_they_are(node: Node) -> None:
     assert agent.total("oomward_container_oom_group") == PLAIN * len(RUNTIMES), "the plain ones keep their 1"
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_container_restarted_at_once_has_it_while_the_api_still_names_the_one_before(
+    node: Node, runtime: str
+) -> None:
+    """The first restart has no back-off, and the kubelet's word of an end takes up to seconds to the API."""
+    name = f"again-{runtime}"
+    pod = Pod(name, (Container("main", ("pause",), 16),), labels={MODE: "single"}, runtime=runtime)
+    (first,) = node.kubelet.run_pod(pod)
+    node.agent.wait_for(lambda: _is_named(node, name), 20, "named")
+    node.kubelet.kill(first)
+    node.kubelet.wait_for(lambda: sum(i.pod.uid == pod.uid for i in node.kubelet.instances) == 2, 20)
+    second = node.kubelet.running(pod, "main")
+    assert (node.kubelet.first_look(first), node.kubelet.first_look(second)) == ("0", "0")
+
+
+def _is_named(node: Node, pod: str) -> bool:
+    return any(
+        name == "oomward_container_oom_group_wanted" and ("pod", pod) in labels for name, labels in node.agent.metrics()
+    )
+
+
 def _leave_figures(node: Node, started: list[Instance], lasted_s: float) -> None:
     """How fast it was, and how long the agent's writes took: for people, judged by nobody."""
     latency = {labels: value for (name, labels), value in node.agent.metrics().items() if "write_latency" in name}

@@ -119,6 +119,22 @@ def test_new_rules_take_effect_at_once(world: World) -> None:
     assert world.knob() == 1
 
 
+def test_a_restarted_container_is_held_though_the_api_still_says_that_the_one_before_runs(world: World) -> None:
+    world.told(pod({MODE: "single"}))
+    world.make(knob=1)
+    world.remove(CONTAINER)
+    again = f"{POD}/{'c' * 64}"
+    world.make(again, knob=1)
+    assert world.knob(again) == 0
+
+
+def test_a_sandbox_is_not_taken_for_a_restart_while_the_container_runs(world: World) -> None:
+    world.told(pod({MODE: "single"}))
+    world.make(knob=1)
+    world.make(SANDBOX, knob=1)
+    assert world.knob(SANDBOX) == 1
+
+
 def test_without_the_api_what_was_held_is_held_on_and_nothing_is_given_back(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.told(pod({MODE: "single"}, ids={"main": None}))

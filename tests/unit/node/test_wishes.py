@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -18,15 +19,22 @@ CHILD = Cgroup(classify(f"{CONTAINER}/container"), 8)
 KEPT = KeptDecision(UID, UID, "default", "herder-1", "main", ID, Mode.SINGLE, MODE)
 
 
-def wish(one: Pod | None, *, path: str = CONTAINER, rules: Rules | None = None, limit: int | None = None) -> Wish:
+def wish(
+    one: Pod | None,
+    *,
+    path: str = CONTAINER,
+    rules: Rules | None = None,
+    limit: int | None = None,
+    running: Collection[str] = (ID,),
+) -> Wish:
     roster = Roster()
     if one is not None:
         roster.put(one)
-    return wish_for(Cgroup(classify(path), 7), roster, rules or Rules(), lambda: limit)
+    return wish_for(Cgroup(classify(path), 7), roster, rules or Rules(), lambda: limit, running.__contains__)
 
 
 def kept(*decisions: KeptDecision, path: str = CONTAINER) -> Wish:
-    return wish_for(Cgroup(classify(path), 7), Roster(decisions), Rules(), lambda: None)
+    return wish_for(Cgroup(classify(path), 7), Roster(decisions), Rules(), lambda: None, (ID,).__contains__)
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -47,6 +55,12 @@ def test_single_does_not_wait_for_the_name_even_on_what_may_be_a_sandbox() -> No
         assert (found.decision.mode, found.container) == (Mode.SINGLE, None)
 
 
+def test_a_container_that_was_restarted_does_not_wait_until_the_api_knows_of_its_predecessors_end() -> None:
+    """The kubelet restarts at once, and its word that the one before runs may come a second after that one's death."""
+    assert wish(pod({MODE: "single"}), path=SANDBOX).decision.mode is None, "main runs: this is the sandbox"
+    assert wish(pod({MODE: "single"}), path=SANDBOX, running=()).decision.mode is Mode.SINGLE
+
+
 def test_group_waits_for_the_name() -> None:
     found = wish(pod({MODE: "group"}, ids={"main": None}))
     assert found.decision.mode is None
@@ -65,7 +79,7 @@ def test_candidates_that_disagree_wait_for_the_name_unless_their_limits_tell_the
 
 def test_a_container_that_runs_under_another_id_is_no_candidate() -> None:
     labelled = pod(annotations={"mode.oomward.dev/main": "single"}, ids={"main": None, "other": "b" * 64})
-    assert wish(labelled).decision.mode is Mode.SINGLE
+    assert wish(labelled, running=("b" * 64,)).decision.mode is Mode.SINGLE
 
 
 def test_a_configured_rule_speaks_where_the_pod_does_not() -> None:
@@ -92,13 +106,13 @@ def test_without_the_api_a_restarted_container_gets_single_if_all_of_its_pod_had
 def test_the_apis_word_counts_more_than_what_was_kept() -> None:
     roster = Roster([KEPT])
     roster.put(pod())
-    assert wish_for(CGROUP, roster, Rules(), lambda: None).decision.mode is None
+    assert wish_for(CGROUP, roster, Rules(), lambda: None, (ID,).__contains__).decision.mode is None
 
 
 def test_an_id_that_was_kept_for_another_pod_names_nothing_here() -> None:
     roster = Roster([replace(KEPT, pod_uid="0" * 36, container="stranger")])
     roster.put(pod(ids={"main": None}))
-    assert wish_for(CGROUP, roster, Rules(), lambda: None).container is None
+    assert wish_for(CGROUP, roster, Rules(), lambda: None, (ID,).__contains__).container is None
 
 
 @pytest.mark.parametrize(
