@@ -11,6 +11,8 @@ RENDERERS := .venv-manifests
 FUZZERS := .venv-fuzz
 BIN := $(CURDIR)/$(VENV)/bin
 LOWEST_TESTS := cgroup commands faults hostile kernel kube node report settings wiring
+TESTS ?= quick
+COVERAGE ?= --cov --cov-report=term:skip-covered
 DEMO_SECONDS ?= 60
 FUZZ_RUNS ?= 10000000
 FUZZ_SECONDS ?= 0
@@ -26,7 +28,15 @@ help: ## what there is to type
 demo: $(VENV)/ready .debian-lab ## the main job on a real kernel, no cluster needed (DEMO_SECONDS=60)
 	@$(BIN)/python -m tests.demo
 
-test: ## all tests, as CI runs them: those without a kernel of their own side by side, then those with one
+test: test-$(TESTS) ## the tests in under five minutes; TESTS=all: every one of them, as CI runs them (.ci/run)
+
+# First those without a kernel of their own, side by side, then those with one.
+test-quick:
+	@$(MAKE) --no-print-directory -j2 -Otarget lint unit alerts image-test COVERAGE=
+	@$(MAKE) --no-print-directory kernel PARTS=--quick
+	@echo "Not run: the longer parts on a kernel, the oldest libraries, manifests, fuzzing, coverage. With all of them: make test TESTS=all"
+
+test-all:
 	@$(MAKE) --no-print-directory -j2 -Otarget lint unit lowest alerts manifests image-test fuzz-short
 	@$(MAKE) --no-print-directory kernel
 
@@ -37,13 +47,13 @@ lint: $(VENV)/ready ## style, types, import contracts
 	$(BIN)/lint-imports --no-cache
 
 unit: $(VENV)/ready ## tests that need no root and no special kernel, with coverage
-	$(BIN)/python -m pytest tests/unit --cov --cov-report=term:skip-covered -q
+	$(BIN)/python -m pytest tests/unit -n auto $(COVERAGE) -q
 
 lowest: $(LOWEST)/ready ## those of rooms that call a library, with the oldest versions that pyproject.toml allows
 	$(LOWEST)/bin/python -m pytest $(LOWEST_TESTS:%=tests/unit/%) -q -p no:cacheprovider
 
 kernel: $(VENV)/ready .debian $(HERE)/ready ## tests on a real kernel with real runc and crun (boots one when the host's won't do)
-	$(BIN)/python -m tests.lab test
+	$(BIN)/python -m tests.lab test $(PARTS)
 
 alerts: $(VENV)/ready .debian ## alert rules, metrics page and dashboard, by Debian's promtool and Prometheus
 	@$(BIN)/python -m tests.monitoring.run
@@ -108,7 +118,7 @@ lock: $(VENV)/ready ## resolve the lock files of requirements/ afresh
 clean: ## remove what was built or installed below this folder
 	rm -rf $(VENV) $(LOWEST) $(RENDERERS) $(FUZZERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
-.PHONY: .debian .debian-lab
+.PHONY: test-quick test-all .debian .debian-lab
 .debian:
 	@bash scripts/setup-debian.sh tests
 	@bash scripts/setup-kernel.sh $(CURDIR)/build/uml

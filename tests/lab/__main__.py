@@ -21,11 +21,14 @@ def main() -> int:
     one.add_argument("--out", type=Path, help="folder that stays writable [build/lab]")
     one.add_argument("--seconds", type=float, default=900.0, help="time-out [900]")
     one.add_argument("command", nargs="+")
-    commands.add_parser("test", help="all tests that need a real kernel, side by side on two of them")
+    every = commands.add_parser(
+        "test", help="all tests that need a real kernel, each file on one of its own, some side by side"
+    )
+    every.add_argument("--quick", action="store_true", help="a minute of them: the main job and the short ones")
     arguments = top.parse_args()
     try:
         if arguments.what == "test":
-            return suite.main()
+            return suite.main(quick=arguments.quick)
         runtime.build_hog()
         if sys.stdin.isatty() and sys.stdout.isatty():
             return boot.attach(arguments.command, cgroup=arguments.cgroup, memory=arguments.memory, out=arguments.out)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import suite
-from tests.lab.boot import EXIT_NO_KERNEL
+from tests.lab.boot import EXIT_NO_KERNEL, REPO
 
 
 def run(tmp_path: Path, *codes: int, says: str = "1 passed") -> tuple[int, int]:
@@ -45,3 +45,24 @@ def test_a_part_whose_machine_ends_again_has_failed(tmp_path: Path) -> None:
 
 def test_a_part_that_skips_a_test_has_failed(tmp_path: Path) -> None:
     assert run(tmp_path, 0, says="3 passed, 1 skipped") == (1, 1)
+
+
+def test_every_file_of_kernel_tests_is_a_part() -> None:
+    names = {part.name for part in suite.parts()}
+    assert {path.stem for path in (REPO / "tests" / "kernel").glob("test_*.py")} | {"v1", "demo"} <= names
+
+
+def test_the_parts_named_to_be_first_or_quick_are_there() -> None:
+    assert {*suite.LONGEST, *suite.QUICK} <= {part.name for part in suite.parts()}
+
+
+def test_where_there_is_a_newer_kernel_the_kills_run_on_the_older_one_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = tmp_path / "linux.uml"
+    monkeypatch.setattr("tests.lab.uml.NEWER", kernel)
+    alone = len(suite.parts())
+    kernel.touch()
+    (older,) = (part for part in suite.parts() if dict(part.environment).get("OOMWARD_LAB_KERNEL") == "distribution")
+    assert "tests/kernel/test_kills.py" in older.command
+    assert len(suite.parts()) == alone + 1
