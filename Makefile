@@ -32,9 +32,9 @@ test: test-$(TESTS) ## the tests in under five minutes; TESTS=all: every one of 
 
 # First those without a kernel of their own, side by side, then those with one.
 test-quick:
-	@$(MAKE) --no-print-directory -j2 -Otarget lint unit alerts image-test COVERAGE=
+	@$(MAKE) --no-print-directory -j2 -Otarget lint unit alerts image-test fuzz-short COVERAGE=
 	@$(MAKE) --no-print-directory kernel PARTS=--quick
-	@echo "Not run: the longer parts on a kernel, the oldest libraries, manifests, fuzzing, coverage. With all of them: make test TESTS=all"
+	@echo "Not run: the longer parts on a kernel, the oldest libraries, manifests, coverage. With all of them: make test TESTS=all"
 
 test-all:
 	@$(MAKE) --no-print-directory -j2 -Otarget lint unit lowest alerts manifests image-test fuzz-short

@@ -32,6 +32,8 @@ LONGEST = (
     "test_least_privilege",
 )
 QUICK = (
+    "test_storm",
+    "test_soak",
     "test_main_job",
     "test_without_api",
     "test_hostile",
