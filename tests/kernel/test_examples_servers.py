@@ -99,7 +99,9 @@ def test_postgresql_loses_every_session_but_not_its_postmaster_and_recovers_by_i
         assert "server closed the connection unexpectedly" in hungry.stderr
         assert idle.wait(SECONDS) == 2
         assert idle.stderr is not None
-        assert "terminating connection because of crash of another server process" in idle.stderr.read()
+        said = idle.stderr.read()  # as a rule the server's own word; it doesn't always get through
+        ends = "terminating connection because of crash of another server process", "server closed the connection"
+        assert any(end in said for end in ends), said
     lab.wait(instance.pod, lambda: database.psql("select * from kept").stdout == "committed\n")
     assert database.psql("select pg_postmaster_start_time()").stdout == started
     assert lab.starts(instance.pod) == [instance]
