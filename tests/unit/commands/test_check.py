@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -34,11 +33,8 @@ EVERY = [
 
 
 @pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CheckedNode]:
-    server = ApiServer()
-    server.start()
-    yield CheckedNode(tmp_path, server, monkeypatch)
-    server.close()
+def node(api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CheckedNode:
+    return CheckedNode(tmp_path, api, monkeypatch)
 
 
 def refuse(code: int) -> NoReturn:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,11 +23,8 @@ UID_ = "3b4e28ba_2fa1_11d2_883f_0016d3cca427"
 
 
 @pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CheckedNode]:
-    server = ApiServer()
-    server.start()
-    yield CheckedNode(tmp_path, server, monkeypatch)
-    server.close()
+def node(api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CheckedNode:
+    return CheckedNode(tmp_path, api, monkeypatch)
 
 
 def told(node: CheckedNode, name: str) -> tuple[Status, str]:

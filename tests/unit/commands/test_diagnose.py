@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -20,23 +19,12 @@ from agent.commands.explain import explain
 from agent.model import AgentError, OomKill, Outcome, Scope, Victim
 from agent.report.table import Output
 from tests.lab.apifaults import Fault, How
-from tests.lab.apiserver import ApiServer
 from tests.unit.commands.world import CONTAINER, ID, MIB, NODE, UID, LookedAtNode, Terminal, pod_json
 from tests.unit.diagnose.recorded import recorded
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "commands.md"
 MISSING = "config-secret-missing-kubelet-1.29"
 EVICTED = "evicted-memory-kubelet-1.29"
-
-
-@pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LookedAtNode]:
-    for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
-        monkeypatch.delenv(name, raising=False)
-    server = ApiServer()
-    server.start()
-    yield LookedAtNode(tmp_path, server, monkeypatch)
-    server.close()
 
 
 def clock(ago_s: float = 0.0) -> str:

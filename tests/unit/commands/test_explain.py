@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from agent.commands.explain import explain, limits_sentence
 from agent.model import VANISHED, AgentError, Cgroup, Original, Vanished
 from agent.report.explanation import CgroupFacts
 from agent.report.table import Output
-from tests.lab.apiserver import ApiServer
 from tests.unit.commands.world import (
     CONTAINER,
     ID,
@@ -37,16 +35,6 @@ from tests.unit.commands.world import (
 )
 
 HERDER = "herder-1"
-
-
-@pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LookedAtNode]:
-    for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
-        monkeypatch.delenv(name, raising=False)
-    server = ApiServer()
-    server.start()
-    yield LookedAtNode(tmp_path, server, monkeypatch)
-    server.close()
 
 
 def told(node: LookedAtNode, pod: str = HERDER) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,21 +15,16 @@ from agent.ledger import AgentLock, Ledger, LockedError
 from agent.model import Original
 from agent.report.table import Output
 from agent.settings import Settings
-from tests.lab.apiserver import ApiServer
 from tests.unit.commands.world import CONTAINER, MODE, POD, SANDBOX, LookedAtNode, pod_json
 
 Command = Callable[[Settings, Output, Any], int]
 
 
 @pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LookedAtNode]:
+def node(node: LookedAtNode) -> LookedAtNode:
     """herder-1 asks for single; its knob says 1."""
-    server = ApiServer()
-    server.start()
-    node = LookedAtNode(tmp_path, server, monkeypatch)
-    server.put_pod(pod_json(labels={MODE: "single"}))
-    yield node
-    server.close()
+    node.server.put_pod(pod_json(labels={MODE: "single"}))
+    return node
 
 
 def run(node: LookedAtNode, command: Command) -> tuple[int, list[dict[str, Any]]]:

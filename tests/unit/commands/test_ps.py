@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from agent.commands import EXIT_OK
 from agent.commands.ps import ps
 from agent.model import VANISHED, Cgroup, Vanished
 from agent.report.table import Output
-from tests.lab.apiserver import ApiServer
 from tests.unit.cgroup.fakes import make
 from tests.unit.commands.world import (
     CONTAINER,
@@ -35,16 +33,6 @@ from tests.unit.commands.world import (
 )
 
 HEADER = ["POD", "CONTAINER", "WANTED", "ACTUAL", "LIMIT", "USAGE", "PEAK", "KILLS"]
-
-
-@pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LookedAtNode]:
-    for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
-        monkeypatch.delenv(name, raising=False)
-    server = ApiServer()
-    server.start()
-    yield LookedAtNode(tmp_path, server, monkeypatch)
-    server.close()
 
 
 def shown(node: LookedAtNode) -> list[list[str]]:

@@ -12,8 +12,6 @@ import socket
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -25,6 +23,7 @@ from agent import wiring
 from agent.cgroup.files import CgroupFiles
 from agent.settings import Settings, load
 from tests.lab.apiserver import ApiServer
+from tests.lab.pages import page
 from tests.unit.cgroup.fakes import make
 
 NODE = "node-1"
@@ -109,16 +108,9 @@ class Agent:
     def knob(self, path: str) -> str:
         return (self.mount / path / "memory.oom.group").read_text().strip()
 
-    def get(self, page: str) -> tuple[int, str]:
+    def get(self, path: str) -> tuple[int, str]:
         """Status and body; 0 when nobody answers."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{page}", timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
+        return page(self.port, path)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for the thing; fails after twenty seconds."""
