@@ -128,6 +128,15 @@ def test_a_restarted_container_is_held_though_the_api_still_says_that_the_one_be
     assert world.knob(again) == 0
 
 
+def test_it_is_held_too_where_the_cgroup_of_the_one_before_is_not_yet_removed(world: World) -> None:
+    world.told(pod({MODE: "single"}))
+    world.make(knob=1)
+    (world.mount / CONTAINER / "cgroup.events").write_text("populated 0\nfrozen 0\n")
+    again = f"{POD}/{'c' * 64}"
+    world.make(again, knob=1)
+    assert world.knob(again) == 0
+
+
 def test_a_sandbox_is_not_taken_for_a_restart_while_the_container_runs(world: World) -> None:
     world.told(pod({MODE: "single"}))
     world.make(knob=1)
