@@ -102,7 +102,7 @@ def table(rows: Sequence[Row], where: str, idle_s: float, churn_s: float) -> Tab
         f"Idle: {idle_s:.0f} s, all sizes at once. Churn: one pod a second comes and one goes, {churn_s:.0f} s; ms a pod is what "
         "it took beyond idling. "
         if where == "native"
-        else f"Idle {idle_s:.0f} s, churn {churn_s:.0f} s. Times on a processor are the lab's, with system calls of 40 µs. "
+        else f"Idle {idle_s:.0f} s, churn {churn_s:.0f} s. Times on a processor are the lab's, with system calls of 40 to 100 µs. "
     ) + "Half of the pods ask; each is 8 KiB of JSON."
     columns = ("pods", "containers", "ready after s (on a processor)", "idle: % of a core", "wake-ups a second", "resident, idle (MiB)",
                "churn: % of a core", "ms a pod", "resident, after (MiB)")  # fmt: skip
