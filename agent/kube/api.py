@@ -193,6 +193,7 @@ def connect(kubeconfig: Path | None, *, user_agent: str, lax_ca: bool = False) -
 def _lax_context(configuration: Configuration) -> ssl.SSLContext:
     """Verifies as before Python 3.13: chain and name, but not RFC 5280 to the letter (ssl.VERIFY_X509_STRICT)."""
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, configuration.key_file)

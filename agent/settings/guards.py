@@ -102,13 +102,16 @@ class _Reread(Generic[T]):
 
 
 def _tls_context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 and newer, as Python's own defaults have it."""
+    """TLS 1.2 and newer."""
     problems = [*_not_pem("tlsCert", cert, "CERTIFICATE"), *_not_pem("tlsKey", key, "PRIVATE KEY")]
     if client_ca is not None:
         problems += _not_pem("tlsClientCa", client_ca, "CERTIFICATE")
     if problems:
         raise SettingsError(problems)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = (
+        ssl.TLSVersion.TLSv1_2
+    )  # Python's default, but for distributions that leave it to openssl.cnf
     try:
         context.load_cert_chain(cert, key, password=lambda: "")  # else OpenSSL would ask at the terminal
     except (OSError, ValueError) as error:
