@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,10 @@ def test_diagnose_tells_of_the_lost_process_by_ledger_and_cgroup(node: Node, her
     (one,) = as_json(node, "diagnose")["diagnoses"]
     assert (one["pod"], one["container"], one["category"]) == ("herder", "herder", "OOMKilledProcess")
     assert "(worker)" in one["what"]
-    assert one["advice"].startswith("raise the limit from 64Mi: its peak was 64Mi with 1 kill in an hour")
+    # A process that is being killed may be charged beyond the limit (mm/memcontrol.c, try_charge_memcg): 64.2Mi was seen on 7.2.
+    assert re.match(r"raise the limit from 64Mi: its peak was 64(\.\d)?Mi with 1 kill in an hour", one["advice"]), one[
+        "advice"
+    ]
     assert one["next_step"]["will"] == "runs"
     assert as_json(node, "diagnose", "plain")["diagnoses"] == []
     assert as_json(node, "explain", "herder")["pod"]["diagnoses"] == [one]
