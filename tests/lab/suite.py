@@ -44,8 +44,7 @@ QUICK = (
     "test_lab_node",
     "test_cgroup_room",
 )
-AT_ONCE = max(2, os.cpu_count() or 1)
-MORE_OF_THE_QUICK = 1  # which wait for half of their time
+AT_ONCE = (os.cpu_count() or 1) + 1  # half of the time they wait for something
 A_SHORT_STORM = (("STORM_KILLS", "200"), ("STORM_DEATHS", "3"))
 
 
@@ -94,7 +93,7 @@ def main(*, quick: bool = False) -> int:
     """Run them, print each part's output when it is done, and fail if any did, or if any test was skipped."""
     build_hog()
     chosen = [part for part in parts() if part.name in QUICK or not quick]
-    with ThreadPoolExecutor(AT_ONCE + (MORE_OF_THE_QUICK if quick else 0)) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         results = list(pool.map(_run, chosen))
     for part, code, seconds in results:
         print(f"{'ok    ' if code == 0 else 'FAILED'} {part.name:32} {seconds:6.1f} s")
