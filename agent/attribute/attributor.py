@@ -29,9 +29,7 @@ from agent.model import (
 
 WITNESS_WAIT_S = 0.030  # the log's lines follow the counter within a millisecond, their reader some later; longer: lost
 GROUP_WAIT_S = 0.080  # a group kill counts its victims one by one, and its report ends when the log is quiet
-BUSY_GROUP_WAIT_S = (
-    0.300  # with processes left to kill: the kernel was interrupted in a group kill for 30 ms (7.2, a busy node)
-)
+BUSY_GROUP_WAIT_S = 0.300  # with processes left to kill: on a busy node the kernel was interrupted for 30 ms (7.2)
 SINGLE_QUIET_S = 0.005  # the counters say that it was no group kill: nothing more will come
 GROUP_QUIET_S = 0.030  # a group kill's lines may come that far apart on a slow console
 HIERARCHY_WAIT_S = 0.5  # a parent's rise is told before all its children's have been read

@@ -109,9 +109,8 @@ def _tls_context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContex
     if problems:
         raise SettingsError(problems)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = (
-        ssl.TLSVersion.TLSv1_2
-    )  # Python's default, but for distributions that leave it to openssl.cnf
+    # Python's own default, but some distributions (Debian 12) leave it to openssl.cnf.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(cert, key, password=lambda: "")  # else OpenSSL would ask at the terminal
     except (OSError, ValueError) as error:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +16,6 @@ from tests.lab.spec import Instance, Pod
 
 TOO_MUCH_MIB = 600  # more than any limit here but the notebook's
 SECONDS = 60.0
-
-
-def ask(port: str, path: str, *, method: str = "GET", timeout_s: float = 20.0) -> tuple[int, str]:
-    """Status and body of a page; 0 when nobody answers, or not in time."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except OSError:
-        return 0, ""
 
 
 def free_port() -> str:

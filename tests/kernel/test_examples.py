@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.kernel import examples
-from tests.kernel.examples import TOO_MUCH_MIB, Lab, ask, free_port, log
+from tests.kernel.examples import TOO_MUCH_MIB, Lab, free_port, log
 from tests.lab.boot import REPO
 from tests.lab.examples import load
+from tests.lab.pages import page
 from tests.lab.spec import Folder, Instance
 
 STANDINS = Folder("/standins", str(REPO / "tests" / "lab" / "standins"))
@@ -43,23 +44,23 @@ def open_notebooks(lab: Lab, work: Path, port: str, name: str, mode: str | None)
     example = load("notebook.yaml", work)
     argv = ("sh", "-c", "python3 /standins/notebook.py & wait $!")
     instance = lab.run(example.pod(name, mode=mode, argv=argv, env={"PORT": port}, folders=(STANDINS,)))
-    lab.wait(instance.pod, lambda: ask(port, "/")[0] == 200)
+    lab.wait(instance.pod, lambda: page(port, "/")[0] == 200)
     return instance, str(2 * example.limit_mib)
 
 
 def test_a_notebooks_kernel_dies_alone_and_a_server_that_ends_by_itself_stays_ended(lab: Lab, tmp_path: Path) -> None:
     port = free_port()
     instance, too_much = open_notebooks(lab, tmp_path, port, "notebook", "as written")
-    before = json.loads(ask(port, "/")[1])
-    ask(port, f"/first?{too_much}", method="POST")
-    lab.wait(instance.pod, lambda: json.loads(ask(port, "/")[1])["first"][1] == 1)
-    after = json.loads(ask(port, "/")[1])
+    before = json.loads(page(port, "/")[1])
+    page(port, f"/first?{too_much}", method="POST")
+    lab.wait(instance.pod, lambda: json.loads(page(port, "/")[1])["first"][1] == 1)
+    after = json.loads(page(port, "/")[1])
     assert (after["server"], after["second"]) == (before["server"], before["second"])
     assert after["first"][0] != before["first"][0]
     assert "The container kept running (mode single)." in lab.told("ProcessOOMKilled", instance.pod)
     assert lab.kills(instance.pod, "single") == 1
 
-    ask(port, "/shutdown", method="POST")
+    page(port, "/shutdown", method="POST")
     lab.ended(instance)
     assert instance.exit_code == 0
     assert lab.phase(instance.pod) == "Succeeded", "restartPolicy OnFailure"
@@ -69,11 +70,11 @@ def test_a_notebooks_kernel_dies_alone_and_a_server_that_ends_by_itself_stays_en
 def test_without_the_label_the_notebooks_server_dies_with_all_kernels(lab: Lab, tmp_path: Path) -> None:
     port = free_port()
     instance, too_much = open_notebooks(lab, tmp_path, port, "notebook-plain", None)
-    ask(port, f"/first?{too_much}", method="POST")
+    page(port, f"/first?{too_much}", method="POST")
     lab.ended(instance)
     assert instance.exit_code == 137
-    lab.wait(instance.pod, lambda: len(lab.starts(instance.pod)) == 2 and ask(port, "/")[0] == 200)
-    kernels = json.loads(ask(port, "/")[1])
+    lab.wait(instance.pod, lambda: len(lab.starts(instance.pod)) == 2 and page(port, "/")[0] == 200)
+    kernels = json.loads(page(port, "/")[1])
     assert [kernels["first"][1], kernels["second"][1]] == [0, 0], "all new"
     lab.told("ContainerOOMKilled", instance.pod)
     lab.delete(instance.pod)

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.kernel import examples
-from tests.kernel.examples import SECONDS, TOO_MUCH_MIB, Lab, ask, free_port, log
+from tests.kernel.examples import SECONDS, TOO_MUCH_MIB, Lab, free_port, log
 from tests.lab.examples import Example, load
+from tests.lab.pages import page
 from tests.lab.spec import Folder, Instance
 
 ENTRYPOINT = (
@@ -130,8 +131,8 @@ def test_without_the_label_postgresqls_container_dies_and_is_started_anew(lab: L
 def web_server(lab: Lab, work: Path, port: str, name: str, mode: str) -> Instance:
     """It answers, and then one of its workers is killed while it holds the lock."""
     instance = lab.run(load("web-server.yaml", work).pod(name, mode=mode, runtime="runc", env={"PORT": port}))
-    lab.wait(instance.pod, lambda: ask(port, "/")[0] == 200)
-    assert ask(port, f"/?mib={TOO_MUCH_MIB}")[0] == 0, "this request is lost in either mode"
+    lab.wait(instance.pod, lambda: page(port, "/")[0] == 200)
+    assert page(port, f"/?mib={TOO_MUCH_MIB}")[0] == 0, "this request is lost in either mode"
     return instance
 
 
@@ -140,7 +141,7 @@ def test_a_pre_forking_server_in_mode_group_dies_whole_and_answers_again(lab: La
     instance = web_server(lab, tmp_path, port, "web-server", "as written")
     lab.ended(instance)
     assert instance.exit_code == 137
-    lab.wait(instance.pod, lambda: ask(port, "/")[0] == 200)
+    lab.wait(instance.pod, lambda: page(port, "/")[0] == 200)
     assert "The container died with all its processes (mode group)." in lab.told("ContainerOOMKilled", instance.pod)
     lab.delete(instance.pod)
 
@@ -152,7 +153,7 @@ def test_in_mode_single_the_same_server_stands_there_with_its_lock_held_by_a_dea
     port = free_port()
     instance = web_server(lab, tmp_path, port, "web-server-single", "single")
     lab.wait(instance.pod, lambda: "replaced" in log(instance))
-    assert ask(port, "/", timeout_s=5) == (0, "")
+    assert page(port, "/", timeout_s=5) == (0, "")
     assert instance.running
     lab.told("ProcessOOMKilled", instance.pod)
     lab.delete(instance.pod)
@@ -170,14 +171,14 @@ def coordinator(lab: Lab, work: Path, port: str, name: str, mode: str | None) ->
 def test_a_coordinators_model_dies_over_and_over_while_the_others_answer(lab: Lab, tmp_path: Path) -> None:
     port = free_port()
     instance = coordinator(lab, tmp_path, port, "coordinator", "as written")
-    lab.wait(instance.pod, lambda: ask(port, "/ask/medium")[0] == 200)
-    before = json.loads(ask(port, "/models")[1])
-    lab.wait(instance.pod, lambda: json.loads(ask(port, "/models")[1])["large"]["deaths"] >= 3)
-    after = json.loads(ask(port, "/models")[1])
+    lab.wait(instance.pod, lambda: page(port, "/ask/medium")[0] == 200)
+    before = json.loads(page(port, "/models")[1])
+    lab.wait(instance.pod, lambda: json.loads(page(port, "/models")[1])["large"]["deaths"] >= 3)
+    after = json.loads(page(port, "/models")[1])
     for name in ("small", "medium"):
         assert (after[name]["pid"], after[name]["deaths"]) == (before[name]["pid"], 0)
-        assert ask(port, f"/ask/{name}")[0] == 200
-    assert [ask(port, path)[0] for path in ("/ask/large", "/ready", "/healthz")] == [503, 503, 200]
+        assert page(port, f"/ask/{name}")[0] == 200
+    assert [page(port, path)[0] for path in ("/ask/large", "/ready", "/healthz")] == [503, 503, 200]
     assert lab.starts(instance.pod) == [instance]
     lab.told("ProcessOOMKilled", instance.pod)
     lab.delete(instance.pod)

@@ -1,17 +1,16 @@
-"""The agent's pages, as a probe or Prometheus asks for them."""
+"""Pages of the agent and of workloads, as a probe, Prometheus or a user asks for them."""
 
 from __future__ import annotations
 
 import urllib.error
 import urllib.request
 
-SLOWEST_S = 20.0
 
-
-def page(port: int, path: str) -> tuple[int, str]:
-    """Status and body of a page of the agent at this port; 0 and nothing when nobody answers."""
+def page(port: int | str, path: str, *, method: str = "GET", timeout_s: float = 20.0) -> tuple[int, str]:
+    """Status and body of a page at this port of the machine; 0 and nothing when nobody answers, or not in time."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=SLOWEST_S) as answer:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
