@@ -49,6 +49,16 @@ def test_it_writes_what_the_agent_would_hold_and_remembers_what_was_there(node: 
     ledger.close()
 
 
+def test_a_restarted_container_gets_it_though_the_api_still_names_the_one_before(node: LookedAtNode) -> None:
+    again = f"{CONTAINER.rpartition('/')[0]}/{'c' * 64}"
+    node.container(again, knob=1, limit=256)
+    run(node, once.apply)
+    assert knob(node, again) == 1, "the one that the API names runs: this may be a sandbox"
+    node.write(f"{CONTAINER}/cgroup.events", "populated 0\nfrozen 0\n")
+    run(node, once.apply)
+    assert knob(node, again) == 0
+
+
 def test_a_dry_run_writes_neither_the_knob_nor_a_ledger(node: LookedAtNode) -> None:
     code, (row,) = run(node, once.dry_run)
     assert (code, row["outcome"]) == (EXIT_OK, "dry_run")

@@ -245,6 +245,25 @@ def test_a_ca_that_python_finds_too_lax_is_accepted_on_request(
     assert ask(connect(tmp_path / "kubeconfig", user_agent="x", lax_ca=True))["kind"] == "PodList"
 
 
+def test_tls_older_than_1_2_is_not_spoken_where_python_leaves_that_to_openssl(
+    tls_server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Debian 12's own Python does."""
+    made: list[ssl.SSLContext] = []
+    real = ssl.create_default_context
+
+    def as_debian(**options: Any) -> ssl.SSLContext:
+        context = real(**options)
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        made.append(context)
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", as_debian)
+    tls_server.write_kubeconfig(tmp_path / "kubeconfig", ca_file=TLS / "ca.pem")
+    assert ask(connect(tmp_path / "kubeconfig", user_agent="x", lax_ca=True))["kind"] == "PodList"
+    assert {context.minimum_version for context in made} == {ssl.TLSVersion.TLSv1_2}
+
+
 def test_a_ca_that_python_finds_too_lax_is_refused_with_the_setting_that_helps(
     tls_server: ApiServer, tmp_path: Path, strict_python: None
 ) -> None:

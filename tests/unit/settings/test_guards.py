@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -119,6 +120,20 @@ def test_a_client_s_certificate_is_asked_for_and_not_required_so_that_probes_get
     assert plain is not None
     assert plain.verify_mode is ssl.CERT_NONE
     assert plain.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+def test_tls_older_than_1_2_is_not_spoken_where_python_leaves_that_to_openssl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Debian 12's own Python does."""
+
+    def as_debian(protocol: int) -> ssl.SSLContext:
+        context = ssl.SSLContext(protocol)
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        return context
+
+    monkeypatch.setattr("agent.settings.guards.ssl", SimpleNamespace(**{**vars(ssl), "SSLContext": as_debian}))
+    context = PageGuards(settings(**SERVER)).context()
+    assert context is not None
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
 class Secret:
