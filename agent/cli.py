@@ -106,7 +106,10 @@ def _add_output(command: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words and words[0] == "run":
+        _begin_first()
+    arguments = parser().parse_args(words)
     from agent.settings import SettingsError, load
 
     alone = arguments.command == "history" or getattr(arguments, "restore", False)
@@ -123,6 +126,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `oomward … | head`: nobody reads on, and that is no failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+
+
+def _begin_first() -> None:
+    """Before all that is to be imported: on busy processors that alone would take the agent minutes. See node/precedence.py."""
+    from agent.kernel.scheduling import come_first
+
+    come_first()
 
 
 def _complain(error: Exception, code: int) -> int:

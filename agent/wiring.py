@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import threading
@@ -31,6 +30,7 @@ from agent.node.log_reader import LogReader
 from agent.node.loop import STUCK_S, Loop
 from agent.node.mailbox import Mailbox
 from agent.node.outbox import Outbox
+from agent.node.precedence import Precedence
 from agent.node.roster import Roster
 from agent.node.telling import Teller
 from agent.node.tolerating import Tolerating
@@ -45,7 +45,6 @@ logger = logging.getLogger("oomward")
 
 POD_WATCH_SILENT_S = 300.0  # a watch that has said nothing for that long, with a read time-out of 120 s, hangs
 POSTER_SILENT_S = 300.0
-LOOP_NICE = -15
 SWITCH_INTERVAL_S = 0.0005  # the interpreter's 5 ms would let the reading of a long list keep the loop waiting
 
 
@@ -116,13 +115,21 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         v1=v1,
     )
     rules = RulesFile(settings.config) if settings.config is not None else None
-    loop = Loop(node, tree, log, mailbox, ledger, rules, settings, v1)
+    precedence = Precedence(metrics, wanted=settings.real_time)
+    loop = Loop(node, tree, log, mailbox, ledger, rules, settings, v1, precedence)
     beats = (
         Heartbeat("loop", lambda: loop.last_beat_monotonic_s, STUCK_S),
         Heartbeat("pod watch", lambda: watch.last_beat_monotonic_s, POD_WATCH_SILENT_S),
         Heartbeat("event poster", lambda: poster.last_beat_monotonic_s, POSTER_SILENT_S),
     )
-    server = StatusServer(settings.listen, metrics.page, lambda: health(beats, time.monotonic()), node.ready, guards)
+    server = StatusServer(
+        settings.listen,
+        metrics.page,
+        lambda: health(beats, time.monotonic()),
+        node.ready,
+        guards,
+        precedence.joined_by_a_client,
+    )
     for beat in beats:
         metrics.heartbeat(beat.thread, lambda beat=beat: time.monotonic() - beat.last_monotonic_s())  # type: ignore[misc]
     metrics.kmsg_readable(log is not None)
@@ -138,7 +145,8 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     try:
         for name, body in (("pod watch", watch.run), ("event poster", poster.run)):
             threading.Thread(target=_body(name, body, mailbox, stop), name=name, daemon=True).start()
-        _come_first()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        precedence.take(time.monotonic())
         loop.run()
     finally:
         stop.set()
@@ -182,19 +190,6 @@ def _body(name: str, body: Callable[[], None], mailbox: Mailbox, stop: threading
             mailbox.put(ThreadDied(name, why))
 
     return guarded
-
-
-def _come_first() -> None:
-    """The loop's thread before all that the node's workloads do, and before our own other threads.
-
-    A write that comes after a container's first instruction is late, and the loop sleeps nearly always. On Linux a thread has
-    a nice value of its own (setpriority(2), Notes); taking a negative one needs CAP_SYS_NICE.
-    """
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, LOOP_NICE)
-    except PermissionError:
-        logger.info("no CAP_SYS_NICE: on a busy node a mode may come into force after a container's first instruction")
 
 
 def _handle_signals(loop: Loop) -> None:

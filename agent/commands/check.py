@@ -35,6 +35,7 @@ def checks_of(settings: Settings) -> tuple[Check, ...]:
         *guarded("kernel", kernel.release),
         *_of_hierarchy(settings),
         *_of_survey(settings, api_answers=all(one.status is not Status.FAIL for one in told if one.name == "API")),
+        *guarded("scheduling", lambda: kernel.precedence(wanted=settings.real_time)),
         *guarded("kernel log", lambda: kernel.log(settings.kmsg)),
         *guarded("ledger", lambda: ledger.ledger(settings.state_dir)),
         *told,

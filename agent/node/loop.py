@@ -17,6 +17,7 @@ from agent.model import OomReport
 from agent.node.log_reader import LogReader
 from agent.node.mailbox import Mailbox
 from agent.node.node import Node
+from agent.node.precedence import Precedence
 from agent.node.v1 import V1Counters
 from agent.settings import RulesFile, Settings, SettingsError
 
@@ -28,7 +29,10 @@ STUCK_S = 60.0  # a loop that hasn't turned for that long is stuck: /healthz goe
 
 
 class Loop:
-    """Runs until ``stop`` is asked for. ``log`` None: there is no kernel log to read here. ``v1`` None: cgroup v2."""
+    """Runs until ``stop`` is asked for. ``log`` None: there is no kernel log to read here. ``v1`` None: cgroup v2.
+
+    ``precedence`` None: the scheduler is left alone.
+    """
 
     def __init__(
         self,
@@ -40,6 +44,7 @@ class Loop:
         rules: RulesFile | None,
         settings: Settings,
         v1: V1Counters | None = None,
+        precedence: Precedence | None = None,
     ) -> None:
         self._node = node
         self._tree = tree
@@ -49,6 +54,7 @@ class Loop:
         self._rules = rules
         self._settings = settings
         self._v1 = v1
+        self._precedence = precedence
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self._glanced_at_s = 0.0
@@ -113,6 +119,8 @@ class Loop:
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING_S
             self._housekeeping(now)
+        if self._precedence is not None:
+            self._precedence.look(now)
 
     def _read_log(self, log: LogReader, now: float) -> list[OomReport]:
         """What the kernel's log has to tell. One that can't be read any more is given up: the counters go on without it."""

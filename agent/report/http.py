@@ -40,16 +40,25 @@ class StatusServer:
     """``page`` gets the Accept header and gives content type and body; ``health`` and ``ready`` say yes or no, and why.
 
     ``guards`` None: plain HTTP for everybody. Else they stand before ``page``; the kubelet's probes need no more than TLS.
+    ``at_request`` is called by the thread of each client before it is served.
     """
 
     def __init__(
-        self, listen: tuple[str, int], page: Page, health: State, ready: State, guards: Guards | None = None
+        self,
+        listen: tuple[str, int],
+        page: Page,
+        health: State,
+        ready: State,
+        guards: Guards | None = None,
+        at_request: Callable[[], None] = lambda: None,
     ) -> None:
         host, port = listen
         routes = {"/metrics": page, "/healthz": _state_page(health), "/readyz": _state_page(ready), "/": _index}
         handler = type("Handler", (Handler,), {"routes": routes, "guards": guards, "guarded": frozenset({"/metrics"})})
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        server_class = type("Server", (_Server,), {"address_family": family, "guards": guards})
+        server_class = type(
+            "Server", (_Server,), {"address_family": family, "guards": guards, "at_request": staticmethod(at_request)}
+        )
         try:
             self._server = server_class((host, port), handler)
         except OSError as error:
@@ -110,6 +119,7 @@ def _index(_accept: str) -> tuple[str, bytes]:
 
 class _Server(ThreadingHTTPServer):
     guards: Guards | None
+    at_request: Callable[[], None]
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128  # the library's 5 makes a client wait a second when a handful comes at once
@@ -156,6 +166,7 @@ class _Server(ThreadingHTTPServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
+            self.at_request()
             super().process_request_thread(request, client_address)
         finally:
             self._leave(request)

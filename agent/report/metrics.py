@@ -96,6 +96,13 @@ class Metrics(ContainerSeries):
             "config_reload_failures", "Times a changed configuration was refused and the old rules stayed."
         )
         self._ledger = self._gauge("ledger_persistent", "1: the ledger is on disk. 0: in memory only.")
+        self._comes_first = self._gauge(
+            "comes_first",
+            "1: real-time scheduling puts the agent before the node's workloads. 0: on busy processors it may come late.",
+        )
+        self._stood_back = self._counter(
+            "stood_back", "Times the agent gave that up for a while, since it used more than half of a processor."
+        )
         self._watches = self._gauge("inotify_watches", "Inotify watches in use; NaN: nobody told.")
         self._watches.set(nan)
         self._cgroups = self._gauge("cgroups", "Cgroups that are watched, by kind.", ("kind",))
@@ -227,6 +234,12 @@ class Metrics(ContainerSeries):
 
     def config_refused(self) -> None:
         self._refused.inc()
+
+    def comes_first(self, first: bool) -> None:
+        self._comes_first.set(1 if first else 0)
+
+    def stood_back(self) -> None:
+        self._stood_back.inc()
 
     def ledger_persistent(self, persistent: bool) -> None:
         self._ledger.set(1 if persistent else 0)

@@ -37,6 +37,7 @@ class Settings:
     api_lax_ca: bool
     mode_applied_events: bool
     emulate_group_on_v1: bool
+    real_time: bool
     event_budget_pod: Budget
     event_budget_node: Budget
     resync_interval_s: float
@@ -189,6 +190,13 @@ SETTINGS: tuple[Setting, ...] = (
         False,
         TRUE_FALSE,
         "on cgroup v1 kill the rest of a container in mode group after an OOM kill in it, which its kernel can't",
+    ),
+    Setting(
+        "real_time",
+        values.switch,
+        True,
+        TRUE_FALSE,
+        "come before the node's workloads by real-time scheduling, within a budget, so that no mode comes late on busy processors",
     ),
     Setting(
         "event_budget_pod",

@@ -76,7 +76,9 @@ class AgentContainer(AgentProcess):
         self.network = PodNetwork(self.container_id)
         self.network.let_in(api_port)
         self.network.let_out(PORT)
-        cgroups.make(cgroup.rpartition("/")[0])
+        pod = cgroup.rpartition("/")[0]
+        cgroups.make(pod)
+        cgroups.set_cpu_weight(pod, shares(profile))
         environment = {
             "PATH": "/usr/local/bin", "NODE_NAME": node_name, "KUBERNETES_SERVICE_HOST": "127.0.0.1",
             "KUBERNETES_SERVICE_PORT": str(api_port), **dict(profile.env),
@@ -111,6 +113,11 @@ class AgentContainer(AgentProcess):
         return code
 
 
+def shares(profile: Profile) -> int:
+    """The container's and, since it is alone there, its pod's: kubelet, pkg/kubelet/cm/helpers_linux.go, MilliCPUToShares."""
+    return max(2, profile.cpu_request_milli * 1024 // 1000)
+
+
 def oci(
     profile: Profile,
     environment: dict[str, str],
@@ -135,6 +142,7 @@ def oci(
         "resources": {
             "devices": devices(profile),
             "memory": {"limit": profile.memory_limit_mib * MIB},
+            "cpu": {"shares": shares(profile)},
             "unified": {"memory.oom.group": "1"},
         },
     }

@@ -34,6 +34,12 @@ def set_limit(path: str, limit_bytes: int) -> None:
     (MOUNT / path / LIMIT_FILE).write_text(str(limit_bytes))
 
 
+def set_cpu_weight(path: str, shares: int) -> None:
+    """cpu.weight for what the kubelet calls shares, as runc made it of them before 1.3.2 (ConvertCPUSharesToCgroupV2Value)."""
+    weight = 1 + (shares - 2) * 9999 // 262142
+    (MOUNT / path / "cpu.weight").write_text(str(weight))
+
+
 def enable_controllers(folder: Path) -> None:
     """Give the children of a cgroup memory, cpu and pids, as far as it has them (v2; on v1 all have)."""
     if V1:

@@ -119,6 +119,14 @@ static void storm(long n, long mib, long step_ms, long pause_ms) {
     stand();
 }
 
+static void burn(long n) {
+    for (long i = 0; i < n; i++) {
+        pid_t pid = fork();
+        if (pid < 0) { perror("fork"); _exit(92); }
+        if (pid == 0) for (;;) { }
+    }
+}
+
 static void nest(long mib, long step_ms) {
     if (mkdir("/sys/fs/cgroup/init", 0755) || mkdir("/sys/fs/cgroup/inner", 0755)) { perror("inner"); _exit(94); }
     write_to("/sys/fs/cgroup/init/cgroup.procs", "0"); /* no processes where controllers are handed down (cgroup-v2.rst) */
@@ -175,6 +183,8 @@ int main(int argc, char **argv) {
     } else if (!strcmp(what, "family")) {
         for (long i = 0; i < NUMBER(2); i++) child("helper", 1, 0);
         child("worker", NUMBER(3), NUMBER(4));
+    } else if (!strcmp(what, "burn")) {
+        burn(NUMBER(2));
     } else if (!strcmp(what, "nest")) {
         nest(NUMBER(2), NUMBER(3));
     } else if (!strcmp(what, "threads")) {

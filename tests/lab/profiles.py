@@ -45,6 +45,7 @@ class Profile:
     args: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
     memory_limit_mib: int
+    cpu_request_milli: int
     all_devices: bool  # what the device cgroup lets pass: privileged containers may use each
 
     @property
@@ -145,5 +146,6 @@ def _profile(name: str, daemonset: dict[str, Any]) -> Profile:
         args=tuple(container["args"]),
         env=tuple((item["name"], item["value"]) for item in container["env"] if "value" in item),
         memory_limit_mib=int(container["resources"]["limits"]["memory"].removesuffix("Mi")),
+        cpu_request_milli=int(container["resources"]["requests"]["cpu"].removesuffix("m")),
         all_devices=security["privileged"],
     )

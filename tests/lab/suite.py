@@ -30,6 +30,8 @@ LONGEST = (
     "test_examples_servers",
     "test_without_privileges",
     "test_least_privilege",
+    "test_busy_node",
+    "test_deadline",
 )
 QUICK = (
     "test_storm",
@@ -44,6 +46,7 @@ QUICK = (
     "test_lab_node",
     "test_cgroup_room",
 )
+KERNELS = {"test_deadline": (("OOMWARD_LAB", "uml"), ("OOMWARD_LAB_KERNEL", "rt-groups"))}
 AT_ONCE = (os.cpu_count() or 1) + 1  # half of the time they wait for something
 A_SHORT_STORM = (("STORM_KILLS", "200"), ("STORM_DEATHS", "3"))
 
@@ -79,7 +82,7 @@ def parts() -> list[Part]:
     """The longest first."""
     files = {path.stem: str(path.relative_to(REPO)) for path in (REPO / "tests" / "kernel").glob("test_*.py")}
     longest = sorted(files, key=lambda name: (LONGEST.index(name) if name in LONGEST else len(LONGEST), name))
-    found = [_tests(name, "v2", files[name]) for name in longest]
+    found = [_tests(name, "v2", files[name], KERNELS.get(name, ())) for name in longest]
     demo = Part("demo", (sys.executable, "-m", "tests.demo"), (("DEMO_SECONDS", "15"),))
     older = [_tests("v1", "v1", "tests/kernel_v1", A_SHORT_STORM)]
     if uml.NEWER.exists():

@@ -9,7 +9,11 @@ import subprocess
 from pathlib import Path
 
 NEWER = Path(__file__).resolve().parents[2] / "build" / "uml" / "linux.uml"
-SECCOMP_SINCE = (6, 16)
+NEWER_SINCE = (6, 16)
+BY_SECCOMP = "seccomp=auto"
+NO_RT_GROUPS = (
+    "rt_group_sched=0"  # real-time threads in any cgroup, as in the kernels of most distributions; since 6.15
+)
 
 
 class NoKernelError(RuntimeError):
@@ -21,11 +25,12 @@ def program(cgroup: str) -> tuple[str, ...]:
 
     For cgroup v2 the newer one that ``scripts/setup-kernel.sh`` lays below ``build/uml``, where it is and ``OOMWARD_LAB_KERNEL``
     isn't ``distribution``: since 6.16 User-Mode Linux runs processes by seccomp where it can, which makes a page fault three
-    times as fast as by ptrace and a new process five times (measured; arch/um/os-Linux/skas/process.c). For v1 always the
-    distribution's own: Debian builds newer ones without CONFIG_MEMCG_V1. Raises NoKernelError when there is none, or the one
-    there doesn't run.
+    times as fast as by ptrace and a new process five times (measured; arch/um/os-Linux/skas/process.c). ``rt-groups``: real time
+    is kept from cgroups, as the older one does. For v1 always the distribution's own: Debian builds newer ones without
+    CONFIG_MEMCG_V1. Raises NoKernelError when there is none, or the one there doesn't run.
     """
-    newer = cgroup == "v2" and NEWER.exists() and os.environ.get("OOMWARD_LAB_KERNEL") != "distribution"
+    which = os.environ.get("OOMWARD_LAB_KERNEL")
+    newer = cgroup == "v2" and NEWER.exists() and which != "distribution"
     kernel = str(NEWER) if newer else shutil.which("linux.uml")
     if kernel is None:
         raise NoKernelError(
@@ -37,7 +42,9 @@ def program(cgroup: str) -> tuple[str, ...]:
         raise NoKernelError(
             f"{kernel} does not run here ({error}). Remove build/uml and run make again, or install user-mode-linux afresh"
         ) from error
-    return (kernel, "seccomp=auto") if _version(said) >= SECCOMP_SINCE else (kernel,)
+    if _version(said) < NEWER_SINCE:
+        return (kernel,)
+    return (kernel, BY_SECCOMP) if which == "rt-groups" else (kernel, BY_SECCOMP, NO_RT_GROUPS)
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.commands.probes.answers import passed, warned
+from agent.kernel import scheduling
 from agent.kernel.kmsg import Kmsg, KmsgUnavailableError
 from agent.kernel.limits import PROC, kernel_release, version_of
 from agent.report.checklist import Check
@@ -41,6 +42,25 @@ def release(proc: Path = PROC) -> Iterator[Check]:
         ]
         without = f", without {' and '.join(lacking)}: nothing that oomward needs" if lacking else ""
         yield passed("kernel", f"Linux {text}{without}")
+
+
+def precedence(*, wanted: bool) -> Iterator[Check]:
+    """Whether the agent comes before the node's workloads: tried for a moment with this process."""
+    name = "scheduling"
+    if not wanted:
+        yield warned(name, f"realTime is false: {scheduling.LATE}", "Leave realTime at true.")
+        return
+    policy = scheduling.come_first()
+    scheduling.stand_back()
+    if policy.comes_first:
+        yield passed(name, f"{policy}: the agent comes before the node's workloads, within a budget")
+    else:
+        yield warned(
+            name,
+            f"{policy}: neither real-time nor deadline scheduling can be had here, so {scheduling.LATE}",
+            "Give the container the capability SYS_NICE; where it has it, boot the node with rt_group_sched=0 (Linux 6.15), or "
+            "give the agent a larger CPU request.",
+        )
 
 
 def log(path: Path) -> Iterator[Check]:

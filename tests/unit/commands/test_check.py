@@ -16,6 +16,8 @@ from agent.cgroup.layout import Hierarchy
 from agent.commands import EXIT_FAILED, EXIT_OK
 from agent.commands.probes import cgroups
 from agent.commands.probes.answers import explained, some
+from agent.kernel import scheduling
+from agent.kernel.scheduling import Policy
 from agent.ledger import AgentLock, Ledger
 from agent.report.checklist import Status
 from agent.report.table import Output
@@ -27,7 +29,7 @@ from tests.unit.commands.checked_node import MODE, CheckedNode, pod_json
 INOTIFY = "agent.cgroup.tree.INotify"
 EVERY = [
     "kernel", "cgroup version", "knob", "kubepods roots", "memory controller", "runtimes", "pods", "containers", "kubelet",
-    "ancestors", "pids", "inotify instances", "inotify watches", "inotify queue", "kernel log", "ledger", "API",
+    "ancestors", "pids", "inotify instances", "inotify watches", "inotify queue", "scheduling", "kernel log", "ledger", "API",
     "RBAC get pods", "RBAC list pods", "RBAC watch pods", "RBAC create events", "RBAC patch events",
 ]  # fmt: skip
 
@@ -277,3 +279,20 @@ def procs(cgroup: Path) -> str:
 def test_labels_are_read_as_the_agent_reads_them(node: CheckedNode) -> None:
     node.server.put_pod(pod_json({MODE: "single"}))
     assert node.told("kubelet").status is Status.WARN
+
+
+def test_a_node_on_which_the_agent_cannot_come_first_is_a_warning_with_what_to_do(
+    node: CheckedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduling, "come_first", lambda: Policy.NICE)
+    one = node.told("scheduling")
+    assert one.status is Status.WARN
+    assert "a mode may come into force after a container's first instruction" in one.found
+    assert "capability SYS_NICE" in one.mend
+
+
+def test_the_check_itself_does_not_go_on_coming_first(node: CheckedNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    back: list[bool] = []
+    monkeypatch.setattr(scheduling, "stand_back", lambda: back.append(True))
+    assert node.told("scheduling").status is Status.PASS
+    assert back

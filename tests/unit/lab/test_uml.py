@@ -29,9 +29,9 @@ def test_the_distributions_kernel_knows_nothing_of_seccomp(distributions: str) -
     assert uml.program("v2") == (distributions,)
 
 
-def test_the_newer_one_is_taken_for_v2_and_may_use_seccomp(distributions: str) -> None:
+def test_the_newer_one_is_taken_for_v2_with_what_it_is_to_be_told(distributions: str) -> None:
     newer = kernel(uml.NEWER, "7.2.7")
-    assert uml.program("v2") == (newer, "seccomp=auto")
+    assert uml.program("v2") == (newer, uml.BY_SECCOMP, uml.NO_RT_GROUPS)
 
 
 def test_v1_is_in_the_distributions_kernel_only(distributions: str) -> None:
@@ -45,8 +45,14 @@ def test_the_distributions_can_be_asked_for(distributions: str, monkeypatch: pyt
     assert uml.program("v2") == (distributions,)
 
 
-@pytest.mark.parametrize(("version", "words"), [("6.15.9", 1), ("6.16", 2), ("6.16.0", 2), ("10.0", 2), ("", 1)])
-def test_seccomp_came_with_6_16(distributions: str, version: str, words: int) -> None:
+def test_the_newer_one_can_keep_real_time_from_cgroups(distributions: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = kernel(uml.NEWER, "7.2.7")
+    monkeypatch.setenv("OOMWARD_LAB_KERNEL", "rt-groups")
+    assert uml.program("v2") == (newer, uml.BY_SECCOMP)
+
+
+@pytest.mark.parametrize(("version", "words"), [("6.15.9", 1), ("6.16", 3), ("6.16.0", 3), ("10.0", 3), ("", 1)])
+def test_what_6_16_brought_is_asked_of_no_older_one(distributions: str, version: str, words: int) -> None:
     kernel(Path(distributions), version)
     assert len(uml.program("v2")) == words
 

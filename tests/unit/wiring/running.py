@@ -21,6 +21,8 @@ import pytest
 
 from agent import wiring
 from agent.cgroup.files import CgroupFiles
+from agent.kernel import scheduling
+from agent.kernel.scheduling import Policy
 from agent.settings import Settings, load
 from tests.lab.apiserver import ApiServer
 from tests.lab.pages import page
@@ -50,9 +52,15 @@ class Agent:
             os.mkfifo(self.kmsg)
         self._log = os.open(self.kmsg, os.O_RDWR | os.O_NONBLOCK)  # so that it has a writer all the time
         api.write_kubeconfig(work / "kubeconfig")
-        self.nice: list[int] = []
+        self.policy = Policy.NICE
+        self.came_first: list[str] = []
         monkeypatch.setattr(wiring, "CgroupFiles", partial(CgroupFiles, check_magic=False))
-        monkeypatch.setattr(os, "setpriority", lambda _which, _who, nice: self.nice.append(nice))
+        monkeypatch.setattr(scheduling, "come_first", self._come_first)
+
+    def _come_first(self) -> Policy:
+        """Tests are no agents: they stay as they are."""
+        self.came_first.append(threading.current_thread().name)
+        return self.policy
 
     def settings(self, **flags: object) -> Settings:
         said: dict[str, object] = {

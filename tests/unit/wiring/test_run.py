@@ -13,6 +13,7 @@ import pytest
 from agent import wiring
 from agent.cli import main
 from agent.commands import EXIT_FAILED
+from agent.kernel.scheduling import Policy
 from agent.ledger import AgentLock, LedgerReader, LockedError
 from agent.node.node import ThreadDiedError
 from tests.lab.apiserver import ApiServer
@@ -68,7 +69,7 @@ def test_it_holds_counts_and_tells_until_sigterm_and_leaves_values_in_force(
 
     assert agent.run(meanwhile) == 0
     assert agent.knob(CONTAINER) == "0"
-    assert agent.nice == [wiring.LOOP_NICE]
+    assert agent.came_first == ["MainThread"]
     reader = LedgerReader(agent.work / "state")
     (recorded,) = reader.kills()
     reader.close()
@@ -112,14 +113,11 @@ def test_without_a_log_it_says_so_and_counts_all_the_same(
 
 
 def test_without_the_right_to_come_first_it_goes_on_and_says_what_may_come_late(
-    agent: Agent, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    agent: Agent, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(*_: int) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(os, "setpriority", refuse)
+    agent.policy = Policy.USUAL
     assert agent.run(agent.ready) == 0
-    assert "no CAP_SYS_NICE" in capfd.readouterr().err
+    assert "a mode may come into force after a container's first instruction" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

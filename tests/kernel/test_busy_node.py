@@ -1,0 +1,65 @@
+"""Coming first on a node whose processors are all busy: modes in time, a ready agent, and what both must not cost the workloads."""
+
+from __future__ import annotations
+
+import os
+import threading
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kernel.busy import burn, late_starts, policies
+from tests.kernel.profiled import ProfiledNode, make_profiled_node, messages
+from tests.lab import profiles
+from tests.lab.profiles import Profile
+
+FULL, LEAST = profiles.full(), profiles.least()
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProfiledNode]:
+    node = make_profiled_node(tmp_path_factory.mktemp("node"), "systemd", status_delay_s=0.3)
+    burn(node)
+    yield node
+    node.close()
+
+
+@pytest.mark.parametrize("profile", [FULL, LEAST], ids=["full", "least-privilege"])
+def test_containers_have_their_mode_at_their_first_instruction(node: ProfiledNode, profile: Profile) -> None:
+    node.start(profile, name=profile.name)
+    assert policies(node) == {os.SCHED_RR}, "all threads, since the interpreter's lock may be with any of them"
+    assert node.agent.total("oomward_comes_first") == 1
+    assert late_starts(node, profile.name) == []
+    assert "before the node's workloads" in node.agent.oomward("check").stdout  # type: ignore[attr-defined]
+
+
+def test_a_flood_of_scrapes_is_not_paid_for_by_the_workloads(node: ProfiledNode) -> None:
+    """The agent gives up coming first while it needs more than half of a processor, and takes it again afterwards."""
+    agent = node.start(FULL, name="flood")
+    over = threading.Event()
+
+    def flood() -> None:
+        while not over.is_set():
+            with urllib.request.urlopen(f"http://127.0.0.1:{agent.port}/metrics") as answer:
+                answer.read()
+
+    clients = [threading.Thread(target=flood) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        agent.wait_for(lambda: policies(node) == {os.SCHED_OTHER}, 60, "stood back")
+    finally:
+        over.set()
+        for client in clients:
+            client.join()
+    assert "of a processor" in messages(agent, "warning")
+    agent.wait_for(lambda: policies(node) == {os.SCHED_RR}, 60, "first again")
+    assert agent.total("oomward_stood_back_total") >= 1
+
+
+def test_who_does_not_want_real_time_has_a_nice_value(node: ProfiledNode) -> None:
+    agent = node.start(LEAST, "--real-time", "false", name="nice", ready=False)
+    agent.wait_for(lambda: "watches node" in messages(agent, "info"), 120, "started")
+    agent.wait_for(lambda: policies(node) == {os.SCHED_OTHER}, 60, "usual")
+    assert os.getpriority(os.PRIO_PROCESS, agent.pid) == -15
