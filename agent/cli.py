@@ -106,10 +106,10 @@ def _add_output(command: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    words = sys.argv[1:] if argv is None else argv
-    if words and words[0] == "run":
-        _begin_first()
-    arguments = parser().parse_args(words)
+    from agent.kernel import scheduling
+
+    scheduling.come_first()  # before all that is to be imported: on busy processors that alone would take minutes
+    arguments = parser().parse_args(argv)
     from agent.settings import SettingsError, load
 
     alone = arguments.command == "history" or getattr(arguments, "restore", False)
@@ -118,6 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         settings = load(vars(arguments), os.environ, required=required)
+        if not settings.real_time:
+            scheduling.stand_back()
         return COMMANDS[arguments.command](settings, arguments)
     except SettingsError as error:
         return _complain(error, EXIT_USAGE)
@@ -126,13 +128,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `oomward … | head`: nobody reads on, and that is no failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
-
-
-def _begin_first() -> None:
-    """Before all that is to be imported: on busy processors that alone would take the agent minutes. See node/precedence.py."""
-    from agent.kernel.scheduling import come_first
-
-    come_first()
 
 
 def _complain(error: Exception, code: int) -> int:

@@ -50,7 +50,7 @@ class Precedence:
     def take(self, now_s: float) -> None:
         """Begin. To be called by the main thread, which is the loop's, when the other threads are there."""
         self._used.append((now_s, self._cpu_s()))
-        self._policy = scheduling.come_first() if self._wanted else _nice()
+        self._policy = scheduling.come_first() if self._wanted else scheduling.be_nice()
         self._metrics.comes_first(self._policy.comes_first)
         if self._policy.comes_first:
             logger.info("scheduling: %s, before the node's workloads", self._policy)
@@ -99,9 +99,3 @@ class Precedence:
         self._metrics.comes_first(self._policy.comes_first and not stands_back)
         if stands_back:
             self._metrics.stood_back()
-
-
-def _nice() -> Policy:
-    """What cli.py has taken for the start is given back."""
-    scheduling.stand_back()
-    return scheduling.be_nice()

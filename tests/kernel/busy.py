@@ -11,7 +11,7 @@ from tests.kernel.profiled import ProfiledNode, start
 from tests.lab.spec import Instance
 
 BURNERS = (os.cpu_count() or 1) + 2
-STARTS = 6  # of each runtime
+STARTS = 4  # of each runtime
 SCHED_DEADLINE = 6  # include/uapi/linux/sched.h
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.kernel.busy import burn, late_starts, policies
 from tests.kernel.profiled import ProfiledNode, make_profiled_node, messages
 from tests.lab import profiles
+from tests.lab.agent_container import AgentContainer
 from tests.lab.profiles import Profile
 
 FULL, LEAST = profiles.full(), profiles.least()
@@ -31,7 +32,13 @@ def test_containers_have_their_mode_at_their_first_instruction(node: ProfiledNod
     assert policies(node) == {os.SCHED_RR}, "all threads, since the interpreter's lock may be with any of them"
     assert node.agent.total("oomward_comes_first") == 1
     assert late_starts(node, profile.name) == []
-    assert "before the node's workloads" in node.agent.oomward("check").stdout  # type: ignore[attr-defined]
+
+
+def test_its_commands_answer_as_well(node: ProfiledNode) -> None:
+    """Which took minutes, when it is on such a node that somebody asks."""
+    agent = node.agent
+    assert isinstance(agent, AgentContainer)
+    assert "round-robin: the agent comes before the node's workloads" in agent.oomward("check").stdout
 
 
 def test_a_flood_of_scrapes_is_not_paid_for_by_the_workloads(node: ProfiledNode) -> None:
@@ -56,10 +63,3 @@ def test_a_flood_of_scrapes_is_not_paid_for_by_the_workloads(node: ProfiledNode)
     assert "of a processor" in messages(agent, "warning")
     agent.wait_for(lambda: policies(node) == {os.SCHED_RR}, 60, "first again")
     assert agent.total("oomward_stood_back_total") >= 1
-
-
-def test_who_does_not_want_real_time_has_a_nice_value(node: ProfiledNode) -> None:
-    agent = node.start(LEAST, "--real-time", "false", name="nice", ready=False)
-    agent.wait_for(lambda: "watches node" in messages(agent, "info"), 120, "started")
-    agent.wait_for(lambda: policies(node) == {os.SCHED_OTHER}, 60, "usual")
-    assert os.getpriority(os.PRIO_PROCESS, agent.pid) == -15

@@ -163,6 +163,13 @@ def test_without_sys_nice_it_does_not_come_first(node: ProfiledNode, names: list
     assert ("capability SYS_NICE" in messages(agent, "warning")) is not bool(names)
 
 
+def test_who_does_not_want_real_time_has_a_nice_value(node: ProfiledNode) -> None:
+    agent = node.start(LEAST, "--real-time", "false", name="nice")
+    assert os.sched_getscheduler(agent.pid) == os.SCHED_OTHER
+    assert os.getpriority(os.PRIO_PROCESS, agent.pid) == -15
+    assert agent.total("oomward_comes_first") == 0
+
+
 def test_kmsg_in_a_container_that_is_not_privileged_is_refused_by_the_device_cgroup(node: ProfiledNode) -> None:
     (kmsg,) = (mount for mount in FULL.mounts if mount.volume == "kmsg")
     agent = node.start(LEAST.with_mount(kmsg), name="device")

@@ -131,12 +131,12 @@ def test_where_the_kernel_gives_nothing_it_says_what_may_come_late(
     assert (world.shown("comes_first"), world.shown("stood_back_total")) == (0, 0)
 
 
-def test_who_does_not_want_it_gives_back_what_the_start_took(
+def test_who_does_not_want_it_is_as_nice_as_it_may_and_says_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = World(monkeypatch, wanted=False)
     world.work(20, 1.0)
-    assert world.policies == ["back", "nice"]
+    assert world.policies == ["nice"]
     assert not caplog.messages
 
 

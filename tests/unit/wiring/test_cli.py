@@ -14,6 +14,7 @@ import pytest
 from agent import __version__
 from agent.cli import COMMANDS, EXIT_USAGE, main
 from agent.commands import EXIT_FAILED, EXIT_OK
+from agent.kernel import scheduling
 from agent.ledger import Ledger
 from agent.model import AgentError, OomKill
 from agent.report.table import Output
@@ -40,6 +41,19 @@ CALLS = {
         {"namespace": "n", "pod": "p", "since_s": 21600.0, "limit": 7},
     ),
 }
+
+
+@pytest.mark.parametrize(("words", "wanted"), [((), ["first"]), (("--real-time", "false"), ["first", "back"])])
+def test_a_command_comes_first_from_its_beginning_unless_that_is_not_wanted(
+    words: tuple[str, ...], wanted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a node whose processors are busy `kubectl exec … oomward explain` would take minutes else."""
+    done: list[str] = []
+    monkeypatch.setattr(scheduling, "come_first", lambda: done.append("first"))
+    monkeypatch.setattr(scheduling, "stand_back", lambda: done.append("back"))
+    monkeypatch.setattr("agent.commands.ps.ps", lambda *_, **__: 0)
+    main(("ps", *NODE, *words))
+    assert done == wanted
 
 
 @pytest.mark.parametrize("call", CALLS)
