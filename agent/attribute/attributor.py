@@ -13,7 +13,7 @@ from agent.attribute.accounts import Account, Books, baselines, line_of
 from agent.attribute.drafting import draft, with_details
 from agent.attribute.facts import Facts, Findings
 from agent.attribute.graves import Graves
-from agent.attribute.partition import is_group, partition
+from agent.attribute.partition import Share, is_group, partition
 from agent.attribute.witness import Witnesses, below, named_cgroup
 from agent.model import (
     Baseline,
@@ -100,6 +100,9 @@ class Attributor:
 
         Kills that their parents show may be theirs, or of others that came and went meanwhile: only the log can tell.
         """
+        for account in self._books:
+            if account.cgroup.place.kind is not CgroupKind.CONTAINER:
+                self._graves.unwitnessed(account)
         return tuple(kept.inode for kept in self._books.absent())
 
     def missed(self, place: CgroupPlace, now_s: float) -> None:
@@ -251,13 +254,14 @@ class Attributor:
         reports = self._witnesses.of(account.cgroup.path) or self._nameless_for(account, open_containers)
         if len(reports) < account.open_kills:
             self._ask_above(account, now_s)
-        return self._close(account, account.open_kills, account.open_groups, reports)
+        raw, groups = account.open_kills, account.open_groups
+        return self._close(account, raw, groups, partition(raw, groups, reports))
 
     def _close(
-        self, account: Account, raw: int, groups: int | None, reports: list[OomReport], path: str | None = None
+        self, account: Account, raw: int, groups: int | None, shares: Iterable[Share], path: str | None = None
     ) -> list[OomKill]:
         kills = []
-        for share in partition(raw, groups, reports):
+        for share in shares:
             named = named_cgroup(share.report) if share.report is not None else None
             at = path or self._path_of(named, account)
             kills.append(draft(account, share, at, self._facts, boot_id=self._boot_id, node=self._node))
@@ -294,11 +298,33 @@ class Attributor:
         raw, groups = account.unexplained(), account.unexplained_groups()
         if raw <= 0:
             return []
-        live = [child.cgroup.path for child in account.children.values() if not child.gone]
-        reports = self._witnesses.under_but_not_in(account.cgroup.path, live)
+        reports = self._of_vanished(account)
         grave = self._graves.take_only(account)
         known = max(0, groups) if groups is not None else None
-        return self._close(account, raw, known, reports, None if reports else grave)
+        theirs = {self._path_of(named_cgroup(report), account) for report in reports}
+        of_one = theirs == {grave} or account.cgroup == NODE  # which knows nobody below it
+        shares = partition(raw, known, reports, of_one=of_one)
+        return self._close(account, raw, known, shares, None if reports else grave)
+
+    def _of_vanished(self, account: Account) -> list[OomReport]:
+        """Reports of cgroups below that are gone, but for those that a book below will ask for itself."""
+        live = [child.cgroup.path for child in account.children.values() if not child.gone]
+        spoken_for = self._spoken_for(account)
+        reports = self._witnesses.under_but_not_in(account.cgroup.path, live)
+        return [report for report in reports if report.first_sequence not in spoken_for]
+
+    def _spoken_for(self, account: Account) -> frozenset[int]:
+        """First sequences of the reports that containers below will ask for: one that went may have been read in time, and its
+        kill waits for a name. Given to a level above, its report would name it for a kill that was another's.
+        """
+        containers = [each for each in self._rising() if each.cgroup.place.kind is CgroupKind.CONTAINER]
+        asking = [each for each in containers if any(level is account for level in line_of(each))]
+        shares = [
+            share
+            for each in asking
+            for share in partition(each.open_kills, each.open_groups, self._witnesses.of(each.cgroup.path))
+        ]
+        return frozenset(share.report.first_sequence for share in shares if share.report is not None)
 
     def _refresh(self, account: Account, now_s: float) -> None:
         """Read the parent first and its children after: so a kill in between is never taken for unexplained."""

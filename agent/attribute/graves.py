@@ -12,6 +12,7 @@ from agent.attribute.accounts import Account
 from agent.model import CgroupPlace
 
 GRAVE_S = 10.0  # how long a parent's unexplained kill may be that of a container that vanished
+NOBODY_KNOWS = ""  # stands among the suspects for all that came and went while no agent ran
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,17 @@ class Graves:
             more = {place.path} if raw > before.raw else set()
             self._suspects[parent.cgroup.inode] = _Suspects(raw, before.paths | more)
 
+    def unwitnessed(self, parent: Account) -> None:
+        """What a parent shows as an agent starts is of those that came and went before: who goes from now on is not named for it."""
+        if (raw := parent.unexplained()) > 0:
+            before = self._suspects.get(parent.cgroup.inode, _Suspects(0, frozenset()))
+            self._suspects[parent.cgroup.inode] = _Suspects(raw, before.paths | {NOBODY_KNOWS})
+
     def take_only(self, parent: Account) -> str | None:
         """The one container below that what the parent shows can be of; None: none, or one of several. Asked once."""
         suspects = self._suspects.pop(parent.cgroup.inode, None)
-        if suspects is not None and len(suspects.paths) == 1:
-            return next(iter(suspects.paths))
+        if suspects is not None:
+            return next(iter(suspects.paths)) or None if len(suspects.paths) == 1 else None
         below = parent.cgroup.path + "/"
         graves = {place.path for place, _ in self._graves if place.path.startswith(below) and place.container_id}
         return graves.pop() if len(graves) == 1 else None

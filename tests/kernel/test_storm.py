@@ -29,7 +29,7 @@ from tests.lab.storm import Storm
 KILLS = int(os.environ.get("STORM_KILLS", "600"))
 CONTAINERS = int(os.environ.get("STORM_CONTAINERS", "20"))
 DEATHS = int(os.environ.get("STORM_DEATHS", "8"))
-SECONDS = 60 + KILLS / 10
+SECONDS = 60 + KILLS / 4  # 9 kills a second on v1 with a processor of its own, a third of that where others want it too
 SETTLE_S = 60 + KILLS / 100 + DEATHS
 
 
@@ -89,7 +89,7 @@ def settle(node: Node, counted: dict[str, int]) -> list[OomKill]:
     )
     time.sleep(2)
     kills = recorded(node)
-    assert by_container(kills) == counted
+    assert by_container(kills) == {container_id: count for container_id, count in counted.items() if count}
     names = [kill.kill_id for kill in kills]
     assert len(names) == len(set(names))
     # v1 has no counter of limits' hits: without the log's report it is not known whose limit it was.
@@ -160,24 +160,38 @@ def test_an_agent_killed_at_any_moment_of_a_storm_misses_no_kill_and_tells_none_
 
 
 def the_events_count_every_kill_once(node: Node) -> None:
-    """The ledger's Events count them all; the API has been told of as many, or of fewer as long as an interval lasts."""
+    """The ledger's Events count them all; the API has been told of as many, or of fewer as long as an interval lasts.
+
+    A kill is counted when its outcome is known, half a second after it is recorded, and told by another thread: both are waited for.
+    """
     expected = Counter(kill.pod for kill in recorded(node) for _ in range(1 if kill.group_kill else kill.processes))
-    with sqlite3.connect(f"file:{node.work / 'state' / FILE}?mode=ro", uri=True) as ledger:
-        notices = [
-            notice_of(body) for (body,) in ledger.execute("SELECT body FROM notice WHERE body LIKE '%OOMKilled%'")
-        ]
-    counted: Counter[str] = Counter()
-    for notice in notices:
-        counted[notice.about.name] += notice.count
-    assert counted == expected
+    node.agent.wait_for(lambda: counted_by_events(node) >= expected, SETTLE_S, f"counted by Events: {expected}")
+    node.agent.wait_for(lambda: told_to_the_api(node).keys() >= expected.keys(), SETTLE_S, f"told of {expected.keys()}")
+    assert counted_by_events(node) == expected
     names = [event["metadata"]["name"] for event in node.api.events]
     assert len(names) == len(set(names))
-    told: Counter[str] = Counter()
+    told = told_to_the_api(node)
+    assert told.keys() == expected.keys()
+    assert told <= expected
+
+
+def counted_by_events(node: Node) -> Counter[str | None]:
+    """Kills by pod, as the ledger's Events count them."""
+    with sqlite3.connect(f"file:{node.work / 'state' / FILE}?mode=ro", uri=True) as ledger:
+        bodies = ledger.execute("SELECT body FROM notice WHERE body LIKE '%OOMKilled%'").fetchall()
+    counted: Counter[str | None] = Counter()
+    for notice in (notice_of(body) for (body,) in bodies):
+        counted[notice.about.name] += notice.count
+    return counted
+
+
+def told_to_the_api(node: Node) -> Counter[str | None]:
+    """The same as the API was told."""
+    told: Counter[str | None] = Counter()
     for event in node.api.events:
         if "OOMKilled" in event["reason"]:
             told[event["regarding"]["name"]] += event.get("series", {"count": 1})["count"]
-    assert told.keys() == expected.keys()
-    assert told <= expected
+    return told
 
 
 def start(node: Node) -> AgentProcess:

@@ -25,6 +25,7 @@ from tests.soak.world import Kind, Sample, World
 KNOB = "memory.oom.group"
 RSS_SLACK_MIB, DESCRIPTOR_SLACK = 8.0, 6
 MOST_WAKEUPS_PER_S = 2.5
+MOST_WAKEUPS_A_REQUEST = 6  # the poster asks and hears, the loop hands over and is told: 4, measured
 MIB = 1 << 20
 
 
@@ -34,6 +35,7 @@ class Rest:
 
     seconds: float
     wakeups: int
+    requests: int  # to the API, in that time: of kills long past whose counts are told at widening intervals
     writes: int  # of the agent's, in that time
     last: Sample
     fresh: Sample  # another agent, started after it on the same node
@@ -119,10 +121,11 @@ def vanished_cgroups_are_normal(world: World, rest: Rest) -> list[str]:
 
 
 def idle_means_asleep(world: World, rest: Rest) -> list[str]:
-    """6. Few wake-ups; memory, descriptors and watches as flat as a fresh agent's."""
+    """6. Few wake-ups but for Events whose time has come; memory, descriptors and watches as flat as a fresh agent's."""
     found = []
-    if rest.wakeups > MOST_WAKEUPS_PER_S * rest.seconds:
-        found.append(f"{rest.wakeups} wake-ups in {rest.seconds:.0f} s in which nothing happened")
+    if rest.wakeups > MOST_WAKEUPS_PER_S * rest.seconds + MOST_WAKEUPS_A_REQUEST * rest.requests:
+        told = f"in which nothing happened but {rest.requests} requests to the API"
+        found.append(f"{rest.wakeups} wake-ups in {rest.seconds:.0f} s {told}")
     if surplus := rest.last.watched - rest.fresh.watched:
         found.append(f"watches that a fresh agent doesn't have: {paths_of(surplus)}")
     if missing := rest.fresh.watched - rest.last.watched:

@@ -95,10 +95,11 @@ def everything_told(world: World) -> bool:
 
 def rest(world: World) -> Rest:
     """A while in which nothing happens; then another agent, to compare with."""
-    pid = world.node.agent.process.pid
-    writes, before = world.witness.total, usage(pid)
+    pid, requests = world.node.agent.process.pid, world.node.api.requests
+    writes, asked, before = world.witness.total, len(requests), usage(pid)
     time.sleep(REST_S)
     cost = between(before, usage(pid))
+    asked = len(requests) - asked
     written = world.witness.total - writes
     last = look(world)
     world.end_agent(signal.SIGTERM)
@@ -107,7 +108,7 @@ def rest(world: World) -> Rest:
     time.sleep(11.0)  # its housekeeping, which sets the gauges, comes every 10 s
     fresh = look(world)
     world.note_what_must_stay_zero()
-    return Rest(cost.seconds, cost.wakeups, written, last, fresh)
+    return Rest(cost.seconds, cost.wakeups, asked, written, last, fresh)
 
 
 def look(world: World) -> Sample:

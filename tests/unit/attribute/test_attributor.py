@@ -522,3 +522,100 @@ def test_a_container_that_vanished_where_counters_are_not_hierarchical_is_known_
     agent.attributor.counted_node(world.node_kills, world.now)
     (kill,) = agent.after(0.6).kills
     assert (kill.container, kill.outcome) == ("name-a", Outcome.DIED)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_report_of_a_container_that_went_and_waits_for_its_name_is_not_given_to_its_pods_older_kill(
+    world: World, told: bool
+) -> None:
+    """Seen in the soak: A died while no agent ran, and the log lost its report; B died at once, before the API had named it."""
+    first = Agent(world)
+    kept = {b.inode: b for b in first.after(0.0).baselines}
+    world.kill(A, raw=3, groups=1, limit_of=POD)
+    world.remove(A)
+    agent = Agent(world, kept, seen_this_boot=True)
+    agent.attributor.mourn()
+    world.unnamed.add(B)
+    agent.after(0.1)
+    world.kill(B, raw=3, groups=1, limit_of=POD)
+    agent.read()
+    if told:
+        agent.attributor.reported(report(B, 1, 2, group=B, domain=POD), world.now)
+    agent.attributor.gone(world.remove(B), world.now)
+    agent.read()
+    (older,) = agent.after(0.6).kills
+    world.unnamed.discard(B)
+    (kill,) = agent.after(2.0).kills
+    assert (older.cgroup_path, older.processes, older.victims) == (POD, 2, ())
+    assert (kill.cgroup_path, kill.processes, len(kill.victims)) == (B, 2, 2 if told else 0)
+
+
+def test_a_kill_that_nobody_reported_is_not_added_to_anothers_group_kill_that_only_their_pod_shows_too(
+    world: World,
+) -> None:
+    """Both went while no agent ran, so nothing tells whether the rest are victims whose lines the log lost, or A's."""
+    first = Agent(world)
+    kept = {b.inode: b for b in first.after(0.0).baselines}
+    world.kill(A, raw=2)
+    world.kill(B, raw=3, groups=1)
+    for path in (A, B):
+        world.remove(path)
+    agent = Agent(world, kept, seen_this_boot=True)
+    agent.attributor.mourn()
+    agent.attributor.reported(report(B, 1, 2, group=B), world.now)
+    found = agent.after(0.6)
+    assert [(kill.cgroup_path, kill.processes) for kill in found.kills] == [(B, 2), (POD, 1), (POD, 1)]
+
+
+def test_victims_whose_lines_were_lost_count_for_the_group_kill_of_the_only_container_that_vanished(
+    world: World,
+) -> None:
+    agent = Agent(world)
+    world.kill(B, raw=5, groups=1)
+    agent.attributor.reported(report(B, 1, 2, group=B), world.now)
+    agent.attributor.gone(world.remove(B), world.now)
+    (kill,) = agent.after(0.6).kills
+    assert (kill.cgroup_path, kill.processes) == (B, 4)
+
+
+def test_a_kill_whose_pod_went_with_its_container_keeps_its_report_while_it_waits_for_its_name(world: World) -> None:
+    """Seen in the soak: what the root showed of another pod, unread and unreported, was told of this one."""
+    first = Agent(world)
+    other = f"{ROOT}/burstable/pod99999999-2222-3333-4444-555555555555"
+    world.make(other, f"{other}/{'c' * 64}")
+    first.see(other, f"{other}/{'c' * 64}")
+    kept = {b.inode: b for b in first.after(0.0).baselines}
+    world.kill(f"{other}/{'c' * 64}", raw=3, groups=1)
+    world.remove(f"{other}/{'c' * 64}")
+    world.remove(other)
+    agent = Agent(world, kept, seen_this_boot=True)
+    agent.attributor.mourn()
+    world.unnamed.update((POD, A))
+    world.kill(A, raw=3, groups=1)
+    agent.read()
+    agent.attributor.reported(report(A, 1, 2, group=A), world.now)
+    for path in (A, B, POD):
+        agent.attributor.gone(world.remove(path), world.now)
+    (older,) = agent.after(0.6).kills
+    (kill,) = agent.after(5.0).kills
+    assert (older.cgroup_path, older.processes, older.victims) == (ROOT, 2, ())
+    assert (kill.cgroup_path, kill.processes, len(kill.victims)) == (A, 2, 2)
+
+
+def test_what_a_root_showed_as_an_agent_started_is_not_told_of_a_container_that_comes_and_goes_after(
+    world: World,
+) -> None:
+    first = Agent(world)
+    kept = {b.inode: b for b in first.after(0.0).baselines}
+    late = f"{POD}/{'c' * 64}"
+    world.kill(A)
+    for path in (A, B, POD):
+        world.remove(path)
+    agent = Agent(world, kept, seen_this_boot=True)
+    agent.attributor.mourn()
+    world.make(POD, late)
+    agent.see(POD, late)
+    agent.attributor.gone(world.remove(late), world.now)
+    agent.after(0.1)
+    (kill,) = agent.after(0.6).kills
+    assert kill.cgroup_path == ROOT

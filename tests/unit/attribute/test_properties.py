@@ -1,0 +1,143 @@
+"""Whatever comes and goes, is named late or not reported, and however often the agent is killed: each kill once, and none another's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.attribute import Findings
+from agent.model import OomKill, OomReport
+from tests.unit.attribute.world import POD, ROOT, Agent, World, report
+
+PODS = (POD, POD.replace("11111111", "22222222"))
+GROUP = 2  # processes of a container that is killed as a whole; the kernel counts the first of them twice
+
+
+@dataclass
+class Life:
+    """A node with two pods, its log and its agents, one after the other; ``agent`` None while none runs."""
+
+    world: World = field(default_factory=World)
+    agent: Agent | None = None
+    before: Agent | None = None  # the one that was killed last
+    log: list[OomReport] = field(default_factory=list)
+    told: int = 0  # how many of the log's reports the agent was given
+    kills: list[OomKill] = field(default_factory=list)
+    killed: Counter[str] = field(default_factory=Counter)  # processes by container, as they really died
+    doubled: Counter[str] = field(default_factory=Counter)  # first victims that the kernel counted twice
+
+    def pick(self, depth: int, number: int) -> str | None:
+        """Some cgroup of that depth that is there."""
+        found = sorted(path for path in self.world.tallies if path.count("/") == depth)
+        return found[number % len(found)] if found else None
+
+    def make(self, number: int) -> None:
+        """A container, in either pod; the API tells its name later."""
+        if (pod := self.pick(2, number)) is not None:
+            path = f"{pod}/{self.world.next_inode:064x}"
+            self.world.make(path)
+            self.world.unnamed.add(path)
+            if self.agent is not None:
+                self.agent.see(path)
+
+    def kill(self, number: int, *, group: bool = False, lost: bool = False) -> None:
+        """One process of a container, or all of them; ``lost``: the log doesn't tell."""
+        path = self.pick(3, number)
+        if path is None or path in self.world.empty:
+            return
+        processes, groups = (GROUP, 1) if group else (1, 0)
+        self.killed[path] += processes
+        self.doubled[path] += groups
+        self.world.kill(path, raw=processes + groups, groups=groups)
+        if not lost:
+            sequence = 10 * len(self.kills) + 1000 * self.killed.total()
+            pids = range(sequence, sequence + processes)
+            self.log.append(report(path, *pids, sequence=sequence, group=path if group else None))
+        self.hear()
+
+    def hear(self) -> None:
+        """What counters and log have to tell."""
+        if self.agent is not None:
+            self.agent.read(*sorted(self.world.tallies, key=lambda path: path.count("/")))
+            for one in self.log[self.told :]:
+                self.agent.attributor.reported(one, self.world.now)
+            self.told = len(self.log)
+
+    def remove(self, path: str | None) -> None:
+        """A container goes, or a pod with all that is in it."""
+        for each in sorted((p for p in self.world.tallies if path and (p + "/").startswith(path + "/")), reverse=True):
+            cgroup = self.world.remove(each)
+            if self.agent is not None:
+                self.agent.attributor.gone(cgroup, self.world.now)
+
+    def take(self, found: Findings) -> None:
+        """As the ledger does."""
+        assert self.agent is not None
+        self.kills += found.kills
+        for inode in found.gone_inodes:
+            self.agent.kept.pop(inode, None)
+
+    def pause(self, seconds: float) -> None:
+        """Time passes."""
+        if self.agent is not None:
+            self.take(self.agent.after(seconds))
+
+    def end(self) -> None:
+        """kill -9: the next one reads the log from the oldest report that still waits."""
+        if self.agent is not None:
+            waiting = self.agent.attributor.oldest_waiting_sequence
+            self.told = next((i for i, r in enumerate(self.log) if r.first_sequence == waiting), self.told)
+            self.before, self.agent = self.agent, None
+
+    def begin(self) -> None:
+        """Another agent, if none runs. A report that is in the ledger is not told again."""
+        if self.agent is None:
+            kept = dict(self.before.kept) if self.before is not None else {}
+            self.agent = Agent(self.world, kept, seen_this_boot=self.before is not None)
+            for inode in self.agent.attributor.mourn():
+                self.agent.kept.pop(inode)
+            self.pause(0.0)
+            used = {kill.report_sequence for kill in self.kills}
+            self.log = [r for i, r in enumerate(self.log) if i < self.told or r.first_sequence not in used]
+            self.hear()
+
+
+ACTIONS: dict[str, Callable[[Life, int], None]] = {
+    "made": Life.make,
+    "killed": Life.kill,
+    "killed, and the log lost it": lambda life, n: life.kill(n, lost=True),
+    "killed as a whole": lambda life, n: life.kill(n, group=True),
+    "killed as a whole, and the log lost it": lambda life, n: life.kill(n, group=True, lost=True),
+    "gone": lambda life, n: life.remove(life.pick(3, n)),
+    "a pod gone": lambda life, n: life.remove(life.pick(2, n)),
+    "named": lambda life, _: life.world.unnamed.clear(),
+    "some time": lambda life, n: life.pause((0.001, 0.05, 0.1, 0.3)[n]),
+    "long": lambda life, n: life.pause((0.6, 2.0, 5.5, 11.0)[n]),
+    "the agent ends": lambda life, _: life.end(),
+    "another begins": lambda life, _: life.begin(),
+}
+
+
+@given(st.lists(st.tuples(st.sampled_from(tuple(ACTIONS)), st.integers(0, 3)), min_size=4, max_size=40))
+def test_no_kill_is_lost_and_none_is_told_of_a_container_that_had_none(acts: list[tuple[str, int]]) -> None:
+    life = Life()
+    life.world.make(ROOT, *PODS)
+    life.begin()
+    for name, number in acts:
+        ACTIONS[name](life, number)
+    life.begin()
+    life.world.unnamed.clear()
+    for _ in range(4):
+        life.hear()
+        life.pause(3.0)
+    recorded: Counter[str] = Counter()
+    for kill in life.kills:
+        recorded[kill.cgroup_path] += kill.processes
+    most = life.killed + life.doubled
+    assert all(recorded[path] <= most[path] for path in recorded if path.count("/") == 3), "on the right container"
+    assert life.killed.total() <= recorded.total() <= most.total(), "each once"
+    assert len({kill.kill_id for kill in life.kills}) == len(life.kills)
