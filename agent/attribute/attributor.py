@@ -21,6 +21,7 @@ from agent.model import (
     CgroupKind,
     CgroupPlace,
     MemoryEvents,
+    Mode,
     OomKill,
     OomReport,
     Outcome,
@@ -180,14 +181,20 @@ class Attributor:
         """How long the log must be quiet until its open report is over, in seconds. ``told_group``: it is of a group kill.
 
         The kernel counts and kills a group's processes one by one and may be interrupted between any two (mm/oom_kill.c,
-        mem_cgroup_scan_tasks): as long as a process is left there may be more to come.
+        mem_cgroup_scan_tasks): as long as a process is left there may be more to come. And while no counter has risen, the report's
+        own kill is yet to come.
         """
         containers = [a for a in self._rising() if a.cgroup.place.kind is CgroupKind.CONTAINER]
         groups = [a for a in containers if a.open_groups]
-        if any(self._facts.populated(a.cgroup) for a in groups) or (told_group and not groups):
+        goes_on = any(self._facts.populated(a.cgroup) for a in groups) or any(self._only_begun(a) for a in containers)
+        if goes_on or (told_group and not groups) or not containers:
             return BUSY_GROUP_WAIT_S
         may_be_group = bool(groups) or any(a.open_groups is None for a in containers)
         return GROUP_QUIET_S if may_be_group else SINGLE_QUIET_S
+
+    def _only_begun(self, account: Account) -> bool:
+        """The kernel counts the first victim, then that it was a group kill, then the others (mm/oom_kill.c, oom_kill_process)."""
+        return not account.open_groups and self._facts.mode(account.cgroup) is Mode.GROUP
 
     def _rising(self) -> list[Account]:
         return self._books.of(self._rises)
@@ -205,6 +212,8 @@ class Attributor:
             goes_on = self._facts.populated(account.cgroup)
             wait_s = BUSY_GROUP_WAIT_S if goes_on else GROUP_WAIT_S
             ripe = rise.since_s if told and not goes_on else rise.last_s + wait_s
+        elif self._only_begun(account):
+            ripe = rise.last_s + BUSY_GROUP_WAIT_S
         else:
             told = len(reports) >= account.open_kills
             ripe = rise.since_s + (0.0 if told or not self._kmsg else WITNESS_WAIT_S)

@@ -1,7 +1,7 @@
 """The loop: one selector over inotify, the kernel's log, the mailbox and time; it calls the Node and nobody else does.
 
 Enforcement first: in every turn the tree is read before anything that may take longer, and glanced at between the steps of
-that. Sleeps when nothing happens.
+that. A kill can wait: the kernel's own work at it goes before ours. Sleeps when nothing happens.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import selectors
 import time
+from collections.abc import Iterable
+from math import inf
 
 from agent.cgroup.tree import Tree
 from agent.kernel.kmsg import KmsgUnavailableError
 from agent.ledger import Ledger
-from agent.model import OomReport
+from agent.model import CountersTouched, OomReport, TreeEvent
 from agent.node.log_reader import LogReader
 from agent.node.mailbox import Mailbox
 from agent.node.node import Node
@@ -25,6 +27,9 @@ logger = logging.getLogger("oomward")
 
 HOUSEKEEPING_S = 10.0
 GLANCE_EVERY_S = 0.001  # how long a container's start may wait for something else of ours, and then for one step of it
+# We come before all that is not real-time (precedence.py), on one processor also before the thread that kills and prints line by line
+# and the process that dies: where its memory isn't back yet, a smaller one may be killed as well.
+AFTER_THE_KERNEL_S = 0.005
 STUCK_S = 60.0  # a loop that hasn't turned for that long is stuck: /healthz goes red
 
 
@@ -56,6 +61,11 @@ class Loop:
         self._v1 = v1
         self._precedence = precedence
         self._selector = selectors.DefaultSelector()
+        self._counted: dict[int, CountersTouched] = {}
+        self._counted_at_s = inf  # when their counters are to be read
+        self._log_at_s = (
+            inf  # when the log is to be read that has begun to tell something; till then it doesn't wake us
+        )
         self._stopping = False
         self._glanced_at_s = 0.0
         self._glancing = False
@@ -78,11 +88,14 @@ class Loop:
                 if source is not None:
                     self._selector.register(source.fileno(), selectors.EVENT_READ)
             while not self._stopping:
-                self._selector.select(self._wait_s())
-                self._turn(time.monotonic())
+                woken_by = self._selector.select(self._wait_s())
+                now = time.monotonic()
+                if any(key.fd == self._log_fd for key, _ in woken_by):
+                    self._let_it_print(now)
+                self._turn(now)
 
     def _wait_s(self) -> float:
-        times = [self._housekeeping_at, self._resync_at]
+        times = [self._housekeeping_at, self._resync_at, self._counted_at_s, self._log_at_s]
         sources = [source for source in (self._node, self._log, self._v1) if source is not None]
         times += [t for t in (source.due_s() for source in sources) if t is not None]
         return max(0.0, min(times) - time.monotonic())
@@ -94,21 +107,37 @@ class Loop:
             return
         self._glancing = True
         try:
-            if events := self._tree.read(now):
-                self._node.tree_events(events, now)
+            self._heard(self._tree.read(now), now)
         finally:
             self._glancing = False
             self._glanced_at_s = time.monotonic()
 
+    def _heard(self, events: Iterable[TreeEvent], now: float) -> None:
+        """Counters that rose are read after the kernel's work at the kill, all else now."""
+        counted = {event.cgroup.inode: event for event in events if isinstance(event, CountersTouched)}
+        if counted:
+            self._counted |= counted
+            self._counted_at_s = min(self._counted_at_s, now + AFTER_THE_KERNEL_S)
+        self._node.tree_events([event for event in events if not isinstance(event, CountersTouched)], now)
+
+    def _let_it_print(self, now: float) -> None:
+        """The log has begun to tell of something, and is a line at a time."""
+        if self._log is not None and self._log_at_s == inf:
+            self._log_at_s = now + AFTER_THE_KERNEL_S
+            self._selector.unregister(self._log.fileno())
+
     def _turn(self, now: float) -> None:
         self.last_beat_monotonic_s = now
-        self._node.tree_events(self._tree.read(now), now)
+        self._heard(self._tree.read(now), now)
         if self._v1 is not None:
-            self._node.tree_events(self._v1.read(now), now)
+            self._heard(self._v1.read(now), now)
+        if now >= self._counted_at_s:
+            counted, self._counted, self._counted_at_s = self._counted, {}, inf
+            self._node.tree_events(counted.values(), now)
         for message in self._mailbox.take():
             self._glance()
             self._node.message(message, now)
-        if self._log is not None and (reports := self._read_log(self._log, now)):
+        if self._log is not None and self._may_read_log(self._log, now) and (reports := self._read_log(self._log, now)):
             self._glance()
             self._node.reports(reports, now)
         self._glance()
@@ -121,6 +150,19 @@ class Loop:
             self._housekeeping(now)
         if self._precedence is not None:
             self._precedence.look(now)
+
+    def _may_read_log(self, log: LogReader, now: float) -> bool:
+        if self._log_at_s == inf:
+            return True
+        if now < self._log_at_s:
+            return False
+        self._log_at_s = inf
+        self._selector.register(log.fileno(), selectors.EVENT_READ)
+        return True
+
+    @property
+    def _log_fd(self) -> int | None:
+        return self._log.fileno() if self._log is not None else None
 
     def _read_log(self, log: LogReader, now: float) -> list[OomReport]:
         """What the kernel's log has to tell. One that can't be read any more is given up: the counters go on without it."""

@@ -57,7 +57,8 @@ def the_kill(node: Node, pod: str, seconds: float = 30) -> OomKill:
         lambda: (kills := recorded(node, pod)) and all(k.outcome is not None for k in kills), seconds, f"{pod} recorded"
     )
     time.sleep(1)
-    (kill,) = recorded(node, pod)
+    kill, *others = recorded(node, pod)
+    assert not others, [kill, *others]
     assert node.agent.total("oomward_oom_kills_total", pod=pod) == kill.processes
     assert len([e for e in node.api.events if e["regarding"]["name"] == pod and "OOMKilled" in e["reason"]]) == 1
     assert len(node.agent.log_lines(event="oom_kill", pod=pod)) == 1

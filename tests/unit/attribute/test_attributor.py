@@ -114,6 +114,36 @@ def test_a_group_kill_in_which_the_kernel_was_interrupted_is_one_kill(world: Wor
     assert (kill.processes, kill.group_kill) == (3, True)
 
 
+def test_a_group_kill_that_was_only_begun_when_we_looked_is_one_kill(world: World) -> None:
+    """The kernel counts the first victim before it counts the group kill, and may be interrupted in between."""
+    world.grouped.add(A)
+    agent = Agent(world)
+    world.kill(A, raw=1)
+    agent.read()
+    assert agent.attributor.log_quiet_s(False) == 0.300, "its report goes on"
+    assert agent.after(0.2).kills == ()
+    world.kill(A, raw=3, groups=1, hit=False)
+    agent.read()
+    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+    (kill,) = agent.after(0.081).kills
+    assert (kill.processes, kill.group_kill) == (3, True)
+
+
+def test_a_kill_below_a_container_in_mode_group_that_takes_one_process_is_told_all_the_same(world: World) -> None:
+    """Of a cgroup that the container made for itself: the kernel looks for groups up to the level whose limit was hit."""
+    world.grouped.add(A)
+    agent = Agent(world)
+    world.kill(A, raw=1)
+    agent.read()
+    agent.attributor.reported(report(A, 7), world.now)
+    (kill,) = agent.after(0.301).kills
+    assert (kill.processes, kill.group_kill) == (1, False)
+
+
+def test_a_report_whose_kill_no_counter_shows_yet_is_not_over(world: World) -> None:
+    assert Agent(world).attributor.log_quiet_s(False) == 0.300
+
+
 def test_a_group_kill_that_spared_a_process_is_told_all_the_same(world: World) -> None:
     """oom_score_adj -1000: the kernel kills all others (mm/oom_kill.c, oom_kill_memcg_member)."""
     agent = Agent(world)

@@ -46,6 +46,7 @@ class World:
     only_containers: dict[str, str] = field(default_factory=dict)  # names, by pod
     dead: set[str] = field(default_factory=set)
     empty: set[str] = field(default_factory=set)  # without a process, after a group kill
+    grouped: set[str] = field(default_factory=set)  # memory.oom.group is 1
     inits: dict[str, int] = field(default_factory=dict)
     node_kills: int = 0
     next_inode: int = 1000
@@ -95,7 +96,7 @@ class World:
         return Names("default", "herder-1", place.pod_key, container, place.container_id)
 
     def mode(self, cgroup: Cgroup) -> Mode | None:
-        return Mode.SINGLE
+        return Mode.GROUP if cgroup.path in self.grouped else Mode.SINGLE
 
     def counters(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
         if cgroup == NODE:

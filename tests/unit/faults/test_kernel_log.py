@@ -82,7 +82,7 @@ def test_a_log_that_can_not_be_read_any_more_is_said_and_the_job_goes_on(
         thread.join(10)
         os.close(writer)
     world.told(pod())
-    world.make(knob=1)
+    world.make(knob=0)
     world.kill()
     world.turn(after_s=0.1)
     assert len(world.ledger.kills()) == 1

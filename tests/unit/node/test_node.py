@@ -198,7 +198,7 @@ def test_a_container_that_is_gone_after_its_kill_died(world: World) -> None:
 def test_a_kill_whose_outcome_nobody_saw_is_settled_by_the_next_agent(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.told(pod())
-    world.make(knob=1)
+    world.make(knob=0)
     world.kill()
     assert world.ledger.unsettled() != []
     world.end()

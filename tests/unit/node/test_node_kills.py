@@ -191,7 +191,7 @@ def test_a_kill_is_still_named_after_its_pod_has_left_the_api(world: World) -> N
     start(world)
     world.node.message(PodDeleted(UID), world.now)
     world.kill()
-    world.turn(after_s=0.05)
+    world.turn(after_s=0.35)
     assert [kill.pod for kill in world.ledger.kills()] == ["herder-1"]
     world.turn(after_s=1)
     assert [notice.about.uid for notice in world.posted] == [UID]
