@@ -1,7 +1,7 @@
 """The attributor: when a rise of a counter is a kill, whose it was, and what came of it.
 
-Owns the books (accounts.py) and the waiting reports (witness.py); decides when enough is known to record a kill: at
-once when the log has told all of it, else after WITNESS_WAIT_S. Everything it must look up it asks of Facts.
+Owns the books (accounts.py) and the waiting reports (witness.py); records a kill when enough is known of it
+(ripeness.py). Everything it must look up it asks of Facts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from agent.attribute.accounts import Account, Books, baselines, line_of
 from agent.attribute.drafting import draft, with_details
 from agent.attribute.facts import Facts, Findings
 from agent.attribute.graves import Graves
-from agent.attribute.partition import Share, is_group, partition
+from agent.attribute.partition import Share, partition
+from agent.attribute.ripeness import Rise, log_quiet_s, ripe_s
 from agent.attribute.witness import Witnesses, below, named_cgroup
 from agent.model import (
     Baseline,
@@ -21,32 +22,16 @@ from agent.model import (
     CgroupKind,
     CgroupPlace,
     MemoryEvents,
-    Mode,
     OomKill,
     OomReport,
     Outcome,
     Vanished,
 )
 
-WITNESS_WAIT_S = 0.030  # the log's lines follow the counter within a millisecond, their reader some later; longer: lost
-GROUP_WAIT_S = 0.080  # a group kill counts its victims one by one, and its report ends when the log is quiet
-BUSY_GROUP_WAIT_S = 0.300  # with processes left to kill: on a busy node the kernel was interrupted for 30 ms (7.2)
-SINGLE_QUIET_S = 0.005  # the counters say that it was no group kill: nothing more will come
-GROUP_QUIET_S = 0.030  # a group kill's lines may come that far apart on a slow console
-HIERARCHY_WAIT_S = 0.5  # a parent's rise is told before all its children's have been read
-NAME_WAIT_S = 5.0  # the kubelet reports a container's id up to seconds after its start
 OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
 LATE_S = 5.0  # a report later than that amends nothing
 
 NODE = Cgroup(CgroupPlace(path="", kind=CgroupKind.OTHER), inode=0)  # stands for /proc/vmstat in the books
-
-
-@dataclass(slots=True)
-class _Rise:
-    """A rise that waits: for its witnesses, for the kernel to finish with a group, or for the container's name."""
-
-    since_s: float
-    last_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +56,7 @@ class Attributor:
         self._first_of_boot = not seen_this_boot
         self._books = Books(kept, seen_this_boot=seen_this_boot)
         self._witnesses = Witnesses(facts.localize)
-        self._rises: dict[int, _Rise] = {}
+        self._rises: dict[int, Rise] = {}
         self._gone: set[int] = set()  # inodes of accounts that wait for their last rise's record
         self._unsettled: list[_Following] = []
         self._undetailed: list[_Following] = []
@@ -149,7 +134,7 @@ class Attributor:
         rise = self._rises.get(parent.cgroup.inode)
         self._refresh(parent, now_s)
         if parent.open_kills > 0:
-            self._rises[parent.cgroup.inode] = rise or _Rise(now_s, now_s)
+            self._rises[parent.cgroup.inode] = rise or Rise(now_s, now_s)
         self._graves.ended(place, parent)
 
     def reported(self, report: OomReport, now_s: float) -> None:
@@ -160,7 +145,7 @@ class Attributor:
     def _note_rise(self, account: Account, now_s: float, *, rose: bool = True) -> None:
         if account.open_kills <= 0:
             return
-        rise = self._rises.setdefault(account.cgroup.inode, _Rise(now_s, now_s))
+        rise = self._rises.setdefault(account.cgroup.inode, Rise(now_s, now_s))
         if rose:
             rise.last_s = now_s
 
@@ -178,48 +163,15 @@ class Attributor:
         return self._witnesses.oldest_sequence
 
     def log_quiet_s(self, told_group: bool) -> float:
-        """How long the log must be quiet until its open report is over, in seconds. ``told_group``: it is of a group kill.
-
-        The kernel counts and kills a group's processes one by one and may be interrupted between any two (mm/oom_kill.c,
-        mem_cgroup_scan_tasks): as long as a process is left there may be more to come. And while no counter has risen, the report's
-        own kill is yet to come.
-        """
-        containers = [a for a in self._rising() if a.cgroup.place.kind is CgroupKind.CONTAINER]
-        groups = [a for a in containers if a.open_groups]
-        goes_on = any(self._facts.populated(a.cgroup) for a in groups) or any(self._only_begun(a) for a in containers)
-        if goes_on or (told_group and not groups) or not containers:
-            return BUSY_GROUP_WAIT_S
-        may_be_group = bool(groups) or any(a.open_groups is None for a in containers)
-        return GROUP_QUIET_S if may_be_group else SINGLE_QUIET_S
-
-    def _only_begun(self, account: Account) -> bool:
-        """The kernel counts the first victim, then that it was a group kill, then the others (mm/oom_kill.c, oom_kill_process)."""
-        return not account.open_groups and self._facts.mode(account.cgroup) is Mode.GROUP
+        """How long the log must be quiet until its open report is over, in seconds. ``told_group``: it is of a group kill."""
+        return log_quiet_s(self._rising(), self._facts, told_group=told_group)
 
     def _rising(self) -> list[Account]:
         return self._books.of(self._rises)
 
     def _ripe_s(self, account: Account) -> float:
-        rise = self._rises[account.cgroup.inode]
-        if account.cgroup.place.kind is not CgroupKind.CONTAINER:
-            unnamed = (
-                account.cgroup.place.kind is CgroupKind.POD and self._facts.names_at(account.cgroup.path).pod is None
-            )
-            return rise.since_s + (NAME_WAIT_S if unnamed else HIERARCHY_WAIT_S)
         reports = self._witnesses.of(account.cgroup.path)
-        if account.open_groups or any(is_group(r) for r in reports):
-            told = sum(len(r.victims) + is_group(r) for r in reports) >= account.open_kills
-            goes_on = self._facts.populated(account.cgroup)
-            wait_s = BUSY_GROUP_WAIT_S if goes_on else GROUP_WAIT_S
-            ripe = rise.since_s if told and not goes_on else rise.last_s + wait_s
-        elif self._only_begun(account):
-            ripe = rise.last_s + BUSY_GROUP_WAIT_S
-        else:
-            told = len(reports) >= account.open_kills
-            ripe = rise.since_s + (0.0 if told or not self._kmsg else WITNESS_WAIT_S)
-        if self._facts.names_at(account.cgroup.path).container is None:
-            return max(ripe, rise.since_s + NAME_WAIT_S)
-        return ripe
+        return ripe_s(account, self._rises[account.cgroup.inode], reports, self._facts, kmsg=self._kmsg)
 
     # ------------------------------------------------------------------------------------------------ what comes out
 
