@@ -30,7 +30,8 @@ HOUSEKEEPING_S = 10.0
 GLANCE_EVERY_S = 0.001  # how long a container's start may wait for something else of ours, and then for one step of it
 # We come before all that is not real-time (precedence.py), where there is but one processor also before the thread that kills and
 # prints line by line, and before the process that dies: while its memory isn't back, a smaller one may be killed as well.
-AFTER_THE_KERNEL_S = 0.005 if (os.cpu_count() or 1) > 1 else 0.025
+PRINTING_S = 0.005
+AFTER_THE_KERNEL_S = PRINTING_S if (os.cpu_count() or 1) > 1 else 0.025
 STUCK_S = 60.0  # a loop that hasn't turned for that long is stuck: /healthz goes red
 
 
@@ -124,7 +125,7 @@ class Loop:
     def _let_it_print(self, now: float) -> None:
         """The log has begun to tell of something, and is a line at a time."""
         if self._log is not None and self._log_at_s == inf:
-            self._log_at_s = now + AFTER_THE_KERNEL_S
+            self._log_at_s = now + PRINTING_S
             self._selector.unregister(self._log.fileno())
 
     def _turn(self, now: float) -> None:

@@ -42,6 +42,19 @@ def test_a_kill_without_any_report_is_recorded_after_a_short_wait_and_says_that_
     assert kill.scope is Scope.CONTAINER
 
 
+def test_a_kernel_that_counts_no_group_kills_has_its_report_waited_for_until_that_is_over(world: World) -> None:
+    """Before 5.17, and on v1, any kill may be the first of a group's, so its report stays open for 30 ms of quiet."""
+    world.tallies = {path: MemoryEvents(0, 0, None, 0) for path in world.tallies}
+    agent = Agent(world)
+    world.kill(A)
+    world.tallies = {path: replace(events, oom_group_kill=None) for path, events in world.tallies.items()}
+    agent.read()
+    assert agent.after(0.005 + agent.attributor.log_quiet_s(False)).kills == (), "a line 5 ms after the counter"
+    agent.attributor.reported(report(A, 7), world.now)
+    (kill,) = agent.after(0.001).kills
+    assert [victim.pid for victim in kill.victims] == [7]
+
+
 def test_a_kill_is_recorded_once_however_often_its_counter_is_read(world: World) -> None:
     agent = Agent(world)
     world.kill(A)
