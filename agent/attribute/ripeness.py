@@ -45,7 +45,9 @@ def ripe_s(account: Account, rise: Rise, reports: Sequence[OomReport], facts: Fa
         ripe = rise.last_s + BUSY_GROUP_WAIT_S
     else:
         told = len(reports) >= account.open_kills
-        unsure_s = GROUP_QUIET_S if account.open_groups is None else 0.0  # so much longer the report is open (log_quiet_s)
+        unsure_s = (
+            GROUP_QUIET_S if account.open_groups is None else 0.0
+        )  # so much longer the report is open (log_quiet_s)
         ripe = rise.since_s + (0.0 if told or not kmsg else WITNESS_WAIT_S + unsure_s)
     return max(ripe, rise.since_s + NAME_WAIT_S) if names.container is None else ripe
 

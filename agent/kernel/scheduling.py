@@ -14,11 +14,13 @@ import struct
 import threading
 from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 
 LATE = "on a node whose processors are busy a mode may come into force after a container's first instruction"
 NICE = -15
 PRIORITY = 1  # the lowest of real-time: above everything that is not, below everything that is
 SCHED_DEADLINE = 6  # include/uapi/linux/sched.h
+FIRST_CGROUP_NAMESPACE = "cgroup:[4026531835]"  # PROC_CGROUP_INIT_INO, 0xEFFFFFFB: include/linux/proc_ns.h
 RESET_ON_FORK = 1  # SCHED_FLAG_RESET_ON_FORK: without it a thread with a deadline may not start others
 SCHED_ATTR = struct.Struct("=IIQiIQQQ")  # size, policy, flags, nice, priority, runtime, deadline, period (ns)
 SCHED_SETATTR = {"x86_64": 314, "aarch64": 274, "riscv64": 274, "ppc64le": 355, "s390x": 345, "armv7l": 380}
@@ -34,24 +36,33 @@ class Policy(StrEnum):
 
     ROUND_ROBIN = "round-robin"
     DEADLINE = "deadline"
+    NICE_AMONG_ALL = "nice in the root cgroup"
     NICE = "nice"
     USUAL = "usual"
 
     @property
     def comes_first(self) -> bool:
         """Whether the node's workloads wait for us, whatever their weight."""
+        return self in (Policy.ROUND_ROBIN, Policy.DEADLINE, Policy.NICE_AMONG_ALL)
+
+    @property
+    def real_time(self) -> bool:
+        """Whether what we use of the processor is nobody else's, however much it is."""
         return self in (Policy.ROUND_ROBIN, Policy.DEADLINE)
 
 
 def come_first() -> Policy:
-    """Give all threads of this process the best policy that the kernel lets us have, and say which.
+    """Give all threads of this process what it takes to come first, as far as the kernel lets us, and say which it is.
 
+    In the root cgroup a nice value is enough: there a thread is weighed against whole cgroups. Else it takes real time.
     SCHED_RR needs CAP_SYS_NICE, and is refused below the root cgroup by kernels built with CONFIG_RT_GROUP_SCHED (Talos and
     Amazon Linux 2023 have been; cgroup v2 has no budget to give). SCHED_DEADLINE, with the same capability, isn't: that check
     is of rt_policy() only (kernel/sched/syscalls.c, __sched_setscheduler). It is refused where our CPUs are not all of the
     node's, or too much is promised already. Then a nice value for the main thread, which counts within our own cgroup.
     """
     usual = be_nice()
+    if usual is Policy.NICE and in_root_cgroup():
+        return Policy.NICE_AMONG_ALL
     main, *others = _threads()
     for policy, give in ((Policy.ROUND_ROBIN, _round_robin), (Policy.DEADLINE, _deadline)):
         try:
@@ -72,6 +83,19 @@ def be_nice() -> Policy:
     except PermissionError:
         return Policy.USUAL
     return Policy.NICE
+
+
+def in_root_cgroup(proc: Path = Path("/proc")) -> bool:
+    """Whether no cgroup's weight counts for us (cgroups(7), /proc/pid/cgroup). In a namespace of its own a path of / tells nothing."""
+    try:
+        namespace = os.readlink(proc / "self/ns/cgroup")
+        lines = (proc / "self/cgroup").read_text().splitlines()
+    except OSError:
+        return False
+    hierarchies = [line.split(":", 2)[1:] for line in lines]
+    of_cpu = [path for controllers, path in hierarchies if "cpu" in controllers.split(",")]
+    unified = [path for controllers, path in hierarchies if not controllers]
+    return namespace == FIRST_CGROUP_NAMESPACE and set(of_cpu or unified) == {"/"}
 
 
 def join(policy: Policy) -> None:

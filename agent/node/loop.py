@@ -7,7 +7,6 @@ that. A kill can wait: the kernel's own work at it goes before ours. Sleeps when
 from __future__ import annotations
 
 import logging
-import os
 import selectors
 import time
 from collections.abc import Iterable
@@ -30,8 +29,7 @@ HOUSEKEEPING_S = 10.0
 GLANCE_EVERY_S = 0.001  # how long a container's start may wait for something else of ours, and then for one step of it
 # We come before all that is not real-time (precedence.py), where there is but one processor also before the thread that kills and
 # prints line by line, and before the process that dies: while its memory isn't back, a smaller one may be killed as well.
-PRINTING_S = 0.005
-AFTER_THE_KERNEL_S = PRINTING_S if (os.cpu_count() or 1) > 1 else 0.025
+AFTER_THE_KERNEL_S = 0.005
 STUCK_S = 60.0  # a loop that hasn't turned for that long is stuck: /healthz goes red
 
 
@@ -125,7 +123,7 @@ class Loop:
     def _let_it_print(self, now: float) -> None:
         """The log has begun to tell of something, and is a line at a time."""
         if self._log is not None and self._log_at_s == inf:
-            self._log_at_s = now + PRINTING_S
+            self._log_at_s = now + AFTER_THE_KERNEL_S
             self._selector.unregister(self._log.fileno())
 
     def _turn(self, now: float) -> None:

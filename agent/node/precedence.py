@@ -69,7 +69,7 @@ class Precedence:
 
     def look(self, now_s: float) -> None:
         """Whether we take too much, or little again. Called wherever there is work; costs nothing most of the time."""
-        if not self._policy.comes_first or now_s - self._used[-1][0] < LOOK_EVERY_S:
+        if not self._policy.real_time or now_s - self._used[-1][0] < LOOK_EVERY_S:
             return
         if self._lock.acquire(blocking=False):
             try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,9 +39,11 @@ def test_an_overflowing_queue_loses_no_container(node: Node, limit: None) -> Non
     agent = node.start_agent()
     pods = [Pod(f"p{i}", MAIN, labels={MODE: "single"}) for i in range(6)]
     instances = [instance for pod in pods for instance in node.kubelet.run_pod(pod)]
+    os.kill(agent.process.pid, signal.SIGSTOP)  # it reads faster than anybody writes
     for _ in range(200):
         for instance in instances:
             (MOUNT / instance.path / "memory.oom.group").write_text("1")
+    os.kill(agent.process.pid, signal.SIGCONT)
     agent.wait_for(lambda: agent.total("oomward_inotify_overflows_total") >= 1, 20, "noticed")
     assert any("max_queued_events" in str(line["message"]) for line in agent.log_lines(level="warning"))
     for instance in instances:

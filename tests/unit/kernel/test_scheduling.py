@@ -8,11 +8,12 @@ import platform
 import struct
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from agent.kernel import scheduling
-from agent.kernel.scheduling import Policy, be_nice, come_first, join, stand_back
+from agent.kernel.scheduling import Policy, be_nice, come_first, in_root_cgroup, join, stand_back
 
 EPERM = PermissionError(errno.EPERM, "Operation not permitted")
 EBUSY = OSError(errno.EBUSY, "Device or resource busy")
@@ -57,6 +58,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setattr(os, "setpriority", kernel.set_priority)
     monkeypatch.setattr(scheduling, "_syscall", kernel.set_attributes)
     monkeypatch.setattr(scheduling, "be_nice", be_nice)
+    monkeypatch.setattr(scheduling, "in_root_cgroup", lambda: False)
     return kernel
 
 
@@ -88,6 +90,47 @@ def test_round_robin_is_for_all_threads_since_any_may_have_the_interpreters_lock
     assert come_first() is Policy.ROUND_ROBIN
     assert (kernel.given[os.getpid()], kernel.given[other]) == (ROUND_ROBIN, ROUND_ROBIN)
     assert kernel.nice == scheduling.NICE, "for the times when it stands back"
+
+
+def test_in_the_root_cgroup_a_nice_value_is_enough(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "in_root_cgroup", lambda: True)
+    assert come_first() is Policy.NICE_AMONG_ALL
+    assert (kernel.nice, kernel.given) == (scheduling.NICE, {})
+    kernel.refuses["nice"] = EPERM
+    assert come_first() is Policy.ROUND_ROBIN
+
+
+@pytest.mark.parametrize(
+    ("namespace", "cgroup", "root"),
+    [
+        ("4026531835", "0::/\n", True),
+        ("4026531835", "0::/kubepods.slice/x.scope\n", False),
+        ("4026532000", "0::/\n", False),
+        ("4026531835", "5:memory:/a\n4:cpu,cpuacct:/\n0::/\n", True),
+        ("4026531835", "5:memory:/\n4:cpu,cpuacct:/a:b\n0::/\n", False),
+        ("4026531835", "5:memory:/a\n0::/\n", True),
+        ("4026531835", "", False),
+        (None, "0::/\n", False),
+    ],
+    ids=[
+        "root",
+        "container",
+        "namespace of its own",
+        "v1 root",
+        "v1 container",
+        "no cpu on v1",
+        "nothing",
+        "no namespaces",
+    ],
+)
+def test_it_is_in_the_root_cgroup_where_no_other_weight_counts(
+    tmp_path: Path, namespace: str | None, cgroup: str, root: bool
+) -> None:
+    (tmp_path / "self/ns").mkdir(parents=True)
+    (tmp_path / "self/cgroup").write_text(cgroup)
+    if namespace is not None:
+        (tmp_path / "self/ns/cgroup").symlink_to(f"cgroup:[{namespace}]")
+    assert in_root_cgroup(tmp_path) is root
 
 
 def test_where_real_time_is_kept_from_cgroups_a_deadline_is_asked_for(kernel: Kernel, other: int) -> None:

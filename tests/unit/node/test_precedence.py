@@ -131,6 +131,13 @@ def test_where_the_kernel_gives_nothing_it_says_what_may_come_late(
     assert (world.shown("comes_first"), world.shown("stood_back_total")) == (0, 0)
 
 
+def test_a_nice_value_has_no_budget_since_others_get_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, Policy.NICE_AMONG_ALL)
+    world.work(20, 1.0)
+    assert world.policies == ["first"]
+    assert world.shown("comes_first") == 1
+
+
 def test_who_does_not_want_it_is_as_nice_as_it_may_and_says_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
