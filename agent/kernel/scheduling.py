@@ -58,7 +58,7 @@ def come_first() -> Policy:
     SCHED_RR needs CAP_SYS_NICE, and is refused below the root cgroup by kernels built with CONFIG_RT_GROUP_SCHED (Talos and
     Amazon Linux 2023 have been; cgroup v2 has no budget to give). SCHED_DEADLINE, with the same capability, isn't: that check
     is of rt_policy() only (kernel/sched/syscalls.c, __sched_setscheduler). It is refused where our CPUs are not all of the
-    node's, or too much is promised already. Then a nice value for the main thread, which counts within our own cgroup.
+    node's, or too much is promised already. Then a nice value, which counts within our own cgroup.
     """
     usual = be_nice()
     if usual is Policy.NICE and in_root_cgroup():
@@ -77,9 +77,12 @@ def come_first() -> Policy:
 
 
 def be_nice() -> Policy:
-    """A nice value for the calling thread only (setpriority(2), Notes); taking a negative one needs CAP_SYS_NICE."""
+    """A nice value for the main thread, and so for those that it starts afterwards; a negative one needs CAP_SYS_NICE.
+
+    On Linux each thread has one of its own, and the main thread's id is the process's (setpriority(2), Notes).
+    """
     try:
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+        os.setpriority(os.PRIO_PROCESS, os.getpid(), NICE)
     except PermissionError:
         return Policy.USUAL
     return Policy.NICE
