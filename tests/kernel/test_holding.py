@@ -152,6 +152,7 @@ def test_who_insists_is_met_once_a_second_and_the_fight_is_told_and_ends(
     writes = node.agent.total("oomward_writes_total", outcome="written") - before
     assert writes <= 11 + (time.monotonic() - began) + 2, "10 rewrites are answered at once, then one a second"
     node.agent.wait_for(lambda: node.agent.total("oomward_fights_total") == 1, 5, "counted")
+    node.agent.wait_for(lambda: node.events("OOMModeFailed", instance.pod.name), 10, "told")
     (event,) = node.events("OOMModeFailed", instance.pod.name)
     assert "keeps rewriting" in event["note"]
     node.agent.wait_for(lambda: node.knob(instance.path) == "0", 5, "repaired")

@@ -51,6 +51,10 @@ def recorded(node: Node, pod: str) -> list[OomKill]:
     return kills[::-1]
 
 
+def told(node: Node, pod: str) -> list[dict[str, Any]]:
+    return [e for e in node.api.events if e["regarding"]["name"] == pod and "OOMKilled" in e["reason"]]
+
+
 def the_kill(node: Node, pod: str, seconds: float = 30) -> OomKill:
     """The one kill of a pod, when its outcome is known; and a second later it is still the only one."""
     node.agent.wait_for(
@@ -60,7 +64,8 @@ def the_kill(node: Node, pod: str, seconds: float = 30) -> OomKill:
     kill, *others = recorded(node, pod)
     assert not others, [kill, *others]
     assert node.agent.total("oomward_oom_kills_total", pod=pod) == kill.processes
-    assert len([e for e in node.api.events if e["regarding"]["name"] == pod and "OOMKilled" in e["reason"]]) == 1
+    node.agent.wait_for(lambda: told(node, pod), seconds, f"{pod} told")
+    assert len(told(node, pod)) == 1
     assert len(node.agent.log_lines(event="oom_kill", pod=pod)) == 1
     return kill
 
@@ -178,6 +183,10 @@ def test_a_container_that_dies_and_is_gone_before_anybody_reads_its_counter_is_s
     assert kill.processes == len(kill.victims)
 
 
+def of_the_node(node: Node) -> list[dict[str, Any]]:
+    return [event for event in node.api.events if event["regarding"]["kind"] == "Node"]
+
+
 def test_a_kill_outside_of_pods_is_recorded_for_the_node(node: Node) -> None:
     service = "system.slice/hungry.service"
     cgroups.make("system.slice")
@@ -187,7 +196,8 @@ def test_a_kill_outside_of_pods_is_recorded_for_the_node(node: Node) -> None:
     assert subprocess.run(eater, check=False).returncode == -signal.SIGKILL
     node.agent.wait_for(lambda: node.agent.total("oomward_host_oom_kills_total") == 1, 20, "counted")
     cgroups.remove(service)
-    (event,) = [e for e in node.api.events if e["regarding"]["kind"] == "Node"]
+    node.agent.wait_for(lambda: of_the_node(node), 20, "told")
+    (event,) = of_the_node(node)
     assert service in event["note"]
 
 
