@@ -63,9 +63,7 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._counted: dict[int, CountersTouched] = {}
         self._counted_at_s = inf  # when their counters are to be read
-        self._log_at_s = (
-            inf  # when the log is to be read that has begun to tell something; till then it doesn't wake us
-        )
+        self._log_at_s = inf  # when a log that has begun to tell is to be read; till then it doesn't wake us
         self._stopping = False
         self._glanced_at_s = 0.0
         self._glancing = False
@@ -96,7 +94,8 @@ class Loop:
 
     def _wait_s(self) -> float:
         times = [self._housekeeping_at, self._resync_at, self._counted_at_s, self._log_at_s]
-        sources = [source for source in (self._node, self._log, self._v1) if source is not None]
+        log = self._log if self._log_at_s == inf else None  # else even an open report waits for that time
+        sources = [source for source in (self._node, log, self._v1) if source is not None]
         times += [t for t in (source.due_s() for source in sources) if t is not None]
         return max(0.0, min(times) - time.monotonic())
 

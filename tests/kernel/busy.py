@@ -23,7 +23,7 @@ def burn(node: ProfiledNode) -> Instance:
 def policies(node: ProfiledNode) -> set[int]:
     """Of the agent's threads."""
     found = set()
-    for task in Path(f"/proc/{node.agent.pid}/task").iterdir():  # type: ignore[attr-defined]
+    for task in Path(f"/proc/{node.agent.pid}/task").iterdir():
         with suppress(ProcessLookupError):  # one that served a client, and has ended
             found.add(os.sched_getscheduler(int(task.name)) & ~os.SCHED_RESET_ON_FORK)
     return found

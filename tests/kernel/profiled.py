@@ -48,6 +48,13 @@ class ProfiledNode(Node):
             agent.wait_ready()
         return agent
 
+    @property
+    def agent(self) -> AgentContainer:
+        """The one that runs."""
+        found = super().agent
+        assert isinstance(found, AgentContainer)
+        return found
+
     def _account(self) -> Path:
         """The service account's files."""
         folder = self.work / "account"

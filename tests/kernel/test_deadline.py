@@ -37,7 +37,7 @@ def test_this_kernel_keeps_real_time_from_cgroups(node: ProfiledNode) -> None:
 
 def test_every_thread_has_a_deadline(node: ProfiledNode) -> None:
     assert policies(node) == {SCHED_DEADLINE}
-    assert os.getpriority(os.PRIO_PROCESS, node.agent.pid) == -15  # type: ignore[attr-defined]
+    assert os.getpriority(os.PRIO_PROCESS, node.agent.pid) == -15
 
 
 def test_nearly_all_containers_have_their_mode_at_their_first_instruction(node: ProfiledNode) -> None:

@@ -53,9 +53,10 @@ class Tree(Source):
 
 class Log(Source):
     sequence = None
+    due: float | None = None  # of a report that is open
 
-    def due_s(self) -> None:
-        return None
+    def due_s(self) -> float | None:
+        return self.due
 
     def read(self, _now_s: float, _quiet_s: object) -> list[OomReport]:
         self.heard()
@@ -85,11 +86,16 @@ class Node:
         self.at_turn()
 
 
+def loop_of(node: Any, tree: Any, log: Any, mailbox: Mailbox) -> Loop:
+    """Without a ledger, which it asks nothing of in so short a time."""
+    ledger: Any = None
+    return Loop(node, tree, log, mailbox, ledger, None, load({"node_name": "n"}, {}))
+
+
 @pytest.mark.parametrize("which", ["counters", "log"])
 def test_it_is_read_a_moment_later_and_nothing_wakes_the_loop_until_then(which: str) -> None:
     node, tree, log, mailbox = Node(), Tree(), Log(), Mailbox()
-    anything: Any = None
-    loop = Loop(node, tree, log, mailbox, anything, None, load({"node_name": "n"}, {}))  # type: ignore[arg-type]
+    loop = loop_of(node, tree, log, mailbox)
     told = tree if which == "counters" else log
     turns = 0
 
@@ -118,8 +124,7 @@ def test_it_is_read_a_moment_later_and_nothing_wakes_the_loop_until_then(which: 
 
 def test_what_the_log_tells_after_that_wakes_the_loop_again() -> None:
     node, tree, log, mailbox = Node(), Tree(), Log(), Mailbox()
-    anything: Any = None
-    loop = Loop(node, tree, log, mailbox, anything, None, load({"node_name": "n"}, {}))  # type: ignore[arg-type]
+    loop = loop_of(node, tree, log, mailbox)
 
     def at_turn() -> None:
         if len(log.heard_s) == 3:
@@ -131,6 +136,30 @@ def test_what_the_log_tells_after_that_wakes_the_loop_again() -> None:
     mailbox.wake()
     loop.run()
     assert len(log.heard_s) == 3
+    for source in (tree, log):
+        source.close()
+    mailbox.close()
+
+
+def test_an_open_report_that_is_due_does_not_keep_the_loop_spinning_while_the_log_is_left_to_print() -> None:
+    node, tree, log, mailbox = Node(), Tree(), Log(), Mailbox()
+    loop = loop_of(node, tree, log, mailbox)
+    turns = 0
+
+    def at_turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            log.tell()
+        elif log.heard_s:
+            loop.stop()
+        else:
+            log.due = log.told_s
+
+    node.at_turn = at_turn
+    mailbox.wake()
+    loop.run()
+    assert turns == 3
     for source in (tree, log):
         source.close()
     mailbox.close()
