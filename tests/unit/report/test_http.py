@@ -288,3 +288,28 @@ def test_its_start_does_not_wait_for_dns(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(socket, "getfqdn", dns)
     StatusServer(("127.0.0.1", 0), lambda _: ("", b""), lambda: (True, ""), lambda: (True, "")).close()
+
+
+def test_each_client_is_announced_by_its_own_thread_before_it_is_served() -> None:
+    """So that the thread is scheduled as the agent's others are: it may have the interpreter's lock when they need it."""
+    announced: list[int] = []
+    served: list[tuple[int, int]] = []
+
+    def page(_accept: str) -> tuple[str, bytes]:
+        served.append((threading.get_ident(), len(announced)))
+        return "text/plain", b"page"
+
+    server = StatusServer(
+        ("127.0.0.1", 0),
+        page,
+        lambda: (True, ""),
+        lambda: (True, ""),
+        at_request=lambda: announced.append(threading.get_ident()),
+    )
+    server.start()
+    try:
+        for number in (1, 2):
+            assert urllib.request.urlopen(f"http://127.0.0.1:{server.address[1]}/metrics").read() == b"page"
+            assert served[-1] == (announced[-1], number)
+    finally:
+        server.close()

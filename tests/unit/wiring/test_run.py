@@ -120,6 +120,11 @@ def test_without_the_right_to_come_first_it_goes_on_and_says_what_may_come_late(
     assert "a mode may come into force after a container's first instruction" in capfd.readouterr().err
 
 
+def test_who_does_not_want_real_time_is_not_given_it(agent: Agent) -> None:
+    assert agent.run(agent.ready, real_time="false") == 0
+    assert agent.came_first == []
+
+
 @pytest.mark.parametrize(
     ("room", "name"), [("PodWatch", "pod watch"), ("EventPoster", "event poster")], ids=["watch", "poster"]
 )
