@@ -7,7 +7,7 @@ recorded at every level at once, so that the hierarchy audits the attribution. N
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.model import Baseline, Cgroup, CgroupKind, MemoryEvents
 
@@ -83,6 +83,15 @@ class Account:
     def shown_groups(self) -> int:
         """Open group kills likewise."""
         return max(self.open_groups or 0, sum(child.shown_groups() for child in self.children.values()))
+
+    def grow(self, raw: int, groups: int) -> None:
+        """So many kills more than the last reading showed are its own, as the levels above tell: it went before another one."""
+        counted = self.reading.oom_group_kill
+        self.reading = replace(
+            self.reading,
+            oom_kill=self.reading.oom_kill + raw,
+            oom_group_kill=None if counted is None else counted + groups,
+        )
 
     def baseline(self) -> Baseline:
         """What the ledger keeps of this book."""

@@ -1,7 +1,8 @@
 """The attributor: when a rise of a counter is a kill, whose it was, and what came of it.
 
-Owns the books (accounts.py) and the waiting reports (witness.py); records a kill when enough is known of it
-(ripeness.py). Everything it must look up it asks of Facts.
+Owns the books (accounts.py), what has risen in them (rising.py), the waiting reports (witness.py) and the word of the levels
+above on what is gone (hierarchy.py); records a kill when enough is known of it (ripeness.py). Everything it must look up it asks
+of Facts.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from dataclasses import dataclass, replace
 from agent.attribute.accounts import Account, Books, baselines, line_of
 from agent.attribute.drafting import draft, with_details
 from agent.attribute.facts import Facts, Findings
-from agent.attribute.graves import Graves
+from agent.attribute.hierarchy import Hierarchy
 from agent.attribute.partition import Share, partition
-from agent.attribute.ripeness import Rise, log_quiet_s, ripe_s
+from agent.attribute.ripeness import log_quiet_s, ripe_s
+from agent.attribute.rising import Rising
 from agent.attribute.witness import Witnesses, below, named_cgroup
 from agent.model import (
     Baseline,
@@ -56,11 +58,11 @@ class Attributor:
         self._first_of_boot = not seen_this_boot
         self._books = Books(kept, seen_this_boot=seen_this_boot)
         self._witnesses = Witnesses(facts.localize)
-        self._rises: dict[int, Rise] = {}
+        self._rising = Rising(self._books, facts)
+        self._hierarchy = Hierarchy(self._rising, facts)
         self._gone: set[int] = set()  # inodes of accounts that wait for their last rise's record
         self._unsettled: list[_Following] = []
         self._undetailed: list[_Following] = []
-        self._graves = Graves()
         self._new_baselines: dict[int, Baseline] = {}
 
     # ------------------------------------------------------------------------------------------------- what comes in
@@ -69,7 +71,7 @@ class Attributor:
         """A cgroup that keeps counters of its own, parents first. ``newborn``: made while we watched, so it counts from 0."""
         account = self._books.open(cgroup, first, newborn=newborn)
         self._new_baselines[cgroup.inode] = account.baseline()
-        self._note_rise(account, now_s)
+        self._rising.note(account, now_s)
 
     def absorb(self) -> None:
         """After the first scan of a boot's first agent: what parents show beyond their children was before our time."""
@@ -86,27 +88,19 @@ class Attributor:
 
         Kills that their parents show may be theirs, or of others that came and went meanwhile: only the log can tell.
         """
-        for account in self._books:
-            if account.cgroup.place.kind is not CgroupKind.CONTAINER:
-                self._graves.unwitnessed(account)
+        self._hierarchy.unwitnessed(self._books)
         return tuple(kept.inode for kept in self._books.absent())
 
     def missed(self, place: CgroupPlace, now_s: float) -> None:
         """A container that came and went before anyone could look at it."""
         parent = self._books.at_path(place.path.rpartition("/")[0])
         if parent is not None:
-            self._suspect(place, parent, now_s)
-        self._graves.add((place,), now_s)
+            self._hierarchy.ended(place, parent, now_s)
+        self._hierarchy.buried((place,), now_s)
 
     def counted(self, cgroup: Cgroup, reading: MemoryEvents, now_s: float) -> None:
         """A new reading of a cgroup's counters (NODE: of /proc/vmstat's)."""
-        account = self._books.get(cgroup)
-        if account is None:
-            return
-        rose = reading.oom_kill > account.reading.oom_kill
-        account.read(reading, now_s)
-        if rose or account.open_kills > 0:
-            self._note_rise(account, now_s, rose=rose)
+        self._rising.counted(cgroup, reading, now_s)
 
     def counted_node(self, total: int, now_s: float) -> None:
         """``oom_kill`` of /proc/vmstat: every kill of the node, in pods or not (kernel 4.13)."""
@@ -122,39 +116,22 @@ class Attributor:
             return
         account.gone = True
         self._gone.add(cgroup.inode)
-        parent = account.parent
-        if (
-            parent is not None and parent.cgroup.place.kind is CgroupKind.POD
-        ):  # others have too many children to look at
-            self._suspect(account.cgroup.place, parent, now_s)
+        parent = account.parent  # of other kinds they have too many children to look at
+        if parent is not None and parent.cgroup.place.kind is CgroupKind.POD:
+            self._hierarchy.ended(account.cgroup.place, parent, now_s)
         self._unsettled = [replace(f, until_s=now_s) if f.cgroup == cgroup else f for f in self._unsettled]
-
-    def _suspect(self, place: CgroupPlace, parent: Account, now_s: float) -> None:
-        """A kill that a parent shows and no child does is of a child that went: of this one, if it shows from now on only."""
-        rise = self._rises.get(parent.cgroup.inode)
-        self._refresh(parent, now_s)
-        if parent.open_kills > 0:
-            self._rises[parent.cgroup.inode] = rise or Rise(now_s, now_s)
-        self._graves.ended(place, parent)
 
     def reported(self, report: OomReport, now_s: float) -> None:
         """A report of the kernel's log; one without a victim tells of no kill."""
         if report.victims:
             self._witnesses.add(report, now_s)
 
-    def _note_rise(self, account: Account, now_s: float, *, rose: bool = True) -> None:
-        if account.open_kills <= 0:
-            return
-        rise = self._rises.setdefault(account.cgroup.inode, Rise(now_s, now_s))
-        if rose:
-            rise.last_s = now_s
-
     # -------------------------------------------------------------------------------------------- when to look again
 
     def due_s(self) -> float | None:
         """Monotonic time at which collect() has work even if nothing more comes in; None: nothing is pending."""
         times = [following.until_s for following in self._unsettled]
-        times += [self._ripe_s(account) for account in self._rising()]
+        times += [self._ripe_s(account) for account in self._rising.accounts()]
         return min(times, default=None)
 
     @property
@@ -164,14 +141,11 @@ class Attributor:
 
     def log_quiet_s(self, told_group: bool) -> float:
         """How long the log must be quiet until its open report is over, in seconds. ``told_group``: it is of a group kill."""
-        return log_quiet_s(self._rising(), self._facts, told_group=told_group)
-
-    def _rising(self) -> list[Account]:
-        return self._books.of(self._rises)
+        return log_quiet_s(self._rising.accounts(), self._facts, told_group=told_group)
 
     def _ripe_s(self, account: Account) -> float:
         reports = self._witnesses.of(account.cgroup.path)
-        return ripe_s(account, self._rises[account.cgroup.inode], reports, self._facts, kmsg=self._kmsg)
+        return ripe_s(account, self._rising.rise_of(account), reports, self._facts, kmsg=self._kmsg)
 
     # ------------------------------------------------------------------------------------------------ what comes out
 
@@ -181,13 +155,10 @@ class Attributor:
         kills: list[OomKill] = []
         settled: list[OomKill] = []
         touched: list[Account] = []
-        open_containers = frozenset(
-            a.cgroup.inode for a in self._rising() if a.cgroup.place.kind is CgroupKind.CONTAINER and a.open_kills > 0
-        )
-        for account in sorted(self._rising(), key=lambda a: -len(a.cgroup.path)):
+        open_containers = frozenset(a.cgroup.inode for a in self._rising.containers() if a.open_kills > 0)
+        for account in sorted(self._rising.accounts(), key=lambda a: -len(a.cgroup.path)):
             if self._ripe_s(account) > now_s:
                 continue
-            del self._rises[account.cgroup.inode]
             if account.cgroup.place.kind is CgroupKind.CONTAINER:
                 made = self._close_container(account, open_containers, now_s)
                 self._follow(made, account.cgroup, now_s)
@@ -195,6 +166,7 @@ class Attributor:
             else:
                 made = self._audit(account, now_s)
                 settled += made
+            self._rising.told(account)
             kills += made
             touched.append(account)
         settled += self._settle(now_s)
@@ -212,6 +184,7 @@ class Attributor:
         )
 
     def _close_container(self, account: Account, open_containers: frozenset[int], now_s: float) -> list[OomKill]:
+        self._hierarchy.complete(account, self._witnesses.of(account.cgroup.path), now_s)
         reports = self._witnesses.of(account.cgroup.path) or self._nameless_for(account, open_containers)
         if len(reports) < account.open_kills:
             self._ask_above(account, now_s)
@@ -255,12 +228,15 @@ class Attributor:
 
     def _audit(self, account: Account, now_s: float) -> list[OomKill]:
         """What a parent's counter shows beyond its children's: kills of cgroups that vanished before they were read."""
-        self._refresh(account, now_s)
+        self._rising.refresh(account, now_s)
+        for each in self._rising.containers_below(account):
+            if each.gone:
+                self._hierarchy.complete(each, self._witnesses.of(each.cgroup.path), now_s)
         raw, groups = account.unexplained(), account.unexplained_groups()
         if raw <= 0:
             return []
         reports = self._of_vanished(account)
-        grave = self._graves.take_only(account)
+        grave = self._hierarchy.whose(account)
         known = max(0, groups) if groups is not None else None
         theirs = {self._path_of(named_cgroup(report), account) for report in reports}
         of_one = theirs == {grave} or account.cgroup == NODE  # which knows nobody below it
@@ -278,22 +254,12 @@ class Attributor:
         """First sequences of the reports that containers below will ask for: one that went may have been read in time, and its
         kill waits for a name. Given to a level above, its report would name it for a kill that was another's.
         """
-        containers = [each for each in self._rising() if each.cgroup.place.kind is CgroupKind.CONTAINER]
-        asking = [each for each in containers if any(level is account for level in line_of(each))]
         shares = [
             share
-            for each in asking
+            for each in self._rising.containers_below(account)
             for share in partition(each.open_kills, each.open_groups, self._witnesses.of(each.cgroup.path))
         ]
         return frozenset(share.report.first_sequence for share in shares if share.report is not None)
-
-    def _refresh(self, account: Account, now_s: float) -> None:
-        """Read the parent first and its children after: so a kill in between is never taken for unexplained."""
-        for each in (account, *account.children.values()):
-            reading = self._facts.counters(each.cgroup)
-            if not isinstance(reading, Vanished):
-                self.counted(each.cgroup, reading, now_s)
-        self._rises.pop(account.cgroup.inode, None)
 
     def _below_roots(self, path: str) -> bool:
         return any(below(path, root.cgroup.path) for root in self._books.kind(CgroupKind.KUBEPODS))
@@ -325,7 +291,7 @@ class Attributor:
         """Reports that came after their kill was recorded without them."""
         amended = []
         for following in list(self._undetailed):
-            rising = following.cgroup.inode in self._rises
+            rising = following.cgroup.inode in self._rising.inodes
             late = [r for r in self._witnesses.of(following.kill.cgroup_path) if not rising]
             if late:
                 self._witnesses.take(late[0])
@@ -341,13 +307,12 @@ class Attributor:
     def _bury(self, now_s: float) -> tuple[int, ...]:
         """Close the books of cgroups that are gone and have nothing open, nor anything below them."""
         done = []
-        for account in sorted(self._books.of(self._gone - self._rises.keys()), key=lambda a: -len(a.cgroup.path)):
+        for account in sorted(self._books.of(self._gone - self._rising.inodes), key=lambda a: -len(a.cgroup.path)):
             if not account.children:
                 self._gone.discard(account.cgroup.inode)
                 self._books.drop(account)
                 done.append(account)
-        self._graves.add((account.cgroup.place for account in done), now_s)
-        self._graves.expire(now_s)
+        self._hierarchy.buried((account.cgroup.place for account in done), now_s)
         return tuple(account.cgroup.inode for account in done)
 
 

@@ -38,12 +38,23 @@ class Graves:
         """Forget those that went longer than GRAVE_S ago."""
         self._graves = [(place, at) for place, at in self._graves if now_s - at < GRAVE_S]
 
-    def ended(self, place: CgroupPlace, parent: Account) -> None:
-        """A cgroup went just now: what its parent shows from now on, and didn't before, is of this one."""
+    def ended(self, paths: Iterable[str], parent: Account) -> None:
+        """These cgroups went just now: what their parent shows from now on, and didn't before, is of one of them."""
         before = self._suspects.pop(parent.cgroup.inode, _Suspects(0, frozenset()))
         if (raw := parent.unexplained()) > 0:
-            more = {place.path} if raw > before.raw else set()
+            more = frozenset(paths) if raw > before.raw else frozenset()
             self._suspects[parent.cgroup.inode] = _Suspects(raw, before.paths | more)
+
+    def is_only_suspect(self, path: str, parent: Account) -> bool:
+        """Whether what the parent shows beyond its children's counters can be of this cgroup alone."""
+        suspects = self._suspects.get(parent.cgroup.inode)
+        return suspects is not None and suspects.paths == {path}
+
+    def cleared(self, path: str, parent: Account) -> None:
+        """All that is this cgroup's has been found: what its parent still shows is of the other suspects, if there are any."""
+        suspects = self._suspects.pop(parent.cgroup.inode, None)
+        if suspects is not None and (raw := parent.unexplained()) > 0:
+            self._suspects[parent.cgroup.inode] = _Suspects(raw, (suspects.paths - {path}) or suspects.paths)
 
     def unwitnessed(self, parent: Account) -> None:
         """What a parent shows as an agent starts is of those that came and went before: who goes from now on is not named for it."""

@@ -27,6 +27,11 @@ def is_group(report: OomReport) -> bool:
     return report.group_memcg is not None
 
 
+def raw_of(report: OomReport) -> int:
+    """What the report's kill cost of the counter, at most: one a victim, and in a group kill the first victim twice."""
+    return len(report.victims) + is_group(report)
+
+
 def partition(raw: int, groups: int | None, reports: Sequence[OomReport], *, of_one: bool = True) -> tuple[Share, ...]:
     """Shares for a rise of ``raw`` in ``oom_kill`` and ``groups`` in ``oom_group_kill`` (None: kernel before 5.17).
 
@@ -41,12 +46,27 @@ def partition(raw: int, groups: int | None, reports: Sequence[OomReport], *, of_
     for report in reports:
         if left <= 0:
             break
-        cost = min(left, len(report.victims) + 1) if is_group(report) else 1
+        cost = min(left, raw_of(report)) if is_group(report) else 1
         shares.append(Share(min(cost, max(1, len(report.victims))), cost, is_group(report), report))
         left -= cost
     if left > 0:
         shares = _give_rest(shares, left, groups, of_one=of_one)
     return tuple(shares)
+
+
+def shortfall(
+    shown: tuple[int, int | None], spare: tuple[int, int | None], reports: Sequence[OomReport]
+) -> tuple[int, int]:
+    """Raw kills and group kills that a cgroup's last reading lacks of those that its ``reports`` tell of.
+
+    ``shown``: what that reading has open, as ``partition`` takes it; ``spare``: what the levels above show and nobody's reading
+    explains. Of a group kill that isn't counted as one yet at most the first victim is counted.
+    """
+    told_groups = [raw_of(report) for report in reports if is_group(report)]
+    missing = max(0, len(told_groups) - (shown[1] or 0))
+    at_least = sum(raw - 1 for raw in told_groups[len(told_groups) - missing :]) if shown[1] is not None else 0
+    raw = min(spare[0], max(at_least, sum(raw_of(report) for report in reports) - shown[0]))
+    return raw, min(missing, missing if spare[1] is None else spare[1]) if raw else 0
 
 
 def _give_rest(shares: list[Share], left: int, groups: int | None, *, of_one: bool) -> list[Share]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from agent.attribute.accounts import Account
 from agent.attribute.facts import Facts
-from agent.attribute.partition import is_group
+from agent.attribute.partition import is_group, raw_of
 from agent.model import CgroupKind, Mode, OomReport
 
 WITNESS_WAIT_S = 0.030  # the log's lines follow the counter within a millisecond, their reader some later; longer: lost
@@ -37,8 +37,8 @@ def ripe_s(account: Account, rise: Rise, reports: Sequence[OomReport], facts: Fa
     if account.cgroup.place.kind is not CgroupKind.CONTAINER:
         unnamed = account.cgroup.place.kind is CgroupKind.POD and names.pod is None
         return rise.since_s + (NAME_WAIT_S if unnamed else HIERARCHY_WAIT_S)
-    if account.open_groups or any(is_group(report) for report in reports):
-        told = sum(len(report.victims) + is_group(report) for report in reports) >= account.open_kills
+    if _is_group(account, reports):
+        told = sum(raw_of(report) for report in reports) >= account.open_kills
         goes_on = facts.populated(account.cgroup)
         ripe = rise.since_s if told and not goes_on else rise.last_s + (BUSY_GROUP_WAIT_S if goes_on else GROUP_WAIT_S)
     elif _only_begun(account, facts):
@@ -65,6 +65,15 @@ def log_quiet_s(rising: Iterable[Account], facts: Facts, *, told_group: bool) ->
         return BUSY_GROUP_WAIT_S
     may_be_group = bool(groups) or any(account.open_groups is None for account in containers)
     return GROUP_QUIET_S if may_be_group else SINGLE_QUIET_S
+
+
+def may_grow(account: Account, reports: Sequence[OomReport], facts: Facts) -> bool:
+    """Whether the account's open kills are of a group kill, or may be: then its last reading may be short of some victims."""
+    return _is_group(account, reports) or _only_begun(account, facts)
+
+
+def _is_group(account: Account, reports: Sequence[OomReport]) -> bool:
+    return bool(account.open_groups) or any(is_group(report) for report in reports)
 
 
 def _only_begun(account: Account, facts: Facts) -> bool:

@@ -271,6 +271,27 @@ MUTANTS = (
         ("attribute/test_attributor.py",),
     ),
     Mutant(
+        "a group kill is told as far as it had been read when its container went",
+        "attribute/hierarchy.py",
+        "            self._grow(account, level, reports)\n",
+        "            pass\n",
+        ("attribute/test_last_readings.py",),
+    ),
+    Mutant(
+        "what a pod shows is given to a group kill though another of its containers went too",
+        "attribute/graves.py",
+        "        return suspects is not None and suspects.paths == {path}\n",
+        "        return suspects is not None\n",
+        ("attribute/test_last_readings.py",),
+    ),
+    Mutant(
+        "a group kill is told by a reading that is older than its report",
+        "attribute/hierarchy.py",
+        " or self._rising.look(account, now_s):\n",
+        " or not account.gone:\n",
+        ("attribute/test_last_readings.py",),
+    ),
+    Mutant(
         "the log of a group kill is waited for no longer than that of a single one's",
         "attribute/ripeness.py",
         "        return BUSY_GROUP_WAIT_S\n",

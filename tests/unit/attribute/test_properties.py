@@ -59,6 +59,22 @@ class Life:
             self.log.append(report(path, *pids, sequence=sequence, group=path if group else None))
         self.hear()
 
+    def interrupted(self, number: int, *, pod: bool = False) -> None:
+        """A group kill of which the agent sees the first count alone; then the container is gone, or its pod is."""
+        path = self.pick(3, number)
+        if path is None or path in self.world.empty:
+            return
+        self.killed[path] += GROUP
+        self.doubled[path] += 1
+        self.world.grouped.add(path)
+        self.world.kill(path)
+        self.hear()
+        self.world.kill(path, raw=GROUP, groups=1, hit=False)
+        sequence = 1000 * self.killed.total()
+        self.log.append(report(path, sequence, sequence + 1, sequence=sequence, group=path))
+        self.remove(path.rpartition("/")[0] if pod else path)
+        self.hear()
+
     def hear(self) -> None:
         """What counters and log have to tell."""
         if self.agent is not None:
@@ -112,6 +128,8 @@ ACTIONS: dict[str, Callable[[Life, int], None]] = {
     "killed, and the log lost it": lambda life, n: life.kill(n, lost=True),
     "killed as a whole": lambda life, n: life.kill(n, group=True),
     "killed as a whole, and the log lost it": lambda life, n: life.kill(n, group=True, lost=True),
+    "killed as a whole, and gone in the midst of it": lambda life, n: life.interrupted(n),
+    "killed as a whole, and gone with its pod in the midst of it": lambda life, n: life.interrupted(n, pod=True),
     "gone": lambda life, n: life.remove(life.pick(3, n)),
     "a pod gone": lambda life, n: life.remove(life.pick(2, n)),
     "named": lambda life, _: life.world.unnamed.clear(),
