@@ -16,6 +16,8 @@ import psutil
 PROC = Path("/proc")
 START_TOLERANCE_S = 2.0  # boot time, which start times count from, moves a little with NTP between two agents
 _DELETED = " (deleted)"
+_PF_EXITING = 0x4  # include/linux/sched.h
+_SIGKILL = 1 << 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,17 @@ def init_process(pids: Iterable[int], proc: Path = PROC) -> ProcessIdentity | No
     return None
 
 
-def is_alive(identity: ProcessIdentity) -> bool:
-    """Whether this very process still runs: same start time, and not a zombie that only waits for its parent."""
+def is_alive(identity: ProcessIdentity, proc: Path = PROC) -> bool:
+    """Whether this very process runs on: same start time, not a zombie that only waits for its parent, and not about to end.
+
+    A PID 1 that was killed sleeps on until all processes of its namespace are gone and reaped (kernel/pid_namespace.c,
+    zap_pid_ns_processes), on a busy node for longer than it takes to look.
+    """
     try:
         process = psutil.Process(identity.pid)
         if abs(process.create_time() - identity.started_at_unix_s) > START_TOLERANCE_S:
             return False
-        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD) and not _is_ending(identity.pid, proc)
     except psutil.NoSuchProcess:
         return False
 
@@ -91,6 +97,18 @@ def node_oom_kills(proc: Path = PROC) -> int | None:
 def own_resident_bytes() -> int:
     """Resident memory of this process."""
     return int(psutil.Process().memory_info().rss)
+
+
+def _is_ending(pid: int, proc: Path) -> bool:
+    """Whether it was killed or ends by itself: SIGKILL is pending, or it is within do_exit (proc_pid_stat(5), fields 9 and 31)."""
+    try:
+        stat = (proc / str(pid) / "stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    fields = stat[
+        stat.rindex(b")") + 1 :
+    ].split()  # the name before it may have spaces and brackets; the first is field 3
+    return bool(int(fields[9 - 3]) & _PF_EXITING or int(fields[31 - 3]) & _SIGKILL)
 
 
 def _nspid(pid: int, proc: Path) -> tuple[int, ...]:

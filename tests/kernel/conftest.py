@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
+from tests.lab import post_mortem
 from tests.lab.agent_process import AgentProcess
 from tests.lab.apiserver import ApiServer
 from tests.lab.drivers import Driver
 from tests.lab.kubelet import MOUNT, Kubelet
+
+pytest_runtest_makereport = post_mortem.pytest_runtest_makereport
 
 NODE = "lab-node"
 MODE = "oomward.dev/mode"

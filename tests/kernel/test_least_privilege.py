@@ -6,10 +6,13 @@ seccomp read from manifests/. What each of them is for: test_without_privileges.
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.kernel.conftest import DRIVERS, FAMILY, RUNTIMES
@@ -25,6 +28,7 @@ from tests.kernel.profiled import (
 )
 from tests.lab import profiles
 from tests.lab.agent_container import AgentContainer
+from tests.lab.kubelet import MOUNT
 
 LEAST = profiles.least()
 
@@ -96,6 +100,29 @@ def test_a_container_whose_pid_1_is_killed_is_told_to_have_died_of_its_own_limit
     least.wait_for(lambda: both.events("ContainerOOMKilled", "pid-1"), 60, "told")
     (event,) = both.events("ContainerOOMKilled", "pid-1")
     assert "the container's memory limit 64 MiB was reached. The container died" in event["note"]
+
+
+def test_a_killed_pid_1_that_cannot_end_yet_is_the_containers_death(both: ProfiledNode, least: AgentContainer) -> None:
+    """It sleeps until all of its namespace have gone, here until a parent outside of it reaps one; on a busy node for long."""
+    undead = start(both, "undead", "eat", "56", "init", "1", "1000")
+    least.wait_for(lambda: both.events("OOMModeApplied", "undead"), 20, "held")
+    with (
+        subprocess.Popen(["nsenter", "--target", str(undead.pid), "--pid", "sleep", "100"]) as careless,
+        subprocess.Popen(["sleep", "1000"]) as lodger,
+    ):
+        try:
+            children = Path(f"/proc/{careless.pid}/task/{careless.pid}/children")
+            both.kubelet.wait_for(children.read_text, 20)
+            careless.send_signal(signal.SIGSTOP)
+            (MOUNT / undead.path / "cgroup.procs").write_text(str(lodger.pid))
+            both.kubelet.execute(undead, "eat", "0", "glutton", "0")
+            least.wait_for(lambda: least.total("oomward_oom_kills_total", pod="undead") == 1, 20, "counted")
+            least.wait_for(lambda: both.events("ContainerOOMKilled", "undead"), 20, "told")
+            assert psutil.Process(undead.pid).status() == psutil.STATUS_SLEEPING
+            assert both.events("ProcessOOMKilled", "undead") == []
+        finally:
+            careless.send_signal(signal.SIGCONT)
+            lodger.kill()
 
 
 def test_it_says_that_names_of_victims_are_missing(both: ProfiledNode, least: AgentContainer) -> None:

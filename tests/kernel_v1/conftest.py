@@ -6,7 +6,10 @@ import os
 
 import pytest
 
+from tests.lab import post_mortem
 from tests.lab.cgroups import MOUNT, V1
+
+pytest_runtest_makereport = post_mortem.pytest_runtest_makereport
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -90,6 +90,26 @@ def test_a_zombie_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
     assert not is_alive(who)
 
 
+@pytest.mark.parametrize(
+    ("flags", "pending", "alive"),
+    [(0x400400, 0, True), (0x40040C, 0, False), (0x400400, 1 << 8, False), (0x400400, 1 << 14, True)],
+    ids=["runs", "in do_exit", "SIGKILL pending", "SIGTERM pending"],
+)
+def test_a_process_that_the_kernel_is_about_to_end_is_not_alive(
+    tmp_path: Path, flags: int, pending: int, alive: bool
+) -> None:
+    """The line is of 6.1; a PID 1 that waits for its namespace to empty is in state S."""
+    me = identity(os.getpid())
+    line = f"{me.pid} (a) S (b c) S 6049 6045 31687 0 -1 {flags} 88 0 0 0 0 0 0 0 20 0 1 0 7471422 0 0 0 0 0 0 0 0 {pending} 0 0 0"
+    (tmp_path / str(me.pid)).mkdir()
+    (tmp_path / str(me.pid) / "stat").write_text(line + "\n")
+    assert is_alive(me, tmp_path) is alive
+
+
+def test_a_process_that_goes_while_it_is_looked_at_is_not_alive(tmp_path: Path) -> None:
+    assert not is_alive(identity(os.getpid()), tmp_path)
+
+
 def test_a_process_that_is_gone_is_not_alive() -> None:
     assert not is_alive(ProcessIdentity(GONE, 0.0))
 
