@@ -161,11 +161,9 @@ class Attributor:
                 continue
             if account.cgroup.place.kind is CgroupKind.CONTAINER:
                 made = self._close_container(account, open_containers, now_s)
-                self._follow(made, account.cgroup, now_s)
-                settled += [kill for kill in made if self._done(kill)]
             else:
                 made = self._audit(account, now_s)
-                settled += made
+            settled += self._follow(made, account.cgroup, now_s)
             self._rising.told(account)
             kills += made
             touched.append(account)
@@ -266,12 +264,18 @@ class Attributor:
 
     # --------------------------------------------------------------------------------------------------- afterwards
 
-    def _follow(self, kills: Iterable[OomKill], cgroup: Cgroup, now_s: float) -> None:
+    def _follow(self, kills: Iterable[OomKill], cgroup: Cgroup, now_s: float) -> list[OomKill]:
+        """Gives those of which there is nothing to wait for."""
+        settled = []
         for kill in kills:
-            if not self._done(kill):
+            nobodys = cgroup.place.kind is not CgroupKind.CONTAINER and kill.container_id is None
+            if nobodys or self._done(kill):
+                settled.append(kill)
+            else:
                 self._unsettled.append(_Following(kill, cgroup, now_s + OUTCOME_S))
-            if not kill.victims:
+            if not nobodys and not kill.victims:
                 self._undetailed.append(_Following(kill, cgroup, now_s + LATE_S))
+        return settled
 
     def _done(self, kill: OomKill) -> bool:
         """Whether nothing more is to be learned of it by waiting: its outcome is known, and its victims as far as they will be."""
@@ -290,9 +294,10 @@ class Attributor:
     def _amend(self, now_s: float) -> tuple[OomKill, ...]:
         """Reports that came after their kill was recorded without them."""
         amended = []
+        rising = {account.cgroup.path for account in self._rising.accounts()}
         for following in list(self._undetailed):
-            rising = following.cgroup.inode in self._rising.inodes
-            late = [r for r in self._witnesses.of(following.kill.cgroup_path) if not rising]
+            waits = not rising.isdisjoint((following.cgroup.path, following.kill.cgroup_path))
+            late = [] if waits else self._witnesses.of(following.kill.cgroup_path)
             if late:
                 self._witnesses.take(late[0])
                 kill = with_details(following.kill, late[0], self._facts)

@@ -127,3 +127,49 @@ def test_after_such_a_kill_the_next_container_that_vanishes_unread_is_named_for_
     world.kill(B)
     go(agent, B)
     assert told(all_kills(agent)) == [(B, 1, False, 0)]
+
+
+def test_a_report_that_comes_late_is_in_the_event_of_a_container_that_vanished_unread(world: World) -> None:
+    """Seen in the lab: the agent was stopped for two seconds in the midst of a turn, and its rise looked as old as that."""
+    agent = Agent(world)
+    world.kill(A)
+    go(agent, A)
+    agent.read()
+    found = agent.after(0.6)
+    (kill,) = found.kills
+    assert (kill.cgroup_path, kill.victims, found.settled) == (A, (), ())
+    agent.attributor.reported(report(A, 9), world.now)
+    (amended,) = agent.after(0.1).amended
+    (settled,) = agent.after(0.5).settled
+    assert settled == amended
+    assert (settled.kill_id, [victim.pid for victim in settled.victims]) == (kill.kill_id, [9])
+
+
+def test_a_container_that_vanished_unread_and_is_reported_by_nobody_is_told_of_half_a_second_later(
+    world: World,
+) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    go(agent, A)
+    agent.read()
+    (kill,) = agent.after(0.6).kills
+    assert agent.after(0.5).settled == (kill,)
+
+
+def test_the_late_report_of_a_kill_that_waits_for_its_name_is_not_used_for_an_older_one_of_that_container(
+    world: World,
+) -> None:
+    world.unnamed.add(A)
+    agent = Agent(world)
+    world.kill(A)
+    go(agent, A)
+    agent.read()
+    (older,) = agent.after(0.6).kills
+    world.make(A)
+    agent.see(A)
+    world.kill(A)
+    agent.read(A)
+    agent.attributor.reported(report(A, 9), world.now)
+    assert agent.after(0.1).amended == ()
+    (kill,) = agent.after(5.0).kills
+    assert (older.victims, len(kill.victims)) == ((), 1)
