@@ -18,6 +18,7 @@ import pytest
 
 from tests.kernel import examples
 from tests.kernel.examples import SECONDS, TOO_MUCH_MIB, Lab, free_port, log
+from tests.lab.cgroups import memory_events
 from tests.lab.examples import Example, load
 from tests.lab.pages import page
 from tests.lab.spec import Folder, Instance
@@ -117,9 +118,10 @@ def test_postgresql_loses_every_session_but_not_its_postmaster_and_recovers_by_i
     assert lab.starts(instance.pod) == [instance]
     assert instance.running
     assert "was terminated by signal 9: Killed" in log(instance)
-    assert f"Failed process was running: {ACROSS_THE_LIMIT}" in log(instance)
+    killed = memory_events(instance.path)["oom_kill"]  # seldom the kernel takes a smaller one too, and its end is told
+    assert f"Failed process was running: {ACROSS_THE_LIMIT}" in log(instance) or killed > 1
     assert "(postgres, " in lab.told("ProcessOOMKilled", instance.pod)
-    assert lab.kills(instance.pod, "single") == 1
+    lab.wait(instance.pod, lambda: lab.kills(instance.pod, "single") == killed)
     lab.delete(instance.pod)
 
 
