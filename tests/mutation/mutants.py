@@ -292,6 +292,20 @@ MUTANTS = (
         ("attribute/test_last_readings.py",),
     ),
     Mutant(
+        "a killed PID 1 that can't end yet counts as alive",
+        "kernel/processes.py",
+        " and not _is_ending(identity.pid, proc)\n",
+        "\n",
+        ("kernel/test_processes.py",),
+    ),
+    Mutant(
+        "nobody waits for the report of a container that vanished unread",
+        "attribute/attributor.py",
+        "            if nobodys or self._done(kill):\n",
+        "            if cgroup.place.kind is not CgroupKind.CONTAINER or self._done(kill):\n",
+        ("attribute/test_last_readings.py",),
+    ),
+    Mutant(
         "the log of a group kill is waited for no longer than that of a single one's",
         "attribute/ripeness.py",
         "        return BUSY_GROUP_WAIT_S\n",
