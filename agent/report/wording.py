@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import replace
 
 from agent.model import MODE_LABEL, Mode, OomKill, Outcome, Scope, TaskRow, Victim
 
@@ -81,16 +82,22 @@ def kill_note(
 
     ``advice`` is what the diagnosis of the container says to do, safe already; None: by the kill alone.
     """
+    if kill.scope is Scope.CONTAINER and kill.limit_bytes is None and container_limits is not None:
+        kill = replace(kill, limit_bytes=container_limits.get(kill.container or ""))  # its cgroup was gone
     parts = [
         f"{_who(kill)}: {_limit_sentence(kill)}",
         _outcome_sentence(kill),
         _missing_sentence(kill),
         _often_sentence(kills_last_hour) if kill.container else "",
         _largest_sentence(kill.largest),
-        advice or _advice(kill),
+        _as_sentence(advice) if advice else _advice(kill),
         _limits_sentence(container_limits),
     ]
     return note(" ".join(part for part in parts if part))
+
+
+def _as_sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "…")) else ".")
 
 
 def _often_sentence(kills_last_hour: int) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from agent.kernel import scheduling
 from agent.kernel.scheduling import Policy
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")  # a busy machine makes no test fail
 
 
 @pytest.fixture(autouse=True)

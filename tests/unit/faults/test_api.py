@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.config import incluster_config as incluster
 
@@ -171,14 +171,12 @@ def test_a_list_of_500_pods_that_ends_midway_takes_nobody_for_gone(
     watching.close()
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(LIST) - 1), st.integers(1, 9000))
 def test_wherever_a_list_is_cut_it_is_none(at: int, size: int) -> None:
     with pytest.raises((ApiError, ValueError)):
         read_list((LIST[begin : min(begin + size, at)] for begin in range(0, at, size)), lambda item: item)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9000))
 def test_in_whatever_pieces_it_comes_it_is_whole(size: int) -> None:
     found, version = read_list((LIST[begin : begin + size] for begin in range(0, len(LIST), size)), lambda item: item)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.kube.api import connect
@@ -94,7 +94,6 @@ def test_series_that_lie_in_the_future_are_forgotten_once_they_are_told() -> Non
     assert series.told("before", 1, 0.0) is None
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.floats(-4 * LONGEST_S, 4 * LONGEST_S), max_size=20),
     st.integers(0, 5),

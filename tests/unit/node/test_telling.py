@@ -196,7 +196,7 @@ def test_what_happened_has_one_name_for_ever_and_what_differs_another(desk: Desk
     assert len(desk.posted) == 3, "what is under way already is not handed over again"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(st.from_regex(r"\A[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?){0,3}\Z"))
 def test_whatever_a_pod_is_called_its_events_names_are_good(desk: Desk, name: str) -> None:
     desk.posted.clear()

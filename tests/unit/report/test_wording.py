@@ -113,7 +113,20 @@ def test_what_can_not_be_seen_or_would_move_the_cursor_is_shown_by_its_number(te
 
 @pytest.mark.parametrize("scope", [Scope.CONTAINER, Scope.POD, Scope.KUBEPODS])
 def test_a_limit_whose_height_is_not_known_is_said_to_be_so(scope: Scope) -> None:
-    assert "(how high is not known)" in note(replace(KILL, scope=scope, limit_bytes=None))
+    assert "(how high is not known)" in note(replace(KILL, scope=scope, limit_bytes=None, container="another"))
+
+
+def test_a_diagnosis_advice_is_a_sentence_among_the_others() -> None:
+    advice = "raise the limit from 256Mi: 1 kill in an hour"
+    found = wording.kill_note(KILL, kills_last_hour=1, container_limits={"herder": 256 << 20}, advice=advice)
+    assert "herder 1.2 MiB. Raise the limit from 256Mi: 1 kill in an hour. Memory limits of" in found
+
+
+def test_the_limit_of_a_container_that_is_gone_is_what_its_pod_asks_for() -> None:
+    """Nobody could read the cgroup any more; the note has the pod's limits all the same."""
+    gone = replace(KILL, scope=Scope.CONTAINER, limit_bytes=None, usage_bytes=None)
+    assert "the container's memory limit 256 MiB was reached." in note(gone)
+    assert "(how high is not known)" in note(replace(gone, container="another"))
 
 
 def test_a_kill_without_victims_says_that_they_are_not_known_whoever_forgot_to_mark_it() -> None:

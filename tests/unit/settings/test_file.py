@@ -228,7 +228,7 @@ def test_of_very_many_problems_the_first_are_told_and_the_rest_counted(config: P
     assert len(caught.value.problems) == 300
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary(max_size=60) | st.text("rules:-[]{}&*!|>'\"#%@ \n\tmodesingle", max_size=60).map(str.encode))
 def test_any_bytes_are_rules_or_a_settings_error(config: Path, raw: bytes) -> None:
     config.write_bytes(raw)
