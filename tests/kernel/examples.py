@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from tests.lab.spec import Instance, Pod
 
 TOO_MUCH_MIB = 600  # more than any limit here but the notebook's
 SECONDS = 60.0
+AT_ONCE_S = 0.5
 
 
 def free_port() -> str:
@@ -27,6 +32,41 @@ def free_port() -> str:
 def log(instance: Instance) -> str:
     """What the container wrote."""
     return (WORK / "logs" / instance.container_id).read_text(errors="replace")
+
+
+def kernel_may_take_two(test: Callable[..., None]) -> Callable[..., None]:
+    """Seldom, on one processor, the memory of a process that dies isn't back yet when its cgroup needs more, and the kernel takes a
+    smaller one as well (seen on 7.2: 60 ms after a notebook's kernel of 1 GiB its server). Then, and only then, the test
+    is run anew in new pods; the kernel's own log tells.
+    """
+
+    @functools.wraps(test)
+    def run(lab: Lab, tmp_path: Path) -> None:
+        for attempt in range(3):
+            before, pods = len(_kills_s()), len(lab.node.kubelet.instances)
+            try:
+                test(lab=lab, tmp_path=_made(tmp_path / str(attempt)))
+                return
+            except Exception:
+                if attempt == 2 or not any(b - a < AT_ONCE_S for a, b in pairwise(_kills_s()[before:])):
+                    raise
+                for pod in {i.pod.uid: i.pod for i in lab.node.kubelet.instances[pods:]}.values():
+                    lab.delete(pod)
+
+    return run
+
+
+def _kills_s() -> list[float]:
+    """When the kernel killed for a cgroup's limit, by its log, in seconds since boot."""
+    printed = subprocess.run(["dmesg"], capture_output=True, text=True, errors="replace", check=True).stdout
+    return [
+        float(at) for at in re.findall(r"^\[ *([0-9.]+)\] Memory cgroup out of memory: Killed", printed, re.MULTILINE)
+    ]
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ def open_notebooks(lab: Lab, work: Path, port: str, name: str, mode: str | None)
     return instance, str(2 * example.limit_mib)
 
 
+@examples.kernel_may_take_two
 def test_a_notebooks_kernel_dies_alone_and_a_server_that_ends_by_itself_stays_ended(lab: Lab, tmp_path: Path) -> None:
     port = free_port()
     instance, too_much = open_notebooks(lab, tmp_path, port, "notebook", "as written")
@@ -96,6 +97,7 @@ def two_starts_of_the_job(lab: Lab, work: Path, name: str, mode: str | None) -> 
     return lab.starts(pod)[:2], done
 
 
+@examples.kernel_may_take_two
 def test_a_jobs_shard_that_is_too_large_dies_alone_and_the_others_are_done(lab: Lab, tmp_path: Path) -> None:
     (first, second), done = two_starts_of_the_job(lab, tmp_path, "batch", "as written")
     assert done == {"a", "c"}

@@ -179,6 +179,7 @@ def coordinator(lab: Lab, work: Path, port: str, name: str, mode: str | None) ->
     return lab.run(load("coordinator.yaml", work).pod(name, mode=mode, env=env))
 
 
+@examples.kernel_may_take_two
 def test_a_coordinators_model_dies_over_and_over_while_the_others_answer(lab: Lab, tmp_path: Path) -> None:
     port = free_port()
     instance = coordinator(lab, tmp_path, port, "coordinator", "as written")
