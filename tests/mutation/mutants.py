@@ -102,8 +102,8 @@ MUTANTS = (
     Mutant(
         "a group kill's first victim is counted twice, as the kernel does",
         "attribute/partition.py",
-        "min(left, len(report.victims) + 1)",
-        "min(left, len(report.victims))",
+        "return len(report.victims) + is_group(report)",
+        "return len(report.victims)",
         ("attribute/test_attributor.py",),
     ),
     Mutant(
