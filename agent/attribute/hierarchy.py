@@ -46,13 +46,14 @@ class Hierarchy:
         return self._graves.take_only(level)
 
     def complete(self, account: Account, reports: Sequence[OomReport], now_s: float) -> None:
-        """Before a container's group kill is told: its victims that were counted after its last reading.
+        """Before a kill is told of a container that went, or a group kill: its victims that were counted after its last reading.
 
         The kernel may be in the midst of the kill as we read, and the cgroup gone before we read again; then the levels above
         know. Of what they show beyond all readings as much is its own as its ``reports`` have victims more than it, or
         all where nobody else can be meant.
         """
-        if not may_grow(account, reports, self._facts) or self._rising.look(account, now_s):
+        settled = not account.gone and not may_grow(account, reports, self._facts)
+        if settled or self._rising.look(account, now_s):
             return
         for level in tuple(line_of(account))[1:]:
             if level.cgroup.place.kind is CgroupKind.POD and not account.gone:

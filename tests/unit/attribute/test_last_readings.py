@@ -100,8 +100,11 @@ def test_counts_that_the_kernel_has_not_told_of_yet_are_the_group_kills_that_the
     assert all_kills(agent) == []
 
 
+@pytest.mark.parametrize("logged", [True, False], ids=["logged", "not logged"])
 @pytest.mark.parametrize("first", ["late", "A"])
-def test_a_kill_of_another_container_is_not_added_to_the_group_kill_of_one_that_went(world: World, first: str) -> None:
+def test_a_kill_of_another_container_is_not_added_to_the_group_kill_of_one_that_went(
+    world: World, first: str, logged: bool
+) -> None:
     """Both came to the pod's account while nobody could read A or the other any more: the log says how many were A's."""
     agent = Agent(world)
     late = f"{POD}/{'d' * 64}"
@@ -112,9 +115,10 @@ def test_a_kill_of_another_container_is_not_added_to_the_group_kill_of_one_that_
     world.kill(A, raw=2, hit=False)
     world.kill(late)
     agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
-    agent.attributor.reported(report(late, 9, sequence=50), world.now)
+    if logged:
+        agent.attributor.reported(report(late, 9, sequence=50), world.now)
     go(agent, *((late, A) if first == "late" else (A, late)))
-    assert sorted(told(all_kills(agent))) == [(A, 3, True, 3), (late, 1, False, 1)]
+    assert sorted(told(all_kills(agent))) == [(A, 3, True, 3), (late, 1, False, int(logged))]
 
 
 def test_after_such_a_kill_the_next_container_that_vanishes_unread_is_named_for_its_own(world: World) -> None:
@@ -173,3 +177,32 @@ def test_the_late_report_of_a_kill_that_waits_for_its_name_is_not_used_for_an_ol
     assert agent.after(0.1).amended == ()
     (kill,) = agent.after(5.0).kills
     assert (older.victims, len(kill.victims)) == ((), 1)
+
+
+def test_a_container_that_went_and_of_whose_end_no_word_has_come_yet_is_told_of_once(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A, raw=2, groups=1)
+    agent.read(A, POD, ROOT)
+    world.kill(A, raw=2, hit=False)
+    cgroup = world.remove(A)
+    (kill,) = agent.after(0.081).kills
+    agent.attributor.gone(cgroup, world.now)
+    assert told([kill]) == [(A, 3, True, 0)]
+    assert all_kills(agent) == []
+
+
+def test_where_counters_are_not_hierarchical_the_nodes_own_completes_a_group_kill_as_far_as_the_log_says(
+    world: World,
+) -> None:
+    """memory_localevents: /proc/vmstat counts kills outside of pods too, so without the log nothing more is anybody's."""
+    world.cgroups = {A: world.cgroups[A]}
+    agent = Agent(world)
+    world.kill(A, raw=2, groups=1)
+    agent.read(A)
+    world.kill(A, raw=2, hit=False)
+    world.node_kills += 1
+    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+    go(agent, A)
+    agent.attributor.counted_node(world.node_kills, world.now)
+    found = [*agent.after(0.1).kills, *agent.after(0.6).kills]
+    assert [(kill.cgroup_path, kill.processes) for kill in found] == [(A, 3), ("", 1)]

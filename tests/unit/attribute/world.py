@@ -96,6 +96,9 @@ class World:
         return Names("default", "herder-1", place.pod_key, container, place.container_id)
 
     def mode(self, cgroup: Cgroup) -> Mode | None:
+        """Forgotten with the cgroup, as the agent's knobs are (node/holding.py)."""
+        if cgroup.path in self.dead:
+            return None
         return Mode.GROUP if cgroup.path in self.grouped else Mode.SINGLE
 
     def counters(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
