@@ -18,7 +18,9 @@ python=$1 venv=$2 lock=$3
 python=$("$python" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))')
 rm -rf "$venv"
 "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+# The lock file is complete, so pip resolves nothing (--no-deps): it takes what is listed, whatever has been released since. With resolution
+# pip before 23.3 does not apply a lock's "coverage==…" to the extra "coverage[toml]", and takes the newest release (pypa/pip#9644).
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$lock"
 # The project itself, so that the command oomward is there; with the build tool of the lock file, nothing else fetched.
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 touch "$venv/ready"
