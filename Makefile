@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
+# The demo takes an environment that is there already; else one with nothing but what it needs.
+DEMO := $(if $(wildcard $(VENV)/ready),$(VENV),.venv-demo)
 LOWEST := .venv-lowest
 HERE := build/image/here
 CLEAN := build/image/clean
@@ -17,27 +19,31 @@ DEMO_SECONDS ?= 60
 FUZZ_RUNS ?= 10000000
 FUZZ_SECONDS ?= 0
 export DEMO_SECONDS
+export PYTHON
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit lowest alerts manifests mutants fuzz fuzz-short image-here image-test kernel storm bench bench-page soak image image-tree sbom e2e lab format lock clean
+.PHONY: help demo test lint unit lowest alerts manifests mutants fuzz fuzz-short image-here image-test kernel locks distributions storm bench bench-page soak image image-tree sbom e2e lab format lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-demo: $(VENV)/ready .debian-lab ## the main job on a real kernel, no cluster needed (DEMO_SECONDS=60)
-	@$(BIN)/python -m tests.demo
+demo: .debian-demo $(DEMO)/ready ## the main job on a real kernel, no cluster needed (DEMO_SECONDS=60)
+	@$(DEMO)/bin/python -m tests.demo
 
-test: test-$(TESTS) ## the tests in under five minutes; TESTS=all: every one of them, as CI runs them (.ci/run)
+test: test-$(TESTS) ## what every change needs; TESTS=all: every test, before a piece of work is called done
 
-# First those without a kernel of their own, side by side, then those with one.
-test-quick:
-	@$(MAKE) --no-print-directory -j2 -Otarget lint unit alerts image-test fuzz-short COVERAGE=
+# Parts on a kernel wait for half of their time: the others run beside them.
+test-quick: export OOMWARD_TESTS := quick
+test-quick: .debian
+	@$(MAKE) --no-print-directory $(VENV)/ready
+	@$(MAKE) --no-print-directory -j2 -Otarget lint unit alerts image-test COVERAGE= UNIT='-m "not long"'
 	@$(MAKE) --no-print-directory kernel PARTS=--quick
-	@echo "Not run: the longer parts on a kernel, the oldest libraries, manifests, coverage. With all of them: make test TESTS=all"
+	@echo "Not run: the longer tests, other parts on a kernel, the oldest libraries, manifests, fuzzing, coverage. All of them: make test TESTS=all"
 
-test-all:
-	@$(MAKE) --no-print-directory -j2 -Otarget lint unit lowest alerts manifests image-test fuzz-short
+test-all: .debian
+	@$(MAKE) --no-print-directory $(VENV)/ready
+	@$(MAKE) --no-print-directory -j2 -Otarget lint unit lowest alerts manifests image-test fuzz-short locks
 	@$(MAKE) --no-print-directory kernel
 
 lint: $(VENV)/ready ## style, types, import contracts
@@ -47,12 +53,12 @@ lint: $(VENV)/ready ## style, types, import contracts
 	$(BIN)/lint-imports --no-cache
 
 unit: $(VENV)/ready ## tests that need no root and no special kernel, with coverage
-	$(BIN)/python -m pytest tests/unit -n auto $(COVERAGE) -q
+	$(BIN)/python -m pytest tests/unit -n auto $(UNIT) $(COVERAGE) -q
 
 lowest: $(LOWEST)/ready ## those of rooms that call a library, with the oldest versions that pyproject.toml allows
 	$(LOWEST)/bin/python -m pytest $(LOWEST_TESTS:%=tests/unit/%) -q -p no:cacheprovider
 
-kernel: $(VENV)/ready .debian $(HERE)/ready ## tests on a real kernel with real runc and crun (boots one when the host's won't do)
+kernel: .debian $(VENV)/ready $(HERE)/ready ## tests on a real kernel with real runc and crun (boots one when the host's won't do)
 	$(BIN)/python -m tests.lab test $(PARTS)
 
 alerts: $(VENV)/ready .debian ## alert rules, metrics page and dashboard, by Debian's promtool and Prometheus
@@ -72,20 +78,27 @@ fuzz: $(FUZZERS)/ready ## any bytes at every parser, by atheris (FUZZ_RUNS=10000
 fuzz-short: $(FUZZERS)/ready ## some seconds of that
 	@$(CURDIR)/$(FUZZERS)/bin/python -m tests.fuzz --seconds 5
 
-mutants: $(VENV)/ready ## break the lines that matter most, one at a time: a test must fail each time
-	@$(BIN)/python -m tests.mutation.run
+mutants: $(VENV)/ready ## break the lines that matter most, one at a time: a test must fail each time (SINCE=main: those of files changed since)
+	@$(BIN)/python -m tests.mutation.run $(if $(SINCE),--since $(SINCE))
+
+locks: $(VENV)/ready ## the lock files with old and new pip, at a package index that has newer releases
+	$(BIN)/python -m pytest tests/setup -q -p no:cacheprovider
+
+distributions: ## make demo and make test in clean Debian trees, with their own Python and pip (root; SUITES="bookworm trixie")
+	@bash scripts/setup-debian.sh image
+	@for suite in $(or $(SUITES),bookworm trixie); do bash scripts/distribution.sh $$suite $(TESTS) || exit 1; done
 
 storm: $(VENV)/ready .debian ## 10,000 kills as fast as the lab can make them, and 200 times kill -9 for the agent (an hour)
 	STORM_KILLS=10000 STORM_DEATHS=200 $(BIN)/python -m tests.lab boot --memory 6G --out build/lab/storm --seconds 5400 -- \
 	  $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/kernel/test_storm.py
 
-bench: $(VENV)/ready .debian-lab ## the agent beside what people use today, two hours (GROUP=start, kills, storm, cost or load for one group)
+bench: $(VENV)/ready .debian-demo ## the agent beside what people use today, two hours (GROUP=start, kills, storm, cost or load for one group)
 	$(BIN)/python -m tests.bench $(if $(GROUP),--group $(GROUP))
 
 bench-page: $(VENV)/ready ## the last benchmarks' figures into docs/benchmarks.md
 	$(BIN)/python -m tests.bench --page
 
-soak: $(VENV)/ready .debian-lab ## everything at once on a real kernel, against an oracle (MINUTES=10; SEED=… for the same trouble again)
+soak: $(VENV)/ready .debian-demo ## everything at once on a real kernel, against an oracle (MINUTES=10; SEED=… for the same trouble again)
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 image: ## the image for each platform, by docker buildx (IMAGE=ghcr.io/oomward/oomward:dev PLATFORMS=linux/amd64,linux/arm64)
@@ -105,7 +118,7 @@ sbom: $(HERE)/ready ## what is in the image, as CycloneDX JSON (TREE=… for ano
 e2e: $(VENV)/ready ## install on a cluster, herder labelled and not, restore, uninstall (KUBECONFIG=… IMAGE=…; changes that cluster)
 	@$(BIN)/python -m tests.e2e
 
-lab: $(VENV)/ready .debian-lab ## a small node on a real kernel, with containers, API and agent, and a shell on it
+lab: $(VENV)/ready .debian-demo ## a small node on a real kernel, with containers, API and agent, and a shell on it
 	$(BIN)/python -m tests.lab boot -- $(BIN)/python -m tests.lab.node
 
 format: $(VENV)/ready ## let ruff put the code in order
@@ -118,13 +131,16 @@ lock: $(VENV)/ready ## resolve the lock files of requirements/ afresh
 clean: ## remove what was built or installed below this folder
 	rm -rf $(VENV) $(LOWEST) $(RENDERERS) $(FUZZERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
-.PHONY: test-quick test-all .debian .debian-lab
+.PHONY: test-quick test-all .debian .debian-demo
 .debian:
 	@bash scripts/setup-debian.sh tests
 	@bash scripts/setup-kernel.sh $(CURDIR)/build/uml
-.debian-lab:
-	@bash scripts/setup-debian.sh lab
+.debian-demo:
+	@bash scripts/setup-debian.sh demo
 	@bash scripts/setup-kernel.sh $(CURDIR)/build/uml
+
+.venv-demo/ready: requirements/demo.lock pyproject.toml
+	@bash scripts/setup-venv.sh $(PYTHON) .venv-demo requirements/demo.lock
 
 $(VENV)/ready: requirements/test.lock pyproject.toml
 	@bash scripts/setup-venv.sh $(PYTHON) $(VENV) requirements/test.lock

@@ -1,5 +1,6 @@
-"""Resolve the lock files of requirements/: one for the tests, two for the image (what runs in it, what builds it), one with
-the oldest versions allowed, one with the tools for the manifests."""
+"""Resolves the lock files of requirements/: the demo's, the tests', two of the image (what runs in it, what builds it), the oldest
+versions allowed, the fuzzers' and the tools for the manifests. Each is complete for every supported Python and is installed without
+dependency resolution (scripts/install-lock.sh)."""
 
 import subprocess
 import sys
@@ -15,12 +16,14 @@ COMMON = (
     "--quiet",
 )
 PROJECT = "pyproject.toml"
+AS_TESTED = ("--constraint", "requirements/test.lock")
 LOCKS = {
     "test.lock": (PROJECT, "--group", "test"),
-    "run.lock": (PROJECT,),
-    "build.lock": ("--group", f"{PROJECT}:build"),
-    "fuzz.lock": (PROJECT, "--group", "fuzz"),
-    "manifests.lock": ("--group", f"{PROJECT}:manifests"),
+    "run.lock": (PROJECT, *AS_TESTED),
+    "demo.lock": (PROJECT, "--group", "editable", *AS_TESTED),
+    "build.lock": ("--group", f"{PROJECT}:build", *AS_TESTED),
+    "fuzz.lock": (PROJECT, "--group", "fuzz", *AS_TESTED),
+    "manifests.lock": ("--group", f"{PROJECT}:manifests", *AS_TESTED),
     "lowest.lock": (PROJECT, "--group", "unit", "--resolution", "lowest-direct"),
 }
 

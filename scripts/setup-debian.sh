@@ -1,31 +1,43 @@
 #!/usr/bin/env bash
-# Installs what the lab needs of Debian or Ubuntu, if it isn't there: a kernel as a program, two container runtimes, a C compiler, make.
-# For the tests, unless the first argument is `lab`, Prometheus with promtool and PostgreSQL too, of which only the programs are wanted:
-# their services are neither started now nor at the next boot.
+# Installs the Debian or Ubuntu packages that are missing, as root; else names all of them in one line to type.
+# usage: setup-debian.sh python|demo|tests|image
+#   python what an environment needs: Python's venv
+#   demo   also what the lab needs: a kernel as a program, two container runtimes, a C compiler
+#   tests  also Prometheus with promtool, PostgreSQL and the seccomp profile RuntimeDefault; their services are neither started nor enabled
+#   image  also what `make image-tree` and `make distributions` need
+# PYTHON in the environment: the Python that environments will be made with [python3].
 set -euo pipefail
 what=${1:-tests}
-declare -A needs=([linux.uml]=user-mode-linux [patchelf]=patchelf [runc]=runc [crun]=crun [cc]=gcc [ip]=iproute2 [make]=make)
-[ "$what" = lab ] || needs[promtool]=prometheus
-# What `make image-tree` needs besides.
-[ "$what" != image ] || needs+=([debootstrap]=debootstrap [buildah]=buildah)
+at_least() { case "$1" in demo) [ "$what" != python ];; tests) [ "$what" = tests ] || [ "$what" = image ];; image) [ "$what" = image ];; esac; }
+
+status=0
+bash "${BASH_SOURCE[0]%/*}/check-python.sh" "${PYTHON:-python3}" || status=$?
+[ "$status" != 1 ] || exit 1
 missing=()
-for command in "${!needs[@]}"; do command -v "$command" >/dev/null || missing+=("${needs[$command]}"); done
+[ "$status" = 0 ] || missing+=(python3-venv)
+declare -A commands=()
+! at_least demo || commands+=([linux.uml]=user-mode-linux [patchelf]=patchelf [runc]=runc [crun]=crun [cc]=gcc [ip]=iproute2 [make]=make)
+! at_least tests || commands+=([promtool]=prometheus [git]=git)
+! at_least image || commands+=([debootstrap]=debootstrap [buildah]=buildah)
+for command in "${!commands[@]}"; do command -v "$command" >/dev/null || missing+=("${commands[$command]}"); done
 # The compiler alone links nothing: the C library's static part is a package of its own.
-[ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
-# The server is on nobody's PATH.
-[ "$what" = lab ] || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
+! at_least demo || [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+# PostgreSQL's server is on nobody's PATH.
+! at_least tests || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 # The seccomp profile RuntimeDefault, as CRI-O and Podman have it.
-[ "$what" = lab ] || [ -e /usr/share/containers/seccomp.json ] || missing+=(golang-github-containers-common)
-[ ${#missing[@]} -eq 0 ] && exit 0
-install="apt-get install -y --no-install-recommends ${missing[*]}"
+! at_least tests || [ -e /usr/share/containers/seccomp.json ] || missing+=(golang-github-containers-common)
+[ ${#missing[@]} -gt 0 ] || exit 0
+
 services=()
 for service in prometheus postgresql; do [[ " ${missing[*]} " != *" $service "* ]] || services+=("$service"); done
+install="apt-get install -y --no-install-recommends ${missing[*]}"
 if [ "$(id -u)" != 0 ]; then
-  printf 'These Debian packages are missing: %s. Install them with\n\n  sudo %s\n\nand run make again.\n' "${missing[*]}" "$install" >&2
-  [ ${#services[@]} -eq 0 ] || printf 'These packages start a service: %s. Nothing here needs it:\n\n  sudo systemctl disable --now %s\n\n' "${services[*]}" "${services[*]}" >&2
+  printf 'Debian packages are missing. Install them and run make again:\n\n  sudo %s\n\n' "$install" >&2
+  [ ${#services[@]} -eq 0 ] || printf 'Nothing here needs the services that come with them (%s): you may disable these.\n' "${services[*]}" >&2
   exit 1
 fi
-command -v apt-get >/dev/null || { echo "No apt-get here. Install by hand: ${missing[*]}" >&2; exit 1; }
+command -v apt-get >/dev/null || { echo "There is no apt-get here. Install these Debian packages, or what has their commands: ${missing[*]}" >&2; exit 1; }
+echo "installing Debian packages: ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 # A package's scripts ask policy-rc.d before they start a service, with systemd and without; 101 is no. Somebody's own stays.
 policy=/usr/sbin/policy-rc.d
@@ -34,12 +46,10 @@ if [ ${#services[@]} -gt 0 ] && [ ! -e "$policy" ]; then
   printf '#!/bin/sh\nexit 101\n' >"$policy"
   chmod 755 "$policy"
 fi
-for try in 1 2; do
-  if apt-get update -qq && $install -qq >/dev/null; then
-    for service in "${services[@]}"; do update-rc.d "$service" disable >/dev/null 2>&1 || true; done  # it tells systemd, too
-    exit 0
-  fi
-  [ "$try" = 2 ] || sleep 5
-done
-echo "The Debian packages ${missing[*]} could not be installed; see apt-get's words above." >&2
+# A mirror that fails now and then is normal: apt itself asks three times for each file.
+if apt-get -o Acquire::Retries=3 update -qq && $install -qq -o Acquire::Retries=3 >/dev/null; then
+  for service in "${services[@]}"; do update-rc.d "$service" disable >/dev/null 2>&1 || true; done  # systemd learns of it as well
+  exit 0
+fi
+echo "The Debian packages ${missing[*]} could not be installed. apt-get's own messages above say why." >&2
 exit 1

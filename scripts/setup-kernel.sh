@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # A newer User-Mode Linux for the lab than Debian 12 has: since 6.16 it can run processes by seccomp instead of ptrace, three times as fast.
-# Debian's testing has it; it is taken from the mirror that this machine's apt uses already, checked by Debian's keyring, and laid below the
-# folder given, with the C library it wants. Nothing is installed. Where that can't be done it says why, and the lab takes the
-# distribution's own kernel: the same tests, slower.
+# Debian testing has it; it is taken from the mirror that this machine's apt uses already, checked by Debian's keyring, and put below the
+# given folder, with the C library it needs. Nothing is installed. Where that can't be done it says why in one line, and the lab takes the
+# distribution's own kernel: the same tests, slower. A mirror that can't be reached is asked once, and not again before tomorrow.
 set -euo pipefail
 into=$1
 suite=testing
+missed=$into.unavailable
 ! "$into/linux.uml" --version >/dev/null 2>&1 || exit 0
+[ -z "$(find "$missed" -mmin -1440 2>/dev/null)" ] || exit 0
 # A release that has one itself needs none of this.
 own=$(linux.uml --version 2>/dev/null || true)
 [ -z "$own" ] || [ "$(printf '6.16\n%s\n' "$own" | sort -V | head -1)" != 6.16 ] || exit 0
-without() { echo "The lab runs on the distribution's own kernel, $own, at a third of the speed: $1." >&2; exit 0; }
-[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || without "a faster one is to be had for amd64 only"
+without() { echo "The lab runs on the distribution's own kernel, ${own:-none}, at a third of the speed: $1." >&2; exit 0; }
+[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || without "a faster one is available for amd64 only"
 mirror=$(apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(LABEL) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" && $2 == "main" && $3 == "Debian" { print $4; exit }')
-[ -n "$mirror" ] || without "this machine's apt knows no mirror of Debian"
+[ -n "$mirror" ] || without "apt has no Debian mirror configured here"
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -e "$keys" ] || without "there is no $keys to check packages with"
 work=$(mktemp -d)
@@ -21,15 +23,15 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{lists/partial,cache/archives/partial,tree,none}
 echo "deb [signed-by=$keys] $mirror $suite main" >"$work/sources.list"
 apt() {
-  apt-get -qq -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts="$work/none" -o Dir::Etc::preferencesparts="$work/none" \
-    -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root -o Acquire::Languages=none "$@"
+  timeout 120 apt-get -qq -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts="$work/none" -o Dir::Etc::preferencesparts="$work/none" \
+    -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root -o Acquire::Languages=none \
+    -o Acquire::Retries=0 -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10 -o APT::Update::Error-Mode=any "$@"
 }
-got=
-for try in 1 2; do
-  if apt update && (cd "$work" && apt download "user-mode-linux/$suite" "libc6/$suite" >/dev/null); then got=yes; break; fi
-  [ "$try" = 2 ] || sleep 5
-done
-[ -n "$got" ] || without "Debian's $suite could not be read, see apt-get's words above"
+if ! { apt update && (cd "$work" && apt download "user-mode-linux/$suite" "libc6/$suite"); } >"$work/log" 2>&1; then
+  mkdir -p "$(dirname "$missed")"
+  cp "$work/log" "$missed"
+  without "Debian $suite can't be read (apt-get's messages are in $missed)"
+fi
 for package in "$work"/*.deb; do dpkg-deb --extract "$package" "$work/tree"; done
 mkdir -p "$into"
 libraries=$(dirname "$(find "$work/tree" -name libc.so.6 -print -quit)")
@@ -42,5 +44,5 @@ if version=$("$into/linux.uml.new" --version); then
   echo "$version" >"$into/version"
 else
   rm -rf "$into"
-  without "the one of Debian's $suite doesn't run here"
+  without "the one of Debian $suite doesn't run here"
 fi

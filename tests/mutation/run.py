@@ -1,4 +1,5 @@
-"""``make mutants``: each mutant on a copy of the tree, two at a time; every one must be noticed by the tests that it names.
+"""``make mutants``: each mutant on a copy of the tree, two at a time; every one must be noticed by the tests that it names. With ``SINCE=REVISION``
+only those whose file, or one of whose tests, has changed since.
 
 The same tests must pass on the copy as it is, and must fail on the mutant by an assertion or an error of the test itself: a mutant
 that can't even be imported proves nothing.
@@ -6,6 +7,7 @@ that can't even be imported proves nothing.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -91,21 +93,44 @@ def run_tests(tree: Path, tests: Iterable[str]) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+def touched(mutants: Iterable[Mutant], changed: Iterable[str]) -> list[Mutant]:
+    """Those whose file, or one of whose tests, is among the changed paths of the checkout."""
+    paths = set(changed)
+
+    def tests(mutant: Mutant) -> set[str]:
+        return {path for test in mutant.tests for path in paths if f"{path}/".startswith(f"tests/unit/{test.rstrip('/')}/")}
+
+    return [mutant for mutant in mutants if f"agent/{mutant.file}" in paths or tests(mutant)]
+
+
+def changed_since(revision: str) -> list[str]:
+    """Paths of the checkout that differ from the revision. Raises subprocess.CalledProcessError when git doesn't know it."""
+    command = ["git", "diff", "--name-only", revision, "--", "agent", "tests/unit"]
+    return subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation.run", description=__doc__)
+    parser.add_argument("--since", metavar="REVISION", help="only mutants of what has changed since then")
+    since = parser.parse_args().since
+    mutants = list(MUTANTS) if since is None else touched(MUTANTS, changed_since(since))
+    if not mutants:
+        print(f"no mutant is in a file that has changed since {since}")
+        return 0
     with tempfile.TemporaryDirectory(prefix="oomward-mutants-") as folder:
         trees = [Path(folder) / name for name in "ab"]
         for tree in trees:
             tree.mkdir()
             copy_of_the_tree(tree)
-        tests = sorted({test for mutant in MUTANTS for test in mutant.tests})
+        tests = sorted({test for mutant in mutants for test in mutant.tests})
         code, said = run_tests(trees[0], tests)
         if code != PASSED:
             print(f"the tests fail without any mutant:\n{said[-4000:]}")
             return 1
         with ThreadPoolExecutor(2) as pool:
-            halves = pool.map(lambda i: [verdict(mutant, trees[i]) for mutant in MUTANTS[i::2]], range(2))
+            halves = pool.map(lambda i: [verdict(mutant, trees[i]) for mutant in mutants[i::2]], range(2))
             verdicts = [each for half in halves for each in half]
-    for each in sorted(verdicts, key=lambda v: MUTANTS.index(v.mutant)):
+    for each in sorted(verdicts, key=lambda v: mutants.index(v.mutant)):
         word = "noticed" if each.trouble is None else "MISSED "
         print(f"{word} {each.seconds:5.1f} s  agent/{each.mutant.file}: {each.mutant.what}")
         if each.trouble is not None:

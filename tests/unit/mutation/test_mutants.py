@@ -8,7 +8,7 @@ import pytest
 
 from tests.mutation import run
 from tests.mutation.mutants import MUTANTS, Mutant
-from tests.mutation.run import REPO, StaleError, mutated, verdict
+from tests.mutation.run import REPO, StaleError, mutated, touched, verdict
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what[:60])
@@ -45,3 +45,14 @@ def test_only_a_test_that_fails_counts_and_the_tree_is_whole_afterwards(
     assert (found.trouble is None) is (trouble is None)
     assert seen == ["a = 2\n"]
     assert file.read_text() == "a = 1\n"
+
+
+def test_after_a_change_only_the_mutants_of_its_files_and_tests_are_tried() -> None:
+    of_file, of_test, of_folder, other = (
+        Mutant("", "a/x.py", "", "", ("t/test_x.py",)),
+        Mutant("", "b/y.py", "", "", ("t/test_y.py",)),
+        Mutant("", "c/z.py", "", "", ("u",)),
+        Mutant("", "d/w.py", "", "", ("v",)),
+    )
+    changed = ["agent/a/x.py", "tests/unit/t/test_y.py", "tests/unit/u/test_z.py", "tests/unit/vw/test_w.py"]
+    assert touched([of_file, of_test, of_folder, other], changed) == [of_file, of_test, of_folder]

@@ -1,0 +1,1 @@
+"""Whether the lock files install on another day, with other releases of pip. ``make locks``."""
