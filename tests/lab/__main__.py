@@ -24,7 +24,11 @@ def main() -> int:
     every = commands.add_parser(
         "test", help="all tests that need a real kernel, each file on one of its own, some side by side"
     )
-    every.add_argument("--quick", action="store_true", help="a minute of them: the main job and the short ones")
+    every.add_argument(
+        "--quick",
+        action="store_true",
+        help="some of them: the main job on each kernel, a short storm and the short parts",
+    )
     arguments = top.parse_args()
     try:
         if arguments.what == "test":

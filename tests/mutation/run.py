@@ -1,5 +1,5 @@
-"""``make mutants``: each mutant on a copy of the tree, two at a time; every one must be noticed by the tests that it names. With ``SINCE=REVISION``
-only those whose file, or one of whose tests, has changed since.
+"""``make mutants``: each mutant on a copy of the tree, two at a time; every one must be noticed by the tests that it names.
+With ``SINCE=REVISION`` only those whose file, or one of whose tests, has changed since.
 
 The same tests must pass on the copy as it is, and must fail on the mutant by an assertion or an error of the test itself: a mutant
 that can't even be imported proves nothing.
@@ -98,7 +98,9 @@ def touched(mutants: Iterable[Mutant], changed: Iterable[str]) -> list[Mutant]:
     paths = set(changed)
 
     def tests(mutant: Mutant) -> set[str]:
-        return {path for test in mutant.tests for path in paths if f"{path}/".startswith(f"tests/unit/{test.rstrip('/')}/")}
+        return {
+            path for test in mutant.tests for path in paths if f"{path}/".startswith(f"tests/unit/{test.rstrip('/')}/")
+        }
 
     return [mutant for mutant in mutants if f"agent/{mutant.file}" in paths or tests(mutant)]
 

@@ -1,7 +1,7 @@
 """``python -m tests.setup.index FOLDER LOCK…``: a package index of one's own, as it may look in a year.
 
-It has every file that the lock files list for this machine, and for ten of their packages a newer release as well, which nobody may take. Served from
-the disk: ``PIP_CONFIG_FILE=/dev/null PIP_INDEX_URL=file://FOLDER/simple make demo``.
+It has every file that the lock files list for this machine, and for ten of their packages a newer release as well, which nobody may take.
+Used from the disk: ``PIP_CONFIG_FILE=/dev/null PIP_INDEX_URL=file://FOLDER/simple make demo``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ A_YEAR_LATER = "9999.1"
 
 
 def make_index(folder: Path, locks: list[Path], extra: list[str]) -> Path:
-    """Fill ``folder`` and return the folder that ``PIP_INDEX_URL`` names. ``extra``: requirements beside the lock files, such as ``pip==23.0.1``.
+    """Fill ``folder`` and return the folder that ``PIP_INDEX_URL`` names.
 
+    ``extra``: requirements beside the lock files, such as ``pip==23.0.1``.
     Raises subprocess.CalledProcessError where a listed file can't be downloaded.
     """
     files = folder / "files"

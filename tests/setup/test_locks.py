@@ -1,6 +1,7 @@
 """The lock files on another day: a package index with newer releases of ten locked packages, and several releases of pip.
 
-Real pip, real files; only the index is of our own. Debian 12 has pip 23.0.1, Python 3.11 brings 23.2.1, and the newest is whatever the index has today.
+Real pip, real files; only the index is made here. Debian 12 has pip 23.0.1, Python 3.11 brings 23.2.1, and the newest is what the usual
+index has today.
 """
 
 from __future__ import annotations
@@ -59,9 +60,7 @@ def install(python: Path, lock: str, index: Path) -> None:
 
 
 def installed(python: Path) -> dict[str, str]:
-    done = subprocess.run(
-        [python, "-m", "pip", "list", "--format", "json"], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([python, "-m", "pip", "list", "--format", "json"], check=True, capture_output=True, text=True)
     found = {row["name"].lower().replace("_", "-").replace(".", "-"): row["version"] for row in json.loads(done.stdout)}
     return {name: version for name, version in found.items() if name not in {"pip", "setuptools"}}
 
@@ -97,8 +96,8 @@ def test_ten_of_the_locked_packages_have_a_newer_release_there(index: Path) -> N
 def test_with_dependency_resolution_the_oldest_pip_would_stop_at_such_an_index(index: Path, tmp_path: Path) -> None:
     """So that this index is known to be one at which the fault shows: scripts/install-lock.sh says why."""
     python = environment(tmp_path / "venv", OLDEST)
-    command = [python, "-m", "pip", "install", "--dry-run", "--require-hashes", "-r", REQUIREMENTS / "test.lock"]
+    lock = str(REQUIREMENTS / "test.lock")
+    command = [str(python), "-m", "pip", "install", "--dry-run", "--require-hashes", "--requirement", lock]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=only(index))
     assert done.returncode != 0
     assert "coverage" in done.stderr
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.unit.image.dockerfile import ROOT
 
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 CI: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+NIGHTLY: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text())
 
 
 def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
@@ -47,16 +49,34 @@ def test_each_make_target_that_is_run_exists(file: Path) -> None:
     assert {target.replace(".venv/", "$(VENV)/") for target in run} <= rules
 
 
-def test_all_tests_run_as_anybody_runs_them() -> None:
-    """``make test`` of a developer leaves out the longer ones; CI leaves out none."""
+def test_every_change_runs_what_everybody_runs_and_each_night_runs_everything() -> None:
     assert {"run": "bash .ci/run"} in CI["jobs"]["test"]["steps"]
-    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "exec make test TESTS=all"
-    makefile = (ROOT / "Makefile").read_text()
-    of_all = re.search(r"^test-all:\n((?:\t.*\n)+)", makefile, re.MULTILINE)
-    assert of_all is not None
-    assert {"lint", "unit", "lowest", "alerts", "manifests", "image-test", "fuzz-short", "kernel"} <= set(
-        of_all[1].split()
-    )
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "exec make test"
+    assert {"run": "make test TESTS=all"} in NIGHTLY["jobs"]["all"]["steps"]
+    made = run_by_nightly()
+    assert {"mutants", "soak", "fuzz", "e2e", "distributions", "kernel", "demo"} <= made
+    assert {"lint", "unit", "alerts", "image-test", "kernel"} <= targets("test-quick")
+    assert targets("test-quick") | {"lowest", "manifests", "fuzz-short", "locks"} <= targets("test-all")
+
+
+def targets(of: str) -> set[str]:
+    """What the recipe of a target makes."""
+    recipe = re.search(rf"^{of}:[^=\n]*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    made = [line for line in recipe[1].splitlines() if "$(MAKE)" in line]
+    return {
+        word for line in made for word in line.split() if re.fullmatch(r"[a-z-]+", word) and not word.startswith("-")
+    }
+
+
+def run_by_nightly() -> set[str]:
+    return set(re.findall(r"\bmake ([\w-]+)", " ".join(str(step.get("run", "")) for step in steps(NIGHTLY))))
+
+
+def test_every_supported_python_has_its_night() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    supported = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    assert NIGHTLY["jobs"]["all"]["strategy"]["matrix"]["python"] == supported
 
 
 def test_both_architectures_are_built_without_emulation() -> None:
@@ -66,7 +86,7 @@ def test_both_architectures_are_built_without_emulation() -> None:
 
 
 def test_the_end_to_end_run_is_on_the_oldest_and_the_newest_supported_kubernetes_with_both_profiles() -> None:
-    matrix = CI["jobs"]["e2e"]["strategy"]["matrix"]
+    matrix = NIGHTLY["jobs"]["e2e"]["strategy"]["matrix"]
     nodes = [re.fullmatch(r"kindest/node:v1\.(\d+)\.\d+@sha256:[0-9a-f]{64}", row["node"]) for row in matrix["cluster"]]
     assert all(nodes)
     supported = re.search(

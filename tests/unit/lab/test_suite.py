@@ -48,12 +48,24 @@ def test_a_part_that_skips_a_test_has_failed(tmp_path: Path) -> None:
 
 
 def test_every_file_of_kernel_tests_is_a_part() -> None:
-    names = {part.name for part in suite.parts()}
+    names = {part.name for part in suite.all_parts()}
     assert {path.stem for path in (REPO / "tests" / "kernel").glob("test_*.py")} | {"v1", "demo"} <= names
 
 
-def test_the_parts_named_to_be_first_or_quick_are_there() -> None:
-    assert {*suite.LONGEST, *suite.QUICK} <= {part.name for part in suite.parts()}
+def test_the_parts_named_to_be_first_are_there() -> None:
+    assert set(suite.LONGEST) <= {part.name for part in suite.all_parts()}
+
+
+def test_each_change_is_tried_on_every_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest, the distribution's own, that one with cgroup v1, and one that keeps real-time scheduling from cgroups."""
+    kernel = tmp_path / "linux.uml"
+    kernel.touch()
+    monkeypatch.setattr("tests.lab.uml.NEWER", kernel)
+    seen = {
+        (part.command[part.command.index("--cgroup") + 1], dict(part.environment).get("OOMWARD_LAB_KERNEL"))
+        for part in suite.quick_parts()
+    }
+    assert seen == {("v2", None), ("v2", "distribution"), ("v1", None), ("v2", "rt-groups")}
 
 
 def test_where_there_is_a_newer_kernel_the_kills_run_on_the_older_one_too(
@@ -61,8 +73,10 @@ def test_where_there_is_a_newer_kernel_the_kills_run_on_the_older_one_too(
 ) -> None:
     kernel = tmp_path / "linux.uml"
     monkeypatch.setattr("tests.lab.uml.NEWER", kernel)
-    alone = len(suite.parts())
+    alone = len(suite.all_parts())
     kernel.touch()
-    (older,) = (part for part in suite.parts() if dict(part.environment).get("OOMWARD_LAB_KERNEL") == "distribution")
+    (older,) = (
+        part for part in suite.all_parts() if dict(part.environment).get("OOMWARD_LAB_KERNEL") == "distribution"
+    )
     assert "tests/kernel/test_kills.py" in older.command
-    assert len(suite.parts()) == alone + 1
+    assert len(suite.all_parts()) == alone + 1

@@ -31,7 +31,11 @@ def lines(lock: str) -> tuple[Requirement, ...]:
 
 
 def applies(requirement: Requirement, python: str, extra: str = "") -> bool:
-    environment: dict[str, Any] = {**default_environment(), "python_version": python, "python_full_version": f"{python}.5"}
+    environment: dict[str, Any] = {
+        **default_environment(),
+        "python_version": python,
+        "python_full_version": f"{python}.5",
+    }
     return requirement.marker is None or requirement.marker.evaluate(environment | {"extra": extra})
 
 
@@ -72,7 +76,9 @@ def test_whatever_a_locked_package_requires_is_locked_as_well(lock: str, python:
         assert name in here, f"{lock}.lock has no {requirement} for Python {python}"
         (version,) = here[name].specifier
         assert requirement.specifier.contains(version.version, prereleases=True), f"{here[name]} is not {requirement}"
-        open_ += [Requirement(str(each).partition(";")[0]) for each in requirements_of(name, requirement.extras, python)]
+        open_ += [
+            Requirement(str(each).partition(";")[0]) for each in requirements_of(name, requirement.extras, python)
+        ]
     assert {name for name, _ in seen} == set(here)
 
 
@@ -90,6 +96,8 @@ def test_a_package_has_one_version_in_all_lock_files() -> None:
 def test_pip_is_given_no_chance_to_resolve_anything() -> None:
     """Wherever a lock file is installed: for an environment, and for the image."""
     for script in ("install-lock.sh", "image/install.sh", "image/build.sh"):
-        (command,) = re.findall(r"-m pip install[^\n]*(?:\\\n[^\n]*)*--require-hashes[^\n]*", (ROOT / "scripts" / script).read_text())
+        (command,) = re.findall(
+            r"-m pip install[^\n]*(?:\\\n[^\n]*)*--require-hashes[^\n]*", (ROOT / "scripts" / script).read_text()
+        )
         assert {"--no-deps", ":all:"} <= set(command.split())
     assert "--require-hashes" not in (ROOT / "scripts" / "setup-venv.sh").read_text()
