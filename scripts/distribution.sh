@@ -24,7 +24,7 @@ export INDEX=${INDEX:-} PIP_RELEASE=${PIP_RELEASE:-}
 exec unshare --mount --fork bash -euo pipefail -c '
   tree=$1 tests=$2
   mount --make-rprivate /
-  mount -t proc proc "$tree/proc"; mount -t sysfs sysfs "$tree/sys"; mount --rbind /dev "$tree/dev"
+  mount -t proc proc "$tree/proc"; mount --rbind /sys "$tree/sys"; mount --rbind /dev "$tree/dev"
   mount -t tmpfs -o mode=1777 tmpfs "$tree/dev/shm"
   environment=(HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_RELEASE="$PIP_RELEASE")
   if [ -n "$INDEX" ]; then
