@@ -104,7 +104,7 @@ def _too_large(handler: Handler, version: str) -> NoReturn:
 
 def _watch(handler: Handler, version: str, selector: Selector, query: dict[str, str]) -> None:
     api, store = handler.api, handler.api.store
-    until = time.monotonic() + float(query.get("timeoutSeconds") or 1800)
+    until_s = time.monotonic() + float(query.get("timeoutSeconds") or 1800)
     bookmarks = query.get("allowWatchBookmarks") in ("true", "1")
     at = int(version or 0)
     news: list[tuple[int, str, Json]] = []
@@ -127,27 +127,39 @@ def _watch(handler: Handler, version: str, selector: Selector, query: dict[str, 
     _misbehave(handler)
     for _, kind, pod in news:
         _event(handler, kind, pod)
+    _stream(handler, at, selector, until_s, bookmarks=bookmarks)
+
+
+def _stream(handler: Handler, at: int, selector: Selector, until_s: float, *, bookmarks: bool) -> None:
+    """What changes after version ``at``, and bookmarks, until the monotonic clock says ``until_s``."""
+    api, store = handler.api, handler.api.store
     bookmark_at = time.monotonic() + api.bookmark_s
-    while not api.closing and (now := time.monotonic()) < until:
+    while not api.closing and (now := time.monotonic()) < until_s:
         if now >= bookmark_at:
             bookmark_at = now + api.bookmark_s
             if bookmarks:
-                _event(
-                    handler, "BOOKMARK", {"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": str(at)}}
-                )
+                _bookmark(handler, at)
         try:
             with store.changed:
                 news = store.since(at, selector)
                 if not news and at == store.version:
-                    store.changed.wait(min(until, bookmark_at) - now)
+                    store.changed.wait(min(until_s, bookmark_at) - now)
                     news = store.since(at, selector)
                 at = store.version
         except ExpiredError:
-            _gone(handler, f"{EXPIRED}: {version}")
+            _gone(handler, f"{EXPIRED}: {at}")
             break
         for _, kind, pod in news:
             _event(handler, kind, pod)
+    else:
+        if bookmarks and not api.closing:  # as the real one, which sends one shortly before it ends a watch in time
+            _bookmark(handler, at)
     handler.end_stream()
+
+
+def _bookmark(handler: Handler, version: int) -> None:
+    metadata = {"resourceVersion": str(version)}
+    _event(handler, "BOOKMARK", {"kind": "Pod", "apiVersion": "v1", "metadata": metadata})
 
 
 def _misbehave(handler: Handler) -> None:

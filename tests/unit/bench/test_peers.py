@@ -17,6 +17,7 @@ from tests.bench.peers.poller import container_paths
 from tests.lab.drivers import Driver
 from tests.lab.spec import Container, Instance, Pod
 from tests.lab.status import pod_object
+from tests.unit.patience import wait_until
 
 ID = "a1" * 32
 POD = Pod("web", (Container("main", ("pause",)),), labels={}, runtime="runc")
@@ -85,9 +86,8 @@ def test_the_shell_writes_0_into_every_knob_below(tmp_path: Path) -> None:
         knob.parent.mkdir()
         knob.write_text("1\n")
     process = subprocess.Popen(["sh", str(PEERS / "shell.sh"), str(tmp_path), "60"], process_group=0)
-    until = time.monotonic() + 30
-    while any(knob.read_text() != "0\n" for knob in knobs) and time.monotonic() < until:
-        time.sleep(0.01)
-    os.killpg(process.pid, 9)
-    process.wait()
-    assert [knob.read_text() for knob in knobs] == ["0\n", "0\n"]
+    try:
+        wait_until(lambda: [knob.read_text() for knob in knobs] == ["0\n", "0\n"], "both are 0")
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()

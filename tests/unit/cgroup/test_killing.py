@@ -16,6 +16,7 @@ from agent.cgroup.files import CgroupFiles
 from agent.cgroup.killing import HIDDEN, kill_container
 from agent.model import Cgroup, KillOutcome
 from tests.unit.cgroup.fakes import CONTAINER, POD, make, remove
+from tests.unit.patience import PATIENCE_S
 
 Sleepers = Callable[[int], list[subprocess.Popen[bytes]]]
 
@@ -61,7 +62,7 @@ def test_else_all_are_killed_one_by_one_those_below_too_and_nobody_else(
     holding(mount, f"{CONTAINER}/docker", below)
     holding(mount, f"{POD}/{'b' * 64}", other)
     assert kill_container(files, cgroup).outcome is KillOutcome.KILLED
-    assert (own.wait(10), below.wait(10)) == (-signal.SIGKILL, -signal.SIGKILL)
+    assert (own.wait(PATIENCE_S), below.wait(PATIENCE_S)) == (-signal.SIGKILL, -signal.SIGKILL)
     assert other.poll() is None
 
 
@@ -71,7 +72,7 @@ def test_more_processes_than_descriptors_at_once_are_killed_too(
     monkeypatch.setattr(killing, "BATCH", 3)
     many = sleepers(8)
     kill_container(files, holding(mount, CONTAINER, *many))
-    assert [process.wait(10) for process in many] == [-signal.SIGKILL] * 8
+    assert [process.wait(PATIENCE_S) for process in many] == [-signal.SIGKILL] * 8
 
 
 def test_a_pid_that_is_somebody_elses_by_now_is_left_alone(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from agent.node.loop import Loop
 from agent.node.mailbox import Mailbox
 from agent.settings import load
 from tests.unit.node.world import World, pod
+from tests.unit.patience import PATIENCE_S, wait_until
 
 READS = 10_000
 
@@ -79,7 +80,7 @@ def test_a_log_that_can_not_be_read_any_more_is_said_and_the_job_goes_on(
         wait_for(lambda: loop.last_beat_monotonic_s > before, thread)
     finally:
         loop.stop()
-        thread.join(10)
+        thread.join(PATIENCE_S)
         os.close(writer)
     world.told(pod())
     world.make(knob=0)
@@ -90,10 +91,11 @@ def test_a_log_that_can_not_be_read_any_more_is_said_and_the_job_goes_on(
     mailbox.close()
 
 
-def wait_for(condition: Any, thread: threading.Thread) -> None:
-    for _ in range(1000):
+def wait_for(condition: Callable[[], bool], thread: threading.Thread) -> None:
+    def holds() -> bool:
         if condition():
-            return
+            return True
         assert thread.is_alive(), "the loop has ended"
-        thread.join(0.01)
-    raise AssertionError("it never came")
+        return False
+
+    wait_until(holds, "what the loop should do")

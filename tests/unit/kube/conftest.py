@@ -14,6 +14,7 @@ from agent.kube.api import Api, connect
 from agent.kube.pods import PodWatch
 from agent.model import Message
 from tests.lab.apiserver import ApiServer
+from tests.unit.patience import PATIENCE_S
 
 M = TypeVar("M")
 NODE = "node-1"
@@ -57,9 +58,9 @@ class Inbox:
         self.seen: list[Message] = []
 
     def next(self, kind: type[M], such: Callable[[M], bool] = lambda _: True) -> M:
-        """The next message of a kind; others are passed over. Fails after 10 s."""
+        """The next message of a kind; others are passed over. Raises queue.Empty after PATIENCE_S without any."""
         while True:
-            message = self.messages.get(timeout=10)
+            message = self.messages.get(timeout=PATIENCE_S)
             self.seen.append(message)
             if isinstance(message, kind) and such(message):
                 return message
@@ -106,5 +107,5 @@ def watch(api: Api, server: ApiServer, inbox: Inbox, waits: Waits) -> Iterator[P
     stop.set()
     server.close()
     if thread.ident is not None:
-        thread.join(10)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive(), "the watch ends once it is stopped and its connection is gone"

@@ -18,6 +18,7 @@ from agent.model import EventDelivered, Message, Notice, ObjectRef, Reason
 from tests.lab.apievents import problems
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
+from tests.unit.patience import PATIENCE_S
 
 NOW = 1_760_000_000.0
 EVENTS = "/apis/events.k8s.io/v1/namespaces"
@@ -425,12 +426,12 @@ def test_the_thread_delivers_what_is_submitted_and_ends_when_told(api: Api, serv
     thread.start()
     for i in range(3):
         poster.submit(notice(f"herder-1.{i}", at=time.time()))
-    assert [delivered.get(timeout=10) for _ in range(3)] == [
+    assert [delivered.get(timeout=PATIENCE_S) for _ in range(3)] == [
         EventDelivered(f"herder-1.{i}", "created") for i in range(3)
     ]
     stop.set()
     poster.wake()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 

@@ -14,6 +14,7 @@ from agent.model import PodChanged, PodDeleted, PodSkipped, PodsListed, WatchTro
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 from tests.unit.kube.conftest import NODE, Clock, Inbox, Waits, pod_json
+from tests.unit.patience import PATIENCE_S
 
 
 def test_a_deleted_pod_that_cannot_be_read_is_gone_all_the_same(server: ApiServer, watch: Any, inbox: Inbox) -> None:
@@ -158,7 +159,7 @@ def test_after_a_watch_that_worked_for_a_while_the_waits_begin_anew(
     inbox.next(PodsListed)
     stop.set()
     server.close()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert waits.seconds == [0.375, 0.75, 1.5, 0.375]
 
 
@@ -277,4 +278,4 @@ def test_every_change_and_every_wait_is_a_heartbeat(server: ApiServer, inbox: In
     assert watch.last_beat_monotonic_s == 57.5
     stop.set()
     server.close()
-    thread.join(10)
+    thread.join(PATIENCE_S)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from agent.node.node import ThreadDiedError
 from agent.settings import RulesFile, load
 from tests.unit.cgroup.fakes import make
 from tests.unit.node.world import CONTAINER, MODE, World, pod
+from tests.unit.patience import PATIENCE_S, wait_until
 
 
 class Running:
@@ -40,11 +40,8 @@ class Running:
             self.error = error
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for the thing; fails after ten seconds."""
-        end = time.monotonic() + 10
-        while not condition():
-            assert time.monotonic() < end, "it never came"
-            self.thread.join(0.005)
+        """Wait for the condition; fails after PATIENCE_S."""
+        wait_until(condition, "what the loop should do")
 
 
 @pytest.fixture
@@ -54,7 +51,7 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running
     running.thread.start()
     yield running
     running.loop.stop()
-    running.thread.join(10)
+    running.thread.join(PATIENCE_S)
     assert not running.thread.is_alive()
     running.world.end()
     running.mailbox.close()
@@ -86,7 +83,7 @@ def test_a_changed_configuration_takes_effect_and_a_bad_one_is_refused(
 
 def test_a_thread_that_died_ends_the_loop_with_the_reason(running: Running) -> None:
     running.mailbox.put(ThreadDied("pod watch", "it returned"))
-    running.thread.join(10)
+    running.thread.join(PATIENCE_S)
     assert isinstance(running.error, ThreadDiedError)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import agent.node.loop as loop_module
 from agent.model import Cgroup, CgroupKind, CgroupPlace, CountersTouched, KnobTouched, OomReport, TreeEvent
 from agent.node.loop import AFTER_THE_KERNEL_S, Loop
 from agent.node.mailbox import Mailbox
@@ -86,8 +87,14 @@ class Node:
         self.at_turn()
 
 
+@pytest.fixture(autouse=True)
+def housekeeping_is_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the machine keeps a test waiting: these loops have no ledger."""
+    monkeypatch.setattr(loop_module, "HOUSEKEEPING_S", 86_400.0)
+
+
 def loop_of(node: Any, tree: Any, log: Any, mailbox: Mailbox) -> Loop:
-    """Without a ledger, which it asks nothing of in so short a time."""
+    """Without a ledger, which only housekeeping uses."""
     ledger: Any = None
     return Loop(node, tree, log, mailbox, ledger, None, load({"node_name": "n"}, {}))
 

@@ -10,6 +10,7 @@ import pytest
 
 from agent.model import PodDeleted
 from agent.node.mailbox import Mailbox
+from tests.unit.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_no_message_of_many_threads_is_lost_and_each_threads_order_stays(mailbox
         thread.start()
     found: list[str] = []
     while len(found) < 2000:
-        assert select.select([mailbox], [], [], 10)[0], "nothing came in 10 s"
+        assert select.select([mailbox], [], [], PATIENCE_S)[0], "nothing came"
         found += [message.uid for message in mailbox.take() if isinstance(message, PodDeleted)]
     for thread in threads:
         thread.join()

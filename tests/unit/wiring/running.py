@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -27,15 +26,17 @@ from agent.settings import Settings, load
 from tests.lab.apiserver import ApiServer
 from tests.lab.pages import page
 from tests.unit.cgroup.fakes import make
+from tests.unit.patience import PATIENCE_S, wait_until
 
 NODE = "node-1"
 
 
-def free_port() -> int:
-    """One that nobody has just now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def reserved_port() -> socket.socket:
+    """A socket that keeps a port for an agent of this test: the agent may listen there beside it, and nobody else is given it."""
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    return kept
 
 
 class Agent:
@@ -45,7 +46,8 @@ class Agent:
         self.work = work
         self.mount = work / "mount"
         self.kmsg = work / "kmsg"
-        self.port = free_port()
+        self._reserved = reserved_port()
+        self.port = int(self._reserved.getsockname()[1])
         if not self.mount.exists():
             self.mount.mkdir()
             (self.mount / "cgroup.controllers").write_text("cpu memory\n")
@@ -95,7 +97,7 @@ class Agent:
                 code = wiring.run(self.settings(**flags))
             finally:
                 over.set()
-                thread.join(30)
+                thread.join(PATIENCE_S)
         if failed:
             raise failed[0]
         return code
@@ -112,6 +114,7 @@ class Agent:
 
     def close(self) -> None:
         os.close(self._log)
+        self._reserved.close()
 
     def knob(self, path: str) -> str:
         return (self.mount / path / "memory.oom.group").read_text().strip()
@@ -121,11 +124,8 @@ class Agent:
         return page(self.port, path)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for the thing; fails after twenty seconds."""
-        end = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < end, f"never {what}"
-            time.sleep(0.01)
+        """Wait for the condition; fails after PATIENCE_S."""
+        wait_until(condition, what)
 
     def ready(self) -> None:
         self.until(lambda: self.get("/readyz")[0] == 200, "ready")

@@ -19,6 +19,7 @@ from agent.ledger import Ledger
 from agent.model import AgentError, OomKill
 from agent.report.table import Output
 from agent.settings import Settings
+from tests.unit.patience import PATIENCE_S
 from tests.unit.report.kills import KILL
 
 NODE = ("--node-name", "node-1")
@@ -140,7 +141,7 @@ def test_a_reader_that_leaves_is_no_failure(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert process.stdout.readline()
         process.stdout.close()
-        assert process.wait(30) == EXIT_OK
+        assert process.wait(PATIENCE_S) == EXIT_OK
         assert process.stderr.read() == ""
 
 

@@ -90,7 +90,6 @@ def test_an_agent_started_anew_goes_on_where_the_first_one_was(agent: Agent, api
         agent.until(lambda: any(e["reason"] == "ProcessOOMKilled" for e in api.events), "told")
 
     agent.run(first)
-    agent.port += 1
     agent.run(agent.ready)
     reader = LedgerReader(agent.work / "state")
     assert len(reader.kills()) == 1

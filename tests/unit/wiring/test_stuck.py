@@ -11,6 +11,7 @@ from agent import wiring
 from agent.kube.events import EventPoster
 from agent.kube.pods import PodWatch
 from agent.node import Node
+from tests.unit.patience import PATIENCE_S
 from tests.unit.wiring.running import Agent
 
 LIMIT_S = 0.3
@@ -31,7 +32,7 @@ def hang(
     def hanging(self: object, *arguments: Any, **more: Any) -> Any:
         if not began.is_set():
             began.set()
-            assert stuck.wait(30)
+            assert stuck.wait(PATIENCE_S)
         return real(self, *arguments, **more)
 
     monkeypatch.setattr(room, method, hanging)
