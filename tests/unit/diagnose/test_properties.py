@@ -10,7 +10,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.diagnose import TABLE, diagnose
@@ -23,6 +23,7 @@ from agent.model.status import Category, ContainerFacts, Diagnosis, NodeFacts, P
 from agent.report.diagnoses import show_diagnoses, show_pod_diagnoses
 from agent.report.table import Output
 from tests.unit.diagnose.recorded import NAMES, recorded
+from tests.unit.profiles import examples
 
 NOW = 1_780_000_000.0
 # What messages are made of: recorded ones, the patterns' own words, format strings, escapes, anything.
@@ -142,7 +143,6 @@ def check(one: Diagnosis) -> None:
     json.dumps(asdict(one)).encode("ascii")
 
 
-@settings(deadline=None)
 @given(worlds())
 def test_every_status_that_the_schema_allows_gives_diagnoses_that_are_safe_to_print(
     world: tuple[dict[str, Any], list[OomKill], NodeFacts],
@@ -155,7 +155,7 @@ def test_every_status_that_the_schema_allows_gives_diagnoses_that_are_safe_to_pr
     assert len(found) <= max(1, len(status.containers))
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(worlds())
 def test_whatever_is_diagnosed_can_be_printed(world: tuple[dict[str, Any], list[OomKill], NodeFacts]) -> None:
     pod, kills, facts = world
@@ -171,7 +171,6 @@ def test_whatever_is_diagnosed_can_be_printed(world: tuple[dict[str, Any], list[
                 assert [one["rule"] for one in json.loads(text)["diagnoses"]] == [one.rule for one in found]
 
 
-@settings(deadline=None)
 @given(worlds())
 def test_whoever_waits_for_a_reason_or_ended_badly_is_told_about(
     world: tuple[dict[str, Any], list[OomKill], NodeFacts],
@@ -202,7 +201,7 @@ def places(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path for key, item in inner for path in ((*here, key), *places(item, (*here, key)))]
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(st.sampled_from(NAMES), st.data())
 def test_a_recorded_status_with_anything_in_any_place_gives_diagnoses_or_is_no_pod(
     name: str, data: st.DataObject

@@ -93,11 +93,12 @@ def test_scanning_and_reading_know_in_the_end_what_is_there(tmp_path: Path) -> N
     mount = tmp_path / "mount"
     mount.mkdir()
     make(mount, POD)
+    files = CgroupFiles(mount, "v2", check_magic=False)
+    tree = Tree(files)
+    tree.scan(0.0)
+    at_rest = tree.watches
 
     def run(at: int | None) -> Moments:
-        files = CgroupFiles(mount, "v2", check_magic=False)
-        tree = Tree(files)
-        tree.scan(0.0)
         moments = Moments(lambda: remove(mount, CONTAINER), at)
         with pytest.MonkeyPatch.context() as patch:
             install(patch, moments)
@@ -111,15 +112,15 @@ def test_scanning_and_reading_know_in_the_end_what_is_there(tmp_path: Path) -> N
         assert set(tree.cgroups) == {"kubepods", "kubepods/burstable", POD}
         gone = [event.cgroup.path for event in told if isinstance(event, CgroupGone)]
         assert gone in ([CHILD, CONTAINER], [CONTAINER], []), "children first, each once"
-        watched = tree.watches
+        assert tree.watches == at_rest, "no watch is left behind, none is missing"
         tree.scan(5.0)
-        assert tree.watches == watched, "no watch is left behind, none is missing"
-        tree.close()
-        files.close()
+        assert tree.watches == at_rest
         return moments
 
     for at in moments(run):
         run(at)
+    tree.close()
+    files.close()
 
 
 NEIGHBOUR = f"{POD}/{'b' * 64}"

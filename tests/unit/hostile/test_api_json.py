@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.kube.api import Api, ApiError, connect
@@ -60,7 +60,6 @@ def api(server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Api:
     return connect(kubeconfig, user_agent="oomward/test")
 
 
-@settings(deadline=None)
 @given(body=LISTS | ANY_JSON)
 def test_any_json_for_a_list_is_a_list_or_an_api_error(server: ApiServer, api: Api, body: Any) -> None:
     server.faults.clear()
@@ -77,7 +76,6 @@ def test_any_json_for_a_list_is_a_list_or_an_api_error(server: ApiServer, api: A
     assert len(listed.pods) == len(listed.statuses)
 
 
-@settings(deadline=None)
 @given(kind=KINDS | ANY_JSON, obj=NEAR_PODS | PODLIKE, more=st.dictionaries(st.text(max_size=3), ANY_JSON, max_size=2))
 def test_any_json_for_a_watch_event_changes_only_what_it_names(api: Api, kind: Any, obj: Any, more: Any) -> None:
     told: list[Message] = []
@@ -99,7 +97,6 @@ def test_any_json_for_a_watch_event_changes_only_what_it_names(api: Api, kind: A
             assert message.uid == obj["metadata"]["uid"]
 
 
-@settings(deadline=None)
 @given(line=st.binary(max_size=200))
 def test_any_line_of_a_watch_is_an_event_or_a_reason_to_list(api: Api, line: bytes) -> None:
     told: list[Message] = []
@@ -111,7 +108,6 @@ def test_any_line_of_a_watch_is_an_event_or_a_reason_to_list(api: Api, line: byt
         assert len(again.detail) < 600
 
 
-@settings(deadline=None)
 @given(
     status=st.sampled_from([200, 201, 400, 401, 403, 404, 409, 410, 422, 429, 500, 503, 504]),
     body=ANY_JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=100),

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -108,7 +108,6 @@ def logged() -> Iterator[tuple[StringIO, StringIO]]:
             logger.removeHandler(handler)
 
 
-@settings(deadline=None)
 @given(NAMES, NAMES, NAMES, NAMES, NAMES, COMMS)
 @example("default", CRUEL[2], CRUEL[2], CRUEL[1], CRUEL[0], b"\x1b[2J")
 @example(CRUEL[10], CRUEL[10], CRUEL[10], CRUEL[10], CRUEL[10], b"\xf0\x9f\x92\x80" * 4)

@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.ledger import Ledger
 from agent.ledger.rows import kill_of, kill_row
 from agent.model import Baseline, KeptDecision, Mode, Notice, ObjectRef, OomKill, Original, TaskRow, Victim
 from tests.unit.ledger.records import BOOT, a_kill
+from tests.unit.profiles import examples
 
 # Bytes that were no UTF-8 stand in text as lone surrogates U+DC80 to U+DCFF (os.fsdecode).
 text = st.text(max_size=12) | st.binary(max_size=12).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
@@ -45,7 +46,7 @@ originals = st.builds(Original, inodes, text, st.integers(0, 1), text, times)
 decisions = st.builds(KeptDecision, st.just("u"), text, text, text, text, st.none() | text, st.sampled_from(Mode), text)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(kills, notices, baselines, originals, decisions)
 def test_everything_comes_back_as_it_went_in(
     kill: OomKill, notice: Notice, baseline: Baseline, original: Original, decision: KeptDecision

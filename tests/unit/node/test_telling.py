@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from agent.attribute import Findings
@@ -33,6 +33,7 @@ from agent.node.outbox import Outbox
 from agent.node.telling import Teller
 from agent.report.metrics import Metrics
 from tests.unit.node.world import UID, pod
+from tests.unit.profiles import examples
 from tests.unit.report.kills import GROUP, HOST, KILL, LOST, SERVICE
 from tests.unit.report.test_events_reference import TYPES
 
@@ -196,7 +197,7 @@ def test_what_happened_has_one_name_for_ever_and_what_differs_another(desk: Desk
     assert len(desk.posted) == 3, "what is under way already is not handed over again"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.from_regex(r"\A[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?){0,3}\Z"))
 def test_whatever_a_pod_is_called_its_events_names_are_good(desk: Desk, name: str) -> None:
     desk.posted.clear()
