@@ -24,7 +24,13 @@ VARIABLE = re.compile(r"\bOOMWARD_[A-Z_]+\b")
 TEST = re.compile(r"\btest_[a-z0-9_]+(?!\.py|\w)")
 FILE = re.compile(r"(?<![\w/.-])((?:agent|tests|scripts|manifests|docs)/[\w./-]+?)(?=[`\s),:;]|$)")
 OTHER_KEYS = {"oomward.dev/agent"}  # reportingController of the Events
-OTHER_VARIABLES = {"OOMWARD_LAB", "OOMWARD_LAB_KERNEL", "OOMWARD_LAB_OUT", "OOMWARD_LAB_CGROUP"}  # the tests' own
+OTHER_VARIABLES = {
+    "OOMWARD_TESTS",
+    "OOMWARD_LAB",
+    "OOMWARD_LAB_KERNEL",
+    "OOMWARD_LAB_OUT",
+    "OOMWARD_LAB_CGROUP",
+}  # the tests' own
 FILE_KEYS = {setting.key for setting in SETTINGS} | set(RULES_KEYS)
 
 
