@@ -204,5 +204,7 @@ def test_without_the_label_all_models_die_with_it_and_wait_longer_each_time(lab:
     assert [i.backing_off for i in starts[:3]] == [False, True, True], "at once, then CrashLoopBackOff"
     pauses_s = [after.started_s - (before.ended_s or 0) for before, after in pairwise(starts)]
     assert [pauses_s[1] >= 1, pauses_s[2] >= 2] == [True, True], "the lab's second is a kubelet's ten"
+    announced_s = [i.next_start_s or 0.0 for i in starts[1:3]]
+    assert [0 < at_s <= i.started_s for at_s, i in zip(announced_s, starts[2:4], strict=True)] == [True, True]
     lab.told("ContainerOOMKilled", instance.pod)
     lab.delete(instance.pod)

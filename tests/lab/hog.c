@@ -4,9 +4,9 @@
  * "<value> <CLOCK_MONOTONIC ns>" to the file that FIRST_LOOK names: so a test knows what was in force at the first
  * instruction of the container.
  *
- * hog pause                             wait until told to end
+ * hog pause                             wait until asked to end; its name becomes "pause", which a sandbox's process has
  * hog eat MIB COMM STEP_MS [ADJ]        touch MIB MiB, a MiB every STEP_MS, then stand there (0 MiB: eat without end)
- * hog herd N MIB STEP_MS PAUSE_MS       PID 1 with N such children named "worker", each replaced PAUSE_MS after it dies
+ * hog herd N MIB STEP_MS PAUSE_MS [COMM]  PID 1 with N such children named "worker", each replaced PAUSE_MS after it dies
  * hog storm N MIB STEP_MS PAUSE_MS      a herd that begins at SIGUSR1 and ends, children and all, at SIGUSR2
  * hog family N MIB STEP_MS              PID 1 with N quiet children "helper" (1 MiB each), then one "worker" that eats
  * hog nest MIB STEP_MS                  move to a cgroup "init", hand memory down, and have a child "nested" eat in "inner"
@@ -177,6 +177,7 @@ int main(int argc, char **argv) {
         if (argc > 5) write_to("/proc/self/oom_score_adj", argv[5]);
         eat(NUMBER(2), NUMBER(4));
     } else if (!strcmp(what, "herd")) {
+        if (argc > 6) prctl(PR_SET_NAME, argv[6]);
         herd(NUMBER(2), NUMBER(3), NUMBER(4), NUMBER(5));
     } else if (!strcmp(what, "storm")) {
         storm(NUMBER(2), NUMBER(3), NUMBER(4), NUMBER(5));
@@ -191,7 +192,9 @@ int main(int argc, char **argv) {
         threads(NUMBER(2), NUMBER(3), NUMBER(4));
     } else if (!strcmp(what, "end")) {
         return NUMBER(2);
-    } else if (strcmp(what, "pause")) {
+    } else if (!strcmp(what, "pause")) {
+        prctl(PR_SET_NAME, "pause");
+    } else {
         fprintf(stderr, "hog: unknown: %s\n", what);
         return 64;
     }

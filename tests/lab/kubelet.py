@@ -241,8 +241,13 @@ class Kubelet:
     def _restart_later(self, pod: Pod, container: Container) -> None:
         starts = self._starts(pod, container.name)
         delay_s = backoff.delay_s([i.lasted_s for i in starts], self._backoff_factor)
-        starts[-1].backing_off = delay_s > 0
-        self._loop.later(delay_s, lambda: self._restart(pod.uid, container))
+        self._restart_after(delay_s, starts[-1], container)
+
+    def _restart_after(self, delay_s: float, last: Instance, container: Container) -> None:
+        """``last`` is the container's latest start: it keeps when the next one comes."""
+        if delay_s > 0:
+            last.next_start_s = time.monotonic() + delay_s
+        self._loop.later(delay_s, lambda: self._restart(last.pod.uid, container))
 
     def _restart(self, uid: str, container: Container) -> None:
         if (pod := self._pods.get(uid)) is None:
@@ -251,7 +256,9 @@ class Kubelet:
             self.start_container(pod, next(c for c in pod.containers if c.name == container.name))
         except RuntimeFailedError as error:
             self.failed_starts.append(str(error))
-            self._loop.later(backoff.FIRST_S * self._backoff_factor, lambda: self._restart(uid, container))
+            self._restart_after(
+                backoff.FIRST_S * self._backoff_factor, self._starts(pod, container.name)[-1], container
+            )
 
     def _report_later(self, pod: Pod) -> None:
         self._loop.later(self._delay_s, lambda: self._report(pod.uid))

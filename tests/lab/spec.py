@@ -100,7 +100,12 @@ class Instance:
     events: dict[str, int] = field(default_factory=dict)  # memory.events after PID 1's end, before removal
     exit_code: int | None = None
     ended_s: float | None = None
-    backing_off: bool = False  # ended, and its next start waits for the back-off
+    next_start_s: float | None = None  # CLOCK_MONOTONIC of the restart that waits for the back-off; None: none does
+
+    @property
+    def backing_off(self) -> bool:
+        """Whether it ended and the container's next start waited, or waits, for the back-off."""
+        return self.next_start_s is not None
 
     @property
     def running(self) -> bool:
