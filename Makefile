@@ -23,13 +23,17 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit lowest alerts manifests mutants fuzz fuzz-short image-here image-test kernel locks distributions storm bench bench-page soak image image-tree sbom e2e lab format lock clean
+.PHONY: help demo demo-picture test lint unit lowest alerts manifests mutants fuzz fuzz-short image-here image-test kernel locks distributions storm bench bench-page soak image image-tree sbom e2e lab format lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 demo: .debian-demo $(DEMO)/ready ## the main job on a real kernel, no cluster needed (DEMO_SECONDS=60)
 	@$(DEMO)/bin/python -m tests.demo
+
+demo-picture: .debian-demo $(VENV)/ready ## run the demo, and make the docs' pictures of it from that run (docs/pictures)
+	@$(BIN)/python -m tests.demo
+	@$(BIN)/python -m tests.demo.picture
 
 test: test-$(TESTS) ## what every change needs; TESTS=all: every test, before a piece of work is called done
 
@@ -129,7 +133,7 @@ lock: $(VENV)/ready ## resolve the lock files of requirements/ afresh
 	$(BIN)/python scripts/lock.py
 
 clean: ## remove what was built or installed below this folder
-	rm -rf $(VENV) $(LOWEST) $(RENDERERS) $(FUZZERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) .venv-demo $(LOWEST) $(RENDERERS) $(FUZZERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .PHONY: test-quick test-all .debian .debian-demo
 .debian:

@@ -1,1 +1,1 @@
-"""The main job, shown: three herders under one limit, and what happens to each. ``make demo``."""
+"""``make demo``: the same program in three pods, with and without the label, on a real kernel, and what happens to each."""

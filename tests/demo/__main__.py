@@ -1,157 +1,56 @@
-"""``python -m tests.demo``: boots the kernel, shows what happens there, judges it, and says where the result is as JSON."""
+"""``python -m tests.demo``: boots a kernel, shows what happens there, and judges it. Exit status 0: as promised, 1: not, 2: not run."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
+from tests.demo.facts import to_json
+from tests.demo.judge import failures
+from tests.demo.pods import WHAT
+from tests.demo.screen import Screen
+from tests.demo.summary import introduction, listed, summary, verdict
 from tests.lab import boot, runtime
 
 RESULT = boot.REPO / "build" / "demo" / "result.json"
 LEAST_SECONDS = 15.0
-Json = dict[str, Any]
-
-
-class Screen:
-    """A live table on a terminal, plain lines elsewhere."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self.result: Json | None = None
-        self.problems: list[str] = []
-
-    def __enter__(self) -> Screen:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def take(self, line: bytes) -> None:
-        """One line from inside: a message for us, or something that went wrong there, which is shown as it is."""
-        try:
-            message = json.loads(line)
-            what = message["what"]
-        except (ValueError, TypeError, KeyError):
-            self._console.print(line.decode(errors="replace").rstrip(), markup=False, highlight=False)
-            return
-        if what == "say":
-            self._console.print(message["text"], highlight=False)
-        elif what == "state":
-            self._state(message)
-        elif what == "result":
-            self.result = message
-
-    def _state(self, message: Json) -> None:
-        if self._live is not None:
-            self._live.update(table(message["rows"], f"after {message['elapsed_s']} s"), refresh=True)
-        elif message["elapsed_s"] % 5 == 0:
-            texts = [f"{r['pod']}: restarts {r['restarts']}, processes killed {r['killed']}" for r in message["rows"]]
-            self._console.print(f"{message['elapsed_s']:>3} s  " + "; ".join(texts), highlight=False)
-
-
-def table(rows: list[Json], title: str) -> Table:
-    """The pods, a row each."""
-    found = Table(title=title, title_justify="left")
-    for column, justify in (("pod", "left"), ("asked by", "left"), ("mode in force", "left"), ("PID 1's age", "right"),
-                            ("restarts", "right"), ("processes killed", "right"), ("last victim", "left")):  # fmt: skip
-        found.add_column(column, justify=justify, no_wrap=column == "pod")  # type: ignore[arg-type]
-    for row in rows:
-        age = "down" if row["pid1_age_s"] is None else f"{row['pid1_age_s']:.0f} s"
-        found.add_row(
-            row["pod"], row["asked"], row["mode"], age, str(row["restarts"]), str(row["killed"]), row["last_victim"]
-        )
-    return found
-
-
-def judge(result: Json) -> list[str]:
-    """What is not as it should be; empty: the demo has shown what it promises."""
-    wrong = []
-    for row in result["rows"]:
-        if row["asked"] == "-":
-            if row["restarts"] < 1:
-                wrong.append(f"{row['pod']} did not ask and was not restarted")
-        elif row["restarts"] or not row["killed"]:
-            wrong.append(
-                f"{row['pod']} asked for single: restarts {row['restarts']} (not 0), killed {row['killed']} (at least 1)"
-            )
-    least, most = result["kernel_count"]
-    if not least <= result["metrics_count"] <= most:
-        wrong.append(f"the kernel counted {least} to {most} killed processes, the metrics {result['metrics_count']}")
-    if result["unattributed"]:
-        wrong.append(f"{result['unattributed']} kills could not be attributed")
-    return wrong
-
-
-def show(console: Console, result: Json, seconds: float) -> None:
-    """The summary: what happened, the Events as kubectl would show them, the metrics."""
-    console.print(table(result["rows"], f"After {seconds:.0f} s"))
-    for row in result["rows"]:
-        if row["asked"] == "-":
-            text = f"{row['pod']} did not ask: every OOM kill took the whole container, it was restarted {row['restarts']} times"
-        else:
-            text = f"{row['pod']} asked by {row['asked']}: {row['killed']} processes killed, 0 restarts, PID 1 is the first one still"
-        console.print(f"  {text}", highlight=False)
-    for row in result["rows"]:
-        console.print(f"\nkubectl describe pod {row['pod']}", style="bold", highlight=False)
-        mine = sorted((e for e in result["events"] if e["pod"] == row["pod"]), key=lambda e: e["time"])
-        events = Table(box=None, pad_edge=False)
-        for column in ("Type", "Reason", "Since", "Message"):
-            events.add_column(column, no_wrap=column != "Message")
-        for event in mine[:4]:
-            clock = datetime.fromisoformat(event["time"]).strftime("%H:%M:%S")
-            times = f" (x{event['count']})" if event["count"] > 1 else ""
-            events.add_row(event["type"], event["reason"], clock + times, event["message"])
-        console.print(events)
-        if len(mine) > 4:
-            console.print(f"  … and {len(mine) - 4} more", highlight=False)
-    console.print("\ncurl …:9797/metrics", style="bold", highlight=False)
-    for line in result["metrics"]:
-        console.print(f"  {line}", highlight=False, soft_wrap=True)
-    least, most = result["kernel_count"]
-    kernel = (
-        str(most) if least == most else f"{least} to {most} (the first of a group kill may be in its counter twice)"
-    )
-    console.print(
-        f"\nKilled processes in pods: {kernel} by the kernel's counter, {result['metrics_count']} by the metrics."
-    )
+BOOTED_KERNEL = "Booting a Linux kernel as a program; no cluster, no container engine and no virtual machine is needed"
+OWN_KERNEL = "Starting on this machine's own Linux kernel; no cluster and no container engine is needed"
 
 
 def main() -> int:
     """Exit status 0 only if what the demo promises has happened."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = Console(highlight=False)
     seconds = float(os.environ.get("DEMO_SECONDS", "60"))
     if seconds < LEAST_SECONDS:
         console.print(f"DEMO_SECONDS={seconds:.0f} is too short to see anything: at least {LEAST_SECONDS:.0f}")
         return 2
-    runtime.build_hog()
-    console.print("booting a real kernel: containers by runc and crun, no cluster needed")
+    introduction(console)
+    console.print()
+    listed(console, WHAT)
+    console.print()
     with Screen(console) as screen:
+        screen.phase(OWN_KERNEL if boot.host_will_do("v2") else BOOTED_KERNEL)
+        runtime.build_hog()
         command = [sys.executable, "-m", "tests.demo.inside"]
         code = boot.run(command, out=boot.REPO / "build" / "lab" / "demo", timeout_s=seconds + 180, sink=screen.take)
+    console.print()
     if screen.result is None:
-        console.print(f"the demo broke off (exit {code})")
+        console.print(f"FAIL: the demo ended before it had a result (exit status {code})")
         return 1
-    wrong = judge(screen.result) + ([f"the node ended with {code}"] if code else [])
-    show(console, screen.result, seconds)
+    wrong = failures(screen.result) + ([f"the part on the kernel ended with exit status {code}"] if code else [])
+    summary(console, screen.result)
     RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps({**screen.result, "ok": not wrong, "wrong": wrong}, indent=2) + "\n")
-    for problem in wrong:
-        console.print(f"NOT AS PROMISED: {problem}", style="bold red")
-    if not wrong:
-        console.print("As promised.", style="green")
-    print(f"The result as JSON: {RESULT.relative_to(Path.cwd()) if RESULT.is_relative_to(Path.cwd()) else RESULT}")
+    RESULT.write_text(json.dumps({**to_json(screen.result), "ok": not wrong, "failures": wrong}, indent=2) + "\n")
+    console.print(
+        f"The result as JSON: {RESULT.relative_to(Path.cwd()) if RESULT.is_relative_to(Path.cwd()) else RESULT}"
+    )
+    console.print()
+    verdict(console, screen.result, wrong)
     return 1 if wrong else 0
 
 

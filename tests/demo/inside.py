@@ -1,4 +1,4 @@
-"""The demo's part that runs on the real kernel: node, API, agent and the three pods; tells what it sees as JSON lines."""
+"""The demo's part that runs on the real kernel: node, API, agent and the three pods. Reports what it sees as lines of JSON."""
 
 from __future__ import annotations
 
@@ -6,45 +6,29 @@ import json
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.demo import kubectl
+from tests.demo.facts import Json, Result, Row, kills_of, share_up, to_json
+from tests.demo.judge import missing_events
+from tests.demo.pods import pods
 from tests.lab.agent_process import AgentProcess
 from tests.lab.apiserver import ApiServer
 from tests.lab.drivers import Driver
 from tests.lab.kubelet import MOUNT, Kubelet, memory_events
-from tests.lab.spec import Container, Pod
+from tests.lab.runtime import first_look
+from tests.lab.spec import Instance, Pod
+from tests.lab.status import pod_object
 
 NODE = "demo-node"
-LIMIT_MIB = 256
-HERDER = (
-    "herd",
-    "1",
-    "0",
-    "4",
-    "300",
-)  # one child at a time: eats a MiB every 4 ms until killed, the next one 300 ms later
-MODE = "oomward.dev/mode"
-METRICS = ("oomward_oom_kills_total", "oomward_container_oom_group", "oomward_unattributed", "oomward_host", "oomward_writes_total",
-           "oomward_drift", "oomward_resync", "oomward_events_total")  # fmt: skip
-
-
-def herder(name: str, runtime: str, labels: dict[str, str], annotations: dict[str, str]) -> Pod:
-    container = Container("herder", HERDER, LIMIT_MIB)
-    return Pod(name, (container,), labels={"app": "herder", **labels}, annotations=annotations, runtime=runtime)
-
-
-def pods() -> list[Pod]:
-    """The same program three times: not asking, asking by label, asking for one container by annotation."""
-    return [
-        herder("herder-plain", "runc", {}, {}),
-        herder("herder-label", "runc", {MODE: "single"}, {}),
-        herder("herder-annotation", "crun", {}, {"mode.oomward.dev/herder": "single"}),
-    ]
+MODES = {"0": "single", "1": "group"}
+SETTLE_S = 15.0
 
 
 class Demo:
-    """Everything that runs, and what is told of it."""
+    """Everything that runs, and what is reported about it. ``seconds`` is how long all three pods run."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -63,110 +47,123 @@ class Demo:
         self._pods = pods()
 
     def run(self) -> None:
-        """The pods, for the time asked for; then the sum."""
-        tell("say", text="the agent starts; three pods with the same herder under 256 MiB follow")
+        """The pods, for the time asked for; then the result."""
+        report("phase", text="Starting oomward, the agent of this node")
         self._agent.wait_ready(90)
+        report("phase", text="Starting the three pods, as real containers by runc and crun")
+        began_s = time.monotonic()
         for pod in self._pods:
             self._kubelet.run_pod(pod)
-        began = time.monotonic()
-        while time.monotonic() - began < self._seconds:
-            self._tell_state(time.monotonic() - began)
-            time.sleep(1.0)
-        for pod in self._pods:
-            (MOUNT / self._kubelet.driver.pod_path(pod) / "cgroup.freeze").write_text("1")
+        report("phase", text="The pods run")
+        end_s = time.monotonic() + self._seconds
+        while (now_s := time.monotonic()) < end_s:
+            report("state", seconds=now_s - began_s, left=end_s - now_s, rows=self._rows(now_s))
+            time.sleep(min(1.0, end_s - now_s))
+        self._freeze("1")
+        stopped_s, at = time.monotonic(), datetime.now(UTC)
+        report("phase", text="The pods are stopped. Waiting until oomward has reported the last kills")
         self._settle()
-        self._tell_state(self._seconds)
-        self._tell_result()
+        report("result", **to_json(self._result(stopped_s, at, stopped_s - began_s)))
 
-    def _kernel_count(self) -> tuple[int, int]:
-        """Processes by the kernel's own counter of all pods, at least and at most.
-
-        A group kill counts its first victim twice, unless that one had ended by the time the group's turn came.
-        """
-        events = memory_events(self._kubelet.driver.root)
-        return events["oom_kill"] - events["oom_group_kill"], events["oom_kill"]
+    def _freeze(self, value: str) -> None:
+        """``1`` stops all processes of the pods, ``0`` lets them go on."""
+        for pod in self._pods:
+            file = MOUNT / self._kubelet.driver.pod_path(pod) / "cgroup.freeze"
+            if file.exists():
+                file.write_text(value)
 
     def _settle(self) -> None:
-        """Nothing is killed any more: let the agent come to its end of it, Events too. Not reached: the result shows it."""
-        until = time.monotonic() + 15
+        """Nothing is killed any more: let the agent catch up. Where it doesn't in time, the result shows it."""
+        until = time.monotonic() + SETTLE_S
         while time.monotonic() < until:
-            page = self._agent.metrics()
-            told = sum(value for (name, _), value in page.items() if name == "oomward_oom_kills_total")
-            least, most = self._kernel_count()
-            if least <= told <= most and page.get(("oomward_events_pending", frozenset())) == 0:
+            most, twice = self._kernel_count()
+            caught_up = most - twice <= self._agent.total("oomward_oom_kills_total") <= most
+            if caught_up and not missing_events(self._api.events):
                 time.sleep(1.0)
                 return
             time.sleep(0.2)
 
-    def _row(self, pod: Pod) -> dict[str, Any]:
-        instances = [i for i in self._kubelet.instances if i.pod.uid == pod.uid]
+    # ----------------------------------------------------------------------------------------------------- what is seen
+
+    def _kernel_count(self) -> tuple[int, int]:
+        """Killed processes by the kernel's own counter of all pods, and how many of them it may have counted twice.
+
+        It counts the first victim of a group kill twice, unless that one had ended by the time the group's turn came.
+        """
+        events = memory_events(self._kubelet.driver.root)
+        groups = sum(
+            kills_of(i, mode_of(i), i.events.get("oom_kill", 0))[0]
+            for i in self._kubelet.instances
+            if mode_of(i) == "group"
+        )
+        return events["oom_kill"], events.get("oom_group_kill", groups)  # Linux before 5.17 doesn't count group kills
+
+    def _rows(self, at_s: float) -> list[Json]:
+        return [to_json(self._row(pod, at_s)) for pod in self._pods]
+
+    def _row(self, pod: Pod, at_s: float) -> Row:
+        instances = [i for i in self._kubelet.instances if i.pod.uid == pod.uid and i.started_s <= at_s]
         last = instances[-1]
-        kills = self._agent.log_lines(event="oom_kill", pod=pod.name)
-        victim = kills[-1] if kills else {}
-        knob = MOUNT / last.path / "memory.oom.group"
-        return {
-            "pod": pod.name,
-            "mode": {"0": "single", "1": "group"}.get(knob.read_text().strip(), "?") if knob.exists() else "-",
-            "asked": "label" if MODE in pod.labels else ("annotation" if pod.annotations else "-"),
-            "pid1_age_s": round(time.monotonic() - last.started_s, 1) if last.running else None,
-            "restarts": len(instances) - 1,
-            "killed": int(self._agent.total("oomward_oom_kills_total", pod=pod.name)),
-            "last_victim": f"{victim.get('victim_comm')} ({victim.get('victim_pid')})" if victim else "-",
-        }
+        status: Any = pod_object(pod, NODE, instances)["status"]
+        next_start_s = None if last.running else last.next_start_s
+        kills = [kills_of(i, mode_of(i), oom_kills(i)) for i in instances]
+        return Row(
+            pod=pod.name,
+            status=kubectl.status(status["containerStatuses"][0]),
+            next_try_s=None if next_start_s is None else max(0.0, next_start_s - at_s),
+            up=share_up(instances, at_s),
+            restarts=len(instances) - 1,
+            kills=sum(happened for happened, _ in kills),
+            survived=sum(survived for _, survived in kills),
+            mode=mode_of(last),
+        )
 
-    def _tell_state(self, elapsed_s: float) -> None:
-        tell("state", elapsed_s=round(elapsed_s), rows=[self._row(pod) for pod in self._pods])
-
-    def _tell_result(self) -> None:
+    def _result(self, stopped_s: float, at: datetime, seconds: float) -> Result:
+        kernel, kernel_group = self._kernel_count()
         page = self._agent.get("/metrics")[1].splitlines()
-        tell(
-            "result",
-            rows=[self._row(pod) for pod in self._pods],
-            kernel_count=list(self._kernel_count()),
-            metrics_count=int(self._agent.total("oomward_oom_kills_total")),
+        return Result(
+            at=at.isoformat(),
+            seconds=seconds,
+            rows=tuple(self._row(pod, stopped_s) for pod in self._pods),
+            counted=int(self._agent.total("oomward_oom_kills_total")),
+            kernel=kernel,
+            kernel_group=kernel_group,
             unattributed=int(self._agent.total("oomward_unattributed_oom_kills_total")),
-            events=[event_row(event) for event in self._api.events],
+            events=self._api.events,
             metrics=[
-                line for line in page if line.startswith(METRICS) and "_created" not in line and _worth_showing(line)
+                line for line in page if line.startswith("oomward_oom_kills_total{") and not line.endswith(" 0.0")
             ],
         )
 
     def close(self) -> None:
+        """End all of it."""
         self._agent.stop()
-        for pod in self._pods:
-            freeze = MOUNT / self._kubelet.driver.pod_path(pod) / "cgroup.freeze"
-            if freeze.exists():
-                freeze.write_text("0")
+        self._freeze("0")
         self._kubelet.close()
         self._api.close()
 
 
-def event_row(event: dict[str, Any]) -> dict[str, Any]:
-    """What ``kubectl describe`` shows of an Event."""
-    return {
-        "pod": event["regarding"]["name"],
-        "type": event["type"],
-        "reason": event["reason"],
-        "from": event["reportingController"],
-        "time": event["eventTime"],
-        "count": event.get("series", {"count": 1})["count"],
-        "message": event["note"],
-    }
+def mode_of(instance: Instance) -> str:
+    """The OOM mode in force for a container; of one that is gone, what it had at its first instruction, else the kubelet's."""
+    try:
+        value = (MOUNT / instance.path / "memory.oom.group").read_text().strip()
+    except OSError:
+        value = (first_look(instance.container_id) or ("1", 0))[0]
+    return MODES.get(value, "group")
 
 
-def _worth_showing(line: str) -> bool:
-    """Not the zeros that only make series begin."""
-    return not line.endswith(" 0.0") or not line.startswith(
-        ("oomward_oom_kills_total", "oomward_writes_total", "oomward_events_total")
-    )
+def oom_kills(instance: Instance) -> int:
+    """The kernel's count of killed processes in a container, also of one that is gone."""
+    return (memory_events(instance.path) if instance.running else instance.events).get("oom_kill", 0)
 
 
-def tell(what: str, **facts: object) -> None:
+def report(what: str, **facts: object) -> None:
     """A line for the part of the demo that has the screen."""
     print(json.dumps({"what": what, **facts}), flush=True)
 
 
 def main() -> int:
+    """``python -m tests.demo.inside``, on the real kernel."""
     demo = Demo(float(os.environ.get("DEMO_SECONDS", "60")))
     try:
         demo.run()
