@@ -10,8 +10,9 @@ set -euo pipefail
 what=${1:-tests}
 at_least() { case "$1" in demo) [ "$what" != python ];; tests) [ "$what" = tests ] || [ "$what" = image ];; image) [ "$what" = image ];; esac; }
 
+here=${BASH_SOURCE[0]%/*}
 status=0
-bash "${BASH_SOURCE[0]%/*}/check-python.sh" "${PYTHON:-python3}" || status=$?
+bash "$here/check-python.sh" "${PYTHON:-python3}" || status=$?
 [ "$status" != 1 ] || exit 1
 missing=()
 [ "$status" = 0 ] || missing+=(python3-venv)
@@ -37,7 +38,6 @@ if [ "$(id -u)" != 0 ]; then
   exit 1
 fi
 command -v apt-get >/dev/null || { echo "There is no apt-get here. Install these Debian packages, or what has their commands: ${missing[*]}" >&2; exit 1; }
-echo "installing Debian packages: ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 # A package's scripts ask policy-rc.d before they start a service, with systemd and without; 101 is no. Somebody's own stays.
 policy=/usr/sbin/policy-rc.d
@@ -47,7 +47,8 @@ if [ ${#services[@]} -gt 0 ] && [ ! -e "$policy" ]; then
   chmod 755 "$policy"
 fi
 # A mirror that fails now and then is normal: apt itself asks three times for each file.
-if apt-get -o Acquire::Retries=3 update -qq && $install -qq -o Acquire::Retries=3 >/dev/null; then
+if bash "$here/ticking.sh" "Installing Debian packages: ${missing[*]}" \
+  bash -c "apt-get -o Acquire::Retries=3 update -qq && $install -qq -o Acquire::Retries=3 >/dev/null"; then
   for service in "${services[@]}"; do update-rc.d "$service" disable >/dev/null 2>&1 || true; done  # systemd learns of it as well
   exit 0
 fi

@@ -27,7 +27,10 @@ apt() {
     -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root -o Acquire::Languages=none \
     -o Acquire::Retries=0 -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10 -o APT::Update::Error-Mode=any "$@"
 }
-if ! { apt update && (cd "$work" && apt download "user-mode-linux/$suite" "libc6/$suite"); } >"$work/log" 2>&1; then
+fetch() { apt update && cd "$work" && apt download "user-mode-linux/$suite" "libc6/$suite"; }
+export -f fetch apt
+export work suite keys
+if ! bash "${BASH_SOURCE[0]%/*}/ticking.sh" "Fetching a faster kernel for the lab from Debian $suite" bash -c 'fetch >"$work/log" 2>&1'; then
   mkdir -p "$(dirname "$missed")"
   cp "$work/log" "$missed"
   without "Debian $suite can't be read (apt-get's messages are in $missed)"

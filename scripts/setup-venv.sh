@@ -10,8 +10,7 @@ python=$("$python" -c 'import sys; print(getattr(sys, "_base_executable", sys.ex
 rm -rf "$venv"
 "$python" -m venv "$venv"
 [ -z "${PIP_RELEASE:-}" ] || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "pip==$PIP_RELEASE"
-echo "installing $lock into $venv" >&2
-bash "$here/install-lock.sh" "$venv/bin/python" "$lock"
+bash "$here/ticking.sh" "Installing $lock into $venv" bash "$here/install-lock.sh" "$venv/bin/python" "$lock"
 # The project itself, so that the command oomward is there; with the build tool of the lock file, nothing else fetched.
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 touch "$venv/ready"
