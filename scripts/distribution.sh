@@ -26,7 +26,7 @@ exec unshare --mount --fork bash -euo pipefail -c '
   mount --make-rprivate /
   mount -t proc proc "$tree/proc"; mount --rbind /sys "$tree/sys"; mount --rbind /dev "$tree/dev"
   mount -t tmpfs -o mode=1777 tmpfs "$tree/dev/shm"
-  environment=(HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_RELEASE="$PIP_RELEASE")
+  environment=(HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_RELEASE="$PIP_RELEASE" DEMO_SECONDS="${DEMO_SECONDS:-60}")
   if [ -n "$INDEX" ]; then
     mkdir -p "$tree/index"; mount --bind "$INDEX" "$tree/index"
     environment+=(PIP_CONFIG_FILE=/dev/null PIP_INDEX_URL=file:///index/simple)
