@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from agent.model import Baseline, Cgroup, CgroupKind, MemoryEvents
 
@@ -29,9 +30,12 @@ class Account:
     closed_local_oom: int
     ordinal: int
     reading: MemoryEvents
+    changed_s: float  # monotonic time of the last reading that differed from the one before, or of the first
+    last_hit_s: float  # likewise, of the last that had more hits than the one before
+    without_kill_s: float  # likewise, of the last in which no kill was open; -inf: there is none
     children: dict[int, Account] = field(default_factory=dict)
     gone: bool = False
-    changed_s: float = 0.0  # monotonic time of the last reading that differed from the one before
+    unread: bool = False  # the last look at it failed: its reading may lack what came after
 
     @property
     def open_kills(self) -> int:
@@ -47,24 +51,48 @@ class Account:
 
     def read(self, reading: MemoryEvents, now_s: float) -> None:
         """A new reading. The hit of a limit comes before its kill: one without a kill for HIT_TO_KILL_S led to none."""
+        self.unread = False
+        if reading.oom_kill <= self.closed_kills:
+            self.without_kill_s = now_s
         if reading == self.reading:
             return
         if self.open_kills <= 0 and now_s - self.changed_s > HIT_TO_KILL_S:
             self.closed_oom = self.reading.oom
             self.closed_local_oom = self.reading.local_oom or 0
+        self._show(reading, now_s)
+
+    def read_hits(self, reading: MemoryEvents, now_s: float) -> None:
+        """A later reading of which only the hits count: the kernel prints them before the kills, so that a reading can have a
+        kill and lack its hit. Kills that are new in it are read when their time comes.
+        """
+        hits = replace(self.reading, oom=reading.oom, local_oom=reading.local_oom)
+        if hits != self.reading:
+            self._show(hits, now_s)
+
+    def _show(self, reading: MemoryEvents, now_s: float) -> None:
+        if reading.oom != self.reading.oom:
+            self.last_hit_s = now_s
         self.reading, self.changed_s = reading, now_s
 
     @property
-    def oom_rose(self) -> bool:
-        """Whether a limit at or below this cgroup was hit since the books were closed."""
-        return self.reading.oom > self.closed_oom
+    def open_hits(self) -> int:
+        """Hits of a limit at or below this cgroup that have led to no recorded kill, and have not expired."""
+        return self.reading.oom - self.closed_oom
 
     @property
-    def own_oom_rose(self) -> bool:
-        """Whether this cgroup's own limit was hit since; falls back on the hierarchical counter where there is no local one."""
-        if self.reading.local_oom is None:
-            return self.oom_rose
-        return self.reading.local_oom > self.closed_local_oom
+    def open_own_hits(self) -> int:
+        """Those of them that are of this cgroup's own limit; 0 where the kernel doesn't tell them apart."""
+        return 0 if self.reading.local_oom is None else self.reading.local_oom - self.closed_local_oom
+
+    def unexplained_hits(self) -> int:
+        """Those that are neither its own nor shown by a book below: of children that nobody could read any more."""
+        return self.open_hits - self.open_own_hits - sum(child.open_hits for child in self.children.values())
+
+    def take_hit(self, *, own: bool) -> None:
+        """A hit has led to a kill that is being recorded: one, however many processes it took. ``own``: of this cgroup's limit."""
+        self.closed_oom = min(self.reading.oom, self.closed_oom + 1)
+        if own:
+            self.closed_local_oom = min(self.reading.local_oom or 0, self.closed_local_oom + 1)
 
     def unexplained(self) -> int:
         """Raw kills here that no book below shows, open or closed: those of children that nobody could read any more."""
@@ -130,7 +158,7 @@ class Books:
     def __iter__(self) -> Iterator[Account]:
         return iter(tuple(self._accounts.values()))
 
-    def open(self, cgroup: Cgroup, first: MemoryEvents, *, newborn: bool) -> Account:
+    def open(self, cgroup: Cgroup, first: MemoryEvents, now_s: float, *, newborn: bool) -> Account:
         """Open (or find) the book of a cgroup at its first reading. ``newborn``: it was made while we watched."""
         if (known := self._accounts.get(cgroup.inode)) is not None:
             return known
@@ -144,6 +172,9 @@ class Books:
             closed_local_oom=start.local_oom,
             ordinal=start.ordinal,
             reading=first,
+            changed_s=now_s,
+            last_hit_s=now_s,
+            without_kill_s=now_s if first.oom_kill <= start.oom_kill else -inf,
         )
         self._accounts[cgroup.inode] = account
         self._by_path[cgroup.path] = account
@@ -212,12 +243,6 @@ class Books:
         for level in line_of(account):
             level.closed_kills += raw
             level.closed_groups += groups
-
-    def close_limits(self, account: Account, raw: int) -> None:
-        """Book a limit's hit for each of ``raw`` kills as told, along the line: the hit of the next kill may be there already."""
-        for level in line_of(account):
-            level.closed_oom = min(level.reading.oom, level.closed_oom + raw)
-            level.closed_local_oom = min(level.reading.local_oom or 0, level.closed_local_oom + raw)
 
     def drop(self, account: Account) -> None:
         """Forget a gone cgroup's book (its recorded kills stay in the books above)."""

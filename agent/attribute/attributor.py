@@ -7,13 +7,14 @@ of Facts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from agent.attribute.accounts import Account, Books, baselines, line_of
+from agent.attribute.accounts import Account, Books, baselines
 from agent.attribute.drafting import draft, with_details
 from agent.attribute.facts import Facts, Findings
 from agent.attribute.hierarchy import Hierarchy
+from agent.attribute.limits import by_hits, by_report, counts_hits
 from agent.attribute.partition import Share, partition
 from agent.attribute.ripeness import log_quiet_s, ripe_s
 from agent.attribute.rising import Rising
@@ -27,7 +28,6 @@ from agent.model import (
     OomKill,
     OomReport,
     Outcome,
-    Vanished,
 )
 
 OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
@@ -69,7 +69,7 @@ class Attributor:
 
     def appeared(self, cgroup: Cgroup, first: MemoryEvents, now_s: float, *, newborn: bool) -> None:
         """A cgroup that keeps counters of its own, parents first. ``newborn``: made while we watched, so it counts from 0."""
-        account = self._books.open(cgroup, first, newborn=newborn)
+        account = self._books.open(cgroup, first, now_s, newborn=newborn)
         self._new_baselines[cgroup.inode] = account.baseline()
         self._rising.note(account, now_s)
 
@@ -120,6 +120,10 @@ class Attributor:
         if parent is not None and parent.cgroup.place.kind is CgroupKind.POD:
             self._hierarchy.ended(account.cgroup.place, parent, now_s)
         self._unsettled = [replace(f, until_s=now_s) if f.cgroup == cgroup else f for f in self._unsettled]
+
+    def log_lost(self) -> None:
+        """The kernel's log can't be read any more: no report is waited for, and the counters alone tell."""
+        self._kmsg = False
 
     def reported(self, report: OomReport, now_s: float) -> None:
         """A report of the kernel's log; one without a victim tells of no kill."""
@@ -183,9 +187,9 @@ class Attributor:
 
     def _close_container(self, account: Account, open_containers: frozenset[int], now_s: float) -> list[OomKill]:
         self._hierarchy.complete(account, self._witnesses.of(account.cgroup.path), now_s)
-        reports = self._witnesses.of(account.cgroup.path) or self._nameless_for(account, open_containers)
-        if len(reports) < account.open_kills:
-            self._ask_above(account, now_s)
+        reports = self._witnesses.of(account.cgroup.path)
+        self._look_for_hits(account, reports, now_s)
+        reports = reports or self._nameless_for(account, open_containers, now_s)
         raw, groups = account.open_kills, account.open_groups
         return self._close(account, raw, groups, partition(raw, groups, reports))
 
@@ -196,19 +200,18 @@ class Attributor:
         for share in shares:
             named = named_cgroup(share.report) if share.report is not None else None
             at = path or self._path_of(named, account)
-            kills.append(draft(account, share, at, self._facts, boot_id=self._boot_id, node=self._node))
+            names = {"boot_id": self._boot_id, "node": self._node}
+            kills.append(draft(account, share, at, self._facts, kmsg=self._kmsg, **names))
             if share.report is not None:
                 self._witnesses.take(share.report)
         self._books.close(account, raw, groups or 0)
-        self._books.close_limits(account, raw)
         return kills
 
-    def _ask_above(self, account: Account, now_s: float) -> None:
-        """Whose limit was hit only the counters say where the log doesn't, and word of a level above may be yet to come."""
-        for level in tuple(line_of(account))[1:]:
-            reading = self._facts.counters(level.cgroup)
-            if not isinstance(reading, Vanished):
-                self.counted(level.cgroup, reading, now_s)
+    def _look_for_hits(self, account: Account, reports: Sequence[OomReport], now_s: float) -> None:
+        """Where the reports don't say of each kill which limit was hit, the hits tell."""
+        said = sum(by_report(report, account.cgroup.path) is not None for report in reports)
+        if said < account.open_kills and counts_hits(account):
+            self._rising.look_for_hits(account, now_s)
 
     def _path_of(self, named: str | None, account: Account) -> str:
         """Whose kill it is: the account's own, or where a parent's counter speaks the container that the report names."""
@@ -216,11 +219,26 @@ class Attributor:
             return account.cgroup.path
         return self._facts.container_path(named) or named
 
-    def _nameless_for(self, account: Account, open_containers: frozenset[int]) -> list[OomReport]:
-        """Reports that lost their cgroup's line can only be this container's if nobody else's counter is open."""
-        nameless = [r for r in self._witnesses.nameless() if not r.global_oom]
+    def _nameless_for(self, account: Account, open_containers: frozenset[int], now_s: float) -> list[OomReport]:
+        """Reports that lost their cgroup's line can only be this container's if nobody else's counter is open.
+
+        One of the node's shortage is none of its own where a limit was hit, and may be of a process outside of pods.
+        """
+        nameless = self._witnesses.nameless()
+        if by_hits(account) is not None:
+            nameless = [report for report in nameless if not report.global_oom]
         unambiguous = open_containers == {account.cgroup.inode} and len(nameless) <= account.open_kills
-        return nameless if unambiguous else []
+        if not unambiguous or (any(r.global_oom for r in nameless) and self._may_be_outside(now_s)):
+            return []
+        return nameless
+
+    def _may_be_outside(self, now_s: float) -> bool:
+        """Whether a process outside of pods was killed whose kill is not recorded yet, or nobody can tell."""
+        node = self._books.get(NODE)
+        if node is None:
+            return True
+        self._rising.refresh(node, now_s)
+        return node.unexplained() > 0
 
     # ------------------------------------------------------------------------------------------- the hierarchy's word
 
@@ -234,6 +252,7 @@ class Attributor:
         if raw <= 0:
             return []
         reports = self._of_vanished(account)
+        self._look_for_hits(account, reports, now_s)
         grave = self._hierarchy.whose(account)
         known = max(0, groups) if groups is not None else None
         theirs = {self._path_of(named_cgroup(report), account) for report in reports}

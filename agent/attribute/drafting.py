@@ -1,4 +1,4 @@
-"""One share of a counter's rise, and its report if there is one, become an OomKill: scope, limit, victims, largest.
+"""One share of a counter's rise, and its report if there is one, become an OomKill: limit, victims, largest, outcome.
 
 Pure but for what it asks of Facts; decides nothing about when.
 """
@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from agent.attribute.accounts import Account, line_of
 from agent.attribute.facts import Facts
+from agent.attribute.limits import LEVELS, as_users_say, by_hits, by_report, node_was_short, take_hit
 from agent.attribute.partition import Share
 from agent.attribute.witness import below
 from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow
@@ -16,15 +17,16 @@ from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, Ta
 LARGEST = 3
 
 
-def draft(account: Account, share: Share, path: str, facts: Facts, *, boot_id: str, node: str) -> OomKill:
+def draft(account: Account, share: Share, path: str, facts: Facts, *, boot_id: str, node: str, kmsg: bool) -> OomKill:
     """The kill that ``share`` stands for, of the cgroup at ``path``, named after ``account``'s cgroup and next ordinal.
 
-    ``path`` differs from the account's when a parent's counter speaks for a child that vanished unread.
+    ``path`` differs from the account's when a parent's counter speaks for a child that vanished unread. ``kmsg``: the kernel's log is
+    read. The hit of the limit that it takes is taken in the books.
     """
     account.ordinal += 1
     names = facts.names_at(path)
     # Where counters are not hierarchical (v1, memory_localevents) only the node's own tells of a container that vanished.
-    in_pods = account.cgroup.place.kind in _SCOPES or names.container_id is not None
+    in_pods = account.cgroup.place.kind in LEVELS or names.container_id is not None
     own = path == account.cgroup.path and account.cgroup.place.kind is CgroupKind.CONTAINER
     kill = OomKill(
         kill_id=f"{boot_id}-{account.cgroup.inode}-{account.ordinal}",
@@ -42,7 +44,7 @@ def draft(account: Account, share: Share, path: str, facts: Facts, *, boot_id: s
         outcome=_outcome_by_itself(account, share, path, facts) if in_pods else None,
         sources=frozenset({"counters"} if own else {"hierarchy"}),
         details_missing=share.report is None,
-        scope=_as_users_say(scope_by_counters(account), path, facts) if in_pods else None,
+        scope=_scope(account, share.report, path, facts, kmsg=kmsg) if in_pods else None,
     )
     kill = kill if share.report is None else with_details(kill, share.report, facts)
     return kill if kill.limit_bytes is not None else replace(kill, limit_bytes=_limit(account, kill.scope, facts))
@@ -51,12 +53,13 @@ def draft(account: Account, share: Share, path: str, facts: Facts, *, boot_id: s
 def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
     """The kill with what the kernel's log says of it. A late report may find out that the named cgroup lies in a parent's."""
     largest = sorted(report.tasks, key=lambda task: -task.rss_bytes)[:LARGEST]
+    scope = _with_report(kill.scope, report, kill.cgroup_path, facts)
     return replace(
         kill,
         at_unix_s=facts.report_unix_s(report.at_us),
         victims=report.victims,
-        scope=scope_by_report(report, kill.cgroup_path, facts) or kill.scope,
-        limit_bytes=report.limit_bytes,
+        scope=scope,
+        limit_bytes=kill.limit_bytes if report.limit_bytes is None and scope is kill.scope else report.limit_bytes,
         usage_bytes=report.usage_bytes,
         largest=tuple(TaskRow(t.pid, t.comm, t.rss_bytes, t.uid, t.oom_score_adj) for t in largest),
         group_kill=kill.group_kill or report.group_memcg is not None,
@@ -66,56 +69,28 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
     )
 
 
-def scope_by_report(report: OomReport, path: str, facts: Facts) -> Scope | None:
-    """Whose limit was hit, by the OOM domain that the report names; None when that line was lost.
+def _scope(account: Account, report: OomReport | None, path: str, facts: Facts, *, kmsg: bool) -> Scope | None:
+    """By the report, else by the counters. Without a log that would tell of it they may also exclude every limit but the node's."""
+    level = by_report(report, path) if report is not None else None
+    if level is None:
+        level = by_hits(account)
+    if level is None and not kmsg and node_was_short(account, facts):
+        level = Scope.NODE
+    take_hit(account, level)
+    return as_users_say(level, path, facts)
 
-    A pod with one container carries the container's limit at both levels, and the kernel then names the pod (measured):
-    to a user that is the container's limit.
-    """
-    if report.global_oom:
-        return Scope.NODE
-    domain = report.oom_memcg
-    if domain is None:
+
+def _with_report(scope: Scope | None, report: OomReport, path: str, facts: Facts) -> Scope | None:
+    """What the report says, else what was known before; the line that names the victim alone tells a limit's kill from the node's."""
+    told = as_users_say(by_report(report, path), path, facts)
+    if told is None and report.global_oom is False and scope is Scope.NODE:
         return None
-    if below(domain, path):
-        return Scope.CONTAINER
-    pod = path.rpartition("/")[0]
-    if domain == pod:
-        return _as_users_say(Scope.POD, path, facts)
-    return Scope.KUBEPODS if below(pod, domain) else None
-
-
-def _as_users_say(scope: Scope | None, path: str, facts: Facts) -> Scope | None:
-    limit = facts.limit_bytes(path)
-    same = limit is not None and limit == facts.limit_bytes(path.rpartition("/")[0])
-    return Scope.CONTAINER if scope is Scope.POD and same else scope
-
-
-def scope_by_counters(account: Account) -> Scope | None:
-    """Whose limit was hit, by whose ``oom`` rose with the kill: the lowest level that tells; none of them: the node's.
-
-    Of a container that vanished unread its pod's account tells: a hit below the pod and not the pod's own was the container's.
-    """
-    told = False
-    for level in line_of(account):
-        if level.reading.local_oom is None:
-            continue
-        kind, told = level.cgroup.place.kind, True
-        if kind is CgroupKind.CONTAINER and level.oom_rose:
-            return Scope.CONTAINER
-        if level.own_oom_rose:
-            return _SCOPES.get(kind)
-        if level is account and level.oom_rose:
-            return Scope.CONTAINER
-    return Scope.NODE if told else None
-
-
-_SCOPES = {CgroupKind.CONTAINER: Scope.CONTAINER, CgroupKind.POD: Scope.POD, CgroupKind.KUBEPODS: Scope.KUBEPODS}
+    return told or scope
 
 
 def _limit(account: Account, scope: Scope | None, facts: Facts) -> int | None:
     for level in line_of(account):
-        if scope is not None and _SCOPES.get(level.cgroup.place.kind) is scope:
+        if scope is not None and LEVELS.get(level.cgroup.place.kind) is scope:
             return facts.limit_bytes(level.cgroup.path)
     return None
 

@@ -34,6 +34,9 @@ class Facts(Protocol):
     def limit_bytes(self, path: str) -> int | None:
         """The memory limit of the cgroup at this path; None: no limit, or gone."""
 
+    def limited_above(self, path: str) -> bool:
+        """Whether a level above the cgroup at this path has a memory limit, or may have: it could not be read."""
+
     def init_pid(self, cgroup: Cgroup) -> int | None:
         """The container's PID 1 as the node numbers it, None when not known."""
 

@@ -68,6 +68,7 @@ class Rising:
         """Read its counters now. False: it has gone, and its last reading stays."""
         reading = self._facts.counters(account.cgroup)
         if isinstance(reading, Vanished):
+            account.unread = True
             return False
         self.counted(account.cgroup, reading, now_s)
         return True
@@ -79,3 +80,18 @@ class Rising:
         """
         there = self.look(level, now_s)
         return there, [each for each in level.children.values() if not self.look(each, now_s) and not each.gone]
+
+    def look_for_hits(self, account: Account, now_s: float) -> None:
+        """Read what there is of hits now: all that came before a kill that was read are counted by now. Word of a level above may be yet
+        to come, and a container's own reading may have a kill and lack its hit (Account.read_hits).
+        """
+        if account.cgroup.place.kind is CgroupKind.CONTAINER:
+            own = self._facts.counters(account.cgroup)
+            account.unread = isinstance(own, Vanished)
+            if not isinstance(own, Vanished):
+                account.read_hits(own, now_s)
+        for level in tuple(line_of(account))[1:]:
+            if account.unread and level is account.parent:
+                self.refresh(level, now_s)  # so that a hit of another child is not taken for one of this account's
+            else:
+                self.look(level, now_s)

@@ -130,7 +130,9 @@ def _memory(case: Case) -> dict[str, str | None]:
     peak = case.facts.peak_bytes if case.facts.peak_bytes is not None else max(used, default=None)
     hit = {} if last is None else {last.scope: last.limit_bytes}
     victim = last.victims[0].comm if last is not None and last.victims else None
+    its = {Scope.CONTAINER: "its memory limit", Scope.POD: "its pod's memory limit"}
     return {
+        "its_limit": its.get(last.scope) if last is not None and last.scope is not None else None,
         "limit": quantity(case.facts.limit_bytes or spec),
         "own_limit": quantity(hit.get(Scope.CONTAINER)),
         "pod_limit": quantity(hit.get(Scope.POD)),

@@ -26,8 +26,10 @@ RUNNING: tuple[Rule, ...] = (
     ),
     Rule(
         "running-oom", {At.RUNNING: Category.OOM_PROCESS}, NO, PERHAPS,
-        ("{who} lost a process ({victim}) to its memory limit and runs on: it may be half dead",
-         "{who} lost a process to its memory limit and runs on: it may be half dead"),
+        ("{who} lost a process ({victim}) to {its_limit} and runs on: it may be half dead",
+         "{who} lost a process to {its_limit} and runs on: it may be half dead",
+         "{who} lost a process ({victim}) for memory (which limit was hit is not known) and runs on: it may be half dead",
+         "{who} lost a process for memory (which limit was hit is not known) and runs on: it may be half dead"),
         tuple(text + HALF_DEAD for text in RAISE), facts=(ALIVE_AFTER_KILL,),
     ),
     Rule(

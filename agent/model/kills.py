@@ -10,7 +10,7 @@ from agent.model.modes import Mode
 
 
 class Scope(StrEnum):
-    """Whose limit was hit."""
+    """Which limit was hit; NODE: none, the node was out of memory, and that is known."""
 
     CONTAINER = "container"
     POD = "pod"
@@ -30,7 +30,8 @@ class OomKill:
     ``kill_id`` names the kill for ever: boot id, cgroup inode and ordinal (``<boot>-<inode>-<n>``), so that whoever sees it
     again knows it. ``processes`` is how many died of it (the counters' word); ``victims`` those of them whose names the
     log told, so it may be shorter. Pod fields are None when the cgroup's pod was not known to the API, all of them and
-    ``container_id`` when the kill was outside of pods. ``outcome`` None: not settled yet (within 1 s).
+    ``container_id`` when the kill was outside of pods. ``scope`` None: it is not known which limit was hit, or whether it was the node's
+    memory. ``outcome`` None: not settled yet (within 1 s).
     """
 
     kill_id: str

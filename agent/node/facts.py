@@ -92,6 +92,21 @@ class NodeFacts:
             self._on_error(error)
             return VANISHED
 
+    def limited_above(self, path: str) -> bool:
+        """A node that is itself a container (kind), or a kubelet below a service's limit. The hierarchy's own root has no limit."""
+        while path:
+            path = path.rpartition("/")[0]
+            try:
+                inode = self._files.inode(path)
+                above = inode if isinstance(inode, Vanished) else Cgroup(classify(path), inode)
+                limit = above if isinstance(above, Vanished) else self._files.limit_bytes(above)
+            except CgroupError as error:
+                self._on_error(error)
+                return True
+            if isinstance(limit, int):
+                return True
+        return False
+
     def learn_init(self, cgroup: Cgroup) -> None:
         """Remember the container's PID 1 while it is surely there."""
         if cgroup.inode in self._inits:

@@ -207,6 +207,7 @@ class Node:
     def log_lost(self, why: str) -> None:
         """The kernel's log can't be read any more."""
         self._metrics.kmsg_readable(False)
+        self.attributor.log_lost()
         log(logger, logging.ERROR, f"{why}. Kills go on being counted; the names of their victims will be missing.")
 
     def reload(self, rules: Rules, now_s: float) -> None:
@@ -259,6 +260,9 @@ class Node:
             self._ledger.forget_pod(uid)
             self._holding.forget_pod(uid)
         self._count_node(now_s)
+        for root in self._tree.roots:
+            if self._counts(root):
+                self._read_counters(root, now_s)  # that no limit was hit for long is known only of what is read
         self._outbox.housekeeping()
         self._failing.look(now_s, self.between)
         self._ledger.forget_totals(self._metrics.drop_stale(now_s, self.between))

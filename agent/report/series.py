@@ -66,17 +66,16 @@ class ContainerSeries:
     def container_running(self, namespace: str, pod: str, container: str, mode: Mode | None) -> None:
         """The container's series begin at 0: increase() does not see a series born at 1.
 
-        There is one for each scope with the ``mode`` in force (None: not known), since any limit may be hit next, but none with
-        another mode: call again when the mode changes.
+        There is one for each scope with the ``mode`` in force (None: not known), since any limit may be hit next, and one for kills of
+        which it is not known; but none with another mode: call again when the mode changes.
         """
         key = (namespace, pod, container)
         self._living.add((namespace, pod))
         self._ended.pop(key, None)
-        scopes = (Scope.CONTAINER, Scope.POD, Scope.KUBEPODS, Scope.NODE)
         for outcome in Outcome:
             self._outcomes.labels(*key, outcome.value)
-        for scope in scopes:
-            pair = (mode.value if mode else UNKNOWN, scope.value)
+        for scope in (*(scope.value for scope in Scope), UNKNOWN):
+            pair = (mode.value if mode else UNKNOWN, scope)
             self._series.setdefault(key, set()).add(pair)
             self._kills.labels(*key, *pair)
 

@@ -152,8 +152,9 @@ def _limit_sentence(kill: OomKill) -> str:
         case Scope.NODE:
             return "the whole node was out of memory" + (f"; {NOT_ITS_FAULT}." if in_pod else ".")
     if kill.limit_bytes is None:
-        return "whose limit was reached is not known."
-    return f"the memory limit{limit} of its cgroup was reached{_usage(kill)}."
+        return "which limit was hit is not known."
+    whose = f"a memory limit of {high} was hit" if in_pod else f"the memory limit{limit} of its cgroup was reached"
+    return f"{whose}{_usage(kill)}{'; it is not known which one' if in_pod else ''}."
 
 
 def _usage(kill: OomKill) -> str:

@@ -125,7 +125,7 @@ def test_the_panels_of_kills_show_what_happened(seen: Seen) -> None:
     outcomes = seen.panel("Survivors against deaths")
     assert (outcomes["survived"], outcomes["died"]) == (about(2), about(2))
     assert {name: bool(n) for name, n in seen.panel("Whose limit was hit").items()} == {
-        "container": True, "pod": False, "kubepods": False, "node": False,
+        "container": True, "pod": False, "kubepods": False, "node": False, "unknown": False,
     }  # fmt: skip
     assert {name: bool(n) for name, n in seen.panel("Kills by workload").items()} == {
         "default/single-runc": True, "default/single-crun": True, "default/plain-runc": True, "default/plain-crun": True,

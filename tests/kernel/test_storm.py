@@ -92,7 +92,8 @@ def settle(node: Node, counted: dict[str, int]) -> list[OomKill]:
     assert by_container(kills) == {container_id: count for container_id, count in counted.items() if count}
     names = [kill.kill_id for kill in kills]
     assert len(names) == len(set(names))
-    # v1 has no counter of limits' hits: without the log's report it is not known whose limit it was.
+    # Without the log's report the hits tell: each kill at a limit has one, counted before it, in a counter that outlives the agent.
+    # v1 has no such counter: there a kill whose report the rate limit took is of no known limit, and the node's on neither.
     odd = [kill for kill in kills if kill.scope is not Scope.CONTAINER]
     print(f"{len(odd)} of another scope: {odd[:3]}")
     assert {kill.scope for kill in kills} <= ({Scope.CONTAINER, None} if V1 else {Scope.CONTAINER})

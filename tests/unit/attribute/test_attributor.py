@@ -347,14 +347,12 @@ def test_the_limit_of_a_pod_with_one_container_is_called_the_containers(world: W
     assert agent.after(0.0).kills[0].scope is Scope.CONTAINER
 
 
-@pytest.mark.parametrize(
-    ("domain", "scope"), [(A, Scope.CONTAINER), (POD, Scope.POD), (ROOT, Scope.KUBEPODS), ("", Scope.NODE)]
-)
+@pytest.mark.parametrize(("domain", "scope"), [(A, Scope.CONTAINER), (POD, Scope.POD), (ROOT, Scope.KUBEPODS)])
 def test_without_a_report_the_limit_is_that_of_the_level_whose_oom_rose(
     world: World, domain: str, scope: Scope
 ) -> None:
     agent = Agent(world)
-    world.kill(A, limit_of=domain or "none")
+    world.kill(A, limit_of=domain)
     agent.read()
     assert agent.after(0.031).kills[0].scope is scope
 
@@ -442,14 +440,14 @@ def test_the_hit_of_the_next_kill_that_is_read_with_this_ones_is_not_lost_for_it
     assert agent.after(0.0).kills[0].scope is Scope.CONTAINER
 
 
-def test_a_hit_that_led_to_no_kill_does_not_blame_the_container_for_a_later_one_of_the_nodes(world: World) -> None:
+def test_a_hit_that_led_to_no_kill_does_not_blame_the_container_for_a_later_one(world: World) -> None:
     agent = Agent(world, kmsg=False)
     world.hit(A)
     agent.read()
     agent.after(31.0)
     world.kill(A, hit=False)
     agent.read()
-    assert agent.after(0.0).kills[0].scope is Scope.NODE
+    assert agent.after(0.0).kills[0].scope is None
 
 
 @pytest.mark.parametrize("another", [False, True])

@@ -48,6 +48,7 @@ class World:
     empty: set[str] = field(default_factory=set)  # without a process, after a group kill
     grouped: set[str] = field(default_factory=set)  # memory.oom.group is 1
     inits: dict[str, int] = field(default_factory=dict)
+    capped: bool = False  # a level above kubepods has a limit
     node_kills: int = 0
     next_inode: int = 1000
 
@@ -108,6 +109,9 @@ class World:
 
     def limit_bytes(self, path: str) -> int | None:
         return self.limits.get(path)
+
+    def limited_above(self, path: str) -> bool:
+        return self.capped
 
     def init_pid(self, cgroup: Cgroup) -> int | None:
         return self.inits.get(cgroup.path)

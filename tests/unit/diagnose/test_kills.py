@@ -83,6 +83,20 @@ def test_a_container_that_lost_a_process_and_runs_on_may_be_half_dead() -> None:
     assert "nobody restarts it" in one.next_step.text
 
 
+@pytest.mark.parametrize(
+    ("scope", "to"),
+    [(Scope.POD, "to its pod's memory limit"), (None, "for memory (which limit was hit is not known)")],
+)
+def test_a_process_lost_to_another_limit_or_nobody_knows_which_is_not_told_as_lost_to_the_containers(
+    scope: Scope | None, to: str
+) -> None:
+    one = the_one(LIVE, kill(30, scope, Outcome.SURVIVED))
+    assert one.rule == "running-oom"
+    assert one.what == f"container web lost a process (worker) {to} and runs on: it may be half dead"
+    bare = the_one(LIVE, kill(30, scope, Outcome.SURVIVED, victims=()))
+    assert bare.what == f"container web lost a process {to} and runs on: it may be half dead"
+
+
 def test_a_process_lost_to_the_nodes_memory_is_told_apart() -> None:
     one = the_one(LIVE, kill(30, Scope.NODE, Outcome.SURVIVED))
     assert (one.category, one.rule) == (Category.NODE_OOM, "running-node-oom")

@@ -67,6 +67,8 @@ CASES = {
     "a group without details": replace(GROUP, victims=(), largest=(), details_missing=True),
     "a group with some details": replace(GROUP, processes=9, details_missing=True),
     "nothing but the count": replace(LOST, scope=None, limit_bytes=None, mode=None, outcome=None),
+    "which limit is not known": replace(KILL, scope=None, limit_bytes=None, usage_bytes=None),
+    "whose limit is not known": replace(KILL, scope=None),
     "a container that has no name": replace(LOST, container=None, outcome=Outcome.DIED),
     "outside of pods": HOST,
     "outside of pods, a service's own limit": SERVICE,
