@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# `make demo` and `make test` on a clean Debian with its own Python and pip: what somebody sees who has just installed that release.
-# usage: distribution.sh SUITE [quick|all]   (as root; the tree is kept in build/distributions, the checkout is HEAD's)
+# `make demo` and then the targets on a clean Debian with its own Python and pip: what somebody sees who has just installed that release.
+# usage: distribution.sh SUITE TARGET…   (as root; the tree is kept in build/distributions, the checkout is HEAD's)
 # In the environment: INDEX=FOLDER, a package index made by `python -m tests.setup.index`, taken instead of the usual one; PIP_RELEASE, see setup-venv.sh.
 set -euo pipefail
-suite=$1 tests=${2:-quick}
+suite=$1
+shift
 [ "$(id -u)" = 0 ] || { echo "debootstrap and chroot need root: sudo make distributions" >&2; exit 1; }
 trees=$(mkdir -p build/distributions && cd build/distributions && pwd)
 tree=$trees/$suite
@@ -22,7 +23,8 @@ git clone --quiet --no-hardlinks . "$tree/src"
 export INDEX=${INDEX:-} PIP_RELEASE=${PIP_RELEASE:-}
 # In a mount namespace of its own: whatever happens, nothing stays mounted.
 exec unshare --mount --fork bash -euo pipefail -c '
-  tree=$1 tests=$2
+  tree=$1
+  shift
   mount --make-rprivate /
   mount -t proc proc "$tree/proc"; mount --rbind /sys "$tree/sys"; mount --rbind /dev "$tree/dev"
   mount -t tmpfs -o mode=1777 tmpfs "$tree/dev/shm"
@@ -31,5 +33,5 @@ exec unshare --mount --fork bash -euo pipefail -c '
     mkdir -p "$tree/index"; mount --bind "$INDEX" "$tree/index"
     environment+=(PIP_CONFIG_FILE=/dev/null PIP_INDEX_URL=file:///index/simple)
   fi
-  exec chroot "$tree" env -i "${environment[@]}" bash -euc "cd /src; python3 --version; make demo; make test TESTS=$tests"
-' - "$tree" "$tests"
+  exec chroot "$tree" env -i "${environment[@]}" bash -euc "cd /src; python3 --version; make demo; make $*"
+' - "$tree" "$@"
