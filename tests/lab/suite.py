@@ -80,7 +80,7 @@ def quick_parts() -> list[Part]:
     """The main job on each kernel, the kinds of kills, a short storm, and the short parts."""
     kernel = "tests/kernel/test_{}.py".format
     found = [
-        _tests("main_job_v1", "v1", "tests/kernel_v1/test_main_job.py"),
+        _tests("main_job_v1", "v1", "tests/kernel_v1/test_main_job.py", select="systemd and not crun"),
         _tests("main_job", "v2", kernel("main_job")),
         _tests("storm", "v2", kernel("storm"), A_SHORT_STORM),
         _tests("kills", "v2", kernel("kills"), select="systemd and not crun"),
@@ -90,7 +90,7 @@ def quick_parts() -> list[Part]:
         _tests("cgroup_room", "v2", kernel("cgroup_room")),
     ]
     if uml.NEWER.exists():
-        found.insert(0, _tests("main_job_older_kernel", "v2", kernel("main_job"), OLDER))
+        found.insert(0, _tests("main_job_older_kernel", "v2", kernel("main_job"), OLDER, select="systemd and not crun"))
     return found
 
 
