@@ -18,6 +18,7 @@ from agent.attribute.limits import by_hits, by_report, counts_hits
 from agent.attribute.partition import Share, partition
 from agent.attribute.ripeness import log_quiet_s, ripe_s
 from agent.attribute.rising import Rising
+from agent.attribute.second_count import SecondCounts
 from agent.attribute.witness import Witnesses, below, named_cgroup
 from agent.model import (
     Baseline,
@@ -61,6 +62,7 @@ class Attributor:
         self._rising = Rising(self._books, facts)
         self._hierarchy = Hierarchy(self._rising, facts)
         self._gone: set[int] = set()  # inodes of accounts that wait for their last rise's record
+        self._second_counts = SecondCounts()
         self._unsettled: list[_Following] = []
         self._undetailed: list[_Following] = []
         self._new_baselines: dict[int, Baseline] = {}
@@ -190,8 +192,16 @@ class Attributor:
         reports = self._witnesses.of(account.cgroup.path)
         self._look_for_hits(account, reports, now_s)
         reports = reports or self._nameless_for(account, open_containers, now_s)
+        if not reports and not account.open_groups:
+            self._close_second_counts(account, account.open_kills, now_s)
         raw, groups = account.open_kills, account.open_groups
-        return self._close(account, raw, groups, partition(raw, groups, reports))
+        shares = partition(raw, groups, reports)
+        self._second_counts.note(account, shares, now_s)
+        return self._close(account, raw, groups, shares)
+
+    def _close_second_counts(self, account: Account, raw: int, now_s: float) -> None:
+        """Counts that belong to a group kill that was recorded before they came are no kills of their own."""
+        self._books.close(account, self._second_counts.take(account, raw, now_s), 0)
 
     def _close(
         self, account: Account, raw: int, groups: int | None, shares: Iterable[Share], path: str | None = None
@@ -248,10 +258,12 @@ class Attributor:
         for each in self._rising.containers_below(account):
             if each.gone:
                 self._hierarchy.complete(each, self._witnesses.of(each.cgroup.path), now_s)
+        reports = self._of_vanished(account)
+        if not reports and not account.unexplained_groups():
+            self._close_second_counts(account, max(0, account.unexplained()), now_s)
         raw, groups = account.unexplained(), account.unexplained_groups()
         if raw <= 0:
             return []
-        reports = self._of_vanished(account)
         self._look_for_hits(account, reports, now_s)
         grave = self._hierarchy.whose(account)
         known = max(0, groups) if groups is not None else None

@@ -403,4 +403,11 @@ MUTANTS = (
         "        if False:\n",
         ("node/test_node_trouble.py",),
     ),
+    Mutant(
+        "a group kill's second count that comes late is a kill of its own",
+        "attribute/second_count.py",
+        "                taken += now\n",
+        "                taken += 0\n",
+        ("attribute/test_second_count.py",),
+    ),
 )
