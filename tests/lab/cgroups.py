@@ -17,6 +17,7 @@ MOUNT = ROOT / "memory" if V1 else ROOT
 LIMIT_FILE = "memory.limit_in_bytes" if V1 else "memory.max"
 EVENTS_FILE = "memory.oom_control" if V1 else "memory.events"
 PATIENCE_S = 5.0
+PAUSE_S = 0.01
 CONTROLLERS = ("memory", "cpu", "pids")
 
 
@@ -61,15 +62,18 @@ def make(path: str) -> None:
 def remove(path: str) -> None:
     """Remove a cgroup and those below it, the deepest first. Processes just killed take a moment to leave.
 
-    TimeoutError when for 5 s none can be removed.
+    It pauses between its tries: a container's processes have so little weight against it that it would keep them from ending, and the
+    kernel from finishing a group kill, by more than a second. TimeoutError when for 5 s none can be removed.
     """
     until = time.monotonic() + PATIENCE_S
     for mount in [folder for folder in ROOT.iterdir() if folder.is_dir()] if V1 else [MOUNT]:
         while (mount / path).exists():
             if _remove_once(mount / path):
                 until = time.monotonic() + PATIENCE_S
-            if time.monotonic() > until:
+            elif time.monotonic() > until:
                 raise TimeoutError(f"cgroup {mount / path} can't be removed: see its cgroup.procs")
+            else:
+                time.sleep(PAUSE_S)
 
 
 def _remove_once(top: Path) -> int:
