@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.attribute.drafting import with_details
-from agent.model import OomKill, OomReport, Scope
+from agent.model import MemoryEvents, OomKill, OomReport, Scope
 from tests.unit.attribute.world import POD, ROOT, A, Agent, B, World, report
 
 C = f"{POD}/{'c' * 64}"
@@ -418,3 +418,17 @@ def test_once_the_log_is_lost_the_counters_alone_tell(world: World) -> None:
     world.kill(A, hit=False)
     agent.read()
     assert scopes(agent, 0.0) == [Scope.NODE]
+
+
+def test_where_the_kernel_counts_no_hits_a_report_that_is_printed_slowly_still_says_which_limit_was_hit() -> None:
+    """cgroup v1 (6.1, on a busy node): the line that names the limit came 0.13 s after the first, and the metric said ``unknown``."""
+    world = World()
+    world.make(ROOT, POD, A)
+    world.tallies = {path: MemoryEvents(0) for path in world.tallies}
+    agent = Agent(world)
+    world.tallies[A] = MemoryEvents(1)
+    agent.read(A)
+    assert agent.after(0.2).kills == ()
+    agent.attributor.reported(report(A, 7), world.now)
+    (kill,) = agent.after(0.0).kills
+    assert (kill.scope, len(kill.victims)) == (Scope.CONTAINER, 1)
