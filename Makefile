@@ -23,7 +23,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-picture test lint unit lowest alerts manifests mutants fuzz fuzz-short image-here image-test kernel locks distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom e2e lab format lock clean
+.PHONY: help demo demo-picture test lint unit lowest alerts manifests mutants fuzz fuzz-short image-here image-test kernel locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom e2e lab format lock clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -86,7 +86,10 @@ mutants: $(VENV)/ready ## break the lines that matter most, one at a time: a tes
 locks: $(VENV)/ready ## the lock files with old and new pip, at a package index that has newer releases
 	$(BIN)/python -m pytest tests/setup -q -p no:cacheprovider
 
-# Debian 13's kernel program has no cgroup v1 and its runc needs more memory than the storm's containers have: there the demo and what needs no kernel.
+steady: $(VENV)/ready ## make test 20 times in a row, half of them beside busy processors (RUNS=20; an hour)
+	@bash scripts/steady.sh $(or $(RUNS),20)
+
+# Debian 13's kernel program has no cgroup v1, and its runc needs more memory than the containers of the storm have: there the demo, lint and unit tests.
 OF_BOOKWORM := test
 OF_TRIXIE := lint unit
 distributions: distribution-bookworm distribution-trixie ## make demo and tests in clean trees of Debian 12 and 13, with their own Python and pip (root)
