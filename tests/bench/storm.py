@@ -170,8 +170,7 @@ def main() -> None:
     top.add_argument("--kills", type=int, required=True)
     top.add_argument("--deaths", type=int, required=True)
     asked = top.parse_args()
-    options = {"status_delay_s": STATUS_DELAY_S, "backoff_factor": 0.0}
-    node = make_node(Path(tempfile.mkdtemp()), "systemd", **options)
+    node = make_node(Path(tempfile.mkdtemp()), "systemd", status_delay_s=STATUS_DELAY_S, backoff_factor=0.0)
     try:
         node.start_agent("--mode-applied-events", "false")
         storm = single(node, asked.kills)

@@ -39,20 +39,30 @@ def real_kernel() -> None:
 
 @dataclass
 class Node:
-    """A node of the lab: its kubelet, its API, and the agents started on it, one after the other."""
+    """A node of the lab: its kubelet, its API, and the agents started on it, one after the other.
+
+    ``real_time``: they have this priority from their beginning on, and whatever they use of the processor. For tests of what is in force
+    at a container's first instruction: a kernel in a machine takes the time that a busy host steals for time that its process used, and a
+    nice value doesn't help an agent that seems to have had its share. What the agent does for its own priority is test_busy_node.py's.
+    """
 
     kubelet: Kubelet
     api: ApiServer
     work: Path
+    real_time: bool = False
     agents: list[AgentProcess] = field(default_factory=list)
 
     def start_agent(self, *extra: str) -> AgentProcess:
         """Start the agent and wait until it is ready; it finds what one before it left in the state directory."""
-        kubeconfig = self.work / "kubeconfig"
-        self.api.write_kubeconfig(kubeconfig)
-        self.agents.append(AgentProcess(self.work, kubeconfig, node_name=NODE, extra=extra))
+        self.api.write_kubeconfig(self.work / "kubeconfig")
+        self.begin_agent(*extra)
         self.agent.wait_ready()
         return self.agent
+
+    def begin_agent(self, *extra: str) -> None:
+        """Start it, and don't wait."""
+        kubeconfig = self.work / "kubeconfig"
+        self.agents.append(AgentProcess(self.work, kubeconfig, node_name=NODE, extra=extra, real_time=self.real_time))
 
     @property
     def agent(self) -> AgentProcess:
@@ -76,7 +86,7 @@ class Node:
     def wait_for_a_full_look(self) -> None:
         """Until the agent has looked at everything once more."""
         before = self.agent.total("oomward_resyncs_total")
-        self.agent.wait_for(lambda: self.agent.total("oomward_resyncs_total") > before, 20, "looked at all once more")
+        self.agent.wait_for(lambda: self.agent.total("oomward_resyncs_total") > before, 60, "looked at all once more")
 
     def knob(self, path: str) -> str:
         """memory.oom.group of a cgroup."""
@@ -93,8 +103,8 @@ class Node:
         self.api.close()
 
 
-def make_node(work: Path, driver: str, **options: Any) -> Node:
-    """A node whose kubelet publishes to an API of its own."""
+def make_node(work: Path, driver: str, *, real_time: bool = False, **options: Any) -> Node:
+    """A node whose kubelet publishes to an API of its own. ``options`` are the kubelet's."""
     api = ApiServer()
     api.start()
     kubelet = Kubelet(
@@ -104,12 +114,12 @@ def make_node(work: Path, driver: str, **options: Any) -> Node:
         remove=lambda pod: api.delete_pod(pod["metadata"]["namespace"], pod["metadata"]["name"]),  # type: ignore[index]
         **options,
     )
-    return Node(kubelet, api, work)
+    return Node(kubelet, api, work, real_time)
 
 
 @pytest.fixture(scope="module", params=DRIVERS)
 def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A node with each driver's layout; the module's tests share it and its agent."""
-    node = make_node(tmp_path_factory.mktemp("node"), request.param)
+    node = make_node(tmp_path_factory.mktemp("node"), request.param, real_time=True)
     yield node
     node.close()

@@ -109,7 +109,7 @@ def a_kill_is_told(node: ProfiledNode, name: str, runtime: str = "crun") -> dict
     """A held container loses one process; returns the Event."""
     instance = start(node, name, *FAMILY, runtime=runtime)
     node.kubelet.wait_for(lambda: memory_events(instance.path).get("oom_kill") == 1, 60)
-    node.agent.wait_for(lambda: node.events("ProcessOOMKilled", name), 20, "told")
+    node.agent.wait_for(lambda: node.events("ProcessOOMKilled", name), 60, "told")
     assert node.kubelet.first_look(instance) == "0"
     assert instance.running
     assert node.agent.total("oomward_oom_kills_total", pod=name, mode="single") == 1

@@ -84,7 +84,7 @@ def write(path: str, file: str, text: str) -> None:
     (MOUNT / path / file).write_text(text)
 
 
-def until(tree: Tree, enough: Callable[[list[TreeEvent]], bool], seconds: float = 30.0) -> list[TreeEvent]:
+def until(tree: Tree, enough: Callable[[list[TreeEvent]], bool], seconds: float = 60.0) -> list[TreeEvent]:
     """All that the tree tells until it is enough."""
     events: list[TreeEvent] = []
     end = time.monotonic() + seconds

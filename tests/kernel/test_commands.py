@@ -32,8 +32,8 @@ def herder(node: Node) -> Instance:
     containers = (Container("herder", ("family", "2", "0", "2"), 64), Container("proxy", ("pause",), 32))
     instance, _ = node.kubelet.run_pod(Pod("herder", containers, labels={MODE: "single"}))
     node.kubelet.run_pod(Pod("plain", (Container("main", ("pause",), None),), runtime="runc"))
-    node.agent.wait_for(lambda: node.events("ProcessOOMKilled", "herder"), 30, "told")
-    node.agent.wait_for(lambda: node.agent.total("oomward_container_oom_group", pod="plain") == 1, 20, "plain is named")
+    node.agent.wait_for(lambda: node.events("ProcessOOMKilled", "herder"), 60, "told")
+    node.agent.wait_for(lambda: node.agent.total("oomward_container_oom_group", pod="plain") == 1, 60, "plain is named")
     return instance
 
 
@@ -65,7 +65,7 @@ def test_ps_shows_a_mode_that_is_not_in_force(node: Node, herder: Instance) -> N
     rows = {row["container"]: row for row in as_json(node, "ps")["containers"]}
     assert (rows["herder"]["mode_wanted"], rows["herder"]["mode_actual"]) == ("single", "group")
     node.start_agent()
-    node.agent.wait_for(lambda: knob.read_text().strip() == "0", 10, "held again")
+    node.agent.wait_for(lambda: knob.read_text().strip() == "0", 60, "held again")
 
 
 def test_explain_says_why_and_what_the_limits_are(node: Node, herder: Instance) -> None:

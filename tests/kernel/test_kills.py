@@ -55,7 +55,7 @@ def told(node: Node, pod: str) -> list[dict[str, Any]]:
     return [e for e in node.api.events if e["regarding"]["name"] == pod and "OOMKilled" in e["reason"]]
 
 
-def the_kill(node: Node, pod: str, seconds: float = 30) -> OomKill:
+def the_kill(node: Node, pod: str, seconds: float = 60) -> OomKill:
     """The one kill of a pod, when its outcome is known; and a second later it is still the only one."""
     node.agent.wait_for(
         lambda: (kills := recorded(node, pod)) and all(k.outcome is not None for k in kills), seconds, f"{pod} recorded"
@@ -88,7 +88,7 @@ def test_single_one_process_dies_and_the_container_survives(node: Node, runtime:
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_group_all_processes_die_each_counted_once(node: Node, runtime: str) -> None:
     instance = start(node, f"group-{runtime}", labels={MODE: "group"}, runtime=runtime, restart_policy="Never")
-    node.kubelet.wait_for(lambda: not instance.running, 30)
+    node.kubelet.wait_for(lambda: not instance.running, 60)
     kill = the_kill(node, instance.pod.name)
     assert (kill.group_kill, kill.outcome, kill.scope) == (True, Outcome.DIED, Scope.CONTAINER)
     raw, groups = instance.events["oom_kill"], instance.events["oom_group_kill"]
@@ -100,7 +100,7 @@ def test_group_all_processes_die_each_counted_once(node: Node, runtime: str) -> 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_pid_1_when_it_is_the_victim_the_container_dies_though_it_is_single(node: Node, runtime: str) -> None:
     instance = start(node, f"init-{runtime}", "eat", "0", "leader", "0", runtime=runtime, restart_policy="Never")
-    node.kubelet.wait_for(lambda: not instance.running, 30)
+    node.kubelet.wait_for(lambda: not instance.running, 60)
     kill = the_kill(node, instance.pod.name)
     assert (kill.processes, kill.outcome, comms(kill)) == (1, Outcome.DIED, ["leader"])
 
@@ -168,13 +168,13 @@ def test_a_container_that_dies_and_is_gone_before_anybody_reads_its_counter_is_s
     """The agent sleeps through all of it: the pod's own counter and the kernel's log tell."""
     name = f"vanished-{mode}"
     instance = start(node, name, "pause", labels={MODE: mode}, restart_policy="Never")
-    node.agent.wait_for(lambda: node.events("OOMModeApplied", name), 20, "applied")
+    node.agent.wait_for(lambda: node.events("OOMModeApplied", name), 60, "applied")
     node.agent.process.send_signal(signal.SIGSTOP)
     node.kubelet.execute(instance, "eat", "0", "glutton", "0")
     if mode == "single":
-        node.kubelet.wait_for(lambda: memory_events(instance.path).get("oom_kill"), 30)
+        node.kubelet.wait_for(lambda: memory_events(instance.path).get("oom_kill"), 60)
         node.kubelet.kill(instance)
-    node.kubelet.wait_for(lambda: not (MOUNT / instance.path).exists(), 30)
+    node.kubelet.wait_for(lambda: not (MOUNT / instance.path).exists(), 60)
     node.agent.process.send_signal(signal.SIGCONT)
     kill = the_kill(node, name)
     assert (kill.container, kill.container_id) == ("main", instance.container_id)
@@ -194,9 +194,9 @@ def test_a_kill_outside_of_pods_is_recorded_for_the_node(node: Node) -> None:
     cgroups.set_limit(service, 32 * MIB)
     eater = [sys.executable, "-c", EATER, str(MOUNT / service / "cgroup.procs")]
     assert subprocess.run(eater, check=False).returncode == -signal.SIGKILL
-    node.agent.wait_for(lambda: node.agent.total("oomward_host_oom_kills_total") == 1, 20, "counted")
+    node.agent.wait_for(lambda: node.agent.total("oomward_host_oom_kills_total") == 1, 60, "counted")
     cgroups.remove(service)
-    node.agent.wait_for(lambda: of_the_node(node), 20, "told")
+    node.agent.wait_for(lambda: of_the_node(node), 60, "told")
     (event,) = of_the_node(node)
     assert service in event["note"]
 

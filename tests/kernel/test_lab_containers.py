@@ -66,10 +66,10 @@ def test_an_oom_kill_takes_all_processes_or_exactly_one_as_the_knob_says(lab: La
     assert [kubelet.first_look(i) for i in (doomed, single)] == ["1", "1"]
     (MOUNT / single.path / "memory.oom.group").write_text("0")
 
-    kubelet.wait_for(lambda: not doomed.running, 30)
+    kubelet.wait_for(lambda: not doomed.running, 60)
     assert doomed.events["oom_group_kill"] == 1
     assert doomed.exit_code == 137
-    kubelet.wait_for(lambda: memory_events(single.path)["oom_kill"] >= 1, 30)
+    kubelet.wait_for(lambda: memory_events(single.path)["oom_kill"] >= 1, 60)
     assert memory_events(single.path)["oom_group_kill"] == 0
     assert memory_events(single.path)["oom_kill"] == 1
     assert single.running
@@ -153,7 +153,7 @@ def test_an_execed_process_is_in_the_containers_cgroup_and_its_kill_is_counted_t
     (MOUNT / main.path / "memory.oom.group").write_text("0")
     pid = kubelet.execute(main, "eat", "0", "a,task=b,pid=1", "2")
     assert str(pid) in processes(main)
-    kubelet.wait_for(lambda: memory_events(main.path)["oom_kill"] == 1, 30)
+    kubelet.wait_for(lambda: memory_events(main.path)["oom_kill"] == 1, 60)
     assert main.running
     kubelet.execute(main, "pause")
     kubelet.delete_pod(pod)
@@ -166,7 +166,7 @@ def test_a_kill_in_a_nested_cgroup_counts_for_the_container_and_a_thread_takes_i
     pod = Pod("inner", (nest, threads), restart_policy="Never")
     nested, threaded = kubelet.run_pod(pod)
     for instance in (nested, threaded):
-        kubelet.wait_for(lambda at=instance.path: memory_events(at)["oom_kill"] == 1, 30)  # type: ignore[misc]
+        kubelet.wait_for(lambda at=instance.path: memory_events(at)["oom_kill"] == 1, 60)  # type: ignore[misc]
         assert instance.running
     assert memory_events(f"{nested.path}/inner")["oom_kill"] == 1
     assert "oom_kill 0" in (MOUNT / nested.path / "memory.events.local").read_text()
@@ -177,7 +177,7 @@ def test_a_limit_on_kubepods_alone_kills_in_pods_without_limits(lab: Lab) -> Non
     pod = Pod("best-effort", (Container("main", ("eat", "0", "eater", "2"), None),), restart_policy="Never")
     (main,) = kubelet.run_pod(pod)
     assert main.path.startswith("kubelet/kubepods/besteffort/pod")
-    kubelet.wait_for(lambda: not main.running, 30)
+    kubelet.wait_for(lambda: not main.running, 60)
     assert main.events["oom"] == 0
     assert memory_events("kubelet/kubepods")["oom"] >= 1
 
@@ -199,7 +199,7 @@ def test_init_sidecar_regular_and_ephemeral_containers_start_in_the_kubelets_ord
     assert kubelet.driver.pod_path(pod) == "kubepods/pod0123456789abcdef0123456789abcdef", "static and Guaranteed"
     _, debug = kubelet.add_ephemeral(pod, Container("debug", QUIET, None))
     assert (knob(debug.path), debug.pod.containers[-1].kind) == ("1", "ephemeralContainers")
-    kubelet.wait_for(lambda: debug.container_id in str(lab.statuses("kinds")), 10)
+    kubelet.wait_for(lambda: debug.container_id in str(lab.statuses("kinds")), 60)
     statuses = lab.statuses("kinds")
     assert [s["name"] for s in statuses["initContainerStatuses"]] == ["setup", "proxy"]
     assert statuses["initContainerStatuses"][0]["state"]["terminated"]["reason"] == "Completed"

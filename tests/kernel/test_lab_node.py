@@ -33,7 +33,7 @@ def test_restart_policies_and_init_containers_are_obeyed(tmp_path: Path) -> None
     try:
         never = Pod("never", (Container("main", ("eat", "0", "eater", "0"), 16),), restart_policy="Never")
         (instance,) = node.kubelet.run_pod(never)
-        node.kubelet.wait_for(lambda: not instance.running, 30)
+        node.kubelet.wait_for(lambda: not instance.running, 60)
         containers = (
             Container("main", ("pause",)),
             Container("proxy", ("pause",), kind="sidecar"),
@@ -55,7 +55,7 @@ def test_limits_are_where_the_kubelet_puts_them_and_the_status_comes_late(tmp_pa
         stored = node.api.store.pods["default", "two"]
         assert "containerStatuses" not in stored["status"]
         node.kubelet.wait_for(
-            lambda: len(node.api.store.pods["default", "two"]["status"].get("containerStatuses", [])) == 2, 10
+            lambda: len(node.api.store.pods["default", "two"]["status"].get("containerStatuses", [])) == 2, 60
         )
         stored = node.api.store.pods["default", "two"]
         ids = [status["containerID"] for status in stored["status"]["containerStatuses"]]

@@ -83,11 +83,11 @@ def test_a_container_that_asks_for_nothing_dies_as_a_whole_and_is_told_of(
 ) -> None:
     stays = start(both, "plain", *FAMILY, asks=None)
     both.kubelet.wait_for(lambda: not stays.running, 60)
-    least.wait_for(lambda: both.events("ContainerOOMKilled", "plain"), 20, "told")
+    least.wait_for(lambda: both.events("ContainerOOMKilled", "plain"), 60, "told")
     counter = stays.events  # in a group kill the first victim may be in it twice
     possible = range(counter["oom_kill"] - counter["oom_group_kill"], counter["oom_kill"] + 1)
     least.wait_for(
-        lambda: least.total("oomward_oom_kills_total", pod="plain", mode="group") in possible, 20, f"{possible} counted"
+        lambda: least.total("oomward_oom_kills_total", pod="plain", mode="group") in possible, 60, f"{possible} counted"
     )
 
 
@@ -105,19 +105,19 @@ def test_a_container_whose_pid_1_is_killed_is_told_to_have_died_of_its_own_limit
 def test_a_killed_pid_1_that_cannot_end_yet_is_the_containers_death(both: ProfiledNode, least: AgentContainer) -> None:
     """It sleeps until all of its namespace have gone, here until a parent outside of it reaps one; on a busy node for long."""
     undead = start(both, "undead", "eat", "56", "init", "1", "1000")
-    least.wait_for(lambda: both.events("OOMModeApplied", "undead"), 20, "held")
+    least.wait_for(lambda: both.events("OOMModeApplied", "undead"), 60, "held")
     with (
         subprocess.Popen(["nsenter", "--target", str(undead.pid), "--pid", "sleep", "100"]) as careless,
         subprocess.Popen(["sleep", "1000"]) as lodger,
     ):
         try:
             children = Path(f"/proc/{careless.pid}/task/{careless.pid}/children")
-            both.kubelet.wait_for(children.read_text, 20)
+            both.kubelet.wait_for(children.read_text, 60)
             careless.send_signal(signal.SIGSTOP)
             (MOUNT / undead.path / "cgroup.procs").write_text(str(lodger.pid))
             both.kubelet.execute(undead, "eat", "0", "glutton", "0")
-            least.wait_for(lambda: least.total("oomward_oom_kills_total", pod="undead") >= 1, 20, "counted")
-            least.wait_for(lambda: both.events("ContainerOOMKilled", "undead"), 20, "told")
+            least.wait_for(lambda: least.total("oomward_oom_kills_total", pod="undead") >= 1, 60, "counted")
+            least.wait_for(lambda: both.events("ContainerOOMKilled", "undead"), 60, "told")
             assert psutil.Process(undead.pid).status() == psutil.STATUS_SLEEPING
             assert both.events("ProcessOOMKilled", "undead") == []
         finally:
@@ -137,7 +137,7 @@ def test_it_says_that_names_of_victims_are_missing(both: ProfiledNode, least: Ag
 
 def test_its_commands_work_in_its_container(both: ProfiledNode, least: AgentContainer) -> None:
     start(both, "seen")
-    least.wait_for(lambda: both.events("OOMModeApplied", "seen"), 20, "applied")
+    least.wait_for(lambda: both.events("OOMModeApplied", "seen"), 60, "applied")
     for command in (("ps",), ("explain", "default/seen"), ("history",)):
         done = least.oomward(*command)
         assert (done.returncode, done.stderr) == (0, "")
@@ -146,7 +146,7 @@ def test_its_commands_work_in_its_container(both: ProfiledNode, least: AgentCont
 
 def test_it_ends_when_told_and_once_gives_the_node_back(both: ProfiledNode, least: AgentContainer) -> None:
     given = start(both, "given-back")
-    least.wait_for(lambda: both.knob(given.path) == "0", 20, "held")
+    least.wait_for(lambda: both.knob(given.path) == "0", 60, "held")
     assert least.stop() == 0
     assert both.knob(given.path) == "0", "values stay when the agent goes"
     once = both.start(replace(LEAST, args=("once", "--restore")), ready=False)

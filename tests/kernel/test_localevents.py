@@ -37,16 +37,16 @@ def kills(node: Node, pod: str, **labels: str) -> float:
 def test_the_kernel_counts_each_cgroup_alone(node: Node) -> None:
     assert "memory_localevents" in Path("/proc/self/mountinfo").read_text()
     (instance,) = node.kubelet.run_pod(Pod("alone", (Container("main", FAMILY),), labels={MODE: "single"}))
-    node.kubelet.wait_for(lambda: memory_events(instance.path).get("oom_kill") == 1, 30)
+    node.kubelet.wait_for(lambda: memory_events(instance.path).get("oom_kill") == 1, 60)
     assert memory_events(node.kubelet.driver.root)["oom_kill"] == 0
-    node.agent.wait_for(lambda: kills(node, "alone", container="main") == 1, 20, "counted")
+    node.agent.wait_for(lambda: kills(node, "alone", container="main") == 1, 60, "counted")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_kill_is_counted_on_its_container_all_the_same(node: Node, runtime: str) -> None:
     name = f"family-{runtime}"
     node.kubelet.run_pod(Pod(name, (Container("main", FAMILY),), labels={MODE: "single"}, runtime=runtime))
-    node.agent.wait_for(lambda: node.events("ProcessOOMKilled", name), 30, "told")
+    node.agent.wait_for(lambda: node.events("ProcessOOMKilled", name), 60, "told")
     assert kills(node, name, mode="single", scope="container") == 1
 
 
@@ -54,15 +54,15 @@ def test_a_kill_is_counted_on_its_container_all_the_same(node: Node, runtime: st
 def test_a_kill_in_a_nested_cgroup_is_the_containers(node: Node, runtime: str) -> None:
     name = f"nested-{runtime}"
     node.kubelet.run_pod(Pod(name, (Container("main", ("nest", "0", "2")),), labels={MODE: "single"}, runtime=runtime))
-    node.agent.wait_for(lambda: node.events("ProcessOOMKilled", name), 30, "told")
+    node.agent.wait_for(lambda: node.events("ProcessOOMKilled", name), 60, "told")
     assert kills(node, name, container="main") == 1
 
 
 def test_a_container_that_died_of_a_group_kill_is_counted_though_nothing_above_it_remembers(node: Node) -> None:
     pod = Pod("dying", (Container("main", FAMILY),), labels={MODE: "group"}, restart_policy="Never")
     (instance,) = node.kubelet.run_pod(pod)
-    node.kubelet.wait_for(lambda: not instance.running, 30)
-    node.agent.wait_for(lambda: node.events("ContainerOOMKilled", "dying"), 20, "told")
+    node.kubelet.wait_for(lambda: not instance.running, 60)
+    node.agent.wait_for(lambda: node.events("ContainerOOMKilled", "dying"), 60, "told")
     raw, groups = instance.events["oom_kill"], instance.events["oom_group_kill"]
     assert raw - groups <= kills(node, "dying", mode="group") <= raw
 

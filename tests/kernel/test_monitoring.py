@@ -65,8 +65,8 @@ def start(node: Node) -> dict[str, Instance]:
     pods.append(Pod("mistyped", QUIET, labels={MODE: "sngle"}))
     instances = {pod.name: node.kubelet.run_pod(pod)[0] for pod in pods}
     for name in ("single-runc", "single-crun"):
-        node.agent.wait_for(lambda n=name: node.events("OOMModeApplied", n), 30, f"{name} applied")
-    node.agent.wait_for(lambda: node.events("OOMModeInvalid", "mistyped"), 30, "told")
+        node.agent.wait_for(lambda n=name: node.events("OOMModeApplied", n), 60, f"{name} applied")
+    node.agent.wait_for(lambda: node.events("OOMModeInvalid", "mistyped"), 60, "told")
     return instances
 
 
@@ -79,10 +79,10 @@ def happen(node: Node, instances: dict[str, Instance]) -> None:
         wait_for_its_kill(node, instance)
     single = instances["single-runc"]
     (MOUNT / single.path / "memory.oom.group").write_text("1")
-    node.agent.wait_for(lambda: node.knob(single.path) == "0", 10, "held")
+    node.agent.wait_for(lambda: node.knob(single.path) == "0", 60, "held")
     above = node.kubelet.driver.pod_path(instances["single-crun"].pod)
     (MOUNT / above / "memory.oom.group").write_text("1")
-    node.agent.wait_for(lambda: node.agent.total("oomward_ancestor_conflicts") == 1, 20, "seen")
+    node.agent.wait_for(lambda: node.agent.total("oomward_ancestor_conflicts") == 1, 60, "seen")
 
 
 def wait_for_its_kill(node: Node, instance: Instance) -> None:
@@ -92,9 +92,9 @@ def wait_for_its_kill(node: Node, instance: Instance) -> None:
     def killed() -> bool:
         return memory_events(instance.path).get("oom_kill") == 1 if lives else not instance.running
 
-    node.kubelet.wait_for(killed, 30)
+    node.kubelet.wait_for(killed, 60)
     reason = "ProcessOOMKilled" if lives else "ContainerOOMKilled"
-    node.agent.wait_for(lambda: node.events(reason, name), 30, f"{name} told")
+    node.agent.wait_for(lambda: node.events(reason, name), 60, f"{name} told")
 
 
 # --------------------------------------------------------------------------------------------------------------- panels
@@ -192,12 +192,12 @@ def test_prometheus_saw_the_zero_of_every_container_before_its_kill(seen: Seen) 
 
 def test_a_container_that_was_restarted_goes_on_with_its_series(seen: Seen) -> None:
     node = seen.node
-    node.kubelet.wait_for(lambda: sum(i.pod.name == "plain-crun-0" for i in node.kubelet.instances) == 2, 30)
+    node.kubelet.wait_for(lambda: sum(i.pod.name == "plain-crun-0" for i in node.kubelet.instances) == 2, 60)
     before = node.agent.total("oomward_oom_kills_total", pod="plain-crun-0")
     (again,) = [i for i in node.kubelet.instances if i.pod.name == "plain-crun-0" and i.running]
     node.kubelet.execute(again, "eat", "0", "glutton", "0", "1000")
     node.agent.wait_for(
-        lambda: node.agent.total("oomward_oom_outcomes_total", pod="plain-crun-0", outcome="died") == 2, 30, "counted"
+        lambda: node.agent.total("oomward_oom_outcomes_total", pod="plain-crun-0", outcome="died") == 2, 60, "counted"
     )
     assert node.agent.total("oomward_oom_kills_total", pod="plain-crun-0") > before
     seen.prometheus.wait_scraped()

@@ -37,7 +37,7 @@ def pods(node: Node) -> dict[str, Instance]:
             )
     (found["group"],) = node.kubelet.run_pod(Pod("group", MAIN, labels={MODE: "group"}))
     (MOUNT / found["group"].path / "memory.oom.group").write_text("0")
-    node.kubelet.wait_for(lambda: all("containerStatuses" in pod["status"] for pod in node.api.store.pods.values()), 20)
+    node.kubelet.wait_for(lambda: all("containerStatuses" in pod["status"] for pod in node.api.store.pods.values()), 60)
     return found
 
 
@@ -97,7 +97,7 @@ def test_beside_a_running_agent_it_refuses_but_for_a_dry_run_and_after_it_restor
     node: Node, pods: dict[str, Instance]
 ) -> None:
     agent = node.start_agent()
-    agent.wait_for(lambda: values(node, pods) == AFTER, 20, "held")
+    agent.wait_for(lambda: values(node, pods) == AFTER, 60, "held")
     for flags in ((), ("--restore",)):
         done = once(node, *flags)
         assert done.returncode == 1
@@ -112,7 +112,7 @@ def test_beside_a_running_agent_it_refuses_but_for_a_dry_run_and_after_it_restor
 
 def test_without_the_api_it_goes_by_what_was_last_decided_and_says_so(node: Node, pods: dict[str, Instance]) -> None:
     agent = node.start_agent()
-    agent.wait_for(lambda: values(node, pods) == AFTER, 20, "held")
+    agent.wait_for(lambda: values(node, pods) == AFTER, 60, "held")
     agent.stop()
     for instance in pods.values():
         (MOUNT / instance.path / "memory.oom.group").write_text(BEFORE[instance.pod.name])

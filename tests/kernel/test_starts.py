@@ -22,7 +22,9 @@ AT_ONCE = 4  # pods started side by side, as a kubelet does
 
 @pytest.fixture(scope="module", params=DRIVERS)
 def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    node = make_node(tmp_path_factory.mktemp("node"), request.param, status_delay_s=1.0, systemd_writes=True)
+    node = make_node(
+        tmp_path_factory.mktemp("node"), request.param, status_delay_s=1.0, systemd_writes=True, real_time=True
+    )
     node.start_agent("--resync-interval", "5s", "--mode-applied-events", "false")
     yield node
     node.close()
@@ -66,7 +68,7 @@ def test_all_of_them_are_named_and_shown_as_they_are(node: Node) -> None:
             sum(1 for name, _ in agent.metrics() if name == "oomward_container_oom_group_wanted")
             == sum(ASKING.values())
         ),
-        30,
+        60,
         "named",
     )
     assert agent.total("oomward_container_oom_group_wanted") == 0
@@ -81,9 +83,9 @@ def test_a_container_restarted_at_once_has_it_while_the_api_still_names_the_one_
     name = f"again-{runtime}"
     pod = Pod(name, (Container("main", ("pause",), 16),), labels={MODE: "single"}, runtime=runtime)
     (first,) = node.kubelet.run_pod(pod)
-    node.agent.wait_for(lambda: _is_named(node, name), 20, "named")
+    node.agent.wait_for(lambda: _is_named(node, name), 60, "named")
     node.kubelet.kill(first)
-    node.kubelet.wait_for(lambda: sum(i.pod.uid == pod.uid for i in node.kubelet.instances) == 2, 20)
+    node.kubelet.wait_for(lambda: sum(i.pod.uid == pod.uid for i in node.kubelet.instances) == 2, 60)
     second = node.kubelet.running(pod, "main")
     assert (node.kubelet.first_look(first), node.kubelet.first_look(second)) == ("0", "0")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kernel.conftest import DRIVERS, MODE, NODE, RUNTIMES, Node, make_node
+from tests.kernel.conftest import DRIVERS, MODE, RUNTIMES, Node, make_node
 from tests.lab.agent_process import AgentProcess
 from tests.lab.kubelet import MOUNT
 from tests.lab.spec import Container, Instance, Pod
@@ -15,7 +15,12 @@ from tests.lab.spec import Container, Instance, Pod
 @pytest.fixture(scope="module", params=DRIVERS)
 def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     node = make_node(
-        tmp_path_factory.mktemp("node"), request.param, status_delay_s=0.3, systemd_writes=True, backoff_factor=0.01
+        tmp_path_factory.mktemp("node"),
+        request.param,
+        real_time=True,
+        status_delay_s=0.3,
+        systemd_writes=True,
+        backoff_factor=0.01,
     )
     yield node
     node.close()
@@ -30,16 +35,14 @@ def held(node: Node) -> dict[str, Instance]:
         pod = Pod(f"held-{runtime}", (Container("main", ("pause",)),), labels={MODE: "single"}, runtime=runtime)
         (found[runtime],) = node.kubelet.run_pod(pod)
     for runtime in RUNTIMES:
-        node.agent.wait_for(lambda r=runtime: node.events("OOMModeApplied", f"held-{r}"), 20, "applied")
+        node.agent.wait_for(lambda r=runtime: node.events("OOMModeApplied", f"held-{r}"), 60, "applied")
     assert node.agent.stop() == 0
     node.api.close()
     return found
 
 
 def start_without_api(node: Node) -> AgentProcess:
-    node.agents.append(
-        AgentProcess(node.work, node.work / "kubeconfig", node_name=NODE, extra=("--resync-interval", "3s"))
-    )
+    node.begin_agent("--resync-interval", "3s")
     node.agent.wait_for(lambda: node.agent.get("/healthz")[0] == 200, 60, "alive")
     return node.agent
 
@@ -51,9 +54,9 @@ def test_an_agent_that_starts_while_the_api_is_away_keeps_holding_what_was_held(
         (MOUNT / instance.path / "memory.oom.group").write_text("1")  # while no agent ran
     agent = start_without_api(node)
     for instance in held.values():
-        agent.wait_for(lambda i=instance: node.knob(i.path) == "0", 10, "held again")
+        agent.wait_for(lambda i=instance: node.knob(i.path) == "0", 60, "held again")
         (MOUNT / instance.path / "memory.oom.group").write_text("1")
-        agent.wait_for(lambda i=instance: node.knob(i.path) == "0", 5, "put back")
+        agent.wait_for(lambda i=instance: node.knob(i.path) == "0", 60, "put back")
     status, why = agent.get("/readyz")
     assert status == 503
     assert "waiting for the API" in why
@@ -65,7 +68,7 @@ def test_a_container_that_restarts_meanwhile_begins_in_its_mode(
 ) -> None:
     pod = held[runtime].pod
     node.kubelet.kill(held[runtime])
-    node.kubelet.wait_for(lambda: sum(i.pod.uid == pod.uid for i in node.kubelet.instances) == 2, 30)
+    node.kubelet.wait_for(lambda: sum(i.pod.uid == pod.uid for i in node.kubelet.instances) == 2, 60)
     held[runtime] = node.kubelet.running(pod, "main")
     assert node.kubelet.first_look(held[runtime]) == "0"
 
@@ -81,7 +84,7 @@ def test_when_the_api_is_back_the_new_pod_is_held_and_nothing_was_given_back(
 ) -> None:
     node.api.start()
     node.agent.wait_ready(60)
-    node.agent.wait_for(lambda: node.events("OOMModeApplied", "new"), 30, "applied")
+    node.agent.wait_for(lambda: node.events("OOMModeApplied", "new"), 60, "applied")
     for instance in held.values():
         assert node.knob(instance.path) == "0"
 
@@ -92,15 +95,15 @@ def test_while_it_is_away_for_a_running_agent_labels_stay_as_they_were_and_then_
     instance = held["crun"]
     node.api.close()
     node.agent.wait_for(
-        lambda: node.agent.total("oomward_pod_watch_restarts_total", reason="unreachable") >= 1, 30, "noticed"
+        lambda: node.agent.total("oomward_pod_watch_restarts_total", reason="unreachable") >= 1, 60, "noticed"
     )
     pod = node.kubelet.relabel(instance.pod, labels={})
     (MOUNT / instance.path / "memory.oom.group").write_text("1")
-    node.agent.wait_for(lambda: node.knob(instance.path) == "0", 5, "held by what is known")
+    node.agent.wait_for(lambda: node.knob(instance.path) == "0", 60, "held by what is known")
     node.api.start()
     node.agent.wait_for(lambda: node.knob(instance.path) == "1", 60, "given back")
     node.kubelet.relabel(pod, labels={MODE: "single"})
-    node.agent.wait_for(lambda: node.knob(instance.path) == "0", 20, "held again")
+    node.agent.wait_for(lambda: node.knob(instance.path) == "0", 60, "held again")
 
 
 def test_the_slow_full_look_has_found_nothing_to_repair(node: Node) -> None:

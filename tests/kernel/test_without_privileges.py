@@ -67,10 +67,10 @@ def test_without_the_cgroup_mount_there_is_no_container_to_be_found(node: Profil
 def test_with_the_cgroup_mount_read_only_kills_are_counted_but_nothing_is_held(node: ProfiledNode) -> None:
     agent = node.start(LEAST.read_only("cgroup"), name="read-only")
     stays_as_the_kubelet_made_it(node, "read-only")
-    agent.wait_for(lambda: node.events("OOMModeFailed", "read-only"), 20, "told")
+    agent.wait_for(lambda: node.events("OOMModeFailed", "read-only"), 60, "told")
     (event,) = node.events("OOMModeFailed", "read-only")
     assert "mount the host's /sys/fs/cgroup read-write" in event["note"]
-    agent.wait_for(lambda: agent.total("oomward_oom_kills_total", pod="read-only") > 0, 20, "counted")
+    agent.wait_for(lambda: agent.total("oomward_oom_kills_total", pod="read-only") > 0, 60, "counted")
 
 
 def test_without_kmsg_the_full_profile_counts_and_names_nobody(node: ProfiledNode) -> None:
@@ -149,9 +149,9 @@ def test_without_dac_override_the_knob_of_a_pod_with_a_user_namespace_is_out_of_
     agent = node.start(LEAST.with_capabilities(*([name] if name else [])), name=pod)
     node.kubelet.relabel(instance.pod, labels={MODE: "single"})
     if name is not None:
-        agent.wait_for(lambda: node.knob(instance.path) == "0", 20, "held")
+        agent.wait_for(lambda: node.knob(instance.path) == "0", 60, "held")
     else:
-        agent.wait_for(lambda: node.events("OOMModeFailed", pod), 20, "told")
+        agent.wait_for(lambda: node.events("OOMModeFailed", pod), 60, "told")
         assert node.knob(instance.path) == "1"
 
 
@@ -205,4 +205,4 @@ def test_as_another_user_than_root_nothing_can_be_held(node: ProfiledNode) -> No
         "a program that is not root's has none of the capabilities that its container was given"
     )
     stays_as_the_kubelet_made_it(node, "nobody")
-    agent.wait_for(lambda: node.events("OOMModeFailed", "nobody"), 20, "told")
+    agent.wait_for(lambda: node.events("OOMModeFailed", "nobody"), 60, "told")

@@ -18,7 +18,7 @@ def test_an_oom_kill_on_v1_takes_one_process_and_the_container_lives(driver: str
         pod = Pod("old", (Container("main", ("family", "2", "0", "2"), 32),), runtime=runtime)
         (main,) = kubelet.run_pod(pod)
         assert kubelet.first_look(main) == "none", "there is no memory.oom.group"
-        kubelet.wait_for(lambda: memory_events(main.path)["oom_kill"] == 1, 30)
+        kubelet.wait_for(lambda: memory_events(main.path)["oom_kill"] == 1, 60)
         assert main.running
     finally:
         kubelet.close()

@@ -28,7 +28,7 @@ def start(node: Node, name: str, runtime: str, mode: str, **annotations: str) ->
             node.agent.total("oomward_container_oom_group_wanted", pod=name) == 2 * (mode == "group")
             and sum(("pod", name) in labels for name_, labels in node.agent.metrics() if name_.endswith("_wanted")) == 2
         ),
-        20,
+        60,
         "named",
     )
     return main, other
@@ -42,7 +42,7 @@ def test_mode_group_takes_all_of_the_container_and_only_that(node: Node, runtime
     overfeed(node, main)
     again = next_instance(node, main)
     assert main.exit_code == 137
-    node.agent.wait_for(lambda: node.events("OOMContainerRestarted", main.pod.name), 10, "told")
+    node.agent.wait_for(lambda: node.events("OOMContainerRestarted", main.pod.name), 60, "told")
     assert again.running
     assert other.running
     assert memory_events(other.path).get("oom_kill", 0) == 0

@@ -25,7 +25,8 @@ class AgentFailedError(AssertionError):
 class AgentProcess:
     """``python -m agent run`` against an API. ``work`` holds kubeconfig, state and log; an agent started anew takes them up.
 
-    ``module`` is what is run in the agent's stead, with its command line.
+    ``module`` is what is run in the agent's stead, with its command line. ``real_time``: it is started with that priority; else it has what
+    it takes for itself where the tests run, in the root cgroup.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class AgentProcess:
         port: int = 9797,
         extra: tuple[str, ...] = (),
         module: str = "agent",
+        real_time: bool = False,
     ) -> None:
         self.work = work
         self.port = port
@@ -46,6 +48,8 @@ class AgentProcess:
             sys.executable, "-m", module, "run", "--node-name", node_name, "--kubeconfig", str(kubeconfig),
             "--state-dir", str(work / "state"), "--listen", f"127.0.0.1:{port}", "--log-format", "json", *extra,
         ]  # fmt: skip
+        if real_time:
+            command = ["chrt", "--rr", "1", *command]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ.copy()

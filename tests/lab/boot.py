@@ -26,7 +26,8 @@ CGROUP = Path("/sys/fs/cgroup")
 NOISE = (b"SELinux:", b"mmapper_init", b"Failed to initialize ubd", b"sysrq: Power Off", b"reboot: Power down")
 EXIT_NO_KERNEL = 70
 EXIT_TIMED_OUT = 124
-# Some host kernels kill one in several at its start ("overflowed sigaltstack" in their log); one that has booted stays.
+# Some host kernels kill one in several at its start ("overflowed sigaltstack" in their log). So a machine that ends before its PID 1 has
+# begun the command is booted again: nothing of the command has run, so no result is lost or chosen. One that ends later is a failure.
 BOOTS = 8
 PASSED_ON = (
     "PATH",
