@@ -166,10 +166,10 @@ def test_pythons_process_pool_executor_says_that_a_worker_was_killed(lab: Lab, t
     lab.delete(instance.pod)
 
 
-def test_pythons_multiprocessing_pool_replaces_a_worker_that_was_killed_and_waits_for_ever(
+def test_pythons_multiprocessing_pool_replaces_a_worker_that_was_killed_and_waits_forever(
     lab: Lab, tmp_path: Path, gate: Gate
 ) -> None:
-    """One of the half-dead pods of docs/explanation/what-single-costs.md. Two seconds after the replacement stand for ever."""
+    """One of the half-dead pods of docs/explanation/what-single-costs.md. Two seconds after the replacement stand for "forever"."""
     instance = start_a_pool(lab, tmp_path, gate, "pool", "multiprocessing.Pool(2).apply_async(eat, [%d]).get()")
     gate.waiting(instance.path)
     before = processes(instance.path)

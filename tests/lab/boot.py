@@ -27,7 +27,7 @@ NOISE = (b"SELinux:", b"mmapper_init", b"Failed to initialize ubd", b"sysrq: Pow
 EXIT_NO_KERNEL = 70
 EXIT_TIMED_OUT = 124
 # Some host kernels kill one in several at its start ("overflowed sigaltstack" in their log). So a machine that ends before its PID 1 has
-# begun the command is booted again: nothing of the command has run, so no result is lost or chosen. One that ends later is a failure.
+# started the command is booted again: nothing of the command has run, so no result is lost or chosen. One that ends later is a failure.
 BOOTS = 8
 PASSED_ON = (
     "PATH",
