@@ -14,18 +14,22 @@ from pathlib import Path
 import psutil
 
 PROC = Path("/proc")
-START_TOLERANCE_S = 2.0  # boot time, which start times count from, moves a little with NTP between two agents
 _DELETED = " (deleted)"
 _PF_EXITING = 0x4  # include/linux/sched.h
 _SIGKILL = 1 << 8
+_ENDED = (b"Z", b"X", b"x")
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process for ever: pids are used again, a pid with its start time is not."""
+    """One process: pids are used again within a boot, a pid with its start is not.
+
+    ``start_ticks``: clock ticks since boot (proc_pid_stat(5), field 22). No change of the wall clock moves them, as it moves a start in
+    seconds since 1970, which is the boot time plus these.
+    """
 
     pid: int
-    started_at_unix_s: float
+    start_ticks: int
 
 
 def init_process(pids: Iterable[int], proc: Path = PROC) -> ProcessIdentity | None:
@@ -40,26 +44,19 @@ def init_process(pids: Iterable[int], proc: Path = PROC) -> ProcessIdentity | No
         if len(levels) > 1 and levels[-1] == 1:
             found.append((len(levels), pid))
     for _, pid in sorted(found):
-        try:
-            return ProcessIdentity(pid, psutil.Process(pid).create_time())
-        except psutil.NoSuchProcess:
-            continue
+        if (stat := _stat(pid, proc)) is not None:
+            return ProcessIdentity(pid, stat.start_ticks)
     return None
 
 
 def is_alive(identity: ProcessIdentity, proc: Path = PROC) -> bool:
-    """Whether this very process runs on: same start time, not a zombie that only waits for its parent, and not about to end.
+    """Whether this very process runs on: same start, not a zombie that only waits for its parent, and not about to end.
 
     A PID 1 that was killed sleeps on until all processes of its namespace are gone and reaped (kernel/pid_namespace.c,
     zap_pid_ns_processes), on a busy node for longer than it takes to look.
     """
-    try:
-        process = psutil.Process(identity.pid)
-        if abs(process.create_time() - identity.started_at_unix_s) > START_TOLERANCE_S:
-            return False
-        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD) and not _is_ending(identity.pid, proc)
-    except psutil.NoSuchProcess:
-        return False
+    stat = _stat(identity.pid, proc)
+    return stat is not None and stat.start_ticks == identity.start_ticks and not stat.ends
 
 
 def cgroup_of(pid: int, proc: Path = PROC) -> str | None:
@@ -99,16 +96,23 @@ def own_resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _is_ending(pid: int, proc: Path) -> bool:
-    """Whether it was killed or ends by itself: SIGKILL is pending, or it is within do_exit (proc_pid_stat(5), fields 9 and 31)."""
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    """``ends``: it has ended and waits for its parent, is within do_exit, or SIGKILL is pending."""
+
+    start_ticks: int
+    ends: bool
+
+
+def _stat(pid: int, proc: Path) -> _Stat | None:
+    """/proc/PID/stat (proc_pid_stat(5): fields 3, 9, 22 and 31); None when the process is gone."""
     try:
-        stat = (proc / str(pid) / "stat").read_bytes()
+        line = (proc / str(pid) / "stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
-        return True
-    fields = stat[
-        stat.rindex(b")") + 1 :
-    ].split()  # the name before it may have spaces and brackets; the first is field 3
-    return bool(int(fields[9 - 3]) & _PF_EXITING or int(fields[31 - 3]) & _SIGKILL)
+        return None
+    fields = line[line.rindex(b")") + 1 :].split()  # the name before it may have spaces and brackets
+    state, flags, start_ticks, pending = (fields[number - 3] for number in (3, 9, 22, 31))
+    return _Stat(int(start_ticks), state in _ENDED or bool(int(flags) & _PF_EXITING or int(pending) & _SIGKILL))
 
 
 def _nspid(pid: int, proc: Path) -> tuple[int, ...]:

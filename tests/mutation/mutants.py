@@ -322,8 +322,8 @@ MUTANTS = (
     Mutant(
         "a killed PID 1 that can't end yet counts as alive",
         "kernel/processes.py",
-        " and not _is_ending(identity.pid, proc)\n",
-        "\n",
+        " or int(pending) & _SIGKILL)",
+        ")",
         ("kernel/test_processes.py",),
     ),
     Mutant(
@@ -409,5 +409,12 @@ MUTANTS = (
         "                taken += now\n",
         "                taken += 0\n",
         ("attribute/test_second_count.py",),
+    ),
+    Mutant(
+        "a pid that is used again is taken for the process that had it before",
+        "kernel/processes.py",
+        " and stat.start_ticks == identity.start_ticks",
+        "",
+        ("kernel/test_processes.py",),
     ),
 )

@@ -33,11 +33,24 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def identity(pid: int) -> ProcessIdentity:
-    return ProcessIdentity(pid, psutil.Process(pid).create_time())
+    """As /proc has it: psutil takes the boot time away again where it can, so the ticks are read here by another way."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return ProcessIdentity(pid, int(stat.rpartition(")")[2].split()[19]))
+
+
+def with_stat(proc: Path, who: ProcessIdentity, *, state: str = "S", flags: int = 0x400400, pending: int = 0) -> None:
+    """The line is of 6.1."""
+    (proc / str(who.pid)).mkdir(exist_ok=True)
+    (proc / str(who.pid) / "stat").write_text(
+        f"{who.pid} (a) S (b c) {state} 6049 6045 31687 0 -1 {flags} 88 0 0 0 0 0 0 0 20 0 1 0 {who.start_ticks} 0 0 0 0 0 0 0 0 "
+        f"{pending} 0 0 0" + 18 * " 0" + "\n"
+    )
 
 
 def with_status(proc: Path, pid: int, nspid: str | None) -> None:
     (proc / str(pid)).mkdir()
+    if Path(f"/proc/{pid}/stat").exists():
+        with_stat(proc, identity(pid))
     (proc / str(pid) / "status").write_text("Name:\tx\n" + (f"NSpid:\t{nspid}\n" if nspid else "") + "Threads:\t1\n")
 
 
@@ -79,7 +92,22 @@ def test_a_running_process_is_alive() -> None:
 
 def test_another_process_with_the_same_pid_is_not_it() -> None:
     me = identity(os.getpid())
-    assert not is_alive(replace(me, started_at_unix_s=me.started_at_unix_s - 60))
+    assert not is_alive(replace(me, start_ticks=me.start_ticks - 1))
+
+
+@pytest.mark.parametrize("step_s", [5, -3600, 3 * 3600], ids=["5 s on", "an hour back", "3 hours on"])
+def test_a_step_of_the_wall_clock_makes_no_other_process_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_s: int
+) -> None:
+    """The boot time in /proc/stat moves with the clock, and with it every start in seconds since 1970."""
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    me = os.getpid()
+    with_status(tmp_path, me, f"{me}\t1")
+    (tmp_path / "stat").write_text("btime 1795000000\n")
+    who = init_process([me], tmp_path)
+    assert who is not None
+    (tmp_path / "stat").write_text(f"btime {1795000000 + step_s}\n")
+    assert is_alive(who, tmp_path)
 
 
 def test_a_zombie_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
@@ -98,11 +126,18 @@ def test_a_zombie_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
 def test_a_process_that_the_kernel_is_about_to_end_is_not_alive(
     tmp_path: Path, flags: int, pending: int, alive: bool
 ) -> None:
-    """The line is of 6.1; a PID 1 that waits for its namespace to empty is in state S."""
+    """A PID 1 that waits for its namespace to empty is in state S."""
     me = identity(os.getpid())
-    line = f"{me.pid} (a) S (b c) S 6049 6045 31687 0 -1 {flags} 88 0 0 0 0 0 0 0 20 0 1 0 7471422 0 0 0 0 0 0 0 0 {pending} 0 0 0"
-    (tmp_path / str(me.pid)).mkdir()
-    (tmp_path / str(me.pid) / "stat").write_text(line + "\n")
+    with_stat(tmp_path, me, flags=flags, pending=pending)
+    assert is_alive(me, tmp_path) is alive
+
+
+@pytest.mark.parametrize(("state", "alive"), [("R", True), ("D", True), ("T", True), ("Z", False), ("X", False)])
+def test_a_process_that_has_ended_is_not_alive_whoever_has_not_heard_of_it(
+    tmp_path: Path, state: str, alive: bool
+) -> None:
+    me = identity(os.getpid())
+    with_stat(tmp_path, me, state=state)
     assert is_alive(me, tmp_path) is alive
 
 
@@ -111,7 +146,7 @@ def test_a_process_that_goes_while_it_is_looked_at_is_not_alive(tmp_path: Path) 
 
 
 def test_a_process_that_is_gone_is_not_alive() -> None:
-    assert not is_alive(ProcessIdentity(GONE, 0.0))
+    assert not is_alive(ProcessIdentity(GONE, 0))
 
 
 @pytest.mark.parametrize(
