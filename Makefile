@@ -40,12 +40,12 @@ test: test-$(TESTS) ## what every change needs; TESTS=all: every test, before a 
 # Parts on a kernel wait for half of their time: the others run beside them.
 test-quick: export OOMWARD_TESTS := quick
 test-quick: .debian
-	@$(MAKE) --no-print-directory $(VENV)/ready
+	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready
 	@$(MAKE) --no-print-directory -j3 -Otarget kernel lint unit alerts image-test PARTS=--quick COVERAGE= UNIT='-m "not long"'
 	@echo "Not run: the longer tests, other parts on a kernel, the oldest libraries, manifests, fuzzing, coverage. All of them: make test TESTS=all"
 
 test-all: .debian
-	@$(MAKE) --no-print-directory $(VENV)/ready
+	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready
 	@$(MAKE) --no-print-directory -j3 -Otarget kernel lint unit lowest alerts manifests image-test fuzz-short locks
 
 lint: $(VENV)/ready ## style, types, import contracts
