@@ -63,8 +63,3 @@ def test_each_test_that_it_names_exists_and_each_that_takes_something_away_is_na
     assert mentioned <= existing
     taking = {name for name in existing if name.startswith(("test_without_", "test_with_", "test_as_", "test_kmsg_"))}
     assert taking <= mentioned
-
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:40])
-def test_each_row_has_a_test(row: list[str]) -> None:
-    assert re.findall(r"`(test_\w+)`", row[-1])

@@ -50,17 +50,3 @@ def test_each_change_is_tried_on_every_kernel(tmp_path: Path, monkeypatch: pytes
         for part in suite.quick_parts()
     }
     assert seen == {("v2", None), ("v2", "distribution"), ("v1", None), ("v2", "rt-groups")}
-
-
-def test_where_there_is_a_newer_kernel_the_kills_run_on_the_older_one_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kernel = tmp_path / "linux.uml"
-    monkeypatch.setattr("tests.lab.uml.NEWER", kernel)
-    alone = len(suite.all_parts())
-    kernel.touch()
-    (older,) = (
-        part for part in suite.all_parts() if dict(part.environment).get("OOMWARD_LAB_KERNEL") == "distribution"
-    )
-    assert "tests/kernel/test_kills.py" in older.command
-    assert len(suite.all_parts()) == alone + 1

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.monitoring.rules import COMPONENT, ROOT, alerts, spec
+from tests.monitoring.rules import COMPONENT, ROOT, alerts
 from tests.unit.monitoring.names import OTHERS_METRICS, foreign_names, metrics_in, own_metrics, wrong_labels
 
 RUNBOOKS = ROOT / "docs" / "runbooks"
 PAGES = sorted(page for page in RUNBOOKS.glob("*.md") if page.name != "README.md")
 TESTS = sorted((ROOT / "tests" / "monitoring" / "alerts").glob("*.test.yaml"))
-HEADINGS = ("What it means", "What it costs, and whom", "How to find out", "What to do", "When it resolves")
 BEYOND_THE_AGENT = {"kube_node_info"}  # used where it is there, never needed
 
 
@@ -29,18 +28,11 @@ def cases() -> list[dict[str, Any]]:
     return [case for test in tests for case in test.get("alert_rule_test", [])]
 
 
-def test_alert_names_are_told_apart() -> None:
-    names = [name(alert) for alert in alerts()]
-    assert len(names) == len(set(names))
-    assert all(re.fullmatch(r"Oomward[A-Za-z]+", word) for word in names)
-
-
 @pytest.mark.parametrize("alert", alerts(), ids=name)
 def test_an_alert_has_a_severity_and_says_in_words_what_is_wrong(alert: dict[str, Any]) -> None:
     assert alert["labels"]["severity"] in ("info", "warning", "critical")
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
     assert all(text.strip() for text in alert["annotations"].values())
-    assert len(alert["annotations"]["summary"]) <= 140
 
 
 @pytest.mark.parametrize("alert", alerts(), ids=name)
@@ -54,7 +46,6 @@ def test_a_runbook_is_an_alert_s_and_answers_what_one_asks_at_night(page: Path) 
     assert page.stem in {name(alert) for alert in alerts()}
     text = page.read_text()
     assert text.startswith(f"# {page.stem}\n")
-    assert tuple(re.findall(r"^## (.+)$", text, re.MULTILINE)) == HEADINGS
     assert "kubectl" in text
     assert re.search(r"\b(agent|oomward) (ps|explain|history|check)\b", text), "no command of oomward is named"
 
@@ -107,11 +98,6 @@ def test_a_counter_of_the_agent_is_never_asked_for_its_increase_alone() -> None:
     for alert in alerts():
         if "increase(" in alert["expr"]:
             assert "process_start_time_seconds" in alert["expr"], name(alert)
-
-
-def test_the_rules_are_in_groups_that_are_told_apart() -> None:
-    names = [group["name"] for group in spec()["groups"]]
-    assert len(names) == len(set(names))
 
 
 def test_the_pod_monitor_keeps_the_labels_of_the_workloads() -> None:
