@@ -37,8 +37,8 @@ class SecondCounts:
     def note(self, account: Account, shares: Iterable[Share], now_s: float) -> None:
         """These shares of ``account`` are being recorded: what the counter lacks of a group's report may follow."""
         raw = sum(
-            max(0, raw_of(share.report) - share.raw) for share in shares if share.group and share.report is not None
-        )
+            share.group and share.report is not None and raw_of(share.report) - share.raw == 1 for share in shares
+        )  # more are lacking: victims of their own
         if raw:
             self._expected.append(_Expected(account, raw, now_s + LATE_S))
 

@@ -89,3 +89,14 @@ def test_where_the_second_count_was_there_already_none_is_expected(world: World)
     assert kill.processes == 2
     world.kill(A, raw=1)
     assert later_kills(agent) == [(A, 1)]
+
+
+def test_of_a_group_kill_that_lacks_more_counts_every_victim_is_still_counted(world: World) -> None:
+    """Recorded too early on a busy node: the rest are victims, not second counts."""
+    agent = Agent(world)
+    world.kill(A, raw=2, groups=1)
+    agent.read()
+    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+    (kill,) = agent.after(0.5).kills
+    world.kill(A, raw=2, hit=False)
+    assert kill.processes + sum(processes for _, processes in later_kills(agent)) >= 3
