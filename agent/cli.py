@@ -136,14 +136,14 @@ def _complain(error: Exception, code: int) -> int:
 
 
 def _run(settings: Settings, _arguments: argparse.Namespace) -> int:
-    from agent.wiring import run
+    from agent.run import run
 
     return run(settings)
 
 
 def _once(settings: Settings, arguments: argparse.Namespace) -> int:
     from agent.commands import once
-    from agent.report.table import Output
+    from agent.commands.output.table import Output
 
     do = once.restore if arguments.restore else once.dry_run if arguments.dry_run else once.apply
     return do(settings, Output(arguments.output), sys.stdout)
@@ -151,35 +151,35 @@ def _once(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _check(settings: Settings, arguments: argparse.Namespace) -> int:
     from agent.commands.check import check
-    from agent.report.table import Output
+    from agent.commands.output.table import Output
 
     return check(settings, Output(arguments.output), sys.stdout)
 
 
 def _ps(settings: Settings, arguments: argparse.Namespace) -> int:
+    from agent.commands.output.table import Output
     from agent.commands.ps import ps
-    from agent.report.table import Output
 
     return ps(settings, Output(arguments.output), sys.stdout, watch_s=arguments.watch)
 
 
 def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
     from agent.commands.explain import explain
-    from agent.report.table import Output
+    from agent.commands.output.table import Output
 
     return explain(settings, arguments.pod, Output(arguments.output), sys.stdout)
 
 
 def _diagnose(settings: Settings, arguments: argparse.Namespace) -> int:
     from agent.commands.diagnose import diagnose
-    from agent.report.table import Output
+    from agent.commands.output.table import Output
 
     return diagnose(settings, arguments.pod, Output(arguments.output), sys.stdout)
 
 
 def _history(settings: Settings, arguments: argparse.Namespace) -> int:
     from agent.commands.history import history
-    from agent.report.table import Output
+    from agent.commands.output.table import Output
 
     return history(
         settings,

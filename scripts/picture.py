@@ -16,7 +16,7 @@ PLACE = re.compile(
     r"(<!-- picture of the rooms: scripts/picture.py draws it -->\n).*?(<!-- end of the picture -->)", re.DOTALL
 )
 EVERYBODYS = ("model", "model_status")  # the vocabulary: all rooms import it, so its arrows tell nothing
-BUILDERS = ("wiring", "commands")  # they build and use all rooms below them: likewise
+BUILDERS = ("run", "commands")  # they build and use all rooms below them: likewise
 
 
 def rooms() -> set[str]:

@@ -12,12 +12,12 @@ from typing import TextIO
 from agent.cgroup.layout import find_hierarchy
 from agent.cgroup.tree import NoInotifyError
 from agent.commands import EXIT_FAILED, EXIT_OK
+from agent.commands.output.checklist import Check, Status, show_checks
+from agent.commands.output.table import Output
 from agent.commands.probes import api, cgroups, containers, inotify, kernel, ledger, modes
 from agent.commands.probes.answers import explained, failed, guarded
 from agent.commands.survey import survey
 from agent.model import AgentError
-from agent.report.checklist import Check, Status, show_checks
-from agent.report.table import Output
 from agent.settings import Settings
 
 
@@ -35,7 +35,7 @@ def checks_of(settings: Settings) -> tuple[Check, ...]:
         *guarded("kernel", kernel.release),
         *_of_hierarchy(settings),
         *_of_survey(settings, api_answers=all(one.status is not Status.FAIL for one in told if one.name == "API")),
-        *guarded("scheduling", lambda: kernel.precedence(wanted=settings.real_time)),
+        *guarded("scheduling", lambda: kernel.real_time(wanted=settings.real_time)),
         *guarded("kernel log", lambda: kernel.log(settings.kmsg)),
         *guarded("ledger", lambda: ledger.ledger(settings.state_dir)),
         *told,

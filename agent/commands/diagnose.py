@@ -10,13 +10,13 @@ from typing import TextIO
 from agent.commands import EXIT_OK
 from agent.commands.diagnosing import diagnose_all, diagnose_pod
 from agent.commands.looking import find, say
+from agent.commands.output.diagnoses import show_diagnoses, show_pod_diagnoses
+from agent.commands.output.table import Output
 from agent.commands.survey import Survey, survey
 from agent.model import AgentError
 from agent.model.status import Diagnosis
-from agent.report.diagnoses import show_diagnoses, show_pod_diagnoses
-from agent.report.table import Output
-from agent.report.wording import safe
 from agent.settings import Settings
+from agent.wording.kills import safe
 
 
 def diagnose(settings: Settings, pod: str | None, output: Output, file: TextIO) -> int:
@@ -58,7 +58,7 @@ def _one(found: Survey, asked: str, troubles: list[str]) -> tuple[tuple[Diagnosi
 
 
 def _need_api(found: Survey) -> None:
-    if not found.roster.listed:
+    if not found.registry.listed:
         raise AgentError(
             "no diagnosis without the API: how pods fare only their statuses tell. Make the API reachable from here "
             "(--kubeconfig, `oomward check`); `oomward history` has the OOM kills without it"

@@ -13,11 +13,11 @@ from agent.commands.looking import GoneError, Reads, who_is
 from agent.commands.survey import Survey
 from agent.diagnose import diagnose
 from agent.kube.api import Api, ApiError, connect
-from agent.kube.podjson import UnreadablePodError
-from agent.kube.statuses import list_statuses, read_status
 from agent.ledger import LedgerReader, NoLedgerError
 from agent.model import Cgroup, OomKill, Pod
 from agent.model.status import ContainerFacts, Diagnosis, NodeFacts, PodStatus
+from agent.pods.parse import UnreadablePodError
+from agent.pods.statuses import list_statuses, read_status
 from agent.settings import Settings
 
 KILLS_BACK_S = 24 * 3600.0
@@ -26,7 +26,7 @@ MOST_KILLS = 10_000
 
 def diagnose_pod(found: Survey, pod: Pod | None, troubles: list[str]) -> tuple[Diagnosis, ...]:
     """Of one pod; none where the API has not told of it, or can't be asked now (then ``troubles`` says so)."""
-    if pod is None or not found.roster.listed:
+    if pod is None or not found.registry.listed:
         return ()
     try:
         status = read_status(_api(found.settings), pod.namespace, pod.name)
@@ -53,7 +53,7 @@ def diagnose_all(found: Survey, troubles: list[str]) -> tuple[Diagnosis, ...]:
 def _diagnosed(
     found: Survey, status: PodStatus, kills: Sequence[OomKill], troubles: list[str]
 ) -> tuple[Diagnosis, ...]:
-    pod = found.roster.pods.get(status.uid)
+    pod = found.registry.pods.get(status.uid)
     facts = dict(_facts(found, pod, troubles)) if pod is not None else {}
     return diagnose(status, kills, NodeFacts(time.time(), facts))
 

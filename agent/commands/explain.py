@@ -27,6 +27,17 @@ from agent.commands.looking import (
     say,
     who_is,
 )
+from agent.commands.output.cells import UNKNOWN
+from agent.commands.output.containers import SHORT_ID
+from agent.commands.output.explanation import (
+    CgroupFacts,
+    ContainerExplanation,
+    FileNames,
+    Knob,
+    PodExplanation,
+    show_explanation,
+)
+from agent.commands.output.table import Output
 from agent.commands.survey import Survey, survey
 from agent.commands.tolerances import tolerances, with_tolerance
 from agent.model import (
@@ -42,21 +53,10 @@ from agent.model import (
     PodContainer,
     Source,
 )
-from agent.policy import bad_wishes, decide, disobeyed
-from agent.report.cells import UNKNOWN
-from agent.report.containers import SHORT_ID
-from agent.report.explanation import (
-    CgroupFacts,
-    ContainerExplanation,
-    FileNames,
-    Knob,
-    PodExplanation,
-    show_explanation,
-)
-from agent.report.notes import group_on_v1_note, mode_invalid_note
-from agent.report.table import Output
-from agent.report.wording import bytes_text
+from agent.modes import bad_wishes, decide, disobeyed
 from agent.settings import Settings
+from agent.wording.kills import bytes_text
+from agent.wording.notes import group_on_v1_note, mode_invalid_note
 
 Limit = tuple[str, int | None]  # a container's name and its limit
 UNREADABLE = Decision(None, Source.NONE, "", "its limit can't be read, by which it would be told from the pod's others")

@@ -10,12 +10,12 @@ from typing import TextIO
 
 from agent.commands import EXIT_OK
 from agent.commands.looking import say
+from agent.commands.output.screen import show_kills
+from agent.commands.output.table import Output
 from agent.ledger import LedgerReader
 from agent.model import AgentError
-from agent.report.screen import show_kills
-from agent.report.table import Output
-from agent.report.wording import safe
 from agent.settings import Settings
+from agent.wording.kills import safe
 
 
 def history(

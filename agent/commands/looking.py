@@ -18,8 +18,8 @@ from agent.commands.survey import Survey
 from agent.kernel.kmsg import boot_id
 from agent.ledger import LedgerReader, NoLedgerError
 from agent.model import AgentError, Cgroup, CgroupPlace, MemoryEvents, Mode, Original, Pod, Vanished
-from agent.report.wording import safe
 from agent.settings import Settings
+from agent.wording.kills import safe
 
 T = TypeVar("T")
 MOST_SAID = 1200  # characters of one trouble
@@ -69,8 +69,8 @@ class Who:
 
 def who_is(found: Survey, cgroup: Cgroup) -> Who:
     """By the API's word, else by the ledger's, else by what the path tells."""
-    roster, place = found.roster, cgroup.place
-    named, pod, kept = roster.identity(place), roster.pod_of(place), roster.kept(place)
+    registry, place = found.registry, cgroup.place
+    named, pod, kept = registry.identity(place), registry.pod_of(place), registry.kept(place)
     if named is not None:
         return Who(named.namespace, named.pod, named.pod_uid, named.container)
     if pod is not None:
@@ -216,7 +216,7 @@ def _list(subjects: list[Subject]) -> str:
 
 def _not_found(found: Survey, asked: str) -> str:
     node = safe(found.settings.node_name, 253)
-    if found.roster.listed:
+    if found.registry.listed:
         todo = "see `oomward ps` for those that are, and `kubectl get pods -A -o wide` for the node of each"
     else:
         todo = "the API can't be asked for names, so give its uid or a container's id, as `oomward ps` shows them"
@@ -232,12 +232,12 @@ def _subjects(found: Survey) -> list[Subject]:
             places.setdefault(key, cgroup.place)
             ids.setdefault(key, set()).update({cgroup.place.container_id or ""} - {""})
     subjects = []
-    for pod in found.roster.pods.values():
+    for pod in found.registry.pods.values():
         told = {one for c in pod.containers for one in (c.container_id, c.previous_id) if one is not None}
         own = frozenset(ids.get(pod.cgroup_key, set()) | told)
         subjects.append(Subject(pod.cgroup_key, pod.uid, pod.namespace, pod.name, pod, own))
     for key in places.keys() - {one.key for one in subjects}:
-        kept = found.roster.kept(places[key])
+        kept = found.registry.kept(places[key])
         uid, namespace, name = (kept[0].pod_uid, kept[0].namespace, kept[0].pod) if kept else (key, None, None)
         subjects.append(Subject(key, uid, namespace, name, None, frozenset(ids[key])))
     return subjects

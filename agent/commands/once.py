@@ -13,14 +13,14 @@ from typing import TextIO
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import classify, find_hierarchy
 from agent.commands import EXIT_FAILED, EXIT_OK
+from agent.commands.output.screen import WriteRow, show_writes
+from agent.commands.output.table import Output
 from agent.commands.survey import Survey, survey
-from agent.enforce import Enforcer, Held
 from agent.kernel.kmsg import boot_id
 from agent.ledger import AgentLock, Ledger
 from agent.model import Cgroup, KnobWrite, Original, WriteOutcome
-from agent.node.wishes import Wish
-from agent.report.screen import WriteRow, show_writes
-from agent.report.table import Output
+from agent.modes.desired import Wish
+from agent.modes.enforcer import Enforcer, Held
 from agent.settings import Settings
 
 GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteOutcome.GONE)
@@ -95,7 +95,7 @@ def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> i
                 rows.append(_row(found, wish, held))
     show_writes(sorted(rows, key=lambda row: row.path), output, file)
     _say(troubles)
-    return EXIT_OK if found.roster.listed and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
+    return EXIT_OK if found.registry.listed and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
 
 
 def _worth_showing(held: Held, wish: Wish) -> bool:
@@ -104,8 +104,8 @@ def _worth_showing(held: Held, wish: Wish) -> bool:
 
 
 def _row(found: Survey, wish: Wish, held: Held) -> WriteRow:
-    pod = found.roster.pod_of(held.cgroup.place)
-    named = found.roster.identity(held.cgroup.place)
+    pod = found.registry.pod_of(held.cgroup.place)
+    named = found.registry.identity(held.cgroup.place)
     write = held.write
     return WriteRow(
         held.cgroup.path,

@@ -11,11 +11,11 @@ from typing import TextIO
 
 from agent.commands import EXIT_OK
 from agent.commands.looking import GoneError, Kept, Reads, Who, kept_of, knobs, mode_of, processes_counted, say, who_is
+from agent.commands.output.containers import ContainerRow, ContainersScreen, Tolerated, show_containers
+from agent.commands.output.table import Output
 from agent.commands.survey import Survey, survey
 from agent.commands.tolerances import tolerances
 from agent.model import Cgroup, Mode
-from agent.report.containers import ContainerRow, ContainersScreen, Tolerated, show_containers
-from agent.report.table import Output
 from agent.settings import Settings
 
 

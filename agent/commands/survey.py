@@ -15,23 +15,23 @@ from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD, Hierarchy, find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.kube.api import ApiError, connect
-from agent.kube.podlist import list_pods
 from agent.ledger import LedgerReader, NoLedgerError
 from agent.model import Cgroup, CgroupKind, KeptDecision, Vanished
-from agent.node.roster import Roster
-from agent.node.wishes import Wish, knobs_of, wish_for
+from agent.modes.desired import Wish, knobs_of, wish_for
+from agent.pods.list import list_pods
+from agent.pods.registry import Registry
 from agent.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """``cgroups`` and their files as they were found; ``roster.listed`` False: the API did not answer, see ``troubles``."""
+    """``cgroups`` and their files as they were found; ``registry.listed`` False: the API did not answer, see ``troubles``."""
 
     settings: Settings
     hierarchy: Hierarchy
     files: CgroupFiles
     tree: Tree
-    roster: Roster
+    registry: Registry
     troubles: tuple[str, ...]
 
     def containers(self) -> list[Cgroup]:
@@ -60,7 +60,7 @@ class Survey:
             others = (c for c in self.containers() if c.place.container_id == container_id)
             return any(self.files.populated(c) is True for c in others)
 
-        return wish_for(container, self.roster, self.settings.rules, limit_bytes, runs)
+        return wish_for(container, self.registry, self.settings.rules, limit_bytes, runs)
 
     def knobs(self, container: Cgroup, wish: Wish) -> dict[Cgroup, int]:
         """Which knobs that means; none when it is to be left alone."""
@@ -76,32 +76,32 @@ def survey(settings: Settings) -> Iterator[Survey]:
     tree = Tree(files, root_override=settings.cgroup_roots)
     try:
         tree.scan(time.monotonic())
-        roster, troubles = _roster(settings)
-        yield Survey(settings, hierarchy, files, tree, roster, tuple(troubles))
+        registry, troubles = _roster(settings)
+        yield Survey(settings, hierarchy, files, tree, registry, tuple(troubles))
     finally:
         tree.close()
         files.close()
 
 
-def _roster(settings: Settings) -> tuple[Roster, list[str]]:
+def _roster(settings: Settings) -> tuple[Registry, list[str]]:
     troubles: list[str] = []
     kept = _kept(settings, troubles)
-    roster = Roster(kept)
+    registry = Registry(kept)
     try:
         api = connect(settings.kubeconfig, user_agent=f"oomward/{__version__}", lax_ca=settings.api_lax_ca)
         listed = list_pods(api, settings.node_name, lambda skipped: troubles.append(f"{skipped.what}: {skipped.why}"))
     except ApiError as error:
         troubles.append(f"pods as last known to the agent, since the API can't be asked: {error}")
-        return roster, troubles
-    roster.replace(listed.pods, listed.skipped, time.monotonic())
+        return registry, troubles
+    registry.replace(listed.pods, listed.skipped, time.monotonic())
     for pod in listed.pods:
-        roster.drop_kept(pod.cgroup_key)
+        registry.drop_kept(pod.cgroup_key)
     if not listed.pods:
         troubles.append(
             f"the API has no pod on node {settings.node_name!r}: is that the node's name as `kubectl get nodes` shows it "
             "(--node-name, NODE_NAME)?"
         )
-    return roster, troubles
+    return registry, troubles
 
 
 def _kept(settings: Settings, troubles: list[str]) -> tuple[KeptDecision, ...]:

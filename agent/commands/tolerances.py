@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.cgroup.files import CgroupError
+from agent.commands.output.containers import Tolerated
+from agent.commands.output.explanation import ContainerExplanation
 from agent.commands.survey import Survey
 from agent.kernel.kmsg import boot_id
 from agent.ledger import LedgerReader, NoLedgerError
 from agent.model import Cgroup, Mode
-from agent.node.wishes import Wish
-from agent.policy import exceeded, killed_of_late
-from agent.report.containers import Tolerated
-from agent.report.explanation import ContainerExplanation
+from agent.modes import exceeded, killed_of_late
+from agent.modes.desired import Wish
 
 
 def tolerances(found: Survey, troubles: list[str], unix_s: Callable[[], float] = time.time) -> dict[int, Tolerated]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from agent.diagnose.case import At, Case
 from agent.model import ContainerKind
 from agent.model.status import ContainerStatus, NextStep, Owner, PodStatus, Will
-from agent.report.wording import safe
+from agent.wording.kills import safe
 
 FIRST_S, MOST_S = 10.0, 300.0
 LADDER_S = (10.0, 20.0, 40.0, 80.0, 160.0, 300.0)

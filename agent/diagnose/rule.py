@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from agent.diagnose.case import At, Case
 from agent.model import ContainerKind, Scope
 from agent.model.status import Answer, Category, ContainerStatus, Phase
-from agent.report.wording import bytes_text, safe
+from agent.wording.kills import bytes_text, safe
 
 AGAIN = "set restartPolicy OnFailure to have it tried again"
 MOST_WORD = 160  # characters of a name, an image or what a message says of one

@@ -7,6 +7,7 @@ Units stand in the names: ``_bytes``, ``_s`` (seconds), ``_us`` (microseconds). 
 """
 
 from agent.model.cgroups import (
+    NODE,
     VANISHED,
     Cgroup,
     CgroupAppeared,
@@ -26,7 +27,7 @@ from agent.model.cgroups import (
     WriteOutcome,
 )
 from agent.model.errors import AgentError
-from agent.model.events import Budget, Notice, ObjectRef, Reason
+from agent.model.events import Budget, Notice, ObjectRef, Reason, event_name
 from agent.model.kernel import KmsgGap, KmsgRecord, OomReport, TaskRow, Victim
 from agent.model.kills import OomKill, Outcome, Scope
 from agent.model.ledger import Baseline, KeptDecision, Original
@@ -59,12 +60,13 @@ from agent.model.modes import (
     Source,
     Tolerance,
 )
-from agent.model.pods import CONFIG_HASH_ANNOTATION, ContainerKind, Pod, PodContainer
+from agent.model.pods import CONFIG_HASH_ANNOTATION, ContainerKind, Identity, Pod, PodContainer
 
 __all__ = [
     "CONFIG_HASH_ANNOTATION",
     "MODE_ANNOTATION_PREFIX",
     "MODE_LABEL",
+    "NODE",
     "ON_EXCEEDED_ANNOTATION",
     "TOLERATE_ANNOTATION",
     "TOLERATE_ANNOTATION_PREFIX",
@@ -84,6 +86,7 @@ __all__ = [
     "CountersTouched",
     "Decision",
     "EventDelivered",
+    "Identity",
     "KeptDecision",
     "KillAttempt",
     "KillOutcome",
@@ -124,4 +127,5 @@ __all__ = [
     "Victim",
     "WatchTrouble",
     "WriteOutcome",
+    "event_name",
 ]

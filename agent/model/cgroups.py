@@ -38,6 +38,11 @@ class Cgroup:
         return self.place.path
 
 
+NODE = Cgroup(
+    CgroupPlace(path="", kind=CgroupKind.OTHER), inode=0
+)  # stands for the whole node, whose counter is in /proc/vmstat
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryEvents:
     """Counters of one cgroup's OOM kills since its making.

@@ -30,7 +30,7 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """An Event to be posted, in our words; kube/events.py makes the API's object of it.
+    """An Event to be posted, in our words; events/sender.py makes the API's object of it.
 
     ``name`` is made from what happened, so that a second create is a 409. ``note`` is at most 1024 characters and safe to
     print. ``count`` is the number of occurrences that it stands for, the last of them at ``last_at_unix_s``. ``series`` names what
@@ -55,6 +55,11 @@ class Notice:
     def last_unix_s(self) -> float:
         """When it happened for the last time."""
         return self.at_unix_s if self.last_at_unix_s is None else self.last_at_unix_s
+
+
+def event_name(object_name: str, key: str) -> str:
+    """An Event's name: the beginning of its object's name and a key; at most 253 characters, as a DNS subdomain has (RFC 1123)."""
+    return f"{object_name[:180].rstrip('-.')}.{key}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,19 @@ class PodContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """The pod and container that a cgroup belongs to. All None: not known (yet), or not of a pod."""
+
+    namespace: str | None = None
+    pod: str | None = None
+    pod_uid: str | None = None
+    container: str | None = None
+    container_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
-    """A frozen snapshot of what oomward needs of a pod; made once, at the edge (kube/pods.py).
+    """A frozen snapshot of what oomward needs of a pod; made once, at the edge (pods/watch.py).
 
     ``uid`` is the API's. ``config_hash`` is the annotation kubernetes.io/config.hash of a static pod's mirror: such a pod's
     cgroup is named after it and not after the uid. ``annotations`` holds only oomward's own.

@@ -94,7 +94,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class PodStatus:
-    """How one pod fares; made once, at the edge (kube/podstatus.py).
+    """How one pod fares; made once, at the edge (pods/parse_status.py).
 
     ``containers`` are in the spec's order, init containers first. ``index_failures`` is how often this index of an Indexed Job
     has failed before (annotation batch.kubernetes.io/job-index-failure-count). ``deadline_s`` is spec.activeDeadlineSeconds.

@@ -16,7 +16,7 @@ from typing import cast
 import urllib3
 
 from agent.kube.api import Answer, Api, ApiRefusedError, ApiUnreachableError
-from agent.kube.pods import SHORT_S, WATCH_S, PodWatch
+from agent.pods.watch import SHORT_S, WATCH_S, PodWatch
 
 ROUND_TRIP_S = 0.005
 NOTICED_S = 0.05  # the cut reaches all agents within this

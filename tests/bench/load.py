@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.kube.pods import RELIST_S, WATCH_S
+from agent.pods.watch import RELIST_S, WATCH_S
 from tests.bench.comeback import Comeback, Outage, simulate
 from tests.bench.figures import Result, Table, Verdict, leave
 from tests.bench.proxy import CountingProxy

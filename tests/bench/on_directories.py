@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 import sys
 
-import agent.wiring
+import agent.run
 from agent import cli
 from agent.cgroup.files import CgroupFiles
 
 if __name__ == "__main__":
-    vars(agent.wiring)["CgroupFiles"] = functools.partial(CgroupFiles, check_magic=False)
+    vars(agent.run)["CgroupFiles"] = functools.partial(CgroupFiles, check_magic=False)
     sys.exit(cli.main())

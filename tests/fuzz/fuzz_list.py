@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 
 from agent.kube.api import ApiError
-from agent.kube.podlist import UnbelievableListError, read_list
+from agent.pods.list import UnbelievableListError, read_list
 
 Found = tuple[list[object], str] | None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from unicodedata import category
 
 from agent.kube.api import decoded
-from agent.kube.podjson import UnreadablePodError, parse_pod
-from agent.kube.podstatus import parse_status
 from agent.model import ContainerKind, Mode, Pod, Rules
-from agent.policy import MOST_BAD_WISHES, bad_tolerances, bad_wishes, candidates, decide, tolerance_of
-from agent.report.notes import mode_invalid_note
+from agent.modes import MOST_BAD_WISHES, bad_tolerances, bad_wishes, candidates, decide, tolerance_of
+from agent.pods.parse import UnreadablePodError, parse_pod
+from agent.pods.parse_status import parse_status
+from agent.wording.notes import mode_invalid_note
 
 RULES = Rules()
 MOST_NOTE_BYTES = 1024

@@ -89,7 +89,7 @@ def test_no_path_of_the_builder_is_in_the_bytecode() -> None:
 
 
 def test_all_of_the_agent_is_in_it_and_of_the_client_only_what_it_loads() -> None:
-    (ours,) = TREE.rglob("agent/wiring.py")
+    (ours,) = TREE.rglob("agent/run.py")
     packed = {str(path.relative_to(ours.parent)) for path in ours.parent.rglob("*.py")}
     assert packed == {str(path.relative_to(ROOT / "agent")) for path in (ROOT / "agent").rglob("*.py")}
     client = ours.parents[1] / "kubernetes"

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.report.http import StatusServer
-from agent.report.metrics import Metrics
+from agent.metrics.http import StatusServer
+from agent.metrics.metrics import Metrics
 from agent.settings import PageGuards, load
 from tests.monitoring.prometheus import Prometheus, PrometheusError
 from tests.monitoring.rules import ROOT

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agent.metrics.http import StatusServer
+from agent.metrics.metrics import EVENT_OUTCOMES, WATCH_REASONS, Metrics
 from agent.model import Mode, OomKill, Outcome, Scope, WriteOutcome
-from agent.report.http import StatusServer
-from agent.report.metrics import EVENT_OUTCOMES, WATCH_REASONS, Metrics
 from tests.monitoring.dashboard import Query, queries
 from tests.monitoring.prometheus import Prometheus, PrometheusError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Sequence
 
+from agent.commands.output.checklist import Check, Status
 from agent.model import AgentError
-from agent.report.checklist import Check, Status
 
 MOST_NAMED = 3
 WATCHES_MEND = "Raise it on the node: sysctl -w fs.inotify.max_user_watches=1048576, and in /etc/sysctl.d to keep it."

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent import __version__
+from agent.commands.output.checklist import Check
 from agent.commands.probes.answers import count, failed, passed, some, warned
 from agent.commands.survey import Survey
 from agent.kube.access import NEEDED, Permission, review, server_version
 from agent.kube.api import Api, ApiError, ApiRefusedError, ApiUnreachableError, NoApiError, connect
-from agent.report.checklist import Check
 from agent.settings import Settings
 
 NOT_ASKED = "what we may do, and which pods are here, was not asked, since the API can't be"
@@ -79,9 +79,9 @@ def _rule(needed: Permission) -> str:
 def pods(found: Survey) -> Iterator[Check]:
     """Whether the API told of this node's pods, and what of them it could not tell."""
     name, node = "pods", found.settings.node_name
-    if not found.roster.listed:
+    if not found.registry.listed:
         yield failed(name, "; ".join(found.troubles), "Mend what the checks of the API and of RBAC name.")
-    elif not found.roster.pods:
+    elif not found.registry.pods:
         yield warned(
             name,
             f"the API has no pod on node {node!r}",
@@ -90,8 +90,8 @@ def pods(found: Survey) -> Iterator[Check]:
     elif found.troubles:
         yield warned(
             name,
-            f"{count(len(found.roster.pods), 'pod')} on node {node}, but: {some(found.troubles)}",
+            f"{count(len(found.registry.pods), 'pod')} on node {node}, but: {some(found.troubles)}",
             "The rest is watched as usual: look at what is named there.",
         )
     else:
-        yield passed(name, f"{count(len(found.roster.pods), 'pod')} on node {node}")
+        yield passed(name, f"{count(len(found.registry.pods), 'pod')} on node {node}")

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import MISMATCH, Hierarchy, find_roots
 from agent.cgroup.proof import prove_knob
+from agent.commands.output.checklist import Check
 from agent.commands.probes.answers import count, failed, passed, some, warned
 from agent.commands.survey import Survey
 from agent.model import Cgroup, Vanished, WriteOutcome
-from agent.report.checklist import Check
 
 TO_V2 = (
     "Nothing for mode single. For mode group use a node with cgroup v2 (boot with systemd.unified_cgroup_hierarchy=1); the "

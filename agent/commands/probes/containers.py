@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from agent.commands.output.checklist import Check
 from agent.commands.probes.answers import count, failed, passed, some, warned
 from agent.commands.survey import Survey
 from agent.kernel.limits import is_first_pid_namespace
 from agent.model import Cgroup, Vanished
-from agent.report.checklist import Check
 
 NO_CONTAINER = "no container runs here"
 HOST_PID = "Set hostPID: true in the DaemonSet's pod template."
@@ -38,12 +38,12 @@ def _form(cgroup: Cgroup) -> str:
 
 def all_found(found: Survey) -> Iterator[Check]:
     """Whether each container that the API names as running has a cgroup that we found."""
-    if not found.roster.listed:
+    if not found.registry.listed:
         return
     seen = {cgroup.place.container_id for cgroup in found.containers()}
     running = [
         (f"{pod.namespace}/{pod.name} {container.name}", container.container_id)
-        for pod in found.roster.pods.values()
+        for pod in found.registry.pods.values()
         for container in pod.containers
         if container.running and container.container_id is not None
     ]

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.cgroup.tree import NoInotifyError, Tree
+from agent.commands.output.checklist import Check
 from agent.commands.probes.answers import INSTANCES_MEND, WATCHES_MEND, failed, passed, warned
 from agent.commands.survey import Survey
 from agent.kernel.limits import PROC, InotifyLimits, InotifyUse, inotify_limits, inotify_use
-from agent.report.checklist import Check
 
 NOWHERE = ("oomward-check",)  # a root that is not there: such a tree watches the mount's top only
 ROOM_TO_GROW = 2

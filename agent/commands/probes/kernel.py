@@ -7,11 +7,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.commands.output.checklist import Check
 from agent.commands.probes.answers import passed, warned
 from agent.kernel import scheduling
 from agent.kernel.kmsg import Kmsg, KmsgUnavailableError
 from agent.kernel.limits import PROC, kernel_release, version_of
-from agent.report.checklist import Check
 
 KMSG_DEVICE = (1, 11)  # Documentation/admin-guide/devices.txt
 FROM_THE_OLDEST = -1
@@ -44,7 +44,7 @@ def release(proc: Path = PROC) -> Iterator[Check]:
         yield passed("kernel", f"Linux {text}{without}")
 
 
-def precedence(*, wanted: bool) -> Iterator[Check]:
+def real_time(*, wanted: bool) -> Iterator[Check]:
     """Whether the agent comes before the node's workloads: tried for a moment with this process."""
     name = "scheduling"
     if not wanted:

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.commands.output.checklist import Check
 from agent.commands.probes.answers import passed, warned
 from agent.ledger import LedgerReader, NoLedgerError
 from agent.ledger.store import FILE
-from agent.report.checklist import Check
-from agent.report.wording import bytes_text
+from agent.wording.kills import bytes_text
 
 NAME = "ledger"
 LITTLE_BYTES = 64 << 20

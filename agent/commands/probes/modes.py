@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.cgroup.layout import classify
+from agent.commands.output.checklist import Check
 from agent.commands.probes.answers import count, failed, passed, some, warned
 from agent.commands.survey import Survey
 from agent.model import Cgroup, CgroupKind, Mode, Vanished
-from agent.report.checklist import Check
 
 ABOVE_CONTAINERS = (CgroupKind.KUBEPODS, CgroupKind.QOS, CgroupKind.POD)
 KUBELET = "kubelet"
@@ -61,8 +61,8 @@ def _unasked(found: Survey) -> list[tuple[str, int]]:
     """Name and value of each container that is known by name and left alone."""
     values = []
     for container in found.containers():
-        named, pod = found.roster.identity(container.place), found.roster.pod_of(container.place)
-        if not found.roster.listed or named is None or pod is None or found.wish(container).decision.mode is not None:
+        named, pod = found.registry.identity(container.place), found.registry.pod_of(container.place)
+        if not found.registry.listed or named is None or pod is None or found.wish(container).decision.mode is not None:
             continue
         value = found.files.read_oom_group(found.child(container) or container)
         if not isinstance(value, Vanished):

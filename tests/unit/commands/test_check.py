@@ -14,13 +14,13 @@ from inotify_simple import INotify
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import Hierarchy
 from agent.commands import EXIT_FAILED, EXIT_OK
+from agent.commands.output.checklist import Status
+from agent.commands.output.table import Output
 from agent.commands.probes import cgroups
 from agent.commands.probes.answers import explained, some
 from agent.kernel import scheduling
 from agent.kernel.scheduling import Policy
 from agent.ledger import AgentLock, Ledger
-from agent.report.checklist import Status
-from agent.report.table import Output
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 from tests.unit.cgroup.fakes import CONTAINER

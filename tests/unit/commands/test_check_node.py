@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.commands.output.checklist import Status
 from agent.commands.probes import containers, kernel
 from agent.commands.probes.inotify import _queue, _watches
 from agent.kernel.limits import InotifyLimits, InotifyUse
 from agent.ledger import Ledger
 from agent.ledger.store import FILE
-from agent.report.checklist import Status
 from tests.lab.apiserver import ApiServer
 from tests.unit.cgroup.fakes import CONTAINER, POD, make, remove
 from tests.unit.commands.checked_node import ID, MODE, CheckedNode, pod_json

@@ -16,8 +16,8 @@ from agent.cli import main, parser
 from agent.commands import EXIT_OK
 from agent.commands.diagnose import diagnose
 from agent.commands.explain import explain
+from agent.commands.output.table import Output
 from agent.model import AgentError, OomKill, Outcome, Scope, Victim
-from agent.report.table import Output
 from tests.lab.apifaults import Fault, How
 from tests.unit.commands.world import CONTAINER, ID, MIB, NODE, UID, LookedAtNode, Terminal, pod_json
 from tests.unit.diagnose.recorded import recorded

@@ -13,9 +13,9 @@ import pytest
 
 from agent.commands import EXIT_OK
 from agent.commands.history import history
+from agent.commands.output.table import Output
 from agent.ledger import Ledger, NoLedgerError
 from agent.model import AgentError
-from agent.report.table import Output
 from agent.settings import Settings, load
 from tests.unit.commands.world import NODE, a_kill
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from agent.commands import EXIT_FAILED, EXIT_OK, once
+from agent.commands.output.table import Output
 from agent.kernel.kmsg import boot_id
 from agent.ledger import AgentLock, Ledger, LockedError
 from agent.model import Original
-from agent.report.table import Output
 from agent.settings import Settings
 from tests.unit.commands.world import CONTAINER, MODE, POD, SANDBOX, LookedAtNode, pod_json
 

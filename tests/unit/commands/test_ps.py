@@ -12,9 +12,9 @@ import pytest
 
 from agent.cgroup.files import CgroupFiles
 from agent.commands import EXIT_OK
+from agent.commands.output.table import Output
 from agent.commands.ps import ps
 from agent.model import VANISHED, Cgroup, Vanished
-from agent.report.table import Output
 from tests.unit.cgroup.fakes import make
 from tests.unit.commands.world import (
     CONTAINER,

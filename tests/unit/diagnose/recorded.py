@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from agent.diagnose import diagnose
-from agent.kube.podstatus import parse_status
 from agent.model import OomKill
 from agent.model.status import ContainerFacts, Diagnosis, NodeFacts, PodStatus
+from agent.pods.parse_status import parse_status
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "podstatus"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from agent.kube.api import ApiRefusedError, connect
-from agent.kube.podjson import UnreadablePodError
-from agent.kube.podstatus import parse_status
-from agent.kube.statuses import list_statuses, read_status
 from agent.model import ContainerKind
 from agent.model.status import MOST_TEXT, Owner, Phase, RestartRule
+from agent.pods.parse import UnreadablePodError
+from agent.pods.parse_status import parse_status
+from agent.pods.statuses import list_statuses, read_status
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 from tests.unit.diagnose.recorded import at

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.commands.output.diagnoses import show_diagnoses, show_pod_diagnoses
+from agent.commands.output.table import Output
 from agent.diagnose import TABLE, diagnose
 from agent.diagnose.case import WAITS
 from agent.diagnose.judge import MOST_MESSAGE, MOST_SAID
-from agent.kube.podjson import UnreadablePodError
-from agent.kube.podstatus import parse_status
 from agent.model import Mode, OomKill, Outcome, Scope, Victim
 from agent.model.status import Category, ContainerFacts, Diagnosis, NodeFacts, Phase
-from agent.report.diagnoses import show_diagnoses, show_pod_diagnoses
-from agent.report.table import Output
+from agent.pods.parse import UnreadablePodError
+from agent.pods.parse_status import parse_status
 from tests.unit.diagnose.recorded import NAMES, recorded
 from tests.unit.profiles import examples
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from agent import model
-from agent.kube.podjson import CONFIG_MIRROR_ANNOTATION
 from agent.model import Reason
+from agent.pods.parse import CONFIG_MIRROR_ANNOTATION
 from agent.settings import SETTINGS, load
 from agent.settings.rules import RULES_KEYS
 from tests.unit.docs.pages import PAGES, ROOT, blocks, code, names

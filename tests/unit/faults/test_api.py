@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.config import incluster_config as incluster
 
-import agent.kube.pods as pods_module
-from agent import wiring
+import agent.pods.watch as pods_module
+from agent import run as program
+from agent.events.sender import EventSender
 from agent.kube import api as api_module
-from agent.kube import podlist
 from agent.kube.api import ApiError, connect
-from agent.kube.events import EventPoster
-from agent.kube.podlist import read_list
-from agent.kube.pods import PodWatch
 from agent.model import Message, Notice, ObjectRef, PodChanged, PodDeleted, PodsListed, Reason, WatchTrouble
+from agent.pods import list as podlist
+from agent.pods.list import read_list
+from agent.pods.watch import PodWatch
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 from tests.unit.kube.conftest import NODE, Inbox, Waits, pod_json
@@ -74,7 +74,7 @@ def test_silence_is_noticed_within_two_minutes_wherever_it_falls() -> None:
     """Before the answer, in the midst of a list, of a watch, or of an answer to an Event."""
     waits_s = (pods_module.READ_S, podlist.LIST_S, api_module.ANSWER_S, api_module.CONNECT_S)
     assert max(waits_s) <= TWO_MINUTES_S
-    assert wiring.POD_WATCH_SILENT_S > pods_module.READ_S + api_module.CONNECT_S, "and health does not go red for it"
+    assert program.POD_WATCH_SILENT_S > pods_module.READ_S + api_module.CONNECT_S, "and health does not go red for it"
 
 
 @pytest.mark.parametrize("how", [How.SILENT, How.SILENT_MIDWAY], ids=["at once", "midway"])
@@ -100,7 +100,7 @@ def test_an_event_that_hears_nothing_for_ever_is_sent_again_and_is_there_once(
     server.faults.add(Fault(How.SILENT, "create"))
     told: list[Message] = []
     now = [0.0]
-    poster = EventPoster(
+    poster = EventSender(
         client(server, tmp_path), told.append, reporting_instance=NODE, stop=threading.Event(),
         clock=lambda: now[0], unix_s=lambda: 10.0,
     )  # fmt: skip

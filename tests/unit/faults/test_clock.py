@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.events.series import LONGEST_S, QUIET_S, Series
 from agent.kube.api import connect
 from agent.ledger import Ledger
 from agent.ledger.retention import DAY_S
 from agent.model import Outcome, Tolerance
-from agent.node.series import LONGEST_S, QUIET_S, Series
-from agent.policy import exceeded, killed_of_late
+from agent.modes import exceeded, killed_of_late
 from tests.lab.apiserver import ApiServer
-from tests.unit.kube.test_events import Desk, notice
+from tests.unit.events.test_sender import Desk, notice
 from tests.unit.ledger.records import a_kill, a_notice
-from tests.unit.node.world import CONTAINER, MODE, World, pod
+from tests.unit.loop.world import CONTAINER, MODE, World, pod
 
 HOUR_S, YEAR_S = 3600.0, 365 * DAY_S
 JUMPS_S = (HOUR_S, -HOUR_S, 30 * DAY_S, -30 * DAY_S, YEAR_S, -YEAR_S)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from agent.kernel.kmsg import Kmsg
+from agent.loop.log_reader import LogReader
+from agent.loop.loop import Loop
+from agent.loop.mailbox import Mailbox
 from agent.model import KmsgGap, KmsgRecord
-from agent.node.log_reader import LogReader
-from agent.node.loop import Loop
-from agent.node.mailbox import Mailbox
 from agent.settings import load
-from tests.unit.node.world import World, pod
+from tests.unit.loop.world import World, pod
 from tests.unit.patience import PATIENCE_S, wait_until
 
 READS = 10_000

@@ -14,7 +14,7 @@ from agent.cgroup.tree import Tree
 from agent.model import VANISHED, Cgroup, CgroupGone, KillAttempt, KillOutcome, KnobWrite, MemoryEvents, WriteOutcome
 from tests.unit.cgroup.fakes import CONTAINER, POD, make, remove
 from tests.unit.faults.vanishing import Moments, install
-from tests.unit.node.world import MODE, World, pod
+from tests.unit.loop.world import MODE, World, pod
 
 MOST_CALLS = 400
 CHILD = f"{CONTAINER}/container"

@@ -12,10 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.events.sender import EventSender
 from agent.kube.api import Api, ApiError, connect
-from agent.kube.events import EventPoster
-from agent.kube.podlist import list_pods
-from agent.kube.pods import PodWatch, _ListAgainError
 from agent.model import (
     EventDelivered,
     Message,
@@ -27,10 +25,12 @@ from agent.model import (
     PodsListed,
     Reason,
 )
+from agent.pods.list import list_pods
+from agent.pods.watch import PodWatch, _ListAgainError
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 from tests.unit.kube.conftest import NODE, pod_json
-from tests.unit.kube.test_podjson import ANY_JSON, FIELDS, PODLIKE
+from tests.unit.pods.test_parse import ANY_JSON, FIELDS, PODLIKE
 
 KINDS = st.sampled_from(["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "", "added"])
 LISTS = st.fixed_dictionaries(
@@ -124,7 +124,7 @@ def test_any_answer_to_an_event_is_a_word_or_one_more_try(
         fault = Fault(How.STATUS, times=None, status=status, reason=reason, message=message)
     server.faults.add(fault)
     told: list[Message] = []
-    poster = EventPoster(api, told.append, reporting_instance=NODE, stop=threading.Event(), unix_s=lambda: 10.0)
+    poster = EventSender(api, told.append, reporting_instance=NODE, stop=threading.Event(), unix_s=lambda: 10.0)
     about = ObjectRef("Pod", "p", "n", "u")
     count = 2 if told_before else 1
     poster.submit(

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from agent.events.sender import EventSender
 from agent.kube.api import Api, ApiError, ApiRefusedError, ApiUnreachableError, connect
-from agent.kube.events import EventPoster
-from agent.kube.podlist import MOST_PODS, UnbelievableListError, list_pods
-from agent.kube.pods import PodWatch
 from agent.model import EventDelivered, Message, Notice, ObjectRef, PodsListed, Reason, WatchTrouble
+from agent.pods.list import MOST_PODS, UnbelievableListError, list_pods
+from agent.pods.watch import PodWatch
 from tests.unit.hostile.endless import MIB, Endless, peak_below
 from tests.unit.kube.conftest import NODE, pod_json
 
@@ -103,7 +103,7 @@ def test_an_answer_to_an_event_without_an_end_is_not_read(servers: list[Endless]
     server = serve(servers, b'{"message":"', MUCH, 100, b'"}', status)
     api = make_api(server, tmp_path)
     told: list[Message] = []
-    poster = EventPoster(api, told.append, reporting_instance=NODE, stop=threading.Event(), unix_s=lambda: 10.0)
+    poster = EventSender(api, told.append, reporting_instance=NODE, stop=threading.Event(), unix_s=lambda: 10.0)
     about = ObjectRef("Pod", "p", "n", "u")
     poster.submit(Notice("p.1", about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", "killed", 10.0))
     with peak_below(4 * MIB):

@@ -17,15 +17,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from agent.events.sender import event_body
 from agent.kernel.kmsg import parse_record
 from agent.kernel.oomreport import ReportAssembler
-from agent.kube.events import event_body
-from agent.kube.podjson import parse_pod
 from agent.model import OomReport
-from agent.report.logs import JsonFormatter, TextFormatter
+from agent.pods.parse import parse_pod
+from agent.wording.logs import JsonFormatter, TextFormatter
 from tests.lab.apievents import problems
-from tests.unit.node.world import CONTAINER, ID, UID, World
-from tests.unit.report.test_wording import harmless
+from tests.unit.loop.world import CONTAINER, ID, UID, World
+from tests.unit.wording.test_kills import harmless
 
 CRUEL = (
     "\x1b[2J\x1b]0;owned\x07",

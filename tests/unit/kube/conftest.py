@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import pytest
 
 from agent.kube.api import Api, connect
-from agent.kube.pods import PodWatch
 from agent.model import Message
+from agent.pods.watch import PodWatch
 from tests.lab.apiserver import ApiServer
 from tests.unit.patience import PATIENCE_S
 

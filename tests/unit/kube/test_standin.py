@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from agent.events.sender import event_body
 from agent.kube.api import Api, ApiRefusedError
-from agent.kube.events import event_body
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
+from tests.unit.events.test_sender import EVENTS, notice
 from tests.unit.kube.conftest import pod_json
-from tests.unit.kube.test_events import EVENTS, notice
 
 
 def pods(api: Api, path: str = "/api/v1/pods", **query: str) -> Any:

@@ -6,7 +6,7 @@ import re
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.report.metrics import Metrics
+from agent.metrics.metrics import Metrics
 from tests.monitoring.rules import ROOT
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count"), "unknown": ("",)}

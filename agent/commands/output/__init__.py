@@ -1,0 +1,1 @@
+"""How commands print: tables, screens, sections, and what they say of containers."""

@@ -1,0 +1,41 @@
+"""What a cell of any screen holds: a name, a size, a time; and the console it is drawn on. Nothing passes without ``safe()``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from agent.commands.output.table import WITHOUT_END
+from agent.wording.kills import bytes_text, safe
+
+NAME_LIMIT = 320  # namespace/pod: 63 + 1 + 253 at the most
+UNKNOWN = "?"
+
+
+def plain(text: str | None) -> Text:
+    """A name made safe; None: not known."""
+    return Text(UNKNOWN if text is None else safe(text, NAME_LIMIT))
+
+
+def size(size_bytes: int | None, without: str = UNKNOWN) -> Text:
+    """Bytes as people read them; None is shown as ``without``."""
+    return Text(without if size_bytes is None else bytes_text(size_bytes))
+
+
+def clock(at_unix_s: float, precision: str) -> str:
+    """RFC 3339 in UTC; ``precision`` as datetime.isoformat has it."""
+    return datetime.fromtimestamp(at_unix_s, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def console_on(file: TextIO) -> Console:
+    """For what is no table: without a terminal every line is whole."""
+    if isinstance(file, TextIOWrapper):
+        file.reconfigure(errors="backslashreplace")
+    console = Console(file=file, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = WITHOUT_END
+    return console

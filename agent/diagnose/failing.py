@@ -1,0 +1,89 @@
+"""Which pods of the node fail now, and why: their statuses and kills go to the diagnosis, what it says to the metric and the Events.
+
+Owns the statuses as last told and the kills of the last hour. Some diagnoses come or go by time alone, so all are looked at anew
+once a minute.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from agent.diagnose import diagnose
+from agent.metrics.metrics import Metrics
+from agent.model import OomKill
+from agent.model.status import Category, Diagnosis, NodeFacts, PodStatus
+
+LOOK_EVERY_S = 60.0
+HOUR_S = 3600.0
+MOST_KILLS = 100  # of one pod that are kept: the newest
+OF_KILLS = frozenset(
+    {Category.OOM_CONTAINER, Category.OOM_PROCESS, Category.NODE_OOM, Category.CRASH_LOOP}
+)  # categories whose advice speaks of the kill
+
+
+class Failing:
+    """``unix_s`` is the wall clock; ``kills`` are the ledger's of the last hour."""
+
+    def __init__(self, metrics: Metrics, unix_s: Callable[[], float], kills: Iterable[OomKill]) -> None:
+        self._metrics = metrics
+        self._unix_s = unix_s
+        self._statuses: dict[str, PodStatus] = {}
+        self._kills: dict[str, deque[OomKill]] = {}
+        self._found: dict[str, tuple[Diagnosis, ...]] = {}
+        self._look_at_s = 0.0
+        for kill in sorted(kills, key=lambda kill: kill.at_unix_s):
+            self._keep(kill)
+
+    def _keep(self, kill: OomKill) -> None:
+        if kill.pod_uid is not None:
+            self._kills.setdefault(kill.pod_uid, deque(maxlen=MOST_KILLS)).append(kill)
+
+    def told(self, status: PodStatus) -> None:
+        """How a pod fares now."""
+        self._statuses[status.uid] = status
+        self._judge(status.uid)
+
+    def gone(self, uid: str) -> None:
+        """The API has this pod no longer."""
+        self._statuses.pop(uid, None)
+        self._kills.pop(uid, None)
+        self._show(uid, ())
+
+    def settled(self, kill: OomKill) -> None:
+        """A kill whose outcome is known."""
+        self._keep(kill)
+        if kill.pod_uid in self._statuses:
+            self._judge(kill.pod_uid or "")
+
+    def advice(self, kill: OomKill) -> str | None:
+        """What to do about the container, with its numbers; None: the diagnosis (not yet) speaks of such kills."""
+        found = self._found.get(kill.pod_uid or "", ())
+        fitting = (d for d in found if d.container == kill.container and d.category in OF_KILLS)
+        return next((diagnosis.advice for diagnosis in fitting), None)
+
+    def look(self, now_s: float, between: Callable[[], None]) -> None:
+        """All pods anew, if it is time. ``between`` is called before each."""
+        if now_s < self._look_at_s:
+            return
+        self._look_at_s = now_s + LOOK_EVERY_S
+        for uid in list(self._statuses):
+            between()
+            self._judge(uid)
+        self._forget_old_kills()
+
+    def _forget_old_kills(self) -> None:
+        oldest = self._unix_s() - HOUR_S
+        self._kills = {uid: kills for uid, kills in self._kills.items() if kills[-1].at_unix_s > oldest}
+
+    def _judge(self, uid: str) -> None:
+        status = self._statuses.get(uid)
+        if status is not None:
+            self._show(uid, diagnose(status, tuple(self._kills.get(uid, ())), NodeFacts(self._unix_s())))
+
+    def _show(self, uid: str, found: tuple[Diagnosis, ...]) -> None:
+        if found:
+            self._found[uid] = found
+        else:
+            self._found.pop(uid, None)
+        self._metrics.pod_failures(uid, {(d.namespace, d.pod, d.category.value) for d in found})

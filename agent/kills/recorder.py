@@ -1,0 +1,89 @@
+"""Each kill is recorded once: ledger first, then metric, log line and Event.
+
+Takes Findings. Never waits: what the ledger can't write now it writes later, and Events are sent by another thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from agent.cgroup.layout import classify
+from agent.kills.facts import Findings
+from agent.ledger import Ledger
+from agent.metrics.metrics import Metrics
+from agent.model import CgroupKind, OomKill, Outcome
+from agent.wording import kills as wording
+from agent.wording.logs import log
+
+logger = logging.getLogger("oomward")
+
+
+class Recorder:
+    """``settled`` takes each kill of a pod, and then ``event`` any kill, once, when its outcome is known."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        metrics: Metrics,
+        settled: Callable[[OomKill], None],
+        event: Callable[[OomKill], None],
+    ) -> None:
+        self._ledger = ledger
+        self._metrics = metrics
+        self._settled = settled
+        self._event = event
+
+    def findings(self, findings: Findings, kmsg_sequence: int | None) -> None:
+        """Record in one transaction, then tell."""
+        if findings.kills or findings.baselines:
+            self._ledger.record(findings.kills, findings.baselines, kmsg_sequence)
+        if findings.gone_inodes:
+            self._ledger.forget_baselines(findings.gone_inodes)
+        for kill in findings.kills:
+            self._tell_kill(kill)
+        for kill in findings.amended:
+            self._ledger.amend(kill)
+            log(
+                logger,
+                logging.INFO,
+                "details of an OOM kill came late: " + wording.kill_line(kill),
+                **wording.kill_fields(kill) | {"event": "oom_kill_details"},
+            )
+        for kill in findings.unattributed:
+            self._metrics.unattributed(kill.processes)
+            where = f"no container found for an OOM kill below {kill.cgroup_path}: its cgroup vanished unread, and the log lost its name"
+            log(logger, logging.WARNING, where, kill_id=kill.kill_id, processes=kill.processes)
+        if findings.unmatched_reports:
+            self._metrics.unmatched_reports(findings.unmatched_reports)
+        for kill in findings.settled:
+            self.settled(kill)
+
+    def _tell_kill(self, kill: OomKill) -> None:
+        if _outside_of_pods(kill):
+            self._metrics.host_kill(kill)
+        else:
+            self._metrics.kill(kill)
+        log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
+
+    def settled(self, kill: OomKill) -> None:
+        """The outcome of a kill told before is known now."""
+        if kill.outcome is not None:
+            level = logging.INFO if kill.outcome is Outcome.DIED else logging.DEBUG
+            log(
+                logger,
+                level,
+                f"the container {kill.outcome.value} the OOM kill {kill.kill_id}",
+                kill_id=kill.kill_id,
+                outcome=kill.outcome.value,
+            )
+        if not _outside_of_pods(kill):
+            self._metrics.outcome(kill)
+            self._settled(kill)
+        self._event(kill)
+
+
+def _outside_of_pods(kill: OomKill) -> bool:
+    """Whether it was a process of the node's own: also one in a service that reached the service's limit."""
+    unnamed = kill.pod_uid is None and kill.container_id is None
+    return unnamed and classify(kill.cgroup_path).kind is CgroupKind.OTHER

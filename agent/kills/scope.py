@@ -1,0 +1,94 @@
+"""Which limit was hit by a kill: what the kernel's log says of it, else what the counters of hits can prove.
+
+A kill at a memory limit is always preceded by a hit of that limit (mm/memcontrol.c, mem_cgroup_oom): ``oom`` in memory.events,
+counted where the limit is and in every level above. So a hit without a kill of its own names the level. That there is no such hit
+left proves nothing: it may have been given to another kill, or have expired. The node is named only by the log, or, where there is
+no log to read, by ``node_was_short``. What neither says is not known, and None.
+"""
+
+from __future__ import annotations
+
+from agent.kills.counters import Account, line_of
+from agent.kills.facts import Facts
+from agent.kills.pending_reports import below
+from agent.model import CgroupKind, OomReport, Scope, Vanished
+
+NO_HIT_S = 120.0  # a node without a hit for that long before a kill has none whose kill is yet to come
+LEVELS = {CgroupKind.CONTAINER: Scope.CONTAINER, CgroupKind.POD: Scope.POD, CgroupKind.KUBEPODS: Scope.KUBEPODS}
+_ORDER = tuple(LEVELS.values())
+
+
+def by_report(report: OomReport, path: str) -> Scope | None:
+    """The level whose limit was hit, by the OOM domain that the report of a kill in ``path`` names; None: that line was lost."""
+    if report.global_oom:
+        return Scope.NODE
+    domain = report.oom_memcg
+    if domain is None:
+        return None
+    if below(domain, path):
+        return Scope.CONTAINER
+    pod = path.rpartition("/")[0]
+    if domain == pod:
+        return Scope.POD
+    return Scope.KUBEPODS if below(pod, domain) else None
+
+
+def as_users_say(level: Scope | None, path: str, facts: Facts) -> Scope | None:
+    """A pod with one container carries the container's limit at both levels, and the kernel then names the pod (measured):
+    to a user that is the container's limit.
+    """
+    limit = facts.limit_bytes(path)
+    same = limit is not None and limit == facts.limit_bytes(path.rpartition("/")[0])
+    return Scope.CONTAINER if level is Scope.POD and same else level
+
+
+def by_hits(account: Account) -> Scope | None:
+    """The lowest level with a hit that no recorded kill has taken; None: there is none, which says nothing.
+
+    Of a container that can't be read any more its pod tells: a hit below the pod and of no child that can be read was the container's.
+    """
+    below_unread = account.cgroup.place.kind is not CgroupKind.CONTAINER
+    for level in line_of(account):
+        kind = level.cgroup.place.kind
+        if kind is CgroupKind.CONTAINER:
+            if level.open_hits > 0:
+                return Scope.CONTAINER
+            below_unread = level.gone or level.unread
+        elif counts_hits(level):
+            if level.open_own_hits > 0:
+                return LEVELS.get(kind)
+            if kind is CgroupKind.POD and below_unread and level.unexplained_hits() > 0:
+                return Scope.CONTAINER
+    return None
+
+
+def take_hit(account: Account, level: Scope | None) -> None:
+    """One hit of this level's limit has led to a kill: it is taken there and above. No limit's, or not known whose: none is."""
+    if level not in _ORDER:
+        return
+    for each in line_of(account):
+        scope = LEVELS.get(each.cgroup.place.kind)
+        if scope is not None and _ORDER.index(scope) >= _ORDER.index(level):
+            each.take_hit(own=scope is level)
+
+
+def counts_hits(account: Account) -> bool:
+    """Whether its kernel counts hits at all and apart for each cgroup (v2 since 5.3): a kill at a limit then shows one."""
+    return account.reading.local_oom is not None
+
+
+def node_was_short(account: Account, facts: Facts) -> bool:
+    """Whether no memory limit can have been hit by a kill in this cgroup, by the counters alone: so the node was out of memory.
+
+    By the hits that the kubepods root counts, its own and all below it, whoever took them: there has never been one, or there was
+    none from NO_HIT_S before the last reading without this kill until now. And no level above the root has a limit.
+    False: a limit was hit, or may have been.
+    """
+    root = next((level for level in line_of(account) if level.cgroup.place.kind is CgroupKind.KUBEPODS), None)
+    if root is None:
+        return False
+    now = facts.counters(root.cgroup)
+    if isinstance(now, Vanished) or now.local_oom is None or now.oom != root.reading.oom:
+        return False
+    quiet = now.oom == 0 or root.without_kill_s - root.last_hit_s >= NO_HIT_S
+    return quiet and not facts.limited_above(root.cgroup.path)

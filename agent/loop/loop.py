@@ -1,0 +1,201 @@
+"""The loop: one selector over inotify, the kernel's log, the mailbox and time; it calls the Node and nobody else does.
+
+Enforcement first: in every turn the tree is read before anything that may take longer, and glanced at between the steps of
+that. A kill can wait: the kernel's own work at it goes before ours. Sleeps when nothing happens.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import time
+from collections.abc import Iterable
+from math import inf
+
+from agent.cgroup.tree import Tree
+from agent.kernel.kmsg import KmsgUnavailableError
+from agent.ledger import Ledger
+from agent.loop.log_reader import LogReader
+from agent.loop.mailbox import Mailbox
+from agent.loop.node import Node
+from agent.loop.realtime import RealTime
+from agent.loop.v1 import V1Counters
+from agent.model import CountersTouched, OomReport, TreeEvent
+from agent.settings import RulesFile, Settings, SettingsError
+
+logger = logging.getLogger("oomward")
+
+HOUSEKEEPING_S = 10.0
+GLANCE_EVERY_S = 0.001  # how long a container's start may wait for something else of ours, and then for one step of it
+# We come before all that is not real-time (real_time.py), where there is but one processor also before the thread that kills and
+# prints line by line, and before the process that dies: while its memory isn't back, a smaller one may be killed as well.
+AFTER_THE_KERNEL_S = 0.005
+STUCK_S = 60.0  # a loop that hasn't turned for that long is stuck: /healthz goes red
+
+
+class Loop:
+    """Runs until ``stop`` is asked for. ``log`` None: there is no kernel log to read here. ``v1`` None: cgroup v2.
+
+    ``real_time`` None: the scheduler is left alone.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        tree: Tree,
+        log: LogReader | None,
+        mailbox: Mailbox,
+        ledger: Ledger,
+        rules: RulesFile | None,
+        settings: Settings,
+        v1: V1Counters | None = None,
+        real_time: RealTime | None = None,
+    ) -> None:
+        self._node = node
+        self._tree = tree
+        self._log = log
+        self._mailbox = mailbox
+        self._ledger = ledger
+        self._rules = rules
+        self._settings = settings
+        self._v1 = v1
+        self._real_time = real_time
+        self._selector = selectors.DefaultSelector()
+        self._counted: dict[int, CountersTouched] = {}
+        self._counted_at_s = inf  # when their counters are to be read
+        self._log_at_s = inf  # when a log that has begun to tell is to be read; till then it doesn't wake us
+        self._stopping = False
+        self._glanced_at_s = 0.0
+        self._glancing = False
+        node.between = self._glance
+        self.last_beat_monotonic_s = time.monotonic()
+
+    def stop(self) -> None:
+        """End after this turn; safe in a signal handler."""
+        self._stopping = True
+        self._mailbox.wake()
+
+    def run(self) -> None:
+        """The turns. Whatever is raised here ends the process: a blind agent is worse than none."""
+        now = time.monotonic()
+        self._node.start(now)
+        self._housekeeping_at = now + HOUSEKEEPING_S
+        self._resync_at = now + self._settings.resync_interval_s
+        with self._selector:
+            for source in (self._tree, self._mailbox, self._log, self._v1):
+                if source is not None:
+                    self._selector.register(source.fileno(), selectors.EVENT_READ)
+            while not self._stopping:
+                woken_by = self._selector.select(self._wait_s())
+                now = time.monotonic()
+                if any(key.fd == self._log_fd for key, _ in woken_by):
+                    self._let_it_print(now)
+                self._turn(now)
+
+    def _wait_s(self) -> float:
+        times = [self._housekeeping_at, self._resync_at, self._counted_at_s, self._log_at_s]
+        log = self._log if self._log_at_s == inf else None  # else even an open report waits for that time
+        sources = [source for source in (self._node, log, self._v1) if source is not None]
+        times += [t for t in (source.due_s() for source in sources) if t is not None]
+        return max(0.0, min(times) - time.monotonic())
+
+    def _glance(self) -> None:
+        """Between two steps of something long: has the tree anything to tell? Not from within such a glance."""
+        now = time.monotonic()
+        if self._glancing or now - self._glanced_at_s < GLANCE_EVERY_S:
+            return
+        self._glancing = True
+        try:
+            self._heard(self._tree.read(now), now)
+        finally:
+            self._glancing = False
+            self._glanced_at_s = time.monotonic()
+
+    def _heard(self, events: Iterable[TreeEvent], now: float) -> None:
+        """Counters that rose are read after the kernel's work at the kill, all else now."""
+        counted = {event.cgroup.inode: event for event in events if isinstance(event, CountersTouched)}
+        if counted:
+            self._counted |= counted
+            self._counted_at_s = min(self._counted_at_s, now + AFTER_THE_KERNEL_S)
+        self._node.tree_events([event for event in events if not isinstance(event, CountersTouched)], now)
+
+    def _let_it_print(self, now: float) -> None:
+        """The log has begun to tell of something, and is a line at a time."""
+        if self._log is not None and self._log_at_s == inf:
+            self._log_at_s = now + AFTER_THE_KERNEL_S
+            self._selector.unregister(self._log.fileno())
+
+    def _turn(self, now: float) -> None:
+        self.last_beat_monotonic_s = now
+        self._heard(self._tree.read(now), now)
+        if self._v1 is not None:
+            self._heard(self._v1.read(now), now)
+        if now >= self._counted_at_s:
+            counted, self._counted, self._counted_at_s = self._counted, {}, inf
+            self._node.tree_events(counted.values(), now)
+        for message in self._mailbox.take():
+            self._glance()
+            self._node.message(message, now)
+        if self._log is not None and self._may_read_log(self._log, now) and (reports := self._read_log(self._log, now)):
+            self._glance()
+            self._node.reports(reports, now)
+        self._glance()
+        self._node.after(now, self._position())
+        if now >= self._resync_at:
+            self._resync_at = now + self._settings.resync_interval_s
+            self._node.resync(now)
+        if now >= self._housekeeping_at:
+            self._housekeeping_at = now + HOUSEKEEPING_S
+            self._housekeeping(now)
+        if self._real_time is not None:
+            self._real_time.look(now)
+
+    def _may_read_log(self, log: LogReader, now: float) -> bool:
+        if self._log_at_s == inf:
+            return True
+        if now < self._log_at_s:
+            return False
+        self._log_at_s = inf
+        self._selector.register(log.fileno(), selectors.EVENT_READ)
+        return True
+
+    @property
+    def _log_fd(self) -> int | None:
+        return self._log.fileno() if self._log is not None else None
+
+    def _read_log(self, log: LogReader, now: float) -> list[OomReport]:
+        """What the kernel's log has to tell. One that can't be read any more is given up: the counters go on without it."""
+        try:
+            return log.read(now, self._node.attributor.log_quiet_s)
+        except KmsgUnavailableError as error:
+            self._log = None
+            self._selector.unregister(log.fileno())
+            log.close()
+            self._node.log_lost(str(error))
+            return []
+
+    def _position(self) -> int | None:
+        """How far the log need not be read again: before the oldest report that still waits for its counter."""
+        if self._log is None or self._log.sequence is None:
+            return None
+        waiting = self._node.attributor.oldest_waiting_sequence
+        return self._log.sequence if waiting is None else min(self._log.sequence, waiting - 1)
+
+    def _housekeeping(self, now: float) -> None:
+        self._node.housekeeping(now)
+        self._ledger.flush()
+        self._ledger.record((), (), self._position())
+        unix = time.time()
+        self._ledger.prune(unix, self._settings.kill_retention_days, self._settings.kill_retention_count, 500)
+        self._reload_rules(now)
+
+    def _reload_rules(self, now: float) -> None:
+        if self._rules is None or not self._rules.changed():
+            return
+        try:
+            rules = self._rules.load()
+        except SettingsError as error:
+            self._node.rules_refused(str(error))
+            return
+        logger.info("new rules are in force")
+        self._node.reload(rules, now)

@@ -1,0 +1,82 @@
+"""What people are told of modes: a log line, a metric and an Event on the pod, each once.
+
+Takes what was decided or has failed; hands the Event on as a record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+
+from agent.metrics.metrics import Metrics
+from agent.model import (
+    BadWish,
+    Mode,
+    Notice,
+    ObjectRef,
+    OnExceeded,
+    Pod,
+    Reason,
+    Tolerance,
+    event_name,
+)
+from agent.wording import notes
+from agent.wording.logs import log
+
+logger = logging.getLogger("oomward")
+
+
+class ModeNotices:
+    """``post`` takes an Event that happens once, and says whether its name is a new one."""
+
+    def __init__(
+        self, boot_id: str, metrics: Metrics, post: Callable[[Notice], bool], unix_s: Callable[[], float]
+    ) -> None:
+        self._boot_id = boot_id
+        self._metrics = metrics
+        self._post = post
+        self._unix_s = unix_s
+
+    def applied(self, pod: Pod, container: str, mode: Mode, inode: int, why: str) -> None:
+        """A container's mode is in force for the first time since its start."""
+        note = notes.mode_applied_note(container, mode, why)
+        log(logger, logging.INFO, note, namespace=pod.namespace, pod=pod.name, container=container, mode=mode.value)
+        self._notice(pod, Reason.MODE_APPLIED, "HoldOOMGroup", note, f"{mode.value}-{inode}", warning=False)
+
+    def invalid(self, pod: Pod, wish: BadWish) -> None:
+        """A label or annotation that asks for no mode."""
+        note = notes.mode_invalid_note(wish)
+        log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, key=wish.key)
+        self._metrics.mode_invalid()
+        self._notice(pod, Reason.MODE_INVALID, "ReadMode", note, f"{pod.uid}-{wish.key}-{wish.value}", warning=True)
+
+    def failed(self, pod: Pod, note: str, what: str) -> None:
+        """A mode that is not in force, and why; ``what`` makes it one Event however often it is found."""
+        log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name)
+        self._metrics.mode_failed()
+        self._notice(pod, Reason.MODE_FAILED, "HoldOOMGroup", note, f"{pod.uid}-{what}", warning=True)
+
+    def tolerance_exceeded(self, pod: Pod, container: str, tolerance: Tolerance, inode: int) -> None:
+        """More processes of a container were killed than it tolerates: once for each instance of it."""
+        note = notes.tolerance_exceeded_note(container, tolerance)
+        if self._notice(pod, Reason.TOLERANCE_EXCEEDED, "HoldOOMGroup", note, f"tolerance-{inode}", warning=True):
+            log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
+            self._metrics.tolerance_exceeded()
+
+    def killed_as_a_whole(self, pod: Pod, container: str, why: OnExceeded | None, inode: int, trouble: str) -> None:
+        """The agent has killed all processes of a container, or could not (``trouble``)."""
+        note = notes.killed_as_a_whole_note(container, why, trouble)
+        log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
+        self._metrics.container_killed("failed" if trouble else "tolerance" if why else "group")
+        reason = Reason.MODE_FAILED if trouble else Reason.CONTAINER_RESTARTED
+        action = "HoldOOMGroup" if trouble else "KillContainer"
+        self._notice(pod, reason, action, note, f"killed-{inode}-{trouble}", warning=True)
+
+    def _notice(self, pod: Pod, reason: Reason, action: str, note: str, key: str, *, warning: bool) -> bool:
+        """Whether it is a new one. An inode in ``key`` means something in one boot only."""
+        named = f"{reason}\0{self._boot_id}\0{key}"
+        digest = hashlib.sha256(named.encode(errors="surrogatepass")).hexdigest()[:20]
+        about = ObjectRef("Pod", pod.name, pod.namespace, pod.uid)
+        notice = Notice(event_name(pod.name, digest), about, reason, warning, action, note, self._unix_s())
+        return self._post(notice)

@@ -1,0 +1,231 @@
+"""One full list of a node's pods, read as it comes: memory holds the largest pod, and never the whole list.
+
+Takes an Api, gives what the caller makes of each object. Believes a list as a whole or not at all, since pods that it leaves out
+would be taken for gone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import urllib3
+
+from agent.kube.api import Answer, Api, ApiError, ApiUnreachableError
+from agent.model import Pod, PodSkipped, PodsListed
+from agent.model.status import PodStatus
+from agent.pods.parse import UnreadablePodError, parse_pod
+from agent.pods.parse_status import parse_status
+
+T = TypeVar("T")
+PATH = "/api/v1/pods"
+LIST_S = 60.0  # nothing of a list for that long
+CHUNK_BYTES = 1 << 16
+MOST_POD_BYTES = 10 << 20  # etcd holds 1.5 MiB at most, and JSON as Go writes it has six characters for a < (\u003c)
+MOST_LIST_BYTES = 256 << 20
+MOST_PODS = 10_000  # the largest nodes run some hundred
+SPACE = re.compile(r"[ \t\r\n]*")
+BEHIND_A_VALUE = frozenset(" \t\r\n,:]}")
+DECODER = json.JSONDecoder()
+
+
+class UnbelievableListError(ApiError):
+    """What the API gave for a list of pods is none, or a part of one: pods that it leaves out would be taken for gone."""
+
+
+def list_pods(api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None]) -> PodsListed:
+    """All pods of this node in one request; what can't be read of them is told. Raises ApiError."""
+
+    def read(item: object) -> tuple[Pod, PodStatus] | tuple[str, PodSkipped]:
+        try:
+            return parse_pod(item), parse_status(item)
+        except UnreadablePodError as error:
+            return uid_of(item), PodSkipped(name_of(item), str(error))
+
+    found, version = list_objects(api, node_name, read)
+    ours: list[Pod] = []
+    fare: list[PodStatus] = []
+    skipped: list[str] = []
+    for first, second in found:
+        if isinstance(second, PodSkipped):
+            skipped += [str(first)] if first else []
+            on_skipped(second)
+        elif isinstance(first, Pod) and first.node_name == node_name:
+            ours.append(first)
+            fare.append(second)
+    return PodsListed(tuple(ours), version, tuple(skipped), tuple(fare))
+
+
+def list_objects(api: Api, node_name: str, read: Callable[[object], T]) -> tuple[list[T], str]:
+    """What ``read`` makes of the JSON of each pod of this node, and the list's version. Raises ApiError."""
+    # Version 0: whatever the server's cache has, without a quorum read of etcd for every node's agent.
+    answer = api.request("GET", PATH, pods_query(node_name, resourceVersion="0"), read_s=LIST_S)
+    try:
+        found = read_list(_parts(answer), read)
+    except ValueError as error:
+        answer.close()
+        raise ApiUnreachableError(
+            f"the API's answer is no JSON ({error}): cut short, or something else answered"
+        ) from error
+    except BaseException:
+        answer.close()
+        raise
+    answer.raw.release_conn()
+    return found
+
+
+def pods_query(node_name: str, **more: str) -> Mapping[str, str]:
+    """What selects this node's pods, and more."""
+    return {"fieldSelector": f"spec.nodeName={node_name}", **more}
+
+
+def _parts(answer: Answer) -> Iterator[bytes]:
+    size = 0
+    try:
+        for part in answer.raw.stream(amt=CHUNK_BYTES, decode_content=True):
+            size += len(part)
+            if size > MOST_LIST_BYTES:
+                raise UnbelievableListError(
+                    f"the API's list of pods is longer than {MOST_LIST_BYTES} bytes: not believed"
+                )
+            yield part
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise ApiUnreachableError(f"the API's answer broke off: {error}") from error
+
+
+def read_list(parts: Iterator[bytes], read: Callable[[object], T]) -> tuple[list[T], str]:
+    """Raises UnbelievableListError for all that is no PodList, ValueError for what is no JSON, and what ``parts`` does."""
+    text = _Text(parts)
+    if text.next() != "{":
+        raise UnbelievableListError("the API's answer is no list of pods: not believed, trying again")
+    found: list[T] = []
+    told: dict[str, object] = {}
+    for key in text.members():
+        if key in told:
+            raise UnbelievableListError("the API's list of pods says something twice: not believed, trying again")
+        told[key] = None
+        if key == "items" and text.peek() == "[":
+            told[key] = found
+            for item in text.elements():
+                found.append(read(item))
+                if len(found) > MOST_PODS:
+                    raise UnbelievableListError(f"the API lists more than {MOST_PODS} pods on one node: not believed")
+        else:
+            told[key] = text.value()
+    text.end()
+    metadata = told.get("metadata")
+    if told.get("kind") != "PodList" or not isinstance(metadata, dict):
+        raise UnbelievableListError("the API's answer is no list of pods: not believed, trying again")
+    version = metadata.get("resourceVersion")
+    if (told.get("items") is not None and told["items"] is not found) or not isinstance(version, str):
+        raise UnbelievableListError("the API's list of pods is no list: not believed, trying again")
+    if metadata.get("continue"):
+        raise UnbelievableListError("the API sent a part of the list, unasked: something between us sets a limit")
+    return found, version
+
+
+class _Text:
+    """JSON that comes in parts. Raises ValueError for what is none, UnbelievableListError for a value that is too long.
+
+    Kept as Latin-1, a byte a character whatever it holds: all that JSON is built of is ASCII, and no other UTF-8 looks like it.
+    """
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+        self._text = ""
+        self._at = 0
+        self._over = False
+
+    def _more(self) -> bool:
+        """Whether there was more."""
+        part = next(self._parts, None)
+        self._over = part is None
+        self._text = self._text[self._at :] + (part or b"").decode("latin-1")
+        self._at = 0
+        if len(self._text) > MOST_POD_BYTES:
+            raise UnbelievableListError(f"a part of the API's list is longer than {MOST_POD_BYTES} bytes: not believed")
+        return not self._over
+
+    def peek(self) -> str:
+        """The next character that is no space; "" at the end."""
+        while True:
+            self._at = next(SPACE.finditer(self._text, self._at)).end()
+            if self._at < len(self._text) or self._over or not self._more():
+                return self._text[self._at : self._at + 1]
+
+    def next(self) -> str:
+        """Likewise, and go beyond it."""
+        found = self.peek()
+        self._at += len(found)
+        return found
+
+    def end(self) -> None:
+        """There must be nothing more."""
+        if self.peek():
+            raise ValueError("something follows its end")
+
+    def value(self) -> Any:
+        """A whole value; tried again only when twice as much of it is there."""
+        self.peek()
+        while True:
+            try:
+                found, end = DECODER.raw_decode(self._text, self._at)
+            except RecursionError as error:
+                raise ValueError("nested too deeply") from error
+            except ValueError:
+                if self._over:
+                    raise
+                end = len(self._text)
+            if self._over or self._text[end : end + 1] in BEHIND_A_VALUE:  # else it may go on: 1, 1e, 1e5
+                text, self._at = self._text[self._at : end], end
+                return found if text.isascii() else json.loads(text.encode("latin-1").decode())
+            enough = 2 * (len(self._text) - self._at)
+            while self._more() and len(self._text) < enough:
+                pass
+
+    def members(self) -> Iterator[str]:
+        """Those of an object, after its ``{``; whoever iterates takes each key's value."""
+        if self.peek() == "}":
+            self.next()
+            return
+        while True:
+            key = self.value() if self.peek() == '"' else None
+            if key is None or self.next() != ":":
+                raise ValueError("a key and a colon were expected")
+            yield str(key)
+            if self._ends_with("}"):
+                return
+
+    def elements(self) -> Iterator[Any]:
+        """Those of an array, from its ``[`` on."""
+        self.next()
+        if self.peek() == "]":
+            self.next()
+            return
+        while True:
+            yield self.value()
+            if self._ends_with("]"):
+                return
+
+    def _ends_with(self, closing: str) -> bool:
+        found = self.next()
+        if found not in (",", closing) or not found:
+            raise ValueError(f"a comma or {closing} was expected")
+        return found == closing
+
+
+def uid_of(item: object) -> str:
+    """What an object says of its uid; "" where it says nothing of use."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    uid: Any = metadata.get("uid") if isinstance(metadata, dict) else None
+    return uid if isinstance(uid, str) else ""
+
+
+def name_of(item: object) -> str:
+    """What to call an object that can't be read."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    if not isinstance(metadata, dict):
+        return "an object without metadata"
+    return f"pod {str(metadata.get('namespace'))[:253]}/{str(metadata.get('name'))[:253]}"

@@ -1,0 +1,241 @@
+"""The pod watch: one list, then one watch, for ever; what changed goes to the loop as messages.
+
+A thread's body. Three nested generators as it were: for ever → until it must list again → one request. Touches no state
+of the loop. Words for WatchTrouble.reason: ``timeout``, ``gone``, ``refused``, ``unreachable``, ``error``, ``short``,
+``relist``; the first and the last are normal.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import urllib3
+
+from agent.kube.api import Answer, Api, ApiError, ApiRefusedError, ApiUnreachableError, decoded
+from agent.kube.backoff import Backoff
+from agent.model import Message, Pod, PodChanged, PodDeleted, PodSkipped, WatchTrouble
+from agent.model.status import PodStatus
+from agent.pods.list import MOST_POD_BYTES, PATH, UnbelievableListError, list_pods, name_of, pods_query, uid_of
+from agent.pods.parse import UnreadablePodError, parse_pod
+from agent.pods.parse_status import parse_status
+
+WATCH_S = 300.0  # asked of the server, with jitter up to twice that
+READ_S = 120.0  # nothing for that long, not even a bookmark (one a minute): a half-open connection
+SHORT_S = 5.0  # a watch that lasted this long worked: the waits begin anew; one that ended sooner is backed off from
+RELIST_S = 1200.0  # a full list as a safety net, with jitter
+MOST_LINE_BYTES = MOST_POD_BYTES + 1000
+GONE = 410
+PASSING = (401, 403, 408, 429)  # and all 5xx: the watch may go on from the same version once that is over
+CHANGES = ("ADDED", "MODIFIED", "DELETED")
+QUIET = ("timeout", "relist")  # normal: said each time, and nothing to wait for
+
+
+class _ListAgainError(Exception):
+    """The watch can't go on from where it is."""
+
+    def __init__(self, reason: str, detail: str, wait_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.reason, self.detail, self.wait_s = reason, detail, wait_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How one watch ended, when the next can go on from there."""
+
+    reason: str
+    detail: str
+    wait_s: float | None = None
+
+
+class PodWatch:
+    """``deliver`` takes messages from this thread. ``stop`` ends it. Clock, waiting and chance can be set by tests."""
+
+    def __init__(
+        self,
+        api: Api,
+        node_name: str,
+        deliver: Callable[[Message], None],
+        *,
+        stop: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], object] | None = None,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        self._api = api
+        self._node_name = node_name
+        self._deliver = deliver
+        self._stop = stop
+        self._clock = clock
+        self._wait = wait or stop.wait
+        self._rand = rand
+        self._backoff = Backoff(rand)
+        self._known: dict[str, tuple[Pod, PodStatus]] = {}
+        self._said = ""
+        self.last_beat_monotonic_s = clock()
+
+    def run(self) -> None:
+        """Until stopped."""
+        while not self._stop.is_set():
+            try:
+                self._watch(self._list())
+            except _ListAgainError as again:
+                self._trouble(again.reason, again.detail, again.wait_s)
+
+    def _beat(self) -> None:
+        self.last_beat_monotonic_s = self._clock()
+
+    def _trouble(self, reason: str, detail: str, wait_s: float | None = None) -> None:
+        """Say it (a lasting one once in words), then wait, longer each time."""
+        self._beat()
+        repeated = detail == self._said and reason not in QUIET
+        self._said = detail
+        self._deliver(WatchTrouble(reason, "" if repeated else detail))
+        if reason not in QUIET and not self._stop.is_set():
+            self._wait(max(wait_s or 0.0, self._backoff.next_s()))
+            self._beat()
+
+    # --------------------------------------------------------------------------------------------------------- list
+
+    def _list(self) -> str:
+        """One full list; tells the loop; returns the version to watch from. Raises _ListAgainError."""
+        try:
+            listed = list_pods(self._api, self._node_name, self._deliver)
+        except ApiError as error:
+            raise _again(error) from error
+        self._beat()
+        self._known = {pod.uid: (pod, status) for pod, status in zip(listed.pods, listed.statuses, strict=True)}
+        self._deliver(listed)
+        return listed.resource_version
+
+    # -------------------------------------------------------------------------------------------------------- watch
+
+    def _watch(self, version: str) -> None:
+        """Watches from ``version``, one after the other, until a list is needed (raises) or we stop."""
+        relist_at = self._clock() + RELIST_S * (0.5 + self._rand())
+        while not self._stop.is_set():
+            if self._clock() >= relist_at:
+                raise _ListAgainError("relist", "time for a full list")
+            began = self._clock()
+            try:
+                version, ending = self._one_watch(version)
+            finally:
+                lasted = self._clock() - began >= SHORT_S
+                if lasted:
+                    self._backoff.reset()
+                    self._said = ""
+            if ending is None and lasted:
+                ending = _Ending("timeout", "the API ended the watch in time; it goes on from where it was")
+            ending = ending or _Ending("short", "the API ended the watch right away")
+            if not self._stop.is_set():
+                self._trouble(ending.reason, ending.detail, ending.wait_s)
+
+    def _one_watch(self, version: str) -> tuple[str, _Ending | None]:
+        """One request; returns how far it came, and None for a clean end or the reason of a broken one."""
+        query = pods_query(
+            self._node_name,
+            watch="true",
+            allowWatchBookmarks="true",
+            resourceVersion=version,
+            timeoutSeconds=str(int(WATCH_S * (1 + self._rand()))),
+        )
+        try:
+            answer = self._api.request("GET", PATH, query, read_s=READ_S)
+        except ApiRefusedError as error:
+            # "Too large": the server has never heard of our version, as after etcd was restored from a backup.
+            if not (error.status in PASSING or error.status >= 500) or "Too large resource version" in error.message:
+                raise _again(error) from error
+            return version, _Ending("refused", _explain(error), error.retry_after_s)
+        except ApiUnreachableError as error:
+            return version, _Ending("unreachable", str(error))
+        try:
+            for line in _lines(answer):
+                self._beat()
+                version = self._event(line, version)
+        except urllib3.exceptions.ReadTimeoutError:
+            why = f"nothing came for {READ_S:.0f} s, not even a bookmark: the connection is dead; it goes on from where it was"
+            return version, _Ending("timeout", why)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return version, _Ending("unreachable", f"the watch broke off: {error}")
+        finally:
+            answer.close()
+        return version, None
+
+    def _event(self, line: bytes, version: str) -> str:
+        """One event; returns the version it brings. Raises _ListAgainError for an ERROR event or a line that is none."""
+        try:
+            event = decoded(line)
+            kind, obj = event["type"], event["object"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise _ListAgainError("error", f"the watch sent a line that is no event ({error}): listing anew") from error
+        if kind == "ERROR":
+            code = obj.get("code") if isinstance(obj, dict) else None
+            message = obj.get("message") if isinstance(obj, dict) else obj
+            raise _ListAgainError(
+                "gone" if code == GONE else "error", f"the watch sent an error: {str(message)[:300]}; listing anew"
+            )
+        if kind in CHANGES:
+            self._told(kind, obj)
+        elif kind != "BOOKMARK":
+            raise _ListAgainError("error", f"the watch sent an event of type {str(kind)[:40]!r}: listing anew")
+        return _version(obj) or version
+
+    def _told(self, kind: str, obj: object) -> None:
+        try:
+            pod, status = parse_pod(obj), parse_status(obj)
+        except UnreadablePodError as error:
+            self._deliver(PodSkipped(name_of(obj), str(error)))
+            if kind == "DELETED" and (uid := uid_of(obj)):  # all that matters of a pod that is gone
+                self._known.pop(uid, None)
+                self._deliver(PodDeleted(uid))
+            return
+        if kind == "DELETED" or pod.node_name != self._node_name:
+            if self._known.pop(pod.uid, None) is not None or kind == "DELETED":
+                self._deliver(PodDeleted(pod.uid))
+            return
+        before, fared = self._known.get(pod.uid, (None, None))
+        self._known[pod.uid] = (pod, status)
+        if before is None or replace(before, resource_version=pod.resource_version) != pod or fared != status:
+            self._deliver(PodChanged(pod, status))
+
+
+def _lines(answer: Answer) -> Iterator[bytes]:
+    """Lines of the stream. One that is longer than MOST_LINE_BYTES is not kept: _ListAgainError."""
+    pending = bytearray()
+    for part in answer.raw.stream(amt=65536, decode_content=True):
+        pending += part
+        while (end := pending.find(b"\n")) >= 0:
+            line = bytes(pending[:end])
+            del pending[: end + 1]
+            if line.strip():
+                yield line
+        if len(pending) > MOST_LINE_BYTES:
+            raise _ListAgainError(
+                "error", f"the watch sent a line of more than {MOST_LINE_BYTES} bytes: not read, listing anew"
+            )
+
+
+def _again(error: ApiError) -> _ListAgainError:
+    if isinstance(error, ApiRefusedError):
+        return _ListAgainError("gone" if error.status == GONE else "refused", _explain(error), error.retry_after_s)
+    return _ListAgainError("error" if isinstance(error, UnbelievableListError) else "unreachable", str(error))
+
+
+def _explain(error: ApiRefusedError) -> str:
+    if error.status == 401:
+        return (
+            f"{error}. The agent's token is not accepted: is its ServiceAccount still there, and the token file fresh?"
+        )
+    if error.status == 403:
+        return f"{error}. The agent's ClusterRole must allow get, list and watch of pods."
+    return f"pods can't be watched: {error}"
+
+
+def _version(obj: object) -> str | None:
+    metadata = obj.get("metadata") if isinstance(obj, dict) else None
+    version: Any = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    return version if isinstance(version, str) else None

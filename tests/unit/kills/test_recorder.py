@@ -1,0 +1,279 @@
+"""What happened is in the ledger first, then counted, logged and posted, each once, whatever the poster does."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+
+from agent.diagnose.failing import Failing
+from agent.events.kill_events import KillEvents
+from agent.events.outbox import Outbox
+from agent.kills import Findings
+from agent.kills.recorder import Recorder
+from agent.ledger import Ledger
+from agent.metrics.metrics import Metrics
+from agent.model import (
+    BadWish,
+    EventDelivered,
+    Mode,
+    Notice,
+    OnExceeded,
+    Outcome,
+    Pod,
+    Scope,
+    Source,
+    Tolerance,
+    WriteOutcome,
+)
+from agent.modes.notices import ModeNotices
+from tests.unit.loop.world import UID, pod
+from tests.unit.profiles import examples
+from tests.unit.wording.kills import GROUP, HOST, KILL, LOST, SERVICE
+from tests.unit.wording.test_events_reference import TYPES
+
+NOW = KILL.at_unix_s + 1
+OPEN = replace(KILL, outcome=None, pod_uid=UID, cgroup_path=f"kubepods/pod{UID}/{'a' * 64}", container_id="a" * 64)
+SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+class Desk:
+    """A recorder with a real ledger and real metrics; the poster is a list with so much room."""
+
+    def __init__(self, state: Path) -> None:
+        self.ledger = Ledger.open(state, "boot")
+        self.metrics = Metrics("1", process_metrics=False)
+        self.pods: dict[str, Pod] = {UID: pod(main=1 << 28)}
+        self.posted: list[Notice] = []
+        self.room = 1000
+        self.now = 0.0
+        self.outbox = Outbox(self.ledger, self.metrics, self, self.unix_s)
+        self.failing = Failing(self.metrics, self.unix_s, ())
+        events = KillEvents("node-1", self.ledger, self.outbox, self.pods.get, self.failing.advice, self.unix_s)
+        self.recorder = Recorder(self.ledger, self.metrics, self.failing.settled, events.post)
+        self.notices = ModeNotices("boot", self.metrics, self.outbox.post, self.unix_s)
+
+    def unix_s(self) -> float:
+        return NOW + self.now
+
+    def submit(self, notice: Notice) -> bool:
+        if self.room <= 0:
+            return False
+        self.room -= 1
+        self.posted.append(notice)
+        return True
+
+    def deliver(self, outcome: str = "created") -> None:
+        """The oldest notice under way is done with."""
+        self.room += 1
+        notice = self.posted.pop(0)
+        self.outbox.delivered(EventDelivered(notice.name, outcome, notice.count), self.now)
+
+    def value(self, line: str) -> float:
+        """One sample of the page."""
+        found = re.search(rf"^{re.escape(line)} (\S+)$", self.metrics.page()[1].decode(), re.MULTILINE)
+        assert found is not None, f"no {line}"
+        return float(found[1])
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.ledger.close()
+
+
+def series(mode: str, scope: str) -> str:
+    labels = f'container="herder",mode="{mode}",namespace="default",pod="herder-1",scope="{scope}"'
+    return f"oomward_oom_kills_total{{{labels}}}"
+
+
+def test_a_kill_is_recorded_counted_and_logged_at_once_and_posted_when_settled(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "oomward"):
+        desk.recorder.findings(Findings(kills=(OPEN,)), 17)
+    assert [kill.kill_id for kill in desk.ledger.kills()] == [OPEN.kill_id]
+    assert desk.ledger.kmsg_sequence == 17
+    assert desk.value(series("single", "container")) == 1
+    assert [r.message.startswith("default/herder-1: OOM killer killed process 4312") for r in caplog.records] == [True]
+    assert desk.posted == []
+    desk.recorder.findings(Findings(settled=(replace(OPEN, outcome=Outcome.SURVIVED),)), 17)
+    assert [n.reason.value for n in desk.posted] == ["ProcessOOMKilled"]
+    assert desk.ledger.kills()[0].outcome is Outcome.SURVIVED
+    assert desk.value(series("single", "container")) == 1
+
+
+def test_the_events_note_has_the_pods_limits_and_how_often_it_happened(desk: Desk) -> None:
+    earlier = replace(OPEN, kill_id="boot-7-0", at_unix_s=NOW - 3500)
+    long_ago = replace(OPEN, kill_id="boot-6-9", at_unix_s=NOW - 3700)
+    desk.recorder.findings(
+        Findings(kills=(long_ago, earlier, OPEN), settled=(replace(OPEN, outcome=Outcome.DIED),)), None
+    )
+    (notice,) = desk.posted
+    assert "2 kills in the last hour." in notice.note
+    assert "main 256 MiB" in notice.note
+    assert notice.reason.value == "ContainerOOMKilled"
+
+
+def test_a_kill_of_a_pod_that_is_not_known_any_more_is_posted_without_limits(desk: Desk) -> None:
+    desk.pods.clear()
+    desk.recorder.settled(replace(OPEN, outcome=Outcome.DIED))
+    assert desk.posted[0].about.name == "herder-1"
+    assert "Memory limits of" not in desk.posted[0].note
+
+
+@pytest.mark.parametrize("kill", [HOST, SERVICE, replace(HOST, scope=None, cgroup_path="")])
+def test_a_kill_outside_of_pods_is_the_nodes(desk: Desk, kill: object) -> None:
+    """Also where a service of the node reached a limit of its own."""
+    desk.recorder.findings(Findings(kills=(kill,), settled=(kill,)), None)  # type: ignore[arg-type]
+    assert desk.value("oomward_host_oom_kills_total") == 1
+    assert "oomward_oom_kills_total{" not in desk.metrics.page()[1].decode()
+    (notice,) = desk.posted
+    assert (notice.about.kind, notice.about.name, notice.about.namespace, notice.about.uid) == (
+        "Node",
+        "node-1",
+        "",
+        "node-1",
+    )
+
+
+def test_a_kill_in_pods_that_no_container_is_known_for_is_no_host_kill(desk: Desk) -> None:
+    lost = replace(
+        LOST, namespace=None, pod=None, pod_uid=None, container=None, container_id=None, cgroup_path="kubepods"
+    )
+    desk.recorder.findings(Findings(kills=(lost,), unattributed=(lost,)), None)
+    assert desk.value("oomward_host_oom_kills_total") == 0
+    assert desk.value("oomward_unattributed_oom_kills_total") == 1
+
+
+def test_details_that_come_late_are_amended_and_nothing_is_counted_again(desk: Desk) -> None:
+    bare = replace(OPEN, victims=(), details_missing=True)
+    desk.recorder.findings(Findings(kills=(bare,)), None)
+    desk.recorder.findings(Findings(amended=(OPEN,)), None)
+    assert desk.ledger.kills()[0].victims == OPEN.victims
+    assert desk.value(series("single", "container")) == 1
+
+
+def test_a_group_kill_counts_its_processes(desk: Desk) -> None:
+    desk.recorder.findings(Findings(kills=(GROUP,)), None)
+    assert desk.value(series("group", "container")) == 3
+
+
+def test_reports_that_no_counter_asked_for_are_counted(desk: Desk) -> None:
+    desk.recorder.findings(Findings(unmatched_reports=2), None)
+    assert desk.value("oomward_unmatched_reports_total") == 2
+
+
+def test_every_reason_is_posted_with_the_type_and_action_that_the_reference_gives(desk: Desk) -> None:
+    one = desk.pods[UID]
+    desk.recorder.settled(replace(OPEN, outcome=Outcome.SURVIVED))
+    desk.recorder.settled(replace(OPEN, outcome=Outcome.DIED, kill_id="boot-7-2"))
+    desk.notices.applied(one, "main", Mode.SINGLE, 7, "label")
+    desk.notices.invalid(one, BadWish(Source.LABEL, "oomward.dev/mode", "x", None, "is no mode"))
+    desk.notices.failed(one, "it failed", "why")
+    desk.notices.tolerance_exceeded(one, "main", Tolerance(5, 600.0), 7)
+    desk.notices.killed_as_a_whole(one, "main", OnExceeded.RESTART, 7, "")
+    desk.notices.killed_as_a_whole(one, "main", OnExceeded.RESTART, 7, "it would not go")
+    found = {n.reason: ("Warning" if n.warning else "Normal", n.action) for n in desk.posted}
+    assert found == TYPES
+    assert desk.value("oomward_modes_invalid_total") == 1
+    assert desk.value("oomward_modes_failed_total") == 1
+    assert desk.value("oomward_tolerance_exceeded_total") == 1
+    for why in ("tolerance", "failed"):
+        assert desk.value(f'oomward_containers_killed_total{{reason="{why}"}}') == 1
+
+
+def test_what_happened_has_one_name_for_ever_and_what_differs_another(desk: Desk) -> None:
+    one = desk.pods[UID]
+    for mode, inode in ((Mode.SINGLE, 7), (Mode.SINGLE, 7), (Mode.GROUP, 7), (Mode.SINGLE, 8)):
+        desk.notices.applied(one, "main", mode, inode, "label")
+    assert len({n.name for n in desk.posted}) == 3
+    assert len(desk.posted) == 3, "what is under way already is not handed over again"
+
+
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.from_regex(r"\A[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?){0,3}\Z"))
+def test_whatever_a_pod_is_called_its_events_names_are_good(desk: Desk, name: str) -> None:
+    desk.posted.clear()
+    desk.room = 1000
+    one = replace(desk.pods[UID], name=name[:253].rstrip("-."))
+    desk.recorder.settled(
+        replace(OPEN, pod=one.name, kill_id="1b4e28ba-2fa1-11d2-883f-0016d3cca427-123456-12", outcome=Outcome.DIED)
+    )
+    desk.notices.failed(one, "x", name)
+    for notice in desk.posted:
+        assert len(notice.name) <= 253
+        assert SUBDOMAIN.fullmatch(notice.name)
+
+
+def test_a_name_that_is_cut_does_not_end_in_a_dash_or_a_dot(desk: Desk) -> None:
+    desk.recorder.settled(replace(OPEN, pod="x" * 178 + "--.-yyyy", outcome=Outcome.DIED))
+    assert SUBDOMAIN.fullmatch(desk.posted[0].name)
+
+
+def test_a_full_poster_loses_nothing_and_gets_the_rest_when_there_is_room(desk: Desk) -> None:
+    desk.room = 2
+    for i in range(5):
+        desk.recorder.settled(
+            replace(OPEN, container=f"c{i}", kill_id=f"boot-7-{i}", at_unix_s=NOW + i, outcome=Outcome.DIED)
+        )
+    assert len(desk.posted) == 2
+    assert len(desk.ledger.undelivered()) == 5
+    order = []
+    while desk.posted:
+        order.append(desk.posted[0].at_unix_s - NOW)
+        desk.deliver()
+    assert order == [0, 1, 2, 3, 4]
+    assert desk.ledger.undelivered() == []
+    assert desk.value('oomward_events_total{outcome="created"}') == 5
+    assert desk.value("oomward_events_pending") == 0
+
+
+def test_when_all_that_was_under_way_is_done_with_all_the_rest_is_handed_over(desk: Desk) -> None:
+    desk.room = 1
+    for i in range(4):
+        desk.recorder.settled(
+            replace(OPEN, container=f"c{i}", kill_id=f"boot-7-{i}", at_unix_s=NOW + i, outcome=Outcome.DIED)
+        )
+    desk.room = 9
+    desk.deliver()
+    assert [notice.at_unix_s - NOW for notice in desk.posted] == [1, 2, 3]
+
+
+def test_what_is_dropped_for_good_is_not_handed_over_again(desk: Desk) -> None:
+    desk.recorder.settled(replace(OPEN, outcome=Outcome.DIED))
+    desk.deliver("dropped_gone")
+    desk.outbox.resume()
+    assert desk.posted == []
+    assert desk.value('oomward_events_total{outcome="dropped_gone"}') == 1
+
+
+def test_what_an_earlier_agent_left_is_handed_over_once(desk: Desk, tmp_path: Path) -> None:
+    desk.room = 0
+    desk.recorder.settled(replace(OPEN, outcome=Outcome.DIED))
+    desk.ledger.close()
+    after = Desk(tmp_path)
+    for _ in range(2):
+        after.outbox.resume()
+    assert len(after.posted) == 1
+    after.ledger.close()
+
+
+@pytest.mark.parametrize("outcome", list(WriteOutcome))
+def test_each_attempt_at_a_knob_is_counted(desk: Desk, outcome: WriteOutcome) -> None:
+    desk.metrics.write(outcome)
+    assert desk.value(f'oomward_writes_total{{outcome="{outcome.value}"}}') == 1
+
+
+@pytest.mark.parametrize("scope", [Scope.KUBEPODS, Scope.NODE])
+def test_a_kill_of_a_container_by_the_nodes_shortage_is_its_pods_event(desk: Desk, scope: Scope) -> None:
+    desk.recorder.settled(replace(OPEN, scope=scope, outcome=Outcome.DIED))
+    assert desk.posted[0].about.kind == "Pod"
+    assert "not the container's fault" in desk.posted[0].note

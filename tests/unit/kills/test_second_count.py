@@ -1,0 +1,102 @@
+"""The kernel counts a group kill's first victim twice. However late the second count comes, it is no kill of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.model import OomKill
+from tests.unit.kills.world import POD, ROOT, A, Agent, B, World, report
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.make(ROOT, POD, A, B)
+    world.grouped.add(A)
+    return world
+
+
+def recorded_group_kill(agent: Agent) -> OomKill:
+    """Of two processes, each counted once so far."""
+    agent.world.kill(A, raw=2, groups=1)
+    agent.read()
+    agent.attributor.reported(report(A, 1, 2, group=A), agent.world.now)
+    (kill,) = agent.after(0.5).kills
+    assert (kill.processes, kill.group_kill, len(kill.victims)) == (2, True, 2)
+    return kill
+
+
+def later_kills(agent: Agent) -> list[tuple[str, int]]:
+    kills: list[OomKill] = []
+    for _ in range(8):
+        agent.read()
+        kills += agent.after(0.25).kills
+    return [(kill.cgroup_path, kill.processes) for kill in kills]
+
+
+def test_a_second_count_that_comes_after_the_kill_was_recorded_is_no_other_kill(world: World) -> None:
+    """Seen in the lab under load (7.2): 0.6 s after the first, and recorded as one more kill, of the whole node's memory."""
+    agent = Agent(world)
+    recorded_group_kill(agent)
+    world.kill(A, raw=1, hit=False)
+    assert later_kills(agent) == []
+
+
+def test_it_is_none_either_where_only_the_pods_counter_shows_it_any_more(world: World) -> None:
+    agent = Agent(world)
+    recorded_group_kill(agent)
+    world.kill(A, raw=1, hit=False)
+    agent.attributor.gone(world.remove(A), world.now)
+    assert later_kills(agent) == []
+
+
+def test_more_than_the_second_count_is_a_kill(world: World) -> None:
+    agent = Agent(world)
+    recorded_group_kill(agent)
+    world.kill(A, raw=2)
+    assert later_kills(agent) == [(A, 1)]
+
+
+def test_the_same_count_in_another_container_is_a_kill(world: World) -> None:
+    agent = Agent(world)
+    recorded_group_kill(agent)
+    world.kill(B, raw=1)
+    assert later_kills(agent) == [(B, 1)]
+
+
+def test_a_count_that_comes_much_later_is_a_kill(world: World) -> None:
+    agent = Agent(world)
+    recorded_group_kill(agent)
+    agent.after(6.0)
+    world.kill(A, raw=1)
+    assert later_kills(agent) == [(A, 1)]
+
+
+def test_a_count_that_the_log_reports_is_a_kill(world: World) -> None:
+    agent = Agent(world)
+    recorded_group_kill(agent)
+    world.kill(A, raw=1)
+    agent.attributor.reported(report(A, 9, sequence=90), world.now)
+    assert later_kills(agent) == [(A, 1)]
+
+
+def test_where_the_second_count_was_there_already_none_is_expected(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A, raw=3, groups=1)
+    agent.read()
+    agent.attributor.reported(report(A, 1, 2, group=A), world.now)
+    (kill,) = agent.after(0.5).kills
+    assert kill.processes == 2
+    world.kill(A, raw=1)
+    assert later_kills(agent) == [(A, 1)]
+
+
+def test_of_a_group_kill_that_lacks_more_counts_every_victim_is_still_counted(world: World) -> None:
+    """Recorded too early on a busy node: the rest are victims, not second counts."""
+    agent = Agent(world)
+    world.kill(A, raw=2, groups=1)
+    agent.read()
+    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+    (kill,) = agent.after(0.5).kills
+    world.kill(A, raw=2, hit=False)
+    assert kill.processes + sum(processes for _, processes in later_kills(agent)) >= 3

@@ -1,0 +1,172 @@
+"""What the loop leaves to the kernel first: a kill's counters and the log's lines are read a moment after they begin; a knob at once."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+import agent.loop.loop as loop_module
+from agent.loop.loop import AFTER_THE_KERNEL_S, Loop
+from agent.loop.mailbox import Mailbox
+from agent.model import Cgroup, CgroupKind, CgroupPlace, CountersTouched, KnobTouched, OomReport, TreeEvent
+from agent.settings import load
+
+CONTAINER = Cgroup(CgroupPlace("kubepods/podx/a", CgroupKind.CONTAINER, "x", "a"), 7)
+
+
+class Source:
+    """Something with a descriptor: readable after tell(), and heard by one read."""
+
+    def __init__(self) -> None:
+        self.reading, self.writing = os.pipe()
+        os.set_blocking(self.reading, False)
+        self.told_s = 0.0
+        self.heard_s: list[float] = []
+
+    def fileno(self) -> int:
+        return self.reading
+
+    def tell(self) -> None:
+        self.told_s = time.monotonic()
+        os.write(self.writing, b"x")
+
+    def heard(self) -> bool:
+        try:
+            os.read(self.reading, 10)
+        except BlockingIOError:
+            return False
+        self.heard_s.append(time.monotonic())
+        return True
+
+    def close(self) -> None:
+        os.close(self.reading)
+        os.close(self.writing)
+
+
+class Tree(Source):
+    def read(self, now_s: float) -> list[TreeEvent]:
+        return [CountersTouched(CONTAINER, now_s), KnobTouched(CONTAINER, now_s)] if self.heard() else []
+
+
+class Log(Source):
+    sequence = None
+    due: float | None = None  # of a report that is open
+
+    def due_s(self) -> float | None:
+        return self.due
+
+    def read(self, _now_s: float, _quiet_s: object) -> list[OomReport]:
+        self.heard()
+        return []
+
+
+class Node:
+    """Writes down what it hears, and when; ``at_turn`` is called at the end of each turn."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[TreeEvent, float]] = []
+        self.attributor: Any = self
+        self.log_quiet_s = self.oldest_waiting_sequence = None
+        self.between: Callable[[], None] = lambda: None
+        self.at_turn: Callable[[], None] = lambda: None
+
+    def start(self, _now_s: float) -> None:
+        pass
+
+    def due_s(self) -> None:
+        return None
+
+    def tree_events(self, events: Iterable[TreeEvent], now_s: float) -> None:
+        self.events += [(event, now_s) for event in events]
+
+    def after(self, _now_s: float, _sequence: int | None) -> None:
+        self.at_turn()
+
+
+@pytest.fixture(autouse=True)
+def housekeeping_is_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the machine keeps a test waiting: these loops have no ledger."""
+    monkeypatch.setattr(loop_module, "HOUSEKEEPING_S", 86_400.0)
+
+
+def loop_of(node: Any, tree: Any, log: Any, mailbox: Mailbox) -> Loop:
+    """Without a ledger, which only housekeeping uses."""
+    ledger: Any = None
+    return Loop(node, tree, log, mailbox, ledger, None, load({"node_name": "n"}, {}))
+
+
+@pytest.mark.parametrize("which", ["counters", "log"])
+def test_it_is_read_a_moment_later_and_nothing_wakes_the_loop_until_then(which: str) -> None:
+    node, tree, log, mailbox = Node(), Tree(), Log(), Mailbox()
+    loop = loop_of(node, tree, log, mailbox)
+    told = tree if which == "counters" else log
+    turns = 0
+
+    def at_turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            told.tell()
+        elif log.heard_s or any(isinstance(event, CountersTouched) for event, _ in node.events):
+            loop.stop()
+
+    node.at_turn = at_turn
+    mailbox.wake()
+    loop.run()
+    if which == "counters":
+        (knob, at_once_s), (counters, later_s) = node.events
+        assert (type(knob), type(counters)) == (KnobTouched, CountersTouched)
+        assert later_s - at_once_s >= AFTER_THE_KERNEL_S
+    else:
+        assert log.heard_s[0] - log.told_s >= AFTER_THE_KERNEL_S
+    assert turns == 3, "one that was woken by it, and one a moment later"
+    for source in (tree, log):
+        source.close()
+    mailbox.close()
+
+
+def test_what_the_log_tells_after_that_wakes_the_loop_again() -> None:
+    node, tree, log, mailbox = Node(), Tree(), Log(), Mailbox()
+    loop = loop_of(node, tree, log, mailbox)
+
+    def at_turn() -> None:
+        if len(log.heard_s) == 3:
+            loop.stop()
+        elif log.told_s == 0.0 or (log.heard_s and log.heard_s[-1] > log.told_s):
+            log.tell()
+
+    node.at_turn = at_turn
+    mailbox.wake()
+    loop.run()
+    assert len(log.heard_s) == 3
+    for source in (tree, log):
+        source.close()
+    mailbox.close()
+
+
+def test_an_open_report_that_is_due_does_not_keep_the_loop_spinning_while_the_log_is_left_to_print() -> None:
+    node, tree, log, mailbox = Node(), Tree(), Log(), Mailbox()
+    loop = loop_of(node, tree, log, mailbox)
+    turns = 0
+
+    def at_turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            log.tell()
+        elif log.heard_s:
+            loop.stop()
+        else:
+            log.due = log.told_s
+
+    node.at_turn = at_turn
+    mailbox.wake()
+    loop.run()
+    assert turns == 3
+    for source in (tree, log):
+        source.close()
+    mailbox.close()

@@ -1,0 +1,128 @@
+"""cgroup v1's eventfds fire before the kill is counted: one signal is several looks, and a look at a cgroup that went is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import agent.loop.v1 as v1_module
+from agent.cgroup.layout import classify
+from agent.kernel.v1events import V1EventsUnavailableError
+from agent.loop.v1 import LOOKS_S, V1Counters
+from agent.model import Cgroup
+from tests.unit.loop.world import CONTAINER, POD
+
+MAIN = Cgroup(classify(CONTAINER), 7)
+
+
+class Eventfds:
+    """The kernel's side: what is registered, and what fires at the next read."""
+
+    def __init__(self) -> None:
+        self.registered: list[Path] = []
+        self.fired: list[Path] = []
+        self.refuse = False
+        self.gone = False
+
+    def register(self, directory: Path) -> bool:
+        if self.refuse:
+            raise V1EventsUnavailableError(directory, PermissionError(13, "Permission denied"))
+        if not self.gone:
+            self.registered.append(directory)
+        return not self.gone
+
+    def unregister(self, directory: Path) -> None:
+        self.registered = [known for known in self.registered if known != directory]
+
+    def read(self) -> list[Path]:
+        fired, self.fired = self.fired, []
+        return fired
+
+    def fileno(self) -> int:
+        return 99
+
+    def close(self) -> None:
+        self.registered = []
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Eventfds:
+    kernel = Eventfds()
+    monkeypatch.setattr(v1_module, "V1Events", lambda: kernel)
+    return kernel
+
+
+@pytest.fixture
+def troubles() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def counters(kernel: Eventfds, troubles: list[str], tmp_path: Path) -> Iterator[V1Counters]:
+    counters = V1Counters(tmp_path, troubles.append)
+    yield counters
+    counters.close()
+
+
+def test_a_signal_is_a_look_now_and_several_later(counters: V1Counters, kernel: Eventfds, tmp_path: Path) -> None:
+    counters.follow(MAIN)
+    kernel.fired = [tmp_path / CONTAINER]
+    assert [event.cgroup for event in counters.read(100.0)] == [MAIN]
+    for after_s in LOOKS_S:
+        assert counters.due_s() == 100.0 + after_s
+        assert [event.cgroup for event in counters.read(100.0 + after_s)] == [MAIN]
+    assert counters.due_s() is None
+    assert counters.read(200.0) == []
+
+
+def test_many_signals_at_once_are_one_look(counters: V1Counters, kernel: Eventfds, tmp_path: Path) -> None:
+    counters.follow(MAIN)
+    for _ in range(3):
+        kernel.fired = [tmp_path / CONTAINER]
+        counters.read(100.0)
+    assert len(counters.read(100.0 + LOOKS_S[-1])) == 1
+    assert counters.due_s() is None
+
+
+def test_only_containers_and_what_lies_in_them_are_followed(
+    counters: V1Counters, kernel: Eventfds, tmp_path: Path
+) -> None:
+    """The kernel signals all below the cgroup whose limit was hit, so a pod's limit signals its containers."""
+    for path in ("kubepods", POD, CONTAINER, f"{CONTAINER}/inner"):
+        counters.follow(Cgroup(classify(path), 7))
+    assert kernel.registered == [tmp_path / CONTAINER, tmp_path / CONTAINER / "inner"]
+
+
+def test_a_cgroup_that_went_is_looked_at_no_more(counters: V1Counters, kernel: Eventfds, tmp_path: Path) -> None:
+    counters.follow(MAIN)
+    kernel.fired = [tmp_path / CONTAINER]
+    counters.read(100.0)
+    counters.forget(MAIN)
+    assert kernel.registered == []
+    assert counters.read(101.0) == []
+
+
+def test_a_new_cgroup_at_the_same_path_is_followed_anew_and_outlives_the_old_ones_end(
+    counters: V1Counters, kernel: Eventfds, tmp_path: Path
+) -> None:
+    again = Cgroup(MAIN.place, 8)
+    counters.follow(MAIN)
+    counters.follow(again)
+    counters.forget(MAIN)
+    kernel.fired = [tmp_path / CONTAINER]
+    assert [event.cgroup for event in counters.read(100.0)] == [again]
+    assert kernel.registered == [tmp_path / CONTAINER]
+
+
+def test_one_that_is_gone_already_is_passed_over_and_one_that_is_refused_is_told(
+    counters: V1Counters, kernel: Eventfds, troubles: list[str]
+) -> None:
+    kernel.gone = True
+    counters.follow(MAIN)
+    assert troubles == []
+    kernel.refuse = True
+    counters.follow(MAIN)
+    assert len(troubles) == 1
+    assert "run as root" in troubles[0]

@@ -1,0 +1,214 @@
+"""A node of ordinary directories: the real cgroup room, ledger, metrics and Node; only the Events' poster is a list."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import MappingProxyType
+
+from agent.cgroup.files import CgroupFiles
+from agent.cgroup.tree import Tree
+from agent.diagnose.failing import HOUR_S, Failing
+from agent.events.kill_events import KillEvents
+from agent.events.outbox import Outbox
+from agent.kills.recorder import Recorder
+from agent.ledger import Ledger
+from agent.loop import Node
+from agent.metrics.metrics import Metrics
+from agent.model import (
+    Cgroup,
+    ContainerKind,
+    EventDelivered,
+    KillAttempt,
+    KillOutcome,
+    Notice,
+    Pod,
+    PodChanged,
+    PodContainer,
+    PodsListed,
+    Rules,
+)
+from agent.modes.consequences import Consequences
+from agent.modes.enforcer import Enforcer
+from agent.modes.notices import ModeNotices
+from agent.modes.restarts import Restarts
+from agent.pods.registry import Registry
+from tests.unit.cgroup.fakes import make, remove
+
+UID = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
+ID = "a" * 64
+POD = f"kubepods/burstable/pod{UID}"
+CONTAINER = f"{POD}/{ID}"
+SANDBOX = f"{POD}/{'5' * 64}"
+MODE = "oomward.dev/mode"
+
+
+def pod(
+    labels: dict[str, str] | None = None,
+    annotations: dict[str, str] | None = None,
+    ids: dict[str, str | None] | None = None,
+    **limits: int,
+) -> Pod:
+    """A pod whose containers are the keys of ``ids``; a value None: the API has not told the id yet."""
+    named = {"main": ID} if ids is None else ids
+    containers = tuple(
+        PodContainer(name, ContainerKind.REGULAR, cid, running=cid is not None, limit_bytes=limits.get(name))
+        for name, cid in named.items()
+    )
+    spoken = MappingProxyType(labels or {}), MappingProxyType(annotations or {})
+    return Pod(UID, "default", "herder-1", "node-1", "1", *spoken, containers=containers)
+
+
+class World:
+    """``now`` is set by hand."""
+
+    def __init__(
+        self,
+        tmp_path: Path,
+        rules: Rules | None = None,
+        *,
+        hierarchical: bool = True,
+        version: str = "v2",
+        kmsg: bool = False,
+        announce: bool = True,
+        emulate_group: bool = False,
+    ) -> None:
+        self.mount = tmp_path / "mount"
+        self.mount.mkdir(exist_ok=True)
+        self.state = tmp_path / "state"
+        self.now = 100.0
+        self.posted: list[Notice] = []
+        self.accepts = True
+        self._rules = rules or Rules()
+        self._hierarchical = hierarchical
+        self._version = version
+        self._kmsg = kmsg
+        self._announce = announce
+        self._emulate_group = emulate_group
+        self.killed: list[str] = []
+        self.kill_outcomes: list[KillAttempt] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Start an agent on what is there."""
+        self.files = CgroupFiles(self.mount, self._version, check_magic=False)
+        self.tree = Tree(self.files)
+        self.ledger = Ledger.open(self.state, "boot")
+        self.metrics = Metrics("1", process_metrics=False)
+        self.registry = Registry(self.ledger.kept_decisions())
+        self.restarts = Restarts(self._kill)
+        outbox = Outbox(self.ledger, self.metrics, self, self.unix_s)
+        self.failing = Failing(self.metrics, self.unix_s, self.ledger.kills(since_unix_s=self.unix_s() - HOUR_S))
+        pod_of = self.registry.pods.get
+        kill_events = KillEvents("node-1", self.ledger, outbox, pod_of, self.failing.advice, self.unix_s)
+        notices = ModeNotices("boot", self.metrics, outbox.post, self.unix_s)
+        self.node = Node(
+            name="node-1",
+            boot_id="boot",
+            rules=self._rules,
+            files=self.files,
+            tree=self.tree,
+            ledger=self.ledger,
+            metrics=self.metrics,
+            enforcer=Enforcer(self.files, self.ledger, lambda: self.now),
+            registry=self.registry,
+            recorder=Recorder(self.ledger, self.metrics, self.failing.settled, kill_events.post),
+            notices=notices,
+            outbox=outbox,
+            failing=self.failing,
+            consequences=Consequences(
+                self.ledger, self.restarts, notices, self.registry.pods.get, emulate_group=self._emulate_group
+            ),
+            hierarchical=self._hierarchical,
+            kmsg=self._kmsg,
+            announce_applied=self._announce,
+        )
+        self.node.start(self.now)
+
+    def unix_s(self) -> float:
+        """The wall clock."""
+        return 1_760_000_000.0 + self.now
+
+    def end(self) -> None:
+        """The agent's end, or its death: nothing is given back."""
+        self.ledger.close()
+        self.tree.close()
+        self.files.close()
+
+    def submit(self, notice: Notice) -> bool:
+        """As the poster: takes a notice, or is full."""
+        if self.accepts:
+            self.posted.append(notice)
+        return self.accepts
+
+    def _kill(self, container: Cgroup) -> KillAttempt:
+        """As cgroup/killing.py: notes what is killed; what comes of it is as set in ``kill_outcomes``, else all are gone."""
+        self.killed.append(container.path)
+        return self.kill_outcomes.pop(0) if self.kill_outcomes else KillAttempt(KillOutcome.EMPTY)
+
+    def deliver(self, notice: Notice) -> None:
+        """The API has accepted it."""
+        self.node.message(EventDelivered(notice.name, "created", notice.count), self.now)
+
+    def listed(self, *pods: Pod, skipped: tuple[str, ...] = ()) -> None:
+        """The API's full list."""
+        self.node.message(PodsListed(pods, "1", skipped), self.now)
+        self.turn()
+
+    def told(self, one: Pod) -> None:
+        """One pod has come or changed."""
+        self.node.message(PodChanged(one), self.now)
+        self.turn()
+
+    def metric(self, line: str) -> float | None:
+        """One sample of the page, by its name and labels as they stand there; None: there is none."""
+        found = re.search(rf"^{re.escape(line)} (\S+)$", self.metrics.page()[1].decode(), re.MULTILINE)
+        return None if found is None else float(found[1])
+
+    def reasons(self) -> list[str]:
+        return [notice.reason.value for notice in self.posted]
+
+    def make(self, path: str = CONTAINER, knob: int = 0) -> None:
+        """The runtime makes a cgroup, and then writes the kubelet's 1, as it does."""
+        make(self.mount, path)
+        self.turn()
+        if knob:
+            self.write(path, knob)
+
+    def remove(self, path: str) -> None:
+        remove(self.mount, path)
+        self.turn()
+
+    def write(self, path: str, value: int) -> None:
+        """Somebody writes the knob."""
+        (self.mount / path / "memory.oom.group").write_text(f"{value}\n")
+        self.turn()
+
+    def knob(self, path: str = CONTAINER) -> int:
+        return int((self.mount / path / "memory.oom.group").read_text().split()[0])
+
+    def kill(self, path: str = CONTAINER, count: int = 1, groups: int = 0) -> None:
+        """The kernel counts ``count`` more kills here and above, and the agent hears of it."""
+        self.kill_unseen(path, count, groups)
+        self.turn()
+
+    def kill_unseen(self, path: str = CONTAINER, count: int = 1, groups: int = 0) -> None:
+        """Likewise, while no agent runs. A group kill leaves no process."""
+        if groups:
+            (self.mount / path / "cgroup.events").write_text("populated 0\nfrozen 0\n")
+        at = path
+        while at:
+            for name in ("memory.events", "memory.events.local") if at == path else ("memory.events",):
+                file = self.mount / at / name
+                keys = {key: int(value) for key, value in (line.split() for line in file.read_text().splitlines())}
+                keys["oom_kill"] += count
+                keys["oom"] += 1
+                keys["oom_group_kill"] += groups
+                file.write_text("".join(f"{key} {value}\n" for key, value in keys.items()))
+            at = at.rpartition("/")[0]
+
+    def turn(self, after_s: float = 0.0) -> None:
+        """One turn of the loop, some time later."""
+        self.now += after_s
+        self.node.tree_events(self.tree.read(self.now), self.now)
+        self.node.after(self.now, None)

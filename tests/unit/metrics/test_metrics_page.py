@@ -1,0 +1,191 @@
+"""The whole page, as Prometheus gets it after a fixed scenario, and what every scrape may rely on."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from prometheus_client import Metric, disable_created_metrics, enable_created_metrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from agent.metrics.metrics import Metrics
+from agent.model import CgroupKind, Mode, WriteOutcome
+from tests.unit.wording.kills import GROUP, HOST, KILL, LOST
+
+GOLDEN = Path(__file__).with_name("metrics.golden.txt")
+BASE_UNITS = ("_seconds", "_bytes", "_info", "_total")
+ODD_UNITS = re.compile(r"_(ms|us|milliseconds|minutes|hours|kb|mb|mib|kib|percent)(_|$)")
+
+
+def scenario() -> Metrics:
+    """A node with two containers, some kills, some trouble."""
+    m = Metrics("1.2.3", process_metrics=False)
+    m.seed({("default", "herder-1", "herder", "single", "container"): 40}, 0.0)
+    m.container_running("default", "herder-1", "herder", Mode.SINGLE)
+    m.container_running("default", 'odd"pod\\\n', "main", None)
+    m.oom_group("default", "herder-1", "herder", 0, 0)
+    m.oom_group("default", "plain", "main", 1, None)
+    for kill in (KILL, GROUP, LOST):
+        m.kill(kill)
+    m.host_kill(HOST)
+    m.unattributed(2)
+    m.unmatched_reports(1)
+    for outcome in (WriteOutcome.WRITTEN, WriteOutcome.WRITTEN, WriteOutcome.DENIED):
+        m.write(outcome)
+    for seconds in (0.0003, 0.0004, 0.07):
+        m.write_latency(seconds)
+    m.drift_repair()
+    m.resynced(0)
+    m.fight()
+    m.ancestor_conflicts(1)
+    m.mode_invalid()
+    m.mode_failed()
+    m.tolerance_exceeded()
+    m.container_killed("tolerance")
+    m.pod_failures("uid-1", {("default", "herder-1", "OOMKilledProcess")})
+    m.kmsg_readable(True)
+    m.kmsg_lost(133)
+    m.kmsg_foreign(4)
+    m.inotify_overflow()
+    m.inotify_watches(321)
+    m.cgroups(CgroupKind.CONTAINER, 12)
+    m.heartbeat("loop", lambda: 0.5)
+    m.watch_restart("gone")
+    m.pod_skipped()
+    m.cgroup_error()
+    m.event("created")
+    m.events_pending(3)
+    m.config_refused()
+    m.ledger_persistent(True)
+    return m
+
+
+def test_the_whole_page_is_as_it_was() -> None:
+    """Write it anew with OOMWARD_GOLDEN=write after reading the difference; times of creation are left out."""
+    page = scenario().page()[1].decode()
+    found = "".join(line + "\n" for line in page.splitlines() if "_created" not in line)
+    if os.environ.get("OOMWARD_GOLDEN") == "write":
+        GOLDEN.write_text(found)
+    assert found == GOLDEN.read_text()
+
+
+def test_both_formats_can_be_read_back_and_say_the_same() -> None:
+    metrics = scenario()
+    openmetrics = page(metrics, "application/openmetrics-text; version=1.0.0")
+    assert samples(parse_text(page(metrics, ""))) == samples(parse_openmetrics(openmetrics))  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/plain;version=0.0.4", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        (
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+            "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",  # Prometheus 2
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=1.0.0;q=0.4,*/*;q=0.2",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",  # Prometheus 3
+        ),
+    ],
+)
+def test_the_accept_header_decides_the_format_as_the_library_reads_it(accept: str, content_type: str) -> None:
+    told, body = scenario().page(accept)
+    assert told.startswith(content_type)
+    openmetrics = content_type.startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n") is openmetrics
+    assert (b"# TYPE oomward_drift_repairs counter" in body) is openmetrics
+    assert (b"# TYPE oomward_drift_repairs_total counter" in body) is not openmetrics
+
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def test_each_counter_says_when_it_was_created_in_both_formats() -> None:
+    """In OpenMetrics within its family, in the text format as a gauge beside it."""
+    began = time.time()
+    metrics = scenario()
+    counters = [f for f in metrics.registry.collect() if f.type in ("counter", "histogram")]
+    for accept, parse in (("", parse_text), (OPENMETRICS, parse_openmetrics)):
+        families: list[Metric] = list(parse(page(metrics, accept)))
+        made = [s for family in families for s in family.samples if s.name.endswith("_created")]
+        assert {s.name.removesuffix("_created") for s in made} == {f.name for f in counters if f.samples}
+        assert all(began <= s.value <= time.time() for s in made)
+        in_family = {f.name for f in families for s in f.samples if s.name == "oomward_drift_repairs_created"}
+        assert in_family == {"oomward_drift_repairs" if accept else "oomward_drift_repairs_created"}
+
+
+def test_the_library_s_switch_leaves_the_times_of_creation_out() -> None:
+    """PROMETHEUS_DISABLE_CREATED_SERIES, which docs/reference/metrics.md names."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    try:
+        metrics = scenario()
+        assert "_created" not in page(metrics, "") + page(metrics, OPENMETRICS)
+    finally:
+        enable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+def page(metrics: Metrics, accept: str) -> str:
+    return metrics.page(accept)[1].decode()
+
+
+def samples(families: Iterable[Metric]) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+
+def test_names_types_and_units_follow_the_conventions() -> None:
+    """prometheus.io/docs/practices/naming: one prefix, base units, totals for counters only, a sentence of help."""
+    for family in parse_text(page(scenario(), "")):
+        if family.name.endswith("_created"):
+            continue  # the library's own
+        name = family.name + ("_total" if family.type == "counter" else "")
+        assert re.fullmatch(r"oomward_[a-z]+(_[a-z]+)*", name)
+        assert not ODD_UNITS.search(name)
+        assert name.endswith("_total") == (family.type == "counter")
+        assert re.fullmatch(r"[A-Z0-9m].*\.", family.documentation)
+        assert family.type != "histogram" or name.endswith(BASE_UNITS)
+        for sample in family.samples:
+            assert set(sample.labels) <= {
+                "namespace",
+                "pod",
+                "container",
+                "mode",
+                "scope",
+                "outcome",
+                "reason",
+                "version",
+                "le",
+                "kind",
+                "thread",
+                "category",
+            }
+
+
+@pytest.mark.parametrize("outcome", list(WriteOutcome))
+def test_each_outcome_of_a_write_is_counted_under_its_own_name(outcome: WriteOutcome) -> None:
+    m = Metrics("1", process_metrics=False)
+    m.write(outcome)
+    lines = [
+        line for line in page(m, "").splitlines() if line.startswith("oomward_writes_total") and line.endswith(" 1.0")
+    ]
+    assert lines == [f'oomward_writes_total{{outcome="{outcome.value}"}} 1.0']
+
+
+def test_the_process_tells_of_its_own_size() -> None:
+    assert "process_resident_memory_bytes" in Metrics("1").page()[1].decode()
+
+
+def test_two_agents_in_one_process_share_nothing() -> None:
+    first, second = Metrics("1", process_metrics=False), Metrics("2", process_metrics=False)
+    first.drift_repair()
+    assert "oomward_drift_repairs_total 1.0" in page(first, "")
+    assert "oomward_drift_repairs_total 0.0" in page(second, "")

@@ -1,0 +1,138 @@
+"""How much is tolerated is read from annotations and rules, and one process too many is noticed at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.model import OnExceeded, OomKill, Pod, Rule, Rules, Scope, Tolerance
+from agent.modes import bad_tolerances, exceeded, tolerance_of
+from tests.unit.modes.pods import a_pod
+from tests.unit.wording.kills import KILL
+
+NO_RULES = Rules()
+FIVE = Tolerance(5, 600.0)
+
+
+def asking(**annotations: str) -> Pod:
+    """``tolerate``, ``on_exceeded`` and ``tolerate_scope`` of the pod; any other is a container's tolerance."""
+    own = {"tolerate", "on_exceeded", "tolerate_scope"}
+    keys = {
+        f"oomward.dev/{k.replace('_', '-')}" if k in own else f"tolerate.oomward.dev/{k}": v
+        for k, v in annotations.items()
+    }
+    return replace(a_pod("herder", "sidecar", label="single"), annotations=keys)
+
+
+def killed(*at_s: float, processes: int = 1, scope: Scope | None = Scope.CONTAINER) -> list[OomKill]:
+    return [
+        replace(KILL, kill_id=f"boot-7-{n}", at_unix_s=at, processes=processes, scope=scope)
+        for n, at in enumerate(at_s)
+    ]
+
+
+def test_nothing_said_tolerates_anything() -> None:
+    assert tolerance_of(a_pod("herder", label="single"), "herder", NO_RULES) is None
+
+
+def test_the_pods_annotation_is_a_number_a_slash_and_a_duration() -> None:
+    found = tolerance_of(asking(tolerate="5/10m"), "herder", NO_RULES)
+    assert found == Tolerance(5, 600.0, OnExceeded.ARM, False, "annotation oomward.dev/tolerate")
+
+
+def test_the_containers_own_goes_before_the_pods() -> None:
+    pod = asking(tolerate="5/10m", sidecar="1/1h", on_exceeded="Restart", tolerate_scope="any")
+    assert tolerance_of(pod, "herder", NO_RULES) == Tolerance(
+        5, 600.0, OnExceeded.RESTART, True, "annotation oomward.dev/tolerate"
+    )
+    assert tolerance_of(pod, "sidecar", NO_RULES) == Tolerance(
+        1, 3600.0, OnExceeded.RESTART, True, "annotation tolerate.oomward.dev/sidecar"
+    )
+
+
+def test_a_rule_speaks_for_those_who_say_nothing_and_alone_where_they_are_not_obeyed() -> None:
+    rules = Rules((Rule("all", None, tolerance=FIVE),))
+    assert tolerance_of(a_pod("herder"), "herder", rules) == FIVE
+    assert tolerance_of(asking(tolerate="1/1m"), "herder", rules) == Tolerance(
+        1, 60.0, said_by="annotation oomward.dev/tolerate"
+    )
+    assert tolerance_of(asking(tolerate="1/1m"), "herder", replace(rules, disobeyed_namespaces=("*",))) == FIVE
+
+
+def test_the_first_rule_that_matches_decides_also_when_it_says_nothing() -> None:
+    rules = Rules((Rule("first", None, containers=("herder",)), Rule("rest", None, tolerance=FIVE)))
+    assert tolerance_of(a_pod("herder"), "herder", rules) is None
+    assert tolerance_of(a_pod("other"), "other", rules) == FIVE
+
+
+@pytest.mark.parametrize(
+    "value", ["", "5", "5/", "/10m", "0/10m", "-1/10m", "5/0s", "5/10 years", "five/10m", "5/10m/1"]
+)
+def test_a_bad_value_tolerates_anything_and_is_named(value: str) -> None:
+    pod = asking(tolerate=value)
+    assert tolerance_of(pod, "herder", NO_RULES) is None
+    (wish,) = bad_tolerances(pod, NO_RULES)
+    assert (wish.key, wish.value) == ("oomward.dev/tolerate", value)
+    assert wish.why
+
+
+def test_bad_words_beside_a_good_number_are_named_and_nothing_is_done_for_them() -> None:
+    pod = asking(tolerate="5/10m", on_exceeded="explode", tolerate_scope="universe", nobody="5/10m")
+    assert tolerance_of(pod, "herder", NO_RULES) is None
+    assert [wish.key for wish in bad_tolerances(pod, NO_RULES)] == [
+        "oomward.dev/on-exceeded",
+        "oomward.dev/tolerate-scope",
+        "tolerate.oomward.dev/nobody",
+    ]
+    assert bad_tolerances(pod, Rules(disobeyed_namespaces=("*",))) == ()
+
+
+def test_five_are_tolerated_and_the_sixth_is_one_too_many() -> None:
+    assert exceeded(killed(0, 1, 2, 3, 4), FIVE) is None
+    assert exceeded(killed(0, 1, 2, 3, 4, 5), FIVE) == 5
+
+
+def test_what_is_longer_ago_does_not_count() -> None:
+    assert exceeded(killed(0, 1, 2, 3, 4, 602), FIVE) is None
+    assert exceeded(killed(*range(0, 1000, 130)), FIVE) is None
+    assert exceeded(killed(*range(0, 1000, 119)), FIVE) == 595
+
+
+def test_once_exceeded_it_stays_so_for_this_instance() -> None:
+    assert exceeded([*killed(0, 1, 2, 3, 4, 5), *killed(90_000.0)], FIVE) == 5
+
+
+def test_several_processes_of_one_kill_are_several() -> None:
+    assert exceeded(killed(0, 1, processes=3), FIVE) == 1
+
+
+@pytest.mark.parametrize("scope", [Scope.KUBEPODS, Scope.NODE, None])
+def test_what_was_not_its_own_doing_counts_only_if_any_scope_does(scope: Scope | None) -> None:
+    kills = killed(0, 1, 2, 3, 4, 5, scope=scope)
+    assert exceeded(kills, FIVE) is None
+    assert exceeded(kills, replace(FIVE, any_scope=True)) == 5
+
+
+def test_the_pods_limit_is_its_own_doing() -> None:
+    assert exceeded(killed(*range(6), scope=Scope.POD), FIVE) == 5
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.integers(1, 3)), max_size=30),
+    st.integers(1, 6),
+    st.floats(1, 50),
+    st.randoms(),
+)
+def test_it_is_exceeded_exactly_when_some_window_holds_too_many_whatever_their_order(
+    events: list[tuple[float, int]], most: int, window_s: float, random: object
+) -> None:
+    kills = [replace(KILL, kill_id=f"b-1-{n}", at_unix_s=at, processes=p) for n, (at, p) in enumerate(events)]
+    random.shuffle(kills)  # type: ignore[attr-defined]
+    found = exceeded(kills, Tolerance(most, window_s))
+    full = [at for at, _ in events if sum(p for other, p in events if 0 <= at - other <= window_s) > most]
+    assert (found is not None) == bool(full)
+    if found is not None:
+        assert found == min(full)

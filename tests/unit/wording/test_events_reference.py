@@ -1,0 +1,62 @@
+"""The page about Events says what the code says: every reason, its type and action, and notes as they really read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.model import BadWish, Mode, OnExceeded, Reason, Source, Tolerance
+from agent.wording import kills as wording
+from agent.wording import notes
+from tests.unit.wording.kills import GROUP, KILL
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "events.md"
+LIMITS = {"herder": 256 << 20, "sidecar": None}
+TYPES = {
+    Reason.PROCESS_OOM_KILLED: ("Warning", "OOMKill"),
+    Reason.CONTAINER_OOM_KILLED: ("Warning", "OOMKill"),
+    Reason.MODE_APPLIED: ("Normal", "HoldOOMGroup"),
+    Reason.MODE_INVALID: ("Warning", "ReadMode"),
+    Reason.MODE_FAILED: ("Warning", "HoldOOMGroup"),
+    Reason.TOLERANCE_EXCEEDED: ("Warning", "HoldOOMGroup"),
+    Reason.CONTAINER_RESTARTED: ("Warning", "KillContainer"),
+}
+NOTES = {
+    Reason.PROCESS_OOM_KILLED: wording.kill_note(KILL, kills_last_hour=7, container_limits=LIMITS),
+    Reason.CONTAINER_OOM_KILLED: wording.kill_note(GROUP, kills_last_hour=7, container_limits=LIMITS),
+    Reason.MODE_APPLIED: notes.mode_applied_note("herder", Mode.SINGLE, "label oomward.dev/mode=single"),
+    Reason.MODE_INVALID: notes.mode_invalid_note(
+        BadWish(Source.LABEL, "oomward.dev/mode", "singel", None, "is no mode")
+    ),
+    Reason.MODE_FAILED: notes.group_on_v1_note("herder"),
+    Reason.TOLERANCE_EXCEEDED: notes.tolerance_exceeded_note(
+        "herder", Tolerance(5, 600.0, said_by="annotation oomward.dev/tolerate")
+    ),
+    Reason.CONTAINER_RESTARTED: notes.killed_as_a_whole_note("herder", OnExceeded.RESTART, ""),
+}
+
+
+def write_examples() -> None:
+    """Put the examples of the page in order: ``python -m tests.unit.wording.test_events_reference``."""
+    page = REFERENCE.read_text()
+    examples = "\n\n".join(f"`{reason.value}`:\n\n> {NOTES[reason]}" for reason in Reason)
+    REFERENCE.write_text(page[: page.index("## Examples")] + f"## Examples\n\n{examples}\n")
+
+
+def test_the_reference_lists_every_reason_with_its_type_and_action_and_no_other() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| `(\w+)` \| [^|]{20,} \|$", REFERENCE.read_text(), re.MULTILINE)
+    assert {reason: (kind, action) for reason, kind, action in rows} == {r.value: t for r, t in TYPES.items()}
+    assert set(TYPES) == set(Reason)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_the_example_of_each_reason_is_what_the_code_says(reason: Reason) -> None:
+    examples = dict(re.findall(r"^`(\w+)`:\n\n> (.*)$", REFERENCE.read_text(), re.MULTILINE))
+    assert set(examples) == {reason.value for reason in Reason}
+    assert examples[reason.value] == NOTES[reason]
+
+
+if __name__ == "__main__":
+    write_examples()

@@ -1,0 +1,232 @@
+"""What a tired person reads at 3 a.m.: which process, whose limit, does the container live, is it new, what to do."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.model import BadWish, Mode, OnExceeded, OomKill, Outcome, Scope, Source, TaskRow, Tolerance, Victim
+from agent.wording import kills as wording
+from agent.wording import notes
+from tests.unit.wording.kills import CASES, KILL
+
+GOLDEN = Path(__file__).with_name("notes.golden.txt")
+ODD = st.text(max_size=400)
+SIZES = st.none() | st.integers(0, 2**50)
+VICTIMS = st.builds(Victim, pid=st.integers(1, 2**22), comm=ODD, anon_bytes=SIZES, file_bytes=SIZES, shmem_bytes=SIZES)
+KILLS = st.builds(
+    OomKill,
+    kill_id=st.text(max_size=40),
+    at_unix_s=st.floats(0, 2e9),
+    node=ODD,
+    cgroup_path=ODD,
+    processes=st.integers(1, 10**6),
+    namespace=st.none() | ODD,
+    pod=st.none() | ODD,
+    container=st.none() | ODD,
+    victims=st.lists(VICTIMS, max_size=30).map(tuple),
+    mode=st.none() | st.sampled_from(Mode),
+    group_kill=st.booleans(),
+    scope=st.none() | st.sampled_from(Scope),
+    limit_bytes=SIZES,
+    usage_bytes=SIZES,
+    largest=st.lists(
+        st.builds(TaskRow, pid=st.integers(1, 9), comm=ODD, rss_bytes=st.integers(0, 2**50)), max_size=3
+    ).map(tuple),
+    outcome=st.none() | st.sampled_from(Outcome),
+    details_missing=st.booleans(),
+)
+
+
+def harmless(text: str) -> bool:
+    return not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in text)
+
+
+def note(kill: OomKill, recent: int = 7) -> str:
+    limits = {"herder": 256 << 20, "sidecar": None} if kill.pod is not None else None
+    return wording.kill_note(kill, kills_last_hour=recent, container_limits=limits)
+
+
+def test_the_notes_read_as_they_should() -> None:
+    """The golden file holds every case; write it anew with OOMWARD_GOLDEN=write after reading the difference."""
+    found = "".join(f"## {name}\n{note(kill)}\n{wording.kill_line(kill)}\n\n" for name, kill in CASES.items())
+    if os.environ.get("OOMWARD_GOLDEN") == "write":
+        GOLDEN.write_text(found)
+    assert found == GOLDEN.read_text()
+
+
+def test_the_first_kill_is_told_from_one_of_many() -> None:
+    assert "The only kill there in the last hour." in note(KILL, recent=1)
+    assert "2 kills in the last hour." in note(KILL, recent=2)
+
+
+def test_a_note_that_is_too_long_keeps_what_happened() -> None:
+    """256 containers and names as long as they may be: cut in the middle, never at the front."""
+    limits: dict[str, int | None] = {f"{i:03d}-{'c' * 59}": 1 << 30 for i in range(256)}
+    long = replace(KILL, container="c" * 63, largest=tuple(TaskRow(i, "x" * 15, 1 << 20) for i in range(3)))
+    found = wording.kill_note(long, kills_last_hour=7, container_limits=limits)
+    assert len(found.encode()) <= 1024
+    assert found.startswith(f"OOM killer killed process 4312 (worker, 180.2 MiB resident) in container {'c' * 63}: the")
+    assert "The container kept running" in found
+
+
+@given(KILLS, st.integers(0, 10**6), st.none() | st.dictionaries(ODD, SIZES, max_size=20))
+def test_no_kill_makes_a_note_that_is_too_long_or_could_do_harm(
+    kill: OomKill, recent: int, limits: dict[str, int | None] | None
+) -> None:
+    note = wording.kill_note(kill, kills_last_hour=recent, container_limits=limits)
+    assert 0 < len(note.encode()) <= 1024
+    assert harmless(note)
+    assert harmless(wording.kill_line(kill))
+
+
+@given(st.text(max_size=300), st.integers(1, 100))
+def test_safe_text_is_harmless_and_short(text: str, limit: int) -> None:
+    found = wording.safe(text, limit)
+    assert len(found) <= limit
+    assert harmless(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("caf\u00e9 \u65e5\u672c", "caf\u00e9 \u65e5\u672c"),
+        ("a\x1b[31mb", "a\\x1b[31mb"),
+        ("a\r\nb", "a\\x0d\\x0ab"),
+        ("a\u2028b", "a\\u2028b"),
+        ("\u202etxt.exe", "\\u202etxt.exe"),
+        ("ad\u200bmin", "ad\\u200bmin"),
+        ("ad\ufe0fmin", "ad\\ufe0fmin"),
+        ("x\u3164y", "x\\u3164y"),
+        ("tag\U000e0041", "tag\\U000e0041"),
+        ("half\ud800", "half\\ud800"),
+    ],
+)
+def test_what_can_not_be_seen_or_would_move_the_cursor_is_shown_by_its_number(text: str, shown: str) -> None:
+    assert wording.safe(text) == shown
+
+
+@pytest.mark.parametrize("scope", [Scope.CONTAINER, Scope.POD, Scope.KUBEPODS])
+def test_a_limit_whose_height_is_not_known_is_said_to_be_so(scope: Scope) -> None:
+    assert "(how high is not known)" in note(replace(KILL, scope=scope, limit_bytes=None, container="another"))
+
+
+def test_a_diagnosis_advice_is_a_sentence_among_the_others() -> None:
+    advice = "raise the limit from 256Mi: 1 kill in an hour"
+    found = wording.kill_note(KILL, kills_last_hour=1, container_limits={"herder": 256 << 20}, advice=advice)
+    assert "herder 1.2 MiB. Raise the limit from 256Mi: 1 kill in an hour. Memory limits of" in found
+
+
+def test_the_limit_of_a_container_that_is_gone_is_what_its_pod_asks_for() -> None:
+    """Nobody could read the cgroup any more; the note has the pod's limits all the same."""
+    gone = replace(KILL, scope=Scope.CONTAINER, limit_bytes=None, usage_bytes=None)
+    assert "the container's memory limit 256 MiB was reached." in note(gone)
+    assert "(how high is not known)" in note(replace(gone, container="another"))
+
+
+def test_a_kill_without_victims_says_that_they_are_not_known_whoever_forgot_to_mark_it() -> None:
+    assert "Which process is not known" in note(replace(KILL, victims=(), details_missing=False))
+
+
+def test_a_text_that_is_cut_keeps_its_beginning_and_its_end() -> None:
+    found = wording.cut("the beginning " + "x" * 200 + " the end", 60)
+    assert found.startswith("the beginning")
+    assert found.endswith("the end")
+    assert len(found) == 60
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1 KiB"),
+        ((1 << 20) - 1, "1 MiB"),
+        (188953395, "180.2 MiB"),
+        (256 << 20, "256 MiB"),
+        (3 << 30, "3 GiB"),
+        (5 << 40, "5 TiB"),
+    ],
+)
+def test_sizes_are_read_as_people_write_them(size: int, text: str) -> None:
+    assert wording.bytes_text(size) == text
+
+
+def test_notes_about_modes_name_the_value_the_place_and_the_mend() -> None:
+    invalid = notes.mode_invalid_note(BadWish(Source.LABEL, "oomward.dev/mode", "sin\ngle", None, "is no mode"))
+    assert "oomward.dev/mode" in invalid
+    assert "sin\\ngle" in invalid
+    assert "single" in invalid
+    assert "group" in invalid
+    assert "permission denied" in notes.mode_failed_note("kubepods/x", "permission denied")
+    assert "cgroup v2" in notes.group_on_v1_note("main")
+    assert "once a second" in notes.fight_note("kubepods/x")
+    assert "kubepods/x" in notes.ancestor_note("kubepods/x")
+    assert "takes only the process that the kernel picks" in notes.mode_applied_note("main", Mode.SINGLE, "label")
+
+
+@given(st.builds(BadWish, st.sampled_from(Source), ODD, ODD, st.none() | ODD, ODD), ODD, ODD)
+def test_no_label_path_or_reason_makes_a_note_that_is_too_long_or_could_do_harm(
+    wish: BadWish, path: str, why: str
+) -> None:
+    made = [
+        notes.mode_invalid_note(wish),
+        notes.mode_failed_note(path, why),
+        notes.mode_applied_note(path, Mode.GROUP, why),
+        notes.group_on_v1_note(path),
+        notes.fight_note(path),
+        notes.ancestor_note(path),
+        notes.tolerance_exceeded_note(path, Tolerance(5, 600.0, OnExceeded.RESTART, said_by=why)),
+        notes.killed_as_a_whole_note(path, None, why),
+    ]
+    assert all(0 < len(found.encode()) <= 1024 and harmless(found) for found in made)
+
+
+@pytest.mark.parametrize(
+    ("wish", "text"),
+    [
+        (
+            BadWish(Source.ANNOTATION, "oomward.dev/tolerate", "5", None, "'5' is no tolerance: write 5/10m"),
+            "Annotation oomward.dev/tolerate has the value '5', which says nothing that can be done: '5' is no tolerance: write "
+            "5/10m. Until it is mended any number of kills is tolerated.",
+        ),
+        (BadWish(Source.LABEL, "k", "on", None, "is no mode"), "Label k has the value 'on', which is no mode."),
+        (
+            BadWish(Source.ANNOTATION, "k/x", "group", "x", "the pod has no container of that name"),
+            "Annotation k/x has the value 'group': the pod has no container of that name.",
+        ),
+        (
+            BadWish(Source.ANNOTATION, "k/…", "", None, "and 7 more annotations like these"),
+            "Annotation k/…: and 7 more annotations like these.",
+        ),
+    ],
+)
+def test_a_wish_that_can_not_be_obeyed_is_told_in_a_sentence(wish: BadWish, text: str) -> None:
+    assert notes.mode_invalid_note(wish).startswith(text)
+
+
+def test_every_field_of_a_kill_is_in_its_log_line() -> None:
+    fields = wording.kill_fields(KILL)
+    said = {
+        "victim_pid": 4312,
+        "victim_comm": "worker",
+        "limit_bytes": 256 << 20,
+        "outcome": "survived",
+        "scope": "container",
+    }
+    assert said.items() <= fields.items()
+    assert {name for name in OomKill.__slots__ if name not in fields} == set()
+    assert wording.kill_fields(replace(KILL, victims=()))["victim_pid"] is None
+
+
+def test_a_note_is_cut_by_bytes_as_the_api_counts_them_and_in_the_middle() -> None:
+    wish = BadWish(Source.LABEL, "k" * 190, "ü" * 2000, None, "ö" * 400)
+    note = notes.mode_invalid_note(replace(wish, key="日本" * 90))
+    assert len(note) < len(note.encode()) <= 1024
+    assert note.endswith("group (the whole container dies).")
