@@ -15,7 +15,7 @@ from tests.lab.kubelet import Kubelet, memory_events
 from tests.lab.profiles import Profile
 from tests.lab.spec import Container, Instance, Pod
 
-TLS = Path(__file__).parents[1] / "unit" / "report" / "tls"
+TLS = Path(__file__).parents[1] / "unit" / "metrics" / "tls"
 OURS = "oomward"
 PAUSE = ("pause",)
 

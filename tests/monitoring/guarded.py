@@ -14,7 +14,7 @@ from agent.settings import PageGuards, load
 from tests.monitoring.prometheus import Prometheus, PrometheusError
 from tests.monitoring.rules import ROOT
 
-TLS = ROOT / "tests" / "unit" / "report" / "tls"
+TLS = ROOT / "tests" / "unit" / "metrics" / "tls"
 REFUSED_S = 10.0
 
 

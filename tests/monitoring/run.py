@@ -17,7 +17,7 @@ from tests.monitoring import guarded, panels, rules
 from tests.monitoring.prometheus import PrometheusError, tool
 
 HERE = Path(__file__).parent
-GOLDEN_PAGE = rules.ROOT / "tests" / "unit" / "report" / "metrics.golden.txt"
+GOLDEN_PAGE = rules.ROOT / "tests" / "unit" / "metrics" / "metrics.golden.txt"
 
 
 def promtool(*arguments: str, page: bytes = b"") -> tuple[bool, str]:

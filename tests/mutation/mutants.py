@@ -72,14 +72,14 @@ MUTANTS = (
     ),
     Mutant(
         "the value before the first write is not remembered",
-        "enforce.py",
+        "modes/enforcer.py",
         "            self._originals.remember_original(",
         "            (lambda _: None)(",
         ("modes/test_enforcer.py",),
     ),
     Mutant(
         "a fight is fought at full speed",
-        "enforce.py",
+        "modes/enforcer.py",
         "        if hold is None or hold.repair_at_s is not None:\n",
         "        if hold is None:\n",
         ("modes/test_enforcer.py",),

@@ -26,7 +26,7 @@ from agent.pods.list import read_list
 from agent.pods.watch import PodWatch
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
-from tests.unit.kube.conftest import NODE, Inbox, Waits, pod_json
+from tests.unit.kube.world import NODE, Inbox, Waits, pod_json
 from tests.unit.patience import PATIENCE_S
 
 TLS = Path(__file__).parents[1] / "kube" / "tls"

@@ -29,7 +29,7 @@ from agent.pods.list import list_pods
 from agent.pods.watch import PodWatch, _ListAgainError
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
-from tests.unit.kube.conftest import NODE, pod_json
+from tests.unit.kube.world import NODE, pod_json
 from tests.unit.pods.test_parse import ANY_JSON, FIELDS, PODLIKE
 
 KINDS = st.sampled_from(["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "", "added"])

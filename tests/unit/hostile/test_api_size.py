@@ -16,7 +16,7 @@ from agent.model import EventDelivered, Message, Notice, ObjectRef, PodsListed, 
 from agent.pods.list import MOST_PODS, UnbelievableListError, list_pods
 from agent.pods.watch import PodWatch
 from tests.unit.hostile.endless import MIB, Endless, peak_below
-from tests.unit.kube.conftest import NODE, pod_json
+from tests.unit.kube.world import NODE, pod_json
 
 FRONT = b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"5"},"items":['
 MUCH = b"x" * MIB

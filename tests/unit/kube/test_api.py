@@ -25,7 +25,7 @@ from agent.kube.api import (
 )
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
-from tests.unit.kube.conftest import pod_json
+from tests.unit.kube.world import pod_json
 
 TLS = Path(__file__).parent / "tls"
 PODS = "/api/v1/pods"

@@ -13,7 +13,7 @@ from agent.kube.api import Api, ApiRefusedError
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 from tests.unit.events.test_sender import EVENTS, notice
-from tests.unit.kube.conftest import pod_json
+from tests.unit.kube.world import pod_json
 
 
 def pods(api: Api, path: str = "/api/v1/pods", **query: str) -> Any:

@@ -10,7 +10,7 @@ from agent.metrics.metrics import Metrics
 from tests.monitoring.rules import ROOT
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count"), "unknown": ("",)}
-GOLDEN_PAGE = ROOT / "tests" / "unit" / "report" / "metrics.golden.txt"
+GOLDEN_PAGE = ROOT / "tests" / "unit" / "metrics" / "metrics.golden.txt"
 # What every target has: from Prometheus, from the PodMonitor, and from the process collector.
 OTHERS_METRICS = {"up", "process_start_time_seconds", "process_resident_memory_bytes", "process_cpu_seconds_total"}
 TARGET_LABELS = {"job", "instance", "node", "namespace", "pod", "container"}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.model import ContainerKind, PodContainer
 from agent.pods.parse import UnreadablePodError, parse_pod, parse_quantity
-from tests.unit.kube.conftest import pod_json
+from tests.unit.kube.world import pod_json
 
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -11,7 +11,7 @@ import agent.pods.watch as pods_module
 from agent.model import PodChanged, PodDeleted, PodSkipped, PodsListed, WatchTrouble
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
-from tests.unit.kube.conftest import Inbox, Waits, pod_json
+from tests.unit.kube.world import Inbox, Waits, pod_json
 
 
 def test_a_list_comes_first_and_names_only_pods_of_this_node(server: ApiServer, watch: Any, inbox: Inbox) -> None:

@@ -13,7 +13,7 @@ from agent.pods import list as podlist
 from agent.pods.watch import PodWatch
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
-from tests.unit.kube.conftest import NODE, Clock, Inbox, Waits, pod_json
+from tests.unit.kube.world import NODE, Clock, Inbox, Waits, pod_json
 from tests.unit.patience import PATIENCE_S
 
 

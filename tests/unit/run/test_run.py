@@ -17,7 +17,7 @@ from agent.kernel.scheduling import Policy
 from agent.ledger import AgentLock, LedgerReader, LockedError
 from agent.loop.node import ThreadDiedError
 from tests.lab.apiserver import ApiServer
-from tests.unit.kube.conftest import pod_json
+from tests.unit.kube.world import pod_json
 from tests.unit.run.running import NODE, Agent
 
 UID = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"

@@ -15,7 +15,7 @@ import pytest
 
 from agent.settings import PageGuards, Settings, SettingsError, load
 
-TLS = Path(__file__).parents[1] / "report" / "tls"
+TLS = Path(__file__).parents[1] / "metrics" / "tls"
 SERVER = {"tls_cert": str(TLS / "server.crt"), "tls_key": str(TLS / "server.key")}
 
 
