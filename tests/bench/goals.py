@@ -20,6 +20,9 @@ GOALS = (
         ("start",),
     ),
     Goal("record", "From the kernel's kill to the ledger, the log line and the metric: p99 ≤ 50 ms", ("kills",)),
+    Goal("kill-files", "System calls on control files per kill: ≤ 60 at 10, 110 and 500 pods", ("kills",)),
+    Goal("kill-calls", "All system calls per kill: ≤ 200 at 10, 110 and 500 pods, flat within 10 %", ("kills",)),
+    Goal("turn", "Longest turn of the loop at 500 pods under kills, also where fsync takes 300 ms: ≤ 3 ms", ("kills",)),
     Goal("event", "From the kernel's kill to the accepted Event: ≤ 1.5 s", ("kills",)),
     Goal(
         "complete",

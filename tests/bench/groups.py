@@ -15,6 +15,8 @@ DEFAULTS = {
     "BENCH_KILLS": "100",  # one by one
     "BENCH_TOGETHER": "600",  # kills at once, timed
     "BENCH_RECORDS": "500",  # natively
+    "BENCH_SIZES": "10,110,500",  # pods, for what one kill costs
+    "BENCH_EACH": "30",  # kills for that
     "BENCH_STORM": "10000",  # kills at once, counted
     "BENCH_DEATHS": "100",  # containers that die whole
     "BENCH_PODS": "10,110,250,500",
@@ -65,6 +67,9 @@ def parts() -> list[Part]:
             "lab",
             ("kills", "--kills", size("BENCH_KILLS"), "--storm-kills", size("BENCH_TOGETHER")),
             lab=True,
+        ),
+        Part(
+            "kills", "constant", ("constant", "--pods", size("BENCH_SIZES"), "--kills", size("BENCH_EACH")), lab=False
         ),
         Part("kills", "native", ("record", "--pods", "110", "--kills", size("BENCH_RECORDS")), lab=False),
         Part(

@@ -2,17 +2,60 @@
 
 All of it is the agent's own code but for one look at the file system's magic number, which is left out. inotify works on
 a tmpfs as on cgroups; what a real kernel adds (its own writes, its counters) is measured in the lab.
+
+``OOMWARD_BENCH_TURNS`` names a file that takes, when the agent ends, a line for each turn of the loop: when it began (CLOCK_MONOTONIC)
+and how long it took, in seconds.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
+import os
 import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-import agent.run
 from agent import cli
 from agent.cgroup.files import CgroupFiles
 
+TURNS = os.environ.get("OOMWARD_BENCH_TURNS")
+
+
+def module(*names: str) -> ModuleType:
+    """The first of these that there is: an older agent, to compare with, calls its rooms by other names."""
+    for name in names:
+        if importlib.util.find_spec(name.rpartition(".")[0]) and importlib.util.find_spec(name):
+            return importlib.import_module(name)
+    raise ModuleNotFoundError(f"none of {', '.join(names)}")
+
+
+def timed(turn: Any, took: list[tuple[float, float]]) -> Any:
+    """The method, with the time that it takes."""
+
+    @functools.wraps(turn)
+    def measured(*args: Any) -> Any:
+        began = time.monotonic()
+        try:
+            return turn(*args)
+        finally:
+            took.append((began, time.monotonic() - began))
+
+    return measured
+
+
 if __name__ == "__main__":
-    vars(agent.run)["CgroupFiles"] = functools.partial(CgroupFiles, check_magic=False)
-    sys.exit(cli.main())
+    vars(module("agent.run", "agent.wiring"))["CgroupFiles"] = functools.partial(CgroupFiles, check_magic=False)
+    took: list[tuple[float, float]] = []
+    if TURNS is not None:
+        loop = module("agent.loop.loop", "agent.node.loop").Loop
+        loop._turn = timed(loop._turn, took)
+    try:
+        code = cli.main()
+    finally:
+        if TURNS is not None:
+            Path(TURNS).write_text("".join(f"{at_s:.6f} {seconds:.6f}\n" for at_s, seconds in took))
+    sys.exit(code)

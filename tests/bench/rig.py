@@ -8,7 +8,9 @@ import socket
 import tempfile
 import time
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.bench.trees import MODE, Cgroups, Directories, a_pod, api_object
 from tests.lab.agent_process import AgentProcess
@@ -62,13 +64,24 @@ class Rig:
 
     # ---------------------------------------------------------------------------------------------------- the agent
 
-    def start(self, *options: str) -> tuple[AgentProcess, float]:
-        """The agent, and how long it took from its start until it was ready."""
+    def start(
+        self, *options: str, tree: Path | None = None, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[AgentProcess, float]:
+        """The agent, and how long it took from its start until it was ready. ``tree``, ``environment``: as AgentProcess has them."""
         if self.native:
             options += ("--cgroup-mount", str(self.tree.mount), "--kmsg", str(self.work / "kmsg"))
         module = "tests.bench.on_directories" if self.native else "agent"
         began = time.monotonic()
-        agent = AgentProcess(self.work, self.kubeconfig, node_name=NODE, port=free_port(), extra=options, module=module)
+        agent = AgentProcess(
+            self.work,
+            self.kubeconfig,
+            node_name=NODE,
+            port=free_port(),
+            extra=options,
+            module=module,
+            tree=tree,
+            environment=environment,
+        )
         until = began + 60
         while agent.get("/readyz")[0] != 200:
             if agent.process.poll() is not None or time.monotonic() > until:

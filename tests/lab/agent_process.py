@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.lab.pages import page
 
@@ -22,11 +24,19 @@ class AgentFailedError(AssertionError):
     """It ended by itself, or is not what the test waits for; its log is in the message."""
 
 
+def _python(module: str, tree: Path | None) -> list[str]:
+    """A module of this checkout; it finds the agent of ``tree`` by PYTHONPATH and the working directory."""
+    if tree is None:
+        return [sys.executable, "-m", module]
+    return [sys.executable, str(Path(__file__).parents[2] / f"{module.replace('.', '/')}.py")]
+
+
 class AgentProcess:
     """``python -m agent run`` against an API. ``work`` holds kubeconfig, state and log; an agent started anew takes them up.
 
     ``module`` is what is run in the agent's stead, with its command line. ``real_time``: it is started with that priority; else it has what
-    it takes for itself where the tests run, in the root cgroup.
+    it takes for itself where the tests run, in the root cgroup. ``tree``: the checkout whose agent it is; None: this one.
+    ``environment``: besides this process's.
     """
 
     def __init__(
@@ -39,20 +49,27 @@ class AgentProcess:
         extra: tuple[str, ...] = (),
         module: str = "agent",
         real_time: bool = False,
+        tree: Path | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.work = work
         self.port = port
         self.log_path = work / "agent.log"
         work.mkdir(parents=True, exist_ok=True)
         command = [
-            sys.executable, "-m", module, "run", "--node-name", node_name, "--kubeconfig", str(kubeconfig),
+            *_python(module, tree), "run", "--node-name", node_name, "--kubeconfig", str(kubeconfig),
             "--state-dir", str(work / "state"), "--listen", f"127.0.0.1:{port}", "--log-format", "json", *extra,
         ]  # fmt: skip
         if real_time:
             command = ["chrt", "--rr", "1", *command]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ.copy()
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | dict(environment) | ({} if tree is None else {"PYTHONPATH": str(tree)}),
+                cwd=tree,
             )
 
     # -------------------------------------------------------------------------------------------------------- pages
