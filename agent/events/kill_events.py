@@ -57,7 +57,7 @@ class KillEvents:
             note=wording.kill_note(kill, kills_last_hour=recent, container_limits=limits, advice=self._advice(kill)),
             at_unix_s=kill.at_unix_s,
             count=1 if kill.group_kill else max(1, kill.processes),
-            series="/".join((about.uid, kill.container or kill.cgroup_path, reason, str(kill.scope), str(kill.mode))),
+            group="/".join((about.uid, kill.container or kill.cgroup_path, reason, str(kill.scope), str(kill.mode))),
         )
 
     def _about(self, kill: OomKill) -> ObjectRef | None:

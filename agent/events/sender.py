@@ -217,7 +217,7 @@ class EventSender:
         """
         namespace = quote(notice.about.namespace or NODE_NAMESPACE, safe="")
         path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
-        if notice.told and self._patched(path, notice):
+        if notice.sent_count and self._patched(path, notice):
             return "patched"
         try:
             self._api.request("POST", path, body=event_body(notice, self._instance)).finish()

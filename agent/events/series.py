@@ -26,7 +26,7 @@ class Series:
         self._due_s: dict[str, float] = {}
         for notice in kept:
             self._keep(notice)
-            self._newest[notice.series] = notice.name
+            self._newest[notice.group] = notice.name
 
     def _keep(self, notice: Notice) -> Notice:
         self._notices[notice.name] = notice
@@ -37,14 +37,14 @@ class Series:
 
         As long as the API has not been told, the words are the newest.
         """
-        before = self._notices.get(self._newest.get(notice.series, ""))
+        before = self._notices.get(self._newest.get(notice.group, ""))
         if before is None or not _is_open(before, notice.last_unix_s):
-            self._newest[notice.series] = notice.name
+            self._newest[notice.group] = notice.name
             return self._keep(notice)
         return self._keep(
             replace(
                 before,
-                note=before.note if before.told else notice.note,
+                note=before.note if before.sent_count else notice.note,
                 count=before.count + notice.count,
                 last_at_unix_s=max(before.last_unix_s, notice.last_unix_s),
             )
@@ -58,9 +58,9 @@ class Series:
         notice = self._notices.get(name)
         if notice is None:
             return None
-        interval_s = min(FIRST_INTERVAL_S * 2**notice.rounds, LONGEST_INTERVAL_S)
+        interval_s = min(FIRST_INTERVAL_S * 2**notice.requests, LONGEST_INTERVAL_S)
         self._due_s[name] = now_s + interval_s
-        return self._keep(replace(notice, told=max(count, notice.told), rounds=notice.rounds + 1))
+        return self._keep(replace(notice, sent_count=max(count, notice.sent_count), requests=notice.requests + 1))
 
     def waits(self, name: str) -> bool:
         """Whether it was told of so lately that its new count has to wait."""
@@ -82,19 +82,19 @@ class Series:
         return set(filter(self._grew, self._notices))
 
     def _grew(self, name: str) -> bool:
-        return self._notices[name].told < self._notices[name].count
+        return self._notices[name].sent_count < self._notices[name].count
 
     def end(self, name: str) -> None:
         """The API will not have it: the next kill begins another."""
         notice = self._notices.pop(name, None)
         self._due_s.pop(name, None)
-        if notice is not None and self._newest.get(notice.series) == name:
-            del self._newest[notice.series]
+        if notice is not None and self._newest.get(notice.group) == name:
+            del self._newest[notice.group]
 
     def forget(self, now_unix_s: float) -> None:
         """Those that nothing joins any more and that are told to their end."""
         for notice in list(self._notices.values()):
-            if notice.told >= notice.count and not _is_open(notice, now_unix_s):
+            if notice.sent_count >= notice.count and not _is_open(notice, now_unix_s):
                 self.end(notice.name)
 
 

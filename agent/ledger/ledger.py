@@ -309,6 +309,12 @@ class Ledger:
         found = self._notices_of_rows(rows) | self._waiting.counted
         return sorted((n for n in found.values() if n.last_unix_s >= since_unix_s), key=lambda n: n.last_unix_s)
 
+    def notice(self, name: str) -> Notice | None:
+        """An Event as it is now, delivered or not; None: there is no such row."""
+        waiting = self._waiting.counted.get(name) or self._waiting.notices.get(name)
+        rows = [] if waiting else self._store.read("SELECT body FROM notice WHERE name = ?", (to_sql(name),))
+        return waiting or self._notices_of_rows(rows).get(name)
+
     def _notices_of_rows(self, rows: Iterable[Sequence[object]]) -> dict[str, Notice]:
         found: dict[str, Notice] = {}
         for (body,) in rows:
@@ -323,7 +329,7 @@ class Ledger:
     def told(self, notice: Notice, outcome: str) -> None:
         """So much of a series is done with, one way or another; what was counted since waits on."""
         self._waiting.count(notice)
-        if notice.told >= notice.count:
+        if notice.sent_count >= notice.count:
             self._waiting.delivered[notice.name] = outcome
         self._tell()
 

@@ -30,6 +30,7 @@ from agent.model import (
 
 DECISION_COLUMNS = "pod_uid, cgroup_key, namespace, pod, container, container_id, mode, rule, tolerance"
 KILL_COLUMNS = "kill_id, at_unix_s, namespace, pod, pod_uid, container, mode, scope, processes, outcome, body"
+OLD_NOTICE_FIELDS = {"told": "sent_count", "rounds": "requests", "series": "group"}  # as 0.1.0 wrote them
 Row = tuple[Any, ...]
 
 
@@ -90,15 +91,15 @@ def kill_of(body: str, outcome: str | None) -> OomKill:
 
 
 def notice_row(notice: Notice) -> Row:
-    """Name, time, body of a notice, and when its series was last added to; NULL where it is no series."""
-    last_unix_s = notice.last_unix_s if notice.series else None
+    """Name, time, body of a notice, and when its group was last added to; NULL where it has none."""
+    last_unix_s = notice.last_unix_s if notice.group else None
     return to_sql(notice.name), notice.at_unix_s, json.dumps(asdict(notice)), last_unix_s
 
 
 def notice_of(body: str) -> Notice:
-    """The notice of a row. Raises BadRowError."""
+    """The notice of a row, also of one that an older version wrote. Raises BadRowError."""
     try:
-        found = _known(Notice, json.loads(body))
+        found = _known(Notice, {OLD_NOTICE_FIELDS.get(name, name): value for name, value in json.loads(body).items()})
         found["about"] = ObjectRef(**_known(ObjectRef, found["about"]))
         found["reason"] = Reason(found["reason"])
         return Notice(**found)

@@ -33,9 +33,9 @@ class Notice:
     """An Event to be posted, in our words; events/sender.py makes the API's object of it.
 
     ``name`` is made from what happened, so that a second create is a 409. ``note`` is at most 1024 characters and safe to
-    print. ``count`` is the number of occurrences that it stands for, the last of them at ``last_at_unix_s``. ``series`` names what
-    may go on happening and then raises the count; "" for what happens once. ``told`` is how many of the count the API
-    has been told (0: it has no such Event yet), ``rounds`` in how many requests.
+    print. ``count`` is the number of occurrences, the last of them at ``last_at_unix_s``. ``group`` names what may go on
+    happening and then raises the count; "" for what happens once. ``sent_count`` is the count that the API has (0: it has no
+    such Event yet), after so many ``requests``.
     """
 
     name: str
@@ -47,9 +47,9 @@ class Notice:
     at_unix_s: float
     count: int = 1
     last_at_unix_s: float | None = None
-    series: str = ""
-    told: int = 0
-    rounds: int = 0
+    group: str = ""
+    sent_count: int = 0
+    requests: int = 0
 
     @property
     def last_unix_s(self) -> float:

@@ -314,14 +314,14 @@ def test_a_count_that_grew_brings_the_event_that_is_there_up_to_date(server: Api
 def test_an_event_that_the_api_is_known_to_have_is_patched_at_once(server: ApiServer, desk: Desk) -> None:
     desk.poster.submit(notice())
     desk.work()
-    desk.poster.submit(replace(notice(count=3), told=1))
+    desk.poster.submit(replace(notice(count=3), sent_count=1))
     desk.work()
     assert [request.verb for request in server.requests] == ["create", "patch"]
     assert server.events[0]["series"]["count"] == 3
 
 
 def test_an_event_that_the_api_had_and_forgot_is_made_anew_with_its_whole_count(server: ApiServer, desk: Desk) -> None:
-    desk.poster.submit(replace(notice(count=3), told=1))
+    desk.poster.submit(replace(notice(count=3), sent_count=1))
     desk.work()
     assert desk.delivered == [("herder-1.1", "created")]
     assert server.events[0]["series"]["count"] == 3

@@ -17,9 +17,7 @@ NOW = 1_760_000_000.0
 
 def kill(number: int = 1, at: float = 0.0, series: str = "herder", count: int = 1) -> Notice:
     note = f"kill {number}"
-    return Notice(
-        f"e.{number}", ABOUT, Reason.PROCESS_OOM_KILLED, True, "OOMKill", note, NOW + at, count, series=series
-    )
+    return Notice(f"e.{number}", ABOUT, Reason.PROCESS_OOM_KILLED, True, "OOMKill", note, NOW + at, count, group=series)
 
 
 @pytest.fixture
@@ -84,10 +82,10 @@ def test_what_differs_is_counted_apart(series: Series) -> None:
 
 
 def test_after_a_restart_it_is_counted_on(series: Series) -> None:
-    kept = replace(kill(1, count=5), told=3, rounds=2, last_at_unix_s=NOW + 50)
+    kept = replace(kill(1, count=5), sent_count=3, requests=2, last_at_unix_s=NOW + 50)
     after = Series([kept])
     counted = after.join(kill(9, at=60.0))
-    assert (counted.name, counted.count, counted.told) == ("e.1", 6, 3)
+    assert (counted.name, counted.count, counted.sent_count) == ("e.1", 6, 3)
     assert not after.waits("e.1")
 
 
@@ -124,12 +122,12 @@ def test_whatever_happens_every_kill_is_in_one_count_and_the_api_hears_all_of_th
     series, now, kills = Series(()), 0.0, 0
 
     def tell(at: float) -> None:
-        waiting = [n for n in ledger.values() if n.told < n.count and not series.waits(n.name)]
+        waiting = [n for n in ledger.values() if n.sent_count < n.count and not series.waits(n.name)]
         for notice in [*series.ripe(at), *waiting]:
             assert notice.count >= api.get(notice.name, 0), "a count never goes back"
             api[notice.name] = notice.count
             kept = series.told(notice.name, notice.count, at)
-            ledger[notice.name] = kept or replace(notice, told=notice.count)
+            ledger[notice.name] = kept or replace(notice, sent_count=notice.count)
 
     for step, pause, which in steps:
         now += pause

@@ -68,7 +68,7 @@ def test_modes_are_held_and_every_kill_is_counted_once_over_a_jump_and_a_restart
 def test_a_series_does_not_go_on_over_a_jump_and_none_is_lost(jump_s: float) -> None:
     """An Event that says when it was last seen must not count what came before or long after that."""
     series = Series(())
-    before = replace(a_notice("before"), series="s", at_unix_s=YEAR_S * 50)
+    before = replace(a_notice("before"), group="s", at_unix_s=YEAR_S * 50)
     series.join(before)
     after = series.join(replace(before, name="after", at_unix_s=before.at_unix_s + jump_s))
     assert (after.name, after.count) == ("after", 1)
@@ -78,7 +78,7 @@ def test_a_series_does_not_go_on_over_a_jump_and_none_is_lost(jump_s: float) -> 
 @pytest.mark.parametrize("jump_s", [-QUIET_S, -1.0, 1.0, QUIET_S])
 def test_a_small_step_of_the_clock_ends_no_series(jump_s: float) -> None:
     series = Series(())
-    before = replace(a_notice("before"), series="s", at_unix_s=YEAR_S * 50)
+    before = replace(a_notice("before"), group="s", at_unix_s=YEAR_S * 50)
     series.join(before)
     after = series.join(replace(before, name="after", at_unix_s=before.at_unix_s + jump_s))
     assert (after.name, after.count) == ("before", 2)
@@ -87,7 +87,7 @@ def test_a_small_step_of_the_clock_ends_no_series(jump_s: float) -> None:
 
 def test_series_that_lie_in_the_future_are_forgotten_once_they_are_told() -> None:
     series = Series(())
-    before = replace(a_notice("before"), series="s", at_unix_s=YEAR_S * 50)
+    before = replace(a_notice("before"), group="s", at_unix_s=YEAR_S * 50)
     series.join(before)
     series.told("before", 1, 0.0)
     series.forget(before.at_unix_s - YEAR_S)

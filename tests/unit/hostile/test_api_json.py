@@ -128,7 +128,9 @@ def test_any_answer_to_an_event_is_a_word_or_one_more_try(
     about = ObjectRef("Pod", "p", "n", "u")
     count = 2 if told_before else 1
     poster.submit(
-        Notice("p.1", about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", "killed", 10.0, count=count, told=count - 1)
+        Notice(
+            "p.1", about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", "killed", 10.0, count=count, sent_count=count - 1
+        )
     )
     poster.step("u")
     if told:

@@ -21,7 +21,7 @@ from tests.unit.ledger.records import BOOT, a_baseline, a_kill, a_notice
 
 ledger = Ledger.open(Path(sys.argv[1]), BOOT)
 done = ledger.baselines()[7].ordinal if ledger.baselines() else 0
-series = [*ledger.series(0.0), replace(a_notice("series"), count=0, series="herder")][0]
+series = [*ledger.series(0.0), replace(a_notice("series"), count=0, group="herder")][0]
 
 def settle():
     global series

@@ -144,24 +144,32 @@ def test_a_kill_outside_of_pods_is_settled_without_an_outcome(ledger: Ledger) ->
 
 
 def test_a_kill_and_the_event_that_counts_it_are_settled_together(ledger: Ledger, open_ledger: Opener) -> None:
-    series = replace(a_notice("first"), series="herder")
+    series = replace(a_notice("first"), group="herder")
     ledger.record([a_kill(1), a_kill(2)], [], None)
     ledger.settle(a_kill(1).kill_id, Outcome.SURVIVED, series)
-    ledger.told(replace(series, told=1, rounds=1), "created")
+    ledger.told(replace(series, sent_count=1, requests=1), "created")
     assert ledger.undelivered() == []
-    counted = replace(series, told=1, rounds=1, count=2, last_at_unix_s=1001.0)
+    counted = replace(series, sent_count=1, requests=1, count=2, last_at_unix_s=1001.0)
     ledger.settle(a_kill(2).kill_id, Outcome.SURVIVED, counted)
     assert ledger.undelivered() == [counted], "there is news of it"
     again = open_ledger()
     assert again.unsettled() == []
     assert again.undelivered() == again.series(1001.0) == [counted]
     assert again.series(1001.1) == []
-    again.told(replace(counted, told=2, rounds=2), "patched")
+    again.told(replace(counted, sent_count=2, requests=2), "patched")
     assert again.undelivered() == []
 
 
+def test_an_event_is_found_by_its_name_delivered_or_not(ledger: Ledger) -> None:
+    ledger.queue(a_notice("first"))
+    assert ledger.notice("first") == a_notice("first")
+    ledger.delivered("first", "created")
+    assert ledger.notice("first") == a_notice("first")
+    assert ledger.notice("other") is None
+
+
 def test_what_was_counted_while_the_api_was_told_is_still_to_be_told(ledger: Ledger) -> None:
-    series = replace(a_notice("first"), series="herder", count=3, told=2)
+    series = replace(a_notice("first"), group="herder", count=3, sent_count=2)
     ledger.told(series, "patched")
     assert ledger.undelivered() == [series]
 

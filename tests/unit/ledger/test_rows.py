@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.ledger import Ledger
-from agent.ledger.rows import kill_of, kill_row
-from agent.model import Baseline, KeptDecision, Mode, Notice, ObjectRef, OomKill, Original, TaskRow, Victim
+from agent.ledger.rows import kill_of, kill_row, notice_of
+from agent.model import Baseline, KeptDecision, Mode, Notice, ObjectRef, OomKill, Original, Reason, TaskRow, Victim
 from tests.unit.ledger.records import BOOT, a_kill
 from tests.unit.profiles import examples
 
@@ -78,3 +79,14 @@ def test_fields_of_a_newer_version_are_left_out() -> None:
     body["colour"] = "red"
     body["victims"][0]["shoe_size"] = 44
     assert kill_of(json.dumps(body), None) == a_kill()
+
+
+def test_an_upgrade_keeps_the_events_that_an_older_version_left_undelivered() -> None:
+    body = (
+        '{"name": "herder-1.x", "about": {"kind": "Pod", "name": "herder-1", "namespace": "shop", "uid": "u"}, '
+        '"reason": "ProcessOOMKilled", "warning": true, "action": "OOMKill", "note": "killed", "at_unix_s": 1000.0, '
+        '"count": 5, "last_at_unix_s": 1060.0, "series": "u/herder", "told": 3, "rounds": 2}'
+    )
+    about = ObjectRef("Pod", "herder-1", "shop", "u")
+    expected = Notice("herder-1.x", about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", "killed", 1000.0, 5, 1060.0)
+    assert notice_of(body) == replace(expected, group="u/herder", sent_count=3, requests=2)

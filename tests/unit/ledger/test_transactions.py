@@ -49,7 +49,7 @@ def test_no_kill_is_settled_without_the_event_that_counts_it(commits: list[Check
     ledger.record([a_kill(1), a_kill(2), a_kill(3)], (), None)
     commits.append(counted)
     for number in (1, 2, 3):
-        series = replace(a_notice("first"), series="herder", count=number)
+        series = replace(a_notice("first"), group="herder", count=number)
         ledger.settle(a_kill(number).kill_id, Outcome.SURVIVED, series)
     assert seen == [1, 2, 3]
 
