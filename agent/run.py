@@ -19,6 +19,7 @@ from agent.cgroup.tree import Tree
 from agent.diagnose.failing import HOUR_S, Failing
 from agent.events.kill_events import KillEvents
 from agent.events.outbox import Outbox
+from agent.events.schedule import Schedule
 from agent.events.sender import EventSender
 from agent.kernel.kmsg import Kmsg, KmsgUnavailableError, boot_id
 from agent.kills.recorder import Recorder
@@ -78,17 +79,11 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     api = connect(
         settings.kubeconfig, user_agent=f"oomward/{__version__} (node {settings.node_name})", lax_ca=settings.api_lax_ca
     )
-    poster = EventSender(
-        api,
-        mailbox.put,
-        reporting_instance=settings.node_name,
-        stop=stop,
-        pod_budget=settings.event_budget_pod,
-        node_budget=settings.event_budget_node,
-    )
+    sender = EventSender(api, mailbox.put, reporting_instance=settings.node_name)
     watch = PodWatch(api, settings.node_name, mailbox.put, stop=stop)
     registry = Registry(ledger.kept_decisions())
-    outbox = Outbox(ledger, metrics, poster, time.time)
+    schedule = Schedule(settings.event_budget_pod, settings.event_budget_node)
+    outbox = Outbox(ledger, metrics, schedule, sender.send, boot)
     failing = Failing(metrics, time.time, ledger.kills(since_unix_s=time.time() - HOUR_S))
     kill_events = KillEvents(settings.node_name, ledger, outbox, registry.pods.get, failing.advice, time.time)
     notices = ModeNotices(boot, metrics, outbox.post, time.time)
@@ -124,7 +119,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     beats = (
         Heartbeat("loop", lambda: loop.last_beat_monotonic_s, STUCK_S),
         Heartbeat("pod watch", lambda: watch.last_beat_monotonic_s, POD_WATCH_SILENT_S),
-        Heartbeat("event poster", lambda: poster.last_beat_monotonic_s, POSTER_SILENT_S),
+        Heartbeat("event poster", lambda: sender.last_beat_monotonic_s, POSTER_SILENT_S),
     )
     server = StatusServer(
         settings.listen,
@@ -147,14 +142,14 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         hierarchy.memory_mount,
     )
     try:
-        for name, body in (("pod watch", watch.run), ("event poster", poster.run)):
+        for name, body in (("pod watch", watch.run), ("event poster", sender.run)):
             threading.Thread(target=_body(name, body, mailbox, stop), name=name, daemon=True).start()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         real_time.take(time.monotonic())
         loop.run()
     finally:
         stop.set()
-        poster.wake()
+        sender.stop()
         server.close()
         ledger.close()
         tree.close()

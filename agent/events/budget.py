@@ -13,7 +13,7 @@ NODE_BUDGET = Budget(50, 1.0)
 
 
 class Budgets:
-    """Buckets that are full are not kept: there are as many as pods that told something lately."""
+    """Buckets that are full are not kept: there are as many as pods with recent Events."""
 
     def __init__(self, pod: Budget, node: Budget) -> None:
         self._pod = pod

@@ -1,6 +1,6 @@
 """Where a kill becomes an Event: on its pod, on the node for a kill outside of pods, with what a person needs to know.
 
-Takes recorded kills whose outcome is known, hands the Event to the outbox, which joins it with those of its like.
+Takes recorded kills with a known outcome, gives the Event to the outbox, which counts it together with others of its group.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class KillEvents:
         self._unix_s = unix_s
 
     def post(self, kill: OomKill) -> None:
-        """The Event that counts this kill goes to the outbox; where nobody can be told, the ledger alone keeps its outcome."""
+        """The Event that counts this kill goes to the outbox; without an object to post it on, the ledger alone keeps its outcome."""
         about = self._about(kill)
         if about is None:
-            self._outbox.untold(kill)
+            self._outbox.skip_kill(kill)
         else:
-            self._outbox.count(kill, self._notice(kill, about))
+            self._outbox.post_kill(kill, self._notice(kill, about))
 
     def _notice(self, kill: OomKill, about: ObjectRef) -> Notice:
         pod = self._pod_of(kill.pod_uid) if kill.pod_uid is not None else None

@@ -32,6 +32,7 @@ from agent.model import (
     CgroupMissed,
     CountersTouched,
     EventDelivered,
+    EventFailed,
     KnobTouched,
     MemoryEvents,
     Message,
@@ -158,7 +159,7 @@ class Node:
         self.after(now_s, None)
         self._look_at_ourselves()
         self._resume_unsettled()
-        self._outbox.resume()
+        self._outbox.refill()
 
     def _forget_what_went(self) -> None:
         """Cgroups that went while no agent ran."""
@@ -174,7 +175,9 @@ class Node:
             case PodsListed() | PodChanged() | PodDeleted() | PodSkipped() | WatchTrouble():
                 self._pods.message(message, now_s, self.between)
             case EventDelivered():
-                self._outbox.delivered(message, now_s)
+                self._outbox.delivered(message)
+            case EventFailed():
+                self._outbox.failed(message)
             case ThreadDied():
                 raise ThreadDiedError(message)
 
@@ -232,7 +235,7 @@ class Node:
         self._recorder.findings(findings, kmsg_sequence)
         self._modes.killed((*findings.kills, *findings.amended), now_s)
         self._consequences.collect(now_s)
-        self._outbox.ripe(now_s)
+        self._outbox.send_due()
 
     def resync(self, now_s: float) -> None:
         """The slow full look at everything. What it has to repair had escaped notice, and is counted.
@@ -265,7 +268,6 @@ class Node:
         for root in self._tree.roots:
             if self._counts(root):
                 self._read_counters(root, now_s)  # that no limit was hit for long is known only of what is read
-        self._outbox.housekeeping()
         self._failing.look(now_s, self.between)
         self._ledger.forget_totals(self._metrics.drop_stale(now_s, self.between))
         self._look_at_ourselves()

@@ -33,6 +33,7 @@ from agent.model.kills import OomKill, Outcome, Scope
 from agent.model.ledger import Baseline, KeptDecision, Original
 from agent.model.messages import (
     EventDelivered,
+    EventFailed,
     Message,
     PodChanged,
     PodDeleted,
@@ -86,6 +87,7 @@ __all__ = [
     "CountersTouched",
     "Decision",
     "EventDelivered",
+    "EventFailed",
     "Identity",
     "KeptDecision",
     "KillAttempt",

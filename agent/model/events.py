@@ -35,7 +35,8 @@ class Notice:
     ``name`` is made from what happened, so that a second create is a 409. ``note`` is at most 1024 characters and safe to
     print. ``count`` is the number of occurrences, the last of them at ``last_at_unix_s``. ``group`` names what may go on
     happening and then raises the count; "" for what happens once. ``sent_count`` is the count that the API has (0: it has no
-    such Event yet), after so many ``requests``.
+    such Event yet), after so many ``requests``. ``first_s`` and ``last_s`` (the occurrences) and ``due_s`` (no request
+    before) are of the monotonic clock of ``boot_id``; "": not known.
     """
 
     name: str
@@ -50,6 +51,10 @@ class Notice:
     group: str = ""
     sent_count: int = 0
     requests: int = 0
+    boot_id: str = ""
+    first_s: float = 0.0
+    last_s: float = 0.0
+    due_s: float = 0.0
 
     @property
     def last_unix_s(self) -> float:

@@ -63,6 +63,16 @@ class EventDelivered:
 
 
 @dataclass(frozen=True, slots=True)
+class EventFailed:
+    """One Event could not be sent and is to be tried again. ``status`` is the API's; None: no answer. ``why`` is for people."""
+
+    name: str
+    status: int | None
+    why: str
+    retry_after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ThreadDied:
     """A thread ended that should not have; the process ends with this reason."""
 
@@ -70,4 +80,4 @@ class ThreadDied:
     why: str
 
 
-Message = PodsListed | PodChanged | PodDeleted | PodSkipped | WatchTrouble | EventDelivered | ThreadDied
+Message = PodsListed | PodChanged | PodDeleted | PodSkipped | WatchTrouble | EventDelivered | EventFailed | ThreadDied

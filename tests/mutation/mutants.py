@@ -222,10 +222,24 @@ MUTANTS = (
     ),
     Mutant(
         "Events are sent before their time",
-        "events/sender.py",
-        "            if due is None or due > self._clock():\n",
-        "            if due is None or due < self._clock():\n",
-        ("events/test_sender.py",),
+        "events/schedule.py",
+        "if self._ready_s(notice) <= now_s)\n",
+        "if self._ready_s(notice) >= now_s)\n",
+        ("events/test_schedule.py",),
+    ),
+    Mutant(
+        "what is good to know is sent before what one must know",
+        "events/schedule.py",
+        "(turn(notice), not notice.warning)",
+        "(turn(notice), notice.warning)",
+        ("events/test_schedule.py",),
+    ),
+    Mutant(
+        "a step of the wall clock makes Events older",
+        "events/outbox.py",
+        "        if notice.boot_id == self._boot_id:\n            return notice\n",
+        "        if not notice.boot_id:\n            return notice\n",
+        ("faults/test_clock.py",),
     ),
     Mutant(
         "an Event that is there already is an error",

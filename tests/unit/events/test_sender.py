@@ -4,76 +4,22 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.events.sender import EXPIRED_S, MOST_WAITING, EventSender, event_body
+from agent.events.outbox import EXPIRED_S
+from agent.events.schedule import MOST_WAITING
+from agent.events.sender import EventSender, event_body
 from agent.kube.api import Api
-from agent.model import EventDelivered, Message, Notice, ObjectRef, Reason
+from agent.model import EventDelivered, EventFailed, Message, Notice, ObjectRef, Reason
 from tests.lab.apievents import problems
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
+from tests.unit.events.world import EVENTS, NOW, Desk, notice
 from tests.unit.patience import PATIENCE_S
-
-NOW = 1_760_000_000.0
-EVENTS = "/apis/events.k8s.io/v1/namespaces"
-
-
-def notice(
-    name: str = "herder-1.1",
-    pod: str = "herder-1",
-    at: float = NOW,
-    note: str = "killed",
-    namespace: str = "default",
-    count: int = 1,
-) -> Notice:
-    about = ObjectRef("Pod", pod, namespace, f"uid-{pod}")
-    return Notice(name, about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", note, at, count)
-
-
-class Desk:
-    """A poster whose clock is set by hand."""
-
-    def __init__(self, api: Api) -> None:
-        self.now = 0.0
-        self.delivered: list[tuple[str, str]] = []
-        self.counts: list[int] = []
-        self.meanwhile: Callable[[], object] = lambda: None
-        self.poster = EventSender(
-            api,
-            self._take,
-            reporting_instance="node-1",
-            stop=threading.Event(),
-            clock=lambda: self.now,
-            unix_s=self._unix_s,
-            rand=lambda: 1.0,
-        )
-
-    def _unix_s(self) -> float:
-        """Asked right before a request: what happens while it is under way."""
-        meanwhile, self.meanwhile = self.meanwhile, lambda: None
-        meanwhile()
-        return NOW + self.now
-
-    def _take(self, message: Message) -> None:
-        assert isinstance(message, EventDelivered)
-        self.delivered.append((message.name, message.outcome))
-        self.counts.append(message.count)
-
-    def work(self, until: Callable[[], bool] | None = None) -> None:
-        """Deliver what is due, letting time jump to the next try."""
-        for _ in range(5000):
-            due = self.poster.due_s()
-            if due is None or (until is not None and until()):
-                return
-            self.now = max(self.now, due)
-            self.poster.step(self.poster._next() or "")
-        raise AssertionError("it never ends")
 
 
 @pytest.fixture
@@ -82,7 +28,7 @@ def desk(api: Api) -> Desk:
 
 
 def test_a_notice_becomes_an_event_that_the_api_takes(server: ApiServer, desk: Desk) -> None:
-    desk.poster.submit(notice())
+    desk.submit(notice())
     desk.work()
     assert desk.delivered == [("herder-1.1", "created")]
     (event,) = server.events
@@ -108,7 +54,7 @@ def test_every_body_passes_the_apis_own_validation(note: str) -> None:
 
 def test_a_name_that_is_there_already_is_as_good_as_delivered(server: ApiServer, desk: Desk) -> None:
     for _ in range(2):
-        desk.poster.submit(notice())
+        desk.submit(notice())
         desk.work()
     assert desk.delivered == [("herder-1.1", "created"), ("herder-1.1", "exists")]
     assert len(server.events) == 1
@@ -130,7 +76,7 @@ def test_a_name_that_is_there_already_is_as_good_as_delivered(server: ApiServer,
 )
 def test_what_may_pass_is_tried_again_ever_more_slowly(fault: Fault, server: ApiServer, desk: Desk) -> None:
     server.faults.add(fault)
-    desk.poster.submit(notice())
+    desk.submit(notice())
     desk.work()
     assert desk.delivered == [("herder-1.1", "created")]
     assert desk.now == 0.5 + 1 + 2 + 4
@@ -140,7 +86,7 @@ def test_a_missing_permission_is_named_with_the_rule_that_is_missing_and_once(
     server: ApiServer, desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.faults.add(Fault(How.STATUS, "create", EVENTS, 3, status=403, reason="Forbidden", message="cannot create"))
-    desk.poster.submit(notice())
+    desk.submit(notice())
     desk.work()
     assert [
         r.getMessage() for r in caplog.records if "ClusterRole must allow create and patch of events" in r.getMessage()
@@ -150,7 +96,7 @@ def test_a_missing_permission_is_named_with_the_rule_that_is_missing_and_once(
 
 def test_the_servers_retry_after_is_obeyed(server: ApiServer, desk: Desk) -> None:
     server.faults.add(Fault(How.STATUS, "create", EVENTS, status=429, reason="TooManyRequests", retry_after_s=30))
-    desk.poster.submit(notice())
+    desk.submit(notice())
     desk.work()
     assert desk.now == 30.0
 
@@ -158,8 +104,8 @@ def test_the_servers_retry_after_is_obeyed(server: ApiServer, desk: Desk) -> Non
 def test_an_event_whose_namespace_is_gone_or_going_is_dropped(server: ApiServer, desk: Desk) -> None:
     server.store.missing.add("gone")
     server.store.terminating.add("going")
-    desk.poster.submit(notice("a.1", "a", namespace="gone"))
-    desk.poster.submit(notice("b.1", "b", namespace="going"))
+    desk.submit(notice("a.1", "a", namespace="gone"))
+    desk.submit(notice("b.1", "b", namespace="going"))
     desk.work()
     assert sorted(desk.delivered) == [("a.1", "dropped_gone"), ("b.1", "dropped_gone")]
 
@@ -167,14 +113,14 @@ def test_an_event_whose_namespace_is_gone_or_going_is_dropped(server: ApiServer,
 def test_an_event_that_the_api_finds_invalid_is_dropped_and_said(
     desk: Desk, caplog: pytest.LogCaptureFixture, server: ApiServer
 ) -> None:
-    desk.poster.submit(notice("Not A Name"))
+    desk.submit(notice("Not A Name"))
     desk.work()
     assert desk.delivered == [("Not A Name", "dropped_invalid")]
     assert "RFC 1123" in caplog.text
 
 
 def test_an_event_older_than_an_hour_is_not_sent(server: ApiServer, desk: Desk) -> None:
-    desk.poster.submit(notice(at=NOW - EXPIRED_S - 1))
+    desk.submit(notice(at=NOW - EXPIRED_S - 1))
     desk.work()
     assert desk.delivered == [("herder-1.1", "dropped_expired")]
     assert server.requests == []
@@ -183,23 +129,25 @@ def test_an_event_older_than_an_hour_is_not_sent(server: ApiServer, desk: Desk) 
 def test_events_of_one_pod_keep_their_order_over_failures(server: ApiServer, desk: Desk) -> None:
     server.faults.add(Fault(How.STATUS, "create", EVENTS, 2, status=500))
     for i in range(5):
-        desk.poster.submit(notice(f"herder-1.{i}"))
+        desk.submit(notice(f"herder-1.{i}"))
     desk.work()
     assert [name for name, _ in desk.delivered] == [f"herder-1.{i}" for i in range(5)]
 
 
 def test_a_pod_whose_events_fail_does_not_hold_up_the_others(server: ApiServer, desk: Desk) -> None:
     server.faults.add(Fault(How.STATUS, "create", f"{EVENTS}/bad", None, status=500))
-    desk.poster.submit(notice("bad.1", "bad", namespace="bad"))
-    desk.poster.submit(notice("good.1", "good"))
+    desk.submit(notice("bad.1", "bad", namespace="bad"))
+    desk.submit(notice("good.1", "good"))
     desk.work(until=lambda: bool(desk.delivered))
     assert desk.delivered == [("good.1", "created")]
     assert desk.now < 1.0
 
 
-def test_a_full_queue_refuses_and_never_grows(desk: Desk) -> None:
-    accepted = [desk.poster.submit(notice(f"herder-1.{i}")) for i in range(MOST_WAITING + 5)]
-    assert accepted == [True] * MOST_WAITING + [False] * 5
+def test_memory_never_takes_more_than_it_has_room_for_and_the_ledger_keeps_the_rest(desk: Desk) -> None:
+    for i in range(MOST_WAITING + 5):
+        desk.outbox.post(notice(f"herder-1.{i}"))
+    assert len(desk.schedule) == MOST_WAITING
+    assert len(desk.ledger.undelivered(2 * MOST_WAITING)) == MOST_WAITING + 5
 
 
 def test_a_long_note_is_cut_at_the_apis_1024_bytes_between_characters() -> None:
@@ -210,16 +158,16 @@ def test_a_long_note_is_cut_at_the_apis_1024_bytes_between_characters() -> None:
 def test_while_the_server_says_not_to_come_nobodys_event_is_sent(server: ApiServer, desk: Desk) -> None:
     server.faults.add(Fault(How.STATUS, "create", EVENTS, status=429, reason="TooManyRequests", retry_after_s=30))
     for pod in "abc":
-        desk.poster.submit(notice(f"{pod}.1", pod))
+        desk.submit(notice(f"{pod}.1", pod))
     desk.work(until=lambda: bool(server.requests))
-    assert desk.poster.due_s() == 30.0
+    assert desk.due_s() == 30.0
     desk.work()
     assert (len(desk.delivered), len(server.requests), desk.now) == (3, 4, 30.0)
 
 
 def test_an_outage_with_many_pods_is_not_a_storm_of_tries_and_loses_nothing(server: ApiServer, desk: Desk) -> None:
     for i in range(300):
-        desk.poster.submit(notice(f"pod-{i}.1", f"pod-{i}"))
+        desk.submit(notice(f"pod-{i}.1", f"pod-{i}"))
     server.faults.add(Fault(How.CLOSE, "create", EVENTS, times=None))
     desk.work(until=lambda: desk.now > 1800)
     tries = len(server.requests)
@@ -231,8 +179,8 @@ def test_an_outage_with_many_pods_is_not_a_storm_of_tries_and_loses_nothing(serv
 
 
 def test_what_grew_too_old_in_an_outage_is_dropped_and_the_rest_delivered(server: ApiServer, desk: Desk) -> None:
-    desk.poster.submit(notice("old.1", "old", at=NOW - 3000))
-    desk.poster.submit(notice("young.1", "young"))
+    desk.submit(notice("old.1", "old", at=NOW - 3000))
+    desk.submit(notice("young.1", "young"))
     server.faults.add(Fault(How.CLOSE, "create", EVENTS, times=None))
     desk.work(until=lambda: desk.now > 700)
     server.faults.clear()
@@ -242,7 +190,7 @@ def test_what_grew_too_old_in_an_outage_is_dropped_and_the_rest_delivered(server
 
 def test_an_answer_that_got_lost_makes_no_second_event(server: ApiServer, desk: Desk) -> None:
     server.faults.add(Fault(How.LOST_ANSWER, "create", EVENTS))
-    desk.poster.submit(notice())
+    desk.submit(notice())
     desk.work()
     assert desk.delivered == [("herder-1.1", "exists")]
     assert len(server.events) == 1
@@ -251,7 +199,7 @@ def test_an_answer_that_got_lost_makes_no_second_event(server: ApiServer, desk: 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000], ids=["empty", "html", "deep"])
 def test_what_a_success_says_does_not_matter(body: bytes, server: ApiServer, desk: Desk) -> None:
     server.faults.add(Fault(How.BODY, "create", EVENTS, body=body))
-    desk.poster.submit(notice())
+    desk.submit(notice())
     desk.work()
     assert desk.delivered == [("herder-1.1", "created")]
 
@@ -261,8 +209,8 @@ def test_a_refusal_that_would_stay_the_same_does_not_hold_up_the_pod(
     status: int, server: ApiServer, desk: Desk
 ) -> None:
     server.faults.add(Fault(How.STATUS, "create", EVENTS, status=status, reason="No"))
-    desk.poster.submit(notice())
-    desk.poster.submit(notice("herder-1.2"))
+    desk.submit(notice())
+    desk.submit(notice("herder-1.2"))
     desk.work()
     assert desk.delivered == [("herder-1.1", "dropped_invalid"), ("herder-1.2", "created")]
 
@@ -270,13 +218,13 @@ def test_a_refusal_that_would_stay_the_same_does_not_hold_up_the_pod(
 def test_a_namespace_that_is_called_terminating_is_not_one_that_is(server: ApiServer, desk: Desk) -> None:
     message = 'User "x" cannot create resource "events" in API group "events.k8s.io" in the namespace "terminating"'
     server.faults.add(Fault(How.STATUS, "create", EVENTS, status=403, reason="Forbidden", message=message))
-    desk.poster.submit(notice(namespace="terminating"))
+    desk.submit(notice(namespace="terminating"))
     desk.work()
     assert desk.delivered == [("herder-1.1", "created")]
 
 
 def test_a_namespace_made_to_lead_elsewhere_stays_a_part_of_the_path(server: ApiServer, desk: Desk) -> None:
-    desk.poster.submit(notice(namespace="../../x?y=1#z"))
+    desk.submit(notice(namespace="../../x?y=1#z"))
     desk.work()
     (request,) = server.requests
     assert (request.path, request.query) == (f"{EVENTS}/../../x?y=1#z/events", {})
@@ -284,44 +232,44 @@ def test_a_namespace_made_to_lead_elsewhere_stays_a_part_of_the_path(server: Api
 
 def test_a_pod_with_many_events_takes_turns_with_the_others(server: ApiServer, desk: Desk) -> None:
     for i in range(50):
-        desk.poster.submit(notice(f"many.{i}", "many"))
-    desk.poster.submit(notice("single.1", "single"))
+        desk.submit(notice(f"many.{i}", "many"))
+    desk.submit(notice("single.1", "single"))
     desk.work(until=lambda: len(desk.delivered) == 2)
     assert ("single.1", "created") in desk.delivered
 
 
 def test_events_go_over_one_connection(server: ApiServer, desk: Desk) -> None:
     for i in range(5):
-        desk.poster.submit(notice(f"herder-1.{i}"))
+        desk.submit(notice(f"herder-1.{i}"))
     desk.work()
     assert len({request.client_port for request in server.requests}) == 1
 
 
 def test_several_occurrences_are_a_series(server: ApiServer, desk: Desk) -> None:
-    desk.poster.submit(notice(count=7))
+    desk.submit(notice(count=7))
     desk.work()
     assert server.events[0]["series"] == {"count": 7, "lastObservedTime": "2025-10-09T08:53:20.000000Z"}
 
 
 def test_a_count_that_grew_brings_the_event_that_is_there_up_to_date(server: ApiServer, desk: Desk) -> None:
     for count in (1, 3, 9):
-        desk.poster.submit(notice(count=count))
+        desk.submit(notice(count=count))
         desk.work()
     assert [outcome for _, outcome in desk.delivered] == ["created", "patched", "patched"]
     assert [event["series"]["count"] for event in server.events] == [9]
 
 
 def test_an_event_that_the_api_is_known_to_have_is_patched_at_once(server: ApiServer, desk: Desk) -> None:
-    desk.poster.submit(notice())
+    desk.submit(notice())
     desk.work()
-    desk.poster.submit(replace(notice(count=3), sent_count=1))
+    desk.submit(replace(notice(count=3), sent_count=1))
     desk.work()
     assert [request.verb for request in server.requests] == ["create", "patch"]
     assert server.events[0]["series"]["count"] == 3
 
 
 def test_an_event_that_the_api_had_and_forgot_is_made_anew_with_its_whole_count(server: ApiServer, desk: Desk) -> None:
-    desk.poster.submit(replace(notice(count=3), sent_count=1))
+    desk.submit(replace(notice(count=3), sent_count=1))
     desk.work()
     assert desk.delivered == [("herder-1.1", "created")]
     assert server.events[0]["series"]["count"] == 3
@@ -330,7 +278,7 @@ def test_an_event_that_the_api_had_and_forgot_is_made_anew_with_its_whole_count(
 def test_while_a_notice_waits_a_newer_count_takes_its_place(server: ApiServer, desk: Desk) -> None:
     server.faults.add(Fault(How.STATUS, "create", EVENTS, times=3, status=503))
     for count in range(1, 2 * MOST_WAITING):
-        assert desk.poster.submit(notice(count=count))
+        desk.submit(notice(count=count))
     desk.work()
     assert desk.delivered == [("herder-1.1", "created")]
     assert server.events[0]["series"]["count"] == 2 * MOST_WAITING - 1
@@ -338,8 +286,8 @@ def test_while_a_notice_waits_a_newer_count_takes_its_place(server: ApiServer, d
 
 def test_a_count_that_grows_while_it_is_sent_is_sent_again(server: ApiServer, desk: Desk) -> None:
     """The answer to the first request takes its time, and another kill comes meanwhile."""
-    desk.meanwhile = lambda: desk.poster.submit(notice(count=2))
-    desk.poster.submit(notice())
+    desk.meanwhile = lambda: desk.submit(notice(count=2))
+    desk.submit(notice())
     desk.work()
     assert desk.delivered == [("herder-1.1", "created"), ("herder-1.1", "patched")]
     assert desk.counts == [1, 2]
@@ -348,7 +296,7 @@ def test_a_count_that_grows_while_it_is_sent_is_sent_again(server: ApiServer, de
 
 def test_a_pod_has_a_burst_of_ten_and_then_one_a_minute(server: ApiServer, desk: Desk) -> None:
     for i in range(13):
-        desk.poster.submit(notice(f"herder-1.{i}"))
+        desk.submit(notice(f"herder-1.{i}"))
     at: list[float] = []
     for _ in range(13):
         desk.work(until=lambda: len(desk.delivered) > len(at))
@@ -359,7 +307,7 @@ def test_a_pod_has_a_burst_of_ten_and_then_one_a_minute(server: ApiServer, desk:
 
 def test_a_node_has_a_burst_of_fifty_and_then_one_a_second(server: ApiServer, desk: Desk) -> None:
     for i in range(60):
-        desk.poster.submit(notice(f"pod-{i}.1", f"pod-{i}"))
+        desk.submit(notice(f"pod-{i}.1", f"pod-{i}"))
     desk.work()
     assert desk.now == 10.0
     assert len(server.events) == 60
@@ -368,7 +316,7 @@ def test_a_node_has_a_burst_of_fifty_and_then_one_a_second(server: ApiServer, de
 def test_tries_that_fail_or_tell_nobody_anything_are_not_charged(server: ApiServer, desk: Desk) -> None:
     server.faults.add(Fault(How.STATUS, "create", f"{EVENTS}/default", 20, status=422, reason="Invalid"))
     for i in range(30):
-        desk.poster.submit(notice(f"herder-1.{i}"))
+        desk.submit(notice(f"herder-1.{i}"))
     desk.work()
     assert desk.now == 0.0
     assert len(server.events) == 10
@@ -376,10 +324,10 @@ def test_tries_that_fail_or_tell_nobody_anything_are_not_charged(server: ApiServ
 
 def test_what_the_budget_holds_back_is_summed_into_what_is_sent_next(server: ApiServer, desk: Desk) -> None:
     for i in range(10):
-        desk.poster.submit(notice(f"other.{i}"))
-    desk.poster.submit(notice())
+        desk.submit(notice(f"other.{i}"))
+    desk.submit(notice())
     desk.work(until=lambda: len(desk.delivered) == 10)
-    desk.poster.submit(notice(count=40, note="the newest"))
+    desk.submit(notice(count=40, note="the newest"))
     desk.work()
     (event,) = [event for event in server.events if event["metadata"]["name"] == "herder-1.1"]
     assert (event["series"]["count"], event["note"]) == (40, "the newest")
@@ -388,19 +336,19 @@ def test_what_the_budget_holds_back_is_summed_into_what_is_sent_next(server: Api
 
 def test_what_one_must_know_does_not_wait_behind_what_is_good_to_know(desk: Desk) -> None:
     for i in range(12):
-        desk.poster.submit(replace(notice(f"applied.{i}"), warning=False, reason=Reason.MODE_APPLIED))
+        desk.submit(replace(notice(f"applied.{i}"), warning=False, reason=Reason.MODE_APPLIED))
     for i in range(2):
-        desk.poster.submit(notice(f"kill.{i}"))
+        desk.submit(notice(f"kill.{i}"))
     desk.work()
     names = [name for name, _ in desk.delivered]
     assert names == ["kill.0", "kill.1", *(f"applied.{i}" for i in range(12))]
 
 
 def test_an_event_that_expired_before_its_count_grew_is_made_anew(server: ApiServer, desk: Desk) -> None:
-    desk.poster.submit(notice())
+    desk.submit(notice())
     desk.work()
     server.faults.add(Fault(How.STATUS, "patch", EVENTS, status=404, reason="NotFound"))
-    desk.poster.submit(notice(count=3))
+    desk.submit(notice(count=3))
     desk.work(until=lambda: server.requests[-1].verb == "patch")
     server.store.events.clear()
     desk.work()
@@ -413,26 +361,66 @@ def test_a_lasting_failure_is_said_once_however_its_words_change(
 ) -> None:
     for i in range(5):
         server.faults.add(Fault(How.STATUS, "create", EVENTS, status=500, message=f"request {i} failed"))
-    desk.poster.submit(notice())
+    desk.submit(notice())
     desk.work()
     assert len(caplog.records) == 1
 
 
-def test_the_thread_delivers_what_is_submitted_and_ends_when_told(api: Api, server: ApiServer) -> None:
-    delivered: queue.Queue[Message] = queue.Queue()
-    stop = threading.Event()
-    poster = EventSender(api, delivered.put, reporting_instance="node-1", stop=stop)
-    thread = threading.Thread(target=poster.run, daemon=True)
-    thread.start()
+class Threads:
+    """A sender in a thread of its own; its clock is set by hand."""
+
+    def __init__(self, api: Api) -> None:
+        self.now = 0.0
+        self.results: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.sender = EventSender(api, self.results.put, reporting_instance="node-1", clock=lambda: self.now)
+        self.thread = threading.Thread(target=self.sender.run, daemon=True)
+        self.thread.start()
+
+    def result(self) -> Message:
+        return self.results.get(timeout=PATIENCE_S)
+
+    def stop(self) -> None:
+        self.sender.stop()
+        self.thread.join(PATIENCE_S)
+        assert not self.thread.is_alive()
+
+
+def test_the_thread_sends_what_it_is_given_and_ends_when_stopped(api: Api, server: ApiServer) -> None:
+    threads = Threads(api)
     for i in range(3):
-        poster.submit(notice(f"herder-1.{i}", at=time.time()))
-    assert [delivered.get(timeout=PATIENCE_S) for _ in range(3)] == [
-        EventDelivered(f"herder-1.{i}", "created") for i in range(3)
-    ]
-    stop.set()
-    poster.wake()
-    thread.join(PATIENCE_S)
-    assert not thread.is_alive()
+        threads.sender.send(notice(f"herder-1.{i}"))
+        assert threads.result() == EventDelivered(f"herder-1.{i}", "created")
+    server.faults.add(Fault(How.STATUS, "create", EVENTS, status=429, retry_after_s=30))
+    threads.sender.send(notice("herder-1.3"))
+    failed = threads.result()
+    assert isinstance(failed, EventFailed)
+    assert (failed.name, failed.status, failed.retry_after_s) == ("herder-1.3", 429, 30.0)
+    threads.stop()
+
+
+def test_a_thread_that_waits_for_work_is_healthy_and_one_that_hangs_in_a_request_is_not(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+    attempt = EventSender.attempt
+
+    def hanging(sender: EventSender, one: Notice) -> EventDelivered | EventFailed:
+        asked.set()
+        assert answer.wait(PATIENCE_S)
+        return attempt(sender, one)
+
+    monkeypatch.setattr(EventSender, "attempt", hanging)
+    threads = Threads(api)
+    threads.now = 10_000.0
+    assert threads.sender.last_beat_monotonic_s == 10_000.0
+    threads.sender.send(notice())
+    assert asked.wait(PATIENCE_S)
+    threads.now = 10_500.0
+    assert threads.sender.last_beat_monotonic_s == 10_000.0
+    answer.set()
+    threads.result()
+    assert threads.sender.last_beat_monotonic_s == 10_500.0
+    threads.stop()
 
 
 @given(st.text(max_size=3000), st.text(max_size=300), st.integers(1, 10**6), st.floats(0, 4e9))

@@ -20,7 +20,17 @@ from agent import run as program
 from agent.events.sender import EventSender
 from agent.kube import api as api_module
 from agent.kube.api import ApiError, connect
-from agent.model import Message, Notice, ObjectRef, PodChanged, PodDeleted, PodsListed, Reason, WatchTrouble
+from agent.model import (
+    EventDelivered,
+    EventFailed,
+    Notice,
+    ObjectRef,
+    PodChanged,
+    PodDeleted,
+    PodsListed,
+    Reason,
+    WatchTrouble,
+)
 from agent.pods import list as podlist
 from agent.pods.list import read_list
 from agent.pods.watch import PodWatch
@@ -98,21 +108,16 @@ def test_an_event_that_hears_nothing_for_ever_is_sent_again_and_is_there_once(
     server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.faults.add(Fault(How.SILENT, "create"))
-    told: list[Message] = []
-    now = [0.0]
-    poster = EventSender(
-        client(server, tmp_path), told.append, reporting_instance=NODE, stop=threading.Event(),
-        clock=lambda: now[0], unix_s=lambda: 10.0,
-    )  # fmt: skip
+    sender = EventSender(client(server, tmp_path), lambda _: None, reporting_instance=NODE)
     about = ObjectRef("Pod", "p", "default", "u")
-    poster.submit(Notice("p.1", about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", "killed", 10.0))
+    one = Notice("p.1", about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", "killed", 10.0)
     with monkeypatch.context() as patch:
         impatient = {"read_s": 0.1, "content_type": "application/json"}
         patch.setattr(api_module.Api.request, "__kwdefaults__", impatient)
-        poster.step("u")
-    assert told == []
-    now[0] = poster.due_s() or 0.0
-    poster.step("u")
+        failed = sender.attempt(one)
+    assert isinstance(failed, EventFailed)
+    assert failed.status is None
+    assert isinstance(sender.attempt(one), EventDelivered)
     assert [event["metadata"]["name"] for event in server.events] == ["p.1"]
 
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.events.series import LONGEST_S, QUIET_S, Series
+from agent.events.grouping import LONGEST_S
+from agent.events.outbox import EXPIRED_S
 from agent.kube.api import connect
 from agent.ledger import Ledger
 from agent.ledger.retention import DAY_S
 from agent.model import Outcome, Tolerance
 from agent.modes import exceeded, killed_of_late
 from tests.lab.apiserver import ApiServer
-from tests.unit.events.test_sender import Desk, notice
-from tests.unit.ledger.records import a_kill, a_notice
+from tests.unit.events.world import NOW, Desk, notice
+from tests.unit.ledger.records import a_kill
 from tests.unit.loop.world import CONTAINER, MODE, World, pod
 
 HOUR_S, YEAR_S = 3600.0, 365 * DAY_S
@@ -64,36 +64,6 @@ def test_modes_are_held_and_every_kill_is_counted_once_over_a_jump_and_a_restart
     assert {kill.outcome for kill in kills} == {Outcome.SURVIVED}
 
 
-@pytest.mark.parametrize("jump_s", [-HOUR_S, -YEAR_S, HOUR_S * 2, YEAR_S])
-def test_a_series_does_not_go_on_over_a_jump_and_none_is_lost(jump_s: float) -> None:
-    """An Event that says when it was last seen must not count what came before or long after that."""
-    series = Series(())
-    before = replace(a_notice("before"), group="s", at_unix_s=YEAR_S * 50)
-    series.join(before)
-    after = series.join(replace(before, name="after", at_unix_s=before.at_unix_s + jump_s))
-    assert (after.name, after.count) == ("after", 1)
-    assert series.untold() == {"before", "after"}
-
-
-@pytest.mark.parametrize("jump_s", [-QUIET_S, -1.0, 1.0, QUIET_S])
-def test_a_small_step_of_the_clock_ends_no_series(jump_s: float) -> None:
-    series = Series(())
-    before = replace(a_notice("before"), group="s", at_unix_s=YEAR_S * 50)
-    series.join(before)
-    after = series.join(replace(before, name="after", at_unix_s=before.at_unix_s + jump_s))
-    assert (after.name, after.count) == ("before", 2)
-    assert after.last_unix_s == max(before.at_unix_s, before.at_unix_s + jump_s), "what was seen last is never set back"
-
-
-def test_series_that_lie_in_the_future_are_forgotten_once_they_are_told() -> None:
-    series = Series(())
-    before = replace(a_notice("before"), group="s", at_unix_s=YEAR_S * 50)
-    series.join(before)
-    series.told("before", 1, 0.0)
-    series.forget(before.at_unix_s - YEAR_S)
-    assert series.told("before", 1, 0.0) is None
-
-
 @given(
     st.lists(st.floats(-4 * LONGEST_S, 4 * LONGEST_S), max_size=20),
     st.integers(0, 5),
@@ -114,12 +84,52 @@ def test_tolerance_never_counts_more_than_there_were(
         assert exceeded(kills, tolerance) is None
 
 
-def test_what_waits_while_the_clock_jumps_forward_is_dropped_and_counted_and_set_back_it_is_sent(desk: Desk) -> None:
-    desk.poster.submit(notice("a.1", at=desk._unix_s()))
-    desk.poster.submit(notice("b.1", at=desk._unix_s() + YEAR_S))  # made before the clock was set back
-    desk.now += 2 * HOUR_S
+@pytest.mark.parametrize("jump_s", JUMPS_S)
+def test_a_jump_drops_no_event_that_waits_and_keeps_none_for_longer_than_an_hour(desk: Desk, jump_s: float) -> None:
+    """Also not one that is in the ledger alone because memory is full."""
+    desk.schedule.room = 1
+    desk.outbox.post(notice("a.1"))
+    desk.outbox.post(notice("b.1"))
+    desk.jump_s = jump_s
     desk.work()
-    assert dict(desk.delivered) == {"a.1": "dropped_expired", "b.1": "created"}
+    desk.outbox.post(notice("c.1", at=desk.unix_s()))
+    desk.work()
+    assert dict(desk.delivered) == dict.fromkeys(("a.1", "b.1", "c.1"), "created")
+    for name in ("d.1", "e.1"):
+        desk.outbox.post(notice(name, at=desk.unix_s()))
+    desk.jump_s = 0.0
+    desk.now += EXPIRED_S + 1.0
+    desk.work()
+    assert dict(desk.delivered[3:]) == dict.fromkeys(("d.1", "e.1"), "dropped_expired")
+
+
+@pytest.mark.parametrize("jump_s", JUMPS_S)
+def test_a_jump_while_the_agent_is_down_changes_no_events_age_in_the_same_boot(desk: Desk, jump_s: float) -> None:
+    desk.outbox.post(notice("a.1"))
+    desk.now, desk.jump_s = EXPIRED_S - 1.0, jump_s
+    desk.start()
+    desk.work()
+    desk.outbox.post(notice("b.1", at=desk.unix_s()))
+    desk.now += EXPIRED_S + 1.0
+    desk.start()
+    desk.work()
+    assert desk.delivered == [("a.1", "created"), ("b.1", "dropped_expired")]
+
+
+def test_after_a_reboot_the_wall_clock_is_believed_but_an_event_of_the_future_is_too_old_after_an_hour(
+    desk: Desk,
+) -> None:
+    desk.outbox.post(notice("old.1"))
+    desk.outbox.post(notice("future.1", at=NOW + YEAR_S))  # the clock was a year ahead
+    desk.now = EXPIRED_S + 1.0
+    desk.start("another boot")
+    desk.now += EXPIRED_S - 10.0
+    desk.work(until=lambda: len(desk.delivered) == 2)
+    assert sorted(desk.delivered) == [("future.1", "created"), ("old.1", "dropped_expired")]
+    desk.outbox.post(notice("later.1", at=NOW + YEAR_S))
+    desk.now += EXPIRED_S + 1.0
+    desk.work()
+    assert desk.delivered[-1] == ("later.1", "dropped_expired")
 
 
 @pytest.mark.parametrize("jump_s", [YEAR_S, -YEAR_S])

@@ -12,7 +12,7 @@ import pytest
 
 from agent.events.sender import EventSender
 from agent.kube.api import Api, ApiError, ApiRefusedError, ApiUnreachableError, connect
-from agent.model import EventDelivered, Message, Notice, ObjectRef, PodsListed, Reason, WatchTrouble
+from agent.model import EventDelivered, EventFailed, Message, Notice, ObjectRef, PodsListed, Reason, WatchTrouble
 from agent.pods.list import MOST_PODS, UnbelievableListError, list_pods
 from agent.pods.watch import PodWatch
 from tests.unit.hostile.endless import MIB, Endless, peak_below
@@ -102,14 +102,15 @@ def test_a_watch_line_without_an_end_is_not_kept(servers: list[Endless], tmp_pat
 def test_an_answer_to_an_event_without_an_end_is_not_read(servers: list[Endless], tmp_path: Path, status: int) -> None:
     server = serve(servers, b'{"message":"', MUCH, 100, b'"}', status)
     api = make_api(server, tmp_path)
-    told: list[Message] = []
-    poster = EventSender(api, told.append, reporting_instance=NODE, stop=threading.Event(), unix_s=lambda: 10.0)
-    about = ObjectRef("Pod", "p", "n", "u")
-    poster.submit(Notice("p.1", about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", "killed", 10.0))
+    sender = EventSender(api, lambda _: None, reporting_instance=NODE)
+    about = ObjectRef("Pod", "p", "default", "u")
     with peak_below(4 * MIB):
-        poster.step("u")
+        result = sender.attempt(Notice("p.1", about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", "killed", 10.0))
     assert server.sent < 20 * MIB
-    assert told == ([EventDelivered("p.1", "created")] if status == 200 else [])
+    if status == 200:
+        assert result == EventDelivered("p.1", "created")
+    else:
+        assert isinstance(result, EventFailed)
 
 
 def test_an_error_without_an_end_is_told_by_its_status(servers: list[Endless], tmp_path: Path) -> None:

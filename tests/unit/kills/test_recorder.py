@@ -1,4 +1,4 @@
-"""What happened is in the ledger first, then counted, logged and posted, each once, whatever the poster does."""
+"""What happened is in the ledger first, then counted, logged and posted, each once, however little room there is."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from agent.model import (
     WriteOutcome,
 )
 from agent.modes.notices import ModeNotices
+from tests.unit.events.world import Posted
 from tests.unit.loop.world import UID, pod
 from tests.unit.profiles import examples
 from tests.unit.wording.kills import GROUP, HOST, KILL, LOST, SERVICE
@@ -44,16 +45,18 @@ SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z
 
 
 class Desk:
-    """A recorder with a real ledger and real metrics; the poster is a list with so much room."""
+    """A recorder with a real ledger and real metrics; ``posted`` is what waits for the sender."""
 
     def __init__(self, state: Path) -> None:
         self.ledger = Ledger.open(state, "boot")
         self.metrics = Metrics("1", process_metrics=False)
         self.pods: dict[str, Pod] = {UID: pod(main=1 << 28)}
         self.posted: list[Notice] = []
-        self.room = 1000
         self.now = 0.0
-        self.outbox = Outbox(self.ledger, self.metrics, self, self.unix_s)
+        self.schedule = Posted(self.posted)
+        self.outbox = Outbox(
+            self.ledger, self.metrics, self.schedule, lambda _: None, "boot", clock=lambda: self.now, unix_s=self.unix_s
+        )
         self.failing = Failing(self.metrics, self.unix_s, ())
         events = KillEvents("node-1", self.ledger, self.outbox, self.pods.get, self.failing.advice, self.unix_s)
         self.recorder = Recorder(self.ledger, self.metrics, self.failing.settled, events.post)
@@ -62,18 +65,10 @@ class Desk:
     def unix_s(self) -> float:
         return NOW + self.now
 
-    def submit(self, notice: Notice) -> bool:
-        if self.room <= 0:
-            return False
-        self.room -= 1
-        self.posted.append(notice)
-        return True
-
     def deliver(self, outcome: str = "created") -> None:
-        """The oldest notice under way is done with."""
-        self.room += 1
+        """The sender is done with the oldest."""
         notice = self.posted.pop(0)
-        self.outbox.delivered(EventDelivered(notice.name, outcome, notice.count), self.now)
+        self.outbox.delivered(EventDelivered(notice.name, outcome, notice.count))
 
     def value(self, line: str) -> float:
         """One sample of the page."""
@@ -202,7 +197,7 @@ def test_what_happened_has_one_name_for_ever_and_what_differs_another(desk: Desk
 @given(st.from_regex(r"\A[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?){0,3}\Z"))
 def test_whatever_a_pod_is_called_its_events_names_are_good(desk: Desk, name: str) -> None:
     desk.posted.clear()
-    desk.room = 1000
+    desk.schedule.room = 1000
     one = replace(desk.pods[UID], name=name[:253].rstrip("-."))
     desk.recorder.settled(
         replace(OPEN, pod=one.name, kill_id="1b4e28ba-2fa1-11d2-883f-0016d3cca427-123456-12", outcome=Outcome.DIED)
@@ -218,8 +213,8 @@ def test_a_name_that_is_cut_does_not_end_in_a_dash_or_a_dot(desk: Desk) -> None:
     assert SUBDOMAIN.fullmatch(desk.posted[0].name)
 
 
-def test_a_full_poster_loses_nothing_and_gets_the_rest_when_there_is_room(desk: Desk) -> None:
-    desk.room = 2
+def test_a_full_schedule_loses_nothing_and_gets_the_rest_when_there_is_room(desk: Desk) -> None:
+    desk.schedule.room = 2
     for i in range(5):
         desk.recorder.settled(
             replace(OPEN, container=f"c{i}", kill_id=f"boot-7-{i}", at_unix_s=NOW + i, outcome=Outcome.DIED)
@@ -237,12 +232,12 @@ def test_a_full_poster_loses_nothing_and_gets_the_rest_when_there_is_room(desk: 
 
 
 def test_when_all_that_was_under_way_is_done_with_all_the_rest_is_handed_over(desk: Desk) -> None:
-    desk.room = 1
+    desk.schedule.room = 1
     for i in range(4):
         desk.recorder.settled(
             replace(OPEN, container=f"c{i}", kill_id=f"boot-7-{i}", at_unix_s=NOW + i, outcome=Outcome.DIED)
         )
-    desk.room = 9
+    desk.schedule.room = 9
     desk.deliver()
     assert [notice.at_unix_s - NOW for notice in desk.posted] == [1, 2, 3]
 
@@ -250,18 +245,18 @@ def test_when_all_that_was_under_way_is_done_with_all_the_rest_is_handed_over(de
 def test_what_is_dropped_for_good_is_not_handed_over_again(desk: Desk) -> None:
     desk.recorder.settled(replace(OPEN, outcome=Outcome.DIED))
     desk.deliver("dropped_gone")
-    desk.outbox.resume()
+    desk.outbox.refill()
     assert desk.posted == []
     assert desk.value('oomward_events_total{outcome="dropped_gone"}') == 1
 
 
 def test_what_an_earlier_agent_left_is_handed_over_once(desk: Desk, tmp_path: Path) -> None:
-    desk.room = 0
+    desk.schedule.room = 0
     desk.recorder.settled(replace(OPEN, outcome=Outcome.DIED))
     desk.ledger.close()
     after = Desk(tmp_path)
     for _ in range(2):
-        after.outbox.resume()
+        after.outbox.refill()
     assert len(after.posted) == 1
     after.ledger.close()
 

@@ -12,7 +12,7 @@ from agent.events.sender import event_body
 from agent.kube.api import Api, ApiRefusedError
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
-from tests.unit.events.test_sender import EVENTS, notice
+from tests.unit.events.world import EVENTS, notice
 from tests.unit.kube.world import pod_json
 
 

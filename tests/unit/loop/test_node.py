@@ -227,11 +227,13 @@ def test_kills_while_no_agent_ran_are_found_and_none_is_told_twice(tmp_path: Pat
 
 def test_events_wait_in_the_ledger_until_they_are_delivered(tmp_path: Path) -> None:
     world = World(tmp_path)
-    world.accepts = False
+    world.end()
+    world.room = 0
+    world.begin()
     world.told(pod({MODE: "nonsense"}))
     assert [n.reason.value for n in world.ledger.undelivered()] == ["OOMModeInvalid"]
     world.end()
-    world.accepts = True
+    world.room = 1000
     world.begin()
     assert world.reasons() == ["OOMModeInvalid"]
     world.deliver(world.posted[0])

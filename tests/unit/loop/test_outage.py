@@ -1,6 +1,6 @@
 """The API is away for more than an hour, 1,000 kills happen meanwhile, and the agent is killed now and then.
 
-Real ledger, real poster, real HTTP to the API's stand-in; only time is set by hand, so that it passes quickly.
+Real ledger, real outbox, real HTTP to the API's stand-in; only time is set by hand, so that it passes quickly.
 """
 
 from __future__ import annotations
@@ -8,27 +8,28 @@ from __future__ import annotations
 import gc
 import logging
 import random
-import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.diagnose import failing
 from agent.diagnose.failing import Failing
 from agent.events.kill_events import KillEvents
-from agent.events.outbox import Outbox
-from agent.events.sender import EXPIRED_S, EventSender
+from agent.events.outbox import EXPIRED_S, Outbox
+from agent.events.schedule import Schedule
+from agent.events.sender import EventSender
 from agent.kills import Findings
 from agent.kills.recorder import Recorder
 from agent.kube.api import Api, connect
 from agent.ledger import Ledger
 from agent.ledger.rows import notice_of
 from agent.metrics.metrics import Metrics
-from agent.model import EventDelivered, Message, Notice, Outcome
+from agent.model import EventDelivered, EventFailed, Notice, Outcome
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 from tests.unit.wording.kills import KILL
@@ -39,44 +40,50 @@ PODS, CONTAINERS = 25, 2
 OUTAGE_S = EXPIRED_S + 300
 
 
+class Counting(Metrics):
+    """It also counts what became of Events."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.outcomes: Counter[str] = Counter()
+
+    def event(self, outcome: str) -> None:
+        self.outcomes[outcome] += 1
+
+
 class Agent:
-    """Ledger, outbox and poster of one node; ``now`` is set by hand."""
+    """Ledger, outbox and sender of one node; ``now`` is set by hand."""
 
     def __init__(self, state: Path, api: Api) -> None:
         self.now = 0.0
         self.ordinal = 0
         self._state = state
         self._api = api
-        self.outcomes: Counter[str] = Counter()
+        self.metrics = Counting("1", process_metrics=False)
         self.begin()
 
     def begin(self) -> None:
-        self.inbox: list[EventDelivered] = []
+        self.inbox: list[EventDelivered | EventFailed] = []
         self.ledger = Ledger.open(self._state, "boot")
-        self.poster = EventSender(
-            self._api,
-            self._take,
-            reporting_instance="node-1",
-            stop=threading.Event(),
+        sender = EventSender(self._api, lambda _: None, reporting_instance="node-1")
+        self.outbox = Outbox(
+            self.ledger,
+            self.metrics,
+            Schedule(rand=lambda: 1.0),
+            lambda notice: self.inbox.append(sender.attempt(notice)),
+            "boot",
             clock=lambda: self.now,
             unix_s=self.unix_s,
-            rand=lambda: 1.0,
         )
-        metrics = Metrics("1", process_metrics=False)
-        self.outbox = Outbox(self.ledger, metrics, self.poster, self.unix_s)
-        failing = Failing(metrics, self.unix_s, ())
+        failing = Failing(self.metrics, self.unix_s, ())
         events = KillEvents("node-1", self.ledger, self.outbox, lambda _: None, failing.advice, self.unix_s)
-        self.recorder = Recorder(self.ledger, metrics, failing.settled, events.post)
+        self.recorder = Recorder(self.ledger, self.metrics, failing.settled, events.post)
         for kill in self.ledger.unsettled():
             self.recorder.settled(replace(kill, outcome=Outcome.SURVIVED))
-        self.outbox.resume()
+        self.outbox.refill()
 
     def unix_s(self) -> float:
         return NOW + self.now
-
-    def _take(self, message: Message) -> None:
-        assert isinstance(message, EventDelivered)
-        self.inbox.append(message)
 
     def die(self) -> None:
         """kill -9, and a new start: nothing is written on the way out, what was under way is unknown."""
@@ -102,17 +109,16 @@ class Agent:
         end = self.now + seconds
         while not until():
             for message in self.inbox:
-                self.outcomes[message.outcome] += 1
-                self.outbox.delivered(message, self.now)
+                if isinstance(message, EventFailed):
+                    self.outbox.failed(message)
+                else:
+                    self.outbox.delivered(message)
             self.inbox.clear()
-            times = [t for t in (self.poster.due_s(), self.outbox.due_s()) if t is not None]
-            due = min(times, default=end)
-            if due >= end:
+            due = self.outbox.due_s()
+            if due is None or due >= end:
                 break
             self.now = max(self.now, due)
-            self.outbox.ripe(self.now)
-            if (posted := self.poster.due_s()) is not None and posted <= self.now:
-                self.poster.step(self.poster._next() or "")
+            self.outbox.send_due()
         self.now = max(self.now, end)
 
     def all_told(self) -> bool:
@@ -170,7 +176,7 @@ def test_an_hour_without_the_api_loses_no_event_that_is_young_enough_and_doubles
     dropped = dropped_events(agent)
     assert {notice.about.name for notice in dropped} >= {"herder-999"}
     assert all(notice.last_unix_s < NOW + OUTAGE_S - EXPIRED_S for notice in dropped), "too old, each of them"
-    assert agent.outcomes["dropped_expired"] == len(dropped) < 10
+    assert agent.metrics.outcomes["dropped_expired"] == len(dropped) < 10
     for notice in dropped:
         killed[notice.about.name] -= notice.count
     assert counts(server) == dict(+killed)

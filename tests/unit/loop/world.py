@@ -1,4 +1,4 @@
-"""A node of ordinary directories: the real cgroup room, ledger, metrics and Node; only the Events' poster is a list."""
+"""A node of ordinary directories: the real cgroup room, ledger, metrics and Node; only the Events' sender is not there."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from agent.modes.notices import ModeNotices
 from agent.modes.restarts import Restarts
 from agent.pods.registry import Registry
 from tests.unit.cgroup.fakes import make, remove
+from tests.unit.events.world import Posted
 
 UID = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 ID = "a" * 64
@@ -78,7 +79,7 @@ class World:
         self.state = tmp_path / "state"
         self.now = 100.0
         self.posted: list[Notice] = []
-        self.accepts = True
+        self.room = 1000
         self._rules = rules or Rules()
         self._hierarchical = hierarchical
         self._version = version
@@ -97,7 +98,10 @@ class World:
         self.metrics = Metrics("1", process_metrics=False)
         self.registry = Registry(self.ledger.kept_decisions())
         self.restarts = Restarts(self._kill)
-        outbox = Outbox(self.ledger, self.metrics, self, self.unix_s)
+        schedule = Posted(self.posted, self.room)
+        outbox = Outbox(
+            self.ledger, self.metrics, schedule, _no_sender, "boot", clock=lambda: self.now, unix_s=self.unix_s
+        )
         self.failing = Failing(self.metrics, self.unix_s, self.ledger.kills(since_unix_s=self.unix_s() - HOUR_S))
         pod_of = self.registry.pods.get
         kill_events = KillEvents("node-1", self.ledger, outbox, pod_of, self.failing.advice, self.unix_s)
@@ -134,12 +138,6 @@ class World:
         self.ledger.close()
         self.tree.close()
         self.files.close()
-
-    def submit(self, notice: Notice) -> bool:
-        """As the poster: takes a notice, or is full."""
-        if self.accepts:
-            self.posted.append(notice)
-        return self.accepts
 
     def _kill(self, container: Cgroup) -> KillAttempt:
         """As cgroup/killing.py: notes what is killed; what comes of it is as set in ``kill_outcomes``, else all are gone."""
@@ -212,3 +210,7 @@ class World:
         self.now += after_s
         self.node.tree_events(self.tree.read(self.now), self.now)
         self.node.after(self.now, None)
+
+
+def _no_sender(_: Notice) -> None:
+    """It never answers."""

@@ -11,6 +11,8 @@ from agent import run as program
 from agent.events.sender import EventSender
 from agent.loop import Node
 from agent.pods.watch import PodWatch
+from tests.lab.apiserver import ApiServer
+from tests.unit.kube.world import pod_json
 from tests.unit.patience import PATIENCE_S
 from tests.unit.run.running import Agent
 
@@ -43,12 +45,13 @@ def hang(
     [
         (Node, "housekeeping", "STUCK_S", "loop"),
         (PodWatch, "_list", "POD_WATCH_SILENT_S", "pod watch"),
-        (EventSender, "_next", "POSTER_SILENT_S", "event poster"),
+        (EventSender, "attempt", "POSTER_SILENT_S", "event poster"),
     ],
     ids=["loop", "pod watch", "event poster"],
 )
 def test_the_thread_that_hangs_turns_health_red_by_name_until_it_goes_on(
     agent: Agent,
+    api: ApiServer,
     monkeypatch: pytest.MonkeyPatch,
     stuck: threading.Event,
     room: type,
@@ -57,9 +60,9 @@ def test_the_thread_that_hangs_turns_health_red_by_name_until_it_goes_on(
     thread: str,
 ) -> None:
     began = threading.Event()
+    api.put_pod(pod_json(labels={"oomward.dev/mode": "nonsense"}))  # there is an Event to be sent
     hang(monkeypatch, room, method, stuck, began)
     monkeypatch.setattr("agent.loop.loop.HOUSEKEEPING_S", 0.1)
-    monkeypatch.setattr("agent.events.sender.IDLE_BEAT_S", LIMIT_S / 3)
     for name in ("STUCK_S", "POD_WATCH_SILENT_S", "POSTER_SILENT_S"):
         monkeypatch.setattr(program, name, LIMIT_S if name == limit else 300.0)
 

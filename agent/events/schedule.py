@@ -1,0 +1,113 @@
+"""Which Event is sent next, and when: order per pod, Warnings first, budgets, back-off, and room for so many. Pure.
+
+Times are of the monotonic clock. Of each Event only its newest count is kept. The node's own Events count as one more pod's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import inf
+
+from agent.events.budget import NODE_BUDGET, POD_BUDGET, Budgets
+from agent.kube.backoff import Backoff
+from agent.model import Budget, Notice
+
+MOST_WAITING = 1000
+FOR_EVERYBODY = (None, 401, 429, 503, 504)  # no answer, and statuses that are not about this Event: all wait
+
+
+@dataclass(slots=True)
+class Pod:
+    """A pod with Events. ``turn`` is higher the later it was served; after a failure nothing is tried before ``retry_s``."""
+
+    backoff: Backoff
+    turn: int = 0
+    retry_s: float = -inf
+
+
+def choose(due: Iterable[Notice], turn: Callable[[Notice], int]) -> Notice | None:
+    """The Event to send of those that are due: of the pod that was not served for longest, Warnings first, the oldest first."""
+    return min(due, key=lambda notice: (turn(notice), not notice.warning), default=None)
+
+
+class Schedule:
+    """Events that wait in memory, at most ``room`` of them."""
+
+    def __init__(
+        self,
+        pod_budget: Budget = POD_BUDGET,
+        node_budget: Budget = NODE_BUDGET,
+        rand: Callable[[], float] = random.random,
+        room: int = MOST_WAITING,
+    ) -> None:
+        self.room = room
+        self._budgets = Budgets(pod_budget, node_budget)
+        self._rand = rand
+        self._notices: dict[str, Notice] = {}
+        self._pods: dict[str, Pod] = {}
+        self._turns = 0
+        self._away = Backoff(rand)
+        self._away_until_s = -inf  # until then no Event is tried: the server is away, or asked us to wait
+
+    def __len__(self) -> int:
+        return len(self._notices)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._notices
+
+    def __getitem__(self, name: str) -> Notice:
+        return self._notices[name]
+
+    def put(self, notice: Notice) -> None:
+        """Add an Event, or replace the older one of its name."""
+        self._notices[notice.name] = notice
+        self._pods.setdefault(notice.about.uid, Pod(Backoff(self._rand)))
+
+    def remove(self, notice: Notice) -> None:
+        """It is sent, or dropped."""
+        del self._notices[notice.name]
+        if all(other.about.uid != notice.about.uid for other in self._notices.values()):
+            del self._pods[notice.about.uid]
+
+    def next(self, now_s: float) -> Notice | None:
+        """The Event to send now; None: nothing is due."""
+        if self._closed_until_s() > now_s:
+            return None
+        due = (notice for notice in self._notices.values() if self._ready_s(notice) <= now_s)
+        return choose(due, lambda notice: self._pods[notice.about.uid].turn)
+
+    def due_s(self, now_s: float) -> float | None:
+        """When it is worth asking for the next Event; None: none waits."""
+        closed_until_s = self._closed_until_s()
+        if closed_until_s > now_s:  # however many wait: no need to look at each
+            return closed_until_s if self._notices else None
+        return min(map(self._ready_s, self._notices.values()), default=None)
+
+    def _closed_until_s(self) -> float:
+        """Before, no Event at all is sent."""
+        return max(self._away_until_s, self._budgets.node_ready_s())
+
+    def _ready_s(self, notice: Notice) -> float:
+        """Before, this Event is not sent."""
+        uid = notice.about.uid
+        return max(notice.due_s, self._pods[uid].retry_s, self._budgets.ready_s(uid))
+
+    def answered(self, notice: Notice, now_s: float, *, charge: bool) -> None:
+        """The API answered for good; the other pods' turn comes first. ``charge``: a reader sees something new, which costs budget."""
+        pod = self._pods[notice.about.uid]
+        self._turns += 1
+        pod.turn = self._turns
+        pod.backoff.reset()
+        self._away.reset()
+        if charge:
+            self._budgets.spend(notice.about.uid, now_s)
+
+    def failed(self, notice: Notice, status: int | None, retry_after_s: float, now_s: float) -> None:
+        """It stays and is tried again: its pod waits, or all pods where the failure is not about this Event."""
+        if status in FOR_EVERYBODY:
+            self._away_until_s = now_s + max(retry_after_s, self._away.next_s())
+        else:
+            pod = self._pods[notice.about.uid]
+            pod.retry_s = now_s + max(retry_after_s, pod.backoff.next_s())
