@@ -50,10 +50,9 @@ class Outbox:
         self._sending = False
         self._more = False  # the ledger has Events that the schedule had no room for
         self._logged: set[int | None] = set()
-        recent = ledger.series(
-            unix_s() - QUIET_S
-        )  # none of the future: the clock was set back, and they would stay open
-        self._newest = {n.group: n.name for n in recent if n.last_unix_s <= unix_s() + QUIET_S}  # Event by group
+        # Not those of the future: the clock was set back, and they would say that they were last seen there.
+        recent = (n for n in ledger.series(unix_s() - QUIET_S) if n.last_unix_s <= unix_s() + QUIET_S)
+        self._newest = {notice.group: notice.name for notice in recent}  # the Event that counts a group
 
     # ------------------------------------------------------------------------------------------------------- posting
 
@@ -76,10 +75,6 @@ class Outbox:
             del self._newest[next(iter(self._newest))]  # the one that was added to least recently
         self._ledger.settle(kill.kill_id, kill.outcome, notice)
         self._put(notice)
-
-    def skip_kill(self, kill: OomKill) -> None:
-        """A kill that no Event can be posted for: only the ledger gets its outcome."""
-        self._ledger.settle(kill.kill_id, kill.outcome, None)
 
     def _find(self, name: str) -> Notice | None:
         if name in self._schedule:
@@ -121,7 +116,7 @@ class Outbox:
 
     def due_s(self) -> float | None:
         """When the next Event may be sent; None: none waits, or one is under way and its result will wake the loop."""
-        return None if self._sending else self._schedule.due_s(self._clock())
+        return None if self._sending else self._schedule.due_s()
 
     def send_due(self) -> None:
         """Hand the next Event to the sender if one is due and none is under way. One that is too old is dropped instead."""

@@ -48,6 +48,7 @@ class Schedule:
         self._notices: dict[str, Notice] = {}
         self._pods: dict[str, Pod] = {}
         self._turns = 0
+        self._none_before_s = inf  # no Event of any pod is ready before; later than that only next() finds out
         self._away = Backoff(rand)
         self._away_until_s = -inf  # until then no Event is tried: the server is away, or asked us to wait
 
@@ -64,26 +65,28 @@ class Schedule:
         """Add an Event, or replace the older one of its name."""
         self._notices[notice.name] = notice
         self._pods.setdefault(notice.about.uid, Pod(Backoff(self._rand)))
+        self._none_before_s = min(self._none_before_s, self._ready_s(notice))
 
     def remove(self, notice: Notice) -> None:
         """It is sent, or dropped."""
         del self._notices[notice.name]
         if all(other.about.uid != notice.about.uid for other in self._notices.values()):
             del self._pods[notice.about.uid]
+        if not self._notices:
+            self._none_before_s = inf
 
     def next(self, now_s: float) -> Notice | None:
         """The Event to send now; None: nothing is due."""
-        if self._closed_until_s() > now_s:
+        if (due_s := self.due_s()) is None or due_s > now_s:
             return None
-        due = (notice for notice in self._notices.values() if self._ready_s(notice) <= now_s)
+        due = [notice for notice in self._notices.values() if self._ready_s(notice) <= now_s]
+        if not due:
+            self._none_before_s = min(map(self._ready_s, self._notices.values()))
         return choose(due, lambda notice: self._pods[notice.about.uid].turn)
 
-    def due_s(self, now_s: float) -> float | None:
-        """When it is worth asking for the next Event; None: none waits."""
-        closed_until_s = self._closed_until_s()
-        if closed_until_s > now_s:  # however many wait: no need to look at each
-            return closed_until_s if self._notices else None
-        return min(map(self._ready_s, self._notices.values()), default=None)
+    def due_s(self) -> float | None:
+        """When to ask for the next Event, at the same cost however many wait; None: none waits."""
+        return max(self._closed_until_s(), self._none_before_s) if self._notices else None
 
     def _closed_until_s(self) -> float:
         """Before, no Event at all is sent."""

@@ -223,8 +223,8 @@ MUTANTS = (
     Mutant(
         "Events are sent before their time",
         "events/schedule.py",
-        "if self._ready_s(notice) <= now_s)\n",
-        "if self._ready_s(notice) >= now_s)\n",
+        "if self._ready_s(notice) <= now_s]\n",
+        "if self._ready_s(notice) >= now_s]\n",
         ("events/test_schedule.py",),
     ),
     Mutant(

@@ -38,12 +38,12 @@ def test_a_status_that_is_about_everybody_makes_all_wait_and_any_other_only_its_
         schedule.put(notice(f"{pod}.1", pod))
     for status in (None, 401, 429, 503, 504):
         schedule.failed(schedule["a.1"], status, 5.0, 100.0)
-        assert (schedule.next(104.9), schedule.due_s(100.0)) == (None, 105.0)
+        assert (schedule.next(104.9), schedule.due_s()) == (None, 105.0)
         schedule.answered(schedule["b.1"], 0.0, charge=False)
     schedule.failed(schedule["a.1"], 500, 50.0, 200.0)
     assert schedule.next(200.0) == schedule["b.1"]
     schedule.remove(schedule["b.1"])
-    assert (schedule.next(249.9), schedule.due_s(200.0), schedule.next(250.0)) == (None, 250.0, schedule["a.1"])
+    assert (schedule.next(249.9), schedule.due_s(), schedule.next(250.0)) == (None, 250.0, schedule["a.1"])
 
 
 def test_a_new_count_that_waits_holds_up_nothing_else_of_its_pod(schedule: Schedule) -> None:
@@ -51,7 +51,7 @@ def test_a_new_count_that_waits_holds_up_nothing_else_of_its_pod(schedule: Sched
     schedule.put(notice("a.2", "a"))
     assert schedule.next(0.0) == schedule["a.2"]
     schedule.remove(schedule["a.2"])
-    assert (schedule.next(599.9), schedule.due_s(0.0)) == (None, 600.0)
+    assert (schedule.next(599.9), schedule.due_s()) == (None, 600.0)
 
 
 steps = st.tuples(
@@ -79,7 +79,7 @@ def test_whatever_happens_the_rules_are_kept(
             schedule.put(one)
             continue
         one_due = schedule.next(now)
-        due_s = schedule.due_s(now)
+        due_s = schedule.due_s()
         assert (due_s is None) == (not waiting)
         if one_due is None:
             assert due_s is None or due_s > now, "what is due is given"
@@ -126,3 +126,14 @@ def test_all_pods_take_turns_and_each_keeps_its_order(pods: list[str]) -> None:
         ]
     first = [one.about.name for one in order[: len(set(pods))]]
     assert len(first) == len(set(first)), "nobody comes twice before everybody came once"
+
+
+def test_when_to_ask_again_costs_the_same_however_many_wait(
+    schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1000):
+        schedule.put(replace(notice(f"a.{number}", "a"), due_s=600.0 + number))
+    assert schedule.next(0.0) is None
+    looked: list[Notice] = []
+    monkeypatch.setattr(schedule, "_ready_s", looked.append)
+    assert (schedule.next(599.9), schedule.due_s(), looked) == (None, 600.0, [])
