@@ -229,13 +229,13 @@ class Node:
 
     def after(self, now_s: float, kmsg_sequence: int | None) -> None:
         """The end of every turn: what is ripe is recorded and told. ``kmsg_sequence``: how far the log is done with."""
+        self._outbox.send_due()  # first: what this turn posts is sent in the next, when the ledger has it
         for held in self._enforcer.collect(now_s):
             self._modes.held(held, now_s)
         findings = self.attributor.collect(now_s)
         self._recorder.findings(findings, kmsg_sequence)
         self._modes.killed((*findings.kills, *findings.amended), now_s)
         self._consequences.collect(now_s)
-        self._outbox.send_due()
 
     def resync(self, now_s: float) -> None:
         """The slow full look at everything. What it has to repair had escaped notice, and is counted.

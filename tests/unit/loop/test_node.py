@@ -241,6 +241,21 @@ def test_events_wait_in_the_ledger_until_they_are_delivered(tmp_path: Path) -> N
     world.end()
 
 
+def test_an_event_is_sent_in_the_turn_after_the_one_that_posted_it(world: World) -> None:
+    """The ledger writes at a turn's end: a count that only the API had would be counted again after a kill -9."""
+    world.make(knob=1)
+    world.kill()
+    world.told(pod())
+    while not world.posted:
+        world.turn(after_s=0.1)
+    assert world.sent == []
+    due_s = world.node.due_s()
+    assert due_s is not None
+    assert due_s <= world.now, "at once"
+    world.turn()
+    assert world.sent == world.posted
+
+
 def test_after_an_overflow_everything_is_looked_at_anew(world: World) -> None:
     world.told(pod({MODE: "single"}))
     world.make(knob=1)

@@ -1,4 +1,4 @@
-"""A node of ordinary directories: the real cgroup room, ledger, metrics and Node; only the Events' sender is not there."""
+"""A node of ordinary directories: the real cgroup room, ledger, metrics and Node; only the Events' sender is a list, and never answers."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ class World:
         self.state = tmp_path / "state"
         self.now = 100.0
         self.posted: list[Notice] = []
+        self.sent: list[Notice] = []
         self.room = 1000
         self._rules = rules or Rules()
         self._hierarchical = hierarchical
@@ -100,7 +101,7 @@ class World:
         self.restarts = Restarts(self._kill)
         schedule = Posted(self.posted, self.room)
         outbox = Outbox(
-            self.ledger, self.metrics, schedule, _no_sender, "boot", clock=lambda: self.now, unix_s=self.unix_s
+            self.ledger, self.metrics, schedule, self.sent.append, "boot", clock=lambda: self.now, unix_s=self.unix_s
         )
         self.failing = Failing(self.metrics, self.unix_s, self.ledger.kills(since_unix_s=self.unix_s() - HOUR_S))
         pod_of = self.registry.pods.get
@@ -210,7 +211,3 @@ class World:
         self.now += after_s
         self.node.tree_events(self.tree.read(self.now), self.now)
         self.node.after(self.now, None)
-
-
-def _no_sender(_: Notice) -> None:
-    """It never answers."""
