@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.kills.split import partition
 from agent.kills.pending_reports import joined
+from agent.kills.split import partition
 from agent.model import OomReport, Outcome
 from tests.unit.kills.world import POD, ROOT, A, Agent, World, report
 
