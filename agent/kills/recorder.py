@@ -1,6 +1,7 @@
 """Each kill is recorded once: ledger first, then metric, log line and Event.
 
-Takes Findings. Never waits: what the ledger can't write now it writes later, and Events are sent by another thread.
+Takes Findings. Never waits: while the ledger's file is busy for a moment, the report of a kill is put off; where the disk fails it is
+not, and the ledger writes later. Events are sent by another thread.
 """
 
 from __future__ import annotations
@@ -33,17 +34,27 @@ class Recorder:
         self._metrics = metrics
         self._settled = settled
         self._event = event
+        self._unreported: list[Findings] = []
 
     def findings(self, findings: Findings, kmsg_sequence: int | None) -> None:
-        """Record in one transaction, then tell."""
+        """Record in one transaction, then report: now, or, while the file is busy, at the next call."""
         if findings.kills or findings.baselines:
             self._ledger.record(findings.kills, findings.baselines, kmsg_sequence)
         if findings.gone_inodes:
             self._ledger.forget_baselines(findings.gone_inodes)
-        for kill in findings.kills:
-            self._tell_kill(kill)
         for kill in findings.amended:
             self._ledger.amend(kill)
+        self._unreported.append(findings)
+        if any(each.kills for each in self._unreported) and not self._ledger.commit():
+            return
+        unreported, self._unreported = self._unreported, []
+        for each in unreported:
+            self._report(each)
+
+    def _report(self, findings: Findings) -> None:
+        for kill in findings.kills:
+            self._report_kill(kill)
+        for kill in findings.amended:
             log(
                 logger,
                 logging.INFO,
@@ -59,7 +70,7 @@ class Recorder:
         for kill in findings.settled:
             self.settled(kill)
 
-    def _tell_kill(self, kill: OomKill) -> None:
+    def _report_kill(self, kill: OomKill) -> None:
         if _outside_of_pods(kill):
             self._metrics.host_kill(kill)
         else:
@@ -67,7 +78,7 @@ class Recorder:
         log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
 
     def settled(self, kill: OomKill) -> None:
-        """The outcome of a kill told before is known now."""
+        """The outcome of a kill that was reported before is known now."""
         if kill.outcome is not None:
             level = logging.INFO if kill.outcome is Outcome.DIED else logging.DEBUG
             log(

@@ -15,7 +15,7 @@ MOST_TOTALS = 10_000
 DELIVERED_KEEP_S = DAY_S
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Retention:
     """``batch`` rows of each kind are dropped at most at a time."""
 
@@ -23,12 +23,13 @@ class Retention:
     keep_days: int
     keep_count: int
     batch: int
+    dropped: int = 0
 
-    def apply(self, connection: sqlite3.Connection) -> int:
-        """Drop; returns how many rows. Raises sqlite3.Error."""
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Drop. Raises sqlite3.Error."""
         oldest_unix_s = self.now_unix_s - self.keep_days * DAY_S
         old = self._drop(connection, "kill", "at_unix_s < ?", "at_unix_s", (oldest_unix_s,), self.batch)
-        return (
+        self.dropped = (
             old
             + self._drop(connection, "kill", "1", "at_unix_s", (), self._excess(connection, "kill", self.keep_count))
             + self._drop(

@@ -79,6 +79,7 @@ class Loop:
         """The turns. Whatever is raised here ends the process: a blind agent is worse than none."""
         now = time.monotonic()
         self._node.start(now)
+        self._ledger.commit()
         self._housekeeping_at = now + HOUSEKEEPING_S
         self._resync_at = now + self._settings.resync_interval_s
         with self._selector:
@@ -147,6 +148,7 @@ class Loop:
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING_S
             self._housekeeping(now)
+        self._ledger.commit()
         if self._real_time is not None:
             self._real_time.look(now)
 
@@ -183,8 +185,8 @@ class Loop:
 
     def _housekeeping(self, now: float) -> None:
         self._node.housekeeping(now)
-        self._ledger.flush()
         self._ledger.record((), (), self._position())
+        self._ledger.flush()
         unix = time.time()
         self._ledger.prune(unix, self._settings.kill_retention_days, self._settings.kill_retention_count, 500)
         self._reload_rules(now)

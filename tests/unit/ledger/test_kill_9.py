@@ -1,4 +1,4 @@
-"""kill -9 at random moments: what record() returned from is in the file, once, and the file is sound."""
+"""kill -9 at random moments: what commit() returned from is in the file, once, and the file is sound, checkpoints or not."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from tests.unit.ledger.records import BOOT
 
 WRITER = """
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
-from agent.ledger import Ledger
+from agent.ledger import Ledger, store
 from agent.model import Outcome
 from tests.unit.ledger.records import BOOT, a_baseline, a_kill, a_notice
 
+store.CHECKPOINT_ROWS = 20
 ledger = Ledger.open(Path(sys.argv[1]), BOOT)
+woken = threading.Event()
+ledger.checkpoint_in_background(woken.set)
 done = ledger.baselines()[7].ordinal if ledger.baselines() else 0
 series = [*ledger.series(0.0), replace(a_notice("series"), count=0, series="herder")][0]
 
@@ -29,14 +33,22 @@ def settle():
         series = replace(series, count=series.count + 1)
         ledger.settle(kill.kill_id, Outcome.SURVIVED, series)
 
+def commit():
+    while not ledger.commit():
+        woken.wait()
+        woken.clear()
+
 settle()
+commit()
 while True:
     first, done = done + 1, done + 3
     # What an agent that starts again may do: tell of a kill that is in the file already.
     kills = [a_kill(n, processes=2) for n in range(max(1, first - 2), done + 1)]
     ledger.record(kills, [a_baseline(done)], done)
     ledger.queue(a_notice(f"n{done}"))
+    commit()
     settle()
+    commit()
     assert ledger.pending == 0
     print(done, flush=True)
 """

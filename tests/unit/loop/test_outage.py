@@ -96,6 +96,7 @@ class Agent:
         )
         self.recorder.findings(Findings(kills=(happened,)), None)
         self.recorder.findings(Findings(settled=(replace(happened, outcome=Outcome.SURVIVED),)), None)
+        self.ledger.commit()
 
     def live(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
         """Let so much time pass, doing what is due in it."""
@@ -105,6 +106,7 @@ class Agent:
                 self.outcomes[message.outcome] += 1
                 self.outbox.delivered(message, self.now)
             self.inbox.clear()
+            self.ledger.commit()
             times = [t for t in (self.poster.due_s(), self.outbox.due_s()) if t is not None]
             due = min(times, default=end)
             if due >= end:

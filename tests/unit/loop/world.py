@@ -135,6 +135,12 @@ class World:
         self.tree.close()
         self.files.close()
 
+    def die(self) -> None:
+        """kill -9: what no turn has committed is lost."""
+        self.ledger._store.close()
+        self.tree.close()
+        self.files.close()
+
     def submit(self, notice: Notice) -> bool:
         """As the poster: takes a notice, or is full."""
         if self.accepts:
@@ -212,3 +218,4 @@ class World:
         self.now += after_s
         self.node.tree_events(self.tree.read(self.now), self.now)
         self.node.after(self.now, None)
+        self.ledger.commit()
