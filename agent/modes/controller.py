@@ -56,7 +56,7 @@ class ModeController:
         self._on_error = on_error
         self._announce_applied = announce_applied
         self._wishes: dict[int, Wish] = {}
-        self._told: set[tuple[str, ...]] = set()
+        self._announced: dict[str | int, set[tuple[str, ...]]] = {}  # what was said once, by pod uid or cgroup inode
 
     def pod_told(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
         """A pod as it is now: its wishes are read anew and go to its containers. ``between`` is called before each."""
@@ -104,11 +104,12 @@ class ModeController:
         if cgroup.path not in self._tree.cgroups:  # or another has its path already
             self._knobs.pop(cgroup.path, None)
         self._wishes.pop(cgroup.inode, None)
+        self._announced.pop(cgroup.inode, None)
         self._consequences.gone(cgroup)
 
     def forget_pod(self, uid: str) -> None:
-        """The pod left long ago: what was told of it once may be told of another."""
-        self._told = {key for key in self._told if key[0] != uid}
+        """The pod left long ago."""
+        self._announced.pop(uid, None)
 
     def containers(self) -> list[Cgroup]:
         """All of the node."""
@@ -208,7 +209,7 @@ class ModeController:
             wanted = None if mode is None else mode.oom_group
             self._metrics.oom_group(pod.namespace, pod.name, wish.container, in_force.oom_group, wanted)
         announced = self._announce_applied and mode is wish.decision.mode is not None and in_force is mode
-        if announced and mode is not None and self._first_time(pod.uid, "applied", str(container.inode), mode.value):
+        if announced and mode is not None and self._first_time(container.inode, "applied", mode.value):
             self._notices.applied(pod, wish.container, mode, container.inode, wish.decision.why)
 
     def held(self, held: Held, at_s: float) -> None:
@@ -225,7 +226,7 @@ class ModeController:
                 self._metrics.drift_repair()
         failed = outcome in (WriteOutcome.DENIED, WriteOutcome.UNSUPPORTED)
         pod = self._registry.pod_of(held.cgroup.place)
-        if pod is not None and failed and self._first_time(pod.uid, "write", held.cgroup.path, outcome.value):
+        if pod is not None and failed and self._first_time(held.cgroup.inode, "write", outcome.value):
             self._failed(pod, held)
         if pod is not None and held.fight_began:
             self._metrics.fight()
@@ -268,8 +269,9 @@ class ModeController:
         """How many containers in mode single there are below such a level just now."""
         return sum(1 for each in self.containers() if self._enforcer.wanted(each) == 0 and self._spoiling(each))
 
-    def _first_time(self, *key: str) -> bool:
-        if key in self._told:
+    def _first_time(self, owner: str | int, *what: str) -> bool:
+        announced = self._announced.setdefault(owner, set())
+        if what in announced:
             return False
-        self._told.add(key)
+        announced.add(what)
         return True
