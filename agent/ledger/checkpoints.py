@@ -104,11 +104,13 @@ class Checkpointer:
         """
         if mark.in_transaction:
             mark.execute("ROLLBACK")
-        work.execute("BEGIN IMMEDIATE")
-        work.execute("INSERT INTO boot VALUES ('', NULL)")
-        work.execute("DELETE FROM boot WHERE id = ''")
-        work.execute("COMMIT")
-        _set_mark(mark)
+        try:
+            with work:  # commits, or rolls back
+                work.execute("BEGIN IMMEDIATE")
+                work.execute("INSERT INTO boot VALUES ('', NULL)")
+                work.execute("DELETE FROM boot WHERE id = ''")
+        finally:
+            _set_mark(mark)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

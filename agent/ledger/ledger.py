@@ -41,6 +41,7 @@ class Ledger(Answers):
         self._decisions = decisions_of(read(f"SELECT {DECISION_COLUMNS} FROM decision"))
         rows = read("SELECT kmsg_sequence FROM boot WHERE id = ?", (boot_id,))
         self._kmsg_sequence: int | None = rows[0][0] if rows else None
+        self._retention = Retention(read)
         if self._renewed != store.renewed:
             self._write_all_again()
 
@@ -118,6 +119,7 @@ class Ledger(Answers):
             self._write_all_again()
         done = self._store.transact(lambda connection: self._unwritten.apply(connection, self._boot_id))
         if done:
+            self._retention.added(len(self._unwritten.kills))
             self._unwritten.clear()
         return done
 
@@ -247,10 +249,13 @@ class Ledger(Answers):
     def prune(self, now_unix_s: float, keep_days: int, keep_count: int, batch: int) -> int:
         """Drop at most ``batch`` rows of each kind that are past their time; returns how many went.
 
-        Call it now and then; nothing is dropped while changes wait for the disk.
+        Call it now and then: it looks only when something was added, or an hour has passed. Nothing is dropped while changes wait.
         """
         if not self.flush():
             return 0
         most = keep_count if self.persistent else min(keep_count, MEMORY_KILLS)
-        retention = Retention(now_unix_s, keep_days, most, batch)
-        return retention.dropped if self._store.transact(retention.apply) else 0
+        rows = self._retention.too_many(now_unix_s, keep_days, most, batch)
+        if not rows or not self._store.transact(lambda connection: self._retention.drop(connection, rows)):
+            return 0
+        self._retention.dropped(rows)
+        return sum(map(len, rows.values()))

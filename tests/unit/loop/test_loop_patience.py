@@ -96,7 +96,7 @@ def housekeeping_is_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def loop_of(node: Any, tree: Any, log: Any, mailbox: Mailbox) -> Loop:
     """With a ledger that is never asked for anything but to write."""
-    ledger: Any = SimpleNamespace(commit=lambda: True)
+    ledger: Any = SimpleNamespace(commit=lambda: True, pending=0, record=lambda *_: None)
     return Loop(node, tree, log, mailbox, ledger, None, load({"node_name": "n"}, {}))
 
 
