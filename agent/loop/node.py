@@ -150,7 +150,7 @@ class Node:
     def start(self, now_s: float) -> None:
         """The first scan: cgroups that were there before us."""
         self._count_node(now_s)
-        self.tree_events(self._tree.scan(now_s), now_s, newborn=False)
+        self.tree_events(self._tree.scan(now_s), now_s, newborn=False, notified=False)
         self._tree.untold()  # nobody could tell of what was there before us
         self.attributor.absorb()
         self._forget_what_went()
@@ -178,14 +178,17 @@ class Node:
             case ThreadDied():
                 raise ThreadDiedError(message)
 
-    def tree_events(self, events: Iterable[TreeEvent], now_s: float, *, newborn: bool = True) -> None:
+    def tree_events(
+        self, events: Iterable[TreeEvent], now_s: float, *, newborn: bool = True, notified: bool = True
+    ) -> None:
         """What the tree tells: knobs first, everything else after. ``newborn``: what appears was made while we watched,
-        so its counters began at 0.
+        so its counters began at 0. ``notified``: the kernel told of it; else a scan found it.
         """
         told = tuple(events)
         for event in told:
             if isinstance(event, (KnobTouched, CgroupAppeared)):
-                self._modes.knob_touched(event.cgroup, event.at_monotonic_s)
+                written = notified and isinstance(event, KnobTouched)
+                self._modes.knob_touched(event.cgroup, event.at_monotonic_s, notified=written)
         for event in told:
             self.between()
             match event:
@@ -241,11 +244,12 @@ class Node:
         The kernel writes first and tells then (fs/read_write.c, vfs_write; fs/namei.c, vfs_mkdir), so where something is amiss
         it has TOLD_AFTER_S to do so.
         """
-        self.tree_events(self._tree.scan(now_s, self.between), now_s)
+        began_s = time.monotonic()
+        self.tree_events(self._tree.scan(now_s, self.between), now_s, notified=False)
         strays = self._enforcer.strays(self.between)
         if strays or self._tree.finds_untold:
             time.sleep(TOLD_AFTER_S)
-        self.tree_events(self._tree.read(now_s), now_s)
+        self.tree_events(self._tree.read(now_s + time.monotonic() - began_s), now_s)
         repaired = self._tree.untold()
         for held in self._enforcer.resync(strays, now_s):
             repaired += held.write.outcome is WriteOutcome.WRITTEN

@@ -120,17 +120,21 @@ class ModeController:
         path = self._facts.container_path(cgroup.path)
         return self._tree.cgroups.get(path) if path is not None else None
 
-    def knob_touched(self, cgroup: Cgroup, at_s: float) -> None:
-        """The hot path: from another's write to ours with nothing in between that can wait."""
+    def knob_touched(self, cgroup: Cgroup, at_s: float, *, notified: bool) -> None:
+        """The hot path: from another's write to ours with nothing in between that can wait.
+
+        ``notified``: a notification of a write was read at ``at_s``; else somebody looked and may find a write of long ago.
+        """
+        notified_s = at_s if notified else None
         if self._enforcer.wanted(cgroup) is not None:
             held = self._enforcer.touched(cgroup, at_s)
             if held is not None:
-                self.held(held, at_s)
+                self.held(held, at_s, notified_s)
             return
         value = self._read_knob(cgroup)
         container = self._container_cgroup(cgroup)
         if container is not None:
-            self.consider(container, at_s)
+            self.consider(container, at_s, notified_s)
         elif value:
             for each in self.containers():
                 self._warn_of_ancestors(each)
@@ -146,7 +150,7 @@ class ModeController:
         self._knobs[cgroup.path] = value
         return value
 
-    def consider(self, container: Cgroup, now_s: float) -> None:
+    def consider(self, container: Cgroup, now_s: float, notified_s: float | None = None) -> None:
         """Decide the container's mode and see to it."""
         wish = wish_for(
             container,
@@ -166,7 +170,7 @@ class ModeController:
             elif wish.pod_uid is not None:  # nothing is given back because the API is silent
                 held = self._enforcer.release(cgroup)
             if held is not None:
-                self.held(held, now_s)
+                self.held(held, now_s, notified_s)
         if wish.container is not None:
             self._named(container, wish)
             self._consequences.act(container, wish, None, now_s)
@@ -212,8 +216,8 @@ class ModeController:
         if announced and mode is not None and self._first_time(container.inode, "applied", mode.value):
             self._notices.applied(pod, wish.container, mode, container.inode, wish.decision.why)
 
-    def held(self, held: Held, at_s: float) -> None:
-        """One attempt at a knob, counted and, where it failed, told."""
+    def held(self, held: Held, at_s: float, notified_s: float | None = None) -> None:
+        """One attempt at a knob, counted and, where it failed, told. ``notified_s``: it answers another's write, heard of then."""
         outcome = held.write.outcome
         self._metrics.write(outcome)
         if outcome in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY):
@@ -221,7 +225,8 @@ class ModeController:
         else:
             self._show_what_is(held.cgroup)
         if outcome is WriteOutcome.WRITTEN:
-            self._metrics.write_latency(max(0.0, time.monotonic() - at_s))
+            if notified_s is not None:
+                self._metrics.write_latency(max(0.0, time.monotonic() - notified_s))
             if held.why is Why.DRIFT:
                 self._metrics.drift_repair()
         failed = outcome in (WriteOutcome.DENIED, WriteOutcome.UNSUPPORTED)

@@ -371,3 +371,24 @@ def test_the_page_says_how_many_cgroups_there_are_also_when_the_last_of_a_kind_i
     world.remove(CONTAINER)
     world.node.housekeeping(world.now)
     assert world.metric('oomward_cgroups{kind="container"}') == 0
+
+
+def test_only_an_answer_to_anothers_write_has_a_latency(world: World) -> None:
+    """Not what a first list, a full resync or new rules have written, which nobody has just made necessary."""
+
+    def answered() -> float | None:
+        return world.metric("oomward_write_latency_seconds_count")
+
+    world.make(knob=1)
+    world.told(pod({MODE: "single"}))
+    assert (world.knob(), answered()) == (0, 0)
+    world.write(CONTAINER, 1)
+    assert (world.knob(), answered()) == (0, 1)
+    world.told(pod())
+    world.told(pod({MODE: "single"}))
+    knob = world.mount / CONTAINER / "memory.oom.group"
+    knob.unlink()
+    knob.write_text("1\n")  # another file: nothing is watched there any more
+    world.tree.read(world.now)
+    world.node.resync(world.now)
+    assert (world.knob(), answered()) == (0, 1)
