@@ -46,14 +46,14 @@ class Outbox:
     def count(self, kill: OomKill, notice: Notice) -> None:
         """A kill, counted by the Event that is open for its like, else by this one, which is a new one."""
         counted = self._series.join(notice)
-        self._ledger.settle(kill.kill_id, kill.outcome, counted)
+        self._ledger.record_outcome(kill.kill_id, kill.outcome, counted)
         if not self._series.waits(counted.name):
             self._submit(counted)
         self._show_pending()
 
     def untold(self, kill: OomKill) -> None:
         """A kill that there is nobody to tell of."""
-        self._ledger.settle(kill.kill_id, kill.outcome, None)
+        self._ledger.record_outcome(kill.kill_id, kill.outcome, None)
 
     def _submit(self, notice: Notice) -> bool:
         accepted = self._poster.submit(notice)
@@ -86,7 +86,7 @@ class Outbox:
         if counted is None:
             self._ledger.delivered(message.name, message.outcome)
         else:
-            self._ledger.told(counted, message.outcome)
+            self._ledger.series_delivered(counted, message.outcome)
         self._show_pending()
         if self._withheld and len(self._under_way) <= REFILL_BELOW:
             self._withheld = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from agent.cgroup.layout import classify
 from agent.kills.facts import Findings
@@ -76,6 +77,12 @@ class Recorder:
         else:
             self._metrics.kill(kill)
         log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
+
+    def resume(self, outcome: Callable[[OomKill], Outcome]) -> None:
+        """Kills that an agent before this one recorded and that no Event counts. ``outcome``: what the container looks like now."""
+        for kill in self._ledger.without_event():
+            known = kill.pod_uid is None or kill.outcome is not None
+            self.settled(kill if known else replace(kill, outcome=outcome(kill)))
 
     def settled(self, kill: OomKill) -> None:
         """The outcome of a kill that was reported before is known now."""

@@ -36,11 +36,13 @@ class Answers:
         ]
         return sorted(asked, key=lambda kill: -kill.at_unix_s)[:limit]
 
-    def unsettled(self) -> list[OomKill]:
+    def without_event(self) -> list[OomKill]:
         """Kills that no Event counts yet, oldest first: nobody saw what became of their container (the agent ended before)."""
         rows = "SELECT body, outcome FROM kill WHERE notice IS NULL ORDER BY at_unix_s, rowid"
         found = {kill.kill_id: kill for kill in [*self._kills_of_rows(rows, ()), *self._unwritten.kills.values()]}
-        return [self._unwritten.seen(kill) for kill_id, kill in found.items() if kill_id not in self._unwritten.settled]
+        return [
+            self._unwritten.seen(kill) for kill_id, kill in found.items() if kill_id not in self._unwritten.outcomes
+        ]
 
     def _kills_of_rows(self, sql: str, values: Sequence[object]) -> list[OomKill]:
         kills, bad = kills_from(self._store.read(sql, values))

@@ -94,25 +94,21 @@ class Ledger(Answers):
         """
         if self._store.failing and len(self._unwritten) > FEW:
             return True
-        return self._write() or self._store.failing
+        return self.flush() or self._store.failing
 
     def flush(self) -> bool:
-        """Try all that waits for the disk; True: nothing waits any more."""
-        return self._write()
-
-    def close(self) -> None:
-        """Write what waits, if the disk takes it, and let go of the file."""
-        self._write()
-        self._store.close()
-
-    def _write(self) -> bool:
-        """Whether nothing waits any more."""
+        """Try all that waits; True: nothing waits any more."""
         if not self._unwritten:
             return True
         self._store.look_after()
         if not self._apply() and self._store.renewed != self._renewed:
             self._apply()
         return not self._unwritten
+
+    def close(self) -> None:
+        """Write what waits, if the disk takes it, and let go of the file."""
+        self.flush()
+        self._store.close()
 
     def _apply(self) -> bool:
         if self._renewed != self._store.renewed:
@@ -203,12 +199,12 @@ class Ledger(Answers):
         """The last record of the kernel's log that need not be read again; None: none was read in this boot."""
         return self._kmsg_sequence
 
-    def settle(self, kill_id: str, outcome: Outcome | None, notice: Notice | None) -> None:
+    def record_outcome(self, kill_id: str, outcome: Outcome | None, notice: Notice | None) -> None:
         """What became of the container (None: not to be known), and the Event that counts this kill, as it is now.
 
         Both in one transaction, so that no kill is counted twice or left out. ``notice`` None: nobody can be told of it.
         """
-        self._unwritten.settled[kill_id] = (outcome, notice.name if notice is not None else "")
+        self._unwritten.outcomes[kill_id] = (outcome, notice.name if notice is not None else "")
         if notice is not None:
             self._unwritten.count(notice)
 
@@ -234,7 +230,7 @@ class Ledger(Answers):
             self._unwritten.add_notice(notice)
         return not known
 
-    def told(self, notice: Notice, outcome: str) -> None:
+    def series_delivered(self, notice: Notice, outcome: str) -> None:
         """So much of a series is done with, one way or another; what was counted since waits on."""
         self._unwritten.count(notice)
         if notice.told >= notice.count:

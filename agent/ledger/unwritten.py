@@ -33,7 +33,7 @@ class Unwritten:
     """None as a value: the row goes. ``dropped`` counts kills and notices that had to give way to newer ones."""
 
     kills: dict[str, OomKill] = field(default_factory=dict)
-    settled: dict[str, tuple[Outcome | None, str]] = field(default_factory=dict)
+    outcomes: dict[str, tuple[Outcome | None, str]] = field(default_factory=dict)
     amended: dict[str, OomKill] = field(default_factory=dict)
     baselines: dict[int, Baseline | None] = field(default_factory=dict)
     originals: dict[int, Original | None] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Unwritten:
     dropped: int = 0
 
     def __len__(self) -> int:
-        tables = (self.kills, self.settled, self.amended, self.baselines, self.originals, self.decisions)
+        tables = (self.kills, self.outcomes, self.amended, self.baselines, self.originals, self.decisions)
         events = len(self.notices) + len(self.counted) + len(self.delivered)
         rest = len(self.forgotten_totals) + (self.kmsg_sequence is not None)
         return sum(len(table) for table in tables) + events + rest
@@ -78,7 +78,7 @@ class Unwritten:
 
     def clear(self) -> None:
         """Everything is in the file."""
-        for table in (self.kills, self.settled, self.amended, self.baselines, self.originals, self.decisions):
+        for table in (self.kills, self.outcomes, self.amended, self.baselines, self.originals, self.decisions):
             table.clear()
         for notices in (self.notices, self.counted, self.delivered):
             notices.clear()
@@ -90,7 +90,7 @@ class Unwritten:
     def seen(self, kill: OomKill) -> OomKill:
         """A kill of the file or of here, with what waits about it."""
         newer = self.amended.get(kill.kill_id, kill)
-        outcome, _ = self.settled.get(kill.kill_id, (None, ""))
+        outcome, _ = self.outcomes.get(kill.kill_id, (None, ""))
         return replace(newer, outcome=outcome or newer.outcome or kill.outcome)
 
     # --------------------------------------------------------------------------------------------- into the database
@@ -119,7 +119,7 @@ class Unwritten:
                 (*row[1:], row[0]),
             )
         settled = [
-            (outcome and outcome.value, to_sql(notice), kill_id) for kill_id, (outcome, notice) in self.settled.items()
+            (outcome and outcome.value, to_sql(notice), kill_id) for kill_id, (outcome, notice) in self.outcomes.items()
         ]
         connection.executemany("UPDATE kill SET outcome = COALESCE(?, outcome), notice = ? WHERE kill_id = ?", settled)
 

@@ -17,7 +17,7 @@ from agent.cgroup.tree import TRACKED, Tree
 from agent.diagnose.failing import Failing
 from agent.events.outbox import Outbox
 from agent.kernel.processes import cgroup_of, node_oom_kills
-from agent.kills import Attributor
+from agent.kills import Attributor, Findings
 from agent.kills.recorder import Recorder
 from agent.ledger import Ledger
 from agent.loop.pods import Pods
@@ -35,6 +35,7 @@ from agent.model import (
     KnobTouched,
     MemoryEvents,
     Message,
+    OomKill,
     OomReport,
     Outcome,
     PodChanged,
@@ -157,12 +158,12 @@ class Node:
         self._scanned = True
         self.after(now_s, None)
         self._look_at_ourselves()
-        self._resume_unsettled()
+        self._recorder.resume(self._outcome)
         self._outbox.resume()
 
     def _forget_what_went(self) -> None:
         """Cgroups that went while no agent ran."""
-        self._ledger.forget_baselines(self.attributor.mourn())
+        self._recorder.findings(Findings(gone_inodes=tuple(self.attributor.mourn())), None)
         live = {cgroup.inode for cgroup in self._tree.cgroups.values()}
         for original in self._ledger.originals():
             if original.inode not in live:
@@ -333,16 +334,12 @@ class Node:
 
     # -------------------------------------------------------------------------------------------------------- small
 
-    def _resume_unsettled(self) -> None:
-        """Kills that were recorded before a restart and that no Event counts: what there is to see now decides."""
-        for kill in self._ledger.unsettled():
-            if kill.pod_uid is None or kill.outcome is not None:
-                self._recorder.settled(kill)
-                continue
-            cgroup = self._tree.cgroups.get(kill.cgroup_path)
-            same = cgroup is not None and f"-{cgroup.inode}-" in kill.kill_id
-            lives = cgroup is not None and same and self.facts.lives(cgroup)
-            self._recorder.settled(replace(kill, outcome=Outcome.SURVIVED if lives else Outcome.DIED))
+    def _outcome(self, kill: OomKill) -> Outcome:
+        """By what there is to see now of a kill's container."""
+        cgroup = self._tree.cgroups.get(kill.cgroup_path)
+        same = cgroup is not None and f"-{cgroup.inode}-" in kill.kill_id
+        lives = cgroup is not None and same and self.facts.lives(cgroup)
+        return Outcome.SURVIVED if lives else Outcome.DIED
 
 
 class ThreadDiedError(AgentError):

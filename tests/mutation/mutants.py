@@ -194,8 +194,8 @@ MUTANTS = (
     Mutant(
         "a kill and the Event that counts it are written in two transactions",
         "ledger/ledger.py",
-        '        self._unwritten.settled[kill_id] = (outcome, notice.name if notice is not None else "")\n',
-        '        self._unwritten.settled[kill_id] = (outcome, notice.name if notice is not None else "")\n        self.commit()\n',
+        '        self._unwritten.outcomes[kill_id] = (outcome, notice.name if notice is not None else "")\n',
+        '        self._unwritten.outcomes[kill_id] = (outcome, notice.name if notice is not None else "")\n        self.commit()\n',
         ("ledger/test_transactions.py",),
     ),
     Mutant(

@@ -222,11 +222,11 @@ def test_kills_that_wait_can_be_settled_amended_and_counted(ledger: Ledger, tmp_
     with locked(tmp_path / FILE):
         ledger.record([a_kill(2, at=2000.0, processes=4)], [], None)
         ledger.amend(a_kill(2, at=2000.0, processes=4, container="late"))
-        ledger.settle(a_kill(1).kill_id, Outcome.SURVIVED, None)
-        ledger.settle(a_kill(2).kill_id, Outcome.DIED, None)
+        ledger.record_outcome(a_kill(1).kill_id, Outcome.SURVIVED, None)
+        ledger.record_outcome(a_kill(2).kill_id, Outcome.DIED, None)
         newest, oldest = ledger.kills()
         assert (newest.container, newest.outcome, oldest.outcome) == ("late", Outcome.DIED, Outcome.SURVIVED)
-        assert ledger.unsettled() == []
+        assert ledger.without_event() == []
         assert ledger.kills(since_unix_s=1500.0) == [newest]
         assert ledger.kills(limit=1) == [newest]
         assert ledger.kills_of(POD_UID, "herder", 0.0) == 5

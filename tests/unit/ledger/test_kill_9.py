@@ -29,9 +29,9 @@ series = [*ledger.series(0.0), replace(a_notice("series"), count=0, series="herd
 
 def settle():
     global series
-    for kill in ledger.unsettled():
+    for kill in ledger.without_event():
         series = replace(series, count=series.count + 1)
-        ledger.settle(kill.kill_id, Outcome.SURVIVED, series)
+        ledger.record_outcome(kill.kill_id, Outcome.SURVIVED, series)
 
 def commit():
     while not ledger.commit():
@@ -80,7 +80,9 @@ def test_no_kill_is_lost_or_doubled_by_kill_9(tmp_path: Path) -> None:
         assert list(ledger.totals().values()) == [2 * recorded]
         assert ledger.kmsg_sequence == recorded
         (series,) = ledger.series(0.0)
-        assert series.count == recorded - len(ledger.unsettled()), "the Event counts each kill that was settled, once"
+        assert series.count == recorded - len(ledger.without_event()), (
+            "the Event counts each kill that was settled, once"
+        )
         assert recorded // 3 <= len(ledger.undelivered(100_000)) <= recorded // 3 + 1
         ledger.close()
     connection = sqlite3.connect(tmp_path / "ledger.sqlite3")

@@ -127,42 +127,42 @@ def test_the_logs_position_stays_when_nothing_is_said_of_it(ledger: Ledger, open
 
 def test_settling_says_what_became_of_the_container(ledger: Ledger, open_ledger: Opener) -> None:
     ledger.record([a_kill(1), a_kill(2)], [], None)
-    ledger.settle(a_kill(1).kill_id, Outcome.SURVIVED, None)
-    ledger.settle("unknown", Outcome.DIED, None)
+    ledger.record_outcome(a_kill(1).kill_id, Outcome.SURVIVED, None)
+    ledger.record_outcome("unknown", Outcome.DIED, None)
     again = open_ledger()
     assert [kill.outcome for kill in again.kills()] == [None, Outcome.SURVIVED]
-    assert again.unsettled() == [a_kill(2)]
+    assert again.without_event() == [a_kill(2)]
 
 
 def test_a_kill_outside_of_pods_is_settled_without_an_outcome(ledger: Ledger) -> None:
     host = replace(a_kill(), pod=None, namespace=None, pod_uid=None, container=None)
     ledger.record([host], [], None)
-    assert ledger.unsettled() == [host]
-    ledger.settle(host.kill_id, None, a_notice("node"))
-    assert ledger.unsettled() == []
+    assert ledger.without_event() == [host]
+    ledger.record_outcome(host.kill_id, None, a_notice("node"))
+    assert ledger.without_event() == []
     assert ledger.kills() == [host]
 
 
 def test_a_kill_and_the_event_that_counts_it_are_settled_together(ledger: Ledger, open_ledger: Opener) -> None:
     series = replace(a_notice("first"), series="herder")
     ledger.record([a_kill(1), a_kill(2)], [], None)
-    ledger.settle(a_kill(1).kill_id, Outcome.SURVIVED, series)
-    ledger.told(replace(series, told=1, rounds=1), "created")
+    ledger.record_outcome(a_kill(1).kill_id, Outcome.SURVIVED, series)
+    ledger.series_delivered(replace(series, told=1, rounds=1), "created")
     assert ledger.undelivered() == []
     counted = replace(series, told=1, rounds=1, count=2, last_at_unix_s=1001.0)
-    ledger.settle(a_kill(2).kill_id, Outcome.SURVIVED, counted)
+    ledger.record_outcome(a_kill(2).kill_id, Outcome.SURVIVED, counted)
     assert ledger.undelivered() == [counted], "there is news of it"
     again = open_ledger()
-    assert again.unsettled() == []
+    assert again.without_event() == []
     assert again.undelivered() == again.series(1001.0) == [counted]
     assert again.series(1001.1) == []
-    again.told(replace(counted, told=2, rounds=2), "patched")
+    again.series_delivered(replace(counted, told=2, rounds=2), "patched")
     assert again.undelivered() == []
 
 
 def test_what_was_counted_while_the_api_was_told_is_still_to_be_told(ledger: Ledger) -> None:
     series = replace(a_notice("first"), series="herder", count=3, told=2)
-    ledger.told(series, "patched")
+    ledger.series_delivered(series, "patched")
     assert ledger.undelivered() == [series]
 
 
@@ -170,7 +170,7 @@ def test_details_that_come_late_replace_the_row_and_keep_outcome_and_totals(
     ledger: Ledger, open_ledger: Opener
 ) -> None:
     ledger.record([a_kill(scope=None)], [], None)
-    ledger.settle(a_kill().kill_id, Outcome.DIED, None)
+    ledger.record_outcome(a_kill().kill_id, Outcome.DIED, None)
     detailed = replace(a_kill(scope=Scope.POD), victims=(Victim(1, "a"), Victim(2, "b")), limit_bytes=5, container="c")
     ledger.amend(detailed)
     again = open_ledger()

@@ -52,7 +52,7 @@ while len(begun) < 4:
     ledger.remember_original(an_original(number))
     ledger.record([a_kill(number)], [a_baseline(number, inode=number)], number)
     written()
-    ledger.settle(a_kill(number).kill_id, Outcome.SURVIVED, a_notice(f"n{number}"))
+    ledger.record_outcome(a_kill(number).kill_id, Outcome.SURVIVED, a_notice(f"n{number}"))
     ledger.delivered(f"n{number}", "created")
     written()
     begun.add(salts())

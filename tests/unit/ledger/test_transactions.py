@@ -51,7 +51,7 @@ def test_no_kill_is_settled_without_the_event_that_counts_it(commits: list[Check
     commits.append(counted)
     for number in (1, 2, 3):
         series = replace(a_notice("first"), series="herder", count=number)
-        ledger.settle(a_kill(number).kill_id, Outcome.SURVIVED, series)
+        ledger.record_outcome(a_kill(number).kill_id, Outcome.SURVIVED, series)
         ledger.commit()
     assert seen == [1, 2, 3]
 

@@ -240,11 +240,11 @@ def test_a_kill_whose_outcome_nobody_saw_is_settled_by_the_next_agent(tmp_path: 
     world.told(pod())
     world.make(knob=0)
     world.kill()
-    assert world.ledger.unsettled() != []
+    assert world.ledger.without_event() != []
     world.end()
     world.begin()
     assert world.reasons() == ["ProcessOOMKilled"]
-    assert world.ledger.unsettled() == []
+    assert world.ledger.without_event() == []
     world.end()
 
 

@@ -67,7 +67,7 @@ class Agent:
         failing = Failing(metrics, self.unix_s, ())
         events = KillEvents("node-1", self.ledger, self.outbox, lambda _: None, failing.advice, self.unix_s)
         self.recorder = Recorder(self.ledger, metrics, failing.settled, events.post)
-        for kill in self.ledger.unsettled():
+        for kill in self.ledger.without_event():
             self.recorder.settled(replace(kill, outcome=Outcome.SURVIVED))
         self.outbox.resume()
 
