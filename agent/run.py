@@ -69,6 +69,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     metrics = Metrics(__version__)
     boot = boot_id()
     ledger = Ledger.open(settings.state_dir, boot)
+    ledger.checkpoint_in_background(mailbox.wake)
     metrics.seed(ledger.totals(), time.monotonic())
 
     hierarchy = find_hierarchy(settings.cgroup_mount)

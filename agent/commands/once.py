@@ -35,7 +35,7 @@ def apply(settings: Settings, output: Output, file: TextIO) -> int:
     with AgentLock(settings.state_dir, settings.node_name), survey(settings) as found:
         ledger = Ledger.open(settings.state_dir, boot_id())
         try:
-            code = _apply(found, Enforcer(found.files, ledger, time.time), output, file)
+            code = _apply(found, Enforcer(found.files, _AtOnce(ledger), time.time), output, file)
             if ledger.trouble:
                 _say([ledger.trouble])
             return code if ledger.persistent else EXIT_FAILED
@@ -60,6 +60,19 @@ def restore(settings: Settings, output: Output, file: TextIO) -> int:
             return _restore(settings, ledger, output, file)
         finally:
             ledger.close()
+
+
+class _AtOnce:
+    """The ledger's originals, each in the file before the value is changed: no container's start waits for this command."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.original = ledger.original
+        self.forget_original = ledger.forget_original
+        self._ledger = ledger
+
+    def remember_original(self, original: Original) -> None:
+        self._ledger.remember_original(original)
+        self._ledger.commit()
 
 
 class _NoOriginals:

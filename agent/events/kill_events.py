@@ -38,7 +38,7 @@ class KillEvents:
         """The Event that counts this kill goes to the outbox; without an object to post it on, the ledger alone keeps its outcome."""
         about = self._about(kill)
         if about is None:
-            self._ledger.settle(kill.kill_id, kill.outcome, None)
+            self._ledger.record_outcome(kill.kill_id, kill.outcome, None)
         else:
             self._outbox.post_kill(kill, self._notice(kill, about))
 

@@ -73,7 +73,7 @@ class Outbox:
         self._newest[notice.group] = notice.name
         if len(self._newest) > MOST_GROUPS:
             del self._newest[next(iter(self._newest))]  # the one that was added to least recently
-        self._ledger.settle(kill.kill_id, kill.outcome, notice)
+        self._ledger.record_outcome(kill.kill_id, kill.outcome, notice)
         self._put(notice)
 
     def _find(self, name: str) -> Notice | None:
@@ -142,7 +142,7 @@ class Outbox:
             return
         notice = sent(notice, message.count, now_s)
         self._metrics.event(message.outcome)
-        self._ledger.told(notice, message.outcome)
+        self._ledger.series_delivered(notice, message.outcome)
         if notice.sent_count < notice.count:
             self._schedule.put(notice)
         else:

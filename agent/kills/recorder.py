@@ -1,12 +1,14 @@
 """Each kill is recorded once: ledger first, then metric, log line and Event.
 
-Takes Findings. Never waits: what the ledger can't write now it writes later, and Events are sent by another thread.
+Takes Findings. Never waits: while the ledger's file is busy for a moment, the report of a kill is put off; where the disk fails it is
+not, and the ledger writes later. Events are sent by another thread.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from agent.cgroup.layout import classify
 from agent.kills.facts import Findings
@@ -33,17 +35,27 @@ class Recorder:
         self._metrics = metrics
         self._settled = settled
         self._event = event
+        self._unreported: list[Findings] = []
 
     def findings(self, findings: Findings, kmsg_sequence: int | None) -> None:
-        """Record in one transaction, then tell."""
+        """Record in one transaction, then report: now, or, while the file is busy, at the next call."""
         if findings.kills or findings.baselines:
             self._ledger.record(findings.kills, findings.baselines, kmsg_sequence)
         if findings.gone_inodes:
             self._ledger.forget_baselines(findings.gone_inodes)
-        for kill in findings.kills:
-            self._tell_kill(kill)
         for kill in findings.amended:
             self._ledger.amend(kill)
+        self._unreported.append(findings)
+        if any(each.kills for each in self._unreported) and not self._ledger.commit():
+            return
+        unreported, self._unreported = self._unreported, []
+        for each in unreported:
+            self._report(each)
+
+    def _report(self, findings: Findings) -> None:
+        for kill in findings.kills:
+            self._report_kill(kill)
+        for kill in findings.amended:
             log(
                 logger,
                 logging.INFO,
@@ -59,15 +71,21 @@ class Recorder:
         for kill in findings.settled:
             self.settled(kill)
 
-    def _tell_kill(self, kill: OomKill) -> None:
+    def _report_kill(self, kill: OomKill) -> None:
         if _outside_of_pods(kill):
             self._metrics.host_kill(kill)
         else:
             self._metrics.kill(kill)
         log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
 
+    def resume(self, outcome: Callable[[OomKill], Outcome]) -> None:
+        """Kills that an agent before this one recorded and that no Event counts. ``outcome``: what the container looks like now."""
+        for kill in self._ledger.without_event():
+            known = kill.pod_uid is None or kill.outcome is not None
+            self.settled(kill if known else replace(kill, outcome=outcome(kill)))
+
     def settled(self, kill: OomKill) -> None:
-        """The outcome of a kill told before is known now."""
+        """The outcome of a kill that was reported before is known now."""
         if kill.outcome is not None:
             level = logging.INFO if kill.outcome is Outcome.DIED else logging.DEBUG
             log(

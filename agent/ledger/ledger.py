@@ -1,43 +1,36 @@
-"""The ledger's words: what may be told to it and asked of it. Times are unix seconds. Decides nothing, prints nothing.
+"""What the ledger is given to keep, and when it is written. Times are unix seconds. Decides nothing, prints nothing.
 
-Every change is merged into what waits and written in one transaction at once; what the disk refuses waits and is tried
-again. Originals, baselines, decisions and the log's position are answered from memory, so that enforcement never waits.
+A change is in memory at once and counts for every answer; ``commit`` writes all that changed in one transaction, at the end of a turn
+of the loop. What the disk refuses waits and is tried again. A kill -9 before the commit loses the turn, whole: its kills are still in
+the kernel's counters, beyond the baselines, and the next agent finds them there.
+
+An original may be lost that way although memory.oom.group has been written: a container's first instruction waits for no disk, so the
+write doesn't either. The next agent finds the desired value in place, without an original, and leaves it there when the container opts
+out, until the container restarts: it writes no value that nobody has read. What the kubelet would have written is not certain (it depends
+on its version and on singleProcessOOMKill), and a 1 that nobody asked for kills whole containers.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from agent.ledger.queries import kills_from, kills_in_query, kills_query
+from agent.ledger.answers import Answers
 from agent.ledger.retention import Retention
-from agent.ledger.rows import (
-    DECISION_COLUMNS,
-    BadRowError,
-    baselines_of,
-    decisions_of,
-    from_sql,
-    notice_of,
-    originals_of,
-    to_sql,
-)
+from agent.ledger.rows import DECISION_COLUMNS, baselines_of, decisions_of, originals_of, to_sql
 from agent.ledger.store import Store
-from agent.ledger.waiting import Series, Waiting, series_of
 from agent.model import Baseline, KeptDecision, Notice, OomKill, Original, Outcome
 
 FEW = 256  # so many waiting changes are tried at every call; more only by flush(), since each try costs
 MEMORY_KILLS = 10_000  # kept without a disk: an agent of 64 MiB can't hold 100,000
 
 
-class Ledger:
+class Ledger(Answers):
     """Made by Ledger.open. ``seen_this_boot``: an agent has written into it in this boot before."""
 
     def __init__(self, store: Store, boot_id: str) -> None:
-        self._store = store
-        self._boot_id = boot_id
-        self._waiting = Waiting()
-        self._bad_rows = 0
+        super().__init__(store, boot_id)
         self._renewed = store.renewed
         self.seen_this_boot = store.seen_this_boot
         read = store.read
@@ -48,7 +41,9 @@ class Ledger:
         self._decisions = decisions_of(read(f"SELECT {DECISION_COLUMNS} FROM decision"))
         rows = read("SELECT kmsg_sequence FROM boot WHERE id = ?", (boot_id,))
         self._kmsg_sequence: int | None = rows[0][0] if rows else None
-        self._resow()
+        self._retention = Retention(read)
+        if self._renewed != store.renewed:
+            self._write_all_again()
 
     @classmethod
     def open(cls, state_dir: Path, boot_id: str, now_unix_s: float | None = None) -> Ledger:
@@ -63,8 +58,10 @@ class Ledger:
     def trouble(self) -> str | None:
         """What is wrong with the disk, and what to do; None: nothing."""
         texts = [self._store.trouble]
-        if self._waiting.dropped:
-            texts.append(f"{self._waiting.dropped} kills or Events had to be dropped, since the disk was away too long")
+        if self._unwritten.dropped:
+            texts.append(
+                f"{self._unwritten.dropped} kills or Events had to be dropped, since the disk was away too long"
+            )
         if self._bad_rows:
             texts.append(f"{self._bad_rows} times a row could not be read and was passed over")
         return "; ".join(text for text in texts if text) or None
@@ -82,45 +79,53 @@ class Ledger:
     @property
     def pending(self) -> int:
         """Changes that wait in memory for the disk."""
-        return len(self._waiting)
+        return len(self._unwritten)
+
+    def checkpoint_in_background(self, wake: Callable[[], None]) -> None:
+        """From now on no call here syncs: a thread of the ledger's does (checkpoints.py). ``wake`` is called, by that thread, when a
+        commit that was put off can be made.
+        """
+        self._store.checkpoint_in_background(wake)
+
+    def commit(self) -> bool:
+        """Write what changed, in one transaction. False: not yet, but soon, when ``wake`` is called.
+
+        Changes that the disk refuses wait in memory, and nobody waits for them: that is True. FEW are tried again each time.
+        """
+        if self._store.failing and len(self._unwritten) > FEW:
+            return True
+        return self.flush() or self._store.failing
 
     def flush(self) -> bool:
-        """Try what waits for the disk; True: nothing waits any more. Also looks whether the file is still there."""
+        """Try all that waits; True: nothing waits any more."""
+        if not self._unwritten:
+            return True
         self._store.look_after()
-        self._write()
-        return not self._waiting
+        if not self._apply() and self._store.renewed != self._renewed:
+            self._apply()
+        return not self._unwritten
 
     def close(self) -> None:
         """Write what waits, if the disk takes it, and let go of the file."""
-        self._write()
+        self.flush()
         self._store.close()
 
-    def _tell(self) -> frozenset[str]:
-        return self._write() if len(self._waiting) <= FEW or not self._store.failing else frozenset()
+    def _apply(self) -> bool:
+        if self._renewed != self._store.renewed:
+            self._write_all_again()
+        done = self._store.transact(lambda connection: self._unwritten.apply(connection, self._boot_id))
+        if done:
+            self._retention.added(len(self._unwritten.kills))
+            self._unwritten.clear()
+        return done
 
-    def _write(self) -> frozenset[str]:
-        """Write all that waits; returns the ids of kills that were new."""
-        self._resow()
-        if not self._waiting:
-            return frozenset()
-        new = self._store.transact(lambda connection: self._waiting.apply(connection, self._boot_id))
-        if new is None and self._store.renewed != self._renewed:
-            self._resow()
-            new = self._store.transact(lambda connection: self._waiting.apply(connection, self._boot_id))
-        if new is None:
-            return frozenset()
-        self._waiting.clear()
-        return new
-
-    def _resow(self) -> None:
-        """A new file was begun in the midst: what memory knows goes into it. Older kills stay in the one set aside."""
-        if self._renewed == self._store.renewed:
-            return
+    def _write_all_again(self) -> None:
+        """A new file has been started: what memory knows goes into it. Older kills stay in the one set aside."""
         self._renewed = self._store.renewed
-        self._waiting.originals = {**self._originals}
-        self._waiting.baselines = {**self._baselines}
-        self._waiting.decisions = {**self._decisions}
-        self._waiting.kmsg_sequence = self._kmsg_sequence
+        self._unwritten.originals = {**self._originals}
+        self._unwritten.baselines = {**self._baselines}
+        self._unwritten.decisions = {**self._decisions}
+        self._unwritten.kmsg_sequence = self._kmsg_sequence
 
     # ---------------------------------------------------------------------------------------------------- originals
 
@@ -128,8 +133,7 @@ class Ledger:
         """The value before our first write; the first of a cgroup wins."""
         if original.inode not in self._originals:
             self._originals[original.inode] = original
-            self._waiting.originals[original.inode] = original
-            self._tell()
+            self._unwritten.originals[original.inode] = original
 
     def original(self, inode: int) -> Original | None:
         """What was there before us; None: we never wrote there in this boot."""
@@ -142,8 +146,7 @@ class Ledger:
     def forget_original(self, inode: int) -> None:
         """It was given back, or its cgroup is gone."""
         if self._originals.pop(inode, None) is not None:
-            self._waiting.originals[inode] = None
-            self._tell()
+            self._unwritten.originals[inode] = None
 
     # ---------------------------------------------------------------------------------------------------- decisions
 
@@ -156,8 +159,7 @@ class Ledger:
             self._decisions[pod_uid] = kept
         else:
             del self._decisions[pod_uid]
-        self._waiting.decisions[pod_uid] = kept
-        self._tell()
+        self._unwritten.decisions[pod_uid] = kept
 
     def kept_decisions(self) -> tuple[KeptDecision, ...]:
         """All that were kept, of whatever boot: pods outlive a reboot."""
@@ -177,175 +179,79 @@ class Ledger:
         """These cgroups are gone."""
         for inode in inodes:
             if self._baselines.pop(inode, None) is not None:
-                self._waiting.baselines[inode] = None
-        self._tell()
+                self._unwritten.baselines[inode] = None
 
-    def record(self, kills: Sequence[OomKill], baselines: Sequence[Baseline], kmsg_sequence: int | None) -> int:
-        """From seen to recorded in one transaction; returns how many kills the file did not have before.
+    def record(self, kills: Sequence[OomKill], baselines: Sequence[Baseline], kmsg_sequence: int | None) -> None:
+        """Kills and the counters up to which they are recorded: both are in the file, or neither.
 
         A kill whose id is there already is left as it is and counted nowhere again. ``kmsg_sequence``: the last record of
-        the log that need not be read again; None leaves the position as it is. When the disk fails, all of it waits
-        together, and nothing is returned as new until it is in the file.
+        the log that need not be read again; None leaves the position as it is.
         """
-        self._waiting.add_kills(kills)
+        self._unwritten.add_kills(kills)
         for baseline in baselines:
             if self._baselines.get(baseline.inode) != baseline:
-                self._baselines[baseline.inode] = self._waiting.baselines[baseline.inode] = baseline
+                self._baselines[baseline.inode] = self._unwritten.baselines[baseline.inode] = baseline
         if kmsg_sequence is not None and kmsg_sequence != self._kmsg_sequence:
-            self._kmsg_sequence = self._waiting.kmsg_sequence = kmsg_sequence
-        return len(self._tell() & {kill.kill_id for kill in kills})
+            self._kmsg_sequence = self._unwritten.kmsg_sequence = kmsg_sequence
 
     @property
     def kmsg_sequence(self) -> int | None:
         """The last record of the kernel's log that need not be read again; None: none was read in this boot."""
         return self._kmsg_sequence
 
-    def settle(self, kill_id: str, outcome: Outcome | None, notice: Notice | None) -> None:
+    def record_outcome(self, kill_id: str, outcome: Outcome | None, notice: Notice | None) -> None:
         """What became of the container (None: not to be known), and the Event that counts this kill, as it is now.
 
         Both in one transaction, so that no kill is counted twice or left out. ``notice`` None: nobody can be told of it.
         """
-        self._waiting.settled[kill_id] = (outcome, notice.name if notice is not None else "")
+        self._unwritten.outcomes[kill_id] = (outcome, notice.name if notice is not None else "")
         if notice is not None:
-            self._waiting.count(notice)
-        self._tell()
+            self._unwritten.count(notice)
 
     def amend(self, kill: OomKill) -> None:
         """Details that came late: the row is replaced. An outcome known before stays unless this has one, totals stay."""
-        self._waiting.amended[kill.kill_id] = kill
-        self._tell()
-
-    def kills(
-        self, *, since_unix_s: float = 0.0, namespace: str | None = None, pod: str | None = None, limit: int = 1000
-    ) -> list[OomKill]:
-        """Kills, newest first, those that wait for the disk among them; None matches any."""
-        written = self._kills_of_rows(*kills_query(since_unix_s, namespace, pod, limit))
-        if not self._waiting:
-            return written
-        found = {kill.kill_id: self._waiting.seen(kill) for kill in self._waiting.kills.values()}
-        found |= {kill.kill_id: self._waiting.seen(kill) for kill in written}
-        asked = [
-            kill
-            for kill in found.values()
-            if kill.at_unix_s >= since_unix_s and namespace in (None, kill.namespace) and pod in (None, kill.pod)
-        ]
-        return sorted(asked, key=lambda kill: -kill.at_unix_s)[:limit]
-
-    def unsettled(self) -> list[OomKill]:
-        """Kills that no Event counts yet, oldest first: nobody saw what became of their container (the agent ended before)."""
-        rows = "SELECT body, outcome FROM kill WHERE notice IS NULL ORDER BY at_unix_s, rowid"
-        found = {kill.kill_id: kill for kill in [*self._kills_of_rows(rows, ()), *self._waiting.kills.values()]}
-        return [self._waiting.seen(kill) for kill_id, kill in found.items() if kill_id not in self._waiting.settled]
-
-    def _kills_of_rows(self, sql: str, values: Sequence[object]) -> list[OomKill]:
-        kills, bad = kills_from(self._store.read(sql, values))
-        self._bad_rows += bad
-        return kills
-
-    def kills_of(self, pod_uid: str, container: str, since_unix_s: float) -> int:
-        """Processes killed in one container since then."""
-        rows = self._store.read(
-            "SELECT COALESCE(SUM(processes), 0) FROM kill WHERE pod_uid = ? AND container = ? AND at_unix_s >= ?",
-            (to_sql(pod_uid), to_sql(container), since_unix_s),
-        )
-        waiting = (k for k in self._waiting.kills.values() if (k.pod_uid, k.container) == (pod_uid, container))
-        return (int(rows[0][0]) if rows else 0) + sum(k.processes for k in waiting if k.at_unix_s >= since_unix_s)
-
-    def kills_in(self, pod_uid: str, inode: int) -> list[OomKill]:
-        """All kills that are kept of one cgroup of this boot, in any order."""
-        named = f"{self._boot_id}-{inode}-"
-        found = {kill.kill_id: kill for kill in self._kills_of_rows(*kills_in_query(pod_uid, self._boot_id, inode))}
-        found |= {kill_id: kill for kill_id, kill in self._waiting.kills.items() if kill_id.startswith(named)}
-        return [self._waiting.seen(kill) for kill in found.values() if kill.pod_uid == pod_uid]
-
-    def totals(self) -> dict[Series, int]:
-        """Processes killed by series (namespace, pod, container, mode, scope), for metrics that go on counting.
-
-        They outlive the kills' own rows: see retention.py. Mode and scope are ``unknown`` where a kill has none.
-        """
-        found: dict[Series, int] = {}
-        for row in self._store.read("SELECT namespace, pod, container, mode, scope, processes FROM total"):
-            namespace, pod, container, mode, scope = (from_sql(text) for text in row[:5])
-            found[namespace, pod, container, mode, scope] = int(row[5])
-        for kill in self._waiting.kills.values():
-            if (series := series_of(kill)) is not None:
-                found[series] = found.get(series, 0) + kill.processes
-        return found
+        self._unwritten.amended[kill.kill_id] = kill
 
     def forget_totals(self, containers: Iterable[tuple[str, str, str]]) -> None:
         """The metrics' series of these (namespace, pod, container) ended: one that comes back counts from 0, now and after a restart."""
         forgotten = list(containers)
-        self._waiting.forgotten_totals.extend(forgotten)
         if forgotten:
-            self._tell()
+            self.commit()  # kills that were counted before are counted in what is forgotten
+            self._unwritten.forgotten_totals.extend(forgotten)
 
     # ------------------------------------------------------------------------------------------------------ notices
 
     def queue(self, notice: Notice) -> bool:
         """An Event to be delivered. False: that name is there already, delivered or not, and is left as it is."""
-        known = notice.name in self._waiting.notices or self._store.read(
+        known = notice.name in self._unwritten.notices or self._store.read(
             "SELECT 1 FROM notice WHERE name = ?", (to_sql(notice.name),)
         )
         if not known:
-            self._waiting.add_notice(notice)
-            self._tell()
+            self._unwritten.add_notice(notice)
         return not known
 
-    def undelivered(self, limit: int = 1000) -> list[Notice]:
-        """Events that still wait for their delivery, or for that of their newest count, oldest first."""
-        rows = self._store.read(
-            "SELECT body FROM notice WHERE outcome IS NULL ORDER BY at_unix_s, rowid LIMIT ?",
-            (limit + len(self._waiting.delivered),),
-        )
-        found = self._waiting.notices | self._notices_of_rows(rows) | self._waiting.counted
-        due = [notice for name, notice in found.items() if name not in self._waiting.delivered]
-        return sorted(due, key=lambda notice: notice.at_unix_s)[:limit]
-
-    def series(self, since_unix_s: float) -> list[Notice]:
-        """Events of a series that was added to since then, the newest last."""
-        rows = self._store.read(
-            "SELECT body FROM notice WHERE series_last_unix_s >= ? ORDER BY series_last_unix_s", (since_unix_s,)
-        )
-        found = self._notices_of_rows(rows) | self._waiting.counted
-        return sorted((n for n in found.values() if n.last_unix_s >= since_unix_s), key=lambda n: n.last_unix_s)
-
-    def notice(self, name: str) -> Notice | None:
-        """An Event as it is now, delivered or not; None: there is no such row."""
-        waiting = self._waiting.counted.get(name) or self._waiting.notices.get(name)
-        rows = [] if waiting else self._store.read("SELECT body FROM notice WHERE name = ?", (to_sql(name),))
-        return waiting or self._notices_of_rows(rows).get(name)
-
-    def _notices_of_rows(self, rows: Iterable[Sequence[object]]) -> dict[str, Notice]:
-        found: dict[str, Notice] = {}
-        for (body,) in rows:
-            try:
-                notice = notice_of(str(body))
-            except BadRowError:
-                self._bad_rows += 1
-                continue
-            found[notice.name] = notice
-        return found
-
-    def told(self, notice: Notice, outcome: str) -> None:
+    def series_delivered(self, notice: Notice, outcome: str) -> None:
         """So much of a series is done with, one way or another; what was counted since waits on."""
-        self._waiting.count(notice)
+        self._unwritten.count(notice)
         if notice.sent_count >= notice.count:
-            self._waiting.delivered[notice.name] = outcome
-        self._tell()
+            self._unwritten.delivered[notice.name] = outcome
 
     def delivered(self, name: str, outcome: str) -> None:
         """The Event is done with, one way or another; its name is kept for a day, so that it is never sent again."""
-        self._waiting.delivered[name] = outcome
-        self._tell()
+        self._unwritten.delivered[name] = outcome
 
     # -------------------------------------------------------------------------------------------------------- bounds
 
     def prune(self, now_unix_s: float, keep_days: int, keep_count: int, batch: int) -> int:
         """Drop at most ``batch`` rows of each kind that are past their time; returns how many went.
 
-        Call it now and then; nothing is dropped while changes wait for the disk.
+        Call it now and then: it looks only when something was added, or an hour has passed. Nothing is dropped while changes wait.
         """
-        if self._waiting:
+        if not self.flush():
             return 0
         most = keep_count if self.persistent else min(keep_count, MEMORY_KILLS)
-        return self._store.transact(Retention(now_unix_s, keep_days, most, batch).apply) or 0
+        rows = self._retention.too_many(now_unix_s, keep_days, most, batch)
+        if not rows or not self._store.transact(lambda connection: self._retention.drop(connection, rows)):
+            return 0
+        self._retention.dropped(rows)
+        return sum(map(len, rows.values()))

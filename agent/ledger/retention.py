@@ -1,59 +1,77 @@
 """What the ledger keeps, and the dropping of the rest in small batches, so that the loop never pauses for it.
 
-Works on an open connection inside the caller's transaction. Kills go by age and number, Events a day after their
-delivery (so long a name is remembered as sent), running totals when no kill joined them for 30 days.
+Chooses rows; deletes in the caller's transaction. Kills go by age and number, Events a day after their delivery (that long a name is
+remembered as sent), running totals when no kill joined them for 30 days. Looks only after something was added, and once an hour, and
+opens no transaction to look: an idle agent writes nothing.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Any
 
-DAY_S = 86400.0
+HOUR_S, DAY_S = 3600.0, 86400.0
 TOTALS_KEEP_S = 30 * DAY_S
 MOST_TOTALS = 10_000
 DELIVERED_KEEP_S = DAY_S
 
+Read = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
+Rows = dict[str, list[int]]  # rowids by table
 
-@dataclass(frozen=True, slots=True)
+
 class Retention:
-    """``batch`` rows of each kind are dropped at most at a time."""
+    """``read`` is the store's. Counts what there is once; from then on ``added`` says what came."""
 
-    now_unix_s: float
-    keep_days: int
-    keep_count: int
-    batch: int
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._at_most = {table: self._count(table) for table in ("kill", "total")}
+        self._looked_unix_s: float | None = None
 
-    def apply(self, connection: sqlite3.Connection) -> int:
-        """Drop; returns how many rows. Raises sqlite3.Error."""
-        oldest_unix_s = self.now_unix_s - self.keep_days * DAY_S
-        old = self._drop(connection, "kill", "at_unix_s < ?", "at_unix_s", (oldest_unix_s,), self.batch)
-        return (
-            old
-            + self._drop(connection, "kill", "1", "at_unix_s", (), self._excess(connection, "kill", self.keep_count))
-            + self._drop(
-                connection,
-                "notice",
-                "outcome IS NOT NULL AND at_unix_s < ?",
-                "at_unix_s",
-                (self.now_unix_s - DELIVERED_KEEP_S,),
-                self.batch,
-            )
-            + self._drop(
-                connection, "total", "last_unix_s < ?", "last_unix_s", (self.now_unix_s - TOTALS_KEEP_S,), self.batch
-            )
-            + self._drop(connection, "total", "1", "last_unix_s", (), self._excess(connection, "total", MOST_TOTALS))
-        )
+    def added(self, kills: int) -> None:
+        """So many kills more, and at most as many totals."""
+        for table in self._at_most:
+            self._at_most[table] += kills
+        self._looked_unix_s = None
 
-    def _excess(self, connection: sqlite3.Connection, table: str, most: int) -> int:
-        (count,) = connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()
-        return max(0, min(self.batch, int(count) - most))
+    def too_many(self, now_unix_s: float, keep_days: int, keep_count: int, batch: int) -> Rows:
+        """The oldest ``batch`` rows of each table that are past their time or beyond the number that is kept."""
+        if self._looked_unix_s is not None and abs(now_unix_s - self._looked_unix_s) < HOUR_S:
+            return {}
+        rows = {
+            "kill": self._oldest("kill", "at_unix_s", now_unix_s - keep_days * DAY_S, batch)
+            or self._excess("kill", "at_unix_s", keep_count, batch),
+            "total": self._oldest("total", "last_unix_s", now_unix_s - TOTALS_KEEP_S, batch)
+            or self._excess("total", "last_unix_s", MOST_TOTALS, batch),
+            "notice": self._oldest("notice", "outcome IS NOT NULL AND at_unix_s", now_unix_s - DELIVERED_KEEP_S, batch),
+        }
+        found = {table: chosen for table, chosen in rows.items() if chosen}
+        if not found:
+            self._looked_unix_s = now_unix_s
+        return found
 
-    @staticmethod
-    def _drop(
-        connection: sqlite3.Connection, table: str, where: str, oldest: str, values: tuple[object, ...], most: int
-    ) -> int:
-        if most <= 0:
-            return 0
-        chosen = f"SELECT rowid FROM {table} WHERE {where} ORDER BY {oldest} LIMIT ?"
-        return connection.execute(f"DELETE FROM {table} WHERE rowid IN ({chosen})", (*values, most)).rowcount
+    def drop(self, connection: sqlite3.Connection, rows: Rows) -> None:
+        """Delete them. Raises sqlite3.Error."""
+        for table, chosen in rows.items():
+            connection.executemany(f"DELETE FROM {table} WHERE rowid = ?", [(rowid,) for rowid in chosen])
+
+    def dropped(self, rows: Rows) -> None:
+        """They are gone for good."""
+        for table in self._at_most:
+            self._at_most[table] -= len(rows.get(table, ()))
+
+    def _oldest(self, table: str, time: str, before_unix_s: float, batch: int) -> list[int]:
+        order = time.rpartition(" ")[2]
+        sql = f"SELECT rowid FROM {table} WHERE {time} < ? ORDER BY {order} LIMIT ?"
+        return [rowid for (rowid,) in self._read(sql, (before_unix_s, batch))]
+
+    def _excess(self, table: str, time: str, most: int, batch: int) -> list[int]:
+        if self._at_most[table] <= most:
+            return []
+        self._at_most[table] = self._count(table)
+        excess = max(0, min(batch, self._at_most[table] - most))
+        return [rowid for (rowid,) in self._read(f"SELECT rowid FROM {table} ORDER BY {time} LIMIT ?", (excess,))]
+
+    def _count(self, table: str) -> int:
+        rows = self._read(f"SELECT COUNT(*) FROM {table}", ())
+        return int(rows[0][0]) if rows else 0

@@ -1,7 +1,7 @@
 """The file itself: opened whatever state it is in, with memory to fall back on, and one door each for reads and writes.
 
-Nothing of a bad disk gets out of here but words: it is said in ``trouble`` and counted in ``errors``. A file that can't be
-understood is set aside under another name, never deleted. Knows no table but the schema's steps.
+A bad disk raises nothing here: ``trouble`` says what is wrong, ``errors`` counts. A file that can't be understood is set aside under
+another name, never deleted. Knows no table but the schema's steps.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from agent.ledger.checkpoints import LARGEST_LOG_BYTES, Checkpointer
 from agent.ledger.schema import NewerSchemaError, begin_boot, migrate
 
-T = TypeVar("T")
 FILE = "ledger.sqlite3"
 OPEN_WAIT_S = 1.0  # at the start somebody's backup may hold the lock; later nobody is waited for
 CHECKED_BYTES = 16 << 20  # a larger file is not read through at the start; damage in it is found when it is met
-LARGEST_WAL_BYTES = 4 << 20
+CHECKPOINT_ROWS = 500  # changed rows; some 4 MiB of log, at which SQLite would checkpoint by itself
 MOST_RENEWALS = 3
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Store:
-    """``persistent`` False: memory only. ``renewed`` counts new files begun since the opening: all has to be written anew."""
+    """``persistent`` False: memory only. ``renewed`` counts new files since the opening: all has to be written again."""
 
     def __init__(self, state_dir: Path, boot_id: str, now_unix_s: float) -> None:
         self._path = state_dir / FILE
@@ -38,6 +38,9 @@ class Store:
         self.renewed = 0
         self.persistent = True
         self._opened_inode: int | None = None
+        self._wake: Callable[[], None] | None = None
+        self._checkpointer: Checkpointer | None = None
+        self._checkpointed_rows = 0
         self._connection, self.seen_this_boot = self._open()
 
     @property
@@ -67,9 +70,9 @@ class Store:
             raise PermissionError(f"{FILE} is not writable")
         connection = sqlite3.connect(self._path, timeout=OPEN_WAIT_S, isolation_level=None, check_same_thread=False)
         try:
+            connection.execute(f"PRAGMA synchronous = {'NORMAL' if self._wake is None else 'OFF'}")
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(f"PRAGMA journal_size_limit = {LARGEST_WAL_BYTES}")
+            connection.execute(f"PRAGMA journal_size_limit = {LARGEST_LOG_BYTES}")
             migrate(connection)
             if self._path.stat().st_size <= CHECKED_BYTES:
                 (sound,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -85,6 +88,15 @@ class Store:
             connection.close()
             raise
         return connection, seen
+
+    def checkpoint_in_background(self, wake: Callable[[], None]) -> None:
+        """From now on no sync is made by the calling thread: see checkpoints.py. ``wake`` as Checkpointer has it."""
+        self._wake = wake
+        if self.persistent:
+            self._connection.execute("PRAGMA synchronous = OFF")
+            self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+            self._checkpointed_rows = self._connection.total_changes
+            self._checkpointer = Checkpointer(self._path, wake)
 
     def _in_memory(self, error: Exception) -> tuple[sqlite3.Connection, bool]:
         self.errors += 1
@@ -114,15 +126,20 @@ class Store:
         self._lasting = f"the ledger {known} ({why}): it was set aside as {aside}, and a new one was begun"
 
     def _renew(self, why: sqlite3.Error) -> None:
-        """The file turned out to be damaged, or gone, while in use: begin a new one; after some of these, stay in memory."""
+        """The file is damaged, or gone, while in use: start a new one; after some of these, stay in memory.
+
+        The one case in which the caller waits for the disk: the old file is let go of first.
+        """
         with contextlib.suppress(sqlite3.Error):
-            self._connection.close()
+            self.close()
         self.renewed += 1
         try:
             if self.renewed > MOST_RENEWALS:
                 raise why
             self._set_aside("corrupt", str(why))
             self._connection, _ = self._connect()
+            if self._wake is not None:
+                self.checkpoint_in_background(self._wake)
         except (OSError, sqlite3.Error, NewerSchemaError) as error:
             self._connection, _ = self._in_memory(error)
 
@@ -133,17 +150,38 @@ class Store:
         """Whether the last try to write or read failed."""
         return self._passing is not None
 
-    def transact(self, change: Callable[[sqlite3.Connection], T]) -> T | None:
-        """Apply a change in one transaction. None: it is not in the file, ``trouble`` says why; try again later."""
+    def transact(self, change: Callable[[sqlite3.Connection], object]) -> bool:
+        """Apply a change in one transaction. False: it is not in the file, ``trouble`` says why; try again later.
+
+        Without trouble the log just begins again: try when woken.
+        """
+        checkpointer, error = self._checkpointer, None
+        if checkpointer is not None and not checkpointer.may_write():
+            return False
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            result = change(self._connection)
+            change(self._connection)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except sqlite3.Error as failed:
+            error = failed
+            self._roll_back()
+        finally:
+            if checkpointer is not None:
+                checkpointer.wrote()
+        if error is not None:
             self._failed(error, "written")
-            return None
+            return False
         self._passing = None
-        return result
+        if checkpointer is not None and self._connection.total_changes - self._checkpointed_rows >= CHECKPOINT_ROWS:
+            self._checkpointed_rows = self._connection.total_changes
+            checkpointer.want()
+        return True
+
+    def _roll_back(self) -> None:
+        """A full disk or an I/O error has often rolled back already, and then says so by another error."""
+        if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
 
     def read(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query; none, and ``trouble``, when the file can't be read."""
@@ -155,10 +193,6 @@ class Store:
 
     def _failed(self, error: sqlite3.Error, what: str) -> None:
         self.errors += 1
-        if self._connection.in_transaction:
-            # A full disk or an I/O error has often rolled back already, and then says so by another error.
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
         if _is_damage(error):
             self._renew(error)
             return
@@ -179,8 +213,15 @@ class Store:
             return None
 
     def close(self) -> None:
-        """The last connection's end also writes SQLite's log back into the file."""
+        """The last connection's end brings SQLite's log into the file and syncs it."""
+        if self._checkpointer is None:
+            self._connection.close()
+            return
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.close()
+        self._checkpointer.close()
+        self._checkpointer = None
 
 
 class _DamagedError(sqlite3.DatabaseError):

@@ -25,7 +25,10 @@ from agent.settings import RulesFile, Settings, SettingsError
 
 logger = logging.getLogger("oomward")
 
-HOUSEKEEPING_S = 10.0
+HOUSEKEEPING_S = 30.0  # the one wake-up of an idle loop, besides the full resync
+RETRY_S = 10.0  # what the disk refused is tried again that often
+PRUNE_ROWS = 500  # of a table at a time
+UNSAVED_RECORDS = 500  # the kernel's log holds more than that, so that none counts as lost after a kill -9
 GLANCE_EVERY_S = 0.001  # how long a container's start may wait for something else of ours, and then for one step of it
 # We come before all that is not real-time (real_time.py), where there is but one processor also before the thread that kills and
 # prints line by line, and before the process that dies: while its memory isn't back, a smaller one may be killed as well.
@@ -63,6 +66,8 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._counted: dict[int, CountersTouched] = {}
         self._counted_at_s = inf  # when their counters are to be read
+        self._retry_at_s = inf  # when the ledger is to try the disk again
+        self._reports_since_saved = False
         self._log_at_s = inf  # when a log that has begun to tell is to be read; till then it doesn't wake us
         self._stopping = False
         self._glanced_at_s = 0.0
@@ -79,6 +84,7 @@ class Loop:
         """The turns. Whatever is raised here ends the process: a blind agent is worse than none."""
         now = time.monotonic()
         self._node.start(now)
+        self._ledger.commit()
         self._housekeeping_at = now + HOUSEKEEPING_S
         self._resync_at = now + self._settings.resync_interval_s
         with self._selector:
@@ -91,9 +97,10 @@ class Loop:
                 if any(key.fd == self._log_fd for key, _ in woken_by):
                     self._let_it_print(now)
                 self._turn(now)
+        self._ledger.record((), (), self._position())
 
     def _wait_s(self) -> float:
-        times = [self._housekeeping_at, self._resync_at, self._counted_at_s, self._log_at_s]
+        times = [self._housekeeping_at, self._resync_at, self._retry_at_s, self._counted_at_s, self._log_at_s]
         log = self._log if self._log_at_s == inf else None  # else even an open report waits for that time
         sources = [source for source in (self._node, log, self._v1) if source is not None]
         times += [t for t in (source.due_s() for source in sources) if t is not None]
@@ -138,6 +145,7 @@ class Loop:
             self._node.message(message, now)
         if self._log is not None and self._may_read_log(self._log, now) and (reports := self._read_log(self._log, now)):
             self._glance()
+            self._reports_since_saved = True
             self._node.reports(reports, now)
         self._glance()
         self._node.after(now, self._position())
@@ -147,6 +155,7 @@ class Loop:
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING_S
             self._housekeeping(now)
+        self._write_ledger(now)
         if self._real_time is not None:
             self._real_time.look(now)
 
@@ -181,13 +190,31 @@ class Loop:
         waiting = self._node.attributor.oldest_waiting_sequence
         return self._log.sequence if waiting is None else min(self._log.sequence, waiting - 1)
 
+    def _write_ledger(self, now: float) -> None:
+        """All that this turn changed, in one transaction."""
+        if now >= self._retry_at_s:
+            self._retry_at_s = inf
+            self._ledger.flush()
+        self._ledger.commit()
+        self._retry_at_s = min(self._retry_at_s, now + RETRY_S) if self._ledger.pending else inf
+
     def _housekeeping(self, now: float) -> None:
+        """What may be dropped is dropped. Writes nothing when there is nothing new."""
         self._node.housekeeping(now)
-        self._ledger.flush()
-        self._ledger.record((), (), self._position())
-        unix = time.time()
-        self._ledger.prune(unix, self._settings.kill_retention_days, self._settings.kill_retention_count, 500)
+        self._save_position()
+        days, count = self._settings.kill_retention_days, self._settings.kill_retention_count
+        self._ledger.prune(time.time(), days, count, PRUNE_ROWS)
         self._reload_rules(now)
+
+    def _save_position(self) -> None:
+        """After reports, so that none is read twice, and now and then: what else the node logs is no reason to write."""
+        position = self._position()
+        if position is None:
+            return
+        saved = self._ledger.kmsg_sequence
+        if self._reports_since_saved or saved is None or position - saved >= UNSAVED_RECORDS:
+            self._ledger.record((), (), position)
+            self._reports_since_saved = self._node.attributor.oldest_waiting_sequence is not None
 
     def _reload_rules(self, now: float) -> None:
         if self._rules is None or not self._rules.changed():

@@ -17,7 +17,7 @@ from agent.cgroup.tree import TRACKED, Tree
 from agent.diagnose.failing import Failing
 from agent.events.outbox import Outbox
 from agent.kernel.processes import cgroup_of, node_oom_kills
-from agent.kills import Attributor
+from agent.kills import Attributor, Findings
 from agent.kills.recorder import Recorder
 from agent.ledger import Ledger
 from agent.loop.pods import Pods
@@ -36,6 +36,7 @@ from agent.model import (
     KnobTouched,
     MemoryEvents,
     Message,
+    OomKill,
     OomReport,
     Outcome,
     PodChanged,
@@ -151,19 +152,19 @@ class Node:
     def start(self, now_s: float) -> None:
         """The first scan: cgroups that were there before us."""
         self._count_node(now_s)
-        self.tree_events(self._tree.scan(now_s), now_s, newborn=False)
+        self.tree_events(self._tree.scan(now_s), now_s, newborn=False, notified=False)
         self._tree.untold()  # nobody could tell of what was there before us
         self.attributor.absorb()
         self._forget_what_went()
         self._scanned = True
         self.after(now_s, None)
         self._look_at_ourselves()
-        self._resume_unsettled()
+        self._recorder.resume(self._outcome)
         self._outbox.refill()
 
     def _forget_what_went(self) -> None:
         """Cgroups that went while no agent ran."""
-        self._ledger.forget_baselines(self.attributor.mourn())
+        self._recorder.findings(Findings(gone_inodes=tuple(self.attributor.mourn())), None)
         live = {cgroup.inode for cgroup in self._tree.cgroups.values()}
         for original in self._ledger.originals():
             if original.inode not in live:
@@ -181,14 +182,17 @@ class Node:
             case ThreadDied():
                 raise ThreadDiedError(message)
 
-    def tree_events(self, events: Iterable[TreeEvent], now_s: float, *, newborn: bool = True) -> None:
+    def tree_events(
+        self, events: Iterable[TreeEvent], now_s: float, *, newborn: bool = True, notified: bool = True
+    ) -> None:
         """What the tree tells: knobs first, everything else after. ``newborn``: what appears was made while we watched,
-        so its counters began at 0.
+        so its counters began at 0. ``notified``: the kernel told of it; else a scan found it.
         """
         told = tuple(events)
         for event in told:
             if isinstance(event, (KnobTouched, CgroupAppeared)):
-                self._modes.knob_touched(event.cgroup, event.at_monotonic_s)
+                written = notified and isinstance(event, KnobTouched)
+                self._modes.knob_touched(event.cgroup, event.at_monotonic_s, notified=written)
         for event in told:
             self.between()
             match event:
@@ -244,11 +248,12 @@ class Node:
         The kernel writes first and tells then (fs/read_write.c, vfs_write; fs/namei.c, vfs_mkdir), so where something is amiss
         it has TOLD_AFTER_S to do so.
         """
-        self.tree_events(self._tree.scan(now_s, self.between), now_s)
+        began_s = time.monotonic()
+        self.tree_events(self._tree.scan(now_s, self.between), now_s, notified=False)
         strays = self._enforcer.strays(self.between)
         if strays or self._tree.finds_untold:
             time.sleep(TOLD_AFTER_S)
-        self.tree_events(self._tree.read(now_s), now_s)
+        self.tree_events(self._tree.read(now_s + time.monotonic() - began_s), now_s)
         repaired = self._tree.untold()
         for held in self._enforcer.resync(strays, now_s):
             repaired += held.write.outcome is WriteOutcome.WRITTEN
@@ -331,16 +336,12 @@ class Node:
 
     # -------------------------------------------------------------------------------------------------------- small
 
-    def _resume_unsettled(self) -> None:
-        """Kills that were recorded before a restart and that no Event counts: what there is to see now decides."""
-        for kill in self._ledger.unsettled():
-            if kill.pod_uid is None or kill.outcome is not None:
-                self._recorder.settled(kill)
-                continue
-            cgroup = self._tree.cgroups.get(kill.cgroup_path)
-            same = cgroup is not None and f"-{cgroup.inode}-" in kill.kill_id
-            lives = cgroup is not None and same and self.facts.lives(cgroup)
-            self._recorder.settled(replace(kill, outcome=Outcome.SURVIVED if lives else Outcome.DIED))
+    def _outcome(self, kill: OomKill) -> Outcome:
+        """By what there is to see now of a kill's container."""
+        cgroup = self._tree.cgroups.get(kill.cgroup_path)
+        same = cgroup is not None and f"-{cgroup.inode}-" in kill.kill_id
+        lives = cgroup is not None and same and self.facts.lives(cgroup)
+        return Outcome.SURVIVED if lives else Outcome.DIED
 
 
 class ThreadDiedError(AgentError):

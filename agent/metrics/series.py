@@ -6,9 +6,10 @@ thread alone calls it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
 from agent.model import Mode, OomKill, Outcome, Scope
 
@@ -16,6 +17,10 @@ KEEP_S = 300.0  # series of a container outlive its pod by that long
 MOST_CONTAINERS = 5000  # of series kept at once; beyond, the oldest that ended go first
 UNKNOWN = "unknown"
 Key = tuple[str, str, str]  # namespace, pod, container
+CREATED_SWITCH = "PROMETHEUS_DISABLE_CREATED_SERIES"  # the library's own, which has them on where it is not set
+
+if CREATED_SWITCH not in os.environ:
+    disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class ContainerSeries:

@@ -15,6 +15,8 @@ from agent.cgroup.tree import Tree
 from agent.metrics.metrics import Metrics
 from agent.model import Cgroup, CgroupKind, KeptDecision, Mode, OomKill, Pod, Rules, Vanished, WriteOutcome
 from agent.modes import bad_tolerances, bad_wishes, decide
+from agent.modes.ancestors import Ancestors
+from agent.modes.announced import Announced
 from agent.modes.consequences import Consequences
 from agent.modes.desired import Wish, knobs_of, wish_for
 from agent.modes.enforcer import Enforcer, Held, Why
@@ -56,12 +58,13 @@ class ModeController:
         self._on_error = on_error
         self._announce_applied = announce_applied
         self._wishes: dict[int, Wish] = {}
-        self._told: set[tuple[str, ...]] = set()
+        self._announced = Announced()
+        self._ancestors = Ancestors(knobs, enforcer, registry, notices, self._announced)
 
     def pod_told(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
         """A pod as it is now: its wishes are read anew and go to its containers. ``between`` is called before each."""
         for wish in (*bad_wishes(pod, self.rules), *bad_tolerances(pod, self.rules)):
-            if self._first_time(pod.uid, "invalid", wish.key, wish.value):
+            if self._announced.first_time(pod.uid, "invalid", wish.key, wish.value):
                 self._notices.invalid(pod, wish)
         self._begin_series(pod)
         for cgroup in self._tree.containers(pod.cgroup_key):
@@ -81,18 +84,9 @@ class ModeController:
     def decisions(self, pod: Pod) -> list[KeptDecision] | None:
         """What the ledger shall keep for a start without the API; None: nothing is decided yet, so keep what is there."""
         known = [(c, w) for c in self._tree.containers(pod.cgroup_key) if (w := self._wishes.get(c.inode)) is not None]
+        of_pod = pod.uid, pod.cgroup_key, pod.namespace, pod.name
         kept = [
-            KeptDecision(
-                pod.uid,
-                pod.cgroup_key,
-                pod.namespace,
-                pod.name,
-                w.container,
-                c.place.container_id,
-                w.decision.mode,
-                w.decision.rule,
-                w.tolerance,
-            )
+            KeptDecision(*of_pod, w.container, c.place.container_id, w.decision.mode, w.decision.rule, w.tolerance)
             for c, w in known
             if w.decision.mode is not None and w.container is not None
         ]
@@ -104,11 +98,12 @@ class ModeController:
         if cgroup.path not in self._tree.cgroups:  # or another has its path already
             self._knobs.pop(cgroup.path, None)
         self._wishes.pop(cgroup.inode, None)
+        self._announced.forget(cgroup.inode)
         self._consequences.gone(cgroup)
 
     def forget_pod(self, uid: str) -> None:
-        """The pod left long ago: what was told of it once may be told of another."""
-        self._told = {key for key in self._told if key[0] != uid}
+        """The pod left long ago."""
+        self._announced.forget(uid)
 
     def containers(self) -> list[Cgroup]:
         """All of the node."""
@@ -119,20 +114,24 @@ class ModeController:
         path = self._facts.container_path(cgroup.path)
         return self._tree.cgroups.get(path) if path is not None else None
 
-    def knob_touched(self, cgroup: Cgroup, at_s: float) -> None:
-        """The hot path: from another's write to ours with nothing in between that can wait."""
+    def knob_touched(self, cgroup: Cgroup, at_s: float, *, notified: bool) -> None:
+        """The hot path: from another's write to ours with nothing in between that can wait.
+
+        ``notified``: a notification of a write was read at ``at_s``; else somebody looked and may find a write of long ago.
+        """
+        notified_s = at_s if notified else None
         if self._enforcer.wanted(cgroup) is not None:
             held = self._enforcer.touched(cgroup, at_s)
             if held is not None:
-                self.held(held, at_s)
+                self.held(held, at_s, notified_s)
             return
         value = self._read_knob(cgroup)
         container = self._container_cgroup(cgroup)
         if container is not None:
-            self.consider(container, at_s)
+            self.consider(container, at_s, notified_s)
         elif value:
             for each in self.containers():
-                self._warn_of_ancestors(each)
+                self._ancestors.warn(each)
 
     def _read_knob(self, cgroup: Cgroup) -> int | None:
         try:
@@ -145,7 +144,7 @@ class ModeController:
         self._knobs[cgroup.path] = value
         return value
 
-    def consider(self, container: Cgroup, now_s: float) -> None:
+    def consider(self, container: Cgroup, now_s: float, notified_s: float | None = None) -> None:
         """Decide the container's mode and see to it."""
         wish = wish_for(
             container,
@@ -165,11 +164,11 @@ class ModeController:
             elif wish.pod_uid is not None:  # nothing is given back because the API is silent
                 held = self._enforcer.release(cgroup)
             if held is not None:
-                self.held(held, now_s)
+                self.held(held, now_s, notified_s)
         if wish.container is not None:
             self._named(container, wish)
             self._consequences.act(container, wish, None, now_s)
-        self._warn_of_ancestors(container)
+        self._ancestors.warn(container)
 
     def _runs(self, pod_key: str | None, container_id: str) -> bool:
         pods = self._tree.containers(pod_key) if pod_key is not None else ()
@@ -208,11 +207,11 @@ class ModeController:
             wanted = None if mode is None else mode.oom_group
             self._metrics.oom_group(pod.namespace, pod.name, wish.container, in_force.oom_group, wanted)
         announced = self._announce_applied and mode is wish.decision.mode is not None and in_force is mode
-        if announced and mode is not None and self._first_time(pod.uid, "applied", str(container.inode), mode.value):
+        if announced and mode is not None and self._announced.first_time(container.inode, "applied", mode.value):
             self._notices.applied(pod, wish.container, mode, container.inode, wish.decision.why)
 
-    def held(self, held: Held, at_s: float) -> None:
-        """One attempt at a knob, counted and, where it failed, told."""
+    def held(self, held: Held, at_s: float, notified_s: float | None = None) -> None:
+        """One attempt at a knob, counted and, where it failed, told. ``notified_s``: it answers another's write, heard of then."""
         outcome = held.write.outcome
         self._metrics.write(outcome)
         if outcome in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY):
@@ -220,12 +219,13 @@ class ModeController:
         else:
             self._show_what_is(held.cgroup)
         if outcome is WriteOutcome.WRITTEN:
-            self._metrics.write_latency(max(0.0, time.monotonic() - at_s))
+            if notified_s is not None:
+                self._metrics.write_latency(max(0.0, time.monotonic() - notified_s))
             if held.why is Why.DRIFT:
                 self._metrics.drift_repair()
         failed = outcome in (WriteOutcome.DENIED, WriteOutcome.UNSUPPORTED)
         pod = self._registry.pod_of(held.cgroup.place)
-        if pod is not None and failed and self._first_time(pod.uid, "write", held.cgroup.path, outcome.value):
+        if pod is not None and failed and self._announced.first_time(held.cgroup.inode, "write", outcome.value):
             self._failed(pod, held)
         if pod is not None and held.fight_began:
             self._metrics.fight()
@@ -247,29 +247,6 @@ class ModeController:
         if container is not None and wish is not None:
             self._named(container, wish)
 
-    def _warn_of_ancestors(self, container: Cgroup) -> None:
-        """A 1 above a container makes its 0 useless when the limit hit is at or above that level."""
-        pod = self._registry.pod_of(container.place)
-        if pod is None or self._enforcer.wanted(container) != 0:
-            return
-        for above in self._spoiling(container):
-            if self._first_time(pod.uid, "ancestor", above):
-                self._notices.failed(pod, notes.ancestor_note(above), f"ancestor-{above}")
-
-    def _spoiling(self, container: Cgroup) -> list[str]:
-        """The levels above a container where memory.oom.group is 1; the nearest first."""
-        found, above = [], container.path
-        while above := above.rpartition("/")[0]:
-            if self._knobs.get(above):
-                found.append(above)
-        return found
-
     def ancestor_conflicts(self) -> int:
-        """How many containers in mode single there are below such a level just now."""
-        return sum(1 for each in self.containers() if self._enforcer.wanted(each) == 0 and self._spoiling(each))
-
-    def _first_time(self, *key: str) -> bool:
-        if key in self._told:
-            return False
-        self._told.add(key)
-        return True
+        """How many containers in mode single there are below a level whose memory.oom.group is 1."""
+        return self._ancestors.conflicts(self.containers())

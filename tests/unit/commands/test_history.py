@@ -40,6 +40,7 @@ def ledger(tmp_path: Path) -> Ledger:
     ledger = Ledger.open(tmp_path, "boot")
     kills = [a_kill(1, 1000.0), a_kill(2, 2000.0, pod="other"), a_kill(3, 9990.0, namespace="shop")]
     ledger.record(kills, [], None)
+    ledger.commit()
     return ledger
 
 
@@ -53,6 +54,7 @@ def found(settings: Settings, **asked: Any) -> list[float]:
 def test_kills_come_newest_first_beside_the_agent_that_records_them(settings: Settings, ledger: Ledger) -> None:
     assert found(settings) == [9990.0, 2000.0, 1000.0]
     ledger.record([a_kill(4, 9999.0)], [], None)
+    ledger.commit()
     assert found(settings)[0] == 9999.0
     ledger.close()
     assert len(found(settings)) == 4

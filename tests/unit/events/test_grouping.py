@@ -154,7 +154,7 @@ def test_what_differs_is_counted_apart(agent: Agent) -> None:
 @pytest.mark.parametrize("boot_id", ["boot", "another boot"])
 def test_after_a_restart_it_is_counted_on(agent: Agent, boot_id: str) -> None:
     kept = replace(kill(1, count=5), sent_count=3, requests=2, last_at_unix_s=NOW + 50)
-    agent.ledger.told(kept, "patched")
+    agent.ledger.series_delivered(kept, "patched")
     agent.now = 60.0
     agent.start(boot_id)
     counted = agent.kill(9)

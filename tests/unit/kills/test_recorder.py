@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from agent.model import (
 from agent.modes.notices import ModeNotices
 from tests.unit.events.world import Posted
 from tests.unit.loop.world import UID, pod
+from tests.unit.patience import PATIENCE_S
 from tests.unit.profiles import examples
 from tests.unit.wording.kills import GROUP, HOST, KILL, LOST, SERVICE
 from tests.unit.wording.test_events_reference import TYPES
@@ -103,6 +105,29 @@ def test_a_kill_is_recorded_counted_and_logged_at_once_and_posted_when_settled(
     assert [n.reason.value for n in desk.posted] == ["ProcessOOMKilled"]
     assert desk.ledger.kills()[0].outcome is Outcome.SURVIVED
     assert desk.value(series("single", "container")) == 1
+
+
+def test_while_the_ledgers_file_is_busy_a_kill_is_neither_counted_nor_logged_nor_posted(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    free = threading.Event()
+    desk.ledger.checkpoint_in_background(free.set)
+    desk.ledger.record((), (), 1)
+    assert desk.ledger.commit() or (free.wait(PATIENCE_S) and desk.ledger.commit())
+    checkpointer = desk.ledger._store._checkpointer
+    assert checkpointer is not None
+    settled = Findings(settled=(replace(OPEN, outcome=Outcome.SURVIVED),))
+    with checkpointer._alone():
+        free.clear()
+        desk.recorder.findings(Findings(kills=(OPEN,)), 17)
+        desk.recorder.findings(settled, 17)
+        assert (desk.posted, caplog.records, desk.ledger.trouble) == ([], [], None)
+        assert "oomward_oom_kills_total{" not in desk.metrics.page()[1].decode()
+    assert free.is_set(), "the loop is woken"
+    desk.recorder.findings(Findings(), 17)
+    assert desk.value(series("single", "container")) == 1
+    assert len(caplog.records) == 1
+    assert len(desk.posted) == 1
 
 
 def test_the_events_note_has_the_pods_limits_and_how_often_it_happened(desk: Desk) -> None:

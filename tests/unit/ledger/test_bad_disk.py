@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.ledger import Ledger, store, waiting
+from agent.ledger import Ledger, store, unwritten
 from agent.ledger.schema import VERSION
 from agent.model import Outcome
 from tests.unit.ledger.conftest import Opener
@@ -67,9 +67,12 @@ def test_a_state_directory_that_can_not_be_written_leaves_memory(open_ledger: Op
     assert ledger.trouble is not None
     assert state_dir in ledger.trouble
     assert "--state-dir" in ledger.trouble
-    assert ledger.record([a_kill()], [a_baseline()], 3) == 1
+    ledger.record([a_kill()], [a_baseline()], 3)
     ledger.queue(a_notice())
-    assert ledger.record([a_kill()], [], None) == 0
+    assert ledger.commit()
+    ledger.record([a_kill()], [], None)
+    assert ledger.commit()
+    assert list(ledger.totals().values()) == [1]
     assert ledger.kills() == [a_kill()]
     assert ledger.undelivered() == [a_notice()]
     assert ledger.pending == 0
@@ -111,7 +114,7 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
     assert again.persistent
     assert again.trouble is not None
     assert str(aside) in again.trouble
-    assert again.record([a_kill()], [], None) == 1
+    again.record([a_kill()], [], None)
     assert open_ledger().kills() == [a_kill()]
 
 
@@ -170,12 +173,15 @@ def test_what_the_disk_refuses_waits_and_is_written_once_it_can_be(
     ledger: Ledger, open_ledger: Opener, tmp_path: Path, fault: str
 ) -> None:
     ledger.record([a_kill(1)], [a_baseline(1)], 1)
+    ledger.commit()
     with locked(tmp_path / FILE) if fault == "locked" else full(ledger):
         big = [a_kill(i, at=1000.0 + i) for i in range(1, 200)]
-        assert ledger.record(big, [a_baseline(199)], 2) == 0
+        ledger.record(big, [a_baseline(199)], 2)
+        assert ledger.commit(), "nobody waits for it"
         ledger.queue(a_notice())
         ledger.remember_original(an_original())
         ledger.keep_decisions(POD_UID, [a_decision()])
+        assert ledger.commit()
         assert not ledger.flush()
         assert ledger.pending > 0
         assert ledger.errors >= 2
@@ -201,8 +207,10 @@ def test_what_the_disk_refuses_waits_and_is_written_once_it_can_be(
 def test_nothing_of_a_transaction_that_failed_is_in_the_file(ledger: Ledger, open_ledger: Opener) -> None:
     """Were the agent killed now, the kills would be read from the counters again, under the same ids."""
     ledger.record([a_kill(1)], [a_baseline(1)], 1)
+    ledger.commit()
     with full(ledger):
         ledger.record([a_kill(i) for i in range(2, 300)], [a_baseline(300)], 9)
+        ledger.commit()
         rows = connection_of(ledger).execute("SELECT ordinal FROM baseline").fetchall()
         assert rows == [(1,)]
         assert connection_of(ledger).execute("SELECT COUNT(*) FROM kill").fetchone() == (1,)
@@ -210,14 +218,15 @@ def test_nothing_of_a_transaction_that_failed_is_in_the_file(ledger: Ledger, ope
 
 def test_kills_that_wait_can_be_settled_amended_and_counted(ledger: Ledger, tmp_path: Path) -> None:
     ledger.record([a_kill(1)], [], None)
+    ledger.commit()
     with locked(tmp_path / FILE):
         ledger.record([a_kill(2, at=2000.0, processes=4)], [], None)
         ledger.amend(a_kill(2, at=2000.0, processes=4, container="late"))
-        ledger.settle(a_kill(1).kill_id, Outcome.SURVIVED, None)
-        ledger.settle(a_kill(2).kill_id, Outcome.DIED, None)
+        ledger.record_outcome(a_kill(1).kill_id, Outcome.SURVIVED, None)
+        ledger.record_outcome(a_kill(2).kill_id, Outcome.DIED, None)
         newest, oldest = ledger.kills()
         assert (newest.container, newest.outcome, oldest.outcome) == ("late", Outcome.DIED, Outcome.SURVIVED)
-        assert ledger.unsettled() == []
+        assert ledger.without_event() == []
         assert ledger.kills(since_unix_s=1500.0) == [newest]
         assert ledger.kills(limit=1) == [newest]
         assert ledger.kills_of(POD_UID, "herder", 0.0) == 5
@@ -242,16 +251,20 @@ def test_an_event_delivered_while_the_disk_is_away_is_not_delivered_again(
 def test_the_next_change_tries_again_what_waits(ledger: Ledger, tmp_path: Path) -> None:
     with locked(tmp_path / FILE):
         ledger.record([a_kill(1)], [], None)
-    assert ledger.record([a_kill(2)], [], None) == 1
+        ledger.commit()
+    ledger.record([a_kill(2)], [], None)
+    assert ledger.commit()
     assert (ledger.pending, ledger.trouble) == (0, None)
 
 
 def test_when_very_much_waits_only_flush_tries_so_that_the_loop_never_pauses(ledger: Ledger, tmp_path: Path) -> None:
     with locked(tmp_path / FILE):
         ledger.record([a_kill(i) for i in range(1000)], [], None)
+        ledger.commit()
         errors = ledger.errors
         for i in range(1000, 1100):
             ledger.record([a_kill(i)], [], None)
+            ledger.commit()
         assert ledger.errors == errors
     assert ledger.flush()
     assert len(ids(ledger)) == 1100
@@ -260,8 +273,8 @@ def test_when_very_much_waits_only_flush_tries_so_that_the_loop_never_pauses(led
 def test_what_waits_stays_bounded_and_what_had_to_go_is_said(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "MOST_KILLS", 10)
-    monkeypatch.setattr(waiting, "MOST_NOTICES", 3)
+    monkeypatch.setattr(unwritten, "MOST_KILLS", 10)
+    monkeypatch.setattr(unwritten, "MOST_NOTICES", 3)
     with locked(tmp_path / FILE):
         for i in range(15):
             ledger.record([a_kill(i, at=float(i))], [a_baseline(i)], i)
@@ -274,6 +287,7 @@ def test_what_waits_stays_bounded_and_what_had_to_go_is_said(
 
 def test_pruning_waits_for_the_disk_too(ledger: Ledger, tmp_path: Path) -> None:
     ledger.record([a_kill(1, at=1.0)], [], None)
+    ledger.commit()
     with locked(tmp_path / FILE):
         assert ledger.prune(1e9, 30, 10, 10) == 0
     assert len(ledger.kills()) == 1
@@ -287,6 +301,7 @@ def test_damage_met_while_in_use_begins_a_new_file_with_all_that_memory_knows(
     ledger.record([a_kill(i) for i in range(100)], [a_baseline(99)], 5)
     ledger.remember_original(an_original())
     ledger.keep_decisions(POD_UID, [a_decision()])
+    ledger.commit()
     connection = connection_of(ledger)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     raw = bytearray((tmp_path / FILE).read_bytes())
@@ -294,6 +309,7 @@ def test_damage_met_while_in_use_begins_a_new_file_with_all_that_memory_knows(
     (tmp_path / FILE).write_bytes(raw)
     connection.execute("PRAGMA shrink_memory")
     ledger.record([a_kill(100)], [a_baseline(100)], 6)
+    ledger.commit()
     ledger.kills()
     assert ledger.flush()
     assert ledger.persistent
@@ -306,15 +322,16 @@ def test_damage_met_while_in_use_begins_a_new_file_with_all_that_memory_knows(
     assert again.kmsg_sequence == 6
 
 
-def test_a_file_removed_under_us_is_noticed_by_the_next_flush_and_made_again(
+def test_a_file_removed_under_us_is_noticed_by_the_next_change_which_is_in_the_new_one(
     ledger: Ledger, open_ledger: Opener, tmp_path: Path
 ) -> None:
     ledger.record([a_kill(1)], [a_baseline(1)], 5)
+    ledger.commit()
     for path in tmp_path.glob("ledger.sqlite3*"):
         path.unlink()
-    assert ledger.flush()
-    assert "removed or replaced" in (ledger.trouble or "")
     ledger.record([a_kill(2)], [], None)
+    assert ledger.commit()
+    assert "removed or replaced" in (ledger.trouble or "")
     again = open_ledger()
     assert again.baselines() == {7: a_baseline(1)}
     assert ids(again) == [a_kill(2).kill_id]
@@ -323,7 +340,8 @@ def test_a_file_removed_under_us_is_noticed_by_the_next_flush_and_made_again(
 def test_a_file_that_keeps_vanishing_leaves_memory_in_the_end(ledger: Ledger, tmp_path: Path) -> None:
     for _ in range(store.MOST_RENEWALS + 1):
         (tmp_path / FILE).unlink()
-        ledger.flush()
+        ledger.record([a_kill()], [], None)
+        ledger.commit()
     assert not ledger.persistent
     ledger.record([a_kill()], [], None)
     assert ledger.kills() == [a_kill()]
@@ -333,6 +351,7 @@ def test_a_row_that_can_not_be_read_is_passed_over_and_counted(ledger: Ledger) -
     ledger.record([a_kill(1), a_kill(2), a_kill(3)], [], None)
     ledger.queue(a_notice("a"))
     ledger.queue(a_notice("b"))
+    ledger.commit()
     change = connection_of(ledger)
     change.execute("UPDATE kill SET body = '{' WHERE kill_id = ?", (a_kill(1).kill_id,))
     change.execute("UPDATE kill SET outcome = 'dissolved' WHERE kill_id = ?", (a_kill(2).kill_id,))
@@ -349,5 +368,6 @@ def test_open_never_raises_whatever_the_bytes(open_ledger: Opener, tmp_path: Pat
         folder.mkdir()
         (folder / FILE).write_bytes(raw)
         ledger = open_ledger(BOOT, state_dir=folder)
-        assert ledger.record([a_kill()], [], None) == 1
+        ledger.record([a_kill()], [], None)
+        assert ledger.flush()
         assert ledger.persistent

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.ledger import Ledger
-from agent.ledger.waiting import UNKNOWN
+from agent.ledger.unwritten import UNKNOWN
 from agent.model import Mode, Outcome, Scope, Victim
 from tests.unit.ledger.conftest import Opener
 from tests.unit.ledger.records import (
@@ -39,7 +39,7 @@ def test_the_state_directory_is_made_when_it_is_missing(open_ledger: Opener, tmp
 
 
 def test_what_was_recorded_is_there_after_a_restart_in_the_same_boot(ledger: Ledger, open_ledger: Opener) -> None:
-    assert ledger.record([a_kill(1), a_kill(2, at=1001.0)], [a_baseline(2)], 77) == 2
+    ledger.record([a_kill(1), a_kill(2, at=1001.0)], [a_baseline(2)], 77)
     ledger.queue(a_notice())
     again = open_ledger()
     assert again.seen_this_boot
@@ -52,8 +52,8 @@ def test_what_was_recorded_is_there_after_a_restart_in_the_same_boot(ledger: Led
 
 def test_a_repeated_kill_id_is_ignored_and_counted_nowhere(ledger: Ledger, open_ledger: Opener) -> None:
     ledger.record([a_kill(1, processes=3)], [], None)
-    assert ledger.record([a_kill(1, processes=9), a_kill(2)], [], None) == 1
-    assert open_ledger().record([a_kill(1, processes=9)], [], None) == 0
+    ledger.record([a_kill(1, processes=9), a_kill(2)], [], None)
+    open_ledger().record([a_kill(1, processes=9)], [], None)
     again = open_ledger()
     assert [kill.processes for kill in again.kills(limit=9)] == [1, 3]
     assert again.totals() == {SERIES: 4}
@@ -127,36 +127,36 @@ def test_the_logs_position_stays_when_nothing_is_said_of_it(ledger: Ledger, open
 
 def test_settling_says_what_became_of_the_container(ledger: Ledger, open_ledger: Opener) -> None:
     ledger.record([a_kill(1), a_kill(2)], [], None)
-    ledger.settle(a_kill(1).kill_id, Outcome.SURVIVED, None)
-    ledger.settle("unknown", Outcome.DIED, None)
+    ledger.record_outcome(a_kill(1).kill_id, Outcome.SURVIVED, None)
+    ledger.record_outcome("unknown", Outcome.DIED, None)
     again = open_ledger()
     assert [kill.outcome for kill in again.kills()] == [None, Outcome.SURVIVED]
-    assert again.unsettled() == [a_kill(2)]
+    assert again.without_event() == [a_kill(2)]
 
 
 def test_a_kill_outside_of_pods_is_settled_without_an_outcome(ledger: Ledger) -> None:
     host = replace(a_kill(), pod=None, namespace=None, pod_uid=None, container=None)
     ledger.record([host], [], None)
-    assert ledger.unsettled() == [host]
-    ledger.settle(host.kill_id, None, a_notice("node"))
-    assert ledger.unsettled() == []
+    assert ledger.without_event() == [host]
+    ledger.record_outcome(host.kill_id, None, a_notice("node"))
+    assert ledger.without_event() == []
     assert ledger.kills() == [host]
 
 
 def test_a_kill_and_the_event_that_counts_it_are_settled_together(ledger: Ledger, open_ledger: Opener) -> None:
     series = replace(a_notice("first"), group="herder")
     ledger.record([a_kill(1), a_kill(2)], [], None)
-    ledger.settle(a_kill(1).kill_id, Outcome.SURVIVED, series)
-    ledger.told(replace(series, sent_count=1, requests=1), "created")
+    ledger.record_outcome(a_kill(1).kill_id, Outcome.SURVIVED, series)
+    ledger.series_delivered(replace(series, sent_count=1, requests=1), "created")
     assert ledger.undelivered() == []
     counted = replace(series, sent_count=1, requests=1, count=2, last_at_unix_s=1001.0)
-    ledger.settle(a_kill(2).kill_id, Outcome.SURVIVED, counted)
+    ledger.record_outcome(a_kill(2).kill_id, Outcome.SURVIVED, counted)
     assert ledger.undelivered() == [counted], "there is news of it"
     again = open_ledger()
-    assert again.unsettled() == []
+    assert again.without_event() == []
     assert again.undelivered() == again.series(1001.0) == [counted]
     assert again.series(1001.1) == []
-    again.told(replace(counted, sent_count=2, requests=2), "patched")
+    again.series_delivered(replace(counted, sent_count=2, requests=2), "patched")
     assert again.undelivered() == []
 
 
@@ -170,7 +170,7 @@ def test_an_event_is_found_by_its_name_delivered_or_not(ledger: Ledger) -> None:
 
 def test_what_was_counted_while_the_api_was_told_is_still_to_be_told(ledger: Ledger) -> None:
     series = replace(a_notice("first"), group="herder", count=3, sent_count=2)
-    ledger.told(series, "patched")
+    ledger.series_delivered(series, "patched")
     assert ledger.undelivered() == [series]
 
 
@@ -178,7 +178,7 @@ def test_details_that_come_late_replace_the_row_and_keep_outcome_and_totals(
     ledger: Ledger, open_ledger: Opener
 ) -> None:
     ledger.record([a_kill(scope=None)], [], None)
-    ledger.settle(a_kill().kill_id, Outcome.DIED, None)
+    ledger.record_outcome(a_kill().kill_id, Outcome.DIED, None)
     detailed = replace(a_kill(scope=Scope.POD), victims=(Victim(1, "a"), Victim(2, "b")), limit_bytes=5, container="c")
     ledger.amend(detailed)
     again = open_ledger()

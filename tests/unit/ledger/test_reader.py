@@ -12,9 +12,11 @@ from tests.unit.ledger.records import a_kill
 
 def test_the_reader_sees_what_the_agent_has_recorded_and_goes_on_seeing(ledger: Ledger, tmp_path: Path) -> None:
     ledger.record([a_kill(1, at=1.0)], [], None)
+    ledger.commit()
     reader = LedgerReader(tmp_path)
     assert reader.kills() == [a_kill(1, at=1.0)]
     ledger.record([a_kill(2, at=2.0, pod="other")], [], None)
+    ledger.commit()
     assert reader.kills() == [a_kill(2, at=2.0, pod="other"), a_kill(1, at=1.0)]
     assert reader.kills(pod="other", namespace="shop", since_unix_s=1.5, limit=5) == [a_kill(2, at=2.0, pod="other")]
     assert (ledger.errors, ledger.pending) == (0, 0)
@@ -31,6 +33,7 @@ def test_the_reader_works_without_an_agent(ledger: Ledger, tmp_path: Path) -> No
 
 def test_a_row_that_can_not_be_read_is_passed_over(ledger: Ledger, tmp_path: Path) -> None:
     ledger.record([a_kill(1), a_kill(2)], [], None)
+    ledger.commit()
     ledger._store._connection.execute("UPDATE kill SET body = '' WHERE kill_id = ?", (a_kill(1).kill_id,))
     reader = LedgerReader(tmp_path)
     assert reader.kills() == [a_kill(2)]

@@ -60,5 +60,20 @@ def test_the_name_of_a_delivered_event_is_kept_for_a_day(ledger: Ledger) -> None
     ledger.queue(a_notice("waiting", at=NOW))
     ledger.delivered("done", "created")
     assert ledger.prune(NOW + DAY_S, 30, 1000, 100) == 0
-    assert ledger.prune(NOW + DAY_S + 1, 30, 1000, 100) == 1
+    assert ledger.prune(NOW + DAY_S + retention.HOUR_S, 30, 1000, 100) == 1
     assert [notice.name for notice in ledger.undelivered()] == ["waiting"]
+
+
+def test_it_looks_only_when_something_was_added_or_an_hour_has_passed_and_writes_only_what_it_drops(
+    ledger: Ledger,
+) -> None:
+    statements: list[str] = []
+    ledger.record([a_kill(1, at=NOW)], [], None)
+    ledger.prune(NOW, 30, 1000, 10)
+    ledger._store._connection.set_trace_callback(statements.append)
+    assert ledger.prune(NOW + retention.HOUR_S - 1, 30, 1000, 10) == 0
+    assert statements == []
+    assert ledger.prune(NOW + retention.HOUR_S, 30, 1000, 10) == 0
+    assert all(statement.startswith("SELECT") and "COUNT" not in statement for statement in statements)
+    ledger.record([a_kill(2, at=NOW)], [], None)
+    assert ledger.prune(NOW + retention.HOUR_S, 30, 1, 10) == 1

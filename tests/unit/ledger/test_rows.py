@@ -54,7 +54,8 @@ def test_everything_comes_back_as_it_went_in(
 ) -> None:
     with TemporaryDirectory() as folder:
         ledger = Ledger.open(Path(folder), BOOT, 0.0)
-        assert ledger.record([kill], [baseline], 1) == 1
+        ledger.record([kill], [baseline], 1)
+        assert ledger.commit()
         assert ledger.queue(notice)
         ledger.remember_original(original)
         ledger.keep_decisions("u", [decision])

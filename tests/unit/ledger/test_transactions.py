@@ -47,10 +47,12 @@ def test_no_kill_is_settled_without_the_event_that_counts_it(commits: list[Check
         seen.append(settled)
 
     ledger.record([a_kill(1), a_kill(2), a_kill(3)], (), None)
+    ledger.commit()
     commits.append(counted)
     for number in (1, 2, 3):
         series = replace(a_notice("first"), group="herder", count=number)
-        ledger.settle(a_kill(number).kill_id, Outcome.SURVIVED, series)
+        ledger.record_outcome(a_kill(number).kill_id, Outcome.SURVIVED, series)
+        ledger.commit()
     assert seen == [1, 2, 3]
 
 
@@ -65,4 +67,5 @@ def test_no_kill_is_recorded_without_the_baseline_that_accounts_for_it(commits: 
     commits.append(accounted)
     for number in (1, 2, 3):
         ledger.record([a_kill(number)], [a_baseline(number)], number)
+        ledger.commit()
     assert seen == [1, 2, 3]

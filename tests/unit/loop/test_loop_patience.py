@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,13 +90,13 @@ class Node:
 
 @pytest.fixture(autouse=True)
 def housekeeping_is_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the machine keeps a test waiting: these loops have no ledger."""
+    """However long the machine keeps a test waiting."""
     monkeypatch.setattr(loop_module, "HOUSEKEEPING_S", 86_400.0)
 
 
 def loop_of(node: Any, tree: Any, log: Any, mailbox: Mailbox) -> Loop:
-    """Without a ledger, which only housekeeping uses."""
-    ledger: Any = None
+    """With a ledger that is never asked for anything but to write."""
+    ledger: Any = SimpleNamespace(commit=lambda: True, pending=0, record=lambda *_: None)
     return Loop(node, tree, log, mailbox, ledger, None, load({"node_name": "n"}, {}))
 
 

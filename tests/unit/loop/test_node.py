@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.ledger.store import Store
 from agent.loop.node import ThreadDiedError
 from agent.model import Mode, Outcome, PodDeleted, Rule, Rules, ThreadDied, TreeOverflowed
 from tests.unit.cgroup.fakes import remove
@@ -91,6 +93,44 @@ def test_a_label_taken_away_brings_the_first_value_back(world: World) -> None:
     world.told(pod())
     assert world.knob() == 1
     assert world.ledger.originals() == ()
+
+
+def test_an_agent_killed_between_its_write_and_the_ledgers_leaves_a_value_that_the_next_one_has_not_read(
+    world: World,
+) -> None:
+    """The mode goes on to hold; without it, the next container has its own value again."""
+    world.told(pod({MODE: "single"}))
+    world.make()
+    (world.mount / CONTAINER / "memory.oom.group").write_text("1\n")
+    world.node.tree_events(world.tree.read(world.now), world.now)
+    assert world.knob() == 0
+    world.die()
+    world.begin()
+    world.told(pod({MODE: "single"}))
+    assert (world.knob(), world.ledger.originals()) == (0, ())
+    world.told(pod())
+    assert world.knob() == 0
+    again = f"{POD}/{'c' * 64}"
+    world.make(again, knob=1)
+    assert world.knob(again) == 1
+
+
+def test_a_value_is_written_without_the_ledger_and_all_of_a_turn_is_one_transaction(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transactions: list[int] = []
+    transact = Store.transact
+
+    def counted(store: Store, change: Any) -> bool:
+        transactions.append(world.knob())
+        return transact(store, change)
+
+    world.told(pod({MODE: "single"}))
+    world.make()
+    monkeypatch.setattr(Store, "transact", counted)
+    world.write(CONTAINER, 1)
+    assert transactions == [0], "the value was there, and then the ledger had its original, and its Event"
+    monkeypatch.undo()
 
 
 def test_a_label_that_is_no_mode_is_told_once_and_nothing_is_written(world: World) -> None:
@@ -200,11 +240,11 @@ def test_a_kill_whose_outcome_nobody_saw_is_settled_by_the_next_agent(tmp_path: 
     world.told(pod())
     world.make(knob=0)
     world.kill()
-    assert world.ledger.unsettled() != []
+    assert world.ledger.without_event() != []
     world.end()
     world.begin()
     assert world.reasons() == ["ProcessOOMKilled"]
-    assert world.ledger.unsettled() == []
+    assert world.ledger.without_event() == []
     world.end()
 
 
@@ -348,3 +388,24 @@ def test_the_page_says_how_many_cgroups_there_are_also_when_the_last_of_a_kind_i
     world.remove(CONTAINER)
     world.node.housekeeping(world.now)
     assert world.metric('oomward_cgroups{kind="container"}') == 0
+
+
+def test_only_an_answer_to_anothers_write_has_a_latency(world: World) -> None:
+    """Not what a first list, a full resync or new rules have written, which nobody has just made necessary."""
+
+    def answered() -> float | None:
+        return world.metric("oomward_write_latency_seconds_count")
+
+    world.make(knob=1)
+    world.told(pod({MODE: "single"}))
+    assert (world.knob(), answered()) == (0, 0)
+    world.write(CONTAINER, 1)
+    assert (world.knob(), answered()) == (0, 1)
+    world.told(pod())
+    world.told(pod({MODE: "single"}))
+    knob = world.mount / CONTAINER / "memory.oom.group"
+    knob.unlink()
+    knob.write_text("1\n")  # another file: nothing is watched there any more
+    world.tree.read(world.now)
+    world.node.resync(world.now)
+    assert (world.knob(), answered()) == (0, 1)

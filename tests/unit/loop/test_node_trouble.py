@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sized
 from dataclasses import replace
 from pathlib import Path
 
@@ -349,3 +350,22 @@ def test_an_overflow_is_counted_and_finds_cgroups_and_kills_that_were_missed(wor
     world.turn(after_s=0.1)
     assert world.metric("oomward_inotify_overflows_total") == 1
     assert len(world.ledger.kills()) == 1
+
+
+def test_a_pod_whose_container_restarts_again_and_again_leaves_nothing_behind(world: World) -> None:
+    """Each instance is announced once; that it was goes with the instance, not with the pod."""
+
+    def restart(number: int) -> int:
+        """How much is remembered afterwards."""
+        name = f"{number:064x}"
+        world.told(pod({MODE: "single"}, ids={"main": name}))
+        world.make(f"{POD}/{name}", knob=1)
+        assert world.knob(f"{POD}/{name}") == 0
+        world.remove(f"{POD}/{name}")
+        return sum(len(each) for each in vars(world.node._modes).values() if isinstance(each, Sized))
+
+    restart(0)
+    few = restart(1)
+    announced = len(world.posted)
+    assert {restart(number) for number in range(2, 50)} == {few}
+    assert len(world.posted) == announced + 48, "each instance once"

@@ -78,7 +78,7 @@ class Agent:
         failing = Failing(self.metrics, self.unix_s, ())
         events = KillEvents("node-1", self.ledger, self.outbox, lambda _: None, failing.advice, self.unix_s)
         self.recorder = Recorder(self.ledger, self.metrics, failing.settled, events.post)
-        for kill in self.ledger.unsettled():
+        for kill in self.ledger.without_event():
             self.recorder.settled(replace(kill, outcome=Outcome.SURVIVED))
         self.outbox.refill()
 
@@ -103,6 +103,7 @@ class Agent:
         )
         self.recorder.findings(Findings(kills=(happened,)), None)
         self.recorder.findings(Findings(settled=(replace(happened, outcome=Outcome.SURVIVED),)), None)
+        self.ledger.commit()
 
     def live(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
         """Let so much time pass, doing what is due in it."""
@@ -114,6 +115,7 @@ class Agent:
                 else:
                     self.outbox.delivered(message)
             self.inbox.clear()
+            self.ledger.commit()
             due = self.outbox.due_s()
             if due is None or due >= end:
                 break

@@ -140,6 +140,12 @@ class World:
         self.tree.close()
         self.files.close()
 
+    def die(self) -> None:
+        """kill -9: what no turn has committed is lost."""
+        self.ledger._store.close()
+        self.tree.close()
+        self.files.close()
+
     def _kill(self, container: Cgroup) -> KillAttempt:
         """As cgroup/killing.py: notes what is killed; what comes of it is as set in ``kill_outcomes``, else all are gone."""
         self.killed.append(container.path)
@@ -211,3 +217,4 @@ class World:
         self.now += after_s
         self.node.tree_events(self.tree.read(self.now), self.now)
         self.node.after(self.now, None)
+        self.ledger.commit()

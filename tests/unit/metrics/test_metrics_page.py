@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import time
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from prometheus_client import Metric, disable_created_metrics, enable_created_metrics
+from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from agent.metrics.metrics import Metrics
+from agent.metrics.series import CREATED_SWITCH
 from agent.model import CgroupKind, Mode, WriteOutcome
 from tests.unit.wording.kills import GROUP, HOST, KILL, LOST
 
@@ -66,12 +68,11 @@ def scenario() -> Metrics:
 
 
 def test_the_whole_page_is_as_it_was() -> None:
-    """Write it anew with OOMWARD_GOLDEN=write after reading the difference; times of creation are left out."""
+    """Write it anew with OOMWARD_GOLDEN=write after reading the difference."""
     page = scenario().page()[1].decode()
-    found = "".join(line + "\n" for line in page.splitlines() if "_created" not in line)
     if os.environ.get("OOMWARD_GOLDEN") == "write":
-        GOLDEN.write_text(found)
-    assert found == GOLDEN.read_text()
+        GOLDEN.write_text(page)
+    assert page == GOLDEN.read_text()
 
 
 def test_both_formats_can_be_read_back_and_say_the_same() -> None:
@@ -110,28 +111,18 @@ def test_the_accept_header_decides_the_format_as_the_library_reads_it(accept: st
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
-def test_each_counter_says_when_it_was_created_in_both_formats() -> None:
-    """In OpenMetrics within its family, in the text format as a gauge beside it."""
-    began = time.time()
-    metrics = scenario()
-    counters = [f for f in metrics.registry.collect() if f.type in ("counter", "histogram")]
-    for accept, parse in (("", parse_text), (OPENMETRICS, parse_openmetrics)):
-        families: list[Metric] = list(parse(page(metrics, accept)))
-        made = [s for family in families for s in family.samples if s.name.endswith("_created")]
-        assert {s.name.removesuffix("_created") for s in made} == {f.name for f in counters if f.samples}
-        assert all(began <= s.value <= time.time() for s in made)
-        in_family = {f.name for f in families for s in f.samples if s.name == "oomward_drift_repairs_created"}
-        assert in_family == {"oomward_drift_repairs" if accept else "oomward_drift_repairs_created"}
+def test_no_series_says_when_it_was_created_in_either_format() -> None:
+    assert "_created" not in page(scenario(), "") + page(scenario(), OPENMETRICS)
 
 
-def test_the_library_s_switch_leaves_the_times_of_creation_out() -> None:
-    """PROMETHEUS_DISABLE_CREATED_SERIES, which docs/reference/metrics.md names."""
-    disable_created_metrics()  # type: ignore[no-untyped-call]
-    try:
-        metrics = scenario()
-        assert "_created" not in page(metrics, "") + page(metrics, OPENMETRICS)
-    finally:
-        enable_created_metrics()  # type: ignore[no-untyped-call]
+@pytest.mark.parametrize(("switch", "created"), [(None, False), ("true", False), ("false", True)])
+def test_the_library_s_switch_decides_where_it_is_set(switch: str | None, created: bool) -> None:
+    program = "from agent.metrics.metrics import Metrics; print(Metrics('1').page()[1].decode())"
+    environment = {key: value for key, value in os.environ.items() if key != CREATED_SWITCH}
+    if switch is not None:
+        environment[CREATED_SWITCH] = switch
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert ("oomward_drift_repairs_created" in done.stdout) is created
 
 
 def page(metrics: Metrics, accept: str) -> str:
@@ -145,8 +136,6 @@ def samples(families: Iterable[Metric]) -> dict[tuple[str, tuple[tuple[str, str]
 def test_names_types_and_units_follow_the_conventions() -> None:
     """prometheus.io/docs/practices/naming: one prefix, base units, totals for counters only, a sentence of help."""
     for family in parse_text(page(scenario(), "")):
-        if family.name.endswith("_created"):
-            continue  # the library's own
         name = family.name + ("_total" if family.type == "counter" else "")
         assert re.fullmatch(r"oomward_[a-z]+(_[a-z]+)*", name)
         assert not ODD_UNITS.search(name)

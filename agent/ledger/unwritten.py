@@ -22,18 +22,18 @@ from agent.ledger.rows import (
 )
 from agent.model import Baseline, KeptDecision, Notice, OomKill, Original, Outcome
 
-Series = tuple[str, str, str, str, str]  # namespace, pod, container, mode, scope
+TotalKey = tuple[str, str, str, str, str]  # namespace, pod, container, mode, scope
 UNKNOWN = "unknown"
 MOST_KILLS = 20_000  # some 2 KiB each, in an agent of 64 MiB
 MOST_NOTICES = 5_000
 
 
 @dataclass(slots=True)
-class Waiting:
+class Unwritten:
     """None as a value: the row goes. ``dropped`` counts kills and notices that had to give way to newer ones."""
 
     kills: dict[str, OomKill] = field(default_factory=dict)
-    settled: dict[str, tuple[Outcome | None, str]] = field(default_factory=dict)
+    outcomes: dict[str, tuple[Outcome | None, str]] = field(default_factory=dict)
     amended: dict[str, OomKill] = field(default_factory=dict)
     baselines: dict[int, Baseline | None] = field(default_factory=dict)
     originals: dict[int, Original | None] = field(default_factory=dict)
@@ -46,10 +46,10 @@ class Waiting:
     dropped: int = 0
 
     def __len__(self) -> int:
-        tables = (self.kills, self.settled, self.amended, self.baselines, self.originals, self.decisions)
-        told = len(self.notices) + len(self.counted) + len(self.delivered)
-        rest = told + len(self.forgotten_totals) + (self.kmsg_sequence is not None)
-        return sum(len(table) for table in tables) + rest
+        tables = (self.kills, self.outcomes, self.amended, self.baselines, self.originals, self.decisions)
+        events = len(self.notices) + len(self.counted) + len(self.delivered)
+        rest = len(self.forgotten_totals) + (self.kmsg_sequence is not None)
+        return sum(len(table) for table in tables) + events + rest
 
     def add_kills(self, kills: Iterable[OomKill]) -> None:
         """Kills to be recorded; one that waits already stays as it is."""
@@ -78,7 +78,7 @@ class Waiting:
 
     def clear(self) -> None:
         """Everything is in the file."""
-        for table in (self.kills, self.settled, self.amended, self.baselines, self.originals, self.decisions):
+        for table in (self.kills, self.outcomes, self.amended, self.baselines, self.originals, self.decisions):
             table.clear()
         for notices in (self.notices, self.counted, self.delivered):
             notices.clear()
@@ -90,29 +90,26 @@ class Waiting:
     def seen(self, kill: OomKill) -> OomKill:
         """A kill of the file or of here, with what waits about it."""
         newer = self.amended.get(kill.kill_id, kill)
-        outcome, _ = self.settled.get(kill.kill_id, (None, ""))
+        outcome, _ = self.outcomes.get(kill.kill_id, (None, ""))
         return replace(newer, outcome=outcome or newer.outcome or kill.outcome)
 
     # --------------------------------------------------------------------------------------------- into the database
 
-    def apply(self, connection: sqlite3.Connection, boot_id: str) -> frozenset[str]:
-        """Write all of it; returns the ids of kills that were not there before. Raises sqlite3.Error."""
+    def apply(self, connection: sqlite3.Connection, boot_id: str) -> None:
+        """Write all of it. Raises sqlite3.Error."""
         keys = [tuple(to_sql(text) for text in key) for key in self.forgotten_totals]
         connection.executemany("DELETE FROM total WHERE namespace = ? AND pod = ? AND container = ?", keys)
-        new = self._apply_kills(connection)
+        self._apply_kills(connection)
         self._apply_books(connection)
         self._apply_decisions(connection)
         self._apply_notices(connection)
         if self.kmsg_sequence is not None:
             connection.execute("UPDATE boot SET kmsg_sequence = ? WHERE id = ?", (self.kmsg_sequence, boot_id))
-        return new
 
-    def _apply_kills(self, connection: sqlite3.Connection) -> frozenset[str]:
-        new = set()
+    def _apply_kills(self, connection: sqlite3.Connection) -> None:
         for kill in self.kills.values():
             sql = f"INSERT OR IGNORE INTO kill ({KILL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             if connection.execute(sql, kill_row(kill)).rowcount:
-                new.add(kill.kill_id)
                 _add_to_total(connection, kill)
         for kill in self.amended.values():
             row = kill_row(kill)
@@ -122,10 +119,9 @@ class Waiting:
                 (*row[1:], row[0]),
             )
         settled = [
-            (outcome and outcome.value, to_sql(notice), kill_id) for kill_id, (outcome, notice) in self.settled.items()
+            (outcome and outcome.value, to_sql(notice), kill_id) for kill_id, (outcome, notice) in self.outcomes.items()
         ]
         connection.executemany("UPDATE kill SET outcome = COALESCE(?, outcome), notice = ? WHERE kill_id = ?", settled)
-        return frozenset(new)
 
     def _apply_books(self, connection: sqlite3.Connection) -> None:
         for inode, baseline in self.baselines.items():
@@ -157,7 +153,7 @@ class Waiting:
         connection.executemany("UPDATE notice SET outcome = ? WHERE name = ?", done)
 
 
-def series_of(kill: OomKill) -> Series | None:
+def total_key(kill: OomKill) -> TotalKey | None:
     """The metric's series that a kill counts into; None for kills outside of known pods."""
     if kill.namespace is None or kill.pod is None:
         return None
@@ -166,10 +162,10 @@ def series_of(kill: OomKill) -> Series | None:
 
 
 def _add_to_total(connection: sqlite3.Connection, kill: OomKill) -> None:
-    series = series_of(kill)
-    if series is not None:
+    key = total_key(kill)
+    if key is not None:
         connection.execute(
             "INSERT INTO total VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
             "processes = processes + excluded.processes, last_unix_s = MAX(last_unix_s, excluded.last_unix_s)",
-            (*(to_sql(text) for text in series), kill.processes, kill.at_unix_s),
+            (*(to_sql(text) for text in key), kill.processes, kill.at_unix_s),
         )

@@ -1,0 +1,138 @@
+"""No thread waits for the disk but the one that brings the log into the file: by whose thread each sync is made, not by time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.ledger import store
+from tests.unit.ledger.conftest import Opener
+from tests.unit.ledger.records import a_baseline, a_kill
+from tests.unit.patience import PATIENCE_S, wait_until
+
+SOURCE = Path(__file__).with_name("syncs.c")
+FILE = "ledger.sqlite3"
+SYNC_MS = 2
+
+AGENT = """
+import json, os, sys, threading
+from pathlib import Path
+from agent.ledger import Ledger
+from agent.model import Outcome
+from tests.unit.ledger.records import BOOT, a_baseline, a_kill, a_notice, an_original
+
+syncs, state = Path(os.environ["SYNCS"]), Path(sys.argv[1])
+woken = threading.Event()
+ledger = Ledger.open(state, BOOT)
+ledger.checkpoint_in_background(woken.set)
+if sys.argv[2] == "NORMAL":
+    ledger._store._connection.execute("PRAGMA synchronous = NORMAL")
+
+def salts():
+    with (state / "ledger.sqlite3-wal").open("rb") as log:
+        return log.read(24)[16:].hex()
+
+def written():
+    while not ledger.commit():
+        woken.wait()
+        woken.clear()
+
+written()
+before, begun, number = len(syncs.read_text().splitlines()), {salts()}, 0
+while len(begun) < 4:
+    number += 1
+    ledger.remember_original(an_original(number))
+    ledger.record([a_kill(number)], [a_baseline(number, inode=number)], number)
+    written()
+    ledger.record_outcome(a_kill(number).kill_id, Outcome.SURVIVED, a_notice(f"n{number}"))
+    ledger.delivered(f"n{number}", "created")
+    written()
+    begun.add(salts())
+    assert number < 100_000, "the log never began again"
+after = syncs.read_text().splitlines()[before:]
+ledger.close()
+print(json.dumps({"loop": os.getpid(), "kills": number, "syncs": after, "trouble": ledger.trouble}))
+"""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The C library's fsync and fdatasync, that note who calls them."""
+    made = tmp_path_factory.mktemp("syncs") / "syncs.so"
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(made), str(SOURCE), "-ldl"], check=True
+    )
+    return made
+
+
+@pytest.fixture
+def run(library: Path, tmp_path: Path) -> Callable[..., dict[str, object]]:
+    """Runs a program with these in place; what it prints is JSON."""
+
+    def program(text: str, *arguments: str) -> dict[str, object]:
+        syncs = tmp_path / "syncs"
+        syncs.touch()
+        environment = os.environ | {"LD_PRELOAD": str(library), "SYNCS": str(syncs), "SYNC_MS": str(SYNC_MS)}
+        command = [sys.executable, "-c", text, str(tmp_path / "state"), *arguments]
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=300)
+        found = json.loads(done.stdout)
+        assert isinstance(found, dict)
+        return found
+
+    return program
+
+
+@pytest.mark.parametrize("synchronous", ["OFF", "NORMAL"])
+def test_the_thread_that_records_never_syncs_and_the_one_that_checkpoints_syncs_all_that_sqlite_asks_for(
+    run: Callable[..., dict[str, object]], synchronous: str
+) -> None:
+    """OFF is how the agent has it. With NORMAL each of its syncs is still made by the other: so OFF leaves none out."""
+    found = run(AGENT, synchronous)
+    assert found["trouble"] is None
+    syncs = found["syncs"]
+    assert isinstance(syncs, list)
+    by = Counter((int(thread) == found["loop"], path.rpartition("/")[2]) for thread, path in map(str.split, syncs))
+    assert not [path for (by_loop, path) in by if by_loop], "the loop waited for the disk"
+    checkpoints = by[False, FILE]
+    assert checkpoints >= 3
+    log = by[False, f"{FILE}-wal"]
+    assert log >= checkpoints + 3, "the log before each checkpoint, and its header each time that it begins again"
+
+
+def test_a_file_that_is_removed_is_made_again_and_checkpointed_again(
+    open_ledger: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "CHECKPOINT_ROWS", 1)
+    woken = threading.Event()
+    ledger = open_ledger()
+    ledger.checkpoint_in_background(woken.set)
+
+    def record(number: int) -> None:
+        ledger.record([a_kill(number)], [a_baseline(number)], number)
+        while not ledger.commit():
+            assert woken.wait(PATIENCE_S)
+            woken.clear()
+
+    record(1)
+    for path in tmp_path.glob(f"{FILE}*"):
+        path.unlink()
+    record(2)
+    wait_until(lambda: a_kill(2).kill_id.encode() in (tmp_path / FILE).read_bytes(), "a checkpoint of the new file")
+    assert ledger.persistent
+    assert open_ledger().baselines() == {7: a_baseline(2)}
+
+
+def test_a_ledger_in_memory_has_nothing_to_checkpoint(open_ledger: Opener) -> None:
+    ledger = open_ledger(state_dir=Path("/proc/oomward"))
+    ledger.checkpoint_in_background(lambda: None)
+    ledger.record([a_kill()], [], None)
+    assert ledger.commit()
+    assert ledger.kills() == [a_kill()]

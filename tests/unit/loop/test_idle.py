@@ -1,0 +1,73 @@
+"""A node where nothing happens: the loop sleeps, and the disk has nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agent.loop.loop import HOUSEKEEPING_S, UNSAVED_RECORDS, Loop
+from agent.loop.mailbox import Mailbox
+from agent.settings import load
+from tests.unit.loop.world import MODE, World, pod
+
+MOST_WAKE_UPS_PER_S = 0.05
+
+
+class Idle:
+    """A loop with a node, a ledger on disk and a kernel log; its turns are made by hand."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.log = SimpleNamespace(sequence=100, fileno=lambda: -1, read=lambda *_: [], due_s=lambda: None)
+        log: Any = self.log
+        settings = load({"node_name": "node-1"}, {})
+        self.mailbox = Mailbox()
+        self.loop = Loop(world.node, world.tree, log, self.mailbox, world.ledger, None, settings)
+        self.loop._housekeeping_at = self.loop._resync_at = world.now
+        self.statements: list[str] = []
+        world.ledger._store._connection.set_trace_callback(self.statements.append)
+
+    def turn(self) -> list[str]:
+        """The turn of an idle loop that wakes for its housekeeping; what SQLite is asked in it."""
+        self.statements.clear()
+        self.world.now += HOUSEKEEPING_S
+        self.loop._turn(self.world.now)
+        return list(self.statements)
+
+
+@pytest.fixture
+def idle(world: World) -> Iterator[Idle]:
+    world.listed(pod({MODE: "single"}))
+    world.make(knob=1)
+    world.kill()
+    world.turn(after_s=1.0)
+    idle = Idle(world)
+    for _ in range(3):
+        idle.turn()
+    yield idle
+    idle.mailbox.close()
+
+
+def test_an_idle_loop_asks_the_ledger_for_nothing_and_writes_nothing(idle: Idle) -> None:
+    assert [idle.turn() for _ in range(10)] == [[]] * 10
+
+
+def test_what_else_the_node_logs_is_no_reason_to_write(idle: Idle) -> None:
+    """Only so that a good part of the log need not be read again."""
+    saved = idle.world.ledger.kmsg_sequence
+    assert saved is not None
+    idle.log.sequence = saved + UNSAVED_RECORDS - 1
+    assert idle.turn() == []
+    idle.log.sequence += 1
+    idle.turn()
+    assert idle.world.ledger.kmsg_sequence == saved + UNSAVED_RECORDS
+
+
+def test_an_idle_loop_wakes_at_most_once_in_twenty_seconds(idle: Idle) -> None:
+    assert 1 / HOUSEKEEPING_S + 1 / idle.loop._settings.resync_interval_s <= MOST_WAKE_UPS_PER_S
+    assert idle.loop._housekeeping_at == idle.world.now + HOUSEKEEPING_S
+    assert (idle.loop._retry_at_s, idle.world.node.due_s()) == (inf, None), "nothing else is due"
