@@ -69,7 +69,7 @@ class Pods:
         pod = message.pod
         before = self._registry.pods.get(pod.uid)
         back = self._registry.has_departed(pod.uid)
-        self._registry.put(pod)
+        self._registry.put(pod, now_s)
         if before is None or back or replace(before, resource_version=pod.resource_version) != pod:
             self._told(pod, now_s, between)
         if message.status is not None:

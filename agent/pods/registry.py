@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from agent.model import CgroupPlace, Identity, KeptDecision, Pod
 
-DEPARTED_KEEP_S = 120.0  # a kill may be told after its pod has left the API
+KEEP_S = 120.0  # a kill may be recorded after its pod has left the API, or after two more restarts of its container
 
 
 class Registry:
@@ -20,6 +20,8 @@ class Registry:
         self._pods: dict[str, Pod] = {}
         self._by_key: dict[str, Pod] = {}
         self._ids: dict[str, Identity] = {}
+        self._named: dict[str, set[str]] = {}  # the ids that each pod's status names now, by uid
+        self._unnamed: dict[str, float] = {}  # ids that it no longer names, and since when
         self._departed: dict[str, float] = {}
         self._kept: dict[str, list[KeptDecision]] = {}
         self.listed = False
@@ -29,13 +31,14 @@ class Registry:
                 self._ids[decision.container_id] = Identity(
                     decision.namespace, decision.pod, decision.pod_uid, decision.container, decision.container_id
                 )
+                self._named.setdefault(decision.pod_uid, set()).add(decision.container_id)
 
     @property
     def pods(self) -> Mapping[str, Pod]:
         """Pods by uid, those that left a moment ago among them."""
         return self._pods
 
-    def put(self, pod: Pod) -> None:
+    def put(self, pod: Pod, now_s: float) -> None:
         """A pod as it is now. A cgroup that another living pod has stays that one's."""
         known = self._pods.get(pod.uid)
         if known is not None and known.cgroup_key != pod.cgroup_key and self._by_key.get(known.cgroup_key) is known:
@@ -45,13 +48,27 @@ class Registry:
         if holder is None or holder.uid == pod.uid or holder.uid in self._departed:
             self._by_key[pod.cgroup_key] = pod
         self._departed.pop(pod.uid, None)
-        for container in pod.containers:
-            for container_id in (container.container_id, container.previous_id):
-                if container_id is not None:
-                    self._ids[container_id] = Identity(pod.namespace, pod.name, pod.uid, container.name, container_id)
+        self._name_ids(pod, now_s)
+
+    def _name_ids(self, pod: Pod, now_s: float) -> None:
+        """Of each container the current instance and the previous one; the ids of those before are kept for KEEP_S."""
+        named = {
+            container_id: Identity(pod.namespace, pod.name, pod.uid, container.name, container_id)
+            for container in pod.containers
+            for container_id in (container.container_id, container.previous_id)
+            if container_id is not None
+        }
+        for container_id in self._named.get(pod.uid, set()) - named.keys():
+            who = self._ids.get(container_id)
+            if who is not None and who.pod_uid == pod.uid:  # else another pod has it: a mirror pod that was made again
+                self._unnamed[container_id] = now_s
+        for container_id in named:
+            self._unnamed.pop(container_id, None)
+        self._named[pod.uid] = set(named)
+        self._ids |= named
 
     def depart(self, uid: str, now_s: float) -> None:
-        """The API no longer has the pod; it is still known by name for DEPARTED_KEEP_S."""
+        """The API no longer has the pod; it is still known by name for KEEP_S."""
         if uid in self._pods:
             self._departed.setdefault(uid, now_s)
 
@@ -70,21 +87,28 @@ class Registry:
         for uid in {d.pod_uid for kept in self._kept.values() for d in kept} - told.keys() - set(skipped):
             self._departed.setdefault(uid, now_s)  # it went while no agent ran
         for pod in told.values():
-            self.put(pod)
+            self.put(pod, now_s)
         self.listed = True
         return left
 
     def forget_departed(self, now_s: float) -> tuple[str, ...]:
-        """Drop pods that left long ago, with their container ids."""
-        old = tuple(uid for uid, at in self._departed.items() if now_s - at > DEPARTED_KEEP_S)
+        """Drop pods that left long ago, with their container ids, and ids of living pods' instances that ended long ago.
+
+        Returns the uids of the pods.
+        """
+        for container_id in [one for one, at in self._unnamed.items() if now_s - at > KEEP_S]:
+            del self._unnamed[container_id], self._ids[container_id]
+        old = tuple(uid for uid, at in self._departed.items() if now_s - at > KEEP_S)
         for uid in old:
             pod = self._pods.pop(uid, None)
+            self._named.pop(uid, None)
             del self._departed[uid]
             if pod is not None and self._by_key.get(pod.cgroup_key) is pod:
                 del self._by_key[pod.cgroup_key]
         if old:
             self._kept = {key: [d for d in kept if d.pod_uid not in old] for key, kept in self._kept.items()}
             self._ids = {cid: who for cid, who in self._ids.items() if who.pod_uid not in old}
+            self._unnamed = {cid: at for cid, at in self._unnamed.items() if cid in self._ids}
         return old
 
     def pod_of(self, place: CgroupPlace) -> Pod | None:
