@@ -20,6 +20,8 @@ from agent.pods.parse import UnreadablePodError, parse_pod
 from agent.pods.parse_status import parse_status
 
 T = TypeVar("T")
+ANY_VERSION = "0"
+NEWEST = ""
 PATH = "/api/v1/pods"
 LIST_S = 60.0  # nothing of a list for that long
 CHUNK_BYTES = 1 << 16
@@ -35,8 +37,10 @@ class UnbelievableListError(ApiError):
     """What the API gave for a list of pods is none, or a part of one: pods that it leaves out would be taken for gone."""
 
 
-def list_pods(api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None]) -> PodsListed:
-    """All pods of this node in one request; what can't be read of them is told. Raises ApiError."""
+def list_pods(
+    api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None], at_least: str = ANY_VERSION
+) -> PodsListed:
+    """All pods of this node in one request; what can't be read of them is reported. Raises ApiError. ``at_least``: see list_objects."""
 
     def read(item: object) -> tuple[Pod, PodStatus] | tuple[str, PodSkipped]:
         try:
@@ -44,7 +48,7 @@ def list_pods(api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None]
         except UnreadablePodError as error:
             return uid_of(item), PodSkipped(name_of(item), str(error))
 
-    found, version = list_objects(api, node_name, read)
+    found, version = list_objects(api, node_name, read, at_least)
     ours: list[Pod] = []
     fare: list[PodStatus] = []
     skipped: list[str] = []
@@ -58,10 +62,19 @@ def list_pods(api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None]
     return PodsListed(tuple(ours), version, tuple(skipped), tuple(fare))
 
 
-def list_objects(api: Api, node_name: str, read: Callable[[object], T]) -> tuple[list[T], str]:
-    """What ``read`` makes of the JSON of each pod of this node, and the list's version. Raises ApiError."""
-    # Version 0: whatever the server's cache has, without a quorum read of etcd for every node's agent.
-    answer = api.request("GET", PATH, pods_query(node_name, resourceVersion="0"), read_s=LIST_S)
+def list_objects(
+    api: Api, node_name: str, read: Callable[[object], T], at_least: str = ANY_VERSION
+) -> tuple[list[T], str]:
+    """What ``read`` makes of the JSON of each pod of this node, and the list's version. Raises ApiError.
+
+    ``at_least`` (kubernetes.io/docs/reference/using-api/api-concepts, semantics for get and list): ANY_VERSION is whatever the
+    server's cache has, without a quorum read of etcd for every node's agent, and may be older than what was seen before; a
+    resourceVersion is refused where the cache lags behind it; NEWEST is a consistent read.
+    """
+    version = {"resourceVersion": at_least} if at_least else {}
+    if at_least not in (ANY_VERSION, NEWEST):
+        version["resourceVersionMatch"] = "NotOlderThan"
+    answer = api.request("GET", PATH, pods_query(node_name, **version), read_s=LIST_S)
     try:
         found = read_list(_parts(answer), read)
     except ValueError as error:
