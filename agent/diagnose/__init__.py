@@ -5,7 +5,6 @@ no state, and cheap enough for the loop.
 """
 
 from agent.diagnose.judge import diagnose
-from agent.diagnose.page import page
 from agent.diagnose.table import TABLE
 
-__all__ = ["TABLE", "diagnose", "page"]
+__all__ = ["TABLE", "diagnose"]
