@@ -14,7 +14,7 @@ from agent.commands.output.diagnoses import show_diagnoses, show_pod_diagnoses
 from agent.commands.output.table import Output
 from agent.commands.survey import Survey, survey
 from agent.model import AgentError
-from agent.model.status import Diagnosis
+from agent.model.diagnosis import Diagnosis
 from agent.settings import Settings
 from agent.wording.kills import safe
 

@@ -53,10 +53,12 @@ from agent.model import (
     PodContainer,
     Source,
 )
+from agent.model.status import Phase
 from agent.modes import bad_wishes, decide, disobeyed
 from agent.settings import Settings
 from agent.wording.kills import bytes_text
 from agent.wording.notes import group_on_v1_note, mode_invalid_note
+from agent.wording.times import rfc3339
 
 Limit = tuple[str, int | None]  # a container's name and its limit
 UNREADABLE = Decision(None, Source.NONE, "", "its limit can't be read, by which it would be told from the pod's others")
@@ -110,14 +112,14 @@ def _explain(found: Survey, subject: Subject, kept: Kept, troubles: list[str]) -
         uid=subject.uid,
         namespace=subject.namespace,
         name=subject.name,
-        phase=pod.phase if pod is not None else None,
+        phase=pod.status.phase if pod is not None else None,
         cgroup_version=found.hierarchy.version,
         mount=str(found.hierarchy.memory_mount),
         containers=containers,
         sandboxes=tuple(one.path for one in sandboxes),
         sandbox_name=_sandbox_name(pod),
         cgroup=cgroup,
-        spec_limit_bytes=pod.limit_bytes if pod is not None else None,
+        spec_limit_bytes=pod.status.limit_bytes if pod is not None else None,
         limits_sum_bytes=_sum(limits),
         limits=limits_sentence(cgroup, limits),
         grouped_above=grouped_above(found, own, troubles),
@@ -161,16 +163,17 @@ def _stated(
     known = ContainerExplanation(name, None, container_id, decision.mode, decision.rule, decision.why, kills=kills)
     if spec is None:
         return known
+    state, last = spec.status.state, spec.status.last
     return replace(
         known,
         kind=spec.kind.value,
         spec_limit_bytes=spec.limit_bytes,
-        restarts=spec.restart_count,
-        state=spec.state,
-        state_reason=spec.state_reason,
-        last_reason=spec.last_reason,
-        last_exit_code=spec.last_exit_code,
-        last_finished=spec.last_finished,
+        restarts=spec.status.restart_count,
+        state="" if state.phase is Phase.NONE else state.phase.value,
+        state_reason=state.reason or None,
+        last_reason=last.reason or None,
+        last_exit_code=last.exit_code,
+        last_finished=None if last.finished_unix_s is None else rfc3339(last.finished_unix_s),
     )
 
 
@@ -194,7 +197,7 @@ def _in_order(containers: list[ContainerExplanation], pod: Pod | None) -> tuple[
 
 def _sandbox_name(pod: Pod | None) -> str:
     """A container whose start the kubelet has not reported yet looks like the sandbox."""
-    starting = pod is not None and any(one.state in ("", "waiting") for one in pod.containers)
+    starting = pod is not None and any(one.status.state.phase in (Phase.NONE, Phase.WAITING) for one in pod.containers)
     return "sandbox (pause), or a container that is just starting" if starting else "sandbox (pause)"
 
 

@@ -1,6 +1,6 @@
 """One full list of a node's pods, read as it comes: memory holds the largest pod, and never the whole list.
 
-Takes an Api, gives what the caller makes of each object. Believes a list as a whole or not at all, since pods that it leaves out
+Believes a list as a whole or not at all, since pods that it leaves out
 would be taken for gone.
 """
 
@@ -15,9 +15,7 @@ import urllib3
 
 from agent.kube.api import Answer, Api, ApiError, ApiUnreachableError
 from agent.model import Pod, PodSkipped, PodsListed
-from agent.model.status import PodStatus
 from agent.pods.parse import UnreadablePodError, parse_pod
-from agent.pods.parse_status import parse_status
 
 T = TypeVar("T")
 ANY_VERSION = "0"
@@ -25,7 +23,7 @@ NEWEST = ""
 PATH = "/api/v1/pods"
 LIST_S = 60.0  # nothing of a list for that long
 CHUNK_BYTES = 1 << 16
-MOST_POD_BYTES = 10 << 20  # etcd holds 1.5 MiB at most, and JSON as Go writes it has six characters for a < (\u003c)
+MOST_POD_BYTES = 10 << 20  # etcd takes 1.5 MiB at most, and JSON as Go writes it has six characters for a < (\u003c)
 MOST_LIST_BYTES = 256 << 20
 MOST_PODS = 10_000  # the largest nodes run some hundred
 SPACE = re.compile(r"[ \t\r\n]*")
@@ -40,43 +38,28 @@ class UnbelievableListError(ApiError):
 def list_pods(
     api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None], at_least: str = ANY_VERSION
 ) -> PodsListed:
-    """All pods of this node in one request; what can't be read of them is reported. Raises ApiError. ``at_least``: see list_objects."""
-
-    def read(item: object) -> tuple[Pod, PodStatus] | tuple[str, PodSkipped]:
-        try:
-            return parse_pod(item), parse_status(item)
-        except UnreadablePodError as error:
-            return uid_of(item), PodSkipped(name_of(item), str(error))
-
-    found, version = list_objects(api, node_name, read, at_least)
-    ours: list[Pod] = []
-    fare: list[PodStatus] = []
-    skipped: list[str] = []
-    for first, second in found:
-        if isinstance(second, PodSkipped):
-            skipped += [str(first)] if first else []
-            on_skipped(second)
-        elif isinstance(first, Pod) and first.node_name == node_name:
-            ours.append(first)
-            fare.append(second)
-    return PodsListed(tuple(ours), version, tuple(skipped), tuple(fare))
-
-
-def list_objects(
-    api: Api, node_name: str, read: Callable[[object], T], at_least: str = ANY_VERSION
-) -> tuple[list[T], str]:
-    """What ``read`` makes of the JSON of each pod of this node, and the list's version. Raises ApiError.
+    """All pods of this node in one request; what can't be read of them is reported. Raises ApiError.
 
     ``at_least`` (kubernetes.io/docs/reference/using-api/api-concepts, semantics for get and list): ANY_VERSION is whatever the
     server's cache has, without a quorum read of etcd for every node's agent, and may be older than what was seen before; a
     resourceVersion is refused where the cache lags behind it; NEWEST is a consistent read.
     """
-    version = {"resourceVersion": at_least} if at_least else {}
+    asked = {"resourceVersion": at_least} if at_least else {}
     if at_least not in (ANY_VERSION, NEWEST):
-        version["resourceVersionMatch"] = "NotOlderThan"
-    answer = api.request("GET", PATH, pods_query(node_name, **version), read_s=LIST_S)
+        asked["resourceVersionMatch"] = "NotOlderThan"
+    answer = api.request("GET", PATH, pods_query(node_name, **asked), read_s=LIST_S)
+    skipped: list[str] = []
+
+    def read(item: object) -> Pod | None:
+        try:
+            return parse_pod(item)
+        except UnreadablePodError as error:
+            skipped.extend(filter(None, (uid_of(item),)))
+            on_skipped(PodSkipped(name_of(item), str(error)))
+            return None
+
     try:
-        found = read_list(_parts(answer), read)
+        found, version = read_list(_parts(answer), read)
     except ValueError as error:
         answer.close()
         raise ApiUnreachableError(
@@ -86,7 +69,8 @@ def list_objects(
         answer.close()
         raise
     answer.raw.release_conn()
-    return found
+    ours = tuple(pod for pod in found if pod is not None and pod.node_name == node_name)
+    return PodsListed(ours, version, tuple(skipped))
 
 
 def pods_query(node_name: str, **more: str) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import urllib3
@@ -20,7 +20,6 @@ import urllib3
 from agent.kube.api import Answer, Api, ApiError, ApiRefusedError, ApiUnreachableError, decoded
 from agent.kube.backoff import Backoff
 from agent.model import Message, Pod, PodChanged, PodDeleted, PodSkipped, WatchTrouble
-from agent.model.status import PodStatus
 from agent.pods.list import (
     ANY_VERSION,
     MOST_POD_BYTES,
@@ -33,7 +32,6 @@ from agent.pods.list import (
     uid_of,
 )
 from agent.pods.parse import UnreadablePodError, parse_pod
-from agent.pods.parse_status import parse_status
 
 WATCH_S = 300.0  # asked of the server, with jitter up to twice that
 READ_S = 120.0  # nothing for that long, not even a bookmark (one a minute): a half-open connection
@@ -85,7 +83,7 @@ class PodWatch:
         self._wait = wait or stop.wait
         self._rand = rand
         self._backoff = Backoff(rand)
-        self._known: dict[str, tuple[Pod, PodStatus]] = {}
+        self._known: dict[str, Pod] = {}
         self._version = ANY_VERSION  # how far we have come; NEWEST while the server doesn't have that version
         self._said = ""
         self.last_beat_monotonic_s = clock()
@@ -123,7 +121,7 @@ class PodWatch:
         except ApiError as error:
             raise _again(error) from error
         self._beat()
-        self._known = {pod.uid: (pod, status) for pod, status in zip(listed.pods, listed.statuses, strict=True)}
+        self._known = {pod.uid: pod for pod in listed.pods}
         self._version = listed.resource_version
         self._deliver(listed)
 
@@ -197,14 +195,14 @@ class PodWatch:
                 unavailable=_unavailable(code, message),
             )
         if kind in CHANGES:
-            self._told(kind, obj)
+            self._changed(kind, obj)
         elif kind != "BOOKMARK":
             raise _ListAgainError("error", f"the watch sent an event of type {str(kind)[:40]!r}: listing again")
         self._version = _version(obj) or self._version
 
-    def _told(self, kind: str, obj: object) -> None:
+    def _changed(self, kind: str, obj: object) -> None:
         try:
-            pod, status = parse_pod(obj), parse_status(obj)
+            pod = parse_pod(obj)
         except UnreadablePodError as error:
             self._deliver(PodSkipped(name_of(obj), str(error)))
             if kind == "DELETED" and (uid := uid_of(obj)):  # all that matters of a pod that is gone
@@ -215,10 +213,13 @@ class PodWatch:
             if self._known.pop(pod.uid, None) is not None or kind == "DELETED":
                 self._deliver(PodDeleted(pod.uid))
             return
-        before, fared = self._known.get(pod.uid, (None, None))
-        self._known[pod.uid] = (pod, status)
-        if before is None or replace(before, resource_version=pod.resource_version) != pod or fared != status:
-            self._deliver(PodChanged(pod, status))
+        before = self._known.get(pod.uid)
+        if before is None or before != pod:
+            self._known[pod.uid] = pod
+            self._deliver(PodChanged(pod, asks=before is None or not pod.asks_like(before)))
+        elif not pod.fares_like(before):
+            self._known[pod.uid] = pod
+            self._deliver(PodChanged(pod, decides=False, asks=False))
 
 
 def _lines(answer: Answer) -> Iterator[bytes]:

@@ -57,7 +57,7 @@ def pod(
         for name, cid in named.items()
     )
     spoken = MappingProxyType(labels or {}), MappingProxyType(annotations or {})
-    return Pod(UID, "default", "herder-1", "node-1", "1", *spoken, containers=containers)
+    return Pod(UID, "default", "herder-1", "node-1", *spoken, containers=containers)
 
 
 class World:
