@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from agent.commands.looking import GoneError, Reads, who_is
+from agent.commands.looking import GoneError, Reads, identity_of
 from agent.commands.survey import Survey
 from agent.diagnose import diagnose
 from agent.ledger import LedgerReader, NoLedgerError
@@ -70,7 +70,7 @@ def _by_pod(kills: Sequence[OomKill]) -> Mapping[str | None, Sequence[OomKill]]:
 def _facts(found: Survey, pod: Pod, troubles: list[str]) -> Iterator[tuple[str, ContainerFacts]]:
     """By name, of the pod's containers that have a cgroup."""
     for cgroup in found.containers():
-        name = who_is(found, cgroup).container if cgroup.place.pod_key == pod.cgroup_key else None
+        name = identity_of(found, cgroup).container if cgroup.place.pod_key == pod.cgroup_key else None
         if name is None:
             continue
         try:

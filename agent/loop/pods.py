@@ -78,7 +78,7 @@ class Pods:
             self._modes.check_asked(pod)
 
     def _decide(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
-        self._registry.drop_kept(pod.cgroup_key)
+        self._registry.forget_remembered(pod.cgroup_key)
         self._modes.pod_changed(pod, now_s, between)
         kept = self._modes.decisions(pod)
         if kept is not None:

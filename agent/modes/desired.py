@@ -44,7 +44,7 @@ def wish_for(
     """
     pod = registry.pod_of(cgroup.place)
     if pod is None:
-        return _kept_wish(cgroup, registry)
+        return _remembered_wish(cgroup, registry)
     named = registry.identity(cgroup.place)
     name = named.container if named is not None and named.pod_uid == pod.uid else None
     if name is not None:
@@ -68,20 +68,22 @@ def _unnamed(pod: Pod, live: Collection[str], rules: Rules, limit_bytes: Callabl
     return decision
 
 
-def _kept_wish(cgroup: Cgroup, registry: Registry) -> Wish:
+def _remembered_wish(cgroup: Cgroup, registry: Registry) -> Wish:
     """Without the API: what was last decided for this very container, or for all of the pod's if they agreed."""
-    kept = registry.kept(cgroup.place)
-    for decision in kept:
+    remembered = registry.remembered(cgroup.place)
+    for decision in remembered:
         if decision.container_id is not None and decision.container_id == cgroup.place.container_id:
             return Wish(_again(decision), decision.pod_uid, decision.container, decision.tolerance)
-    modes = {decision.mode for decision in kept}
+    modes = {decision.mode for decision in remembered}
     if modes == {Mode.SINGLE}:
-        return Wish(_again(kept[0]), kept[0].pod_uid, None)
+        return Wish(_again(remembered[0]), remembered[0].pod_uid, None)
     return Wish(LEAVE, None, None)
 
 
-def _again(kept: KeptDecision) -> Decision:
-    return Decision(kept.mode, Source.NONE, kept.rule, "as last decided: the API has not been heard since the start")
+def _again(decision: KeptDecision) -> Decision:
+    return Decision(
+        decision.mode, Source.NONE, decision.rule, "as last decided: the API has not been heard since the start"
+    )
 
 
 def knobs_of(container: Cgroup, runtime_child: Cgroup | None, mode: Mode) -> dict[Cgroup, int]:

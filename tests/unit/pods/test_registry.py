@@ -153,19 +153,19 @@ def test_what_was_kept_names_containers_until_the_api_has_spoken() -> None:
     who = registry.identity(PLACE)
     assert who is not None
     assert (who.pod, who.container) == ("herder-1", "main")
-    assert registry.kept(PLACE) == (KEPT,)
-    assert registry.kept(classify("system.slice")) == ()
-    registry.drop_kept(UID)
-    assert registry.kept(PLACE) == ()
+    assert registry.remembered(PLACE) == (KEPT,)
+    assert registry.remembered(classify("system.slice")) == ()
+    registry.forget_remembered(UID)
+    assert registry.remembered(PLACE) == ()
 
 
 def test_a_kept_pod_that_the_first_list_does_not_have_is_forgotten_in_time() -> None:
     """It was deleted while no agent ran: nobody else will ever tell."""
     registry = Registry([KEPT])
     assert registry.replace([], [], 100.0) == (), "it was none of the pods told of"
-    assert registry.kept(PLACE) == (KEPT,), "a kill of its last moment may still be told"
+    assert registry.remembered(PLACE) == (KEPT,), "a kill of its last moment may still be told"
     assert registry.forget_departed(100.1 + KEEP_S) == (UID,)
-    assert registry.kept(PLACE) == ()
+    assert registry.remembered(PLACE) == ()
     assert registry.identity(PLACE) is None
 
 
