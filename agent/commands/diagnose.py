@@ -1,6 +1,6 @@
 """``oomward diagnose [POD | --all]``: why containers of this node aren't well, what comes by itself, and what to do.
 
-Reads only, beside a running agent or without one. Needs the API: how a pod fares only its status tells.
+Reads only, beside a running agent or without one. Needs the API: only a pod's status says how it fares.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def _running(
 
 
 def _idle(found: Survey, pod: Pod, spec: PodContainer, ledger: LedgerFacts) -> ContainerExplanation:
-    """A container that the pod has and that has no cgroup: it has ended, or has not begun."""
+    """A container that the pod has and that has no cgroup: it has ended, or has not started."""
     identity = Identity(pod.namespace, pod.name, pod.uid, spec.name)
     decision = decide(pod, spec.name, found.settings.rules)
     return _stated(spec.name, spec, spec.container_id, decision, ledger.killed_in(identity))
@@ -235,7 +235,7 @@ def _pod_facts(found: Survey, cgroup: Cgroup | None, troubles: list[str]) -> Cgr
 
 
 def _notes(found: Survey, pod: Pod | None, containers: Iterable[ContainerExplanation]) -> tuple[str, ...]:
-    """What keeps a wish from coming true."""
+    """What keeps a desired mode from being in force."""
     notes = []
     if found.hierarchy.version == "v1":
         notes += [group_on_v1_note(one.name or UNKNOWN) for one in containers if one.mode_wanted is Mode.GROUP]
@@ -277,7 +277,7 @@ def _sum(limits: Sequence[Limit] | None) -> int | None:
 
 
 def limits_sentence(pod: CgroupFacts | None, limits: Sequence[Limit] | None) -> str:
-    """How the pod's limit relates to its containers', and whose is hit then (measured: see docs/architecture.md)."""
+    """How the pod's limit relates to its containers', and which one is hit first (measured: see docs/architecture.md)."""
     if pod is None:
         return "the pod has no cgroup here, and so no limit"
     if limits is None or "limit_bytes" in pod.unread:

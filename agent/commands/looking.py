@@ -53,7 +53,7 @@ class Reads:
 
 
 def identity_of(found: Survey, cgroup: Cgroup) -> Identity:
-    """A container's cgroup by name: as the API says, else as the ledger remembers, else as far as the path tells.
+    """A container's cgroup by name: as the API says, else as the ledger remembers, else as far as the path shows.
 
     ``pod_uid`` may be a static pod's config hash while the API does not say.
     """

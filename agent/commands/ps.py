@@ -38,7 +38,7 @@ def ps(
     watch_s: float | None,
     wait: Callable[[float], object] = time.sleep,
 ) -> int:
-    """Print the containers, once or every ``watch_s`` seconds until Ctrl-C. What can't be had is said on standard error.
+    """Print the containers, once or every ``watch_s`` seconds until Ctrl-C. What can't be read is named on standard error.
 
     Pause sandboxes are left out where the API tells them apart.
     """

@@ -1,6 +1,6 @@
-"""One look at the node for a command: its cgroups, its pods by the API's word, or else by the ledger's.
+"""One look at the node for a command: its cgroups, its pods as the API says, or else as the ledger remembers.
 
-Takes settings, gives a Survey; writes nothing. What can't be had is said in ``troubles``, and the rest goes on.
+Takes settings, gives a Survey; writes nothing. What can't be read is named in ``troubles``, and the rest goes on.
 """
 
 from __future__ import annotations

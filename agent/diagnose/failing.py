@@ -19,7 +19,7 @@ HOUR_S = 3600.0
 MOST_KILLS = 100  # of one pod that are kept: the newest
 OF_KILLS = frozenset(
     {Category.OOM_CONTAINER, Category.OOM_PROCESS, Category.NODE_OOM, Category.CRASH_LOOP}
-)  # categories whose advice speaks of the kill
+)  # categories with advice about the kill
 
 
 class Failing:
@@ -63,7 +63,7 @@ class Failing:
         return next((diagnosis.advice for diagnosis in fitting), None)
 
     def look(self, now_s: float, between: Callable[[], None]) -> None:
-        """All pods anew, if it is time. ``between`` is called before each."""
+        """All pods again, if it is time. ``between`` is called before each."""
         if now_s < self._look_at_s:
             return
         self._look_at_s = now_s + LOOK_EVERY_S

@@ -42,6 +42,11 @@ class ApiRefusedError(ApiError):
         super().__init__(f"the API answered {status} {reason}: {message}")
         self.status, self.reason, self.message, self.retry_after_s = status, reason, message, retry_after_s
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed later; any other 4xx would be the same the next time."""
+        return self.status in (401, 403, 408, 429) or self.status >= 500
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -72,7 +77,7 @@ class Answer:
             ) from error
 
     def _body(self, most_bytes: int) -> bytes:
-        """All of it; the connection is kept for later when all went well."""
+        """All of it; the connection is kept for the next request if nothing failed."""
         try:
             body: bytes = self.raw.read(most_bytes + 1)
         except (urllib3.exceptions.HTTPError, OSError) as error:

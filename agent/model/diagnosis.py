@@ -1,4 +1,4 @@
-"""What diagnosis is given beside the API's word, and what it makes of it. Text is safe to print. None means not known."""
+"""What diagnosis takes besides the pod, and what it gives. Text is safe to print. None means not known."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Pod:
 
     Equality is that of what modes are decided by: ``fares_like`` compares the rest. ``uid`` is the API's. ``config_hash`` is the
     annotation kubernetes.io/config.hash of a static pod's mirror, None for all others: such a pod's cgroup is named after it and
-    not after the uid. ``annotations`` holds only oomward's own. ``containers`` are in the spec's order, init containers first.
+    not after the uid. ``annotations`` are oomward's own only. ``containers`` are in the spec's order, init containers first.
     """
 
     uid: str

@@ -1,4 +1,4 @@
-"""What each container's knob should be, and on which of its cgroups: policy applied to what the node has.
+"""What memory.oom.group of each container should be, and on which of its cgroups: policy applied to what the node has.
 
 Takes a container's cgroup, gives the mode wanted and where it goes. Pure but for asking the registry.
 """
@@ -35,11 +35,11 @@ def wish_for(
     limit_bytes: Callable[[], int | None],
     runs: Callable[[str], bool],
 ) -> Wish:
-    """The mode that this container's cgroup should have. ``limit_bytes`` reads its limit, None: none. ``runs`` tells of another id
+    """The mode that this container's cgroup should have. ``limit_bytes`` reads its limit, None: none. ``runs`` says of another id
     of its pod whether there are processes in it: the API names a container as running for up to seconds after its end,
     when its successor has been started long since. Both are asked only if need be.
 
-    While its id has no name, ``single`` is wished for if all candidates agree on it: the kubelet writes 1 to containers
+    While its id has no name, ``single`` is desired if all candidates agree on it: the kubelet writes 1 to containers
     only, so a 0 does a pause sandbox no harm. ``group`` waits for the name: a 1 on a sandbox would kill it too.
     """
     pod = registry.pod_of(cgroup.place)
@@ -87,7 +87,7 @@ def _again(decision: KeptDecision) -> Decision:
 
 
 def knobs_of(container: Cgroup, runtime_child: Cgroup | None, mode: Mode) -> dict[Cgroup, int]:
-    """Which cgroups carry the mode. crun under systemd puts processes and knob into ``<scope>/container``.
+    """Which cgroups carry the mode. crun under systemd puts processes and the file that counts into ``<scope>/container``.
 
     ``single`` needs 0 at both levels, since the kernel takes the highest ancestor with the flag set
     (mem_cgroup_get_oom_group); ``group`` is written where the processes are.

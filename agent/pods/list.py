@@ -1,6 +1,6 @@
-"""One full list of a node's pods, read as it comes: memory holds the largest pod, and never the whole list.
+"""One full list of a node's pods, parsed while it arrives: only the largest pod has to fit into memory, never the whole list.
 
-Believes a list as a whole or not at all, since pods that it leaves out
+Accepts a list as a whole or not at all, since pods that it leaves out
 would be taken for gone.
 """
 
@@ -98,25 +98,25 @@ def read_list(parts: Iterator[bytes], read: Callable[[object], T]) -> tuple[list
     if text.next() != "{":
         raise UnbelievableListError("the API's answer is no list of pods: not believed, trying again")
     found: list[T] = []
-    told: dict[str, object] = {}
+    members: dict[str, object] = {}
     for key in text.members():
-        if key in told:
+        if key in members:
             raise UnbelievableListError("the API's list of pods says something twice: not believed, trying again")
-        told[key] = None
+        members[key] = None
         if key == "items" and text.peek() == "[":
-            told[key] = found
+            members[key] = found
             for item in text.elements():
                 found.append(read(item))
                 if len(found) > MOST_PODS:
                     raise UnbelievableListError(f"the API lists more than {MOST_PODS} pods on one node: not believed")
         else:
-            told[key] = text.value()
+            members[key] = text.value()
     text.end()
-    metadata = told.get("metadata")
-    if told.get("kind") != "PodList" or not isinstance(metadata, dict):
+    metadata = members.get("metadata")
+    if members.get("kind") != "PodList" or not isinstance(metadata, dict):
         raise UnbelievableListError("the API's answer is no list of pods: not believed, trying again")
     version = metadata.get("resourceVersion")
-    if (told.get("items") is not None and told["items"] is not found) or not isinstance(version, str):
+    if (members.get("items") is not None and members["items"] is not found) or not isinstance(version, str):
         raise UnbelievableListError("the API's list of pods is no list: not believed, trying again")
     if metadata.get("continue"):
         raise UnbelievableListError("the API sent a part of the list, unasked: something between us sets a limit")
@@ -126,7 +126,7 @@ def read_list(parts: Iterator[bytes], read: Callable[[object], T]) -> tuple[list
 class _Text:
     """JSON that comes in parts. Raises ValueError for what is none, UnbelievableListError for a value that is too long.
 
-    Kept as Latin-1, a byte a character whatever it holds: all that JSON is built of is ASCII, and no other UTF-8 looks like it.
+    Kept as Latin-1, one byte per character: all that JSON is built of is ASCII, and no other UTF-8 looks like it.
     """
 
     def __init__(self, parts: Iterator[bytes]) -> None:

@@ -23,7 +23,7 @@ BINARY_UNITS = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 FACTORS = {unit: Decimal(10) ** power for unit, power in DECIMAL_UNITS.items()} | {
     unit: Decimal(2) ** power for unit, power in BINARY_UNITS.items()
 }
-MOST_BYTES = 2**63 - 1  # a Quantity holds no more: larger ones are capped (apimachinery, resource.Quantity)
+MOST_BYTES = 2**63 - 1  # a Quantity's maximum: larger ones are capped (apimachinery, resource.Quantity)
 MOST_QUANTITY_CHARACTERS = 64
 KINDS = (
     ("initContainers", "initContainerStatuses", ContainerKind.INIT),
@@ -57,7 +57,7 @@ def parse_pod(obj: object) -> Pod:
 def _config_hash(annotations: Mapping[str, str]) -> str | None:
     """What a static pod's cgroup is called by; None for all others.
 
-    Anybody may write annotations on a pod, and must not get hold of another pod's cgroup by them. So only a mirror pod's
+    Anybody may write annotations on a pod, and must not claim another pod's cgroup by them. So only a mirror pod's
     counts, which carries its hash twice (CreateMirrorPod, pkg/kubelet/pod/mirror_client.go): the kubelet runs no such pod
     of the API's, and deletes those that it did not make itself.
     """
@@ -84,16 +84,16 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[
             container = _mapping(item, where)
             sidecar = kind is ContainerKind.INIT and container.get("restartPolicy") == "Always"
             name = intern(_required(container, "name", where))
-            told, where_told = reported.get(name, {}), f"status of container {name}"
-            last = _inner(_inner(told, "lastState", where_told), "terminated", f"{where_told}.lastState")
+            its_status, where_status = reported.get(name, {}), f"status of container {name}"
+            last = _inner(_inner(its_status, "lastState", where_status), "terminated", f"{where_status}.lastState")
             yield PodContainer(
                 name=name,
                 kind=ContainerKind.SIDECAR if sidecar else kind,
-                container_id=_bare_id(told, where_told),
-                previous_id=_bare_id(last, where_told),
-                running="running" in _inner(told, "state", where_told),
+                container_id=_bare_id(its_status, where_status),
+                previous_id=_bare_id(last, where_status),
+                running="running" in _inner(its_status, "state", where_status),
                 limit_bytes=_limit(container, where),
-                status=container_status(container, told, spec),
+                status=container_status(container, its_status, spec),
             )
 
 

@@ -117,7 +117,7 @@ class Registry:
         return old
 
     def pod_of(self, place: CgroupPlace) -> Pod | None:
-        """The pod whose cgroup this is or lies in; None: the API has not named it (yet)."""
+        """The pod that this cgroup belongs to; None: the API has not named it (yet)."""
         return self._by_key.get(place.pod_key) if place.pod_key is not None else None
 
     def identity(self, place: CgroupPlace) -> Identity | None:

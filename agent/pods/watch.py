@@ -1,4 +1,4 @@
-"""The pod watch: one list, then one watch, for ever; what changed goes to the loop as messages.
+"""The pod watch: one list, then one watch, forever; what changed goes to the loop as messages.
 
 A thread's body. Three nested loops as it were: forever → until it must list again → one request. Touches no state of the loop.
 Never goes back in time: a list is at least as new as what was seen before, whichever API server answers it.
@@ -35,11 +35,10 @@ from agent.pods.parse import UnreadablePodError, parse_pod
 
 WATCH_S = 300.0  # asked of the server, with jitter up to twice that
 READ_S = 120.0  # nothing for that long, not even a bookmark (one a minute): a half-open connection
-SHORT_S = 5.0  # a watch that lasted this long worked: the waits begin anew; one that ended sooner is backed off from
+SHORT_S = 5.0  # a watch that lasted this long worked: the back-off starts again; after one that ended sooner it goes on
 RELIST_S = 1200.0  # a full list as a safety net, with jitter
 MOST_LINE_BYTES = MOST_POD_BYTES + 1000
 GONE = 410
-PASSING = (401, 403, 408, 429)  # and all 5xx: the watch may go on from the same version once that is over
 CHANGES = ("ADDED", "MODIFIED", "DELETED")
 QUIET = ("timeout", "relist")  # normal: said each time, and nothing to wait for
 
@@ -159,7 +158,7 @@ class PodWatch:
         try:
             answer = self._api.request("GET", PATH, query, read_s=READ_S)
         except ApiRefusedError as error:
-            if _unavailable(error.status, error.message) or not (error.status in PASSING or error.status >= 500):
+            if _unavailable(error.status, error.message) or not error.may_pass:
                 raise _again(error) from error
             return _Ending("refused", _explain(error), error.retry_after_s)
         except ApiUnreachableError as error:
@@ -252,7 +251,7 @@ def _again(error: ApiError) -> _ListAgainError:
 def _unavailable(status: object, message: str) -> bool:
     """Whether the server has no such version: no longer, or not yet (its cache lags; or etcd was restored from a backup).
 
-    As client-go's reflector tells (isExpiredError, isTooLargeResourceVersionError); what helps is a consistent read.
+    As client-go's reflector decides it (isExpiredError, isTooLargeResourceVersionError); what helps is a consistent read.
     """
     return status == GONE or "Too large resource version" in message
 
