@@ -10,6 +10,7 @@ import functools
 import sys
 
 import agent.run
+import tests.bench.as_in_cluster  # noqa: F401
 from agent import cli
 from agent.cgroup.files import CgroupFiles
 

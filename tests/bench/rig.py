@@ -66,7 +66,7 @@ class Rig:
         """The agent, and how long it took from its start until it was ready."""
         if self.native:
             options += ("--cgroup-mount", str(self.tree.mount), "--kmsg", str(self.work / "kmsg"))
-        module = "tests.bench.on_directories" if self.native else "agent"
+        module = "tests.bench.on_directories" if self.native else "tests.bench.as_in_cluster"
         began = time.monotonic()
         agent = AgentProcess(self.work, self.kubeconfig, node_name=NODE, port=free_port(), extra=options, module=module)
         until = began + 60
