@@ -6,7 +6,7 @@ Takes a kubeconfig or the pod's service account. Raises our own errors only.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from agent.model import AgentError
 
 CONNECT_S = 5.0
 ANSWER_S = 30.0
+CHUNK_BYTES = 1 << 16
 MOST_ERROR_BYTES = 16_384
 MOST_RETRY_AFTER_S = 120.0  # a server may ask for hours; by then it has long come back, and a silent thread looks stuck
 
@@ -33,6 +34,10 @@ class NoApiError(ApiError):
 
 class ApiUnreachableError(ApiError):
     """No answer: refused, timed out, cut off, or TLS failed."""
+
+
+class ApiSilentError(ApiUnreachableError):
+    """Nothing more came of an answer for as long as we were ready to wait."""
 
 
 class ApiRefusedError(ApiError):
@@ -65,6 +70,15 @@ class Answer:
             self._body(MOST_ERROR_BYTES)
         except ApiUnreachableError:
             return  # the connection is closed: all there was to do
+
+    def parts(self) -> Iterator[bytes]:
+        """The body as it comes. Raises ApiSilentError, ApiUnreachableError when it breaks off."""
+        try:
+            yield from self.raw.stream(amt=CHUNK_BYTES, decode_content=True)
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise ApiSilentError(f"the API's answer stopped: {error}") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ApiUnreachableError(f"the API's answer broke off: {error}") from error
 
     def json(self, most_bytes: int) -> Any:
         """The whole body. Raises ApiUnreachableError when it is cut short, too long or no JSON."""

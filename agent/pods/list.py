@@ -11,9 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-import urllib3
-
-from agent.kube.api import Answer, Api, ApiError, ApiUnreachableError
+from agent.kube.api import Api, ApiError, ApiUnreachableError
 from agent.model import Pod, PodSkipped, PodsListed
 from agent.pods.parse import UnreadablePodError, parse_pod
 
@@ -22,7 +20,6 @@ ANY_VERSION = "0"
 NEWEST = ""
 PATH = "/api/v1/pods"
 LIST_S = 60.0  # nothing of a list for that long
-CHUNK_BYTES = 1 << 16
 MOST_POD_BYTES = 10 << 20  # etcd takes 1.5 MiB at most, and JSON as Go writes it has six characters for a < (\u003c)
 MOST_LIST_BYTES = 256 << 20
 MOST_PODS = 10_000  # the largest nodes run some hundred
@@ -59,7 +56,7 @@ def list_pods(
             return None
 
     try:
-        found, version = read_list(_parts(answer), read)
+        found, version = read_list(_bounded(answer.parts()), read)
     except ValueError as error:
         answer.close()
         raise ApiUnreachableError(
@@ -78,18 +75,13 @@ def pods_query(node_name: str, **more: str) -> Mapping[str, str]:
     return {"fieldSelector": f"spec.nodeName={node_name}", **more}
 
 
-def _parts(answer: Answer) -> Iterator[bytes]:
+def _bounded(parts: Iterator[bytes]) -> Iterator[bytes]:
     size = 0
-    try:
-        for part in answer.raw.stream(amt=CHUNK_BYTES, decode_content=True):
-            size += len(part)
-            if size > MOST_LIST_BYTES:
-                raise UnbelievableListError(
-                    f"the API's list of pods is longer than {MOST_LIST_BYTES} bytes: not believed"
-                )
-            yield part
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise ApiUnreachableError(f"the API's answer broke off: {error}") from error
+    for part in parts:
+        size += len(part)
+        if size > MOST_LIST_BYTES:
+            raise UnbelievableListError(f"the API's list of pods is longer than {MOST_LIST_BYTES} bytes: not believed")
+        yield part
 
 
 def read_list(parts: Iterator[bytes], read: Callable[[object], T]) -> tuple[list[T], str]:

@@ -15,9 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import urllib3
-
-from agent.kube.api import Answer, Api, ApiError, ApiRefusedError, ApiUnreachableError, decoded
+from agent.kube.api import Answer, Api, ApiError, ApiRefusedError, ApiSilentError, ApiUnreachableError, decoded
 from agent.kube.backoff import Backoff
 from agent.model import Message, Pod, PodChanged, PodDeleted, PodSkipped, WatchTrouble
 from agent.pods.list import (
@@ -167,11 +165,11 @@ class PodWatch:
             for line in _lines(answer):
                 self._beat()
                 self._event(line)
-        except urllib3.exceptions.ReadTimeoutError:
+        except ApiSilentError:
             why = f"nothing came for {READ_S:.0f} s, not even a bookmark: the connection is dead; it goes on from where it was"
             return _Ending("timeout", why)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            return _Ending("unreachable", f"the watch broke off: {error}")
+        except ApiUnreachableError as error:
+            return _Ending("unreachable", str(error))
         finally:
             answer.close()
         return None
@@ -224,7 +222,7 @@ class PodWatch:
 def _lines(answer: Answer) -> Iterator[bytes]:
     """Lines of the stream. One that is longer than MOST_LINE_BYTES is not kept: _ListAgainError."""
     pending = bytearray()
-    for part in answer.raw.stream(amt=65536, decode_content=True):
+    for part in answer.parts():
         pending += part
         while (end := pending.find(b"\n")) >= 0:
             line = bytes(pending[:end])
