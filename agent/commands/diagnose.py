@@ -1,6 +1,6 @@
 """``oomward diagnose [POD | --all]``: why containers of this node aren't well, what comes by itself, and what to do.
 
-Reads only, beside a running agent or without one. Needs the API: how a pod fares only its status tells.
+Reads only, beside a running agent or without one. Needs the API: only a pod's status says how it fares.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from agent.commands.output.diagnoses import show_diagnoses, show_pod_diagnoses
 from agent.commands.output.table import Output
 from agent.commands.survey import Survey, survey
 from agent.model import AgentError
-from agent.model.status import Diagnosis
+from agent.model.diagnosis import Diagnosis
 from agent.settings import Settings
 from agent.wording.kills import safe
 
@@ -48,13 +48,13 @@ def _all(found: Survey, troubles: list[str]) -> tuple[tuple[Diagnosis, ...], str
 
 def _one(found: Survey, asked: str, troubles: list[str]) -> tuple[tuple[Diagnosis, ...], str]:
     _need_api(found)
-    subject = find(found, asked)
-    if subject.pod is None:
+    node_pod = find(found, asked)
+    if node_pod.pod is None:
         raise AgentError(
-            f"pod {safe(subject.shown, 320)} is not (or no longer) known to the API: there is no status to diagnose"
+            f"pod {safe(node_pod.shown, 320)} is not (or no longer) known to the API: there is no status to diagnose"
         )
-    rows = diagnose_pod(found, subject.pod, troubles)
-    return rows, f"Nothing is wrong with pod {safe(subject.shown, 320)}, as far as its status tells."
+    rows = diagnose_pod(found, node_pod.pod, troubles)
+    return rows, f"Nothing is wrong with pod {safe(node_pod.shown, 320)}, as far as its status tells."
 
 
 def _need_api(found: Survey) -> None:

@@ -1,4 +1,4 @@
-"""What ``diagnose`` and ``explain`` share: a pod's status by the API, its kills by the ledger, its cgroups, and what they make.
+"""What ``diagnose`` and ``explain`` share: a pod's status by the API, its kills by the ledger, its cgroups, and what they make of it.
 
 Takes a Survey, gives Diagnoses; writes nothing. Trouble becomes a sentence in a list.
 """
@@ -8,16 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from agent import __version__
-from agent.commands.looking import GoneError, Reads, who_is
+from agent.commands.looking import GoneError, Reads, identity_of
 from agent.commands.survey import Survey
 from agent.diagnose import diagnose
-from agent.kube.api import Api, ApiError, connect
 from agent.ledger import LedgerReader, NoLedgerError
 from agent.model import Cgroup, OomKill, Pod
-from agent.model.status import ContainerFacts, Diagnosis, NodeFacts, PodStatus
-from agent.pods.parse import UnreadablePodError
-from agent.pods.statuses import list_statuses, read_status
+from agent.model.diagnosis import ContainerFacts, Diagnosis, NodeFacts
 from agent.settings import Settings
 
 KILLS_BACK_S = 24 * 3600.0
@@ -25,41 +21,24 @@ MOST_KILLS = 10_000
 
 
 def diagnose_pod(found: Survey, pod: Pod | None, troubles: list[str]) -> tuple[Diagnosis, ...]:
-    """Of one pod; none where the API has not told of it, or can't be asked now (then ``troubles`` says so)."""
+    """Of one pod; none where the API has none of that name, or can't be asked."""
     if pod is None or not found.registry.listed:
         return ()
-    try:
-        status = read_status(_api(found.settings), pod.namespace, pod.name)
-    except (ApiError, UnreadablePodError) as error:
-        troubles.append(f"no diagnosis: the pod's status can't be had: {error}")
-        return ()
-    if status is None or status.uid != pod.uid:
-        return ()  # gone meanwhile, or another of the same name: normal flow
-    kills = _kills(found.settings, troubles, pod.namespace, pod.name)
-    return diagnose(status, kills, NodeFacts(time.time(), dict(_facts(found, pod, troubles))))
+    return _diagnosed(found, pod, _kills(found.settings, troubles, pod.namespace, pod.name), troubles)
 
 
 def diagnose_all(found: Survey, troubles: list[str]) -> tuple[Diagnosis, ...]:
-    """Of all pods of this node, by namespace and name. Raises ApiError."""
-    statuses = list_statuses(_api(found.settings), found.settings.node_name, troubles.append)
+    """Of all pods of this node, by namespace and name."""
     kills = _by_pod(_kills(found.settings, troubles))
     return tuple(
         one
-        for status in sorted(statuses, key=lambda status: (status.namespace, status.name))
-        for one in _diagnosed(found, status, kills.get(status.uid, ()), troubles)
+        for pod in sorted(found.registry.pods.values(), key=lambda pod: (pod.namespace, pod.name))
+        for one in _diagnosed(found, pod, kills.get(pod.uid, ()), troubles)
     )
 
 
-def _diagnosed(
-    found: Survey, status: PodStatus, kills: Sequence[OomKill], troubles: list[str]
-) -> tuple[Diagnosis, ...]:
-    pod = found.registry.pods.get(status.uid)
-    facts = dict(_facts(found, pod, troubles)) if pod is not None else {}
-    return diagnose(status, kills, NodeFacts(time.time(), facts))
-
-
-def _api(settings: Settings) -> Api:
-    return connect(settings.kubeconfig, user_agent=f"oomward/{__version__}", lax_ca=settings.api_lax_ca)
+def _diagnosed(found: Survey, pod: Pod, kills: Sequence[OomKill], troubles: list[str]) -> tuple[Diagnosis, ...]:
+    return diagnose(pod, kills, NodeFacts(time.time(), dict(_facts(found, pod, troubles))))
 
 
 def _kills(
@@ -91,7 +70,7 @@ def _by_pod(kills: Sequence[OomKill]) -> Mapping[str | None, Sequence[OomKill]]:
 def _facts(found: Survey, pod: Pod, troubles: list[str]) -> Iterator[tuple[str, ContainerFacts]]:
     """By name, of the pod's containers that have a cgroup."""
     for cgroup in found.containers():
-        name = who_is(found, cgroup).container if cgroup.place.pod_key == pod.cgroup_key else None
+        name = identity_of(found, cgroup).container if cgroup.place.pod_key == pod.cgroup_key else None
         if name is None:
             continue
         try:

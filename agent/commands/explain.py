@@ -15,17 +15,17 @@ from agent.commands import EXIT_OK
 from agent.commands.diagnosing import diagnose_pod
 from agent.commands.looking import (
     GoneError,
-    Kept,
+    LedgerFacts,
+    NodePod,
     Reads,
-    Subject,
-    Who,
     find,
     grouped_above,
-    kept_of,
+    identity_of,
+    is_sandbox,
     knobs,
     mode_of,
+    read_ledger,
     say,
-    who_is,
 )
 from agent.commands.output.cells import UNKNOWN
 from agent.commands.output.containers import SHORT_ID
@@ -48,15 +48,18 @@ from agent.model import (
     CgroupKind,
     ContainerKind,
     Decision,
+    Identity,
     Mode,
     Pod,
     PodContainer,
     Source,
 )
+from agent.model.status import Phase
 from agent.modes import bad_wishes, decide, disobeyed
 from agent.settings import Settings
 from agent.wording.kills import bytes_text
 from agent.wording.notes import group_on_v1_note, mode_invalid_note
+from agent.wording.times import rfc3339
 
 Limit = tuple[str, int | None]  # a container's name and its limit
 UNREADABLE = Decision(None, Source.NONE, "", "its limit can't be read, by which it would be told from the pod's others")
@@ -81,43 +84,45 @@ def explain(settings: Settings, pod: str, output: Output, file: TextIO) -> int:
     with survey(settings) as found:
         troubles = list(found.troubles)
         try:
-            subject = find(found, pod)
+            node_pod = find(found, pod)
         except AgentError:
             say(troubles)
             raise
-        explanation = _explain(found, subject, kept_of(settings, troubles), troubles)
+        explanation = _explain(found, node_pod, read_ledger(settings, troubles), troubles)
     show_explanation(explanation, output, file)
     say(troubles)
     return EXIT_OK
 
 
-def _explain(found: Survey, subject: Subject, kept: Kept, troubles: list[str]) -> PodExplanation:
-    pod = subject.pod
-    own = [cgroup for cgroup in found.containers() if cgroup.place.pod_key == subject.key]
-    sandboxes = [cgroup for cgroup in own if who_is(found, cgroup).sandbox]
+def _explain(found: Survey, node_pod: NodePod, ledger: LedgerFacts, troubles: list[str]) -> PodExplanation:
+    pod = node_pod.pod
+    own = [cgroup for cgroup in found.containers() if cgroup.place.pod_key == node_pod.key]
+    sandboxes = [cgroup for cgroup in own if is_sandbox(found, cgroup)]
     used = tolerances(found, troubles)
     running = [
-        with_tolerance(_running(found, subject, one, kept, troubles), used.get(one.inode))
+        with_tolerance(_running(found, node_pod, one, ledger, troubles), used.get(one.inode))
         for one in own
         if one not in sandboxes
     ]
     names = {one.name for one in running}
-    idle = [_idle(found, pod, one, kept) for one in pod.containers if one.name not in names] if pod is not None else []
+    idle = (
+        [_idle(found, pod, one, ledger) for one in pod.containers if one.name not in names] if pod is not None else []
+    )
     containers = _in_order([*running, *idle], pod)
-    at = _pod_cgroup(found, subject)
+    at = _pod_cgroup(found, node_pod)
     cgroup, limits = _pod_facts(found, at, troubles), _limits(containers, pod)
     return PodExplanation(
-        uid=subject.uid,
-        namespace=subject.namespace,
-        name=subject.name,
-        phase=pod.phase if pod is not None else None,
+        uid=node_pod.uid,
+        namespace=node_pod.namespace,
+        name=node_pod.name,
+        phase=pod.status.phase if pod is not None else None,
         cgroup_version=found.hierarchy.version,
         mount=str(found.hierarchy.memory_mount),
         containers=containers,
         sandboxes=tuple(one.path for one in sandboxes),
         sandbox_name=_sandbox_name(pod),
         cgroup=cgroup,
-        spec_limit_bytes=pod.limit_bytes if pod is not None else None,
+        spec_limit_bytes=pod.status.limit_bytes if pod is not None else None,
         limits_sum_bytes=_sum(limits),
         limits=limits_sentence(cgroup, limits),
         grouped_above=grouped_above(found, own, troubles),
@@ -130,28 +135,33 @@ def _explain(found: Survey, subject: Subject, kept: Kept, troubles: list[str]) -
 # ------------------------------------------------------------------------------------------------------------ containers
 
 
-def _running(found: Survey, subject: Subject, cgroup: Cgroup, kept: Kept, troubles: list[str]) -> ContainerExplanation:
+def _running(
+    found: Survey, node_pod: NodePod, cgroup: Cgroup, ledger: LedgerFacts, troubles: list[str]
+) -> ContainerExplanation:
     """A container that has a cgroup; without it when that vanishes meanwhile."""
-    who, reads = who_is(found, cgroup), Reads(troubles)
-    spec = subject.pod.container(who.container) if subject.pod is not None and who.container is not None else None
+    identity, reads = identity_of(found, cgroup), Reads(troubles)
+    name = identity.container
+    spec = node_pod.pod.container(name) if node_pod.pod is not None and name is not None else None
     wish = reads.take("mode_wanted", lambda: found.wish(cgroup))
     decision = wish.decision if wish is not None else UNREADABLE
-    stated = _stated(who.container, spec, cgroup.place.container_id, decision, _kills(kept, who))
+    stated = _stated(name, spec, cgroup.place.container_id, decision, ledger.killed_in(identity))
     try:
         values = reads.take(KNOB, lambda: knobs(found, cgroup))
         facts = _facts(found, cgroup, troubles)
     except GoneError:
         return stated
     on_v1 = found.hierarchy.version == "v1"
-    shown = () if on_v1 or values is None else tuple(_knob(found, kept, path, value) for path, value in values.items())
+    shown = (
+        () if on_v1 or values is None else tuple(_knob(found, ledger, path, value) for path, value in values.items())
+    )
     return replace(stated, mode_actual=mode_of(values), knobs=shown, cgroup=facts)
 
 
-def _idle(found: Survey, pod: Pod, spec: PodContainer, kept: Kept) -> ContainerExplanation:
-    """A container that the pod has and that has no cgroup: it has ended, or has not begun."""
-    who = Who(pod.namespace, pod.name, pod.uid, spec.name)
+def _idle(found: Survey, pod: Pod, spec: PodContainer, ledger: LedgerFacts) -> ContainerExplanation:
+    """A container that the pod has and that has no cgroup: it has ended, or has not started."""
+    identity = Identity(pod.namespace, pod.name, pod.uid, spec.name)
     decision = decide(pod, spec.name, found.settings.rules)
-    return _stated(spec.name, spec, spec.container_id, decision, _kills(kept, who))
+    return _stated(spec.name, spec, spec.container_id, decision, ledger.killed_in(identity))
 
 
 def _stated(
@@ -161,29 +171,24 @@ def _stated(
     known = ContainerExplanation(name, None, container_id, decision.mode, decision.rule, decision.why, kills=kills)
     if spec is None:
         return known
+    state, last = spec.status.state, spec.status.last
     return replace(
         known,
         kind=spec.kind.value,
         spec_limit_bytes=spec.limit_bytes,
-        restarts=spec.restart_count,
-        state=spec.state,
-        state_reason=spec.state_reason,
-        last_reason=spec.last_reason,
-        last_exit_code=spec.last_exit_code,
-        last_finished=spec.last_finished,
+        restarts=spec.status.restart_count,
+        state="" if state.phase is Phase.NONE else state.phase.value,
+        state_reason=state.reason or None,
+        last_reason=last.reason or None,
+        last_exit_code=last.exit_code,
+        last_finished=None if last.finished_unix_s is None else rfc3339(last.finished_unix_s),
     )
 
 
-def _knob(found: Survey, kept: Kept, path: str, value: int) -> Knob:
+def _knob(found: Survey, ledger: LedgerFacts, path: str, value: int) -> Knob:
     cgroup = found.tree.cgroups.get(path)
-    original = kept.originals.get(cgroup.inode) if cgroup is not None else None
+    original = ledger.originals.get(cgroup.inode) if cgroup is not None else None
     return Knob(path, value, original.value if original is not None else None)
-
-
-def _kills(kept: Kept, who: Who) -> int | None:
-    if kept.killed is None or who.pod_uid is None or who.container is None:
-        return None
-    return kept.killed.get((who.pod_uid, who.container), 0)
 
 
 def _in_order(containers: list[ContainerExplanation], pod: Pod | None) -> tuple[ContainerExplanation, ...]:
@@ -194,7 +199,7 @@ def _in_order(containers: list[ContainerExplanation], pod: Pod | None) -> tuple[
 
 def _sandbox_name(pod: Pod | None) -> str:
     """A container whose start the kubelet has not reported yet looks like the sandbox."""
-    starting = pod is not None and any(one.state in ("", "waiting") for one in pod.containers)
+    starting = pod is not None and any(one.status.state.phase in (Phase.NONE, Phase.WAITING) for one in pod.containers)
     return "sandbox (pause), or a container that is just starting" if starting else "sandbox (pause)"
 
 
@@ -217,8 +222,8 @@ def _facts(found: Survey, cgroup: Cgroup, troubles: list[str]) -> CgroupFacts:
     return replace(facts, oom_kill=events.oom_kill, oom_group_kill=groups, oom=events.oom, local_oom=own)
 
 
-def _pod_cgroup(found: Survey, subject: Subject) -> Cgroup | None:
-    ours = (c for c in found.tree.cgroups.values() if c.place.pod_key == subject.key)
+def _pod_cgroup(found: Survey, node_pod: NodePod) -> Cgroup | None:
+    ours = (c for c in found.tree.cgroups.values() if c.place.pod_key == node_pod.key)
     return next((c for c in ours if c.place.kind is CgroupKind.POD), None)
 
 
@@ -230,7 +235,7 @@ def _pod_facts(found: Survey, cgroup: Cgroup | None, troubles: list[str]) -> Cgr
 
 
 def _notes(found: Survey, pod: Pod | None, containers: Iterable[ContainerExplanation]) -> tuple[str, ...]:
-    """What keeps a wish from coming true."""
+    """What keeps a desired mode from being in force."""
     notes = []
     if found.hierarchy.version == "v1":
         notes += [group_on_v1_note(one.name or UNKNOWN) for one in containers if one.mode_wanted is Mode.GROUP]
@@ -272,7 +277,7 @@ def _sum(limits: Sequence[Limit] | None) -> int | None:
 
 
 def limits_sentence(pod: CgroupFacts | None, limits: Sequence[Limit] | None) -> str:
-    """How the pod's limit relates to its containers', and whose is hit then (measured: see docs/architecture.md)."""
+    """How the pod's limit relates to its containers', and which one is hit first (measured: see docs/architecture.md)."""
     if pod is None:
         return "the pod has no cgroup here, and so no limit"
     if limits is None or "limit_bytes" in pod.unread:

@@ -1,4 +1,4 @@
-"""What the commands that only look share: control files read without stopping at one, who a cgroup is, what the ledger knows.
+"""What the commands that only look share: control files read without stopping at one, which container a cgroup is, what the ledger knows.
 
 Takes a Survey, gives values; writes nothing. Trouble becomes a sentence in a list and a name among the ``unread``; a cgroup
 that vanishes meanwhile is a GoneError for the caller to pass over.
@@ -17,7 +17,7 @@ from agent.cgroup.layout import classify
 from agent.commands.survey import Survey
 from agent.kernel.kmsg import boot_id
 from agent.ledger import LedgerReader, NoLedgerError
-from agent.model import AgentError, Cgroup, CgroupPlace, MemoryEvents, Mode, Original, Pod, Vanished
+from agent.model import AgentError, Cgroup, CgroupPlace, Identity, MemoryEvents, Mode, Original, Pod, Vanished
 from agent.settings import Settings
 from agent.wording.kills import safe
 
@@ -52,32 +52,30 @@ class Reads:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
-    """A container's cgroup by name. ``pod_uid`` may be a static pod's config hash while the API has not told of it.
+def identity_of(found: Survey, cgroup: Cgroup) -> Identity:
+    """A container's cgroup by name: as the API says, else as the ledger remembers, else as far as the path shows.
 
-    ``sandbox``: the API knows the pod and has no container of this id; so it is the pause sandbox, or a container whose start
-    the kubelet has not reported yet.
+    ``pod_uid`` may be a static pod's config hash while the API does not say.
     """
-
-    namespace: str | None
-    pod: str | None
-    pod_uid: str | None
-    container: str | None
-    sandbox: bool = False
-
-
-def who_is(found: Survey, cgroup: Cgroup) -> Who:
-    """By the API's word, else by the ledger's, else by what the path tells."""
-    registry, place = found.registry, cgroup.place
-    named, pod, kept = registry.identity(place), registry.pod_of(place), registry.kept(place)
+    place = cgroup.place
+    named, pod, remembered = (
+        found.registry.identity(place),
+        found.registry.pod_of(place),
+        found.registry.remembered(place),
+    )
     if named is not None:
-        return Who(named.namespace, named.pod, named.pod_uid, named.container)
+        return named
     if pod is not None:
-        return Who(pod.namespace, pod.name, pod.uid, None, sandbox=True)
-    if kept:
-        return Who(kept[0].namespace, kept[0].pod, kept[0].pod_uid, None)
-    return Who(None, None, place.pod_key, None)
+        return Identity(pod.namespace, pod.name, pod.uid)
+    if remembered:
+        return Identity(remembered[0].namespace, remembered[0].pod, remembered[0].pod_uid)
+    return Identity(pod_uid=place.pod_key)
+
+
+def is_sandbox(found: Survey, cgroup: Cgroup) -> bool:
+    """The API knows the pod and has no container of this id: the pause sandbox, or a container whose start is not reported yet."""
+    registry = found.registry
+    return registry.pod_of(cgroup.place) is not None and registry.identity(cgroup.place) is None
 
 
 def knobs(found: Survey, container: Cgroup) -> dict[str, int] | Vanished:
@@ -130,8 +128,8 @@ def processes_counted(events: MemoryEvents | None) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What the ledger knows. ``killed``: processes by (pod uid, container name); None without a ledger.
+class LedgerFacts:
+    """``killed``: processes by (pod uid, container name); None without a ledger.
 
     ``originals`` are values from before our first writes in this boot, by inode.
     """
@@ -139,20 +137,26 @@ class Kept:
     killed: Mapping[tuple[str, str], int] | None = None
     originals: Mapping[int, Original] = field(default_factory=dict)
 
+    def killed_in(self, identity: Identity) -> int | None:
+        """Killed processes of one container; None if not known."""
+        if self.killed is None or identity.pod_uid is None or identity.container is None:
+            return None
+        return self.killed.get((identity.pod_uid, identity.container), 0)
 
-def kept_of(settings: Settings, troubles: list[str]) -> Kept:
+
+def read_ledger(settings: Settings, troubles: list[str]) -> LedgerFacts:
     """Read the ledger, beside an agent or without one."""
     try:
         reader = LedgerReader(settings.state_dir)
     except NoLedgerError as error:
         troubles.append(f"kills are the kernel's count since each container's start: {error}")
-        return Kept()
+        return LedgerFacts()
     try:
         originals = {original.inode: original for original in reader.originals(boot_id())}
-        return Kept(reader.processes_killed(), originals)
+        return LedgerFacts(reader.processes_killed(), originals)
     except NoLedgerError as error:
         troubles.append(str(error))
-        return Kept()
+        return LedgerFacts()
     finally:
         reader.close()
 
@@ -167,8 +171,8 @@ def say(troubles: Iterable[str]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """A pod of this node. ``key`` is what its cgroup is called by. ``pod`` None: the API has not told of it.
+class NodePod:
+    """A pod of this node, known to the API or not. ``key`` is what its cgroup is called by. ``pod`` None: it is not.
 
     ``uid`` may be a static pod's config hash then, and the names None. ``ids``: of its containers, now and before, and of its
     sandbox.
@@ -186,30 +190,30 @@ class Subject:
         return self.uid if self.name is None else f"{self.namespace}/{self.name}"
 
 
-def find(found: Survey, asked: str) -> Subject:
+def find(found: Survey, asked: str) -> NodePod:
     """The pod called ``asked``: name, namespace/name, uid, or at least six characters of a container's id.
 
     Raises AgentError when there is none, and when there are several: then it names them.
     """
-    subjects = _subjects(found)
+    pods = _node_pods(found)
     text = asked.strip().lower()
-    named = [one for one in subjects if text in (one.name, one.shown)]
-    named = named or [one for one in subjects if text.replace("_", "-") in (one.uid, one.key)]
+    named = [one for one in pods if text in (one.name, one.shown)]
+    named = named or [one for one in pods if text.replace("_", "-") in (one.uid, one.key)]
     if len(named) == 1:
         return named[0]
     if named:
         raise AgentError(f"pod {safe(asked, 320)} is in {_list(named)}: say which, as namespace/name")
     bare = text.rpartition("://")[2]
-    held = [one for one in subjects if ID_PREFIX.match(bare) and any(has.startswith(bare) for has in one.ids)]
-    if len(held) == 1:
-        return held[0]
-    if held:
-        raise AgentError(f"ids of containers of {_list(held)} begin with {bare}: give more of the id")
+    with_id = [one for one in pods if ID_PREFIX.match(bare) and any(has.startswith(bare) for has in one.ids)]
+    if len(with_id) == 1:
+        return with_id[0]
+    if with_id:
+        raise AgentError(f"ids of containers of {_list(with_id)} begin with {bare}: give more of the id")
     raise AgentError(_not_found(found, asked))
 
 
-def _list(subjects: list[Subject]) -> str:
-    names = sorted(f"{safe(one.shown, 320)} (uid {safe(one.uid)})" for one in subjects)
+def _list(pods: list[NodePod]) -> str:
+    names = sorted(f"{safe(one.shown, 320)} (uid {safe(one.uid)})" for one in pods)
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
@@ -223,7 +227,7 @@ def _not_found(found: Survey, asked: str) -> str:
     return f"no pod {safe(asked, 320)} on node {node}: {todo}"
 
 
-def _subjects(found: Survey) -> list[Subject]:
+def _node_pods(found: Survey) -> list[NodePod]:
     """Pods of the API, and those that have a cgroup here."""
     ids: dict[str, set[str]] = {}
     places: dict[str, CgroupPlace] = {}
@@ -231,13 +235,13 @@ def _subjects(found: Survey) -> list[Subject]:
         if (key := cgroup.place.pod_key) is not None:
             places.setdefault(key, cgroup.place)
             ids.setdefault(key, set()).update({cgroup.place.container_id or ""} - {""})
-    subjects = []
+    pods = []
     for pod in found.registry.pods.values():
-        told = {one for c in pod.containers for one in (c.container_id, c.previous_id) if one is not None}
-        own = frozenset(ids.get(pod.cgroup_key, set()) | told)
-        subjects.append(Subject(pod.cgroup_key, pod.uid, pod.namespace, pod.name, pod, own))
-    for key in places.keys() - {one.key for one in subjects}:
-        kept = found.registry.kept(places[key])
-        uid, namespace, name = (kept[0].pod_uid, kept[0].namespace, kept[0].pod) if kept else (key, None, None)
-        subjects.append(Subject(key, uid, namespace, name, None, frozenset(ids[key])))
-    return subjects
+        named = {one for c in pod.containers for one in (c.container_id, c.previous_id) if one is not None}
+        own = frozenset(ids.get(pod.cgroup_key, set()) | named)
+        pods.append(NodePod(pod.cgroup_key, pod.uid, pod.namespace, pod.name, pod, own))
+    for key in places.keys() - {one.key for one in pods}:
+        seen = found.registry.remembered(places[key])
+        uid, namespace, name = (seen[0].pod_uid, seen[0].namespace, seen[0].pod) if seen else (key, None, None)
+        pods.append(NodePod(key, uid, namespace, name, None, frozenset(ids[key])))
+    return pods

@@ -10,7 +10,18 @@ from collections.abc import Callable
 from typing import TextIO
 
 from agent.commands import EXIT_OK
-from agent.commands.looking import GoneError, Kept, Reads, Who, kept_of, knobs, mode_of, processes_counted, say, who_is
+from agent.commands.looking import (
+    GoneError,
+    LedgerFacts,
+    Reads,
+    identity_of,
+    is_sandbox,
+    knobs,
+    mode_of,
+    processes_counted,
+    read_ledger,
+    say,
+)
 from agent.commands.output.containers import ContainerRow, ContainersScreen, Tolerated, show_containers
 from agent.commands.output.table import Output
 from agent.commands.survey import Survey, survey
@@ -27,7 +38,7 @@ def ps(
     watch_s: float | None,
     wait: Callable[[float], object] = time.sleep,
 ) -> int:
-    """Print the containers, once or every ``watch_s`` seconds until Ctrl-C. What can't be had is said on standard error.
+    """Print the containers, once or every ``watch_s`` seconds until Ctrl-C. What can't be read is named on standard error.
 
     Pause sandboxes are left out where the API tells them apart.
     """
@@ -43,9 +54,9 @@ def look(settings: Settings) -> tuple[list[ContainerRow], list[str]]:
     """The rows by namespace, pod and container, and what could not be had."""
     with survey(settings) as found:
         troubles = list(found.troubles)
-        kept = kept_of(settings, troubles)
+        ledger = read_ledger(settings, troubles)
         used = tolerances(found, troubles)
-        made = (_row(found, cgroup, kept, used.get(cgroup.inode), troubles) for cgroup in found.containers())
+        made = (_row(found, cgroup, ledger, used.get(cgroup.inode), troubles) for cgroup in found.containers())
         rows = [row for row in made if row is not None]
     return sorted(rows, key=_by_name), troubles
 
@@ -66,26 +77,26 @@ def _watch(settings: Settings, output: Output, file: TextIO, pause: Callable[[],
 
 
 def _row(
-    found: Survey, cgroup: Cgroup, kept: Kept, tolerated: Tolerated | None, troubles: list[str]
+    found: Survey, cgroup: Cgroup, ledger: LedgerFacts, tolerated: Tolerated | None, troubles: list[str]
 ) -> ContainerRow | None:
     """None: a pause sandbox, or gone meanwhile."""
-    who = who_is(found, cgroup)
-    if who.sandbox:
+    if is_sandbox(found, cgroup):
         return None
+    identity = identity_of(found, cgroup)
     reads, files = Reads(troubles), found.files
     try:
         wish = reads.take("mode_wanted", lambda: found.wish(cgroup))
         return ContainerRow(
-            who.namespace,
-            who.pod,
-            who.container,
+            identity.namespace,
+            identity.pod,
+            identity.container,
             Mode.GROUP if tolerated and tolerated.armed else wish.decision.mode if wish is not None else None,
             mode_of(reads.take("mode_actual", lambda: knobs(found, cgroup))),
             reads.take("limit_bytes", lambda: found.limit_bytes(cgroup)),
             reads.take("usage_bytes", lambda: files.usage_bytes(cgroup)),
             reads.take("peak_bytes", lambda: files.peak_bytes(cgroup)),
-            _kills(found, cgroup, who, kept, reads),
-            pod_uid=who.pod_uid,
+            _kills(found, cgroup, ledger.killed_in(identity), reads),
+            pod_uid=identity.pod_uid,
             container_id=cgroup.place.container_id,
             path=cgroup.path,
             unread=tuple(sorted(reads.unread)),
@@ -95,10 +106,10 @@ def _row(
         return None
 
 
-def _kills(found: Survey, cgroup: Cgroup, who: Who, kept: Kept, reads: Reads) -> int | None:
-    """By the ledger, or by the kernel's counters where there is none or the container has no name there."""
-    if kept.killed is not None and who.container is not None and who.pod_uid is not None:
-        return kept.killed.get((who.pod_uid, who.container), 0)
+def _kills(found: Survey, cgroup: Cgroup, recorded: int | None, reads: Reads) -> int | None:
+    """As the ledger has recorded, or by the kernel's counters where there is none or the container has no name there."""
+    if recorded is not None:
+        return recorded
     return processes_counted(reads.take("kills", lambda: found.files.memory_events(cgroup)))
 
 

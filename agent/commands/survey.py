@@ -1,6 +1,6 @@
-"""One look at the node for a command: its cgroups, its pods by the API's word, or else by the ledger's.
+"""One look at the node for a command: its cgroups, its pods as the API says, or else as the ledger remembers.
 
-Takes settings, gives a Survey; writes nothing. What can't be had is said in ``troubles``, and the rest goes on.
+Takes settings, gives a Survey; writes nothing. What can't be read is named in ``troubles``, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -76,17 +76,16 @@ def survey(settings: Settings) -> Iterator[Survey]:
     tree = Tree(files, root_override=settings.cgroup_roots)
     try:
         tree.scan(time.monotonic())
-        registry, troubles = _roster(settings)
+        registry, troubles = _registry(settings)
         yield Survey(settings, hierarchy, files, tree, registry, tuple(troubles))
     finally:
         tree.close()
         files.close()
 
 
-def _roster(settings: Settings) -> tuple[Registry, list[str]]:
+def _registry(settings: Settings) -> tuple[Registry, list[str]]:
     troubles: list[str] = []
-    kept = _kept(settings, troubles)
-    registry = Registry(kept)
+    registry = Registry(_remembered(settings, troubles))
     try:
         api = connect(settings.kubeconfig, user_agent=f"oomward/{__version__}", lax_ca=settings.api_lax_ca)
         listed = list_pods(api, settings.node_name, lambda skipped: troubles.append(f"{skipped.what}: {skipped.why}"))
@@ -95,7 +94,7 @@ def _roster(settings: Settings) -> tuple[Registry, list[str]]:
         return registry, troubles
     registry.replace(listed.pods, listed.skipped, time.monotonic())
     for pod in listed.pods:
-        registry.drop_kept(pod.cgroup_key)
+        registry.forget_remembered(pod.cgroup_key)
     if not listed.pods:
         troubles.append(
             f"the API has no pod on node {settings.node_name!r}: is that the node's name as `kubectl get nodes` shows it "
@@ -104,11 +103,11 @@ def _roster(settings: Settings) -> tuple[Registry, list[str]]:
     return registry, troubles
 
 
-def _kept(settings: Settings, troubles: list[str]) -> tuple[KeptDecision, ...]:
+def _remembered(settings: Settings, troubles: list[str]) -> tuple[KeptDecision, ...]:
     try:
         reader = LedgerReader(settings.state_dir)
     except NoLedgerError:
-        return ()  # no agent has run here: nothing is kept, and that is no trouble
+        return ()  # no agent has run here: nothing is remembered, and that is no trouble
     try:
         return reader.kept_decisions()
     except NoLedgerError as error:

@@ -1,6 +1,6 @@
 """What a rule of the table looks at: one container that may not be well, or the pod as a whole, with the kills that concern it.
 
-Takes a PodStatus, its kills and what the node knows; gives Cases. Sorts, and judges nothing. Pure.
+Takes a Pod, its kills and what the node knows; gives Cases. Sorts, and judges nothing. Pure.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.model import ContainerKind, OomKill, Scope
-from agent.model.status import ContainerFacts, ContainerState, ContainerStatus, NodeFacts, Phase, PodStatus
+from agent.model import ContainerKind, OomKill, Pod, PodContainer, Scope
+from agent.model.diagnosis import ContainerFacts, NodeFacts
+from agent.model.status import ContainerState, Phase
 
 HOUR_S = 3600.0
 LONG_S = 300.0  # for that long a container may be on its way up before anybody is told
@@ -70,12 +71,12 @@ class Case:
     """
 
     at: At
-    status: PodStatus
+    pod: Pod
     reason: str
     said: str
     message: str
     now_unix_s: float
-    container: ContainerStatus | None = None
+    container: PodContainer | None = None
     ended: ContainerState = NO_STATE
     kills: tuple[OomKill, ...] = ()
     killed: tuple[OomKill, ...] = ()
@@ -108,36 +109,36 @@ def not_its_own(kill: OomKill) -> bool:
     return kill.scope in (Scope.KUBEPODS, Scope.NODE)
 
 
-def pod_case(status: PodStatus, now_unix_s: float) -> Case:
+def pod_case(pod: Pod, now_unix_s: float) -> Case:
     """The pod as a whole: its own reason, or that of its disruption where it has failed without one."""
-    reason, message = status.reason, status.message
-    disrupted = status.condition("DisruptionTarget")
-    if not reason and status.phase == "Failed" and disrupted is not None and disrupted.status == "True":
+    reason, message = pod.status.reason, pod.status.message
+    disrupted = pod.status.condition("DisruptionTarget")
+    if not reason and pod.status.phase == "Failed" and disrupted is not None and disrupted.status == "True":
         reason, message = disrupted.reason, disrupted.message
-    told = [one.message for one in status.conditions if one.status != "True" and one.message]
+    told = [one.message for one in pod.status.conditions if one.status != "True" and one.message]
     said = _lines(reason, message, *told)
-    return Case(At.POD, status, reason, said, message or next(iter(told), ""), now_unix_s)
+    return Case(At.POD, pod, reason, said, message or next(iter(told), ""), now_unix_s)
 
 
-def creating_case(status: PodStatus, now_unix_s: float) -> Case | None:
+def creating_case(pod: Pod, now_unix_s: float) -> Case | None:
     """A pod of which nothing has begun for LONG_S; None for every other."""
-    waits = [one.state.phase is Phase.NONE or _at(one) is At.CREATING for one in status.containers]
-    begun_s = None if status.start_unix_s is None else now_unix_s - status.start_unix_s
-    if begun_s is None or begun_s < LONG_S or not waits or not all(waits) or status.phase != "Pending":
+    waits = [one.status.state.phase is Phase.NONE or _at(one) is At.CREATING for one in pod.containers]
+    begun_s = None if pod.status.start_unix_s is None else now_unix_s - pod.status.start_unix_s
+    if begun_s is None or begun_s < LONG_S or not waits or not all(waits) or pod.status.phase != "Pending":
         return None
-    reason = status.containers[-1].state.reason
-    message = next((one.state.message for one in status.containers if one.state.message), "")
-    return Case(At.CREATING, status, reason, _lines(reason, message), message, now_unix_s)
+    reason = pod.containers[-1].status.state.reason
+    message = next((one.status.state.message for one in pod.containers if one.status.state.message), "")
+    return Case(At.CREATING, pod, reason, _lines(reason, message), message, now_unix_s)
 
 
-def container_cases(status: PodStatus, kills: Sequence[OomKill], facts: NodeFacts) -> Iterator[Case]:
+def container_cases(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> Iterator[Case]:
     """Of each container that may not be well: those that wait for nothing but their turn, or ended as they should, are left out."""
-    for one in status.containers:
+    for one in pod.containers:
         at = _at(one)
         if at is None or at is At.CREATING:
             continue
-        own = sorted((k for k in kills if k.container == one.name and k.pod_uid == status.uid), key=_newest)
-        case = _case(status, one, at, tuple(own), facts)
+        own = sorted((k for k in kills if k.container == one.name and k.pod_uid == pod.uid), key=_newest)
+        case = _case(pod, one, at, tuple(own), facts)
         if at is not At.ENDED or not _as_it_should(case, one):
             yield case
 
@@ -146,61 +147,63 @@ def _newest(kill: OomKill) -> float:
     return -kill.at_unix_s
 
 
-def _at(one: ContainerStatus) -> At | None:
-    match one.state.phase:
+def _at(one: PodContainer) -> At | None:
+    match one.status.state.phase:
         case Phase.NONE:
             return None
         case Phase.RUNNING:
             return At.RUNNING
         case Phase.TERMINATED:
-            return At.START if one.state.reason in NOT_STARTED else At.ENDED
+            return At.START if one.status.state.reason in NOT_STARTED else At.ENDED
         case Phase.WAITING:
-            at = WAITS.get(one.state.reason, At.WAITING)
-            return At.START if at is At.CRASH and one.last.reason in NOT_STARTED else at
+            at = WAITS.get(one.status.state.reason, At.WAITING)
+            return At.START if at is At.CRASH and one.status.last.reason in NOT_STARTED else at
 
 
-def _case(status: PodStatus, one: ContainerStatus, at: At, own: tuple[OomKill, ...], facts: NodeFacts) -> Case:
-    state = one.state
-    ended = state if state.phase is Phase.TERMINATED else one.last
+def _case(pod: Pod, one: PodContainer, at: At, own: tuple[OomKill, ...], facts: NodeFacts) -> Case:
+    state = one.status.state
+    ended, ended_id = (
+        (state, one.container_id) if state.phase is Phase.TERMINATED else (one.status.last, one.previous_id)
+    )
     crashed = at is At.CRASH or (at is At.START and state.reason == "CrashLoopBackOff")
     told = ended if crashed and ended.message else state
     return Case(
         at,
-        status,
+        pod,
         reason=ended.reason if at is At.START and crashed else state.reason,
-        said=_lines(state.reason, _nameless(one.image, state.message), ended.message if crashed else ""),
+        said=_lines(state.reason, _nameless(one.status.image, state.message), ended.message if crashed else ""),
         message=told.message or (state.reason if at is At.WAITING else ""),
         now_unix_s=facts.now_unix_s,
         container=one,
         ended=ended,
         kills=own,
-        killed=tuple(kill for kill in own if _hit(kill, ended)),
+        killed=tuple(kill for kill in own if _hit(kill, ended, ended_id)),
         facts=facts.containers.get(one.name, NO_FACTS),
     )
 
 
-def _hit(kill: OomKill, ended: ContainerState) -> bool:
+def _hit(kill: OomKill, ended: ContainerState, ended_id: str | None) -> bool:
     """Whether a kill was in this instance: by its id, or else by when it ran."""
     if ended.phase is not Phase.TERMINATED:
         return False
-    if kill.container_id is not None and ended.container_id is not None:
-        return kill.container_id == ended.container_id
+    if kill.container_id is not None and ended_id is not None:
+        return kill.container_id == ended_id
     if ended.finished_unix_s is None:
         return False
     begun = ended.started_unix_s or ended.finished_unix_s - HOUR_S
     return begun - SLACK_S <= kill.at_unix_s <= ended.finished_unix_s + SLACK_S
 
 
-def _as_it_should(case: Case, one: ContainerStatus) -> bool:
+def _as_it_should(case: Case, one: PodContainer) -> bool:
     """Ended with 0 where that is the end, without the loss of a process; or a debugging container that somebody left."""
     if case.oom:
         return False
     if one.kind is ContainerKind.EPHEMERAL:
         return True
-    if one.state.exit_code != 0:
+    if one.status.state.exit_code != 0:
         return False
     return one.kind is ContainerKind.INIT or (
-        one.kind is ContainerKind.REGULAR and (one.restart_policy or case.status.restart_policy) != "Always"
+        one.kind is ContainerKind.REGULAR and (one.status.restart_policy or case.pod.status.restart_policy) != "Always"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.diagnose.case import HOUR_S, LONG_S, NO_STATE, OOM_KILLED, SIGKILLED, Case, not_its_own
+from agent.diagnose.case import HOUR_S, LONG_S, OOM_KILLED, SIGKILLED, Case, not_its_own
 from agent.diagnose.rule import Fact
 from agent.model import ContainerKind, OomKill, Outcome
 from agent.model.status import Phase
@@ -13,15 +13,15 @@ READY_KINDS = (ContainerKind.REGULAR, ContainerKind.SIDECAR)
 
 
 def _probed(case: Case) -> bool:
-    probes = case.container.probes if case.container is not None else frozenset()
+    probes = case.container.status.probes if case.container is not None else frozenset()
     return bool(probes & {"liveness", "startup"}) and case.ended.exit_code in PROBED_ENDS
 
 
 def _up_long(case: Case) -> bool:
     one = case.container
-    if one is None or one.kind not in READY_KINDS or one.state.started_unix_s is None:
+    if one is None or one.kind not in READY_KINDS or one.status.state.started_unix_s is None:
         return False
-    return case.now_unix_s - one.state.started_unix_s >= LONG_S
+    return case.now_unix_s - one.status.state.started_unix_s >= LONG_S
 
 
 def _alive_after_kill(case: Case) -> bool:
@@ -31,10 +31,13 @@ def _alive_after_kill(case: Case) -> bool:
 
 def _in_this_instance(case: Case, kill: OomKill) -> bool:
     """By the id where both tell one, or else by when it began."""
-    state = case.container.state if case.container is not None else NO_STATE
-    if kill.container_id is not None and state.container_id is not None:
-        return kill.container_id == state.container_id
-    return state.started_unix_s is None or kill.at_unix_s >= state.started_unix_s
+    one = case.container
+    if one is None:
+        return True
+    if kill.container_id is not None and one.container_id is not None:
+        return kill.container_id == one.container_id
+    begun = one.status.state.started_unix_s
+    return begun is None or kill.at_unix_s >= begun
 
 
 def _restarted_by_oom(case: Case) -> bool:
@@ -45,7 +48,7 @@ def _restarted_by_oom(case: Case) -> bool:
 
 
 def _network(case: Case) -> str:
-    told = case.status.condition("PodReadyToStartContainers") or case.status.condition("PodHasNetwork")
+    told = case.pod.status.condition("PodReadyToStartContainers") or case.pod.status.condition("PodHasNetwork")
     return told.status if told is not None else ""
 
 
@@ -73,14 +76,14 @@ LAST_NOT_ITS_OWN = Fact(
 RESTARTED_BY_OOM = Fact("the instance before was killed for memory within the last hour", _restarted_by_oom)
 NOT_STARTED_LONG = Fact(
     "running for five minutes, and its startup probe has not succeeded",
-    lambda case: _up_long(case) and case.container is not None and case.container.started is False,
+    lambda case: _up_long(case) and case.container is not None and case.container.status.started is False,
 )
 NOT_READY_LONG = Fact(
     "running for five minutes, and not ready",
-    lambda case: _up_long(case) and case.container is not None and not case.container.ready,
+    lambda case: _up_long(case) and case.container is not None and not case.container.status.ready,
 )
 NO_NETWORK = Fact("condition PodReadyToStartContainers is False", lambda case: _network(case) == "False")
 HAS_NETWORK = Fact("condition PodReadyToStartContainers is True", lambda case: _network(case) == "True")
-FAILED_POD = Fact("the pod's phase is Failed", lambda case: case.status.phase == "Failed")
-NOT_BEGUN = Fact("the pod's phase is Pending or Failed", lambda case: case.status.phase in ("Pending", "Failed"))
-HAS_REASON = Fact("the pod's status has a reason", lambda case: bool(case.status.reason))
+FAILED_POD = Fact("the pod's phase is Failed", lambda case: case.pod.status.phase == "Failed")
+NOT_BEGUN = Fact("the pod's phase is Pending or Failed", lambda case: case.pod.status.phase in ("Pending", "Failed"))
+HAS_REASON = Fact("the pod's status has a reason", lambda case: bool(case.pod.status.reason))

@@ -1,6 +1,6 @@
 """Which pods of the node fail now, and why: their statuses and kills go to the diagnosis, what it says to the metric and the Events.
 
-Owns the statuses as last told and the kills of the last hour. Some diagnoses come or go by time alone, so all are looked at anew
+Owns the pods as last put and the kills of the last hour. Some diagnoses come or go by time alone, so all are looked at again
 once a minute.
 """
 
@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable
 
 from agent.diagnose import diagnose
 from agent.metrics.metrics import Metrics
-from agent.model import OomKill
-from agent.model.status import Category, Diagnosis, NodeFacts, PodStatus
+from agent.model import OomKill, Pod
+from agent.model.diagnosis import Category, Diagnosis, NodeFacts
 
 LOOK_EVERY_S = 60.0
 HOUR_S = 3600.0
 MOST_KILLS = 100  # of one pod that are kept: the newest
 OF_KILLS = frozenset(
     {Category.OOM_CONTAINER, Category.OOM_PROCESS, Category.NODE_OOM, Category.CRASH_LOOP}
-)  # categories whose advice speaks of the kill
+)  # categories with advice about the kill
 
 
 class Failing:
@@ -28,7 +28,7 @@ class Failing:
     def __init__(self, metrics: Metrics, unix_s: Callable[[], float], kills: Iterable[OomKill]) -> None:
         self._metrics = metrics
         self._unix_s = unix_s
-        self._statuses: dict[str, PodStatus] = {}
+        self._pods: dict[str, Pod] = {}
         self._kills: dict[str, deque[OomKill]] = {}
         self._found: dict[str, tuple[Diagnosis, ...]] = {}
         self._look_at_s = 0.0
@@ -39,21 +39,21 @@ class Failing:
         if kill.pod_uid is not None:
             self._kills.setdefault(kill.pod_uid, deque(maxlen=MOST_KILLS)).append(kill)
 
-    def told(self, status: PodStatus) -> None:
-        """How a pod fares now."""
-        self._statuses[status.uid] = status
-        self._judge(status.uid)
+    def put(self, pod: Pod) -> None:
+        """A pod as it is now."""
+        self._pods[pod.uid] = pod
+        self._judge(pod.uid)
 
     def gone(self, uid: str) -> None:
         """The API has this pod no longer."""
-        self._statuses.pop(uid, None)
+        self._pods.pop(uid, None)
         self._kills.pop(uid, None)
         self._show(uid, ())
 
     def settled(self, kill: OomKill) -> None:
         """A kill whose outcome is known."""
         self._keep(kill)
-        if kill.pod_uid in self._statuses:
+        if kill.pod_uid in self._pods:
             self._judge(kill.pod_uid or "")
 
     def advice(self, kill: OomKill) -> str | None:
@@ -63,11 +63,11 @@ class Failing:
         return next((diagnosis.advice for diagnosis in fitting), None)
 
     def look(self, now_s: float, between: Callable[[], None]) -> None:
-        """All pods anew, if it is time. ``between`` is called before each."""
+        """All pods again, if it is time. ``between`` is called before each."""
         if now_s < self._look_at_s:
             return
         self._look_at_s = now_s + LOOK_EVERY_S
-        for uid in list(self._statuses):
+        for uid in list(self._pods):
             between()
             self._judge(uid)
         self._forget_old_kills()
@@ -77,9 +77,9 @@ class Failing:
         self._kills = {uid: kills for uid, kills in self._kills.items() if kills[-1].at_unix_s > oldest}
 
     def _judge(self, uid: str) -> None:
-        status = self._statuses.get(uid)
-        if status is not None:
-            self._show(uid, diagnose(status, tuple(self._kills.get(uid, ())), NodeFacts(self._unix_s())))
+        pod = self._pods.get(uid)
+        if pod is not None:
+            self._show(uid, diagnose(pod, tuple(self._kills.get(uid, ())), NodeFacts(self._unix_s())))
 
     def _show(self, uid: str, found: tuple[Diagnosis, ...]) -> None:
         if found:

@@ -8,8 +8,8 @@ from agent.diagnose.case import At, Case, container_cases, creating_case, pod_ca
 from agent.diagnose.outlook import outlook
 from agent.diagnose.rule import Rule, sentence, words_of
 from agent.diagnose.table import TABLE
-from agent.model import ContainerKind, OomKill
-from agent.model.status import Category, Diagnosis, NodeFacts, PodStatus
+from agent.model import ContainerKind, OomKill, Pod
+from agent.model.diagnosis import Category, Diagnosis, NodeFacts
 from agent.wording.kills import cut, safe
 
 MOST_SAID = 600  # characters of each of a diagnosis' sentences
@@ -18,19 +18,19 @@ OF_INIT = (Category.CRASH_LOOP, Category.FAILED)  # an init container's are Init
 BY_PLACE: dict[At, tuple[Rule, ...]] = {at: tuple(rule for rule in TABLE if at in rule.at) for at in At}
 
 
-def diagnose(status: PodStatus, kills: Sequence[OomKill], facts: NodeFacts) -> tuple[Diagnosis, ...]:
+def diagnose(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> tuple[Diagnosis, ...]:
     """What is wrong with a pod: as a whole, or else with each container that isn't well, in the spec's order; none when it is.
 
     ``kills`` are those of the pod that are known, in any order; those of other pods are passed over. A pod that is being
     deleted is told nothing about: its containers end because somebody wants it.
     """
-    if status.deletion_unix_s is not None:
+    if pod.status.deletion_unix_s is not None:
         return ()
-    whole = _judged(pod_case(status, facts.now_unix_s))
+    whole = _judged(pod_case(pod, facts.now_unix_s))
     if whole is not None:
         return (whole,)
-    found = [one for case in container_cases(status, kills, facts) if (one := _judged(case)) is not None]
-    if not found and (creating := creating_case(status, facts.now_unix_s)) is not None:
+    found = [one for case in container_cases(pod, kills, facts) if (one := _judged(case)) is not None]
+    if not found and (creating := creating_case(pod, facts.now_unix_s)) is not None:
         found = [one for one in (_judged(creating),) if one is not None]
     return tuple(found)
 
@@ -48,9 +48,9 @@ def _diagnosis(case: Case, rule: Rule, words: dict[str, str]) -> Diagnosis:
     if one is not None and one.kind is ContainerKind.INIT and category in OF_INIT:
         category = Category.INIT
     return Diagnosis(
-        namespace=safe(case.status.namespace, 253),
-        pod=safe(case.status.name, 253),
-        pod_uid=safe(case.status.uid, 253),
+        namespace=safe(case.pod.namespace, 253),
+        pod=safe(case.pod.name, 253),
+        pod_uid=safe(case.pod.uid, 253),
         container=safe(one.name, 253) if one is not None else None,
         kind=one.kind if one is not None else None,
         category=category,

@@ -8,11 +8,11 @@ KEP-753 (sidecars), KEP-5307 (a container's own restartPolicy and its rules), KE
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from agent.diagnose.case import At, Case
-from agent.model import ContainerKind
-from agent.model.status import ContainerStatus, NextStep, Owner, PodStatus, Will
+from agent.model import ContainerKind, Pod, PodContainer
+from agent.model.diagnosis import NextStep, Will
+from agent.model.status import Controller
 from agent.wording.kills import safe
 
 FIRST_S, MOST_S = 10.0, 300.0
@@ -34,7 +34,7 @@ def outlook(case: Case) -> NextStep:
     """For any case."""
     match case.at:
         case At.POD:
-            return _of_pod(case.status)
+            return _of_pod(case.pod, case.pod.status.phase)
         case At.RUNNING:
             return _running(case)
         case At.CREATING:
@@ -49,19 +49,19 @@ def outlook(case: Case) -> NextStep:
             return _ended(case)
 
 
-def restarts(status: PodStatus, one: ContainerStatus, exit_code: int | None) -> bool:
+def restarts(pod: Pod, one: PodContainer, exit_code: int | None) -> bool:
     """Whether the kubelet starts this container again after such an end.
 
     First match of its own rules, its own policy, the pod's; sidecars always, debugging containers never.
     """
-    if status.phase in OVER or one.kind is ContainerKind.EPHEMERAL:
+    if pod.status.phase in OVER or one.kind is ContainerKind.EPHEMERAL:
         return False
     if one.kind is ContainerKind.SIDECAR:
         return True
-    for rule in one.restart_rules:
+    for rule in one.status.restart_rules:
         if exit_code is not None and (exit_code in rule.codes) is not rule.negated:
             return rule.action.startswith("Restart")
-    policy = one.restart_policy or status.restart_policy
+    policy = one.status.restart_policy or pod.status.restart_policy
     if policy == "Never":
         return False
     return exit_code != 0 or (policy == "Always" and one.kind is not ContainerKind.INIT)
@@ -82,7 +82,7 @@ def span(seconds: float) -> str:
 
 
 def _running(case: Case) -> NextStep:
-    probes = case.container.probes if case.container is not None else frozenset()
+    probes = case.container.status.probes if case.container is not None else frozenset()
     if probes & {"liveness", "startup"}:
         return NextStep(
             Will.RUNS, "it runs on, unless its liveness or startup probe fails: then the kubelet restarts it"
@@ -101,18 +101,18 @@ def _pull(case: Case) -> NextStep:
 
 def _ended(case: Case) -> NextStep:
     one, code = case.container, case.ended.exit_code
-    if one is None or not restarts(case.status, one, code):
+    if one is None or not restarts(case.pod, one, code):
         return _not_restarted(case)
     why = _because(case, one)
     if case.at is not At.CRASH and case.reason != "CrashLoopBackOff":
         text = f"the kubelet starts it again by itself ({why}), at first at once, then 10 s doubling to 5 min apart"
-        return NextStep(Will.RESTART, text + _counted(case.status))
-    shown = back_off_s(one.state.message)
-    wait_s = shown if shown is not None else _estimated_s(one.restart_count)
+        return NextStep(Will.RESTART, text + _counted(case.pod))
+    shown = back_off_s(one.status.state.message)
+    wait_s = shown if shown is not None else _estimated_s(one.status.restart_count)
     due = case.ended.finished_unix_s + wait_s if case.ended.finished_unix_s is not None else None
     about = "" if shown is not None else "about "
     text = f"the kubelet restarts it by itself ({why}): back-off {about}{span(wait_s)} by now{_own_numbers(shown)}"
-    return NextStep(Will.RESTART, text + _due_text(due, case.now_unix_s) + _counted(case.status), wait_s, due)
+    return NextStep(Will.RESTART, text + _due_text(due, case.now_unix_s) + _counted(case.pod), wait_s, due)
 
 
 def back_off_s(message: str) -> float | None:
@@ -145,53 +145,54 @@ def _due_text(due_unix_s: float | None, now_unix_s: float) -> str:
     return f"; next try in {span(left_s)}" if left_s >= 1 else "; the next try is due now"
 
 
-def _because(case: Case, one: ContainerStatus) -> str:
+def _because(case: Case, one: PodContainer) -> str:
     if one.kind is ContainerKind.SIDECAR:
         return "a sidecar is always restarted"
-    if one.restart_rules:
+    if one.status.restart_rules:
         return "its restartPolicyRules"
-    return f"restartPolicy {safe(one.restart_policy or case.status.restart_policy)}"
+    return f"restartPolicy {safe(one.status.restart_policy or case.pod.status.restart_policy)}"
 
 
-def _counted(status: PodStatus) -> str:
+def _counted(pod: Pod) -> str:
     """A Job counts restarts where its pods are restarted in place."""
-    if status.owner is None or status.owner.kind != "Job" or status.restart_policy != "OnFailure":
+    controller = pod.status.controller
+    if controller is None or controller.kind != "Job" or pod.status.restart_policy != "OnFailure":
         return ""
-    used = sum(one.restart_count for one in status.containers)
-    return f"; each restart counts towards Job {safe(status.owner.name, 253)}'s {LIMIT}: {used} of this pod's so far"
+    used = sum(one.status.restart_count for one in pod.containers)
+    return f"; each restart counts towards Job {safe(controller.name, 253)}'s {LIMIT}: {used} of this pod's so far"
 
 
 def _not_restarted(case: Case) -> NextStep:
-    status, one = case.status, case.container
+    pod, one = case.pod, case.container
     if one is not None and one.kind is ContainerKind.EPHEMERAL:
         return NextStep(Will.NOTHING, "nothing will restart it: debugging containers are never restarted")
-    policy = (one.restart_policy if one is not None else "") or status.restart_policy
+    policy = (one.status.restart_policy if one is not None else "") or pod.status.restart_policy
     said = "nothing will restart it" + (f" (restartPolicy {safe(policy)})" if policy != "Always" else "")
-    if status.phase not in OVER:
-        goes_on = one is not None and one.kind is ContainerKind.REGULAR and len(status.containers) > 1
+    if pod.status.phase not in OVER:
+        goes_on = one is not None and one.kind is ContainerKind.REGULAR and len(pod.containers) > 1
         if goes_on:
             return NextStep(Will.NOTHING, f"{said}; the pod goes on with its other containers")
-    replaced = _of_pod(replace(status, phase="Failed") if status.phase != "Succeeded" else status)
+    replaced = _of_pod(pod, "Succeeded" if pod.status.phase == "Succeeded" else "Failed")
     return NextStep(replaced.will, f"{said}; {replaced.text}")
 
 
 # --------------------------------------------------------------------------------------------------------------------- pods
 
 
-def _of_pod(status: PodStatus) -> NextStep:
+def _of_pod(pod: Pod, phase: str) -> NextStep:
     """What comes after a pod that has failed as a whole."""
-    if status.static:
+    if pod.config_hash is not None:
         return NextStep(Will.REPLACE, "the kubelet starts static pods anew by itself")
-    if status.phase != "Failed":
-        return NextStep(Will.NOTHING if status.phase == "Succeeded" else Will.WAIT, AS_IT_IS.get(status.phase, STAYS))
-    if status.owner is None:
+    if phase != "Failed":
+        return NextStep(Will.NOTHING if phase == "Succeeded" else Will.WAIT, AS_IT_IS.get(phase, STAYS))
+    if pod.status.controller is None:
         return NextStep(Will.NOTHING, "no controller owns the pod: nobody makes another")
-    return NextStep(Will.REPLACE, _replaced_by(status.owner, status.index_failures))
+    return NextStep(Will.REPLACE, _replaced_by(pod.status.controller, pod.status.index_failures))
 
 
-def _replaced_by(owner: Owner, index_failures: int | None) -> str:
-    name = safe(owner.name, 253)
-    if owner.kind != "Job":
-        return f"{safe(owner.kind)} {name} makes another pod"
+def _replaced_by(controller: Controller, index_failures: int | None) -> str:
+    name = safe(controller.name, 253)
+    if controller.kind != "Job":
+        return f"{safe(controller.kind)} {name} makes another pod"
     before = "" if index_failures is None else f"; this index has failed {index_failures} times before"
     return f"Job {name} makes another pod as long as its {LIMIT} isn't used up{before}"

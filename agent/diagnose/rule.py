@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from agent.diagnose.case import At, Case
-from agent.model import ContainerKind, Scope
-from agent.model.status import Answer, Category, ContainerStatus, Phase
+from agent.model import ContainerKind, PodContainer, Scope
+from agent.model.diagnosis import Answer, Category
+from agent.model.status import Phase
 from agent.wording.kills import bytes_text, safe
 
 AGAIN = "set restartPolicy OnFailure to have it tried again"
@@ -89,27 +90,27 @@ def words_of(case: Case) -> dict[str, str]:
     """What the case itself knows for sentences, safe to print; what isn't known is not there."""
     found: dict[str, str | None] = {
         "who": who(case),
-        "pod": safe(case.status.name, MOST_WORD),
-        "namespace": safe(case.status.namespace, MOST_WORD),
+        "pod": safe(case.pod.name, MOST_WORD),
+        "namespace": safe(case.pod.namespace, MOST_WORD),
         "reason": safe(case.reason, MOST_WORD) or "no reason given",
-        "deadline": None if case.status.deadline_s is None else f"{case.status.deadline_s} s",
+        "deadline": None if case.pod.status.deadline_s is None else f"{case.pod.status.deadline_s} s",
         "exit_code": _number(case.ended.exit_code),
         "signal": signal_name(case.signal),
         **_memory(case),
     }
     if case.container is not None:
         found["container"] = safe(case.container.name)
-        found["image"] = safe(case.container.image, MOST_WORD) or None
-        found["uid"] = _number(case.container.run_as_user)
+        found["image"] = safe(case.container.status.image, MOST_WORD) or None
+        found["uid"] = _number(case.container.status.run_as_user)
         found["again"] = AGAIN if _left_lying(case, case.container) else None
-        previous = "" if case.container.state.phase is Phase.TERMINATED else " --previous"
+        previous = "" if case.container.status.state.phase is Phase.TERMINATED else " --previous"
         found["log"] = f"kubectl logs -n {found['namespace']} {found['pod']} -c {found['container']}{previous}"
     return {name: text for name, text in found.items() if text is not None}
 
 
-def _left_lying(case: Case, one: ContainerStatus) -> bool:
+def _left_lying(case: Case, one: PodContainer) -> bool:
     """Whether it ended badly, and only restartPolicy Never keeps the kubelet from trying again."""
-    policy = one.restart_policy or case.status.restart_policy
+    policy = one.status.restart_policy or case.pod.status.restart_policy
     return case.at is At.ENDED and policy == "Never" and one.kind in (ContainerKind.REGULAR, ContainerKind.INIT)
 
 

@@ -16,7 +16,7 @@ from agent.diagnose.facts import (
     SIGNALLED,
 )
 from agent.diagnose.rule import Rule, says
-from agent.model.status import Answer, Category
+from agent.model.diagnosis import Answer, Category
 
 YES, NO, PERHAPS = Answer.YES, Answer.NO, Answer.PERHAPS
 FAILED = {At.CRASH: Category.CRASH_LOOP, At.ENDED: Category.FAILED}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.diagnose.case import At
 from agent.diagnose.facts import FAILED_POD, HAS_NETWORK, HAS_REASON, NO_NETWORK, NOT_BEGUN
 from agent.diagnose.rule import Rule, says
-from agent.model.status import Answer, Category
+from agent.model.diagnosis import Answer, Category
 
 YES, NO, PERHAPS = Answer.YES, Answer.NO, Answer.PERHAPS
 EVICTED = {At.POD: Category.EVICTED}

@@ -13,7 +13,7 @@ from agent.diagnose.facts import (
 )
 from agent.diagnose.rule import Rule
 from agent.diagnose.table_ends import NODE, RAISE
-from agent.model.status import Answer, Category
+from agent.model.diagnosis import Answer, Category
 
 YES, NO, PERHAPS = Answer.YES, Answer.NO, Answer.PERHAPS
 HALF_DEAD = "; if it doesn't notice by itself that a process is gone, restart it now"

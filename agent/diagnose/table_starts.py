@@ -7,7 +7,7 @@ from __future__ import annotations
 from agent.diagnose.case import At
 from agent.diagnose.rule import Rule, says
 from agent.diagnose.table_pods import DESCRIBE, SECURITY_UID, UID_RANGE
-from agent.model.status import Answer, Category
+from agent.model.diagnosis import Answer, Category
 
 YES, NO, PERHAPS = Answer.YES, Answer.NO, Answer.PERHAPS
 CONFIG = {

@@ -1,1 +1,1 @@
-"""The Kubernetes room: the API client, the pod watch and the delivery of Events. It touches no state of the loop."""
+"""The API client, its credentials and back-off. Touches no state of the loop."""

@@ -1,4 +1,4 @@
-"""What we may do at the API, by the API's own word: SelfSubjectAccessReview, and its version to see that it answers.
+"""What we may do at the API, as it says itself: SelfSubjectAccessReview, and its version to see that it answers.
 
 Takes an Api and a permission, gives what the API says of it. Does none of what it asks about. For ``check``.
 """

@@ -1,29 +1,25 @@
-"""The only maker of the API client: where the server is, who we are, and how long we wait.
+"""The only API client: plain requests with time-outs, and answers that are not believed blindly.
 
-Takes a kubeconfig or the in-cluster files, gives plain requests with time-outs. Of the kubernetes package it uses the
-loaders, the refreshing of tokens and the pool with its TLS; bodies are read by us. Raises our own errors only.
+Takes a kubeconfig or the pod's service account. Raises our own errors only.
 """
 
 from __future__ import annotations
 
 import json
-import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
-from kubernetes.client import Configuration
-from kubernetes.client.rest import RESTClientObject
-from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
-from yaml import YAMLError
 
+from agent.kube.credentials import Endpoint, NoCredentialsError, by_kubeconfig, in_cluster
 from agent.model import AgentError
 
 CONNECT_S = 5.0
 ANSWER_S = 30.0
+CHUNK_BYTES = 1 << 16
 MOST_ERROR_BYTES = 16_384
 MOST_RETRY_AFTER_S = 120.0  # a server may ask for hours; by then it has long come back, and a silent thread looks stuck
 
@@ -40,12 +36,21 @@ class ApiUnreachableError(ApiError):
     """No answer: refused, timed out, cut off, or TLS failed."""
 
 
+class ApiSilentError(ApiUnreachableError):
+    """Nothing more came of an answer for as long as we were ready to wait."""
+
+
 class ApiRefusedError(ApiError):
     """The API answered with a status that is no success. ``retry_after_s`` None: it did not say (in seconds)."""
 
     def __init__(self, status: int, reason: str, message: str, retry_after_s: float | None) -> None:
         super().__init__(f"the API answered {status} {reason}: {message}")
         self.status, self.reason, self.message, self.retry_after_s = status, reason, message, retry_after_s
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed later; any other 4xx would be the same the next time."""
+        return self.status in (401, 403, 408, 429) or self.status >= 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,15 @@ class Answer:
         except ApiUnreachableError:
             return  # the connection is closed: all there was to do
 
+    def parts(self) -> Iterator[bytes]:
+        """The body as it comes. Raises ApiSilentError, ApiUnreachableError when it breaks off."""
+        try:
+            yield from self.raw.stream(amt=CHUNK_BYTES, decode_content=True)
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise ApiSilentError(f"the API's answer stopped: {error}") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ApiUnreachableError(f"the API's answer broke off: {error}") from error
+
     def json(self, most_bytes: int) -> Any:
         """The whole body. Raises ApiUnreachableError when it is cut short, too long or no JSON."""
         body = self._body(most_bytes)
@@ -77,7 +91,7 @@ class Answer:
             ) from error
 
     def _body(self, most_bytes: int) -> bytes:
-        """All of it; the connection is kept for later when all went well."""
+        """All of it; the connection is kept for the next request if nothing failed."""
         try:
             body: bytes = self.raw.read(most_bytes + 1)
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -101,17 +115,14 @@ def decoded(text: bytes) -> Any:
 class Api:
     """Requests to one API server. Thread-safe as urllib3's pool is."""
 
-    def __init__(self, configuration: Configuration, user_agent: str, *, lax_ca: bool = False) -> None:
-        self._configuration = configuration
-        self._pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
+    def __init__(self, endpoint: Endpoint, user_agent: str) -> None:
+        self._endpoint = endpoint
         self._user_agent = user_agent
-        if lax_ca:
-            self._pool.connection_pool_kw["ssl_context"] = _lax_context(configuration)
 
     @property
     def server(self) -> str:
         """The API server's address, for messages."""
-        return str(self._configuration.host)
+        return self._endpoint.server
 
     def request(
         self,
@@ -131,7 +142,7 @@ class Api:
             headers["Content-Type"] = content_type
             data = json.dumps(body).encode()
         try:
-            raw = self._pool.request(
+            raw = self._endpoint.pool.request(
                 method,
                 url,
                 headers=headers,
@@ -148,14 +159,11 @@ class Api:
         return Answer(raw)
 
     def _authorization(self) -> dict[str, str]:
-        """The bearer token as it is now: the loaders' hook reads a rotated one again."""
+        """The bearer token as it is now."""
         try:
-            settings: Mapping[str, Mapping[str, Any]] = self._configuration.auth_settings()
-        except (ConfigException, OSError) as error:
+            value = self._endpoint.authorization()
+        except NoCredentialsError as error:
             raise ApiUnreachableError(f"no credentials for {self.server}: {error}") from error
-        value = str(
-            settings.get("BearerToken", {}).get("value") or ""
-        ).strip()  # token files often end with a line break
         if not (value.isascii() and value.isprintable()):
             raise ApiUnreachableError(
                 f"no credentials for {self.server}: the bearer token has characters that no token has; look at its file"
@@ -167,40 +175,22 @@ class Api:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             text += (
                 ". If the cluster's CA lacks a key identifier or keyUsage, Python 3.13's strict checks refuse it: "
-                "set apiLaxCa: true (OOMWARD_API_LAX_CA=true, --api-lax-ca true), or mend the CA"
+                "set apiLaxCa: true (OOMWARD_API_LAX_CA=true, --api-lax-ca true), or fix the CA"
             )
         return text
 
 
 def connect(kubeconfig: Path | None, *, user_agent: str, lax_ca: bool = False) -> Api:
     """An Api from a kubeconfig, or from the pod's service account when None. Raises NoApiError; sends nothing yet."""
-    configuration = Configuration()
     try:
-        if kubeconfig is not None:
-            load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
-        else:
-            load_incluster_config(client_configuration=configuration)
-    except (ConfigException, OSError, ValueError, YAMLError, TypeError, KeyError, AttributeError) as error:
-        # The last three are how the loader meets a file that is YAML, but no kubeconfig.
+        endpoint = by_kubeconfig(kubeconfig, lax_ca=lax_ca) if kubeconfig is not None else in_cluster(lax_ca=lax_ca)
+    except (NoCredentialsError, OSError, ValueError) as error:
         where = f"kubeconfig {kubeconfig}" if kubeconfig is not None else "the pod's service account"
         raise NoApiError(
             f"no API to talk to by {where}: {str(error).rstrip('.')}. Outside a cluster name a file with --kubeconfig; in a pod mount the "
             "service account's token (automountServiceAccountToken)."
         ) from error
-    return Api(configuration, user_agent, lax_ca=lax_ca)
-
-
-def _lax_context(configuration: Configuration) -> ssl.SSLContext:
-    """Verifies as before Python 3.13: chain and name, but not RFC 5280 to the letter (ssl.VERIFY_X509_STRICT)."""
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, configuration.key_file)
-    if not configuration.verify_ssl:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+    return Api(endpoint, user_agent)
 
 
 def _refused(answer: Answer) -> ApiRefusedError:

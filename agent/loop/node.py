@@ -225,6 +225,7 @@ class Node:
         for cgroup in self._modes.containers():
             self.between()
             self._modes.consider(cgroup, now_s)
+        self._pods.rules_changed(self.between)
 
     def rules_refused(self, why: str) -> None:
         """A changed configuration that can't be used: the rules in force stay."""

@@ -1,13 +1,12 @@
-"""What the API's word of pods does: who is who, what each container should have, who fails; and who left.
+"""What each message of the pod watch does: to the registry, to the modes of the pod's containers, to who fails; and who left.
 
-Takes the pod watch's messages. Decides nothing itself: the registry knows, holding holds, failing judges.
+Compares nothing and decides nothing itself: the watch says what changed.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 
 from agent.diagnose.failing import Failing
 from agent.ledger import Ledger
@@ -59,25 +58,28 @@ class Pods:
             self._left(uid, now_s)
         for pod in message.pods:
             between()
-            self._told(pod, now_s, between)
-        for status in message.statuses:
-            between()
-            self._failing.told(status)
+            self._decide(pod, now_s, between)
+            self._modes.check_asked(pod)
+            self._failing.put(pod)
 
     def _changed(self, message: PodChanged, now_s: float, between: Callable[[], None]) -> None:
-        """A pod whose status alone changed wants nothing new."""
         pod = message.pod
-        before = self._registry.pods.get(pod.uid)
-        back = self._registry.has_departed(pod.uid)
-        self._registry.put(pod)
-        if before is None or back or replace(before, resource_version=pod.resource_version) != pod:
-            self._told(pod, now_s, between)
-        if message.status is not None:
-            self._failing.told(message.status)
+        self._registry.put(pod, now_s)
+        if message.decides:
+            self._decide(pod, now_s, between)
+        if message.asks:
+            self._modes.check_asked(pod)
+        self._failing.put(pod)
 
-    def _told(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
-        self._registry.drop_kept(pod.cgroup_key)
-        self._modes.pod_told(pod, now_s, between)
+    def rules_changed(self, between: Callable[[], None]) -> None:
+        """What pods ask for may count now, or no longer."""
+        for pod in self._registry.pods.values():
+            between()
+            self._modes.check_asked(pod)
+
+    def _decide(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
+        self._registry.forget_remembered(pod.cgroup_key)
+        self._modes.pod_changed(pod, now_s, between)
         kept = self._modes.decisions(pod)
         if kept is not None:
             self._ledger.keep_decisions(pod.uid, kept)

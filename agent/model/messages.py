@@ -5,28 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.model.pods import Pod
-from agent.model.status import PodStatus
 
 
 @dataclass(frozen=True, slots=True)
 class PodsListed:
-    """A full list: whatever of our pods is not in it is gone. ``skipped`` objects could not be read (uids where known).
-
-    ``statuses`` tell how the same pods fare.
-    """
+    """A full list: whatever of our pods is not in it is gone. ``skipped`` objects could not be read (uids where known)."""
 
     pods: tuple[Pod, ...]
     resource_version: str
     skipped: tuple[str, ...] = ()
-    statuses: tuple[PodStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PodChanged:
-    """``status`` None: how it fares could not be read."""
+    """A pod as it is now. ``decides``: it is new, or modes may be others for it; False: it fares otherwise, no more.
+
+    ``asks``: its labels, annotations or container names are others, so what it asks for may be something else.
+    """
 
     pod: Pod
-    status: PodStatus | None = None
+    decides: bool = True
+    asks: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A pod and its containers, as the API tells of them."""
+"""A pod and its containers, as the API has them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+
+from agent.model.status import ContainerStatus, PodStatus
 
 CONFIG_HASH_ANNOTATION = "kubernetes.io/config.hash"
 
@@ -19,14 +21,11 @@ class ContainerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PodContainer:
-    """One container of a pod as spec and status tell of it.
+    """One container of a pod. Equality is that of what decides: how it fares otherwise (``status``) is compared apart.
 
     ``container_id`` is the bare id (64 hex, without ``containerd://``) of the instance that the status names now, or None
     while the kubelet has not reported one: the report follows the start by up to seconds. ``previous_id`` is the id in
-    ``lastState.terminated``. ``limit_bytes`` is ``resources.limits.memory``, None when there is none. ``state`` is
-    running, waiting or terminated, "" while nothing is reported, ``state_reason`` the kubelet's word for it (CrashLoopBackOff).
-    ``last_…`` tell of the instance before, from ``lastState.terminated``; None when there was none. ``last_finished`` is the
-    API's RFC 3339 text.
+    ``lastState.terminated``. ``running``: as the API has it. ``limit_bytes`` is ``resources.limits.memory``, None when there is none.
     """
 
     name: str
@@ -34,13 +33,8 @@ class PodContainer:
     container_id: str | None = None
     previous_id: str | None = None
     running: bool = False
-    restart_count: int = 0
     limit_bytes: int | None = None
-    state: str = ""
-    state_reason: str | None = None
-    last_reason: str | None = None
-    last_exit_code: int | None = None
-    last_finished: str | None = None
+    status: ContainerStatus = field(default=ContainerStatus(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +50,35 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A frozen snapshot of what oomward needs of a pod; made once, at the edge (pods/watch.py).
+    """A frozen snapshot of what oomward needs of a pod; made once, at the edge (pods/parse.py).
 
-    ``uid`` is the API's. ``config_hash`` is the annotation kubernetes.io/config.hash of a static pod's mirror: such a pod's
-    cgroup is named after it and not after the uid. ``annotations`` holds only oomward's own.
+    Equality is that of what modes are decided by: ``fares_like`` compares the rest. ``uid`` is the API's. ``config_hash`` is the
+    annotation kubernetes.io/config.hash of a static pod's mirror, None for all others: such a pod's cgroup is named after it and
+    not after the uid. ``annotations`` are oomward's own only. ``containers`` are in the spec's order, init containers first.
     """
 
     uid: str
     namespace: str
     name: str
     node_name: str
-    resource_version: str
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     annotations: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     config_hash: str | None = None
-    phase: str = "Unknown"
-    restart_policy: str = "Always"
-    limit_bytes: int | None = None  # pod-level resources (spec.resources), None when there are none
     containers: tuple[PodContainer, ...] = ()
+    status: PodStatus = field(default=PodStatus(), compare=False)
+
+    def fares_like(self, other: Pod) -> bool:
+        """Whether all that no mode is decided by is the same. Of pods that are equal."""
+        pairs = zip(self.containers, other.containers, strict=True)
+        return self.status == other.status and all(one.status == before.status for one, before in pairs)
+
+    def asks_like(self, other: Pod) -> bool:
+        """Whether the labels, annotations and container names are the same: all that may ask for something that can't be."""
+        return (
+            self.labels == other.labels
+            and self.annotations == other.annotations
+            and [one.name for one in self.containers] == [one.name for one in other.containers]
+        )
 
     @property
     def cgroup_key(self) -> str:

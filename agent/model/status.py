@@ -1,21 +1,14 @@
-"""How a pod and its containers fare by the API's word, and what diagnosis makes of it.
+"""How a pod and its containers fare, as the API has it: what diagnosis and ``explain`` need, and no mode is decided by.
 
-Text in a PodStatus is as the
-API has it, not made safe, and at most MOST_TEXT characters long; text in a Diagnosis is safe to print. None means not known.
+Text is not made safe, and at most MOST_TEXT characters long. None means not known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 
-from agent.model.pods import ContainerKind
-
-MOST_TEXT = (
-    4096  # characters of a reason, message or image that are kept: the kubelet's own limit of a termination message
-)
+MOST_TEXT = 4096  # characters of a reason, message or image that are kept: the kubelet's limit of a termination message
 
 
 class Phase(StrEnum):
@@ -38,7 +31,6 @@ class ContainerState:
     signal: int | None = None
     started_unix_s: float | None = None
     finished_unix_s: float | None = None
-    container_id: str | None = None  # bare, of the instance that runs or has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +44,13 @@ class RestartRule:
 
 @dataclass(frozen=True, slots=True)
 class ContainerStatus:
-    """One container of the spec, with its status.
+    """How one container fares, and what of its spec bears on that.
 
     ``last`` is the instance before, a state of phase NONE when there was none. ``restart_policy`` is the container's own, ""
     where the pod's counts. ``run_as_user`` is the container's or else the pod's. ``probes`` are of "liveness", "readiness",
     "startup".
     """
 
-    name: str
-    kind: ContainerKind
     image: str = ""
     state: ContainerState = ContainerState()
     last: ContainerState = ContainerState()
@@ -69,7 +59,6 @@ class ContainerStatus:
     started: bool | None = None
     restart_policy: str = ""
     restart_rules: tuple[RestartRule, ...] = ()
-    limit_bytes: int | None = None
     run_as_user: int | None = None
     probes: frozenset[str] = frozenset()
 
@@ -85,8 +74,8 @@ class PodCondition:
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """The controller that the pod belongs to."""
+class Controller:
+    """The object that makes the pod again: a ReplicaSet, a Job."""
 
     kind: str
     name: str
@@ -94,130 +83,25 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class PodStatus:
-    """How one pod fares; made once, at the edge (pods/parse_status.py).
+    """How one pod fares, and what of its spec bears on that.
 
-    ``containers`` are in the spec's order, init containers first. ``index_failures`` is how often this index of an Indexed Job
-    has failed before (annotation batch.kubernetes.io/job-index-failure-count). ``deadline_s`` is spec.activeDeadlineSeconds.
+    ``index_failures`` is how often this index of an Indexed Job has failed before (annotation
+    batch.kubernetes.io/job-index-failure-count). ``deadline_s`` is spec.activeDeadlineSeconds. ``limit_bytes`` is the limit of
+    pod-level resources (spec.resources), None when there are none.
     """
 
-    uid: str
-    namespace: str
-    name: str
     phase: str = "Unknown"
     reason: str = ""
     message: str = ""
     restart_policy: str = "Always"
     conditions: tuple[PodCondition, ...] = ()
-    containers: tuple[ContainerStatus, ...] = ()
-    owner: Owner | None = None
+    controller: Controller | None = None
     index_failures: int | None = None
     deadline_s: int | None = None
     start_unix_s: float | None = None
     deletion_unix_s: float | None = None
-    static: bool = False
+    limit_bytes: int | None = None
 
     def condition(self, kind: str) -> PodCondition | None:
         """The condition of this type, None when it isn't there."""
         return next((one for one in self.conditions if one.kind == kind), None)
-
-
-# ------------------------------------------------------------------------------------------------------- what the node knows
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerFacts:
-    """What this node knows of a running container beyond the API: its cgroup. None: not known, or it has no cgroup here."""
-
-    limit_bytes: int | None = None
-    peak_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
-    """``containers`` by container name, of the one pod that is asked about."""
-
-    now_unix_s: float
-    containers: Mapping[str, ContainerFacts] = field(default_factory=lambda: MappingProxyType({}))
-
-
-# ------------------------------------------------------------------------------------------------------------------ diagnosis
-
-
-class Category(StrEnum):
-    """What kind of failure it is: the label of the metric, bounded. The words are Kubernetes' own where it has one."""
-
-    ERR_IMAGE_PULL = "ErrImagePull"
-    IMAGE_PULL_BACK_OFF = "ImagePullBackOff"
-    CREATE_CONFIG = "CreateContainerConfigError"
-    CREATE = "CreateContainerError"
-    RUN = "RunContainerError"
-    INIT = "InitContainerError"
-    PERMISSION = "PermissionDenied"
-    CRASH_LOOP = "CrashLoopBackOff"
-    OOM_CONTAINER = "OOMKilledContainer"
-    OOM_PROCESS = "OOMKilledProcess"
-    NODE_OOM = "NodeOOM"
-    EVICTED = "Evicted"
-    DEADLINE = "DeadlineExceeded"
-    COMPLETED = "Completed"
-    FAILED = "Failed"
-    NOT_READY = "NotReady"
-    NOT_STARTING = "NotStarting"
-    PREEMPTED = "Preempted"
-    NODE_SHUTDOWN = "NodeShutdown"
-    REJECTED = "Rejected"
-    UNKNOWN = "Unknown"
-
-
-class Answer(StrEnum):
-    """To a question that a status does not always settle."""
-
-    YES = "yes"
-    NO = "no"
-    PERHAPS = "perhaps"
-
-
-class Will(StrEnum):
-    """What Kubernetes does by itself."""
-
-    RESTART = "restart"  # the kubelet starts the container again
-    PULL = "pull"  # the kubelet pulls the image again
-    RETRY = "retry"  # the kubelet tries again to make or start it
-    REPLACE = "replace"  # the controller makes another pod
-    RUNS = "runs"  # it runs: nothing is to be done by Kubernetes
-    WAIT = "wait"  # it waits for what it waits for, without an end
-    NOTHING = "nothing"  # nobody will start it again
-
-
-@dataclass(frozen=True, slots=True)
-class NextStep:
-    """What Kubernetes does by itself, in a sentence, and in numbers where the status shows them."""
-
-    will: Will
-    text: str
-    back_off_s: float | None = None
-    due_unix_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """Why one container, or the pod as a whole (``container`` None), isn't well, and what to do. All text is safe to print.
-
-    ``rule`` names the row of the decision table (docs/reference/diagnosis.md), finer than ``category``. ``transient``: it may pass
-    without anybody's doing. ``retry_helps``: whether the same configuration tried again can do better. ``message`` is what the
-    kubelet or the runtime said, "" when nothing.
-    """
-
-    namespace: str
-    pod: str
-    pod_uid: str
-    container: str | None
-    kind: ContainerKind | None
-    category: Category
-    rule: str
-    transient: Answer
-    retry_helps: Answer
-    what: str
-    message: str
-    next_step: NextStep
-    advice: str

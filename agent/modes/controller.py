@@ -61,11 +61,14 @@ class ModeController:
         self._announced = Announced()
         self._ancestors = Ancestors(knobs, enforcer, registry, notices, self._announced)
 
-    def pod_told(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
-        """A pod as it is now: its wishes are read anew and go to its containers. ``between`` is called before each."""
+    def check_asked(self, pod: Pod) -> None:
+        """Say once of each label or annotation that it asks for something that can't be."""
         for wish in (*bad_wishes(pod, self.rules), *bad_tolerances(pod, self.rules)):
             if self._announced.first_time(pod.uid, "invalid", wish.key, wish.value):
                 self._notices.invalid(pod, wish)
+
+    def pod_changed(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
+        """A pod as it is now: what it asks for goes to its containers. ``between`` is called before each."""
         self._begin_series(pod)
         for cgroup in self._tree.containers(pod.cgroup_key):
             between()

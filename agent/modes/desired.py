@@ -1,4 +1,4 @@
-"""What each container's knob should be, and on which of its cgroups: policy applied to what the node has.
+"""What memory.oom.group of each container should be, and on which of its cgroups: policy applied to what the node has.
 
 Takes a container's cgroup, gives the mode wanted and where it goes. Pure but for asking the registry.
 """
@@ -35,16 +35,16 @@ def wish_for(
     limit_bytes: Callable[[], int | None],
     runs: Callable[[str], bool],
 ) -> Wish:
-    """The mode that this container's cgroup should have. ``limit_bytes`` reads its limit, None: none. ``runs`` tells of another id
+    """The mode that this container's cgroup should have. ``limit_bytes`` reads its limit, None: none. ``runs`` says of another id
     of its pod whether there are processes in it: the API names a container as running for up to seconds after its end,
     when its successor has been started long since. Both are asked only if need be.
 
-    While its id has no name, ``single`` is wished for if all candidates agree on it: the kubelet writes 1 to containers
+    While its id has no name, ``single`` is desired if all candidates agree on it: the kubelet writes 1 to containers
     only, so a 0 does a pause sandbox no harm. ``group`` waits for the name: a 1 on a sandbox would kill it too.
     """
     pod = registry.pod_of(cgroup.place)
     if pod is None:
-        return _kept_wish(cgroup, registry)
+        return _remembered_wish(cgroup, registry)
     named = registry.identity(cgroup.place)
     name = named.container if named is not None and named.pod_uid == pod.uid else None
     if name is not None:
@@ -68,24 +68,26 @@ def _unnamed(pod: Pod, live: Collection[str], rules: Rules, limit_bytes: Callabl
     return decision
 
 
-def _kept_wish(cgroup: Cgroup, registry: Registry) -> Wish:
+def _remembered_wish(cgroup: Cgroup, registry: Registry) -> Wish:
     """Without the API: what was last decided for this very container, or for all of the pod's if they agreed."""
-    kept = registry.kept(cgroup.place)
-    for decision in kept:
+    remembered = registry.remembered(cgroup.place)
+    for decision in remembered:
         if decision.container_id is not None and decision.container_id == cgroup.place.container_id:
             return Wish(_again(decision), decision.pod_uid, decision.container, decision.tolerance)
-    modes = {decision.mode for decision in kept}
+    modes = {decision.mode for decision in remembered}
     if modes == {Mode.SINGLE}:
-        return Wish(_again(kept[0]), kept[0].pod_uid, None)
+        return Wish(_again(remembered[0]), remembered[0].pod_uid, None)
     return Wish(LEAVE, None, None)
 
 
-def _again(kept: KeptDecision) -> Decision:
-    return Decision(kept.mode, Source.NONE, kept.rule, "as last decided: the API has not been heard since the start")
+def _again(decision: KeptDecision) -> Decision:
+    return Decision(
+        decision.mode, Source.NONE, decision.rule, "as last decided: the API has not been heard since the start"
+    )
 
 
 def knobs_of(container: Cgroup, runtime_child: Cgroup | None, mode: Mode) -> dict[Cgroup, int]:
-    """Which cgroups carry the mode. crun under systemd puts processes and knob into ``<scope>/container``.
+    """Which cgroups carry the mode. crun under systemd puts processes and the file that counts into ``<scope>/container``.
 
     ``single`` needs 0 at both levels, since the kernel takes the highest ancestor with the flag set
     (mem_cgroup_get_oom_group); ``group`` is written where the processes are.

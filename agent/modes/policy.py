@@ -1,6 +1,6 @@
 """Which mode a container should be in: a pure function from pod, container name and rules, with the reason.
 
-Takes the snapshot of a pod and the configured rules, gives Decisions and the wishes that can't be obeyed. RealTime:
+Takes the snapshot of a pod and the configured rules, gives Decisions and the labels that can't be obeyed. Precedence:
 container annotation, pod label, first configured rule that matches, leave alone. No input or output, no state.
 """
 
@@ -29,7 +29,7 @@ def decide(pod: Pod, container: str, rules: Rules) -> Decision:
     """The mode of one container by name, whether the pod has such a container or not.
 
     An annotation or label whose value is no mode is neither obeyed nor passed over: what it covers is left alone, so that
-    a slip of the pen never brings a less special statement into force. In disobeyed namespaces only rules count.
+    a typo never makes a less specific setting apply. In disobeyed namespaces only rules count.
     """
     if not disobeyed(pod, rules):
         key = MODE_ANNOTATION_PREFIX + container
@@ -39,8 +39,8 @@ def decide(pod: Pod, container: str, rules: Rules) -> Decision:
             return _spoken(Source.LABEL, MODE_LABEL, pod.labels[MODE_LABEL])
     for rule in rules.rules:
         if rule_matches(rule, pod, container):
-            told = "leave alone" if rule.mode is None else rule.mode.value
-            return Decision(rule.mode, Source.RULE, rule.name, f"configured rule {rule.name}: {told}")
+            asked = "leave alone" if rule.mode is None else rule.mode.value
+            return Decision(rule.mode, Source.RULE, rule.name, f"configured rule {rule.name}: {asked}")
     return Decision(None, Source.NONE, "", "no annotation, label or configured rule asks for a mode")
 
 
@@ -56,7 +56,7 @@ def decide_unnamed(pod: Pod, names: Collection[str], rules: Rules) -> Decision |
 
 
 def candidates(pod: Pod, known_live_ids: Collection[str], limit_bytes: int | None) -> tuple[str, ...]:
-    """Which containers of the pod a cgroup may be whose id the API has not named yet.
+    """Which containers of the pod a cgroup may be while the API has not named its id.
 
     Those that aren't running under another id, narrowed to those with the cgroup's own memory limit if there are any.
     ``limit_bytes`` is the cgroup's memory.max, None for ``max``. The kernel keeps whole pages and rounds down

@@ -1,6 +1,6 @@
 """How many OOM-killed processes of a container are tolerated, and when it was one too many. Pure.
 
-RealTime as for modes: container annotation, pod annotation, first configured rule that matches. A value that can't be
+Precedence as for modes: container annotation, pod annotation, first configured rule that matches. A value that can't be
 read tolerates anything, as if nothing had been said, and is named.
 """
 

@@ -1,6 +1,6 @@
-"""One full list of a node's pods, read as it comes: memory holds the largest pod, and never the whole list.
+"""One full list of a node's pods, parsed while it arrives: only the largest pod has to fit into memory, never the whole list.
 
-Takes an Api, gives what the caller makes of each object. Believes a list as a whole or not at all, since pods that it leaves out
+Accepts a list as a whole or not at all, since pods that it leaves out
 would be taken for gone.
 """
 
@@ -11,19 +11,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-import urllib3
-
-from agent.kube.api import Answer, Api, ApiError, ApiUnreachableError
+from agent.kube.api import Api, ApiError, ApiUnreachableError
 from agent.model import Pod, PodSkipped, PodsListed
-from agent.model.status import PodStatus
 from agent.pods.parse import UnreadablePodError, parse_pod
-from agent.pods.parse_status import parse_status
 
 T = TypeVar("T")
+ANY_VERSION = "0"
+NEWEST = ""
 PATH = "/api/v1/pods"
 LIST_S = 60.0  # nothing of a list for that long
-CHUNK_BYTES = 1 << 16
-MOST_POD_BYTES = 10 << 20  # etcd holds 1.5 MiB at most, and JSON as Go writes it has six characters for a < (\u003c)
+MOST_POD_BYTES = 10 << 20  # etcd takes 1.5 MiB at most, and JSON as Go writes it has six characters for a < (\u003c)
 MOST_LIST_BYTES = 256 << 20
 MOST_PODS = 10_000  # the largest nodes run some hundred
 SPACE = re.compile(r"[ \t\r\n]*")
@@ -35,35 +32,31 @@ class UnbelievableListError(ApiError):
     """What the API gave for a list of pods is none, or a part of one: pods that it leaves out would be taken for gone."""
 
 
-def list_pods(api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None]) -> PodsListed:
-    """All pods of this node in one request; what can't be read of them is told. Raises ApiError."""
+def list_pods(
+    api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None], at_least: str = ANY_VERSION
+) -> PodsListed:
+    """All pods of this node in one request; what can't be read of them is reported. Raises ApiError.
 
-    def read(item: object) -> tuple[Pod, PodStatus] | tuple[str, PodSkipped]:
-        try:
-            return parse_pod(item), parse_status(item)
-        except UnreadablePodError as error:
-            return uid_of(item), PodSkipped(name_of(item), str(error))
-
-    found, version = list_objects(api, node_name, read)
-    ours: list[Pod] = []
-    fare: list[PodStatus] = []
+    ``at_least`` (kubernetes.io/docs/reference/using-api/api-concepts, semantics for get and list): ANY_VERSION is whatever the
+    server's cache has, without a quorum read of etcd for every node's agent, and may be older than what was seen before; a
+    resourceVersion is refused where the cache lags behind it; NEWEST is a consistent read.
+    """
+    asked = {"resourceVersion": at_least} if at_least else {}
+    if at_least not in (ANY_VERSION, NEWEST):
+        asked["resourceVersionMatch"] = "NotOlderThan"
+    answer = api.request("GET", PATH, pods_query(node_name, **asked), read_s=LIST_S)
     skipped: list[str] = []
-    for first, second in found:
-        if isinstance(second, PodSkipped):
-            skipped += [str(first)] if first else []
-            on_skipped(second)
-        elif isinstance(first, Pod) and first.node_name == node_name:
-            ours.append(first)
-            fare.append(second)
-    return PodsListed(tuple(ours), version, tuple(skipped), tuple(fare))
 
+    def read(item: object) -> Pod | None:
+        try:
+            return parse_pod(item)
+        except UnreadablePodError as error:
+            skipped.extend(filter(None, (uid_of(item),)))
+            on_skipped(PodSkipped(name_of(item), str(error)))
+            return None
 
-def list_objects(api: Api, node_name: str, read: Callable[[object], T]) -> tuple[list[T], str]:
-    """What ``read`` makes of the JSON of each pod of this node, and the list's version. Raises ApiError."""
-    # Version 0: whatever the server's cache has, without a quorum read of etcd for every node's agent.
-    answer = api.request("GET", PATH, pods_query(node_name, resourceVersion="0"), read_s=LIST_S)
     try:
-        found = read_list(_parts(answer), read)
+        found, version = read_list(_bounded(answer.parts()), read)
     except ValueError as error:
         answer.close()
         raise ApiUnreachableError(
@@ -73,7 +66,8 @@ def list_objects(api: Api, node_name: str, read: Callable[[object], T]) -> tuple
         answer.close()
         raise
     answer.raw.release_conn()
-    return found
+    ours = tuple(pod for pod in found if pod is not None and pod.node_name == node_name)
+    return PodsListed(ours, version, tuple(skipped))
 
 
 def pods_query(node_name: str, **more: str) -> Mapping[str, str]:
@@ -81,18 +75,13 @@ def pods_query(node_name: str, **more: str) -> Mapping[str, str]:
     return {"fieldSelector": f"spec.nodeName={node_name}", **more}
 
 
-def _parts(answer: Answer) -> Iterator[bytes]:
+def _bounded(parts: Iterator[bytes]) -> Iterator[bytes]:
     size = 0
-    try:
-        for part in answer.raw.stream(amt=CHUNK_BYTES, decode_content=True):
-            size += len(part)
-            if size > MOST_LIST_BYTES:
-                raise UnbelievableListError(
-                    f"the API's list of pods is longer than {MOST_LIST_BYTES} bytes: not believed"
-                )
-            yield part
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise ApiUnreachableError(f"the API's answer broke off: {error}") from error
+    for part in parts:
+        size += len(part)
+        if size > MOST_LIST_BYTES:
+            raise UnbelievableListError(f"the API's list of pods is longer than {MOST_LIST_BYTES} bytes: not believed")
+        yield part
 
 
 def read_list(parts: Iterator[bytes], read: Callable[[object], T]) -> tuple[list[T], str]:
@@ -101,25 +90,25 @@ def read_list(parts: Iterator[bytes], read: Callable[[object], T]) -> tuple[list
     if text.next() != "{":
         raise UnbelievableListError("the API's answer is no list of pods: not believed, trying again")
     found: list[T] = []
-    told: dict[str, object] = {}
+    members: dict[str, object] = {}
     for key in text.members():
-        if key in told:
+        if key in members:
             raise UnbelievableListError("the API's list of pods says something twice: not believed, trying again")
-        told[key] = None
+        members[key] = None
         if key == "items" and text.peek() == "[":
-            told[key] = found
+            members[key] = found
             for item in text.elements():
                 found.append(read(item))
                 if len(found) > MOST_PODS:
                     raise UnbelievableListError(f"the API lists more than {MOST_PODS} pods on one node: not believed")
         else:
-            told[key] = text.value()
+            members[key] = text.value()
     text.end()
-    metadata = told.get("metadata")
-    if told.get("kind") != "PodList" or not isinstance(metadata, dict):
+    metadata = members.get("metadata")
+    if members.get("kind") != "PodList" or not isinstance(metadata, dict):
         raise UnbelievableListError("the API's answer is no list of pods: not believed, trying again")
     version = metadata.get("resourceVersion")
-    if (told.get("items") is not None and told["items"] is not found) or not isinstance(version, str):
+    if (members.get("items") is not None and members["items"] is not found) or not isinstance(version, str):
         raise UnbelievableListError("the API's list of pods is no list: not believed, trying again")
     if metadata.get("continue"):
         raise UnbelievableListError("the API sent a part of the list, unasked: something between us sets a limit")
@@ -129,7 +118,7 @@ def read_list(parts: Iterator[bytes], read: Callable[[object], T]) -> tuple[list
 class _Text:
     """JSON that comes in parts. Raises ValueError for what is none, UnbelievableListError for a value that is too long.
 
-    Kept as Latin-1, a byte a character whatever it holds: all that JSON is built of is ASCII, and no other UTF-8 looks like it.
+    Kept as Latin-1, one byte per character: all that JSON is built of is ASCII, and no other UTF-8 looks like it.
     """
 
     def __init__(self, parts: Iterator[bytes]) -> None:

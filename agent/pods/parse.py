@@ -1,16 +1,17 @@
-"""A pod's JSON becomes a Pod, once. Strict about types, tolerant of what is missing; names the field that is wrong."""
+"""A pod's JSON becomes a Pod, once. Of what decides: strict about types, tolerant of what is missing; names the field that is wrong."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from decimal import ROUND_CEILING, Decimal
+from sys import intern
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from agent.model import CONFIG_HASH_ANNOTATION, ContainerKind, Pod, PodContainer
+from agent.pods.parse_status import container_status, pod_status
 
-T = TypeVar("T")
 OURS = "oomward.dev/"
 CONFIG_MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 CONFIG_HASH = re.compile(r"[0-9a-f]{32}\Z")
@@ -22,9 +23,13 @@ BINARY_UNITS = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 FACTORS = {unit: Decimal(10) ** power for unit, power in DECIMAL_UNITS.items()} | {
     unit: Decimal(2) ** power for unit, power in BINARY_UNITS.items()
 }
-MOST_BYTES = 2**63 - 1  # a Quantity holds no more: larger ones are capped (apimachinery, resource.Quantity)
+MOST_BYTES = 2**63 - 1  # a Quantity's maximum: larger ones are capped (apimachinery, resource.Quantity)
 MOST_QUANTITY_CHARACTERS = 64
-STATES = ("running", "waiting", "terminated")  # the kubelet sets exactly one (ContainerState)
+KINDS = (
+    ("initContainers", "initContainerStatuses", ContainerKind.INIT),
+    ("containers", "containerStatuses", ContainerKind.REGULAR),
+    ("ephemeralContainers", "ephemeralContainerStatuses", ContainerKind.EPHEMERAL),
+)
 
 
 class UnreadablePodError(ValueError):
@@ -38,24 +43,21 @@ def parse_pod(obj: object) -> Pod:
     annotations = _texts(metadata.get("annotations") or {}, "metadata.annotations")
     return Pod(
         uid=_required(metadata, "uid", "metadata"),
-        namespace=_required(metadata, "namespace", "metadata"),
+        namespace=intern(_required(metadata, "namespace", "metadata")),
         name=_required(metadata, "name", "metadata"),
-        node_name=_optional(spec, "nodeName", "spec", str, ""),
-        resource_version=_optional(metadata, "resourceVersion", "metadata", str, ""),
+        node_name=intern(_optional(spec, "nodeName", "spec")),
         labels=MappingProxyType(_texts(metadata.get("labels") or {}, "metadata.labels")),
         annotations=MappingProxyType({k: v for k, v in annotations.items() if OURS in k}),
         config_hash=_config_hash(annotations),
-        phase=_optional(status, "phase", "status", str, "Unknown"),
-        restart_policy=_optional(spec, "restartPolicy", "spec", str, "Always"),
-        limit_bytes=_limit(spec, "spec"),
         containers=tuple(_containers(spec, status)),
+        status=pod_status(metadata, spec, status, _limit(spec, "spec")),
     )
 
 
 def _config_hash(annotations: Mapping[str, str]) -> str | None:
     """What a static pod's cgroup is called by; None for all others.
 
-    Anybody may write annotations on a pod, and must not get hold of another pod's cgroup by them. So only a mirror pod's
+    Anybody may write annotations on a pod, and must not claim another pod's cgroup by them. So only a mirror pod's
     counts, which carries its hash twice (CreateMirrorPod, pkg/kubelet/pod/mirror_client.go): the kubelet runs no such pod
     of the API's, and deletes those that it did not make itself.
     """
@@ -75,62 +77,39 @@ def parse_quantity(text: object) -> int:
 
 
 def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[PodContainer]:
-    for field, kind in (
-        ("initContainers", ContainerKind.INIT),
-        ("containers", ContainerKind.REGULAR),
-        ("ephemeralContainers", ContainerKind.EPHEMERAL),
-    ):
-        statuses = _statuses(status, {"containers": "containerStatuses"}.get(field, field[:-1] + "Statuses"))
+    for field, reported_in, kind in KINDS:
+        reported = _reported(status, reported_in)
         for i, item in enumerate(_sequence(spec.get(field) or [], f"spec.{field}")):
             where = f"spec.{field}[{i}]"
             container = _mapping(item, where)
             sidecar = kind is ContainerKind.INIT and container.get("restartPolicy") == "Always"
-            name = _required(container, "name", where)
-            yield _container(
-                name, ContainerKind.SIDECAR if sidecar else kind, _limit(container, where), statuses.get(name, {})
+            name = intern(_required(container, "name", where))
+            its_status, where_status = reported.get(name, {}), f"status of container {name}"
+            last = _inner(_inner(its_status, "lastState", where_status), "terminated", f"{where_status}.lastState")
+            yield PodContainer(
+                name=name,
+                kind=ContainerKind.SIDECAR if sidecar else kind,
+                container_id=_bare_id(its_status, where_status),
+                previous_id=_bare_id(last, where_status),
+                running="running" in _inner(its_status, "state", where_status),
+                limit_bytes=_limit(container, where),
+                status=container_status(container, its_status, spec),
             )
 
 
-def _container(name: str, kind: ContainerKind, limit_bytes: int | None, status: Mapping[str, Any]) -> PodContainer:
-    where = f"status of container {name}"
-    states = _mapping(status.get("state") or {}, f"{where}.state")
-    state = next((name for name in STATES if name in states), "")
-    detail = _mapping(states.get(state) or {}, f"{where}.state.{state}")
-    last = _mapping(status.get("lastState") or {}, f"{where}.lastState")
-    terminated = _mapping(last.get("terminated") or {}, f"{where}.lastState.terminated")
-    return PodContainer(
-        name=name,
-        kind=kind,
-        container_id=_bare_id(_optional(status, "containerID", where, str, "")),
-        previous_id=_bare_id(_optional(terminated, "containerID", where, str, "")),
-        running=state == "running",
-        restart_count=_optional(status, "restartCount", where, int, 0),
-        limit_bytes=limit_bytes,
-        state=state,
-        state_reason=_optional(detail, "reason", f"{where}.state.{state}", str, "") or None,
-        last_reason=_optional(terminated, "reason", f"{where}.lastState.terminated", str, "") or None,
-        last_exit_code=_whole(terminated, "exitCode", f"{where}.lastState.terminated"),
-        last_finished=_optional(terminated, "finishedAt", f"{where}.lastState.terminated", str, "") or None,
-    )
-
-
-def _whole(item: Mapping[str, Any], key: str, where: str) -> int | None:
-    return None if item.get(key) is None else _optional(item, key, where, int, 0)
-
-
-def _statuses(status: Mapping[str, Any], field: str) -> dict[str, Mapping[str, Any]]:
+def _reported(status: Mapping[str, Any], field: str) -> dict[str, Mapping[str, Any]]:
+    """The containers' statuses by name."""
     items = [_mapping(item, f"status.{field}") for item in _sequence(status.get(field) or [], f"status.{field}")]
     return {_required(item, "name", f"status.{field}"): item for item in items}
 
 
-def _bare_id(text: str) -> str | None:
+def _bare_id(item: Mapping[str, Any], where: str) -> str | None:
     """``containerd://<64 hex>`` without its scheme."""
-    return text.partition("://")[2] or None
+    return _optional(item, "containerID", where).partition("://")[2] or None
 
 
 def _limit(item: Mapping[str, Any], where: str) -> int | None:
-    resources = _mapping(item.get("resources") or {}, f"{where}.resources")
-    limits = _mapping(resources.get("limits") or {}, f"{where}.resources.limits")
+    limits = _inner(_inner(item, "resources", where), "limits", f"{where}.resources")
     if limits.get("memory") is None:
         return None
     try:
@@ -140,6 +119,10 @@ def _limit(item: Mapping[str, Any], where: str) -> int | None:
     if size < 0:
         raise UnreadablePodError(f"{where}.resources.limits.memory: {size} is less than nothing")
     return size or None  # the kubelet takes 0 for no limit
+
+
+def _inner(item: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    return _mapping(item.get(key) or {}, f"{where}.{key}")
 
 
 def _mapping(value: object, where: str) -> Mapping[str, Any]:
@@ -160,7 +143,7 @@ def _texts(value: object, where: str) -> dict[str, str]:
         raise UnreadablePodError(f"{where} has a value that is no text")
     for text in (*items.keys(), *items.values()):
         _encodable(text, where)
-    return dict(items)
+    return {intern(key): text for key, text in items.items()}
 
 
 def _encodable(text: str, where: str) -> None:
@@ -179,12 +162,12 @@ def _required(item: Mapping[str, Any], key: str, where: str) -> str:
     return value
 
 
-def _optional(item: Mapping[str, Any], key: str, where: str, kind: type[T], default: T) -> T:
+def _optional(item: Mapping[str, Any], key: str, where: str) -> str:
+    """A text, "" for none."""
     value = item.get(key)
     if value is None:
-        return default
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise UnreadablePodError(f"{where}.{key} is {type(value).__name__}, not {kind.__name__}")
-    if isinstance(value, str):
-        _encodable(value, f"{where}.{key}")
+        return ""
+    if not isinstance(value, str):
+        raise UnreadablePodError(f"{where}.{key} is {type(value).__name__}, not str")
+    _encodable(value, f"{where}.{key}")
     return value

@@ -1,113 +1,80 @@
-"""How a pod fares: its JSON becomes a PodStatus, once. Tolerant where podjson.py is strict, since nothing is decided by it.
+"""The part of a pod's JSON that no mode is decided by: how it fares. Tolerant where parse.py is strict.
 
-Whatever has not the type that the API's schema says counts as not there, and long texts are cut; only an object that does
-not say which pod it is can't be read. Gives also the statuses of one pod or of a node's, by one request.
+Whatever has not the type that the API's schema says counts as not there, and long texts are cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
+from sys import intern
 from typing import Any
 
-from agent.model import CONFIG_HASH_ANNOTATION, ContainerKind
 from agent.model.status import (
     MOST_TEXT,
     ContainerState,
     ContainerStatus,
-    Owner,
+    Controller,
     Phase,
     PodCondition,
     PodStatus,
     RestartRule,
 )
-from agent.pods.parse import UnreadablePodError, parse_quantity
+from agent.wording.times import unix_s
 
-NOT_FOUND = 404
-MOST_POD_BYTES = 8 << 20
 MOST_LISTED = 1000  # conditions, rules and the like: none has nearly as many
 INDEX_FAILURES = "batch.kubernetes.io/job-index-failure-count"
-KINDS = (
-    ("initContainers", "initContainerStatuses", ContainerKind.INIT),
-    ("containers", "containerStatuses", ContainerKind.REGULAR),
-    ("ephemeralContainers", "ephemeralContainerStatuses", ContainerKind.EPHEMERAL),
-)
 PROBES = ("liveness", "readiness", "startup")
 Json = Mapping[str, Any]
 
 
-def parse_status(obj: object) -> PodStatus:
-    """A PodStatus of the API's JSON object. Raises UnreadablePodError only for one without name, namespace or uid."""
-    pod = _map(obj)
-    metadata, spec, status = (_map(pod.get(key)) for key in ("metadata", "spec", "status"))
-    uid, namespace, name = (_text(metadata, key) for key in ("uid", "namespace", "name"))
-    if not (uid and namespace and name):
-        raise UnreadablePodError("metadata has no uid, namespace or name")
-    annotations = _map(metadata.get("annotations"))
+def pod_status(metadata: Json, spec: Json, status: Json, limit_bytes: int | None) -> PodStatus:
+    """Of a pod's three parts; ``limit_bytes`` is the pod's own."""
     return PodStatus(
-        uid,
-        namespace,
-        name,
         phase=_text(status, "phase") or "Unknown",
         reason=_text(status, "reason"),
         message=_text(status, "message"),
         restart_policy=_text(spec, "restartPolicy") or "Always",
         conditions=tuple(_condition(one) for one in _maps(status.get("conditions"))),
-        containers=tuple(_containers(spec, status)),
-        owner=_owner(metadata),
-        index_failures=_digits(annotations.get(INDEX_FAILURES)),
+        controller=_controller(metadata),
+        index_failures=_digits(_map(metadata.get("annotations")).get(INDEX_FAILURES)),
         deadline_s=_whole(spec, "activeDeadlineSeconds"),
         start_unix_s=_time(status, "startTime"),
         deletion_unix_s=_time(metadata, "deletionTimestamp"),
-        static=CONFIG_HASH_ANNOTATION in annotations,
+        limit_bytes=limit_bytes,
     )
 
 
-def _condition(item: Json) -> PodCondition:
-    return PodCondition(_text(item, "type"), _text(item, "status"), _text(item, "reason"), _text(item, "message"))
-
-
-def _owner(metadata: Json) -> Owner | None:
-    owners = _maps(metadata.get("ownerReferences"))
-    found = next((one for one in owners if one.get("controller") is True), None)
-    return None if found is None else Owner(_text(found, "kind"), _text(found, "name"))
-
-
-# ------------------------------------------------------------------------------------------------------------- containers
-
-
-def _containers(spec: Json, status: Json) -> Iterator[ContainerStatus]:
-    pod_user = _whole(_map(spec.get("securityContext")), "runAsUser")
-    for field, told_in, kind in KINDS:
-        told = {_text(one, "name"): one for one in _maps(status.get(told_in))}
-        for item in _maps(spec.get(field)):
-            if name := _text(item, "name"):
-                yield _container(name, kind, item, told.get(name, {}), pod_user)
-
-
-def _container(name: str, kind: ContainerKind, item: Json, told: Json, pod_user: int | None) -> ContainerStatus:
-    policy = _text(item, "restartPolicy")
-    sidecar = kind is ContainerKind.INIT and policy == "Always"
+def container_status(item: Json, status: Json, pod_spec: Json) -> ContainerStatus:
+    """Of a container's item in the spec and the one in the status, which is empty while nothing is reported."""
     user = _whole(_map(item.get("securityContext")), "runAsUser")
-    started = told.get("started")
+    pod_user = _whole(_map(pod_spec.get("securityContext")), "runAsUser")
+    started = status.get("started")
     return ContainerStatus(
-        name=name,
-        kind=ContainerKind.SIDECAR if sidecar else kind,
-        image=_text(item, "image") or _text(told, "image"),
-        state=_state(_map(told.get("state")), _bare_id(told)),
-        last=_state(_map(told.get("lastState"))),
-        restart_count=max(0, _whole(told, "restartCount") or 0),
-        ready=told.get("ready") is True,
+        image=intern(_text(item, "image") or _text(status, "image")),
+        state=_state(_map(status.get("state"))),
+        last=_state(_map(status.get("lastState"))),
+        restart_count=max(0, _whole(status, "restartCount") or 0),
+        ready=status.get("ready") is True,
         started=started if isinstance(started, bool) else None,
-        restart_policy=policy,
+        restart_policy=_text(item, "restartPolicy"),
         restart_rules=tuple(_rule(one) for one in _maps(item.get("restartPolicyRules"))),
-        limit_bytes=_limit(item),
         run_as_user=pod_user if user is None else user,
         probes=frozenset(probe for probe in PROBES if isinstance(item.get(f"{probe}Probe"), dict)),
     )
 
 
-def _state(states: Json, running_id: str | None = None) -> ContainerState:
+def _condition(item: Json) -> PodCondition:
+    kind, status, reason = (intern(_text(item, key)) for key in ("type", "status", "reason"))
+    return PodCondition(kind, status, reason, _text(item, "message"))
+
+
+def _controller(metadata: Json) -> Controller | None:
+    owners = _maps(metadata.get("ownerReferences"))
+    found = next((one for one in owners if one.get("controller") is True), None)
+    return None if found is None else Controller(intern(_text(found, "kind")), _text(found, "name"))
+
+
+def _state(states: Json) -> ContainerState:
     """As kubectl reads it: running before terminated before waiting, though the kubelet sets exactly one."""
     for phase in (Phase.RUNNING, Phase.TERMINATED, Phase.WAITING):
         item = states.get(phase.value)
@@ -120,13 +87,8 @@ def _state(states: Json, running_id: str | None = None) -> ContainerState:
                 signal=_whole(item, "signal") or None,
                 started_unix_s=_time(item, "startedAt"),
                 finished_unix_s=_time(item, "finishedAt"),
-                container_id=running_id if phase is Phase.RUNNING else _bare_id(item),
             )
     return ContainerState()
-
-
-def _bare_id(item: Json) -> str | None:
-    return _text(item, "containerID").partition("://")[2] or None
 
 
 def _rule(item: Json) -> RestartRule:
@@ -135,14 +97,6 @@ def _rule(item: Json) -> RestartRule:
     values = listed[:MOST_LISTED] if isinstance(listed, list) else []
     numbers = frozenset(one for one in values if isinstance(one, int) and not isinstance(one, bool))
     return RestartRule(_text(item, "action"), _text(codes, "operator") == "NotIn", numbers)
-
-
-def _limit(item: Json) -> int | None:
-    try:
-        size = parse_quantity(_map(_map(item.get("resources")).get("limits")).get("memory"))
-    except ValueError:
-        return None  # none, or none that could be shown: strictness about limits is podjson's
-    return size if size > 0 else None  # the kubelet takes 0 for no limit
 
 
 # ------------------------------------------------------------------------------------------------------------------ values
@@ -171,9 +125,4 @@ def _digits(value: object) -> int | None:
 
 
 def _time(item: Json, key: str) -> float | None:
-    """Seconds of an RFC 3339 time. None for none, and for the zero times that stand for "never" (years 1 and 1970)."""
-    try:
-        seconds = datetime.fromisoformat(_text(item, key)).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return seconds if seconds > 0 else None
+    return unix_s(_text(item, key))

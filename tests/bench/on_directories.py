@@ -48,6 +48,8 @@ def timed(turn: Any, took: list[tuple[float, float]]) -> Any:
 
 
 if __name__ == "__main__":
+    if importlib.util.find_spec("agent.kube.credentials"):
+        importlib.import_module("tests.bench.as_in_cluster")
     vars(module("agent.run", "agent.wiring"))["CgroupFiles"] = functools.partial(CgroupFiles, check_magic=False)
     took: list[tuple[float, float]] = []
     if TURNS is not None:

@@ -70,7 +70,7 @@ class Rig:
         """The agent, and how long it took from its start until it was ready. ``tree``, ``environment``: as AgentProcess has them."""
         if self.native:
             options += ("--cgroup-mount", str(self.tree.mount), "--kmsg", str(self.work / "kmsg"))
-        module = "tests.bench.on_directories" if self.native else "agent"
+        module = "tests.bench.on_directories" if self.native else "tests.bench.as_in_cluster"
         began = time.monotonic()
         agent = AgentProcess(
             self.work,

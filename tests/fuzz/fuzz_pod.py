@@ -8,7 +8,6 @@ from agent.kube.api import decoded
 from agent.model import ContainerKind, Mode, Pod, Rules
 from agent.modes import MOST_BAD_WISHES, bad_tolerances, bad_wishes, candidates, decide, tolerance_of
 from agent.pods.parse import UnreadablePodError, parse_pod
-from agent.pods.parse_status import parse_status
 from agent.wording.notes import mode_invalid_note
 
 RULES = Rules()
@@ -17,7 +16,7 @@ HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def check(data: bytes) -> None:
-    """A Pod and a PodStatus, or a sentence that says what is wrong, and nothing else."""
+    """A Pod, or a sentence that says what is wrong, and nothing else."""
     try:
         obj = decoded(data)
     except ValueError:
@@ -27,12 +26,6 @@ def check(data: bytes) -> None:
     except UnreadablePodError as error:
         if not str(error):
             raise AssertionError("it does not say what is wrong") from error
-    try:
-        status = parse_status(obj)
-    except UnreadablePodError:
-        return
-    if not (status.uid and status.namespace and status.name):
-        raise AssertionError(f"nobody's status: {status}")
 
 
 def _check_pod(pod: Pod) -> None:

@@ -37,10 +37,25 @@ def serve(handler: Handler, verb: str, path: str, query: dict[str, str]) -> None
     version = query.get("resourceVersion", "")
     if version and not version.isdecimal():
         handler.refuse(400, "BadRequest", f'resourceVersion: Invalid value: "{version}"')
+    if (match := query.get("resourceVersionMatch")) is not None and (
+        wrong := _wrong_match(verb, version, match, query)
+    ):
+        handler.refuse(422, "Invalid", f"ListOptions.meta.k8s.io is invalid: resourceVersionMatch: {wrong}")
     if verb == "watch":
         _watch(handler, version, selector, query)
     else:
         _list(handler, version, selector, query)
+
+
+def _wrong_match(verb: str, version: str, match: str, query: dict[str, str]) -> str:
+    """What is wrong with resourceVersionMatch (apimachinery, ValidateListOptions); "" if nothing is."""
+    if verb == "watch":
+        return "Forbidden: resourceVersionMatch is forbidden for watch"
+    if not version:
+        return "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+    if query.get("continue"):
+        return "Forbidden: resourceVersionMatch is forbidden when continue is provided"
+    return "" if match == "NotOlderThan" else f'Unsupported value: "{match}"'  # Exact, too: nobody here uses it
 
 
 # --------------------------------------------------------------------------------------------------------------- list
@@ -55,7 +70,7 @@ def _list(handler: Handler, version: str, selector: Selector, query: dict[str, s
                 handler.refuse(400, "BadRequest", "specifying resource version is not allowed when using continue")
             items, at, start = store.page(query["continue"])
         else:
-            items, at = store.select(selector, int(version or 0))
+            items, at = store.select(selector, int(version) if version else None)
             # From the watch cache (version 0) a list comes whole, whatever the limit says.
             limit = 0 if version == "0" else limit
             store.remember(items, at)
@@ -93,7 +108,7 @@ def _send_list(handler: Handler, metadata: Json, items: list[Json]) -> None:
 
 
 def _too_large(handler: Handler, version: str) -> NoReturn:
-    now = handler.api.store.version
+    now = handler.api.store.cached
     handler.refuse(
         504, "Timeout", f"Timeout: Too large resource version: {version}, current: {now}", {"Retry-After": "1"}
     )
@@ -113,7 +128,7 @@ def _watch(handler: Handler, version: str, selector: Selector, query: dict[str, 
             if at:
                 store.since(at, selector)
             else:  # "" and "0": what is there now first, as ADDED, then what changes
-                pods, at = store.select(selector, 0)
+                pods, at = store.select(selector, int(version) if version else None)
                 news = [(at, "ADDED", pod) for pod in pods]
     except TooLargeError:
         _too_large(handler, version)
@@ -142,10 +157,10 @@ def _stream(handler: Handler, at: int, selector: Selector, until_s: float, *, bo
         try:
             with store.changed:
                 news = store.since(at, selector)
-                if not news and at == store.version:
+                if not news and at >= store.cached:
                     store.changed.wait(min(until_s, bookmark_at) - now)
                     news = store.since(at, selector)
-                at = store.version
+                at = max(at, store.cached)
         except ExpiredError:
             _gone(handler, f"{EXPIRED}: {at}")
             break

@@ -41,13 +41,14 @@ class Store:
         self._history = history
         self._changes: list[Change] = []
         self._forgotten = self.version  # the newest version whose change is no longer remembered
+        self._cached: int | None = None  # the version that the watch cache has come to; None: it keeps up
         self._paged: OrderedDict[int, list[Json]] = OrderedDict()
 
     # ------------------------------------------------------------------------------------------------------ changes
 
     def put(self, pod: Json) -> None:
         """Create or replace a pod."""
-        key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
+        key = _key(pod)
         with self.changed:
             stored = self._next(pod)
             self._note(self.pods.get(key), stored)
@@ -67,7 +68,7 @@ class Store:
 
     def put_event(self, event: Json) -> Json:
         """Create or replace an Event; returns it as stored."""
-        key = (event["metadata"]["namespace"], event["metadata"]["name"])
+        key = _key(event)
         with self.changed:
             self.events[key] = stored = self._next(event)
             return stored
@@ -81,6 +82,22 @@ class Store:
             self._forgotten = self.version
             self.changed.notify_all()
 
+    def lag(self, version: int) -> None:
+        """From now on the watch cache is that of another API server, which has come to this version only: see ``catch_up``."""
+        with self.changed:
+            self._cached = version
+
+    def catch_up(self) -> None:
+        """The watch cache has all changes again."""
+        with self.changed:
+            self._cached = None
+            self.changed.notify_all()
+
+    @property
+    def cached(self) -> int:
+        """The version that the watch cache has come to."""
+        return self.version if self._cached is None else self._cached
+
     def _next(self, obj: Json) -> Json:
         self.version += 1
         return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.version)}}
@@ -93,12 +110,27 @@ class Store:
 
     # -------------------------------------------------------------------------------------------------------- lists
 
-    def select(self, selector: Selector, at_least: int) -> tuple[list[Json], int]:
-        """The selected pods by namespace and name, and the version of this list. Raises TooLargeError."""
+    def select(self, selector: Selector, at_least: int | None) -> tuple[list[Json], int]:
+        """The selected pods by namespace and name, and the version of this list. Raises TooLargeError.
+
+        ``at_least`` None is a consistent read; else the watch cache answers, whose list may be old where 0 is asked for.
+        """
         with self.changed:
-            if at_least > self.version:
+            at = self.version if at_least is None else self.cached
+            if at_least is not None and at_least > at:
                 raise TooLargeError
-            return [pod for _, pod in sorted(self.pods.items()) if selector.matches(pod)], self.version
+            return [pod for _, pod in sorted(self._pods_at(at).items()) if selector.matches(pod)], at
+
+    def _pods_at(self, version: int) -> dict[tuple[str, str], Json]:
+        pods = dict(self.pods)
+        for at, before, after in reversed(self._changes):
+            if at <= version:
+                break
+            if after is not None:
+                del pods[_key(after)]
+            if before is not None:
+                pods[_key(before)] = before
+        return pods
 
     def remember(self, items: list[Json], version: int) -> None:
         """Keep a list, so that its later pages are of the same version."""
@@ -123,14 +155,20 @@ class Store:
     def since(self, version: int, selector: Selector) -> list[tuple[int, str, Json]]:
         """Changes after a version as (version, type, object); a pod that comes into or leaves the selection is ADDED
         or DELETED, the latter as it was last seen inside (apiserver's cacheWatcher). Raises ExpiredError, TooLargeError.
+
+        A cache that lags gives what it has of them, and refuses no version that etcd has (cacher.Watch).
         """
         with self.changed:
             if version < self._forgotten:
                 raise ExpiredError
             if version > self.version:
                 raise TooLargeError
-            found = (_seen(change, selector) for change in self._changes if change[0] > version)
+            found = (_seen(change, selector) for change in self._changes if version < change[0] <= self.cached)
             return [event for event in found if event is not None]
+
+
+def _key(obj: Json) -> tuple[str, str]:
+    return obj["metadata"]["namespace"], obj["metadata"]["name"]
 
 
 def token(version: int, start: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from io import TextIOWrapper
 from typing import TextIO
 
@@ -24,11 +23,6 @@ def plain(text: str | None) -> Text:
 def size(size_bytes: int | None, without: str = UNKNOWN) -> Text:
     """Bytes as people read them; None is shown as ``without``."""
     return Text(without if size_bytes is None else bytes_text(size_bytes))
-
-
-def clock(at_unix_s: float, precision: str) -> str:
-    """RFC 3339 in UTC; ``precision`` as datetime.isoformat has it."""
-    return datetime.fromtimestamp(at_unix_s, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def console_on(file: TextIO) -> Console:

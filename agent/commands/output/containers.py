@@ -16,11 +16,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from agent.commands.output.cells import NAME_LIMIT, UNKNOWN, clock, console_on, plain, size
+from agent.commands.output.cells import NAME_LIMIT, UNKNOWN, console_on, plain, size
 from agent.commands.output.table import Column, Output, fitted, print_json, print_table
 from agent.model import Mode, Tolerance
 from agent.wording.kills import safe
 from agent.wording.notes import duration_text
+from agent.wording.times import rfc3339
 
 SHORT_ID = 12  # characters of a container id, as crictl and docker show it
 NO_CONTAINERS = "No containers of pods."
@@ -118,7 +119,7 @@ class ContainersScreen:
 
     def show(self, containers: Iterable[ContainerRow], troubles: Iterable[str], at_unix_s: float) -> None:
         """One more turn. Only in place are ``troubles`` shown, below the table."""
-        rows, time = tuple(containers), clock(at_unix_s, "seconds")
+        rows, time = tuple(containers), rfc3339(at_unix_s, "seconds")
         if self._output is Output.JSON:
             line = {"time": time, "containers": [container_json(row) for row in rows]}
             self._file.write(json.dumps(line, ensure_ascii=True) + "\n")

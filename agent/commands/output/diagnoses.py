@@ -13,7 +13,7 @@ from rich.text import Text
 
 from agent.commands.output.sections import Line, print_sections
 from agent.commands.output.table import Column, Output, print_json, print_table
-from agent.model.status import Answer, Category, Diagnosis, Will
+from agent.model.diagnosis import Answer, Category, Diagnosis, Will
 
 STYLES = {Answer.YES: "green", Answer.PERHAPS: "", Answer.NO: "red"}
 HELPS = {

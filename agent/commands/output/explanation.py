@@ -19,7 +19,7 @@ from agent.commands.output.diagnoses import diagnosis_sections
 from agent.commands.output.sections import Line, print_sections
 from agent.commands.output.table import Output
 from agent.model import Mode
-from agent.model.status import Diagnosis
+from agent.model.diagnosis import Diagnosis
 from agent.wording.kills import bytes_text, safe
 from agent.wording.notes import duration_text
 

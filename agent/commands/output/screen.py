@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.commands.output.cells import NAME_LIMIT, UNKNOWN, clock, plain, size
+from agent.commands.output.cells import NAME_LIMIT, UNKNOWN, plain, size
 from agent.commands.output.table import Column, Output, fitted, print_json, print_table
 from agent.model import OomKill, Outcome, Scope, WriteOutcome
 from agent.wording.kills import kill_fields, safe
+from agent.wording.times import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def kills_table(kills: Iterable[OomKill], console: Console) -> Table:
 
 def kill_json(kill: OomKill) -> dict[str, object]:
     """The fields of the log line, and the time as people read it."""
-    return {"time": clock(kill.at_unix_s, "microseconds"), **kill_fields(kill)}
+    return {"time": rfc3339(kill.at_unix_s, "microseconds"), **kill_fields(kill)}
 
 
 def write_json(row: WriteRow) -> dict[str, object]:
@@ -120,7 +121,7 @@ def _scope(kill: OomKill) -> Text:
 
 
 KILL_COLUMNS: tuple[Column[OomKill], ...] = (
-    Column("TIME", lambda kill: Text(clock(kill.at_unix_s, "seconds"))),
+    Column("TIME", lambda kill: Text(rfc3339(kill.at_unix_s, "seconds"))),
     Column("POD", _pod_of_kill),
     Column("CONTAINER", lambda kill: plain(kill.container if kill.container is not None else "-")),
     Column("PROCESS", _process),

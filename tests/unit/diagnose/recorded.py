@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from agent.diagnose import diagnose
-from agent.model import OomKill
-from agent.model.status import ContainerFacts, Diagnosis, NodeFacts, PodStatus
-from agent.pods.parse_status import parse_status
+from agent.model import OomKill, Pod
+from agent.model.diagnosis import ContainerFacts, Diagnosis, NodeFacts
+from agent.pods.parse import parse_pod
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "podstatus"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
@@ -23,12 +23,12 @@ class Recorded:
     now_unix_s: float
 
     @property
-    def status(self) -> PodStatus:
-        return parse_status(self.pod)
+    def parsed(self) -> Pod:
+        return parse_pod(self.pod)
 
     def diagnoses(self, *kills: OomKill, **containers: ContainerFacts) -> tuple[Diagnosis, ...]:
         """With the kills and what the node knows, by container name."""
-        return diagnose(self.status, kills, NodeFacts(self.now_unix_s, containers))
+        return diagnose(self.parsed, kills, NodeFacts(self.now_unix_s, containers))
 
 
 def recorded(name: str) -> Recorded:

@@ -14,7 +14,6 @@ import pytest
 from agent.diagnose.failing import LOOK_EVERY_S
 from agent.model import PodChanged, PodDeleted, PodsListed
 from agent.pods.parse import parse_pod
-from agent.pods.parse_status import parse_status
 from tests.unit.loop.world import CONTAINER, ID, MODE, UID, World, pod
 
 OUT_OF_PULLS = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "nowhere/none"'}}
@@ -46,7 +45,7 @@ def pod_json(state: dict[str, Any], uid: str = UID, **limits: str) -> dict[str, 
 
 
 def tell(world: World, obj: dict[str, Any]) -> None:
-    world.node.message(PodChanged(parse_pod(obj), parse_status(obj)), world.now)
+    world.node.message(PodChanged(parse_pod(obj)), world.now)
     world.turn()
 
 
@@ -63,7 +62,7 @@ def test_a_pod_that_fails_is_shown_as_long_as_it_does(world: World) -> None:
 
 def test_a_list_says_it_of_all_and_a_pod_that_left_is_shown_no_longer(world: World) -> None:
     obj = pod_json(OUT_OF_PULLS)
-    world.node.message(PodsListed((parse_pod(obj),), "1", (), (parse_status(obj),)), world.now)
+    world.node.message(PodsListed((parse_pod(obj),), "1"), world.now)
     assert failure(world, "ImagePullBackOff") == 1
     world.node.message(PodDeleted(UID), world.now)
     assert failure(world, "ImagePullBackOff") is None
@@ -113,14 +112,15 @@ def test_after_a_restart_the_kills_of_the_last_hour_still_count(world: World) ->
     assert failure(world, "OOMKilledProcess") == 1
 
 
-def test_a_status_that_changes_alone_is_no_new_word_about_modes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_status_that_changes_alone_decides_no_mode(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     tell(world, pod_json(RUNNING))
-    told: list[object] = []
-    monkeypatch.setattr(world.node._modes, "pod_told", lambda *args: told.append(args))
-    tell(world, pod_json(RUNNING) | {"status": pod_json(RUNNING)["status"] | {"message": "another word"}})
-    assert told == []
+    decided: list[object] = []
+    monkeypatch.setattr(world.node._modes, "pod_changed", lambda *args: decided.append(args))
+    world.message(PodChanged(parse_pod(pod_json(OUT_OF_PULLS)), decides=False, asks=False))
+    assert decided == []
+    assert failure(world, "ImagePullBackOff") == 1
     tell(world, pod_json(RUNNING, memory="1Gi"))
-    assert len(told) == 1
+    assert len(decided) == 1
 
 
 def test_pods_without_a_status_are_borne(world: World) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from agent.diagnose import diagnose
 from agent.model import ContainerKind, OomKill, Outcome, Scope, Victim
-from agent.model.status import Category, ContainerFacts, ContainerState, Diagnosis, NodeFacts, Phase
+from agent.model.diagnosis import Category, ContainerFacts, Diagnosis, NodeFacts
+from agent.model.status import ContainerState, Phase
 from tests.unit.diagnose.recorded import recorded
 
 UID = "837f1b14-9cec-4f6f-8f5b-c89f5b397ca5"
@@ -128,7 +129,7 @@ def test_a_restart_after_an_oom_kill_is_told_for_an_hour() -> None:
     found = recorded("running-after-oom-kubelet-1.29")
     (one,) = found.diagnoses(kill(20, Scope.NODE))
     assert (one.category, one.rule) == (Category.NODE_OOM, "running-after-node-oom")
-    status = found.status
+    status = found.parsed
     assert diagnose(status, (), NodeFacts(found.now_unix_s + 3500))[0].rule == "running-after-oom"
     assert diagnose(status, (), NodeFacts(found.now_unix_s + 3700)) == ()
 
@@ -142,15 +143,16 @@ def test_which_process_of_several_was_lost_is_said() -> None:
 
 
 def test_a_killed_init_container_is_still_told_as_killed_for_memory() -> None:
-    status = recorded("ended-oom-never-kubelet-1.29").status
+    status = recorded("ended-oom-never-kubelet-1.29").parsed
     (web,) = status.containers
     (one,) = diagnose(replace(status, containers=(replace(web, kind=ContainerKind.INIT),)), (), NodeFacts(NOW))
     assert (one.category, one.kind) == (Category.OOM_CONTAINER, ContainerKind.INIT)
 
 
 def test_a_state_without_times_is_matched_to_no_kill() -> None:
-    status = recorded(LOOPING).status
+    status = recorded(LOOPING).parsed
     (web,) = status.containers
-    bare = replace(web, last=ContainerState(Phase.TERMINATED, exit_code=137))
+    ended = ContainerState(Phase.TERMINATED, exit_code=137)
+    bare = replace(web, previous_id=None, status=replace(web.status, last=ended))
     (one,) = diagnose(replace(status, containers=(bare,)), [kill(5, container_id=None)], NodeFacts(NOW))
     assert one.rule == "ended-signal"

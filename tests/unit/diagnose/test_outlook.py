@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from agent.diagnose import diagnose
 from agent.diagnose.outlook import back_off_s, restarts, span
-from agent.model import ContainerKind
-from agent.model.status import ContainerStatus, NodeFacts, PodStatus, RestartRule
+from agent.model import ContainerKind, Pod, PodContainer
+from agent.model.diagnosis import NodeFacts
+from agent.model.status import ContainerStatus, PodStatus, RestartRule
 from tests.unit.diagnose.recorded import recorded
 
-POD = PodStatus("u", "shop", "web", phase="Running")
+
+def a_pod(**status: Any) -> Pod:
+    return Pod("u", "shop", "web", "node-1", status=PodStatus(**{"phase": "Running"} | status))
+
+
+def web(kind: ContainerKind, **status: Any) -> PodContainer:
+    return PodContainer("web", kind, status=ContainerStatus(**status))
+
+
 REGULAR, INIT, SIDECAR, EPHEMERAL = (
     ContainerKind.REGULAR,
     ContainerKind.INIT,
@@ -67,21 +76,21 @@ def test_spans_are_words(seconds: float, text: str) -> None:
     ],
 )
 def test_who_is_started_again(kind: ContainerKind, policy: str, exit_code: int | None, again: bool) -> None:
-    assert restarts(replace(POD, restart_policy=policy), ContainerStatus("web", kind), exit_code) is again
+    assert restarts(a_pod(restart_policy=policy), web(kind), exit_code) is again
 
 
 def test_a_containers_own_policy_and_rules_go_before_the_pods() -> None:
     rules = (RestartRule("Restart", False, frozenset({42, 43})), RestartRule("Restart", True, frozenset(range(10))))
-    own = ContainerStatus("web", REGULAR, restart_policy="Never", restart_rules=rules)
-    assert [restarts(POD, own, code) for code in (42, 12, 3, 0)] == [True, True, False, False]
-    assert restarts(POD, replace(own, restart_rules=()), 1) is False
-    whole_pod = replace(own, restart_rules=(RestartRule("RestartAllContainers", False, frozenset({42})),))
-    assert restarts(POD, whole_pod, 42) is True
+    own = web(REGULAR, restart_policy="Never", restart_rules=rules)
+    assert [restarts(a_pod(), own, code) for code in (42, 12, 3, 0)] == [True, True, False, False]
+    assert restarts(a_pod(), web(REGULAR, restart_policy="Never"), 1) is False
+    all_of_them = (RestartRule("RestartAllContainers", False, frozenset({42})),)
+    assert restarts(a_pod(), web(REGULAR, restart_policy="Never", restart_rules=all_of_them), 42) is True
 
 
 def test_nothing_of_a_pod_that_has_ended_is_started_again() -> None:
     for phase in ("Failed", "Succeeded"):
-        assert restarts(replace(POD, phase=phase), ContainerStatus("web", REGULAR), 1) is False
+        assert restarts(a_pod(phase=phase), web(REGULAR), 1) is False
 
 
 @pytest.mark.parametrize(
@@ -90,9 +99,9 @@ def test_nothing_of_a_pod_that_has_ended_is_started_again() -> None:
 )  # fmt: skip
 def test_the_next_try_is_due_a_back_off_after_the_last_end(ago_s: float, text: str) -> None:
     found = recorded("crash-loop-exit-1-kubelet-1.29")
-    ended_unix_s = found.status.containers[0].last.finished_unix_s
+    ended_unix_s = found.parsed.containers[0].status.last.finished_unix_s
     assert ended_unix_s is not None
-    (one,) = diagnose(found.status, (), NodeFacts(ended_unix_s + ago_s + (10 if ago_s < 0 else 0)))
+    (one,) = diagnose(found.parsed, (), NodeFacts(ended_unix_s + ago_s + (10 if ago_s < 0 else 0)))
     assert text in one.next_step.text
     assert one.next_step.due_unix_s == ended_unix_s + 80
 
@@ -102,6 +111,7 @@ def test_the_next_try_is_due_a_back_off_after_the_last_end(ago_s: float, text: s
 )
 def test_without_a_number_in_the_message_the_back_off_follows_from_the_restarts(restart_count: int, about: str) -> None:
     found = recorded("crash-loop-no-number-kubelet-1.3")
-    web = replace(found.status.containers[0], restart_count=restart_count)
-    (one,) = diagnose(replace(found.status, containers=(web,)), (), NodeFacts(found.now_unix_s))
+    (status,) = found.pod["status"]["containerStatuses"]
+    status["restartCount"] = restart_count
+    (one,) = diagnose(found.parsed, (), NodeFacts(found.now_unix_s))
     assert f"back-off about {about} by now;" in one.next_step.text

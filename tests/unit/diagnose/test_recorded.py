@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.model.status import Category
+from agent.model.diagnosis import Category
 from tests.unit.diagnose.recorded import NAMES, recorded
 
 EXPECTED = Path(__file__).with_name("expected.tsv")

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from agent.diagnose import TABLE, page
+from agent.diagnose import TABLE
 from agent.diagnose.case import At
 from agent.diagnose.facts import EXIT_KNOWN, OOM_OF_CHILD, OWN_SIGNAL, PROBED, SIGNALLED
+from agent.diagnose.page import page
 from agent.diagnose.rule import Rule, names_in, quantity, signal_name
 from tests.unit.diagnose.test_recorded import expected
 from tests.unit.diagnose.write_page import PAGE, written

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.diagnose import page
+from agent.diagnose.page import page
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "diagnosis.md"
 MARK = "<!-- from here on made from agent/diagnose/table*.py by `python -m tests.unit.diagnose.write_page` -->\n\n"

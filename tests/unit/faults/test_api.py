@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kubernetes.config import incluster_config as incluster
 
 import agent.pods.watch as pods_module
 from agent import run as program
 from agent.events.sender import EventSender
 from agent.kube import api as api_module
+from agent.kube import credentials
 from agent.kube.api import ApiError, connect
 from agent.model import (
     EventDelivered,
@@ -127,33 +125,23 @@ def test_an_event_that_hears_nothing_for_ever_is_sent_again_and_is_there_once(
 def test_a_watch_goes_on_with_the_new_token_when_the_old_one_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service account's token is rotated under a running watch; the loader reads the file once a minute."""
+    """The service account's token is rotated under a running watch."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "server.crt", TLS / "server.key")
     server = ApiServer(tls=context, bookmark_s=0.05)
     server.start()
     (tmp_path / "token").write_text("lab-token")
-    monkeypatch.setattr(incluster, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
-    monkeypatch.setattr(incluster, "SERVICE_CERT_FILENAME", str(TLS / "ca.pem"))
+    (tmp_path / "ca.crt").write_bytes((TLS / "ca.pem").read_bytes())
+    monkeypatch.setattr(credentials, "SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", server.url.rpartition(":")[2])
-    later = [datetime.timedelta()]
-
-    class Clock(datetime.datetime):
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-            return super().now(tz) + later[0]
-
-    monkeypatch.setattr(incluster.datetime, "datetime", Clock)
     watching = Watching(server, connect(None, user_agent="oomward/test", lax_ca=True))
     watching.inbox.next(PodsListed)
     server.token = "rotated"
-    (tmp_path / "token").write_text("rotated\n")
-    server.faults.add(Fault(How.CUT_MIDWAY, "watch"))
     server.store.forget_history()
     refused = watching.inbox.next(WatchTrouble, lambda m: m.reason == "refused")
     assert "is its ServiceAccount still there, and the token file fresh?" in refused.detail
-    later[0] = datetime.timedelta(minutes=2)
+    (tmp_path / "token").write_text("rotated\n")
     server.put_pod(pod_json())
     watching.inbox.next(PodsListed, lambda m: len(m.pods) == 1)
     watching.close()

@@ -92,8 +92,8 @@ def test_a_watch_line_without_an_end_is_not_kept(servers: list[Endless], tmp_pat
     server = serve(servers, b'{"type":"ADDED","object":{"x":"', MUCH, 100, b'"}}\n')
     told: list[Message] = []
     watch = PodWatch(make_api(server, tmp_path), NODE, told.append, stop=threading.Event())
-    with peak_below(32 * MIB), pytest.raises(Exception, match=r"more than [0-9]+ bytes: not read, listing anew"):
-        watch._one_watch("5")
+    with peak_below(32 * MIB), pytest.raises(Exception, match=r"more than [0-9]+ bytes: not read, listing again"):
+        watch._one_watch()
     assert told == []
     assert server.sent < 20 * MIB
 
@@ -166,5 +166,5 @@ def test_a_pod_as_large_as_anybody_can_make_one_is_read_from_the_list_and_from_t
     server = serve(servers, b'{"type":"ADDED","object":', raw, 1, b"}\n")
     watch = PodWatch(make_api(server, tmp_path), NODE, told.append, stop=threading.Event())
     with peak_below(80 * MIB):
-        watch._one_watch("5")
+        watch._one_watch()
     assert [type(message).__name__ for message in told] == ["PodChanged"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import socket
 import ssl
@@ -10,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import kubernetes.config.incluster_config as incluster
 import pytest
 import urllib3.connection
 from urllib3.util.ssl_ import create_urllib3_context
 
+from agent.kube import credentials
 from agent.kube.api import (
     MOST_RETRY_AFTER_S,
     Api,
@@ -200,29 +199,114 @@ def strict_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib3.connection, "create_urllib3_context", strict(create_urllib3_context))
 
 
-def test_a_pods_service_account_is_used_and_its_token_is_read_again_when_it_is_rotated(
-    tls_server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    token_file = tmp_path / "token"
-    token_file.write_text("lab-token")
-    monkeypatch.setattr(incluster, "SERVICE_TOKEN_FILENAME", str(token_file))
-    monkeypatch.setattr(incluster, "SERVICE_CERT_FILENAME", str(TLS / "ca.pem"))
+@pytest.fixture
+def service_account(tls_server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the kubelet mounts into a pod, and the variables that it sets."""
+    (tmp_path / "token").write_text("lab-token\n")
+    (tmp_path / "ca.crt").write_bytes((TLS / "ca.pem").read_bytes())
+    monkeypatch.setattr(credentials, "SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setitem(os.environ, "KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setitem(os.environ, "KUBERNETES_SERVICE_PORT", tls_server.url.rpartition(":")[2])
+    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_a_pods_service_account_is_used_and_its_token_is_read_again_when_it_is_rotated(
+    tls_server: ApiServer, service_account: Path
+) -> None:
     api = connect(None, user_agent="x", lax_ca=True)
     assert ask(api)["kind"] == "PodList"
     tls_server.token = "rotated"
-    token_file.write_text("rotated\n")
     with pytest.raises(ApiRefusedError):
-        ask(api)  # the loader reads the file once a minute; the kubelet rotates long before the old one expires
-
-    class Later(datetime.datetime):
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-            return super().now(tz) + datetime.timedelta(minutes=2)
-
-    monkeypatch.setattr(incluster.datetime, "datetime", Later)
+        ask(api)
+    (service_account / "token").write_text("rotated\n")
     assert ask(api)["kind"] == "PodList"
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("token", None), ("token", " \n"), ("token", "\xff"), ("ca.crt", None), ("ca.crt", "")]
+)
+def test_a_service_account_that_lacks_a_file_is_no_way_to_the_api(
+    service_account: Path, file: str, text: str | None
+) -> None:
+    path = service_account / file
+    path.unlink()
+    if text is not None:
+        path.write_text(text, encoding="latin-1")
+    with pytest.raises(NoApiError, match=f"{file}.*--kubeconfig"):
+        connect(None, user_agent="x")
+
+
+def test_a_token_that_vanishes_later_is_a_reason_to_try_again(service_account: Path) -> None:
+    api = connect(None, user_agent="x", lax_ca=True)
+    (service_account / "token").unlink()
+    with pytest.raises(ApiUnreachableError, match=r"no credentials for https://127\.0\.0\.1.*token"):
+        ask(api)
+
+
+def test_a_service_accounts_ca_decides_whose_certificate_is_believed(
+    service_account: Path, tls_server: ApiServer
+) -> None:
+    (service_account / "ca.crt").write_bytes((TLS / "other-ca.pem").read_bytes())
+    for lax_ca in (False, True):
+        with pytest.raises(ApiUnreachableError, match="CERTIFICATE_VERIFY_FAILED"):
+            ask(connect(None, user_agent="x", lax_ca=lax_ca))
+    assert tls_server.requests == []
+
+
+def test_an_address_of_ip_version_6_is_put_into_brackets(
+    service_account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(os.environ, "KUBERNETES_SERVICE_HOST", "fd00::1")
+    monkeypatch.setitem(os.environ, "KUBERNETES_SERVICE_PORT", "443")
+    assert connect(None, user_agent="x").server == "https://[fd00::1]:443"
+
+
+@pytest.mark.parametrize(
+    ("excluded", "proxied"),
+    [
+        ("", True),
+        ("*", False),
+        ("127.0.0.1", False),
+        ("127.0.0.0/8", False),
+        (".svc, 10.0.0.0/8 ,127.0.0.1/32", False),
+        ("10.0.0.0/8,.svc", True),
+        (",,", True),
+        (".", True),
+        ("27.0.0.1", True),
+    ],
+)
+def test_in_a_pod_the_api_is_asked_by_the_proxy_unless_it_is_excluded(
+    excluded: str, proxied: bool, service_account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listens at the proxy's address: what goes there fails."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", excluded)
+    api = connect(None, user_agent="x", lax_ca=True)
+    if not proxied:
+        assert ask(api)["kind"] == "PodList"
+        return
+    with pytest.raises(ApiUnreachableError, match="proxy"):
+        ask(api)
+
+
+@pytest.mark.parametrize(
+    ("server", "excluded", "proxied"),
+    [
+        ("https://api.corp.example:6443", "corp.example", False),
+        ("https://api.corp.example:6443", ".corp.example:6443", False),
+        ("https://api.corp.example:6443", "Other.example,API.corp.example", False),
+        ("https://api.corp.example:6443", "orp.example", True),
+        ("https://[fd00::1]:443", "fd00::/8", False),
+    ],
+)
+def test_what_is_excluded_from_the_proxy_may_be_a_name_a_domain_or_a_network(
+    server: str, excluded: str, proxied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", excluded)
+    assert (credentials._proxy(server) is not None) == proxied
 
 
 def test_a_server_whose_certificate_is_not_the_cas_is_refused_and_the_setting_is_named(

@@ -107,6 +107,8 @@ def test_a_namespaces_list_has_only_its_pods(api: Api, server: ApiServer, three:
     ("query", "status"),
     [
         ({"resourceVersion": "999999"}, 504),
+        ({"resourceVersionMatch": "NotOlderThan"}, 422),
+        ({"watch": "true", "resourceVersion": "1000", "resourceVersionMatch": "NotOlderThan"}, 422),
         ({"resourceVersion": "x"}, 400),
         ({"labelSelector": "a b"}, 400),
         ({"fieldSelector": "metadata.name=zzz,spec.bogus=1"}, 400),
@@ -128,6 +130,28 @@ def watch(api: Api, **query: str) -> list[tuple[str, Any]]:
 def test_a_watch_without_a_version_begins_with_what_is_there(api: Api, three: None, version: str) -> None:
     found = watch(api, resourceVersion=version, labelSelector="app=lab")
     assert [(kind, pod["metadata"]["name"]) for kind, pod in found] == [("ADDED", "a"), ("ADDED", "b")]
+
+
+def test_a_cache_that_lags_lists_what_it_has_refuses_what_it_lacks_and_leaves_consistent_reads_alone(
+    api: Api, server: ApiServer, three: None
+) -> None:
+    old = server.store.version
+    server.put_pod(pod_json("a", "1", labels={"app": "new"}))
+    server.delete_pod("default", "b")
+    server.put_pod(pod_json("d", "4"))
+    new = str(server.store.version)
+    server.store.lag(old)
+    stale = pods(api, resourceVersion="0")
+    assert (names(stale), stale["metadata"]["resourceVersion"]) == (["a", "b", "c"], str(old))
+    assert stale["items"][0]["metadata"]["labels"]["app"] == "lab"
+    assert names(pods(api, resourceVersion=str(old), resourceVersionMatch="NotOlderThan")) == ["a", "b", "c"]
+    with pytest.raises(ApiRefusedError, match=f"Too large resource version: {new}, current: {old}"):
+        pods(api, resourceVersion=new, resourceVersionMatch="NotOlderThan")
+    assert names(pods(api)) == ["a", "c", "d"]
+    assert [pod for kind, pod in watch(api, resourceVersion=new) if kind != "BOOKMARK"] == [], "it waits in silence"
+    assert watch(api, resourceVersion=str(old)) == []
+    server.store.catch_up()
+    assert len(watch(api, resourceVersion=str(old))) == 3
 
 
 def test_a_watch_tells_of_pods_that_come_into_and_leave_the_selection(api: Api, server: ApiServer, three: None) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from agent.ledger.store import Store
 from agent.loop.node import ThreadDiedError
-from agent.model import Mode, Outcome, PodDeleted, Rule, Rules, ThreadDied, TreeOverflowed
+from agent.model import Mode, Outcome, Pod, PodChanged, PodDeleted, Rule, Rules, ThreadDied, TreeOverflowed
 from tests.unit.cgroup.fakes import remove
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
 
@@ -157,6 +157,25 @@ def test_new_rules_take_effect_at_once(world: World) -> None:
     assert world.knob() == 0
     world.node.reload(Rules(), world.now)
     assert world.knob() == 1
+
+
+def test_labels_that_count_by_new_rules_are_checked_at_once(world: World) -> None:
+    world.node.reload(Rules(disobeyed_namespaces=("default",)), world.now)
+    world.told(pod({MODE: "singel"}))
+    assert world.reasons() == []
+    world.node.reload(Rules(), world.now)
+    assert world.reasons() == ["OOMModeInvalid"]
+
+
+def test_labels_are_checked_only_when_what_a_pod_asks_for_changed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Pod] = []
+    monkeypatch.setattr(world.node._modes, "check_asked", checked.append)
+    world.message(PodChanged(pod(), asks=False))
+    assert checked == []
+    world.message(PodChanged(pod()))
+    assert checked == [pod()]
 
 
 def test_a_restarted_container_is_held_though_the_api_still_says_that_the_one_before_runs(world: World) -> None:

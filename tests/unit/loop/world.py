@@ -21,6 +21,7 @@ from agent.model import (
     EventDelivered,
     KillAttempt,
     KillOutcome,
+    Message,
     Notice,
     Pod,
     PodChanged,
@@ -57,7 +58,7 @@ def pod(
         for name, cid in named.items()
     )
     spoken = MappingProxyType(labels or {}), MappingProxyType(annotations or {})
-    return Pod(UID, "default", "herder-1", "node-1", "1", *spoken, containers=containers)
+    return Pod(UID, "default", "herder-1", "node-1", *spoken, containers=containers)
 
 
 class World:
@@ -157,12 +158,15 @@ class World:
 
     def listed(self, *pods: Pod, skipped: tuple[str, ...] = ()) -> None:
         """The API's full list."""
-        self.node.message(PodsListed(pods, "1", skipped), self.now)
-        self.turn()
+        self.message(PodsListed(pods, "1", skipped))
 
     def told(self, one: Pod) -> None:
         """One pod has come or changed."""
-        self.node.message(PodChanged(one), self.now)
+        self.message(PodChanged(one))
+
+    def message(self, message: Message) -> None:
+        """A message of another thread, and a turn."""
+        self.node.message(message, self.now)
         self.turn()
 
     def metric(self, line: str) -> float | None:

@@ -24,7 +24,6 @@ def a_pod(
         namespace=namespace,
         name="herder-1",
         node_name="node-1",
-        resource_version="1",
         labels={**(labels or {}), **({MODE_LABEL: label} if label is not None else {})},
         annotations={MODE_ANNOTATION_PREFIX + name: mode for name, mode in (modes or {}).items()},
         containers=tuple(c if isinstance(c, PodContainer) else a_container(c) for c in containers or ("herder",)),

@@ -29,7 +29,7 @@ def wish(
 ) -> Wish:
     registry = Registry()
     if one is not None:
-        registry.put(one)
+        registry.put(one, 0.0)
     return wish_for(Cgroup(classify(path), 7), registry, rules or Rules(), lambda: limit, running.__contains__)
 
 
@@ -105,13 +105,13 @@ def test_without_the_api_a_restarted_container_gets_single_if_all_of_its_pod_had
 
 def test_the_apis_word_counts_more_than_what_was_kept() -> None:
     registry = Registry([KEPT])
-    registry.put(pod())
+    registry.put(pod(), 0.0)
     assert wish_for(CGROUP, registry, Rules(), lambda: None, (ID,).__contains__).decision.mode is None
 
 
 def test_an_id_that_was_kept_for_another_pod_names_nothing_here() -> None:
     registry = Registry([replace(KEPT, pod_uid="0" * 36, container="stranger")])
-    registry.put(pod(ids={"main": None}))
+    registry.put(pod(ids={"main": None}), 0.0)
     assert wish_for(CGROUP, registry, Rules(), lambda: None, (ID,).__contains__).container is None
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model import ContainerKind, PodContainer
+from agent.model.status import ContainerState, Phase
 from agent.pods.parse import UnreadablePodError, parse_pod, parse_quantity
 from tests.unit.kube.world import pod_json
 
@@ -140,7 +141,7 @@ def test_containers_of_every_kind_are_found_with_their_ids() -> None:
         ContainerKind.INIT, ContainerKind.SIDECAR, ContainerKind.REGULAR, ContainerKind.EPHEMERAL
     ]  # fmt: skip
     assert (setup.container_id, proxy.container_id, debugger.container_id) == (None, "p", "d")
-    assert (main.container_id, main.previous_id, main.restart_count, main.running, main.limit_bytes) == (
+    assert (main.container_id, main.previous_id, main.status.restart_count, main.running, main.limit_bytes) == (
         "new",
         "old",
         3,
@@ -160,26 +161,57 @@ def a_status(**more: Any) -> PodContainer:
 def test_how_a_container_is_and_how_the_instance_before_ended_are_told() -> None:
     last = {"containerID": "x://old", "reason": "OOMKilled", "exitCode": 137, "finishedAt": "2025-10-09T08:53:20Z"}
     found = a_status(state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState={"terminated": last})
-    assert (found.state, found.state_reason, found.running) == ("waiting", "CrashLoopBackOff", False)
-    assert (found.last_reason, found.last_exit_code, found.last_finished) == ("OOMKilled", 137, "2025-10-09T08:53:20Z")
+    state, before = found.status.state, found.status.last
+    assert (state.phase, state.reason, found.running) == (Phase.WAITING, "CrashLoopBackOff", False)
+    assert (before.reason, before.exit_code, before.finished_unix_s) == ("OOMKilled", 137, 1760000000.0)
+    assert found.previous_id == "old"
 
 
 @pytest.mark.parametrize(
-    ("state", "name"), [({}, ""), ({"running": {}}, "running"), ({"terminated": None}, "terminated")]
+    ("state", "phase"), [({}, Phase.NONE), ({"running": {}}, Phase.RUNNING), ({"terminated": {}}, Phase.TERMINATED)]
 )
-def test_a_state_that_says_no_more_has_no_reason_and_a_first_instance_none_before(state: Any, name: str) -> None:
+def test_a_state_that_says_no_more_has_no_reason_and_a_first_instance_none_before(state: Any, phase: Phase) -> None:
     found = a_status(state=state)
-    assert (found.state, found.state_reason, found.running) == (name, None, name == "running")
-    assert (found.last_reason, found.last_exit_code, found.last_finished) == (None, None, None)
+    assert (found.status.state, found.running) == (ContainerState(phase), phase is Phase.RUNNING)
+    assert found.status.last == ContainerState()
 
 
-def test_an_exit_code_of_zero_is_one() -> None:
-    assert a_status(lastState={"terminated": {"exitCode": 0}}).last_exit_code == 0
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({"state": ["running"]}, "state is list"),
+        ({"containerID": 7}, "containerID is int"),
+        ({"lastState": {"terminated": "x"}}, "lastState.terminated is str"),
+        ({"lastState": {"terminated": {"containerID": []}}}, "containerID is list"),
+    ],
+)
+def test_what_decides_and_has_the_wrong_type_is_named_with_its_container(status: dict[str, Any], words: str) -> None:
+    with pytest.raises(UnreadablePodError, match=f"status of container herder.{words}".replace(".", r"\.")):
+        a_status(**status)
 
 
-def test_a_state_of_the_wrong_kind_is_named_with_its_container() -> None:
-    with pytest.raises(UnreadablePodError, match=r"status of container herder\.lastState\.terminated\.exitCode is str"):
-        a_status(lastState={"terminated": {"exitCode": "137"}})
+def test_a_crash_loop_that_turns_from_one_state_to_the_next_decides_nothing() -> None:
+    ended = {"exitCode": 1, "containerID": "x://old"}
+    waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}
+    pods = []
+    for count, state in ((3, {"terminated": ended}), (3, waiting), (4, waiting)):
+        pod = pod_json()
+        status = {"name": "herder", "state": state, "restartCount": count, "lastState": {"terminated": ended}}
+        pod["status"]["containerStatuses"] = [status]
+        pods.append(parse_pod(pod))
+    first, second, third = pods
+    assert first == second == third
+    assert first.asks_like(third)
+    assert not first.fares_like(second)
+    assert not second.fares_like(third)
+    assert third.fares_like(third)
+
+
+def test_a_limit_that_is_none_is_unreadable_wherever_it_is() -> None:
+    pod = pod_json()
+    pod["spec"]["resources"] = {"limits": {"memory": "lots"}}
+    with pytest.raises(UnreadablePodError, match=r"spec\.resources\.limits\.memory"):
+        parse_pod(pod)
 
 
 def test_a_static_pods_cgroup_is_called_by_its_config_hash() -> None:
@@ -236,7 +268,7 @@ def test_a_limit_of_zero_is_none_as_the_kubelet_takes_it(memory: str | None, lim
     pod["spec"]["containers"][0]["resources"] = {"limits": {"memory": memory}}
     pod["spec"]["resources"] = {"limits": {"memory": memory}}
     found = parse_pod(pod)
-    assert (found.limit_bytes, found.containers[0].limit_bytes) == (limit, limit)
+    assert (found.status.limit_bytes, found.containers[0].limit_bytes) == (limit, limit)
 
 
 @pytest.mark.parametrize("memory", ["-1Mi", "lots", 64, "1" * 3_000_000, ["64Mi"]])

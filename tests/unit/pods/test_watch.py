@@ -48,6 +48,41 @@ def test_a_change_of_nothing_that_matters_is_not_told(server: ApiServer, watch: 
     assert inbox.next(PodChanged).pod.name == "second"
 
 
+@pytest.mark.parametrize(
+    ("change", "decides", "asks"),
+    [
+        ({"labels": {"oomward.dev/mode": "single"}}, True, True),
+        ({"annotations": {"oomward.dev/tolerate": "1/1h"}}, True, True),
+        ({"annotations": {"other.example/x": "y"}, "phase": "Failed"}, False, False),
+        ({"phase": "Pending"}, False, False),
+    ],
+    ids=["labels", "annotations", "annotations-of-others", "status"],
+)
+def test_a_message_says_what_changed(
+    change: dict[str, Any], decides: bool, asks: bool, server: ApiServer, watch: Any, inbox: Inbox
+) -> None:
+    server.put_pod(pod_json())
+    watch.start()
+    inbox.next(PodsListed)
+    server.put_pod(pod_json(**change))
+    told = inbox.next(PodChanged)
+    assert (told.decides, told.asks) == (decides, asks)
+    server.put_pod(pod_json("second", "uid-2"))
+    new = inbox.next(PodChanged)
+    assert (new.pod.name, new.decides, new.asks) == ("second", True, True)
+
+
+def test_a_container_that_starts_decides_and_asks_for_nothing_new(server: ApiServer, watch: Any, inbox: Inbox) -> None:
+    server.put_pod(pod_json())
+    watch.start()
+    inbox.next(PodsListed)
+    pod = pod_json()
+    pod["status"]["containerStatuses"] = [{"name": "herder", "containerID": "x://a", "state": {"running": {}}}]
+    server.put_pod(pod)
+    told = inbox.next(PodChanged)
+    assert (told.decides, told.asks) == (True, False)
+
+
 def test_while_nothing_happens_there_are_no_further_requests(server: ApiServer, watch: Any, inbox: Inbox) -> None:
     watch.start()
     inbox.next(PodsListed)

@@ -1,0 +1,146 @@
+"""Where the API is and who we are there: by the pod's service account, or by a kubeconfig.
+
+In a pod that is two variables and two files, read here. The kubernetes package, which costs 20 MiB resident, is imported for
+kubeconfigs only: it knows their forms, exec plugins among them.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
+
+import urllib3
+
+if TYPE_CHECKING:
+    from kubernetes.client import Configuration
+
+# ruff: noqa: PLC0415
+
+SERVICE_ACCOUNT = Path(
+    "/var/run/secrets/kubernetes.io/serviceaccount"
+)  # where the kubelet mounts it (ServiceAccount admission)
+CONNECTIONS = 4  # that are kept: the watch and the Events, each its own
+
+
+class NoCredentialsError(Exception):
+    """There are none, or they can't be used: what and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A way to an API server. ``authorization`` gives the header's value as it is now, "" for none; raises NoCredentialsError."""
+
+    server: str
+    pool: urllib3.PoolManager
+    authorization: Callable[[], str]
+
+
+# ------------------------------------------------------------------------------------------------------------- in a pod
+
+
+def in_cluster(environ: Mapping[str, str] = os.environ, *, lax_ca: bool) -> Endpoint:
+    """By the pod's service account. Raises NoCredentialsError, OSError, ValueError."""
+    host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
+    if not (host and port):
+        raise NoCredentialsError("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set")
+    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    ca_file = SERVICE_ACCOUNT / "ca.crt"
+    if not ca_file.read_bytes():
+        raise NoCredentialsError(f"{ca_file} is empty")
+    _bearer()
+    options: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED", "ca_certs": str(ca_file), "maxsize": CONNECTIONS}
+    if lax_ca:
+        options["ssl_context"] = lax_context(str(ca_file))
+    proxy = _proxy(server)
+    pool = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+    return Endpoint(server, pool, _bearer)
+
+
+def _bearer() -> str:
+    """The token is read for each request: the kubelet rotates it."""
+    file = SERVICE_ACCOUNT / "token"
+    try:
+        token = file.read_text().strip()
+    except (OSError, ValueError) as error:
+        raise NoCredentialsError(f"{file}: {error}") from error
+    if not token:
+        raise NoCredentialsError(f"{file} is empty")
+    return f"Bearer {token}"
+
+
+def _proxy(server: str) -> str | None:
+    """HTTPS_PROXY, unless NO_PROXY names the server: ``*``, a name, its domain, with a port or without, or a network."""
+    proxies = getproxies_environment()
+    proxy, url = proxies.get("https"), urlsplit(server)
+    excluded = any(
+        _names(entry.strip().lower(), url.hostname or "", url.netloc) for entry in proxies.get("no", "").split(",")
+    )
+    return None if excluded else proxy
+
+
+def _names(entry: str, host: str, host_and_port: str) -> bool:
+    try:
+        if ip_address(host) in ip_network(entry, strict=False):
+            return True
+    except ValueError:
+        pass  # one of the two is a name
+    bare = entry.lstrip(".")
+    return entry == "*" or (bool(bare) and any(of == bare or of.endswith(f".{bare}") for of in (host, host_and_port)))
+
+
+# ------------------------------------------------------------------------------------------------------------ kubeconfig
+
+
+def by_kubeconfig(path: Path, *, lax_ca: bool) -> Endpoint:
+    """By a kubeconfig's current context. Raises NoCredentialsError, OSError, ValueError."""
+    from kubernetes.client import Configuration
+    from kubernetes.client.rest import RESTClientObject
+    from kubernetes.config import ConfigException, load_kube_config
+    from yaml import YAMLError
+
+    configuration = Configuration()
+    try:
+        load_kube_config(config_file=str(path), client_configuration=configuration)
+    except (ConfigException, YAMLError, TypeError, KeyError, AttributeError) as error:
+        # The last three are how the loader meets a file that is YAML, but no kubeconfig.
+        raise NoCredentialsError(str(error)) from error
+
+    def authorization() -> str:
+        """The loader's hook reads a rotated token again, or runs the plugin again."""
+        try:
+            settings: Mapping[str, Mapping[str, Any]] = configuration.auth_settings()
+        except (ConfigException, OSError) as error:
+            raise NoCredentialsError(str(error)) from error
+        return str(
+            settings.get("BearerToken", {}).get("value") or ""
+        ).strip()  # token files often end with a line break
+
+    pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
+    if lax_ca:
+        pool.connection_pool_kw["ssl_context"] = _lax_context_of(configuration)
+    return Endpoint(str(configuration.host), pool, authorization)
+
+
+def _lax_context_of(configuration: Configuration) -> ssl.SSLContext:
+    context = lax_context(configuration.ssl_ca_cert)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def lax_context(ca_file: str | None) -> ssl.SSLContext:
+    """Verifies as before Python 3.13: chain and name, but not RFC 5280 to the letter (ssl.VERIFY_X509_STRICT)."""
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context

@@ -1,0 +1,19 @@
+"""Times as the API, the log and the commands write them: RFC 3339."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def rfc3339(at_unix_s: float, precision: str = "seconds") -> str:
+    """In UTC; ``precision`` as datetime.isoformat has it."""
+    return datetime.fromtimestamp(at_unix_s, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def unix_s(text: str) -> float | None:
+    """Seconds of a time. None for a text that is none, and for the zero times that stand for "never" (years 1 and 1970)."""
+    try:
+        seconds = datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return seconds if seconds > 0 else None
