@@ -24,7 +24,7 @@ def page(results: Sequence[Result], remarks: str) -> str:
         for result in results:
             if result.group == group:
                 parts += [part for table in result.tables for part in tables(table)]
-    parts += ["## What falls short, and why", remarks, "#" + prose("peers")]
+    parts += ["## Missed goals, and why", remarks, "#" + prose("peers")]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
