@@ -4,10 +4,8 @@ A change is in memory at once and counts for every answer; ``commit`` writes all
 of the loop. What the disk refuses waits and is tried again. A kill -9 before the commit loses the turn, whole: its kills are still in
 the kernel's counters, beyond the baselines, and the next agent finds them there.
 
-An original may be lost that way although memory.oom.group has been written: a container's first instruction waits for no disk, so the
-write doesn't either. The next agent finds the desired value in place, without an original, and leaves it there when the container opts
-out, until the container restarts: it writes no value that nobody has read. What the kubelet would have written is not certain (it depends
-on its version and on singleProcessOOMKill), and a 1 that nobody asked for kills whole containers.
+So may an original be lost although memory.oom.group has been written: nothing durable stands between another's write and ours. The next
+agent then leaves the value as it is when the container opts out: it writes no value that nobody has read (docs/adr/0002-sqlite-ledger.md).
 """
 
 from __future__ import annotations
@@ -82,9 +80,7 @@ class Ledger(Answers):
         return len(self._unwritten)
 
     def checkpoint_in_background(self, wake: Callable[[], None]) -> None:
-        """From now on no call here syncs: a thread of the ledger's does (checkpoints.py). ``wake`` is called, by that thread, when a
-        commit that was put off can be made.
-        """
+        """From now on another thread makes all syncs (checkpoints.py). It calls ``wake`` when a commit that was put off can be made."""
         self._store.checkpoint_in_background(wake)
 
     def commit(self) -> bool:

@@ -1,6 +1,5 @@
-"""ModeController modes: each container's wish goes to its knob, and what comes of it is counted, shown and told.
+"""Each container's desired mode goes to its memory.oom.group; what comes of it is counted, shown and reported.
 
-Takes the tree's word of knobs and the registry's of pods; decides by wishes.py, writes through enforce, tells through telling.
 The hot path, from a runtime's write to ours, is knob_touched.
 """
 

@@ -25,10 +25,11 @@ SYNC_MS = 2
 AGENT = """
 import json, os, sys, threading
 from pathlib import Path
-from agent.ledger import Ledger
+from agent.ledger import Ledger, checkpoints, store
 from agent.model import Outcome
 from tests.unit.ledger.records import BOOT, a_baseline, a_kill, a_notice, an_original
 
+store.CHECKPOINT_ROWS, checkpoints.MOST_FRAMES = 100, 2000
 syncs, state = Path(os.environ["SYNCS"]), Path(sys.argv[1])
 woken = threading.Event()
 ledger = Ledger.open(state, BOOT)
