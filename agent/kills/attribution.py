@@ -80,8 +80,7 @@ class Attributor:
             return
         self._first_of_boot = False
         for account in self._books:
-            account.closed_kills += max(0, account.unexplained())
-            account.closed_groups += max(0, account.unexplained_groups() or 0)
+            account.record(max(0, account.unexplained()), max(0, account.unexplained_groups() or 0))
             self._new_baselines[account.cgroup.inode] = account.baseline()
 
     def mourn(self) -> tuple[int, ...]:

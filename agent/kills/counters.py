@@ -36,6 +36,12 @@ class Account:
     children: dict[int, Account] = field(default_factory=dict)
     gone: bool = False
     unread: bool = False  # the last look at it failed: its reading may lack what came after
+    shown_kills: int = 0  # open raw kills known here or below: a level that is gone may have been read for the last time before a child
+    shown_groups: int = 0  # open group kills likewise
+    below_kills: int = (
+        0  # the sum of the children's ``shown_kills``, kept up to date so that nobody goes through all pods of a node
+    )
+    below_groups: int = 0
 
     @property
     def open_kills(self) -> int:
@@ -77,6 +83,7 @@ class Account:
         if reading.oom != self.reading.oom:
             self.last_hit_s = now_s
         self.reading, self.changed_s = reading, now_s
+        self._pass_up()
 
     @property
     def open_hits(self) -> int:
@@ -100,21 +107,44 @@ class Account:
 
     def unexplained(self) -> int:
         """Raw kills here that no book below shows, open or closed: those of children that nobody could read any more."""
-        return self.open_kills - sum(child.shown() for child in self.children.values())
-
-    def shown(self) -> int:
-        """Open raw kills that are known here or below: a level that went may have been read for the last time before those below it."""
-        return max(self.open_kills, sum(child.shown() for child in self.children.values()))
+        return self.open_kills - self.below_kills
 
     def unexplained_groups(self) -> int | None:
         """Group kills likewise."""
-        if self.open_groups is None:
-            return None
-        return self.open_groups - sum(child.shown_groups() for child in self.children.values())
+        return None if self.open_groups is None else self.open_groups - self.below_groups
 
-    def shown_groups(self) -> int:
-        """Open group kills likewise."""
-        return max(self.open_groups or 0, sum(child.shown_groups() for child in self.children.values()))
+    def explained(self) -> bool:
+        """Whether the books below show all that is open here. Fresh readings of them can only show more."""
+        return self.unexplained() <= 0 and (self.unexplained_groups() or 0) <= 0
+
+    def record(self, raw: int, groups: int) -> None:
+        """These kills are in the ledger."""
+        self.closed_kills += raw
+        self.closed_groups += groups
+        self._pass_up()
+
+    def attach(self, child: Account) -> None:
+        """``child`` lies below, and nothing that keeps counters lies between."""
+        child.parent = self
+        self.children[child.cgroup.inode] = child
+        self._add_below(child.shown_kills, child.shown_groups)
+
+    def detach(self, child: Account) -> None:
+        """It does so no longer."""
+        del self.children[child.cgroup.inode]
+        self._add_below(-child.shown_kills, -child.shown_groups)
+
+    def _add_below(self, kills: int, groups: int) -> None:
+        self.below_kills += kills
+        self.below_groups += groups
+        self._pass_up()
+
+    def _pass_up(self) -> None:
+        kills, groups = max(self.open_kills, self.below_kills), max(self.open_groups or 0, self.below_groups)
+        more, more_groups = kills - self.shown_kills, groups - self.shown_groups
+        self.shown_kills, self.shown_groups = kills, groups
+        if self.parent is not None and (more or more_groups):
+            self.parent._add_below(more, more_groups)
 
     def grow(self, raw: int, groups: int) -> None:
         """So many kills more than the last reading showed are its own, as the levels above tell: it went before another one."""
@@ -124,6 +154,7 @@ class Account:
             oom_kill=self.reading.oom_kill + raw,
             oom_group_kill=None if counted is None else counted + groups,
         )
+        self._pass_up()
 
     def baseline(self) -> Baseline:
         """What the ledger keeps of this book."""
@@ -171,7 +202,7 @@ class Books:
             start = replace(start, oom_kill=first.oom_kill)
         account = Account(
             cgroup=cgroup,
-            parent=self._parent(cgroup),
+            parent=None,
             closed_kills=start.oom_kill,
             closed_groups=start.oom_group_kill,
             closed_oom=start.oom,
@@ -184,22 +215,21 @@ class Books:
         )
         self._accounts[cgroup.inode] = account
         self._by_path[cgroup.path] = account
-        self._adopt(account)
+        self._place(account, self._parent(cgroup))
         return account
 
-    def _adopt(self, account: Account) -> None:
+    def _place(self, account: Account, parent: Account | None) -> None:
         """Between its parent and those below it that came first: a container's start may be told before its pod's."""
-        if account.parent is not None:
-            account.parent.children[account.cgroup.inode] = account
-        if account.cgroup.place.kind is CgroupKind.CONTAINER:
-            return  # nothing below it keeps counters of its own
-        above = account.parent.children if account.parent is not None else self._accounts
-        for inode, other in tuple(above.items()):
-            if other.parent is account.parent and other.cgroup.path.startswith(account.cgroup.path + "/"):
-                if account.parent is not None:
-                    del above[inode]
-                other.parent = account
-                account.children[inode] = other
+        account.record(0, 0)
+        if account.cgroup.place.kind is not CgroupKind.CONTAINER:  # nothing below a container keeps counters of its own
+            above = parent.children if parent is not None else self._accounts
+            for other in tuple(above.values()):
+                if other.parent is parent and other.cgroup.path.startswith(account.cgroup.path + "/"):
+                    if parent is not None:
+                        parent.detach(other)
+                    account.attach(other)
+        if parent is not None:
+            parent.attach(account)
 
     def absent(self) -> tuple[Baseline, ...]:
         """Books that the ledger kept of cgroups that nobody has opened: they went while no agent ran."""
@@ -247,8 +277,7 @@ class Books:
     def close(self, account: Account, raw: int, groups: int) -> None:
         """Book ``raw`` kills of a cgroup as recorded, at its level and at every level above."""
         for level in line_of(account):
-            level.closed_kills += raw
-            level.closed_groups += groups
+            level.record(raw, groups)
 
     def drop(self, account: Account) -> None:
         """Forget a gone cgroup's book (its recorded kills stay in the books above)."""
@@ -256,7 +285,7 @@ class Books:
         if self._by_path.get(account.cgroup.path) is account:
             del self._by_path[account.cgroup.path]
         if account.parent is not None:
-            account.parent.children.pop(account.cgroup.inode, None)
+            account.parent.detach(account)
 
 
 def baselines(accounts: Iterable[Account]) -> tuple[Baseline, ...]:

@@ -74,12 +74,16 @@ class Rising:
         return True
 
     def refresh(self, level: Account, now_s: float) -> tuple[bool, list[Account]]:
-        """Read a level first and its children after: so a kill in between is never taken for unexplained.
+        """Read a level first, and its children after, if something is unexplained: so a kill in between is never taken for that, and
+        a kill costs the same however many pods there are.
 
         Gives whether the level is there, and the children that turn out to have gone though no word of their end has come.
         """
         there = self.look(level, now_s)
-        return there, [each for each in level.children.values() if not self.look(each, now_s) and not each.gone]
+        return there, [] if level.explained() else self._look_below(level, now_s)
+
+    def _look_below(self, level: Account, now_s: float) -> list[Account]:
+        return [each for each in level.children.values() if not self.look(each, now_s) and not each.gone]
 
     def look_for_hits(self, account: Account, now_s: float) -> None:
         """Read what there is of hits now: all that came before a kill that was read are counted by now. Word of a level above may be yet
@@ -91,7 +95,6 @@ class Rising:
             if not isinstance(own, Vanished):
                 account.read_hits(own, now_s)
         for level in tuple(line_of(account))[1:]:
-            if account.unread and level is account.parent:
-                self.refresh(level, now_s)  # so that a hit of another child is not taken for one of this account's
-            else:
-                self.look(level, now_s)
+            self.look(level, now_s)
+            if account.unread and level is account.parent and level.unexplained_hits() > 0:
+                self._look_below(level, now_s)  # a hit of another child is not to be taken for one of this account's
