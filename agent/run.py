@@ -14,7 +14,7 @@ from types import FrameType
 from agent import __version__
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.killing import kill_container
-from agent.cgroup.layout import find_hierarchy
+from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.diagnose.failing import HOUR_S, Failing
 from agent.events.kill_events import KillEvents
@@ -72,7 +72,9 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     metrics.seed(ledger.totals(), time.monotonic())
 
     hierarchy = find_hierarchy(settings.cgroup_mount)
-    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version, local_events=hierarchy.local_events)
+    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
+    if hierarchy.local_events:
+        logger.warning("cgroup2 is %s. %s", LOCAL_EVENTS, LOCAL_EVENTS_MEND)
     tree = Tree(files, root_override=settings.cgroup_roots)
     v1 = V1Counters(hierarchy.memory_mount, logger.warning) if hierarchy.version == "v1" else None
     log = _open_log(settings.kmsg, ledger, boot, metrics)
@@ -108,7 +110,6 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
             registry.pods.get,
             emulate_group=settings.emulate_group_on_v1 and hierarchy.version == "v1",
         ),
-        hierarchical=hierarchy.version == "v2" and not hierarchy.local_events,
         kmsg=log is not None,
         announce_applied=settings.mode_applied_events,
         v1=v1,

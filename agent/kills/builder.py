@@ -27,7 +27,7 @@ def draft(
     """
     account.ordinal += 1
     names = facts.names_at(path)
-    # Where counters are not hierarchical (v1, memory_localevents) only the node's own tells of a container that vanished.
+    # Where counters are not hierarchical (v1) only the node's own tells of a container that vanished.
     in_pods = account.cgroup.place.kind in LEVELS or names.container_id is not None
     own = path == account.cgroup.path and account.cgroup.place.kind is CgroupKind.CONTAINER
     kill = OomKill(

@@ -62,11 +62,14 @@ logger = logging.getLogger("oomward")
 
 TOLD_AFTER_S = 0.002  # microseconds as a rule; only where a full look finds something amiss
 UNREADABLE_SAID_S = 600.0  # a control file that can't be read is counted each time, and said once in that time
-COUNTED_KINDS = (CgroupKind.CONTAINER, CgroupKind.POD, CgroupKind.KUBEPODS)
+COUNTED_KINDS = {  # on v1 parents' counters don't hold their children's
+    "v1": (CgroupKind.CONTAINER,),
+    "v2": (CgroupKind.CONTAINER, CgroupKind.POD, CgroupKind.KUBEPODS),
+}
 
 
 class Node:
-    """State and reactions. ``hierarchical``: parents' counters hold their children's (v2, not mounted memory_localevents).
+    """State and reactions.
 
     ``between`` is called between the steps of everything long, so that its owner can have a glance at the tree: a container's
     start doesn't wait. ``v1`` follows cgroup v1's counters; None on v2, where the tree does.
@@ -89,7 +92,6 @@ class Node:
         outbox: Outbox,
         consequences: Consequences,
         failing: Failing,
-        hierarchical: bool,
         kmsg: bool,
         announce_applied: bool,
         v1: V1Counters | None = None,
@@ -104,7 +106,7 @@ class Node:
         self._outbox = outbox
         self._consequences = consequences
         self._failing = failing
-        self._hierarchical = hierarchical
+        self._counted_kinds = COUNTED_KINDS[files.version]
         self._v1 = v1
         self._scanned = False
         self._said_of_ledger: str | None = None
@@ -298,8 +300,7 @@ class Node:
 
     def _counts(self, cgroup: Cgroup) -> bool:
         """Whether its counters are of interest. Below a container they are not: it holds them, or they are added up."""
-        kind = cgroup.place.kind
-        return kind is CgroupKind.CONTAINER or (self._hierarchical and kind in COUNTED_KINDS)
+        return cgroup.place.kind in self._counted_kinds
 
     def _gone(self, cgroup: Cgroup, now_s: float) -> None:
         if self._v1 is not None:

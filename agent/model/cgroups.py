@@ -47,7 +47,7 @@ NODE = Cgroup(
 class MemoryEvents:
     """Counters of one cgroup's OOM kills since its making.
 
-    ``oom_kill`` counts processes and everything below (v2: memory.events; unless the mount has memory_localevents). It
+    ``oom_kill`` counts processes and everything below (v2: memory.events). It
     counts the first victim of a group kill twice. ``oom_group_kill`` is None before kernel 5.17 and on v1. ``oom`` counts
     hits of this cgroup's limit and of those below; ``local_oom`` only this cgroup's own (memory.events.local), None
     where the kernel doesn't tell.

@@ -116,8 +116,8 @@ MUTANTS = (
     Mutant(
         "a kill is booked on its own level only",
         "kills/counters.py",
-        "        for level in line_of(account):\n            level.closed_kills += raw\n",
-        "        for level in (account,):\n            level.closed_kills += raw\n",
+        "        for level in line_of(account):\n            level.record(raw, groups)\n",
+        "        for level in (account,):\n            level.record(raw, groups)\n",
         ("kills/test_attribution.py",),
     ),
     Mutant(

@@ -45,9 +45,8 @@ def moments(run: Callable[[int | None], Moments]) -> Iterator[int]:
     yield from range(calls)
 
 
-@pytest.mark.parametrize("local", [False, True], ids=["v2", "localevents"])
 @pytest.mark.parametrize("name", ASKED)
-def test_every_question_is_answered_whenever_its_cgroup_goes(tmp_path: Path, name: str, local: bool) -> None:
+def test_every_question_is_answered_whenever_its_cgroup_goes(tmp_path: Path, name: str) -> None:
     mount = tmp_path / "mount"
     mount.mkdir()
     whole: list[object] = []
@@ -55,7 +54,7 @@ def test_every_question_is_answered_whenever_its_cgroup_goes(tmp_path: Path, nam
     def run(at: int | None) -> Moments:
         cgroup = make(mount, CONTAINER, memory__oom__group="1\n", memory__peak="0\n", cgroup__kill="")
         make(mount, CHILD)
-        files = CgroupFiles(mount, "v2", local_events=local, check_magic=False)
+        files = CgroupFiles(mount, "v2", check_magic=False)
         moments = Moments(lambda: remove(mount, CONTAINER), at)
         with pytest.MonkeyPatch.context() as patch:
             install(patch, moments)

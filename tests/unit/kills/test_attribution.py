@@ -554,7 +554,7 @@ def test_a_kill_in_a_pod_of_one_container_is_not_called_unattributed(world: Worl
 
 
 def test_a_container_that_vanished_where_counters_are_not_hierarchical_is_known_to_have_died(world: World) -> None:
-    """cgroup v1, memory_localevents: nothing above it remembers; /proc/vmstat counts, and the log names it."""
+    """cgroup v1: nothing above it remembers; /proc/vmstat counts, and the log names it."""
     world.cgroups = {A: world.cgroups[A]}  # the only kind that has a book there
     agent = Agent(world)
     world.node_kills += 1

@@ -194,7 +194,7 @@ def test_a_container_that_went_and_of_whose_end_no_word_has_come_yet_is_told_of_
 def test_where_counters_are_not_hierarchical_the_nodes_own_completes_a_group_kill_as_far_as_the_log_says(
     world: World,
 ) -> None:
-    """memory_localevents: /proc/vmstat counts kills outside of pods too, so without the log nothing more is anybody's."""
+    """cgroup v1: /proc/vmstat counts kills outside of pods too, so without the log nothing more is anybody's."""
     world.cgroups = {A: world.cgroups[A]}
     agent = Agent(world)
     world.kill(A, raw=2, groups=1)

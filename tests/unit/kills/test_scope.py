@@ -396,13 +396,10 @@ def test_below_a_limit_of_a_level_above_the_root_it_may_have_been_that_one(world
     assert scopes(agent) == [None]
 
 
-@pytest.mark.parametrize("levels", [(A,), (ROOT, POD, A)], ids=["memory_localevents", "before 5.3"])
-def test_where_a_root_counts_its_own_hits_only_nothing_excludes_a_limit(levels: tuple[str, ...]) -> None:
-    world = World()
-    world.make(*levels)
-    for path in levels:
-        local = 0 if len(levels) == 1 else None
-        world.tallies[path] = replace(world.tallies[path], local_oom=local)
+def test_where_a_root_counts_its_own_hits_only_nothing_excludes_a_limit(world: World) -> None:
+    """Before 5.3."""
+    for path in world.tallies:
+        world.tallies[path] = replace(world.tallies[path], local_oom=None)
     agent = Agent(world, kmsg=False)
     world.kill(A, hit=False)
     agent.read()

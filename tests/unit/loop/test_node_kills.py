@@ -234,16 +234,6 @@ def test_a_process_of_the_nodes_own_is_an_event_on_the_node(world: World, monkey
     assert f"in cgroup {SERVICE}: the memory limit 256 MiB of its cgroup was reached" in notice.note
 
 
-def test_where_parents_count_only_themselves_a_kill_is_counted_once(tmp_path: Path) -> None:
-    """cgroup2 mounted with memory_localevents."""
-    world = World(tmp_path, hierarchical=False)
-    start(world)
-    world.kill()
-    world.turn(after_s=6)
-    assert len(world.ledger.kills()) == 1
-    world.end()
-
-
 def test_a_sandboxs_kill_is_recorded_for_its_pod(world: World) -> None:
     start(world)
     world.make(SANDBOX)

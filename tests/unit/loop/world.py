@@ -68,7 +68,6 @@ class World:
         tmp_path: Path,
         rules: Rules | None = None,
         *,
-        hierarchical: bool = True,
         version: str = "v2",
         kmsg: bool = False,
         announce: bool = True,
@@ -82,7 +81,6 @@ class World:
         self.sent: list[Notice] = []
         self.room = 1000
         self._rules = rules or Rules()
-        self._hierarchical = hierarchical
         self._version = version
         self._kmsg = kmsg
         self._announce = announce
@@ -124,7 +122,6 @@ class World:
             consequences=Consequences(
                 self.ledger, self.restarts, notices, self.registry.pods.get, emulate_group=self._emulate_group
             ),
-            hierarchical=self._hierarchical,
             kmsg=self._kmsg,
             announce_applied=self._announce,
         )
