@@ -22,6 +22,7 @@ from agent.events.outbox import Outbox
 from agent.events.schedule import Schedule
 from agent.events.sender import EventSender
 from agent.kernel.kmsg import Kmsg, KmsgUnavailableError, boot_id
+from agent.kernel.limits import raise_open_files
 from agent.kills.recorder import Recorder
 from agent.kube.api import connect
 from agent.ledger import AgentLock, Ledger
@@ -65,6 +66,7 @@ def run(settings: Settings) -> int:
 
 
 def _run_locked(settings: Settings, guards: PageGuards) -> int:
+    raise_open_files()
     mailbox, stop = Mailbox(), threading.Event()
     metrics = Metrics(__version__)
     boot = boot_id()

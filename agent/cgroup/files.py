@@ -1,4 +1,4 @@
-"""The only opener of control files. Every access walks from the held descriptor of the mount, following no link.
+"""The only opener of control files. Every access begins at an open directory (mount.py) and follows no link.
 
 Takes cgroups, gives what their files say; writes nothing but memory.oom.group and, where a container is to be killed as a
 whole, cgroup.kill: of containers only, below a kubepods root only. A vanished cgroup is a value; other trouble is a
@@ -40,7 +40,7 @@ V1_SIZES = {
     "usage": "memory.usage_in_bytes",
     "peak": "memory.max_usage_in_bytes",
 }
-
+UNREAD = (-1, None)
 
 T = TypeVar("T")
 
@@ -55,10 +55,22 @@ class CgroupFiles:
         self.version = version
         self.mount = memory_mount
         self._mount = CgroupMount(memory_mount, version, check_magic=check_magic)
-        self._own_hits: dict[Cgroup, tuple[int, int | None]] = {}
+        self._own_hits: dict[
+            Cgroup, tuple[int, int | None]
+        ] = {}  # of those kept open: ``oom`` and ``local_oom`` as read last
 
     def close(self) -> None:
         self._mount.close()
+
+    def keep_open(self, cgroup: Cgroup) -> None:
+        """This cgroup will be asked for again and again, until ``let_go``."""
+        self._mount.keep_open(cgroup.path, cgroup.inode)
+        self._own_hits.setdefault(cgroup, UNREAD)
+
+    def let_go(self, cgroup: Cgroup) -> None:
+        """The cgroup is gone."""
+        self._mount.let_go(cgroup.path, cgroup.inode)
+        self._own_hits.pop(cgroup, None)
 
     def inode(self, path: str) -> int | Vanished:
         """The directory's inode: within a boot it names this cgroup and no later one. Raises CgroupError."""

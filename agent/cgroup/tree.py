@@ -155,6 +155,7 @@ class Tree:
             watched = self._watch_files(place)
             if not known:
                 self._cgroups[path] = Cgroup(place, inode)
+                self._files.keep_open(self._cgroups[path])
                 if place.kind is CgroupKind.CONTAINER:
                     self._containers.setdefault(place.pod_key, {})[path] = self._cgroups[path]
                 events.append(CgroupAppeared(self._cgroups[path], now_s))
@@ -297,6 +298,7 @@ class Tree:
             self._unwatch(at)
             cgroup = self._cgroups.pop(at, None)
             if cgroup is not None:
+                self._files.let_go(cgroup)
                 self._drop_container(cgroup.place)
                 events.append(CgroupGone(cgroup, now_s))
         return events

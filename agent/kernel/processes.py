@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 PROC = Path("/proc")
+WHOLE = 1 << 16
 _DELETED = " (deleted)"
 _PF_EXITING = 0x4  # include/linux/sched.h
 _SIGKILL = 1 << 8
@@ -84,11 +85,14 @@ def cgroup_of(pid: int, proc: Path = PROC) -> str | None:
 
 def node_oom_kills(proc: Path = PROC) -> int | None:
     """All OOM kills since boot, of any kind (``oom_kill`` in /proc/vmstat, since 4.13); None where the kernel has none."""
-    for line in (proc / "vmstat").read_text(encoding="ascii").splitlines():
-        name, _, value = line.partition(" ")
-        if name == "oom_kill":
-            return int(value)
-    return None
+    text = b""
+    with (proc / "vmstat").open("rb", buffering=0) as file:  # the kernel gives it in parts of a page
+        while part := file.read(WHOLE):
+            text += part
+            if b"\noom_kill " in text[: text.rindex(b"\n")]:
+                break
+    _, found, rest = text.partition(b"\noom_kill ")
+    return int(rest.split(maxsplit=1)[0]) if found else None
 
 
 def own_resident_bytes() -> int:

@@ -71,4 +71,4 @@ def test_a_kill_costs_as_many_system_calls_on_a_full_node_as_on_an_empty_one(
         a_kill(world)
         costs.append(sorted(calls))
     assert costs[0] == costs[1] == costs[2]
-    assert costs[0]
+    assert 0 < len(costs[0]) <= 60
