@@ -170,11 +170,7 @@ def _open_log(path: Path, ledger: Ledger, boot: str, metrics: Metrics) -> LogRea
     except KmsgUnavailableError as error:
         logger.warning("%s Kills are counted all the same; the names of their victims will be missing.", error)
         return None
-    used = [
-        k.report_sequence
-        for k in ledger.kills(limit=5000)
-        if k.report_sequence is not None and k.kill_id.startswith(boot)
-    ]
+    used = [k.report_sequence for k in ledger.kills(limit=5000) if k.report_sequence is not None and k.boot_id == boot]
     return LogReader(kmsg, metrics, used)
 
 

@@ -31,7 +31,9 @@ def draft(
     in_pods = account.cgroup.place.kind in LEVELS or names.container_id is not None
     own = path == account.cgroup.path and account.cgroup.place.kind is CgroupKind.CONTAINER
     kill = OomKill(
-        kill_id=f"{boot_id}-{account.cgroup.inode}-{account.ordinal}",
+        boot_id=boot_id,
+        cgroup_inode=account.cgroup.inode,
+        ordinal=account.ordinal,
         at_unix_s=facts.unix_s(),
         node=node,
         cgroup_path=path,

@@ -97,6 +97,7 @@ class Node:
         v1: V1Counters | None = None,
     ) -> None:
         self.name = name
+        self._boot_id = boot_id
         self._tree = tree
         self._ledger = ledger
         self._metrics = metrics
@@ -339,7 +340,7 @@ class Node:
                 self._recorder.settled(kill)
                 continue
             cgroup = self._tree.cgroups.get(kill.cgroup_path)
-            same = cgroup is not None and f"-{cgroup.inode}-" in kill.kill_id
+            same = cgroup is not None and (kill.boot_id, kill.cgroup_inode) == (self._boot_id, cgroup.inode)
             lives = cgroup is not None and same and self.facts.lives(cgroup)
             self._recorder.settled(replace(kill, outcome=Outcome.SURVIVED if lives else Outcome.DIED))
 

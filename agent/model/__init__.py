@@ -29,7 +29,7 @@ from agent.model.cgroups import (
 from agent.model.errors import AgentError
 from agent.model.events import Budget, Notice, ObjectRef, Reason, event_name
 from agent.model.kernel import KmsgGap, KmsgRecord, OomReport, TaskRow, Victim
-from agent.model.kills import OomKill, Outcome, Scope
+from agent.model.kills import OomKill, Outcome, Scope, kills_of_cgroup
 from agent.model.ledger import Baseline, KeptDecision, Original
 from agent.model.messages import (
     EventDelivered,
@@ -130,4 +130,5 @@ __all__ = [
     "WatchTrouble",
     "WriteOutcome",
     "event_name",
+    "kills_of_cgroup",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from agent.loop.node import ThreadDiedError
 from agent.model import Mode, Outcome, PodDeleted, Rule, Rules, ThreadDied, TreeOverflowed
 from tests.unit.cgroup.fakes import remove
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
+from tests.unit.wording.kills import KILL
 
 
 def test_the_runtimes_1_is_answered_with_0_when_the_pod_is_known_first(world: World) -> None:
@@ -205,6 +207,24 @@ def test_a_kill_whose_outcome_nobody_saw_is_settled_by_the_next_agent(tmp_path: 
     world.begin()
     assert world.reasons() == ["ProcessOOMKilled"]
     assert world.ledger.unsettled() == []
+    world.end()
+
+
+def test_a_boots_id_that_looks_like_a_cgroups_inode_does_not_make_a_kill_that_cgroups(tmp_path: Path) -> None:
+    """A boot id's groups are hexadecimal digits, and may all be decimal ones."""
+    world = World(tmp_path)
+    world.told(pod())
+    world.make(knob=0)
+    inode = (world.mount / CONTAINER).stat().st_ino
+    world.end()
+    world.boot = f"5f0c1f0e-{inode}-4d0f"
+    world.begin()
+    world.told(pod())
+    kill = replace(KILL, boot_id=world.boot, cgroup_inode=inode + 1, cgroup_path=CONTAINER, pod_uid=UID, outcome=None)
+    world.ledger.record([kill], (), None)
+    world.end()
+    world.begin()
+    assert [kill.outcome for kill in world.ledger.kills()] == [Outcome.DIED], "of one that had this path before"
     world.end()
 
 
