@@ -11,11 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from math import inf
 
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.tree import TRACKED, Tree
 from agent.diagnose.failing import Failing
 from agent.events.outbox import Outbox
+from agent.kernel.limits import is_first_pid_namespace
 from agent.kernel.processes import cgroup_of, node_oom_kills
 from agent.kills import Attributor
 from agent.kills.recorder import Recorder
@@ -110,6 +112,8 @@ class Node:
         self._counted_kinds = COUNTED_KINDS[files.version]
         self._v1 = v1
         self._scanned = False
+        self._resync_wanted = False  # notifications were lost: a full look follows at the end of the turn
+        self._host_pids = is_first_pid_namespace() is True  # else a pid of the kernel's log is another process here
         self._said_of_ledger: str | None = None
         self._said_of_files = Once(UNREADABLE_SAID_S)
         self.between: Callable[[], None] = _nothing
@@ -146,6 +150,8 @@ class Node:
 
     def due_s(self) -> float | None:
         """When something waits for time alone."""
+        if self._resync_wanted:
+            return -inf
         times = (source.due_s() for source in (self.attributor, self._enforcer, self._outbox, self._consequences))
         return min((t for t in times if t is not None), default=None)
 
@@ -204,12 +210,12 @@ class Node:
                 case CgroupMissed(place):
                     self.attributor.missed(place, now_s)
                 case TreeOverflowed(why):
-                    self._overflowed(why, now_s)
+                    self._overflowed(why)
 
     def reports(self, reports: Iterable[OomReport], now_s: float) -> None:
         """What the kernel's log tells of kills. A report without its cgroup's line is asked of the dying process itself."""
         for report in reports:
-            self.attributor.reported(_named_by_process(report), now_s)
+            self.attributor.reported(_named_by_process(report) if self._host_pids else report, now_s)
         self._count_node(now_s)
 
     def log_lost(self, why: str) -> None:
@@ -232,6 +238,9 @@ class Node:
 
     def after(self, now_s: float, kmsg_sequence: int | None) -> None:
         """The end of every turn: what is ripe is recorded and told. ``kmsg_sequence``: how far the log is done with."""
+        if self._resync_wanted:
+            self._resync_wanted = False
+            self.resync(now_s)
         self._outbox.send_due()  # first: what this turn posts is sent in the next, when the ledger has it
         for held in self._enforcer.collect(now_s):
             self._modes.held(held, now_s)
@@ -310,10 +319,11 @@ class Node:
         self._modes.gone(cgroup)
         self.facts.forget(cgroup)
 
-    def _overflowed(self, why: str, now_s: float) -> None:
+    def _overflowed(self, why: str) -> None:
+        """Not at once: it may be a full look that is under way which comes upon it."""
         self._metrics.inotify_overflow()
         log(logger, logging.WARNING, why)
-        self.resync(now_s)
+        self._resync_wanted = True
 
     def _read_counters(self, cgroup: Cgroup, now_s: float) -> None:
         reading = self.facts.counters(cgroup)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.loop.node import ThreadDiedError
-from agent.model import Mode, Outcome, PodDeleted, Rule, Rules, ThreadDied, TreeOverflowed
+from agent.model import Mode, Outcome, PodDeleted, Rule, Rules, ThreadDied, TreeEvent, TreeOverflowed
 from tests.unit.cgroup.fakes import remove
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
 from tests.unit.wording.kills import KILL
@@ -282,7 +284,31 @@ def test_after_an_overflow_everything_is_looked_at_anew(world: World) -> None:
     (world.mount / CONTAINER / "memory.oom.group").write_text("1\n")
     world.tree.read(world.now)  # the notification is lost
     world.node.tree_events([TreeOverflowed("lost", world.now)], world.now)
+    assert world.node.due_s() == -inf
+    world.turn()
     assert world.knob() == 0
+    assert world.node.due_s() is None
+
+
+def test_an_overflow_that_a_full_look_comes_upon_begins_no_other_inside_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.make(knob=1)
+    scans: list[str] = []
+    scan = world.tree.scan
+
+    def overflowing(*args: Any) -> list[TreeEvent]:
+        scans.append("begin")
+        if len(scans) == 1:
+            world.node.tree_events([TreeOverflowed("lost", world.now)], world.now)
+        found = scan(*args)
+        scans.append("end")
+        return found
+
+    monkeypatch.setattr(world.tree, "scan", overflowing)
+    world.node.resync(world.now)
+    world.turn()
+    assert scans == ["begin", "end"] * 2
 
 
 def test_a_one_above_a_container_in_single_is_told(world: World) -> None:
