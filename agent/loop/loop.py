@@ -166,7 +166,7 @@ class Loop:
     def _read_log(self, log: LogReader, now: float) -> list[OomReport]:
         """What the kernel's log has to tell. One that can't be read any more is given up: the counters go on without it."""
         try:
-            return log.read(now, self._node.attributor.log_quiet_s)
+            return log.read(now, self._node.attribution.log_quiet_s)
         except KmsgUnavailableError as error:
             self._log = None
             self._selector.unregister(log.fileno())
@@ -178,7 +178,7 @@ class Loop:
         """How far the log need not be read again: before the oldest report that still waits for its counter."""
         if self._log is None or self._log.sequence is None:
             return None
-        waiting = self._node.attributor.oldest_waiting_sequence
+        waiting = self._node.attribution.oldest_waiting_sequence
         return self._log.sequence if waiting is None else min(self._log.sequence, waiting - 1)
 
     def _housekeeping(self, now: float) -> None:

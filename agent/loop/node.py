@@ -19,7 +19,7 @@ from agent.diagnose.failing import Failing
 from agent.events.outbox import Outbox
 from agent.kernel.limits import is_first_pid_namespace
 from agent.kernel.processes import cgroup_of, node_oom_kills
-from agent.kills import Attributor
+from agent.kills import Attribution
 from agent.kills.recorder import Recorder
 from agent.ledger import Ledger
 from agent.loop.pods import Pods
@@ -134,7 +134,7 @@ class Node:
             announce_applied=announce_applied,
         )
         self._pods = Pods(registry, self._modes, ledger, failing, metrics)
-        self.attributor = Attributor(
+        self.attribution = Attribution(
             boot_id, name, self.facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg
         )
 
@@ -152,7 +152,7 @@ class Node:
         """When something waits for time alone."""
         if self._resync_wanted:
             return -inf
-        times = (source.due_s() for source in (self.attributor, self._enforcer, self._outbox, self._consequences))
+        times = (source.due_s() for source in (self.attribution, self._enforcer, self._outbox, self._consequences))
         return min((t for t in times if t is not None), default=None)
 
     # ----------------------------------------------------------------------------------------------------- messages
@@ -162,7 +162,7 @@ class Node:
         self._count_node(now_s)
         self.tree_events(self._tree.scan(now_s), now_s, newborn=False)
         self._tree.untold()  # nobody could tell of what was there before us
-        self.attributor.absorb()
+        self.attribution.ignore_earlier()
         self._forget_what_went()
         self._scanned = True
         self.after(now_s, None)
@@ -172,7 +172,7 @@ class Node:
 
     def _forget_what_went(self) -> None:
         """Cgroups that went while no agent ran."""
-        self._ledger.forget_baselines(self.attributor.mourn())
+        self._ledger.forget_baselines(self.attribution.forget_removed())
         live = {cgroup.inode for cgroup in self._tree.cgroups.values()}
         for original in self._ledger.originals():
             if original.inode not in live:
@@ -208,20 +208,20 @@ class Node:
                 case CgroupGone(cgroup):
                     self._gone(cgroup, now_s)
                 case CgroupMissed(place):
-                    self.attributor.missed(place, now_s)
+                    self.attribution.missed(place, now_s)
                 case TreeOverflowed(why):
                     self._overflowed(why)
 
     def reports(self, reports: Iterable[OomReport], now_s: float) -> None:
         """What the kernel's log tells of kills. A report without its cgroup's line is asked of the dying process itself."""
         for report in reports:
-            self.attributor.reported(_named_by_process(report) if self._host_pids else report, now_s)
+            self.attribution.reported(_named_by_process(report) if self._host_pids else report, now_s)
         self._count_node(now_s)
 
     def log_lost(self, why: str) -> None:
         """The kernel's log can't be read any more."""
         self._metrics.kmsg_readable(False)
-        self.attributor.log_lost()
+        self.attribution.log_lost()
         log(logger, logging.ERROR, f"{why}. Kills go on being counted; the names of their victims will be missing.")
 
     def reload(self, rules: Rules, now_s: float) -> None:
@@ -244,7 +244,7 @@ class Node:
         self._outbox.send_due()  # first: what this turn posts is sent in the next, when the ledger has it
         for held in self._enforcer.collect(now_s):
             self._modes.held(held, now_s)
-        findings = self.attributor.collect(now_s)
+        findings = self.attribution.collect(now_s)
         self._recorder.findings(findings, kmsg_sequence)
         self._modes.killed((*findings.kills, *findings.amended), now_s)
         self._consequences.collect(now_s)
@@ -306,7 +306,7 @@ class Node:
         if self._counts(cgroup):
             reading = self.facts.counters(cgroup)
             if not isinstance(reading, Vanished):
-                self.attributor.appeared(cgroup, reading, now_s, newborn=newborn)
+                self.attribution.appeared(cgroup, reading, now_s, newborn=newborn)
 
     def _counts(self, cgroup: Cgroup) -> bool:
         """Whether its counters are of interest. Below a container they are not: it holds them, or they are added up."""
@@ -315,7 +315,7 @@ class Node:
     def _gone(self, cgroup: Cgroup, now_s: float) -> None:
         if self._v1 is not None:
             self._v1.forget(cgroup)
-        self.attributor.gone(cgroup, now_s)
+        self.attribution.removed(cgroup, now_s)
         self._modes.gone(cgroup)
         self.facts.forget(cgroup)
 
@@ -328,12 +328,12 @@ class Node:
     def _read_counters(self, cgroup: Cgroup, now_s: float) -> None:
         reading = self.facts.counters(cgroup)
         if isinstance(reading, MemoryEvents):
-            self.attributor.counted(cgroup, reading, now_s)
+            self.attribution.counted(cgroup, reading, now_s)
 
     def _count_node(self, now_s: float) -> None:
         total = node_oom_kills()
         if total is not None:
-            self.attributor.counted_node(total, now_s)
+            self.attribution.counted_node(total, now_s)
 
     def _unreadable(self, error: CgroupError) -> None:
         self._metrics.cgroup_error()

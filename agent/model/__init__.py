@@ -25,6 +25,8 @@ from agent.model.cgroups import (
     TreeOverflowed,
     Vanished,
     WriteOutcome,
+    is_inside,
+    levels_above,
 )
 from agent.model.errors import AgentError
 from agent.model.events import Budget, Notice, ObjectRef, Reason, event_name
@@ -130,5 +132,7 @@ __all__ = [
     "WatchTrouble",
     "WriteOutcome",
     "event_name",
+    "is_inside",
     "kills_of_cgroup",
+    "levels_above",
 ]

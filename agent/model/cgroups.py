@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,6 +37,18 @@ class Cgroup:
     @property
     def path(self) -> str:
         return self.place.path
+
+
+def is_inside(path: str, top: str) -> bool:
+    """Whether the cgroup at ``path`` is the one at ``top`` or lies below it; all lie below the hierarchy's root, the empty path."""
+    return not top or path == top or path.startswith(top + "/")
+
+
+def levels_above(path: str) -> Iterator[str]:
+    """Paths of the cgroups above this one, the nearest first, but for the hierarchy's root."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 NODE = Cgroup(
