@@ -14,7 +14,7 @@ from types import FrameType
 from agent import __version__
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.killing import kill_container
-from agent.cgroup.layout import find_hierarchy
+from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.diagnose.failing import HOUR_S, Failing
 from agent.events.kill_events import KillEvents
@@ -22,6 +22,7 @@ from agent.events.outbox import Outbox
 from agent.events.schedule import Schedule
 from agent.events.sender import EventSender
 from agent.kernel.kmsg import Kmsg, KmsgUnavailableError, boot_id
+from agent.kernel.limits import raise_open_files
 from agent.kills.recorder import Recorder
 from agent.kube.api import connect
 from agent.ledger import AgentLock, Ledger
@@ -65,6 +66,7 @@ def run(settings: Settings) -> int:
 
 
 def _run_locked(settings: Settings, guards: PageGuards) -> int:
+    raise_open_files()
     mailbox, stop = Mailbox(), threading.Event()
     metrics = Metrics(__version__)
     boot = boot_id()
@@ -73,7 +75,9 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     metrics.seed(ledger.totals(), time.monotonic())
 
     hierarchy = find_hierarchy(settings.cgroup_mount)
-    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version, local_events=hierarchy.local_events)
+    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
+    if hierarchy.local_events:
+        logger.warning("cgroup2 is %s. %s", LOCAL_EVENTS, LOCAL_EVENTS_MEND)
     tree = Tree(files, root_override=settings.cgroup_roots)
     v1 = V1Counters(hierarchy.memory_mount, logger.warning) if hierarchy.version == "v1" else None
     log = _open_log(settings.kmsg, ledger, boot, metrics)
@@ -109,7 +113,6 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
             registry.pods.get,
             emulate_group=settings.emulate_group_on_v1 and hierarchy.version == "v1",
         ),
-        hierarchical=hierarchy.version == "v2" and not hierarchy.local_events,
         kmsg=log is not None,
         announce_applied=settings.mode_applied_events,
         v1=v1,
@@ -168,11 +171,7 @@ def _open_log(path: Path, ledger: Ledger, boot: str, metrics: Metrics) -> LogRea
     except KmsgUnavailableError as error:
         logger.warning("%s Kills are counted all the same; the names of their victims will be missing.", error)
         return None
-    used = [
-        k.report_sequence
-        for k in ledger.kills(limit=5000)
-        if k.report_sequence is not None and k.kill_id.startswith(boot)
-    ]
+    used = [k.report_sequence for k in ledger.kills(limit=5000) if k.report_sequence is not None and k.boot_id == boot]
     return LogReader(kmsg, metrics, used)
 
 

@@ -1,4 +1,4 @@
-"""The only opener of control files. Every access walks from the held descriptor of the mount, following no link.
+"""The only opener of control files. Every access begins at an open directory (mount.py) and follows no link.
 
 Takes cgroups, gives what their files say; writes nothing but memory.oom.group and, where a container is to be killed as a
 whole, cgroup.kill: of containers only, below a kubepods root only. A vanished cgroup is a value; other trouble is a
@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -40,27 +40,37 @@ V1_SIZES = {
     "usage": "memory.usage_in_bytes",
     "peak": "memory.max_usage_in_bytes",
 }
-
+UNREAD = (-1, None)
 
 T = TypeVar("T")
 
 
 class CgroupFiles:
-    """``check_magic`` False lets ordinary directories stand for cgroups, for tests. Raises NotACgroupMountError.
+    """``version`` is v1 or v2. ``check_magic`` False lets ordinary directories stand for cgroups, for tests.
 
-    ``version`` is v1 or v2. ``local_events``: cgroup2 is mounted with memory_localevents.
+    Raises NotACgroupMountError.
     """
 
-    def __init__(
-        self, memory_mount: Path, version: str, *, local_events: bool = False, check_magic: bool = True
-    ) -> None:
+    def __init__(self, memory_mount: Path, version: str, *, check_magic: bool = True) -> None:
         self.version = version
-        self.local_events = local_events
         self.mount = memory_mount
         self._mount = CgroupMount(memory_mount, version, check_magic=check_magic)
+        self._own_hits: dict[
+            Cgroup, tuple[int, int | None]
+        ] = {}  # of those kept open: ``oom`` and ``local_oom`` as read last
 
     def close(self) -> None:
         self._mount.close()
+
+    def keep_open(self, cgroup: Cgroup) -> None:
+        """This cgroup will be asked for again and again, until ``let_go``."""
+        self._mount.keep_open(cgroup.path, cgroup.inode)
+        self._own_hits.setdefault(cgroup, UNREAD)
+
+    def let_go(self, cgroup: Cgroup) -> None:
+        """The cgroup is gone."""
+        self._mount.let_go(cgroup.path, cgroup.inode)
+        self._own_hits.pop(cgroup, None)
 
     def inode(self, path: str) -> int | Vanished:
         """The directory's inode: within a boot it names this cgroup and no later one. Raises CgroupError."""
@@ -161,35 +171,52 @@ class CgroupFiles:
     def memory_events(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
         """Counters of OOM kills, of this cgroup and below (cgroup-v2.rst, memory.events; v1: memory.oom_control).
 
-        v1 and mounts with memory_localevents count one cgroup only: there the subtree is added up. Unknown keys are
-        left out, missing ones are 0 or None as MemoryEvents says. Raises CgroupError.
+        v1 counts one cgroup only: there the subtree is added up. Unknown keys are left out, missing ones are 0 or None as
+        MemoryEvents says. Raises CgroupError.
         """
-        read = self._v1_events if self.version == "v1" else self._v2_events
-        own = read(cgroup.path, cgroup.inode)
+        own = self._v1_events(cgroup) if self.version == "v1" else self._v2_events(cgroup)
         if own is None:
             raise _missing(cgroup.path, "memory.oom_control" if self.version == "v1" else "memory.events")
-        if isinstance(own, Vanished) or (self.version == "v2" and not self.local_events):
-            return own
-        return _total(own, (read(path, None) for path in self._mount.below(cgroup.path)))
+        return own
 
-    def _v2_events(self, path: str, inode: int | None) -> MemoryEvents | Vanished | None:
-        events = self._mount.read(path, inode, "memory.events")
-        local = self._mount.read(path, inode, "memory.events.local")  # since 5.2
-        if not isinstance(events, str):
-            return events
-        if isinstance(local, Vanished):
+    def _v2_events(self, cgroup: Cgroup) -> MemoryEvents | Vanished | None:
+        text = self._mount.read(cgroup.path, cgroup.inode, "memory.events")
+        if not isinstance(text, str):
+            return text
+        counts = _pairs(text)
+        hits = counts.get("oom", 0)
+        own_hits = self._read_own_hits(cgroup, hits)
+        if isinstance(own_hits, Vanished):
             return VANISHED
-        counts = _pairs(events)
-        return MemoryEvents(
-            oom_kill=counts.get("oom_kill", 0),
-            oom=counts.get("oom", 0),
-            oom_group_kill=counts.get("oom_group_kill"),
-            local_oom=None if local is None else _pairs(local).get("oom"),
-        )
+        return MemoryEvents(counts.get("oom_kill", 0), hits, counts.get("oom_group_kill"), own_hits)
 
-    def _v1_events(self, path: str, inode: int | None) -> MemoryEvents | Vanished | None:
+    def _read_own_hits(self, cgroup: Cgroup, hits: int) -> int | Vanished | None:
+        """``oom`` of memory.events.local; None before Linux 5.2.
+
+        The kernel counts a hit there first, and then in memory.events of each level (memcg_memory_event, mm/memcontrol.c): as long as
+        that one says the same, this one does.
+        """
+        known = self._own_hits.get(cgroup)
+        if known is not None and known[0] == hits:
+            return known[1]
+        text = self._mount.read(cgroup.path, cgroup.inode, "memory.events.local")
+        if isinstance(text, Vanished):
+            return VANISHED
+        own_hits = None if text is None else _pairs(text).get("oom")
+        if known is not None:
+            self._own_hits[cgroup] = (hits, own_hits)
+        return own_hits
+
+    def _v1_events(self, cgroup: Cgroup) -> MemoryEvents | Vanished | None:
+        own = self._v1_kills(cgroup.path, cgroup.inode)
+        if not isinstance(own, int):
+            return own
+        parts = (self._v1_kills(path, None) for path in self._mount.below(cgroup.path))
+        return MemoryEvents(own + sum(part for part in parts if isinstance(part, int)))
+
+    def _v1_kills(self, path: str, inode: int | None) -> int | Vanished | None:
         text = self._mount.read(path, inode, "memory.oom_control")
-        return MemoryEvents(oom_kill=_pairs(text).get("oom_kill", 0)) if isinstance(text, str) else text
+        return _pairs(text).get("oom_kill", 0) if isinstance(text, str) else text
 
     # ---------------------------------------------------------------------------------------------- sizes, processes
 
@@ -245,15 +272,6 @@ class CgroupFiles:
         file = (V1_SIZES if self.version == "v1" else V2_SIZES)[which]
         text = self._mount.read(cgroup.path, cgroup.inode, file)
         return text if isinstance(text, Vanished) else (None if text in ("max", "", None) else int(text))
-
-
-def _total(total: MemoryEvents, parts: Iterable[MemoryEvents | Vanished | None]) -> MemoryEvents:
-    """One cgroup's counters and those of all below it; children that are gone or have no counters add nothing."""
-    for part in parts:
-        if isinstance(part, MemoryEvents):
-            groups = None if total.oom_group_kill is None else total.oom_group_kill + (part.oom_group_kill or 0)
-            total = MemoryEvents(total.oom_kill + part.oom_kill, total.oom + part.oom, groups, total.local_oom)
-    return total
 
 
 def _missing(path: str, file: str) -> CgroupError:

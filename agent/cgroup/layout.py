@@ -42,6 +42,12 @@ MOST_PLACES = 4096  # remembered, since each is asked for again and again; some 
 MAX_ROOT_DEPTH = (
     6  # k3s without root lies that deep: user.slice/user-N.slice/user@N.service/app.slice/k3s-rootless.service/kubepods
 )
+LOCAL_EVENTS = (
+    "mounted with memory_localevents, which is not supported: kills in cgroups below a container's own are missed"
+)
+LOCAL_EVENTS_MEND = (
+    "Remove that option from the mount of cgroup2 and restart the node; up to Linux 6.1 a remount without it is enough."
+)
 OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -53,7 +59,7 @@ class NoMemoryHierarchyError(AgentError):
 class Hierarchy:
     """``memory_mount`` is where the memory controller's cgroups are. ``hybrid``: v1 hierarchies beside a v2 one, ``unified/``.
 
-    ``local_events``: cgroup2 is mounted with memory_localevents, so memory.events counts one cgroup only.
+    ``local_events``: cgroup2 is mounted with memory_localevents, so memory.events counts one cgroup only. That is not supported.
     """
 
     version: str  # v1 | v2

@@ -1,7 +1,11 @@
-"""The held descriptor of the memory hierarchy's mount, and the walk from it down to a cgroup's directory.
+"""Open directories of the memory hierarchy: the mount's, and those of the cgroups that are kept open; else a walk from the mount.
 
 Takes paths relative to the mount, gives descriptors and texts. Follows no link, crosses into no other file system, and
 tells "gone" (a value) from "this file is not there" (None) and from trouble (CgroupError, with the path in it).
+
+An open directory is the cgroup's identity: another one at its path is another directory. It hinders neither rmdir nor the kernel in
+freeing the cgroup, and its files then say ENOENT (measured on 6.18: num_cgroups in /proc/cgroups falls). Files are not kept open: each
+would keep a page of the kernel's memory (fs/seq_file.c) to save two of three system calls.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +37,9 @@ MENDS = {
     errno.ENOENT: "the memory controller is not enabled there: see cgroup.subtree_control of the cgroup above it",
     errno.ELOOP: "it is a link, which no control file is; see what is mounted there",
 }
+MANY = 1 << 16  # open directories, where nothing limits them
+ONE_READ = 4096  # a control file's text is shorter, but for lists of processes
+LISTS = ("cgroup.procs",)  # the kernel gives them in parts (fs/seq_file.c)
 NO_MEND = "see the kernel's log; the rest of the node is watched as before"
 
 
@@ -54,12 +62,16 @@ class CgroupError(OSError):
 class CgroupMount:
     """``check_magic`` False lets ordinary directories stand for cgroups, for tests.
 
+    Half of the open files that this process may have are for cgroups; what goes beyond that is walked to.
     Raises NotACgroupMountError when statfs(2) tells of another file system, OSError when the mount can't be opened.
     """
 
     def __init__(self, mount: Path, version: str, *, check_magic: bool = True) -> None:
         self.path = mount
         self._version = version
+        self._kept: dict[tuple[str, int], int | None] = {}  # by path and inode; None: not opened yet
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._room = MANY if soft == resource.RLIM_INFINITY else soft // 2
         self._fd = os.open(mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if check_magic and _magic(self._fd) != MAGICS[version]:
@@ -73,7 +85,20 @@ class CgroupMount:
             raise
 
     def close(self) -> None:
+        for path, inode in tuple(self._kept):
+            self.let_go(path, inode)
         os.close(self._fd)
+
+    def keep_open(self, path: str, inode: int) -> None:
+        """From its next use on this cgroup's directory stays open, until ``let_go``."""
+        self._kept.setdefault((path, inode), None)
+
+    def let_go(self, path: str, inode: int) -> None:
+        """The cgroup is gone, or of no interest any more."""
+        fd = self._kept.pop((path, inode), None)
+        if fd is not None:
+            self._room += 1
+            os.close(fd)
 
     @contextmanager
     def directory(self, path: str, inode: int | None = None) -> Iterator[int]:
@@ -81,6 +106,19 @@ class CgroupMount:
 
         Raises OSError: ENOENT, ENOTDIR or ENODEV when it is gone, when another took its path, or when it is no cgroup.
         """
+        key = None if inode is None else (path, inode)
+        kept = None if key is None else self._kept.get(key)
+        fd = self._walk(path, inode) if kept is None else kept
+        if kept is None and key in self._kept and self._room > 0:
+            kept = self._kept[key] = fd
+            self._room -= 1
+        try:
+            yield fd
+        finally:
+            if kept is None:
+                os.close(fd)
+
+    def _walk(self, path: str, inode: int | None) -> int:
         fd = os.dup(self._fd)
         try:
             for part in path.split("/") if path else ():
@@ -94,9 +132,10 @@ class CgroupMount:
                 raise OSError(errno.ENODEV, "something else is mounted over it")
             if inode is not None and found.st_ino != inode:
                 raise OSError(errno.ENOENT, "another cgroup has its path now")
-            yield fd
-        finally:
+        except BaseException:
             os.close(fd)
+            raise
+        return fd
 
     def inode(self, path: str) -> int | Vanished:
         """The directory's inode: within a boot it names this cgroup and no later one. Raises CgroupError."""
@@ -134,7 +173,7 @@ class CgroupMount:
                 except FileNotFoundError:
                     return None if self.is_still(path, directory) else VANISHED
                 try:
-                    return _whole(fd).decode().strip()
+                    return _text(fd, in_parts=file in LISTS).strip()
                 finally:
                     os.close(fd)
         except OSError as error:
@@ -173,7 +212,7 @@ def _controllers(directory: int) -> list[str]:
     except FileNotFoundError:
         return ["memory"]
     try:
-        return _whole(fd).decode().split()
+        return _text(fd).split()
     finally:
         os.close(fd)
 
@@ -185,11 +224,11 @@ def gone_or_raise(path: str, file: str, error: OSError) -> Vanished:
     raise CgroupError(path, file, error) from error
 
 
-def _whole(fd: int) -> bytes:
-    parts = []
-    while part := os.read(fd, 65536):
-        parts.append(part)
-    return b"".join(parts)
+def _text(fd: int, *, in_parts: bool = False) -> str:
+    parts = [os.read(fd, ONE_READ)]
+    while len(parts[-1]) == ONE_READ or (in_parts and parts[-1]):
+        parts.append(os.read(fd, ONE_READ))
+    return b"".join(parts).decode()
 
 
 class _Statfs(ctypes.Structure):

@@ -40,7 +40,7 @@ TRACKED = (CgroupKind.KUBEPODS, CgroupKind.QOS, CgroupKind.POD, CgroupKind.CONTA
 COUNTED = (CgroupKind.KUBEPODS, CgroupKind.POD, CgroupKind.CONTAINER)
 EVENTS, SWITCH, DIRECTORY = "memory.events", "cgroup.subtree_control", ""
 MISSING = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR)
-MAX_DEPTH = 32  # what a workload nests deeper than that is not followed by name (v1, memory_localevents)
+MAX_DEPTH = 32  # what a workload nests deeper than that is not followed by name (v1)
 OVERFLOW = (
     "inotify's queue overflowed, so all is looked at anew; if that happens often, raise it on the node: "
     "sysctl fs.inotify.max_queued_events"
@@ -155,6 +155,7 @@ class Tree:
             watched = self._watch_files(place)
             if not known:
                 self._cgroups[path] = Cgroup(place, inode)
+                self._files.keep_open(self._cgroups[path])
                 if place.kind is CgroupKind.CONTAINER:
                     self._containers.setdefault(place.pod_key, {})[path] = self._cgroups[path]
                 events.append(CgroupAppeared(self._cgroups[path], now_s))
@@ -193,9 +194,8 @@ class Tree:
     def _interesting(self, parent: str, path: str, name: str) -> bool:
         kind = classify(path).kind
         if kind is CgroupKind.NESTED:
-            alone = self._files.local_events or self._files.version == "v1"  # counters of one cgroup only
             runtimes = name == RUNTIME_CHILD and classify(parent).kind is CgroupKind.CONTAINER
-            return self._allowed(path) and (runtimes or (alone and _depth(path) < MAX_DEPTH))
+            return self._allowed(path) and (runtimes or (self._files.version == "v1" and _depth(path) < MAX_DEPTH))
         if kind is CgroupKind.OTHER:
             return classify(parent).kind is CgroupKind.OTHER and self._may_lead_to_roots(path)
         return self._allowed(path)
@@ -228,7 +228,7 @@ class Tree:
         if self._files.version == "v1":
             return []
         wanted = [KNOB]
-        if place.kind in COUNTED or self._files.local_events:
+        if place.kind in COUNTED:
             wanted.append(EVENTS)
         missing = [file for file in wanted if _Watch(place.path, file) not in self._by_target]
         watched = [file for file in missing if self._watch(place.path, file)]
@@ -298,6 +298,7 @@ class Tree:
             self._unwatch(at)
             cgroup = self._cgroups.pop(at, None)
             if cgroup is not None:
+                self._files.let_go(cgroup)
                 self._drop_container(cgroup.place)
                 events.append(CgroupGone(cgroup, now_s))
         return events

@@ -134,7 +134,7 @@ def _row(found: Survey, wish: Wish, held: Held) -> WriteRow:
 
 def _restore(settings: Settings, ledger: Ledger, output: Output, file: TextIO) -> int:
     hierarchy = find_hierarchy(settings.cgroup_mount)
-    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version, local_events=hierarchy.local_events)
+    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
     rows = []
     try:
         for original in sorted(ledger.originals(), key=lambda original: original.path):

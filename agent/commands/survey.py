@@ -72,7 +72,7 @@ class Survey:
 def survey(settings: Settings) -> Iterator[Survey]:
     """Look once. Raises what says that there is nothing to look at: NoMemoryHierarchyError, NotACgroupMountError, NoInotifyError."""
     hierarchy = find_hierarchy(settings.cgroup_mount)
-    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version, local_events=hierarchy.local_events)
+    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
     tree = Tree(files, root_override=settings.cgroup_roots)
     try:
         tree.scan(time.monotonic())

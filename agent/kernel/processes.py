@@ -1,7 +1,7 @@
-"""Facts about processes: which is a container's PID 1, is it still there, which cgroup is it in; and our own size.
+"""Facts about processes: which is a container's PID 1, is it still there, which cgroup is it in; and the node's count of OOM kills.
 
-The one place for psutil. Takes pids as this machine's /proc shows them (hostPID in a pod), gives values; a process that is
-gone is None or False, never an error. Signals nothing and changes nothing.
+Takes pids as this machine's /proc shows them (hostPID in a pod), gives values; a process that is gone or hidden from us is None or
+False, never an error. Signals nothing and changes nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 PROC = Path("/proc")
+WHOLE = 1 << 16
 _DELETED = " (deleted)"
 _PF_EXITING = 0x4  # include/linux/sched.h
 _SIGKILL = 1 << 8
@@ -60,17 +59,13 @@ def is_alive(identity: ProcessIdentity, proc: Path = PROC) -> bool:
 
 
 def cgroup_of(pid: int, proc: Path = PROC) -> str | None:
-    """The memory cgroup of a process with a slash in front; None when the process is gone or in no such hierarchy.
+    """The memory cgroup of a process with a slash in front; None when the process is gone or hidden, or in no such hierarchy.
 
     The v1 memory hierarchy's where there is one, else v2's (cgroups(7)). Works on a dying process and in a removed cgroup,
     whose `` (deleted)`` is taken off. From within a private cgroup namespace it begins with ``/..`` and names nothing.
     """
-    try:
-        lines = (proc / str(pid) / "cgroup").read_bytes().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
     unified: str | None = None
-    for line in lines:
+    for line in (_read(pid, "cgroup", proc) or b"").splitlines():
         parts = os.fsdecode(line).split(":", 2)
         if len(parts) != 3:
             continue
@@ -84,16 +79,14 @@ def cgroup_of(pid: int, proc: Path = PROC) -> str | None:
 
 def node_oom_kills(proc: Path = PROC) -> int | None:
     """All OOM kills since boot, of any kind (``oom_kill`` in /proc/vmstat, since 4.13); None where the kernel has none."""
-    for line in (proc / "vmstat").read_text(encoding="ascii").splitlines():
-        name, _, value = line.partition(" ")
-        if name == "oom_kill":
-            return int(value)
-    return None
-
-
-def own_resident_bytes() -> int:
-    """Resident memory of this process."""
-    return int(psutil.Process().memory_info().rss)
+    text = b""
+    with (proc / "vmstat").open("rb", buffering=0) as file:  # the kernel gives it in parts of a page
+        while part := file.read(WHOLE):
+            text += part
+            if b"\noom_kill " in text[: text.rindex(b"\n")]:
+                break
+    _, found, rest = text.partition(b"\noom_kill ")
+    return int(rest.split(maxsplit=1)[0]) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +98,9 @@ class _Stat:
 
 
 def _stat(pid: int, proc: Path) -> _Stat | None:
-    """/proc/PID/stat (proc_pid_stat(5): fields 3, 9, 22 and 31); None when the process is gone."""
-    try:
-        line = (proc / str(pid) / "stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
+    """/proc/PID/stat (proc_pid_stat(5): fields 3, 9, 22 and 31); None when the process is gone or hidden."""
+    line = _read(pid, "stat", proc)
+    if line is None:
         return None
     fields = line[line.rindex(b")") + 1 :].split()  # the name before it may have spaces and brackets
     state, flags, start_ticks, pending = (fields[number - 3] for number in (3, 9, 22, 31))
@@ -116,11 +108,15 @@ def _stat(pid: int, proc: Path) -> _Stat | None:
 
 
 def _nspid(pid: int, proc: Path) -> tuple[int, ...]:
-    try:
-        status = (proc / str(pid) / "status").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return ()
-    for line in status.splitlines():
+    for line in (_read(pid, "status", proc) or b"").splitlines():
         if line.startswith(b"NSpid:"):
             return tuple(int(level) for level in line.split()[1:])
     return ()
+
+
+def _read(pid: int, file: str, proc: Path) -> bytes | None:
+    """None: the process is gone, or we may not see it (hidepid, proc(5))."""
+    try:
+        return (proc / str(pid) / file).read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None

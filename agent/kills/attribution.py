@@ -1,52 +1,30 @@
-"""The attributor: when a rise of a counter is a kill, whose it was, and what came of it.
+"""Attribution: when the increase of a counter is a kill, and in which container.
 
-Owns the books (accounts.py), what has risen in them (rising.py), the waiting reports (witness.py) and the word of the levels
-above on what is gone (hierarchy.py); records a kill when enough is known of it (ripeness.py). Everything it must look up it asks
-of Facts.
+Joins the counters (counters.py), their unrecorded increases (increases.py), the pending reports of the log (pending_reports.py) and what
+the levels above know of removed containers (levels.py); records a kill when enough is known of it (timing.py). What it must look up it
+asks of Facts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
-from agent.kills.builder import draft, with_details
-from agent.kills.counters import Account, Books, baselines
+from agent.kills.builder import build
+from agent.kills.counters import Counter, Counters, baselines
 from agent.kills.facts import Facts, Findings
-from agent.kills.increases import Rising
-from agent.kills.levels import Hierarchy
-from agent.kills.pending_reports import PendingReports, below, named_cgroup
+from agent.kills.follow_up import FollowUp
+from agent.kills.increases import Increases
+from agent.kills.levels import Levels
+from agent.kills.pending_reports import PendingReports, named_cgroup
 from agent.kills.scope import by_hits, by_report, counts_hits
 from agent.kills.second_count import SecondCounts
-from agent.kills.split import Share, partition
-from agent.kills.timing import log_quiet_s, ripe_s
-from agent.model import (
-    NODE,
-    Baseline,
-    Cgroup,
-    CgroupKind,
-    CgroupPlace,
-    MemoryEvents,
-    OomKill,
-    OomReport,
-    Outcome,
-)
-
-OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
-LATE_S = 5.0  # a report later than that amends nothing
+from agent.kills.split import Share, split_increase
+from agent.kills.timing import log_quiet_s, ready_s
+from agent.model import NODE, Baseline, Cgroup, CgroupKind, CgroupPlace, MemoryEvents, OomKill, OomReport
 
 
-@dataclass(frozen=True, slots=True)
-class _Following:
-    """A recorded kill that is not done with: ``until_s`` is when its outcome is looked at, or its report given up."""
-
-    kill: OomKill
-    cgroup: Cgroup
-    until_s: float
-
-
-class Attributor:
-    """See the module. ``kept`` and ``seen_this_boot`` as in Books; ``kmsg`` False: there is no log to wait for."""
+class Attribution:
+    """See the module. ``kept`` and ``seen_this_boot`` as in Counters; ``kmsg`` False: there is no log to wait for."""
 
     def __init__(
         self, boot_id: str, node: str, facts: Facts, kept: Mapping[int, Baseline], *, seen_this_boot: bool, kmsg: bool
@@ -56,78 +34,76 @@ class Attributor:
         self._facts = facts
         self._kmsg = kmsg
         self._first_of_boot = not seen_this_boot
-        self._books = Books(kept, seen_this_boot=seen_this_boot)
+        self._counters = Counters(kept, seen_this_boot=seen_this_boot)
         self._reports = PendingReports(facts.localize)
-        self._rising = Rising(self._books, facts)
-        self._hierarchy = Hierarchy(self._rising, facts)
-        self._gone: set[int] = set()  # inodes of accounts that wait for their last rise's record
+        self._increases = Increases(self._counters, facts)
+        self._levels = Levels(self._increases, facts)
+        self._follow_up = FollowUp(facts, self._reports)
+        self._removed: set[int] = set()  # inodes of counters whose last increase is not recorded yet
         self._second_counts = SecondCounts()
-        self._unsettled: list[_Following] = []
-        self._undetailed: list[_Following] = []
         self._new_baselines: dict[int, Baseline] = {}
 
     # ------------------------------------------------------------------------------------------------- what comes in
 
     def appeared(self, cgroup: Cgroup, first: MemoryEvents, now_s: float, *, newborn: bool) -> None:
-        """A cgroup that keeps counters of its own, parents first. ``newborn``: made while we watched, so it counts from 0."""
-        account = self._books.open(cgroup, first, now_s, newborn=newborn)
-        self._new_baselines[cgroup.inode] = account.baseline()
-        self._rising.note(account, now_s)
+        """A cgroup that has counters, parents first. ``newborn``: made while we watched, so it counts from 0."""
+        counter = self._counters.add(cgroup, first, now_s, newborn=newborn)
+        self._new_baselines[cgroup.inode] = counter.baseline()
+        self._increases.note(counter, now_s)
 
-    def absorb(self) -> None:
-        """After the first scan of a boot's first agent: what parents show beyond their children was before our time."""
+    def ignore_earlier(self) -> None:
+        """After the first scan of a boot's first agent: what parents show beyond their children happened before it started."""
         if not self._first_of_boot:
             return
         self._first_of_boot = False
-        for account in self._books:
-            account.closed_kills += max(0, account.unexplained())
-            account.closed_groups += max(0, account.unexplained_groups() or 0)
-            self._new_baselines[account.cgroup.inode] = account.baseline()
+        for counter in self._counters:
+            counter.record(max(0, counter.unexplained_kills()), max(0, counter.unexplained_groups() or 0))
+            self._new_baselines[counter.cgroup.inode] = counter.baseline()
 
-    def mourn(self) -> tuple[int, ...]:
-        """After the first scan: inodes of what went while no agent ran; nothing of theirs need be kept.
+    def forget_removed(self) -> tuple[int, ...]:
+        """After the first scan: inodes of cgroups that were removed while no agent ran; nothing of theirs need be kept.
 
         Kills that their parents show may be theirs, or of others that came and went meanwhile: only the log can tell.
         """
-        self._hierarchy.unwitnessed(self._books)
-        return tuple(kept.inode for kept in self._books.absent())
+        self._levels.start(self._counters)
+        return tuple(kept.inode for kept in self._counters.absent())
 
     def missed(self, place: CgroupPlace, now_s: float) -> None:
         """A container that came and went before anyone could look at it."""
-        parent = self._books.at_path(place.path.rpartition("/")[0])
+        parent = self._counters.at_path(place.path.rpartition("/")[0])
         if parent is not None:
-            self._hierarchy.ended(place, parent, now_s)
-        self._hierarchy.buried((place,), now_s)
+            self._levels.removed(place, parent, now_s)
+        self._levels.forget((place,), now_s)
 
     def counted(self, cgroup: Cgroup, reading: MemoryEvents, now_s: float) -> None:
         """A new reading of a cgroup's counters (NODE: of /proc/vmstat's)."""
-        self._rising.counted(cgroup, reading, now_s)
+        self._increases.counted(cgroup, reading, now_s)
 
     def counted_node(self, total: int, now_s: float) -> None:
-        """``oom_kill`` of /proc/vmstat: every kill of the node, in pods or not (kernel 4.13)."""
+        """``oom_kill`` of /proc/vmstat: every kill of the node, in pods or not (Linux 4.13)."""
         reading = MemoryEvents(oom_kill=total)
-        if self._books.get(NODE) is None:
+        if self._counters.get(NODE) is None:
             self.appeared(NODE, reading, now_s, newborn=False)
         self.counted(NODE, reading, now_s)
 
-    def gone(self, cgroup: Cgroup, now_s: float) -> None:
-        """The cgroup was removed. What its last reading left open is still recorded, and its parents' counters remember."""
-        account = self._books.get(cgroup)
-        if account is None:
+    def removed(self, cgroup: Cgroup, now_s: float) -> None:
+        """The cgroup was removed. What its last reading left unrecorded is still recorded, and the levels above still count it."""
+        counter = self._counters.get(cgroup)
+        if counter is None:
             return
-        account.gone = True
-        self._gone.add(cgroup.inode)
-        parent = account.parent  # of other kinds they have too many children to look at
+        counter.removed = True
+        self._removed.add(cgroup.inode)
+        parent = counter.parent  # levels above a pod have too many children to look at
         if parent is not None and parent.cgroup.place.kind is CgroupKind.POD:
-            self._hierarchy.ended(account.cgroup.place, parent, now_s)
-        self._unsettled = [replace(f, until_s=now_s) if f.cgroup == cgroup else f for f in self._unsettled]
+            self._levels.removed(counter.cgroup.place, parent, now_s)
+        self._follow_up.removed(cgroup, now_s)
 
     def log_lost(self) -> None:
-        """The kernel's log can't be read any more: no report is waited for, and the counters alone tell."""
+        """The kernel's log can't be read any more: no report is waited for, and the counters alone are left."""
         self._kmsg = False
 
     def reported(self, report: OomReport, now_s: float) -> None:
-        """A report of the kernel's log; one without a victim tells of no kill."""
+        """A report of the kernel's log; one without a victim is of no kill."""
         if report.victims:
             self._reports.add(report, now_s)
 
@@ -135,246 +111,195 @@ class Attributor:
 
     def due_s(self) -> float | None:
         """Monotonic time at which collect() has work even if nothing more comes in; None: nothing is pending."""
-        times = [following.until_s for following in self._unsettled]
-        times += [self._ripe_s(account) for account in self._rising.accounts()]
-        return min(times, default=None)
+        times = [self._follow_up.due_s(), *(self._ready_s(counter) for counter in self._increases.counters())]
+        return min((at_s for at_s in times if at_s is not None), default=None)
 
     @property
     def oldest_waiting_sequence(self) -> int | None:
-        """First kmsg record that a report still waiting needs; None: everything fed was used or given up."""
+        """First kmsg record that a pending report needs; None: every report was used or given up."""
         return self._reports.oldest_sequence
 
-    def log_quiet_s(self, told_group: bool) -> float:
-        """How long the log must be quiet until its open report is over, in seconds. ``told_group``: it is of a group kill."""
-        return log_quiet_s(self._rising.accounts(), self._facts, told_group=told_group)
+    def log_quiet_s(self, of_group: bool) -> float:
+        """How long the log must be quiet until its open report is over, in seconds. ``of_group``: it is of a group kill."""
+        return log_quiet_s(self._increases.counters(), self._facts, of_group=of_group)
 
-    def _ripe_s(self, account: Account) -> float:
-        reports = self._reports.of(account.cgroup.path)
-        return ripe_s(account, self._rising.rise_of(account), reports, self._facts, kmsg=self._kmsg)
+    def _ready_s(self, counter: Counter) -> float:
+        reports = self._reports.of(counter.cgroup.path)
+        return ready_s(counter, self._increases.of(counter), reports, self._facts, kmsg=self._kmsg)
 
     # ------------------------------------------------------------------------------------------------ what comes out
 
     def collect(self, now_s: float) -> Findings:
-        """All that is ripe by now: to be recorded by the caller in one transaction, then told."""
-        amended = self._amend(now_s)
+        """All that is ready by now: to be recorded by the caller in one transaction, then reported."""
+        amended = self._follow_up.amend({counter.cgroup.path for counter in self._increases.counters()}, now_s)
         kills: list[OomKill] = []
         settled: list[OomKill] = []
-        touched: list[Account] = []
-        open_containers = frozenset(a.cgroup.inode for a in self._rising.containers() if a.open_kills > 0)
-        for account in sorted(self._rising.accounts(), key=lambda a: -len(a.cgroup.path)):
-            if self._ripe_s(account) > now_s:
+        recorded: list[Counter] = []
+        increased = frozenset(each.cgroup.inode for each in self._increases.containers() if each.unrecorded_kills > 0)
+        for counter in sorted(self._increases.counters(), key=_deepest_first):
+            if self._ready_s(counter) > now_s:
                 continue
-            if account.cgroup.place.kind is CgroupKind.CONTAINER:
-                made = self._close_container(account, open_containers, now_s)
+            if counter.cgroup.place.kind is CgroupKind.CONTAINER:
+                made = self._of_container(counter, increased, now_s)
             else:
-                made = self._audit(account, now_s)
-            settled += self._follow(made, account.cgroup, now_s)
-            self._rising.told(account)
+                made = self._of_level(counter, now_s)
+            settled += [kill for kill in made if not self._follow(kill, counter, now_s)]
+            self._increases.done(counter)
             kills += made
-            touched.append(account)
-        settled += self._settle(now_s)
-        ready = {**self._new_baselines, **{b.inode: b for b in baselines(touched)}}
+            recorded.append(counter)
+        settled += self._follow_up.settle(now_s)
+        changed = {**self._new_baselines, **{b.inode: b for b in baselines(recorded)}}
         self._new_baselines = {}
-        gone = self._bury(now_s)
+        removed = self._forget_recorded(now_s)
         return Findings(
             kills=tuple(kills),
             amended=amended,
             settled=tuple(settled),
-            baselines=tuple(b for b in ready.values() if b.inode not in gone),
-            gone_inodes=gone,
-            unattributed=tuple(k for k in kills if _nobodys(k) and self._below_roots(k.cgroup_path)),
+            baselines=tuple(b for b in changed.values() if b.inode not in removed),
+            gone_inodes=removed,
+            unattributed=tuple(k for k in kills if _is_unattributed(k) and self._counters.below_a_root(k.cgroup_path)),
             unmatched_reports=len(self._reports.expire(now_s)),
         )
 
-    def _close_container(self, account: Account, open_containers: frozenset[int], now_s: float) -> list[OomKill]:
-        self._hierarchy.complete(account, self._reports.of(account.cgroup.path), now_s)
-        reports = self._reports.of(account.cgroup.path)
-        self._look_for_hits(account, reports, now_s)
-        reports = reports or self._nameless_for(account, open_containers, now_s)
-        if not reports and not account.open_groups:
-            self._close_second_counts(account, account.open_kills, now_s)
-        raw, groups = account.open_kills, account.open_groups
-        shares = partition(raw, groups, reports)
-        self._second_counts.note(account, shares, now_s)
-        return self._close(account, raw, groups, shares)
+    def _follow(self, kill: OomKill, counter: Counter, now_s: float) -> bool:
+        living = self._living(kill.cgroup_path) or counter
+        return self._follow_up.follow(kill, living.cgroup, now_s, kmsg=self._kmsg)
 
-    def _close_second_counts(self, account: Account, raw: int, now_s: float) -> None:
+    def _of_container(self, counter: Counter, increased: frozenset[int], now_s: float) -> list[OomKill]:
+        """Kills that a container's own counter shows. ``increased``: inodes of all containers with unrecorded kills."""
+        self._levels.complete(counter, self._reports.of(counter.cgroup.path), now_s)
+        reports = self._reports.of(counter.cgroup.path)
+        self._read_hits(counter, reports, now_s)
+        reports = reports or self._nameless_for(counter, increased, now_s)
+        if not reports and not counter.unrecorded_groups:
+            self._record_second_counts(counter, counter.unrecorded_kills, now_s)
+        raw, groups = counter.unrecorded_kills, counter.unrecorded_groups
+        shares = split_increase(raw, groups, reports)
+        self._second_counts.note(counter, shares, now_s)
+        return self._record(counter, raw, groups, shares)
+
+    def _record_second_counts(self, counter: Counter, raw: int, now_s: float) -> None:
         """Counts that belong to a group kill that was recorded before they came are no kills of their own."""
-        self._books.close(account, self._second_counts.take(account, raw, now_s), 0)
+        self._counters.record(counter, self._second_counts.take(counter, raw, now_s), 0)
 
-    def _close(
-        self, account: Account, raw: int, groups: int | None, shares: Iterable[Share], path: str | None = None
+    def _record(
+        self, counter: Counter, raw: int, groups: int | None, shares: Iterable[Share], path: str | None = None
     ) -> list[OomKill]:
         kills = []
         for share in shares:
             named = named_cgroup(share.report) if share.report is not None else None
-            at = path or self._path_of(named, account)
-            living = self._living(at)
+            at = path or self._path_of(named, counter)
+            there = self._living(at) is not None
             names = {"boot_id": self._boot_id, "node": self._node}
-            kill = draft(account, share, at, self._facts, kmsg=self._kmsg, goes_on=living is not None, **names)
-            kills.append(kill)
+            kills.append(build(counter, share, at, self._facts, kmsg=self._kmsg, still_there=there, **names))
             if share.report is not None:
                 self._reports.take(share.report)
-        self._books.close(account, raw, groups or 0)
+        self._counters.record(counter, raw, groups or 0)
         return kills
 
-    def _living(self, path: str) -> Account | None:
-        """The account of the container at this path, if it is there."""
-        at = self._books.at_path(path)
-        return at if at is not None and not at.gone and at.cgroup.place.kind is CgroupKind.CONTAINER else None
+    def _living(self, path: str) -> Counter | None:
+        """The counter of the container at this path, if it is there."""
+        at = self._counters.at_path(path)
+        return at if at is not None and not at.removed and at.cgroup.place.kind is CgroupKind.CONTAINER else None
 
-    def _look_for_hits(self, account: Account, reports: Sequence[OomReport], now_s: float) -> None:
-        """Where the reports don't say of each kill which limit was hit, the hits tell."""
-        said = sum(by_report(report, account.cgroup.path) is not None for report in reports)
-        if said < account.open_kills and counts_hits(account):
-            self._rising.look_for_hits(account, now_s)
+    def _read_hits(self, counter: Counter, reports: Sequence[OomReport], now_s: float) -> None:
+        """Where the reports don't say of each kill which limit was hit, the hits do."""
+        reported = sum(by_report(report, counter.cgroup.path) is not None for report in reports)
+        if reported < counter.unrecorded_kills and counts_hits(counter):
+            self._increases.read_hits(counter, now_s)
 
-    def _path_of(self, named: str | None, account: Account) -> str:
-        """Whose kill it is: the account's own, or where a parent's counter speaks the container that the report names."""
-        if named is None or account.cgroup.place.kind is CgroupKind.CONTAINER:
-            return account.cgroup.path
+    def _path_of(self, named: str | None, counter: Counter) -> str:
+        """Path of the cgroup that the kill was in: the counter's, or for a level above the container that the report names."""
+        if named is None or counter.cgroup.place.kind is CgroupKind.CONTAINER:
+            return counter.cgroup.path
         return self._facts.container_path(named) or named
 
-    def _nameless_for(self, account: Account, open_containers: frozenset[int], now_s: float) -> list[OomReport]:
-        """Reports that lost their cgroup's line can only be this container's if nobody else's counter is open.
+    def _nameless_for(self, counter: Counter, increased: frozenset[int], now_s: float) -> list[OomReport]:
+        """Reports that lost their cgroup's line can only be this container's if no other container has unrecorded kills.
 
         One of the node's shortage is none of its own where a limit was hit, and may be of a process outside of pods.
         """
         nameless = self._reports.nameless()
-        if by_hits(account) is not None:
+        if by_hits(counter) is not None:
             nameless = [report for report in nameless if not report.global_oom]
-        unambiguous = open_containers == {account.cgroup.inode} and len(nameless) <= account.open_kills
+        unambiguous = increased == {counter.cgroup.inode} and len(nameless) <= counter.unrecorded_kills
         if not unambiguous or (any(r.global_oom for r in nameless) and self._may_be_outside(now_s)):
             return []
         return nameless
 
     def _may_be_outside(self, now_s: float) -> bool:
         """Whether a process outside of pods was killed whose kill is not recorded yet, or nobody can tell."""
-        node = self._books.get(NODE)
+        node = self._counters.get(NODE)
         if node is None:
             return True
-        self._rising.refresh(node, now_s)
-        return node.unexplained() > 0
+        self._increases.read_level(node, now_s)
+        return node.unexplained_kills() > 0
 
-    # ------------------------------------------------------------------------------------------- the hierarchy's word
+    # --------------------------------------------------------------------------------------------- removed containers
 
-    def _audit(self, account: Account, now_s: float) -> list[OomKill]:
-        """What a parent's counter shows beyond its children's: kills of cgroups that vanished before they were read."""
-        self._rising.refresh(account, now_s)
-        for each in self._rising.containers_below(account):
-            if each.gone:
-                self._hierarchy.complete(each, self._reports.of(each.cgroup.path), now_s)
-        reports = self._of_vanished(account)
-        if not reports and not account.unexplained_groups():
-            self._close_second_counts(account, max(0, account.unexplained()), now_s)
-        raw, groups = account.unexplained(), account.unexplained_groups()
+    def _of_level(self, level: Counter, now_s: float) -> list[OomKill]:
+        """Kills that a level shows beyond its children: of cgroups that were removed before they were read."""
+        self._increases.read_level(level, now_s)
+        for each in self._increases.containers_below(level):
+            if each.removed:
+                self._levels.complete(each, self._reports.of(each.cgroup.path), now_s)
+        if level.unexplained_kills() <= 0:
+            return []
+        reports = self._reports_of_removed(level)
+        if not reports and not level.unexplained_groups():
+            self._record_second_counts(level, level.unexplained_kills(), now_s)
+        raw, groups = level.unexplained_kills(), level.unexplained_groups()
         if raw <= 0:
             return []
-        self._look_for_hits(account, reports, now_s)
-        grave = self._hierarchy.whose(account)
+        self._read_hits(level, reports, now_s)
+        suspect = self._levels.only_suspect(level)
         known = max(0, groups) if groups is not None else None
-        theirs = {self._path_of(named_cgroup(report), account) for report in reports}
-        of_one = theirs == {grave} or account.cgroup == NODE  # which knows nobody below it
-        shares = partition(raw, known, reports, of_one=of_one)
-        return self._close(account, raw, known, shares, None if reports else grave)
+        theirs = {self._path_of(named_cgroup(report), level) for report in reports}
+        of_one = theirs == {suspect} or level.cgroup == NODE  # which knows nobody below it
+        shares = split_increase(raw, known, reports, of_one=of_one)
+        return self._record(level, raw, known, shares, None if reports else suspect)
 
-    def _of_vanished(self, account: Account) -> list[OomReport]:
-        """Reports of cgroups below that are gone, but for those that a book below will ask for itself.
+    def _reports_of_removed(self, level: Counter) -> list[OomReport]:
+        """Reports of removed cgroups below, but for those that a counter below will ask for itself.
 
-        Where a container is not in its parents' counters (cgroup v1) it may be there, and a cgroup of its own gone with its count.
+        Where a container is not in its parents' counters (cgroup v1) it may be there, and a cgroup in it removed with its count.
         """
-        alive = [child for child in account.children.values() if not child.gone]
-        apart = [
-            child.cgroup.path
-            for child in alive
-            if child.cgroup.place.kind is CgroupKind.CONTAINER and account.cgroup == NODE
-        ]
-        spoken_for = self._spoken_for(account) | {
-            report.first_sequence for path in apart for report in self._reports.of(path)[: self._undetailed_in(path)]
-        }
-        live = [child.cgroup.path for child in alive if child.cgroup.path not in apart]
-        reports = self._reports.under_but_not_in(account.cgroup.path, live)
-        return [report for report in reports if report.first_sequence not in spoken_for]
+        there = [child.cgroup for child in level.children.values() if not child.removed]
+        apart = [cgroup.path for cgroup in there if cgroup.place.kind is CgroupKind.CONTAINER and level.cgroup == NODE]
+        wanted = self._wanted_below(level) | self._follow_up.late_reports_of(apart)
+        live = [cgroup.path for cgroup in there if cgroup.path not in apart]
+        reports = self._reports.under_but_not_in(level.cgroup.path, live)
+        return [report for report in reports if report.first_sequence not in wanted]
 
-    def _undetailed_in(self, path: str) -> int:
-        """How many recorded kills of this container a late report may still be of."""
-        return sum(following.kill.cgroup_path == path for following in self._undetailed)
-
-    def _spoken_for(self, account: Account) -> frozenset[int]:
-        """First sequences of the reports that containers below will ask for: one that went may have been read in time, and its
+    def _wanted_below(self, level: Counter) -> set[int]:
+        """First sequences of the reports that containers below will ask for: one that was removed may have been read in time, and its
         kill waits for a name. Given to a level above, its report would name it for a kill that was another's.
         """
         shares = [
             share
-            for each in self._rising.containers_below(account)
-            for share in partition(each.open_kills, each.open_groups, self._reports.of(each.cgroup.path))
+            for each in self._increases.containers_below(level)
+            for share in split_increase(
+                each.unrecorded_kills, each.unrecorded_groups, self._reports.of(each.cgroup.path)
+            )
         ]
-        spoken = [share.report for share in shares if share.report is not None]
-        return frozenset(sequence for report in spoken for sequence in (report.first_sequence, *report.joined))
+        wanted = [share.report for share in shares if share.report is not None]
+        return {sequence for report in wanted for sequence in (report.first_sequence, *report.joined)}
 
-    def _below_roots(self, path: str) -> bool:
-        return any(below(path, root.cgroup.path) for root in self._books.kind(CgroupKind.KUBEPODS))
-
-    # --------------------------------------------------------------------------------------------------- afterwards
-
-    def _follow(self, kills: Iterable[OomKill], cgroup: Cgroup, now_s: float) -> list[OomKill]:
-        """Gives those of which there is nothing to wait for."""
-        settled = []
-        for kill in kills:
-            living = self._living(kill.cgroup_path)
-            at = cgroup if living is None else living.cgroup
-            nobodys = at.place.kind is not CgroupKind.CONTAINER and kill.container_id is None
-            if nobodys or self._done(kill):
-                settled.append(kill)
-            else:
-                self._unsettled.append(_Following(kill, at, now_s + OUTCOME_S))
-            if not nobodys and not kill.victims:
-                self._undetailed.append(_Following(kill, at, now_s + LATE_S))
-        return settled
-
-    def _done(self, kill: OomKill) -> bool:
-        """Whether nothing more is to be learned of it by waiting: its outcome is known, and its victims as far as they will be."""
-        return kill.outcome is not None and (bool(kill.victims) or not self._kmsg)
-
-    def _settle(self, now_s: float) -> tuple[OomKill, ...]:
-        due = [f for f in self._unsettled if f.until_s <= now_s]
-        self._unsettled = [f for f in self._unsettled if f.until_s > now_s]
-        return tuple(f.kill if f.kill.outcome is not None else self._with_outcome(f) for f in due)
-
-    def _with_outcome(self, following: _Following) -> OomKill:
-        return replace(
-            following.kill, outcome=Outcome.SURVIVED if self._facts.lives(following.cgroup) else Outcome.DIED
-        )
-
-    def _amend(self, now_s: float) -> tuple[OomKill, ...]:
-        """Reports that came after their kill was recorded without them."""
-        amended = []
-        rising = {account.cgroup.path for account in self._rising.accounts()}
-        for following in list(self._undetailed):
-            waits = not rising.isdisjoint((following.cgroup.path, following.kill.cgroup_path))
-            late = [] if waits else self._reports.of(following.kill.cgroup_path)
-            if late:
-                self._reports.take(late[0])
-                kill = with_details(following.kill, late[0], self._facts)
-                amended.append(kill)
-                self._undetailed.remove(following)
-                self._unsettled = [
-                    replace(f, kill=kill) if f.kill.kill_id == kill.kill_id else f for f in self._unsettled
-                ]
-        self._undetailed = [f for f in self._undetailed if f.until_s > now_s]
-        return tuple(amended)
-
-    def _bury(self, now_s: float) -> tuple[int, ...]:
-        """Close the books of cgroups that are gone and have nothing open, nor anything below them."""
+    def _forget_recorded(self, now_s: float) -> tuple[int, ...]:
+        """Forget the counters of removed cgroups that have nothing unrecorded, nor anything below them; their inodes."""
         done = []
-        for account in sorted(self._books.of(self._gone - self._rising.inodes), key=lambda a: -len(a.cgroup.path)):
-            if not account.children:
-                self._gone.discard(account.cgroup.inode)
-                self._books.drop(account)
-                done.append(account)
-        self._hierarchy.buried((account.cgroup.place for account in done), now_s)
-        return tuple(account.cgroup.inode for account in done)
+        for counter in sorted(self._counters.of(self._removed - self._increases.inodes), key=_deepest_first):
+            if not counter.children:
+                self._removed.discard(counter.cgroup.inode)
+                self._counters.forget(counter)
+                done.append(counter)
+        self._levels.forget((counter.cgroup.place for counter in done), now_s)
+        return tuple(counter.cgroup.inode for counter in done)
 
 
-def _nobodys(kill: OomKill) -> bool:
+def _deepest_first(counter: Counter) -> int:
+    return -len(counter.cgroup.path)
+
+
+def _is_unattributed(kill: OomKill) -> bool:
     return kill.container_id is None and kill.container is None

@@ -1,4 +1,4 @@
-"""One share of a counter's rise, and its report if there is one, become an OomKill: limit, victims, largest, outcome.
+"""One share of a counter's increase, and its report if there is one, become an OomKill: limit, victims, largest, outcome.
 
 Pure but for what it asks of Facts; decides nothing about when.
 """
@@ -7,31 +7,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.kills.counters import Account, line_of
+from agent.kills.counters import Counter, upwards
 from agent.kills.facts import Facts
-from agent.kills.pending_reports import below
 from agent.kills.scope import LEVELS, as_users_say, by_hits, by_report, node_was_short, take_hit
 from agent.kills.split import Share
-from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow
+from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow, is_inside
 
 LARGEST = 3
 
 
-def draft(
-    account: Account, share: Share, path: str, facts: Facts, *, boot_id: str, node: str, kmsg: bool, goes_on: bool
+def build(
+    counter: Counter, share: Share, path: str, facts: Facts, *, boot_id: str, node: str, kmsg: bool, still_there: bool
 ) -> OomKill:
-    """The kill that ``share`` stands for, of the cgroup at ``path``, named after ``account``'s cgroup and next ordinal.
+    """The kill that ``share`` stands for, of the cgroup at ``path``, named after ``counter``'s cgroup and next ordinal.
 
-    ``path`` differs from the account's when a parent's counter speaks for a child that vanished unread. ``kmsg``: the kernel's log is
-    read. ``goes_on``: the container at ``path`` is still there. The hit of the limit that it takes is taken in the books.
+    ``path`` differs from the counter's when that is of a level above a container which was removed before it was read. ``kmsg``: the
+    kernel's log is read. ``still_there``: the container at ``path`` is. The hit of a limit that led to the kill is taken in the counters.
     """
-    account.ordinal += 1
+    counter.ordinal += 1
     names = facts.names_at(path)
-    # Where counters are not hierarchical (v1, memory_localevents) only the node's own tells of a container that vanished.
-    in_pods = account.cgroup.place.kind in LEVELS or names.container_id is not None
-    own = path == account.cgroup.path and account.cgroup.place.kind is CgroupKind.CONTAINER
+    # Where counters are not hierarchical (v1) only the node's own has the kills of a container that was removed.
+    in_pods = counter.cgroup.place.kind in LEVELS or names.container_id is not None
+    own = path == counter.cgroup.path and counter.cgroup.place.kind is CgroupKind.CONTAINER
     kill = OomKill(
-        kill_id=f"{boot_id}-{account.cgroup.inode}-{account.ordinal}",
+        boot_id=boot_id,
+        cgroup_inode=counter.cgroup.inode,
+        ordinal=counter.ordinal,
         at_unix_s=facts.unix_s(),
         node=node,
         cgroup_path=path,
@@ -41,15 +42,15 @@ def draft(
         pod_uid=names.pod_uid,
         container=names.container,
         container_id=names.container_id,
-        mode=_mode_then(share, facts.mode(account.cgroup) if own else None),
+        mode=_mode_then(share, facts.mode(counter.cgroup) if own else None),
         group_kill=share.group,
-        outcome=_outcome_by_itself(account, share, path, facts, goes_on=goes_on) if in_pods else None,
+        outcome=_outcome_by_itself(counter, share, path, facts, still_there=still_there) if in_pods else None,
         sources=frozenset({"counters"} if own else {"hierarchy"}),
         details_missing=share.report is None,
-        scope=_scope(account, share.report, path, facts, kmsg=kmsg) if in_pods else None,
+        scope=_scope(counter, share.report, path, facts, kmsg=kmsg) if in_pods else None,
     )
     kill = kill if share.report is None else with_details(kill, share.report, facts)
-    return kill if kill.limit_bytes is not None else replace(kill, limit_bytes=_limit(account, kill.scope, facts))
+    return kill if kill.limit_bytes is not None else replace(kill, limit_bytes=_limit(counter, kill.scope, facts))
 
 
 def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
@@ -71,27 +72,27 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
     )
 
 
-def _scope(account: Account, report: OomReport | None, path: str, facts: Facts, *, kmsg: bool) -> Scope | None:
-    """By the report, else by the counters. Without a log that would tell of it they may also exclude every limit but the node's."""
+def _scope(counter: Counter, report: OomReport | None, path: str, facts: Facts, *, kmsg: bool) -> Scope | None:
+    """By the report, else by the counters. Without a log that would say so they may also exclude every limit but the node's."""
     level = by_report(report, path) if report is not None else None
     if level is None:
-        level = by_hits(account)
-    if level is None and not kmsg and node_was_short(account, facts):
+        level = by_hits(counter)
+    if level is None and not kmsg and node_was_short(counter, facts):
         level = Scope.NODE
-    take_hit(account, level)
+    take_hit(counter, level)
     return as_users_say(level, path, facts)
 
 
 def _with_report(scope: Scope | None, report: OomReport, path: str, facts: Facts) -> Scope | None:
-    """What the report says, else what was known before; the line that names the victim alone tells a limit's kill from the node's."""
-    told = as_users_say(by_report(report, path), path, facts)
-    if told is None and report.global_oom is False and scope is Scope.NODE:
+    """What the report says, else what was known before; a line that names the victim alone distinguishes a limit's kill from the node's."""
+    reported = as_users_say(by_report(report, path), path, facts)
+    if reported is None and report.global_oom is False and scope is Scope.NODE:
         return None
-    return told or scope
+    return reported or scope
 
 
-def _limit(account: Account, scope: Scope | None, facts: Facts) -> int | None:
-    for level in line_of(account):
+def _limit(counter: Counter, scope: Scope | None, facts: Facts) -> int | None:
+    for level in upwards(counter):
         if scope is not None and LEVELS.get(level.cgroup.place.kind) is scope:
             return facts.limit_bytes(level.cgroup.path)
     return None
@@ -101,14 +102,14 @@ def _mode_then(share: Share, knob: Mode | None) -> Mode | None:
     return Mode.GROUP if share.group else knob
 
 
-def _outcome_by_itself(account: Account, share: Share, path: str, facts: Facts, *, goes_on: bool) -> Outcome | None:
+def _outcome_by_itself(counter: Counter, share: Share, path: str, facts: Facts, *, still_there: bool) -> Outcome | None:
     """DIED where that needs no second look: the whole container was killed, or its PID 1, or its cgroup is gone."""
-    whole = share.group and (share.report is None or below(path, share.report.group_memcg or path))
-    elsewhere = path != account.cgroup.path
-    if whole or account.gone or (elsewhere and not goes_on):
+    whole = share.group and (share.report is None or is_inside(path, share.report.group_memcg or path))
+    elsewhere = path != counter.cgroup.path
+    if whole or counter.removed or (elsewhere and not still_there):
         return Outcome.DIED
     if elsewhere:
         return None  # a cgroup in it is gone (v1)
-    init = facts.init_pid(account.cgroup)
+    init = facts.init_pid(counter.cgroup)
     killed = {victim.pid for victim in share.report.victims} if share.report is not None else set()
     return Outcome.DIED if init is not None and init in killed else None

@@ -1,7 +1,7 @@
-"""The books: how far each cgroup's counters are accounted for, along the kernel's own hierarchy.
+"""Counters: how many of a cgroup's OOM kills are recorded, along the kernel's own hierarchy.
 
-Owns one Account a container, pod and kubepods root. Takes readings in, tells what is open, and closes what was
-recorded at every level at once, so that the hierarchy audits the attribution. No time, no input or output.
+There is one Counter per container, pod and kubepods root, and one for the node. It takes readings, says how many kills are unrecorded, and
+records kills at every level at once, so that each level checks those below it. No time of its own, no input or output.
 """
 
 from __future__ import annotations
@@ -10,60 +10,56 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from agent.model import Baseline, Cgroup, CgroupKind, MemoryEvents
+from agent.model import NODE, Baseline, Cgroup, CgroupKind, MemoryEvents, is_inside, levels_above
 
-HIT_TO_KILL_S = (
-    30.0  # from the hit of a limit to its kill: over 2 s were seen in the lab, on a node that was busy with a storm
-)
+# From the hit of a limit to its kill: over 2 s were seen in the lab, on a node that was busy with a storm.
+HIT_TO_KILL_S = 30.0
 NOTHING = MemoryEvents(oom_kill=0, oom=0, oom_group_kill=0, local_oom=0)
 
 
 @dataclass(slots=True)
-class Account:
-    """One cgroup's book. ``closed`` is what is in the ledger, ``reading`` the last that the kernel said."""
+class Counter:
+    """One cgroup's counters. ``recorded_…`` is what the ledger has of them, ``reading`` what the kernel said last.
+
+    ``shown_…`` is the larger of what is unrecorded here and what the children show: a level that was removed may have been read for the
+    last time before its children. ``below_…`` is the sum of what the children show, kept up to date so that nobody goes through all pods.
+    """
 
     cgroup: Cgroup
-    parent: Account | None
-    closed_kills: int
-    closed_groups: int
-    closed_oom: int
-    closed_local_oom: int
+    parent: Counter | None
+    recorded_kills: int
+    recorded_groups: int
+    recorded_hits: int
+    recorded_own_hits: int
     ordinal: int
     reading: MemoryEvents
     changed_s: float  # monotonic time of the last reading that differed from the one before, or of the first
     last_hit_s: float  # likewise, of the last that had more hits than the one before
-    without_kill_s: float  # likewise, of the last in which no kill was open; -inf: there is none
-    children: dict[int, Account] = field(default_factory=dict)
-    gone: bool = False
-    unread: bool = False  # the last look at it failed: its reading may lack what came after
+    without_kill_s: float  # likewise, of the last in which all kills were recorded; -inf: there is none
+    children: dict[int, Counter] = field(default_factory=dict)
+    removed: bool = False
+    unread: bool = False  # it could not be read: its reading may lack what came after
+    shown_kills: int = 0
+    shown_groups: int = 0
+    below_kills: int = 0
+    below_groups: int = 0
 
-    @property
-    def open_kills(self) -> int:
-        """Raw kills that the counter shows and the ledger doesn't have."""
-        return self.reading.oom_kill - self.closed_kills
-
-    @property
-    def open_groups(self) -> int | None:
-        """Group kills likewise; None before kernel 5.17."""
-        if self.reading.oom_group_kill is None:
-            return None
-        return self.reading.oom_group_kill - self.closed_groups
+    # ----------------------------------------------------------------------------------------------------- readings
 
     def read(self, reading: MemoryEvents, now_s: float) -> None:
         """A new reading. The hit of a limit comes before its kill: one without a kill for HIT_TO_KILL_S led to none."""
         self.unread = False
-        if (
-            reading.oom_kill < self.reading.oom_kill
-        ):  # v1: a sum over cgroups; one that was removed took its count along
-            self.closed_kills -= self.reading.oom_kill - reading.oom_kill
-        if reading.oom_kill <= self.closed_kills:
+        fewer = self.reading.oom_kill - reading.oom_kill
+        if fewer > 0:  # v1: a sum over cgroups; one that was removed took its count along
+            self.recorded_kills -= fewer
+        if reading.oom_kill <= self.recorded_kills:
             self.without_kill_s = now_s
         if reading == self.reading:
             return
-        if self.open_kills <= 0 and now_s - self.changed_s > HIT_TO_KILL_S:
-            self.closed_oom = self.reading.oom
-            self.closed_local_oom = self.reading.local_oom or 0
-        self._show(reading, now_s)
+        if self.unrecorded_kills <= 0 and now_s - self.changed_s > HIT_TO_KILL_S:
+            self.recorded_hits = self.reading.oom
+            self.recorded_own_hits = self.reading.local_oom or 0
+        self._replace_reading(reading, now_s)
 
     def read_hits(self, reading: MemoryEvents, now_s: float) -> None:
         """A later reading of which only the hits count: the kernel prints them before the kills, so that a reading can have a
@@ -71,143 +67,168 @@ class Account:
         """
         hits = replace(self.reading, oom=reading.oom, local_oom=reading.local_oom)
         if hits != self.reading:
-            self._show(hits, now_s)
+            self._replace_reading(hits, now_s)
 
-    def _show(self, reading: MemoryEvents, now_s: float) -> None:
+    def _replace_reading(self, reading: MemoryEvents, now_s: float) -> None:
         if reading.oom != self.reading.oom:
             self.last_hit_s = now_s
         self.reading, self.changed_s = reading, now_s
+        self._pass_up()
 
-    @property
-    def open_hits(self) -> int:
-        """Hits of a limit at or below this cgroup that have led to no recorded kill, and have not expired."""
-        return self.reading.oom - self.closed_oom
-
-    @property
-    def open_own_hits(self) -> int:
-        """Those of them that are of this cgroup's own limit; 0 where the kernel doesn't tell them apart."""
-        return 0 if self.reading.local_oom is None else self.reading.local_oom - self.closed_local_oom
-
-    def unexplained_hits(self) -> int:
-        """Those that are neither its own nor shown by a book below: of children that nobody could read any more."""
-        return self.open_hits - self.open_own_hits - sum(child.open_hits for child in self.children.values())
-
-    def take_hit(self, *, own: bool) -> None:
-        """A hit has led to a kill that is being recorded: one, however many processes it took. ``own``: of this cgroup's limit."""
-        self.closed_oom = min(self.reading.oom, self.closed_oom + 1)
-        if own:
-            self.closed_local_oom = min(self.reading.local_oom or 0, self.closed_local_oom + 1)
-
-    def unexplained(self) -> int:
-        """Raw kills here that no book below shows, open or closed: those of children that nobody could read any more."""
-        return self.open_kills - sum(child.shown() for child in self.children.values())
-
-    def shown(self) -> int:
-        """Open raw kills that are known here or below: a level that went may have been read for the last time before those below it."""
-        return max(self.open_kills, sum(child.shown() for child in self.children.values()))
-
-    def unexplained_groups(self) -> int | None:
-        """Group kills likewise."""
-        if self.open_groups is None:
-            return None
-        return self.open_groups - sum(child.shown_groups() for child in self.children.values())
-
-    def shown_groups(self) -> int:
-        """Open group kills likewise."""
-        return max(self.open_groups or 0, sum(child.shown_groups() for child in self.children.values()))
-
-    def grow(self, raw: int, groups: int) -> None:
-        """So many kills more than the last reading showed are its own, as the levels above tell: it went before another one."""
+    def add_unread(self, raw: int, groups: int) -> None:
+        """So many kills more than its last reading has are its own, by the levels above: it was removed before another reading."""
         counted = self.reading.oom_group_kill
         self.reading = replace(
             self.reading,
             oom_kill=self.reading.oom_kill + raw,
             oom_group_kill=None if counted is None else counted + groups,
         )
+        self._pass_up()
+
+    # -------------------------------------------------------------------------------------------------------- kills
+
+    @property
+    def unrecorded_kills(self) -> int:
+        """Raw kills that the reading has and the ledger doesn't."""
+        return self.reading.oom_kill - self.recorded_kills
+
+    @property
+    def unrecorded_groups(self) -> int | None:
+        """Group kills likewise; None before Linux 5.17."""
+        counted = self.reading.oom_group_kill
+        return None if counted is None else counted - self.recorded_groups
+
+    def unexplained_kills(self) -> int:
+        """Unrecorded raw kills that no child shows: of children that nobody could read any more."""
+        return self.unrecorded_kills - self.below_kills
+
+    def unexplained_groups(self) -> int | None:
+        """Group kills likewise."""
+        return None if self.unrecorded_groups is None else self.unrecorded_groups - self.below_groups
+
+    def explained(self) -> bool:
+        """Whether the children show all that is unrecorded here. New readings of them can only show more."""
+        return self.unexplained_kills() <= 0 and (self.unexplained_groups() or 0) <= 0
+
+    def record(self, raw: int, groups: int) -> None:
+        """These kills are recorded, at this level."""
+        self.recorded_kills += raw
+        self.recorded_groups += groups
+        self._pass_up()
+
+    # --------------------------------------------------------------------------------------------------------- hits
+
+    @property
+    def unrecorded_hits(self) -> int:
+        """Hits of a limit at or below this cgroup that have led to no recorded kill, and have not expired."""
+        return self.reading.oom - self.recorded_hits
+
+    @property
+    def unrecorded_own_hits(self) -> int:
+        """Those of them that are of this cgroup's own limit; 0 where the kernel doesn't count them apart."""
+        return 0 if self.reading.local_oom is None else self.reading.local_oom - self.recorded_own_hits
+
+    def unexplained_hits(self) -> int:
+        """Those that are neither its own nor shown by a child: of children that nobody could read any more."""
+        below = sum(child.unrecorded_hits for child in self.children.values())
+        return self.unrecorded_hits - self.unrecorded_own_hits - below
+
+    def take_hit(self, *, own: bool) -> None:
+        """A hit has led to a kill that is being recorded: one, however many processes it took. ``own``: of this cgroup's limit."""
+        self.recorded_hits = min(self.reading.oom, self.recorded_hits + 1)
+        if own:
+            self.recorded_own_hits = min(self.reading.local_oom or 0, self.recorded_own_hits + 1)
+
+    # ---------------------------------------------------------------------------------------------------- hierarchy
+
+    def attach(self, child: Counter) -> None:
+        """``child`` lies below, and nothing that has a Counter lies between."""
+        child.parent = self
+        self.children[child.cgroup.inode] = child
+        self._add_below(child.shown_kills, child.shown_groups)
+
+    def detach(self, child: Counter) -> None:
+        """``child`` is forgotten, or something that has a Counter lies between."""
+        del self.children[child.cgroup.inode]
+        self._add_below(-child.shown_kills, -child.shown_groups)
+
+    def _add_below(self, kills: int, groups: int) -> None:
+        self.below_kills += kills
+        self.below_groups += groups
+        self._pass_up()
+
+    def _pass_up(self) -> None:
+        kills = max(self.unrecorded_kills, self.below_kills)
+        groups = max(self.unrecorded_groups or 0, self.below_groups)
+        more, more_groups = kills - self.shown_kills, groups - self.shown_groups
+        self.shown_kills, self.shown_groups = kills, groups
+        if self.parent is not None and (more or more_groups):
+            self.parent._add_below(more, more_groups)
 
     def baseline(self) -> Baseline:
-        """What the ledger keeps of this book."""
+        """What the ledger keeps of it."""
         return Baseline(
             inode=self.cgroup.inode,
             path=self.cgroup.path,
-            oom_kill=self.closed_kills,
-            oom_group_kill=self.closed_groups,
-            oom=self.closed_oom,
-            local_oom=self.closed_local_oom,
+            oom_kill=self.recorded_kills,
+            oom_group_kill=self.recorded_groups,
+            oom=self.recorded_hits,
+            local_oom=self.recorded_own_hits,
             ordinal=self.ordinal,
         )
 
 
-def line_of(account: Account) -> Iterator[Account]:
-    """The account and those above it, upwards."""
-    at: Account | None = account
+def upwards(counter: Counter) -> Iterator[Counter]:
+    """The counter itself and those above it, the nearest first."""
+    at: Counter | None = counter
     while at is not None:
         yield at
         at = at.parent
 
 
-class Books:
-    """All accounts of the node, by inode.
+class Counters:
+    """All counters of the node, by inode.
 
-    ``kept`` are the ledger's baselines of this boot. ``seen_this_boot``: an agent has kept books in this boot before; a
-    cgroup without a baseline was then born in our absence and counts from 0, else from what it shows at first sight.
+    ``kept`` are the ledger's baselines of this boot. ``seen_this_boot``: an agent has recorded kills in this boot before; a
+    cgroup without a baseline was then made while no agent ran and counts from 0, else from its first reading.
     """
 
     def __init__(self, kept: Mapping[int, Baseline], *, seen_this_boot: bool) -> None:
         self._kept = dict(kept)
         self._from_zero = seen_this_boot
-        self._accounts: dict[int, Account] = {}
-        self._by_path: dict[str, Account] = {}
+        self._by_inode: dict[int, Counter] = {}
+        self._by_path: dict[str, Counter] = {}
 
-    def __iter__(self) -> Iterator[Account]:
-        return iter(tuple(self._accounts.values()))
+    def __iter__(self) -> Iterator[Counter]:
+        return iter(tuple(self._by_inode.values()))
 
-    def open(self, cgroup: Cgroup, first: MemoryEvents, now_s: float, *, newborn: bool) -> Account:
-        """Open (or find) the book of a cgroup at its first reading. ``newborn``: it was made while we watched."""
-        if (known := self._accounts.get(cgroup.inode)) is not None:
+    def add(self, cgroup: Cgroup, first: MemoryEvents, now_s: float, *, newborn: bool) -> Counter:
+        """The counter of a cgroup from its first reading on, or the one that is there. ``newborn``: it was made while we watched."""
+        if (known := self._by_inode.get(cgroup.inode)) is not None:
             return known
         start = self._start(cgroup, first, from_zero=newborn or self._from_zero)
-        if first.oom_kill < start.oom_kill:  # likewise, while no agent ran
-            start = replace(start, oom_kill=first.oom_kill)
-        account = Account(
+        counter = Counter(
             cgroup=cgroup,
-            parent=self._parent(cgroup),
-            closed_kills=start.oom_kill,
-            closed_groups=start.oom_group_kill,
-            closed_oom=start.oom,
-            closed_local_oom=start.local_oom,
+            parent=None,
+            recorded_kills=start.oom_kill,
+            recorded_groups=start.oom_group_kill,
+            recorded_hits=start.oom,
+            recorded_own_hits=start.local_oom,
             ordinal=start.ordinal,
             reading=first,
             changed_s=now_s,
             last_hit_s=now_s,
             without_kill_s=now_s if first.oom_kill <= start.oom_kill else -inf,
         )
-        self._accounts[cgroup.inode] = account
-        self._by_path[cgroup.path] = account
-        self._adopt(account)
-        return account
-
-    def _adopt(self, account: Account) -> None:
-        """Between its parent and those below it that came first: a container's start may be told before its pod's."""
-        if account.parent is not None:
-            account.parent.children[account.cgroup.inode] = account
-        if account.cgroup.place.kind is CgroupKind.CONTAINER:
-            return  # nothing below it keeps counters of its own
-        above = account.parent.children if account.parent is not None else self._accounts
-        for inode, other in tuple(above.items()):
-            if other.parent is account.parent and other.cgroup.path.startswith(account.cgroup.path + "/"):
-                if account.parent is not None:
-                    del above[inode]
-                other.parent = account
-                account.children[inode] = other
-
-    def absent(self) -> tuple[Baseline, ...]:
-        """Books that the ledger kept of cgroups that nobody has opened: they went while no agent ran."""
-        return tuple(kept for inode, kept in self._kept.items() if inode not in self._accounts)
+        counter.record(0, 0)
+        self._by_inode[cgroup.inode] = counter
+        self._by_path[cgroup.path] = counter
+        self._attach(counter, self._parent(cgroup))
+        return counter
 
     def _start(self, cgroup: Cgroup, first: MemoryEvents, *, from_zero: bool) -> Baseline:
         if (kept := self._kept.get(cgroup.inode)) is not None:
-            return kept
+            return replace(kept, oom_kill=min(kept.oom_kill, first.oom_kill))  # v1, as in Counter.read
         shown = NOTHING if from_zero else first
         return Baseline(
             inode=cgroup.inode,
@@ -219,47 +240,65 @@ class Books:
             ordinal=0,
         )
 
-    def _parent(self, cgroup: Cgroup) -> Account | None:
-        at = cgroup.path
-        while at:
-            at = at.rpartition("/")[0]
+    def _attach(self, counter: Counter, parent: Counter | None) -> None:
+        """Between its parent and those below it that came first: a container may be notified of before its pod."""
+        if counter.cgroup.place.kind is not CgroupKind.CONTAINER:  # nothing below a container has a Counter
+            siblings = parent.children if parent is not None else self._by_inode
+            for other in tuple(siblings.values()):
+                if (
+                    other is not counter
+                    and other.parent is parent
+                    and is_inside(other.cgroup.path, counter.cgroup.path)
+                ):
+                    if parent is not None:
+                        parent.detach(other)
+                    counter.attach(other)
+        if parent is not None:
+            parent.attach(counter)
+
+    def _parent(self, cgroup: Cgroup) -> Counter | None:
+        for at in (*levels_above(cgroup.path), NODE.path) if cgroup.path else ():
             above = self._by_path.get(at)
             if above is not None and above.cgroup.place.kind is not CgroupKind.CONTAINER:
                 return above
         return None
 
-    def get(self, cgroup: Cgroup) -> Account | None:
-        """The book of this very cgroup, None when none was opened."""
-        return self._accounts.get(cgroup.inode)
+    def absent(self) -> tuple[Baseline, ...]:
+        """Baselines of cgroups that were removed while no agent ran."""
+        return tuple(kept for inode, kept in self._kept.items() if inode not in self._by_inode)
 
-    def of(self, inodes: Iterable[int]) -> list[Account]:
-        """The books of these cgroups, as far as there are any."""
-        return [account for inode in inodes if (account := self._accounts.get(inode)) is not None]
+    def get(self, cgroup: Cgroup) -> Counter | None:
+        """The counter of this very cgroup; None: it has none."""
+        return self._by_inode.get(cgroup.inode)
 
-    def at_path(self, path: str) -> Account | None:
-        """The book of the cgroup that had this path last."""
+    def of(self, inodes: Iterable[int]) -> list[Counter]:
+        """The counters of these cgroups, as far as there are any."""
+        return [counter for inode in inodes if (counter := self._by_inode.get(inode)) is not None]
+
+    def at_path(self, path: str) -> Counter | None:
+        """The counter of the cgroup that had this path last."""
         return self._by_path.get(path)
 
-    def kind(self, kind: CgroupKind) -> Iterator[Account]:
-        """All accounts of one kind."""
-        return (account for account in self if account.cgroup.place.kind is kind)
+    def below_a_root(self, path: str) -> bool:
+        """Whether this path is that of a kubepods root, or lies below one."""
+        found = (self._by_path.get(at) for at in (path, *levels_above(path)))
+        return any(counter is not None and counter.cgroup.place.kind is CgroupKind.KUBEPODS for counter in found)
 
-    def close(self, account: Account, raw: int, groups: int) -> None:
-        """Book ``raw`` kills of a cgroup as recorded, at its level and at every level above."""
-        for level in line_of(account):
-            level.closed_kills += raw
-            level.closed_groups += groups
+    def record(self, counter: Counter, raw: int, groups: int) -> None:
+        """``raw`` kills of a cgroup are recorded, at its level and at every level above."""
+        for level in upwards(counter):
+            level.record(raw, groups)
 
-    def drop(self, account: Account) -> None:
-        """Forget a gone cgroup's book (its recorded kills stay in the books above)."""
-        self._accounts.pop(account.cgroup.inode, None)
-        if self._by_path.get(account.cgroup.path) is account:
-            del self._by_path[account.cgroup.path]
-        if account.parent is not None:
-            account.parent.children.pop(account.cgroup.inode, None)
+    def forget(self, counter: Counter) -> None:
+        """Its cgroup was removed; its recorded kills stay in the counters above."""
+        self._by_inode.pop(counter.cgroup.inode, None)
+        if self._by_path.get(counter.cgroup.path) is counter:
+            del self._by_path[counter.cgroup.path]
+        if counter.parent is not None:
+            counter.parent.detach(counter)
 
 
-def baselines(accounts: Iterable[Account]) -> tuple[Baseline, ...]:
-    """The ledger's records of these books and of all above them, each once."""
-    levels = {level.cgroup.inode: level for account in accounts for level in line_of(account)}
+def baselines(counters: Iterable[Counter]) -> tuple[Baseline, ...]:
+    """What the ledger keeps of these counters and of all above them, each once."""
+    levels = {level.cgroup.inode: level for counter in counters for level in upwards(counter)}
     return tuple(level.baseline() for level in levels.values())

@@ -1,4 +1,4 @@
-"""What the attributor asks of others and what it gives back: the two sides of its door."""
+"""What the attribution asks of others and what it gives back: the two sides of its door."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from agent.model import Baseline, Cgroup, Identity, MemoryEvents, Mode, OomKill,
 
 
 class Facts(Protocol):
-    """What the attributor asks of the loop. Nothing here may wait, and nothing here fails: unknown is None."""
+    """What the attribution asks of the loop. Nothing here may wait, and nothing here fails: unknown is None."""
 
     def names_at(self, path: str) -> Identity:
-        """Whose the cgroup of this path is or was."""
+        """Namespace, pod and container that the cgroup at this path is or was of."""
 
     def mode(self, cgroup: Cgroup) -> Mode | None:
         """What its memory.oom.group said last; None on v1 or when never read."""
 
     def counters(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
-        """A fresh reading."""
+        """A new reading."""
 
     def limit_bytes(self, path: str) -> int | None:
         """The memory limit of the cgroup at this path; None: no limit, or gone."""
@@ -50,11 +50,11 @@ class Facts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What is to be recorded now, in one transaction, and then told.
+    """What is to be recorded now, in one transaction, and then reported.
 
-    ``settled`` has each kill once, now or up to attributor.OUTCOME_S later, when its outcome is known and its report has had
-    time to come. ``unattributed`` are those of ``kills`` that no
-    container can be named for. ``unmatched_reports``: reports of kills that no counter showed within witness.KEEP_S.
+    ``settled`` has each kill once, now or up to attribution.OUTCOME_S later, when its outcome is known and its report has had
+    time to come. ``unattributed`` are those of ``kills`` that no container can be named for. ``unmatched_reports``: reports of kills that
+    no counter showed within pending_reports.KEEP_S.
     """
 
     kills: tuple[OomKill, ...] = ()

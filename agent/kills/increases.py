@@ -1,97 +1,102 @@
-"""What counters have risen and are not told of yet: readings go in, the accounts with open kills come out, with since when.
+"""Unrecorded increases of counters: readings go in, the counters with unrecorded kills come out, and since when they wait.
 
-Owns the Rises, by inode, over the books (accounts.py). Decides nothing about when enough is known (ripeness.py).
+Owns the Increases, by inode. Decides nothing about when enough is known (timing.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from agent.kills.counters import Account, Books, line_of
+from agent.kills.counters import Counter, Counters, upwards
 from agent.kills.facts import Facts
-from agent.kills.timing import Rise
+from agent.kills.timing import Increase
 from agent.model import Cgroup, CgroupKind, MemoryEvents, Vanished
 
 
-class Rising:
+class Increases:
     """See the module."""
 
-    def __init__(self, books: Books, facts: Facts) -> None:
-        self._books = books
+    def __init__(self, counters: Counters, facts: Facts) -> None:
+        self._counters = counters
         self._facts = facts
-        self._rises: dict[int, Rise] = {}
+        self._increases: dict[int, Increase] = {}
 
-    def accounts(self) -> list[Account]:
-        """All with something open, of any level."""
-        return self._books.of(self._rises)
+    def counters(self) -> list[Counter]:
+        """All with something unrecorded, of any level."""
+        return self._counters.of(self._increases)
 
     @property
     def inodes(self) -> AbstractSet[int]:
         """Theirs."""
-        return self._rises.keys()
+        return self._increases.keys()
 
-    def containers(self) -> list[Account]:
+    def containers(self) -> list[Counter]:
         """The containers among them."""
-        return [account for account in self.accounts() if account.cgroup.place.kind is CgroupKind.CONTAINER]
+        return [counter for counter in self.counters() if counter.cgroup.place.kind is CgroupKind.CONTAINER]
 
-    def containers_below(self, level: Account) -> list[Account]:
-        """Those of them that live below this level."""
-        return [each for each in self.containers() if any(above is level for above in line_of(each))]
+    def containers_below(self, level: Counter) -> list[Counter]:
+        """Those of them that lie below this level."""
+        return [each for each in self.containers() if any(above is level for above in upwards(each))]
 
-    def rise_of(self, account: Account) -> Rise:
-        """Since when it waits. Raises KeyError for an account that is none of ``accounts()``."""
-        return self._rises[account.cgroup.inode]
+    def of(self, counter: Counter) -> Increase:
+        """Since when it waits. Raises KeyError for a counter that is none of ``counters()``."""
+        return self._increases[counter.cgroup.inode]
 
-    def note(self, account: Account, now_s: float, *, rose: bool = True) -> None:
-        """The account may have something open. ``rose``: more than before."""
-        if account.open_kills <= 0:
+    def note(self, counter: Counter, now_s: float, *, increased: bool = True) -> None:
+        """The counter may have something unrecorded. ``increased``: more than before."""
+        if counter.unrecorded_kills <= 0:
             return
-        rise = self._rises.setdefault(account.cgroup.inode, Rise(now_s, now_s))
-        if rose:
-            rise.last_s = now_s
+        increase = self._increases.setdefault(counter.cgroup.inode, Increase(now_s, now_s))
+        if increased:
+            increase.last_s = now_s
 
-    def told(self, account: Account) -> None:
+    def done(self, counter: Counter) -> None:
         """Nothing of it waits any more."""
-        del self._rises[account.cgroup.inode]
+        del self._increases[counter.cgroup.inode]
+
+    # ----------------------------------------------------------------------------------------------------- readings
 
     def counted(self, cgroup: Cgroup, reading: MemoryEvents, now_s: float) -> None:
-        """A new reading of a cgroup's counters; of one without a book nothing is kept."""
-        account = self._books.get(cgroup)
-        if account is None:
+        """A new reading of a cgroup; of one without a Counter nothing is kept."""
+        counter = self._counters.get(cgroup)
+        if counter is None:
             return
-        rose = reading.oom_kill > account.reading.oom_kill
-        account.read(reading, now_s)
-        if rose or account.open_kills > 0:
-            self.note(account, now_s, rose=rose)
+        increased = reading.oom_kill > counter.reading.oom_kill
+        counter.read(reading, now_s)
+        if increased or counter.unrecorded_kills > 0:
+            self.note(counter, now_s, increased=increased)
 
-    def look(self, account: Account, now_s: float) -> bool:
-        """Read its counters now. False: it has gone, and its last reading stays."""
-        reading = self._facts.counters(account.cgroup)
+    def read(self, counter: Counter, now_s: float) -> bool:
+        """Read it now. False: its cgroup was removed, and its last reading stays."""
+        reading = self._facts.counters(counter.cgroup)
         if isinstance(reading, Vanished):
-            account.unread = True
+            counter.unread = True
             return False
-        self.counted(account.cgroup, reading, now_s)
+        self.counted(counter.cgroup, reading, now_s)
         return True
 
-    def refresh(self, level: Account, now_s: float) -> tuple[bool, list[Account]]:
-        """Read a level first and its children after: so a kill in between is never taken for unexplained.
+    def read_level(self, level: Counter, now_s: float) -> tuple[bool, list[Counter]]:
+        """Read a level first, and its children after, if something is unexplained: so a kill in between is never taken for that, and
+        a kill costs the same however many pods there are.
 
-        Gives whether the level is there, and the children that turn out to have gone though no word of their end has come.
+        Returns whether the level is there, and the children that turn out to be removed though that was not notified yet.
         """
-        there = self.look(level, now_s)
-        return there, [each for each in level.children.values() if not self.look(each, now_s) and not each.gone]
+        there = self.read(level, now_s)
+        return there, [] if level.explained() else self._read_children(level, now_s)
 
-    def look_for_hits(self, account: Account, now_s: float) -> None:
-        """Read what there is of hits now: all that came before a kill that was read are counted by now. Word of a level above may be yet
-        to come, and a container's own reading may have a kill and lack its hit (Account.read_hits).
+    def _read_children(self, level: Counter, now_s: float) -> list[Counter]:
+        return [each for each in level.children.values() if not self.read(each, now_s) and not each.removed]
+
+    def read_hits(self, counter: Counter, now_s: float) -> None:
+        """Read all hits of limits now: those that came before a kill that was read are counted by now. A level above may not have been
+        notified of yet, and a container's own reading may have a kill and lack its hit (Counter.read_hits).
         """
-        if account.cgroup.place.kind is CgroupKind.CONTAINER:
-            own = self._facts.counters(account.cgroup)
-            account.unread = isinstance(own, Vanished)
+        if counter.cgroup.place.kind is CgroupKind.CONTAINER:
+            own = self._facts.counters(counter.cgroup)
+            counter.unread = isinstance(own, Vanished)
             if not isinstance(own, Vanished):
-                account.read_hits(own, now_s)
-        for level in tuple(line_of(account))[1:]:
-            if account.unread and level is account.parent:
-                self.refresh(level, now_s)  # so that a hit of another child is not taken for one of this account's
-            else:
-                self.look(level, now_s)
+                counter.read_hits(own, now_s)
+        for level in tuple(upwards(counter))[1:]:
+            self.read(level, now_s)
+            if counter.unread and level is counter.parent and level.unexplained_hits() > 0:
+                self._read_children(level, now_s)  # a hit of another child is not to be taken for one of this counter's

@@ -1,73 +1,74 @@
-"""The levels above a container remember what it was killed of when it is gone: their word on what nobody could read any more.
+"""The levels above a container still count its kills when it was removed: what they say of kills that nobody could read any more.
 
-Owns who is suspected of what (graves.py). Takes books whose readings it makes fresh itself.
+Asks removed_containers.py which container a kill may be of. Reads the counters it needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agent.kills.counters import Account, line_of
+from agent.kills.counters import Counter, upwards
 from agent.kills.facts import Facts
-from agent.kills.increases import Rising
+from agent.kills.increases import Increases
 from agent.kills.removed_containers import RemovedContainers
 from agent.kills.split import shortfall
 from agent.kills.timing import may_grow
 from agent.model import CgroupKind, CgroupPlace, OomReport
 
 
-class Hierarchy:
+class Levels:
     """See the module."""
 
-    def __init__(self, rising: Rising, facts: Facts) -> None:
-        self._rising = rising
+    def __init__(self, increases: Increases, facts: Facts) -> None:
+        self._increases = increases
         self._facts = facts
-        self._graves = RemovedContainers()
+        self._removed = RemovedContainers()
 
-    def unwitnessed(self, accounts: Iterable[Account]) -> None:
+    def start(self, counters: Iterable[Counter]) -> None:
         """As an agent starts: what these levels show may be of containers that came and went before."""
-        for account in accounts:
-            if account.cgroup.place.kind is not CgroupKind.CONTAINER:
-                self._graves.unwitnessed(account)
+        for counter in counters:
+            if counter.cgroup.place.kind is not CgroupKind.CONTAINER:
+                self._removed.start(counter)
 
-    def ended(self, place: CgroupPlace, parent: Account, now_s: float) -> None:
-        """A cgroup went just now: a kill that its parent shows and no child does is its own, if it shows from now on only."""
-        _, went = self._rising.refresh(parent, now_s)
-        self._rising.note(parent, now_s, rose=False)
-        self._graves.ended({place.path, *(each.cgroup.path for each in went)}, parent)
+    def removed(self, place: CgroupPlace, parent: Counter, now_s: float) -> None:
+        """A cgroup was removed just now: a kill that its parent shows from now on, and no child shows, is its own."""
+        _, others = self._increases.read_level(parent, now_s)
+        self._increases.note(parent, now_s, increased=False)
+        self._removed.suspect({place.path, *(each.cgroup.path for each in others)}, parent)
 
-    def buried(self, places: Iterable[CgroupPlace], now_s: float) -> None:
-        """These are gone, and nothing of them is open; those that went long ago are forgotten."""
-        self._graves.add(places, now_s)
-        self._graves.expire(now_s)
+    def forget(self, places: Iterable[CgroupPlace], now_s: float) -> None:
+        """These were removed, and nothing of them is unrecorded; those that were removed long ago are forgotten."""
+        self._removed.add(places, now_s)
+        self._removed.expire(now_s)
 
-    def whose(self, level: Account) -> str | None:
+    def only_suspect(self, level: Counter) -> str | None:
         """Path of the one container below that what the level shows can be of; None: none, or one of several. Asked once."""
-        return self._graves.take_only(level)
+        return self._removed.take_only_suspect(level)
 
-    def complete(self, account: Account, reports: Sequence[OomReport], now_s: float) -> None:
-        """Before a kill is told of a container that went, or a group kill: its victims that were counted after its last reading.
+    def complete(self, counter: Counter, reports: Sequence[OomReport], now_s: float) -> None:
+        """Before a kill of a removed container is recorded, or a group kill: its victims that were counted after its last reading.
 
-        The kernel may be in the midst of the kill as we read, and the cgroup gone before we read again; then the levels above
+        The kernel may be in the middle of the kill as we read, and the cgroup removed before we read again; then the levels above
         know. Of what they show beyond all readings as much is its own as its ``reports`` have victims more than it, or
         all where nobody else can be meant.
         """
-        settled = not account.gone and not may_grow(account, reports, self._facts)
-        if settled or self._rising.look(account, now_s):
+        complete = not counter.removed and not may_grow(counter, reports, self._facts)
+        if complete or self._increases.read(counter, now_s):
             return
-        for level in tuple(line_of(account))[1:]:
-            if level.cgroup.place.kind is CgroupKind.POD and not account.gone:
-                self.ended(account.cgroup.place, level, now_s)  # word of it is yet to come
-            there, _ = self._rising.refresh(level, now_s)
-            self._grow(account, level, reports)
+        for level in tuple(upwards(counter))[1:]:
+            if level.cgroup.place.kind is CgroupKind.POD and not counter.removed:
+                self.removed(counter.cgroup.place, level, now_s)  # that was not notified yet
+            there, _ = self._increases.read_level(level, now_s)
+            self._add_unread(counter, level, reports)
             if there:  # else those above it may know of more
                 break
 
-    def _grow(self, account: Account, level: Account, reports: Sequence[OomReport]) -> None:
-        raw, groups = max(0, level.unexplained()), level.unexplained_groups()
+    def _add_unread(self, counter: Counter, level: Counter, reports: Sequence[OomReport]) -> None:
+        raw, groups = max(0, level.unexplained_kills()), level.unexplained_groups()
         groups = None if groups is None else max(0, groups)
-        if self._graves.is_only_suspect(account.cgroup.path, level):
-            account.grow(raw, groups or 0)
+        if self._removed.is_only_suspect(counter.cgroup.path, level):
+            counter.add_unread(raw, groups or 0)
         else:
-            account.grow(*shortfall((account.open_kills, account.open_groups), (raw, groups), reports))
-        self._graves.cleared(account.cgroup.path, level)
+            shown = (counter.unrecorded_kills, counter.unrecorded_groups)
+            counter.add_unread(*shortfall(shown, (raw, groups), reports))
+        self._removed.clear(counter.cgroup.path, level)

@@ -1,4 +1,4 @@
-"""The kernel's reports that wait for their counters: who died, kept until a rise of a counter asks for it.
+"""Pending reports of the kernel's log: who died, kept until the increase of a counter asks for it.
 
 Takes reports in, gives them to the cgroup they name, each once; forgets those that nobody asks for after a while.
 Never guesses: a report that lost the line with its cgroup is given away only where one cgroup alone can be meant.
@@ -9,23 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from agent.model import OomReport
+from agent.model import OomReport, is_inside
 
 KEEP_S = 10.0  # a report whose counter didn't move in that time belongs to no cgroup that we can see
 
 
-def normal(kernel_path: str) -> str:
-    """A path of the kernel's log without the slash in front, as ours are written."""
-    return kernel_path.strip("/")
-
-
-def below(path: str, top: str) -> bool:
-    """Whether ``path`` is ``top`` or lies below it; everything lies below the hierarchy's root, the empty path."""
-    return not top or path == top or path.startswith(top + "/")
-
-
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class _Pending:
     report: OomReport
     since_s: float
 
@@ -35,19 +25,19 @@ class PendingReports:
 
     def __init__(self, localize: Callable[[str], str | None]) -> None:
         self._localize = localize
-        self._waiting: list[Waiting] = []
+        self._pending: list[_Pending] = []
 
     def add(self, report: OomReport, now_s: float) -> None:
         """A new report; its paths are made ours here, once."""
-        self._waiting.append(Waiting(self._ours(report), now_s))
-        self._waiting.sort(key=lambda w: w.report.first_sequence)
+        self._pending.append(_Pending(self._ours(report), now_s))
+        self._pending.sort(key=lambda p: p.report.first_sequence)
 
     def _ours(self, report: OomReport) -> OomReport:
         def ours(path: str | None) -> str | None:
             if path is None:
                 return None
             local = self._localize(path)
-            return normal(path) if local is None else local
+            return path.strip("/") if local is None else local
 
         return replace(
             report,
@@ -59,43 +49,34 @@ class PendingReports:
     def of(self, path: str) -> list[OomReport]:
         """Reports whose victim lived in this cgroup or below it, oldest first; those of one group kill are one."""
         return joined(
-            w.report for w in self._waiting if (named := named_cgroup(w.report)) is not None and below(named, path)
+            p.report for p in self._pending if (named := named_cgroup(p.report)) is not None and is_inside(named, path)
         )
 
     def under_but_not_in(self, top: str, live: Iterable[str]) -> list[OomReport]:
-        """Reports of cgroups below ``top`` that are none of the ``live`` ones: those that vanished unread."""
+        """Reports of cgroups below ``top`` that are none of the ``live`` ones: those that were removed before they were read."""
         living = tuple(live)
-        return [r for r in self.of(top) if not any(below(named_cgroup(r) or "", path) for path in living)]
+        return [r for r in self.of(top) if not any(is_inside(named_cgroup(r) or "", path) for path in living)]
 
     def nameless(self) -> list[OomReport]:
         """Reports that lost the line that names the cgroup (rate limit), oldest first."""
-        return [w.report for w in self._waiting if named_cgroup(w.report) is None]
-
-    def elsewhere(self, tops: Iterable[str]) -> list[OomReport]:
-        """Reports that name a cgroup outside all of ``tops``."""
-        roots = tuple(tops)
-        named = ((w.report, named_cgroup(w.report)) for w in self._waiting)
-        return [report for report, path in named if path is not None and not any(below(path, top) for top in roots)]
+        return [p.report for p in self._pending if named_cgroup(p.report) is None]
 
     def take(self, report: OomReport) -> None:
-        """This report has served; it is given to nobody else."""
+        """This report was used; it is given to nobody else."""
         taken = {report.first_sequence, *report.joined}
-        self._waiting = [w for w in self._waiting if w.report.first_sequence not in taken]
+        self._pending = [p for p in self._pending if p.report.first_sequence not in taken]
 
     def expire(self, now_s: float) -> list[OomReport]:
         """Forget, and return, the reports that waited longer than KEEP_S."""
-        old = [w.report for w in self._waiting if now_s - w.since_s > KEEP_S]
+        old = [p.report for p in self._pending if now_s - p.since_s > KEEP_S]
         if old:
-            self._waiting = [w for w in self._waiting if now_s - w.since_s <= KEEP_S]
+            self._pending = [p for p in self._pending if now_s - p.since_s <= KEEP_S]
         return old
 
     @property
     def oldest_sequence(self) -> int | None:
         """First record of the oldest report still waiting, None when none waits."""
-        return min((w.report.first_sequence for w in self._waiting), default=None)
-
-    def __len__(self) -> int:
-        return len(self._waiting)
+        return min((p.report.first_sequence for p in self._pending), default=None)
 
 
 def joined(reports: Iterable[OomReport]) -> list[OomReport]:
@@ -120,7 +101,7 @@ def _has_head(report: OomReport) -> bool:
 
 def _group_of(report: OomReport, before: Sequence[OomReport]) -> int | None:
     named = named_cgroup(report) or ""
-    groups = [i for i, each in enumerate(before) if each.group_memcg is not None and below(named, each.group_memcg)]
+    groups = [i for i, each in enumerate(before) if each.group_memcg is not None and is_inside(named, each.group_memcg)]
     return groups[-1] if groups else None
 
 

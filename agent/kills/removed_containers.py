@@ -1,6 +1,6 @@
-"""Containers that vanished, of whose last kills only their parents' counters tell: which of them may a kill be?
+"""Containers that were removed, of whose last kills only their parents' counters know: which of them may a kill be of?
 
-Owns who went when, and what a parent showed at each end beyond its children's counters. Reads nothing itself.
+Owns which were removed when, and what a parent showed at each removal beyond its children's counters. Reads nothing itself.
 """
 
 from __future__ import annotations
@@ -8,65 +8,71 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.kills.counters import Account
-from agent.model import CgroupPlace
+from agent.kills.counters import Counter
+from agent.model import NODE, CgroupPlace, is_inside
 
-GRAVE_S = 10.0  # how long a parent's unexplained kill may be that of a container that vanished
-NOBODY_KNOWS = ""  # stands among the suspects for all that came and went while no agent ran
+KEEP_S = 10.0  # how long a parent's unexplained kill may be of a container that was removed
+UNKNOWN = ""  # stands among the suspects for all that came and went while no agent ran
 
 
 @dataclass(frozen=True, slots=True)
 class _Suspects:
-    """Cgroups that went while their parent showed more kills than its children's did: ``raw`` in the end."""
+    """Cgroups that were removed while their parent showed more kills than its children: ``raw`` in the end."""
 
     raw: int
     paths: frozenset[str]
 
 
+NOBODY = _Suspects(0, frozenset())
+
+
 class RemovedContainers:
-    """Asked with accounts (accounts.py), whose readings the caller has made fresh, the parent's first."""
+    """Asked with counters that the caller has just read, the parent's first."""
 
     def __init__(self) -> None:
-        self._graves: list[tuple[CgroupPlace, float]] = []
+        self._removed: list[tuple[CgroupPlace, float]] = []
         self._suspects: dict[int, _Suspects] = {}  # by parent
 
     def add(self, places: Iterable[CgroupPlace], now_s: float) -> None:
-        """What was there is gone, and nothing of it is open."""
-        self._graves += [(place, now_s) for place in places]
+        """They were removed, and nothing of them is unrecorded."""
+        self._removed += [(place, now_s) for place in places]
 
     def expire(self, now_s: float) -> None:
-        """Forget those that went longer than GRAVE_S ago."""
-        self._graves = [(place, at) for place, at in self._graves if now_s - at < GRAVE_S]
+        """Forget those that were removed more than KEEP_S ago."""
+        self._removed = [(place, at_s) for place, at_s in self._removed if now_s - at_s < KEEP_S]
 
-    def ended(self, paths: Iterable[str], parent: Account) -> None:
-        """These cgroups went just now: what their parent shows from now on, and didn't before, is of one of them."""
-        before = self._suspects.pop(parent.cgroup.inode, _Suspects(0, frozenset()))
-        if (raw := parent.unexplained()) > 0:
-            more = frozenset(paths) if raw > before.raw else frozenset()
-            self._suspects[parent.cgroup.inode] = _Suspects(raw, before.paths | more)
+    def start(self, parent: Counter) -> None:
+        """What a parent shows as an agent starts is of those that came and went before: who is removed later is not named for it."""
+        self._show(parent, self._suspects.get(parent.cgroup.inode, NOBODY).paths | {UNKNOWN})
 
-    def is_only_suspect(self, path: str, parent: Account) -> bool:
+    def suspect(self, paths: Iterable[str], parent: Counter) -> None:
+        """These cgroups were removed just now: what their parent shows from now on, and didn't before, is of one of them."""
+        before = self._suspects.pop(parent.cgroup.inode, NOBODY)
+        more = frozenset(paths) if parent.unexplained_kills() > before.raw else frozenset()
+        self._show(parent, before.paths | more)
+
+    def is_only_suspect(self, path: str, parent: Counter) -> bool:
         """Whether what the parent shows beyond its children's counters can be of this cgroup alone."""
         suspects = self._suspects.get(parent.cgroup.inode)
         return suspects is not None and suspects.paths == {path}
 
-    def cleared(self, path: str, parent: Account) -> None:
+    def clear(self, path: str, parent: Counter) -> None:
         """All that is this cgroup's has been found: what its parent still shows is of the other suspects, if there are any."""
         suspects = self._suspects.pop(parent.cgroup.inode, None)
-        if suspects is not None and (raw := parent.unexplained()) > 0:
-            self._suspects[parent.cgroup.inode] = _Suspects(raw, (suspects.paths - {path}) or suspects.paths)
+        if suspects is not None:
+            self._show(parent, (suspects.paths - {path}) or suspects.paths)
 
-    def unwitnessed(self, parent: Account) -> None:
-        """What a parent shows as an agent starts is of those that came and went before: who goes from now on is not named for it."""
-        if (raw := parent.unexplained()) > 0:
-            before = self._suspects.get(parent.cgroup.inode, _Suspects(0, frozenset()))
-            self._suspects[parent.cgroup.inode] = _Suspects(raw, before.paths | {NOBODY_KNOWS})
-
-    def take_only(self, parent: Account) -> str | None:
+    def take_only_suspect(self, parent: Counter) -> str | None:
         """The one container below that what the parent shows can be of; None: none, or one of several. Asked once."""
         suspects = self._suspects.pop(parent.cgroup.inode, None)
         if suspects is not None:
             return next(iter(suspects.paths)) or None if len(suspects.paths) == 1 else None
-        below = parent.cgroup.path + "/"
-        graves = {place.path for place, _ in self._graves if place.path.startswith(below) and place.container_id}
-        return graves.pop() if len(graves) == 1 else None
+        if parent.cgroup == NODE:
+            return None  # its kills may be outside of pods
+        paths = {place.path for place, _ in self._removed if place.container_id}
+        below = {path for path in paths if is_inside(path, parent.cgroup.path)}
+        return below.pop() if len(below) == 1 else None
+
+    def _show(self, parent: Counter, paths: frozenset[str]) -> None:
+        if (raw := parent.unexplained_kills()) > 0:
+            self._suspects[parent.cgroup.inode] = _Suspects(raw, paths)

@@ -8,10 +8,9 @@ no log to read, by ``node_was_short``. What neither says is not known, and None.
 
 from __future__ import annotations
 
-from agent.kills.counters import Account, line_of
+from agent.kills.counters import Counter, upwards
 from agent.kills.facts import Facts
-from agent.kills.pending_reports import below
-from agent.model import CgroupKind, OomReport, Scope, Vanished
+from agent.model import CgroupKind, OomReport, Scope, Vanished, is_inside
 
 NO_HIT_S = 120.0  # a node without a hit for that long before a kill has none whose kill is yet to come
 LEVELS = {CgroupKind.CONTAINER: Scope.CONTAINER, CgroupKind.POD: Scope.POD, CgroupKind.KUBEPODS: Scope.KUBEPODS}
@@ -25,12 +24,12 @@ def by_report(report: OomReport, path: str) -> Scope | None:
     domain = report.oom_memcg
     if domain is None:
         return None
-    if below(domain, path):
+    if is_inside(domain, path):
         return Scope.CONTAINER
     pod = path.rpartition("/")[0]
     if domain == pod:
         return Scope.POD
-    return Scope.KUBEPODS if below(pod, domain) else None
+    return Scope.KUBEPODS if is_inside(pod, domain) else None
 
 
 def as_users_say(level: Scope | None, path: str, facts: Facts) -> Scope | None:
@@ -42,49 +41,49 @@ def as_users_say(level: Scope | None, path: str, facts: Facts) -> Scope | None:
     return Scope.CONTAINER if level is Scope.POD and same else level
 
 
-def by_hits(account: Account) -> Scope | None:
+def by_hits(counter: Counter) -> Scope | None:
     """The lowest level with a hit that no recorded kill has taken; None: there is none, which says nothing.
 
-    Of a container that can't be read any more its pod tells: a hit below the pod and of no child that can be read was the container's.
+    A container that can't be read any more is known by its pod: a hit below the pod and of no child that can be read was the container's.
     """
-    below_unread = account.cgroup.place.kind is not CgroupKind.CONTAINER
-    for level in line_of(account):
+    below_unread = counter.cgroup.place.kind is not CgroupKind.CONTAINER
+    for level in upwards(counter):
         kind = level.cgroup.place.kind
         if kind is CgroupKind.CONTAINER:
-            if level.open_hits > 0:
+            if level.unrecorded_hits > 0:
                 return Scope.CONTAINER
-            below_unread = level.gone or level.unread
+            below_unread = level.removed or level.unread
         elif counts_hits(level):
-            if level.open_own_hits > 0:
+            if level.unrecorded_own_hits > 0:
                 return LEVELS.get(kind)
             if kind is CgroupKind.POD and below_unread and level.unexplained_hits() > 0:
                 return Scope.CONTAINER
     return None
 
 
-def take_hit(account: Account, level: Scope | None) -> None:
+def take_hit(counter: Counter, level: Scope | None) -> None:
     """One hit of this level's limit has led to a kill: it is taken there and above. No limit's, or not known whose: none is."""
     if level not in _ORDER:
         return
-    for each in line_of(account):
+    for each in upwards(counter):
         scope = LEVELS.get(each.cgroup.place.kind)
         if scope is not None and _ORDER.index(scope) >= _ORDER.index(level):
             each.take_hit(own=scope is level)
 
 
-def counts_hits(account: Account) -> bool:
+def counts_hits(counter: Counter) -> bool:
     """Whether its kernel counts hits at all and apart for each cgroup (v2 since 5.3): a kill at a limit then shows one."""
-    return account.reading.local_oom is not None
+    return counter.reading.local_oom is not None
 
 
-def node_was_short(account: Account, facts: Facts) -> bool:
+def node_was_short(counter: Counter, facts: Facts) -> bool:
     """Whether no memory limit can have been hit by a kill in this cgroup, by the counters alone: so the node was out of memory.
 
     By the hits that the kubepods root counts, its own and all below it, whoever took them: there has never been one, or there was
     none from NO_HIT_S before the last reading without this kill until now. And no level above the root has a limit.
     False: a limit was hit, or may have been.
     """
-    root = next((level for level in line_of(account) if level.cgroup.place.kind is CgroupKind.KUBEPODS), None)
+    root = next((level for level in upwards(counter) if level.cgroup.place.kind is CgroupKind.KUBEPODS), None)
     if root is None:
         return False
     now = facts.counters(root.cgroup)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.kills.counters import Account, line_of
+from agent.kills.counters import Counter, upwards
 from agent.kills.split import Share, raw_of
 
 LATE_S = 5.0  # a container is ended by its group kill: within this time no kill of its own follows
@@ -17,14 +17,14 @@ LATE_S = 5.0  # a container is ended by its group kill: within this time no kill
 
 @dataclass(slots=True)
 class _Expected:
-    account: Account
+    counter: Counter
     raw: int
     until_s: float
 
-    def may_show_at(self, account: Account) -> bool:
+    def may_show_at(self, counter: Counter) -> bool:
         """In its own counter, and in those of the levels above when that can't be read any more."""
-        return account is self.account or (
-            self.account.gone and any(level is account for level in line_of(self.account))
+        return counter is self.counter or (
+            self.counter.removed and any(level is counter for level in upwards(self.counter))
         )
 
 
@@ -34,20 +34,20 @@ class SecondCounts:
     def __init__(self) -> None:
         self._expected: list[_Expected] = []
 
-    def note(self, account: Account, shares: Iterable[Share], now_s: float) -> None:
-        """These shares of ``account`` are being recorded: what the counter lacks of a group's report may follow."""
+    def note(self, counter: Counter, shares: Iterable[Share], now_s: float) -> None:
+        """These shares of ``counter`` are being recorded: what the counter lacks of a group's report may follow."""
         raw = sum(
             share.group and share.report is not None and raw_of(share.report) - share.raw == 1 for share in shares
         )  # more are lacking: victims of their own
         if raw:
-            self._expected.append(_Expected(account, raw, now_s + LATE_S))
+            self._expected.append(_Expected(counter, raw, now_s + LATE_S))
 
-    def take(self, account: Account, raw: int, now_s: float) -> int:
-        """How many of ``raw`` new counts of ``account`` are such second ones; these are expected no longer."""
+    def take(self, counter: Counter, raw: int, now_s: float) -> int:
+        """How many of ``raw`` new counts of ``counter`` are such second ones; these are expected no longer."""
         self._expected = [each for each in self._expected if each.until_s >= now_s]
         taken = 0
         for each in self._expected:
-            if each.may_show_at(account):
+            if each.may_show_at(counter):
                 now = min(each.raw, raw - taken)
                 each.raw -= now
                 taken += now

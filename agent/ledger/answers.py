@@ -60,9 +60,9 @@ class Answers:
 
     def kills_in(self, pod_uid: str, inode: int) -> list[OomKill]:
         """All kills that are kept of one cgroup of this boot, in any order."""
-        named = f"{self._boot_id}-{inode}-"
         found = {kill.kill_id: kill for kill in self._kills_of_rows(*kills_in_query(pod_uid, self._boot_id, inode))}
-        found |= {kill_id: kill for kill_id, kill in self._unwritten.kills.items() if kill_id.startswith(named)}
+        unwritten = self._unwritten.kills.items()
+        found |= {name: kill for name, kill in unwritten if (kill.boot_id, kill.cgroup_inode) == (self._boot_id, inode)}
         return [self._unwritten.seen(kill) for kill in found.values() if kill.pod_uid == pod_uid]
 
     def totals(self) -> dict[TotalKey, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agent.ledger.rows import BadRowError, kill_of, to_sql
-from agent.model import OomKill
+from agent.model import OomKill, kills_of_cgroup
 
 
 def kills_query(
@@ -24,8 +24,8 @@ def kills_query(
 
 
 def kills_in_query(pod_uid: str, boot_id: str, inode: int) -> tuple[str, tuple[object, ...]]:
-    """Kills that were named after one cgroup."""
-    named = f"{boot_id}-{inode}-"
+    """Kills that one cgroup's counter showed."""
+    named = kills_of_cgroup(boot_id, inode)
     sql = "SELECT body, outcome FROM kill WHERE pod_uid = ? AND substr(kill_id, 1, ?) = ?"
     return sql, (to_sql(pod_uid), len(named), named)
 

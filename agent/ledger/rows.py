@@ -56,7 +56,7 @@ def from_sql(value: str | bytes | None) -> str:
 
 def kill_row(kill: OomKill) -> Row:
     """The row of a kill, in the order of KILL_COLUMNS."""
-    body = asdict(kill) | {"sources": sorted(kill.sources)}
+    body = asdict(kill) | {"sources": sorted(kill.sources), "kill_id": kill.kill_id}  # older versions read that
     return (
         kill.kill_id,
         kill.at_unix_s,
@@ -78,7 +78,8 @@ def kill_of(body: str, outcome: str | None) -> OomKill:
     Fields that this version doesn't know, written by a newer one, are left out.
     """
     try:
-        found = _known(OomKill, json.loads(body))
+        written = json.loads(body)
+        found = _known(OomKill, _with_cgroup(written))
         found["victims"] = tuple(Victim(**_known(Victim, victim)) for victim in found["victims"])
         found["largest"] = tuple(TaskRow(**_known(TaskRow, task)) for task in found["largest"])
         found["mode"] = Mode(found["mode"]) if found["mode"] else None
@@ -88,6 +89,14 @@ def kill_of(body: str, outcome: str | None) -> OomKill:
         return OomKill(**found)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadRowError(f"a kill's row can't be read: {error!r}") from error
+
+
+def _with_cgroup(written: dict[str, Any]) -> dict[str, Any]:
+    """Older versions wrote boot, cgroup and ordinal as one text only. Raises KeyError, ValueError."""
+    if "boot_id" in written:
+        return written
+    boot_id, inode, ordinal = written["kill_id"].rsplit("-", 2)
+    return written | {"boot_id": boot_id, "cgroup_inode": int(inode), "ordinal": int(ordinal)}
 
 
 def notice_row(notice: Notice) -> Row:

@@ -175,7 +175,7 @@ class Loop:
     def _read_log(self, log: LogReader, now: float) -> list[OomReport]:
         """What the kernel's log has to tell. One that can't be read any more is given up: the counters go on without it."""
         try:
-            return log.read(now, self._node.attributor.log_quiet_s)
+            return log.read(now, self._node.attribution.log_quiet_s)
         except KmsgUnavailableError as error:
             self._log = None
             self._selector.unregister(log.fileno())
@@ -187,7 +187,7 @@ class Loop:
         """How far the log need not be read again: before the oldest report that still waits for its counter."""
         if self._log is None or self._log.sequence is None:
             return None
-        waiting = self._node.attributor.oldest_waiting_sequence
+        waiting = self._node.attribution.oldest_waiting_sequence
         return self._log.sequence if waiting is None else min(self._log.sequence, waiting - 1)
 
     def _write_ledger(self, now: float) -> None:
@@ -214,7 +214,7 @@ class Loop:
         saved = self._ledger.kmsg_sequence
         if self._reports_since_saved or saved is None or position - saved >= UNSAVED_RECORDS:
             self._ledger.record((), (), position)
-            self._reports_since_saved = self._node.attributor.oldest_waiting_sequence is not None
+            self._reports_since_saved = self._node.attribution.oldest_waiting_sequence is not None
 
     def _reload_rules(self, now: float) -> None:
         if self._rules is None or not self._rules.changed():

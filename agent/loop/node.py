@@ -11,13 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from math import inf
 
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.tree import TRACKED, Tree
 from agent.diagnose.failing import Failing
 from agent.events.outbox import Outbox
+from agent.kernel.limits import is_first_pid_namespace
 from agent.kernel.processes import cgroup_of, node_oom_kills
-from agent.kills import Attributor, Findings
+from agent.kills import Attribution, Findings
 from agent.kills.recorder import Recorder
 from agent.ledger import Ledger
 from agent.loop.pods import Pods
@@ -63,11 +65,14 @@ logger = logging.getLogger("oomward")
 
 TOLD_AFTER_S = 0.002  # microseconds as a rule; only where a full look finds something amiss
 UNREADABLE_SAID_S = 600.0  # a control file that can't be read is counted each time, and said once in that time
-COUNTED_KINDS = (CgroupKind.CONTAINER, CgroupKind.POD, CgroupKind.KUBEPODS)
+COUNTED_KINDS = {  # on v1 parents' counters don't hold their children's
+    "v1": (CgroupKind.CONTAINER,),
+    "v2": (CgroupKind.CONTAINER, CgroupKind.POD, CgroupKind.KUBEPODS),
+}
 
 
 class Node:
-    """State and reactions. ``hierarchical``: parents' counters hold their children's (v2, not mounted memory_localevents).
+    """State and reactions.
 
     ``between`` is called between the steps of everything long, so that its owner can have a glance at the tree: a container's
     start doesn't wait. ``v1`` follows cgroup v1's counters; None on v2, where the tree does.
@@ -90,12 +95,12 @@ class Node:
         outbox: Outbox,
         consequences: Consequences,
         failing: Failing,
-        hierarchical: bool,
         kmsg: bool,
         announce_applied: bool,
         v1: V1Counters | None = None,
     ) -> None:
         self.name = name
+        self._boot_id = boot_id
         self._tree = tree
         self._ledger = ledger
         self._metrics = metrics
@@ -105,9 +110,11 @@ class Node:
         self._outbox = outbox
         self._consequences = consequences
         self._failing = failing
-        self._hierarchical = hierarchical
+        self._counted_kinds = COUNTED_KINDS[files.version]
         self._v1 = v1
         self._scanned = False
+        self._resync_wanted = False  # notifications were lost: a full look follows at the end of the turn
+        self._host_pids = is_first_pid_namespace() is True  # else a pid of the kernel's log is another process here
         self._said_of_ledger: str | None = None
         self._said_of_files = Once(UNREADABLE_SAID_S)
         self.between: Callable[[], None] = _nothing
@@ -128,7 +135,7 @@ class Node:
             announce_applied=announce_applied,
         )
         self._pods = Pods(registry, self._modes, ledger, failing, metrics)
-        self.attributor = Attributor(
+        self.attribution = Attribution(
             boot_id, name, self.facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg
         )
 
@@ -144,7 +151,9 @@ class Node:
 
     def due_s(self) -> float | None:
         """When something waits for time alone."""
-        times = (source.due_s() for source in (self.attributor, self._enforcer, self._outbox, self._consequences))
+        if self._resync_wanted:
+            return -inf
+        times = (source.due_s() for source in (self.attribution, self._enforcer, self._outbox, self._consequences))
         return min((t for t in times if t is not None), default=None)
 
     # ----------------------------------------------------------------------------------------------------- messages
@@ -154,7 +163,7 @@ class Node:
         self._count_node(now_s)
         self.tree_events(self._tree.scan(now_s), now_s, newborn=False, notified=False)
         self._tree.untold()  # nobody could tell of what was there before us
-        self.attributor.absorb()
+        self.attribution.ignore_earlier()
         self._forget_what_went()
         self._scanned = True
         self.after(now_s, None)
@@ -164,7 +173,7 @@ class Node:
 
     def _forget_what_went(self) -> None:
         """Cgroups that went while no agent ran."""
-        self._recorder.findings(Findings(gone_inodes=tuple(self.attributor.mourn())), None)
+        self._recorder.findings(Findings(gone_inodes=tuple(self.attribution.forget_removed())), None)
         live = {cgroup.inode for cgroup in self._tree.cgroups.values()}
         for original in self._ledger.originals():
             if original.inode not in live:
@@ -203,20 +212,20 @@ class Node:
                 case CgroupGone(cgroup):
                     self._gone(cgroup, now_s)
                 case CgroupMissed(place):
-                    self.attributor.missed(place, now_s)
+                    self.attribution.missed(place, now_s)
                 case TreeOverflowed(why):
-                    self._overflowed(why, now_s)
+                    self._overflowed(why)
 
     def reports(self, reports: Iterable[OomReport], now_s: float) -> None:
         """What the kernel's log tells of kills. A report without its cgroup's line is asked of the dying process itself."""
         for report in reports:
-            self.attributor.reported(_named_by_process(report), now_s)
+            self.attribution.reported(_named_by_process(report) if self._host_pids else report, now_s)
         self._count_node(now_s)
 
     def log_lost(self, why: str) -> None:
         """The kernel's log can't be read any more."""
         self._metrics.kmsg_readable(False)
-        self.attributor.log_lost()
+        self.attribution.log_lost()
         log(logger, logging.ERROR, f"{why}. Kills go on being counted; the names of their victims will be missing.")
 
     def reload(self, rules: Rules, now_s: float) -> None:
@@ -234,10 +243,13 @@ class Node:
 
     def after(self, now_s: float, kmsg_sequence: int | None) -> None:
         """The end of every turn: what is ripe is recorded and told. ``kmsg_sequence``: how far the log is done with."""
+        if self._resync_wanted:
+            self._resync_wanted = False
+            self.resync(now_s)
         self._outbox.send_due()  # first: what this turn posts is sent in the next, when the ledger has it
         for held in self._enforcer.collect(now_s):
             self._modes.held(held, now_s)
-        findings = self.attributor.collect(now_s)
+        findings = self.attribution.collect(now_s)
         self._recorder.findings(findings, kmsg_sequence)
         self._modes.killed((*findings.kills, *findings.amended), now_s)
         self._consequences.collect(now_s)
@@ -300,34 +312,34 @@ class Node:
         if self._counts(cgroup):
             reading = self.facts.counters(cgroup)
             if not isinstance(reading, Vanished):
-                self.attributor.appeared(cgroup, reading, now_s, newborn=newborn)
+                self.attribution.appeared(cgroup, reading, now_s, newborn=newborn)
 
     def _counts(self, cgroup: Cgroup) -> bool:
         """Whether its counters are of interest. Below a container they are not: it holds them, or they are added up."""
-        kind = cgroup.place.kind
-        return kind is CgroupKind.CONTAINER or (self._hierarchical and kind in COUNTED_KINDS)
+        return cgroup.place.kind in self._counted_kinds
 
     def _gone(self, cgroup: Cgroup, now_s: float) -> None:
         if self._v1 is not None:
             self._v1.forget(cgroup)
-        self.attributor.gone(cgroup, now_s)
+        self.attribution.removed(cgroup, now_s)
         self._modes.gone(cgroup)
         self.facts.forget(cgroup)
 
-    def _overflowed(self, why: str, now_s: float) -> None:
+    def _overflowed(self, why: str) -> None:
+        """Not at once: it may be a full look that is under way which comes upon it."""
         self._metrics.inotify_overflow()
         log(logger, logging.WARNING, why)
-        self.resync(now_s)
+        self._resync_wanted = True
 
     def _read_counters(self, cgroup: Cgroup, now_s: float) -> None:
         reading = self.facts.counters(cgroup)
         if isinstance(reading, MemoryEvents):
-            self.attributor.counted(cgroup, reading, now_s)
+            self.attribution.counted(cgroup, reading, now_s)
 
     def _count_node(self, now_s: float) -> None:
         total = node_oom_kills()
         if total is not None:
-            self.attributor.counted_node(total, now_s)
+            self.attribution.counted_node(total, now_s)
 
     def _unreadable(self, error: CgroupError) -> None:
         self._metrics.cgroup_error()
@@ -340,7 +352,7 @@ class Node:
     def _outcome(self, kill: OomKill) -> Outcome:
         """By what there is to see now of a kill's container."""
         cgroup = self._tree.cgroups.get(kill.cgroup_path)
-        same = cgroup is not None and f"-{cgroup.inode}-" in kill.kill_id
+        same = cgroup is not None and (kill.boot_id, kill.cgroup_inode) == (self._boot_id, cgroup.inode)
         lives = cgroup is not None and same and self.facts.lives(cgroup)
         return Outcome.SURVIVED if lives else Outcome.DIED
 

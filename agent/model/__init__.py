@@ -25,11 +25,13 @@ from agent.model.cgroups import (
     TreeOverflowed,
     Vanished,
     WriteOutcome,
+    is_inside,
+    levels_above,
 )
 from agent.model.errors import AgentError
 from agent.model.events import Budget, Notice, ObjectRef, Reason, event_name
 from agent.model.kernel import KmsgGap, KmsgRecord, OomReport, TaskRow, Victim
-from agent.model.kills import OomKill, Outcome, Scope
+from agent.model.kills import OomKill, Outcome, Scope, kills_of_cgroup
 from agent.model.ledger import Baseline, KeptDecision, Original
 from agent.model.messages import (
     EventDelivered,
@@ -130,4 +132,7 @@ __all__ = [
     "WatchTrouble",
     "WriteOutcome",
     "event_name",
+    "is_inside",
+    "kills_of_cgroup",
+    "levels_above",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,6 +39,18 @@ class Cgroup:
         return self.place.path
 
 
+def is_inside(path: str, top: str) -> bool:
+    """Whether the cgroup at ``path`` is the one at ``top`` or lies below it; all lie below the hierarchy's root, the empty path."""
+    return not top or path == top or path.startswith(top + "/")
+
+
+def levels_above(path: str) -> Iterator[str]:
+    """Paths of the cgroups above this one, the nearest first, but for the hierarchy's root."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
 NODE = Cgroup(
     CgroupPlace(path="", kind=CgroupKind.OTHER), inode=0
 )  # stands for the whole node, whose counter is in /proc/vmstat
@@ -47,7 +60,7 @@ NODE = Cgroup(
 class MemoryEvents:
     """Counters of one cgroup's OOM kills since its making.
 
-    ``oom_kill`` counts processes and everything below (v2: memory.events; unless the mount has memory_localevents). It
+    ``oom_kill`` counts processes and everything below (v2: memory.events). It
     counts the first victim of a group kill twice. ``oom_group_kill`` is None before kernel 5.17 and on v1. ``oom`` counts
     hits of this cgroup's limit and of those below; ``local_oom`` only this cgroup's own (memory.events.local), None
     where the kernel doesn't tell.

@@ -186,7 +186,7 @@ class ModeController:
             container = self._tree.cgroups.get(kill.cgroup_path)
             if container is None or container.place.kind is not CgroupKind.CONTAINER:
                 continue
-            if f"-{container.inode}-" not in kill.kill_id:
+            if kill.cgroup_inode != container.inode:
                 continue  # of one that had this path before
             wish = self._wishes.get(container.inode)
             if wish is not None and self._consequences.concerns(wish):

@@ -1,4 +1,4 @@
-"""The loop's answers to the attributor: looked up in the registry, the tree and the cgroup room, never waiting."""
+"""What the attribution of kills asks for (kills.facts): looked up in the registry, the tree and the cgroup room, never waiting."""
 
 from __future__ import annotations
 

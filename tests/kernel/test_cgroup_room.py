@@ -130,7 +130,7 @@ def let_eat(process: subprocess.Popen[bytes]) -> int:
 
 def test_the_kernels_own_mount_is_known_for_cgroup2_and_for_nothing_else() -> None:
     found = find_hierarchy(MOUNT)
-    assert (found.version, found.memory_mount, found.local_events) == ("v2", MOUNT, False)
+    assert (found.version, found.memory_mount) == ("v2", MOUNT)
     CgroupFiles(MOUNT, "v2").close()
     with pytest.raises(NotACgroupMountError):
         CgroupFiles(MOUNT, "v1")

@@ -88,7 +88,8 @@ def made_up() -> Iterator[tuple[str, Callable[[], None]]]:
 
 def _happen(metrics: Metrics) -> None:
     single = OomKill(
-        kill_id="made-up-1", at_unix_s=0.0, node="lab-node", cgroup_path="kubepods/pod1/c1", processes=1, namespace="shop",
+        boot_id="made-up", cgroup_inode=1, ordinal=1, at_unix_s=0.0, node="lab-node", cgroup_path="kubepods/pod1/c1", processes=1,
+        namespace="shop",
         pod="herder-0", container="main", mode=Mode.SINGLE, scope=Scope.CONTAINER, outcome=Outcome.SURVIVED,
     )  # fmt: skip
     metrics.kill(single)

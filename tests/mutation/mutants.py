@@ -109,15 +109,15 @@ MUTANTS = (
     Mutant(
         "the same without a report",
         "kills/split.py",
-        "Share(max(1, left - untold_groups), left,",
+        "Share(max(1, left - unreported), left,",
         "Share(max(1, left), left,",
         ("kills/test_attribution.py",),
     ),
     Mutant(
         "a kill is booked on its own level only",
         "kills/counters.py",
-        "        for level in line_of(account):\n            level.closed_kills += raw\n",
-        "        for level in (account,):\n            level.closed_kills += raw\n",
+        "        for level in upwards(counter):\n            level.record(raw, groups)\n",
+        "        for level in (counter,):\n            level.record(raw, groups)\n",
         ("kills/test_attribution.py",),
     ),
     Mutant(
@@ -151,7 +151,7 @@ MUTANTS = (
     Mutant(
         "a report serves twice",
         "kills/pending_reports.py",
-        "if w.report.first_sequence not in taken]",
+        "if p.report.first_sequence not in taken]",
         "if w.report]",
         ("kills/test_pending_reports.py",),
     ),
@@ -329,14 +329,14 @@ MUTANTS = (
     Mutant(
         "a group kill is told though processes are left to be killed",
         "kills/timing.py",
-        "        ripe = rise.since_s if told and not goes_on else ",
-        "        ripe = rise.since_s if told else ",
+        "if reported and not goes_on else increase.last_s",
+        "if reported else increase.last_s",
         ("kills/test_attribution.py",),
     ),
     Mutant(
         "a group kill is told as far as it had been read when its container went",
         "kills/levels.py",
-        "            self._grow(account, level, reports)\n",
+        "            self._add_unread(counter, level, reports)\n",
         "            pass\n",
         ("kills/test_last_readings.py",),
     ),
@@ -350,8 +350,8 @@ MUTANTS = (
     Mutant(
         "a group kill is told by a reading that is older than its report",
         "kills/levels.py",
-        " or self._rising.look(account, now_s):\n",
-        " or not account.gone:\n",
+        " or self._increases.read(counter, now_s):\n",
+        " or not counter.removed:\n",
         ("kills/test_last_readings.py",),
     ),
     Mutant(
@@ -363,9 +363,9 @@ MUTANTS = (
     ),
     Mutant(
         "nobody waits for the report of a container that vanished unread",
-        "kills/attribution.py",
-        "            if nobodys or self._done(kill):\n",
-        "            if cgroup.place.kind is not CgroupKind.CONTAINER or self._done(kill):\n",
+        "kills/follow_up.py",
+        "cgroup.place.kind is CgroupKind.CONTAINER or kill.container_id is not None\n",
+        "cgroup.place.kind is CgroupKind.CONTAINER\n",
         ("kills/test_last_readings.py",),
     ),
     Mutant(
@@ -378,14 +378,14 @@ MUTANTS = (
     Mutant(
         "the first victim of a group kill is told before the kernel has said that it is one",
         "kills/timing.py",
-        "    return not account.open_groups and facts.mode",
-        "    return bool(account.open_groups) and facts.mode",
+        "    return not counter.unrecorded_groups and facts.mode",
+        "    return bool(counter.unrecorded_groups) and facts.mode",
         ("kills/test_attribution.py",),
     ),
     Mutant(
         "the report of a container that waits for its name is given to its pod's older kill",
         "kills/attribution.py",
-        "if report.first_sequence not in spoken_for]",
+        "if report.first_sequence not in wanted]",
         "if report.first_sequence]",
         ("kills/test_attribution.py",),
     ),

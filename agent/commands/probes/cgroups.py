@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.cgroup.files import CgroupError, CgroupFiles
-from agent.cgroup.layout import MISMATCH, Hierarchy, find_roots
+from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, MISMATCH, Hierarchy, find_roots
 from agent.cgroup.proof import prove_knob
 from agent.commands.output.checklist import Check
 from agent.commands.probes.answers import count, failed, passed, some, warned
@@ -35,8 +35,10 @@ def version(hierarchy: Hierarchy) -> Iterator[Check]:
         )
         return
     notes = ", v1 hierarchies for the rest (hybrid)" if hierarchy.hybrid else ""
-    notes += ", mounted with memory_localevents: counters are added up" if hierarchy.local_events else ""
-    yield passed("cgroup version", f"v2 {where}{notes}")
+    if hierarchy.local_events:
+        yield warned("cgroup version", f"v2 {where}{notes}, {LOCAL_EVENTS}", LOCAL_EVENTS_MEND)
+    else:
+        yield passed("cgroup version", f"v2 {where}{notes}")
 
 
 def knob(hierarchy: Hierarchy) -> Iterator[Check]:

@@ -147,16 +147,6 @@ def test_counters_of_an_old_kernel_lack_group_kills_and_local_ones(mount: Path, 
     assert files.memory_events(cgroup) == MemoryEvents(oom_kill=1, oom=1, oom_group_kill=None, local_oom=None)
 
 
-def test_where_the_mount_counts_locally_the_subtree_is_added_up(mount: Path) -> None:
-    files = CgroupFiles(mount, "v2", local_events=True, check_magic=False)
-    cgroup = make(mount, CONTAINER, memory__events="oom 1\noom_kill 2\noom_group_kill 0\n")
-    make(mount, f"{CONTAINER}/inner", memory__events="oom 0\noom_kill 3\noom_group_kill 1\n")
-    found = files.memory_events(cgroup)
-    assert isinstance(found, MemoryEvents)
-    assert (found.oom_kill, found.oom_group_kill) == (5, 1)
-    files.close()
-
-
 def test_limits_and_sizes_are_numbers_or_none(mount: Path, files: CgroupFiles) -> None:
     cgroup = make(mount, CONTAINER, memory__max="268435456\n", memory__current="4096\n")
     assert (files.limit_bytes(cgroup), files.usage_bytes(cgroup), files.peak_bytes(cgroup)) == (268435456, 4096, None)

@@ -180,15 +180,6 @@ def test_another_file_system_mounted_over_a_cgroup_is_not_it(
     assert files.limit_bytes(cgroup) is VANISHED
 
 
-def test_children_without_counters_of_their_own_add_nothing(mount: Path) -> None:
-    files = CgroupFiles(mount, "v2", local_events=True, check_magic=False)
-    cgroup = make(mount, CONTAINER, memory__events="oom_kill 2\n")
-    make(mount, f"{CONTAINER}/docker")
-    (mount / CONTAINER / "docker" / "memory.events").unlink()
-    assert files.memory_events(cgroup) == MemoryEvents(oom_kill=2, local_oom=0)
-    files.close()
-
-
 def test_a_threaded_childs_processes_are_counted_with_its_domain(
     mount: Path, files: CgroupFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,10 +39,8 @@ class Trees:
     mount: Path
     _closers: list[Callable[[], None]] = field(default_factory=list)
 
-    def __call__(
-        self, version: str = "v2", *, local: bool = False, roots: tuple[str, ...] = (), max_depth: int = 5
-    ) -> Tree:
-        files = CgroupFiles(self.mount, version, local_events=local, check_magic=False)
+    def __call__(self, version: str = "v2", *, roots: tuple[str, ...] = (), max_depth: int = 5) -> Tree:
+        files = CgroupFiles(self.mount, version, check_magic=False)
         tree = Tree(files, root_override=roots, max_depth=max_depth)
         self._closers += [tree.close, files.close]
         return tree
@@ -389,19 +387,9 @@ def test_other_changes_in_a_watched_directory_are_not_told(mount: Path, trees: T
 # --------------------------------------------------------------------------------------------------- other hierarchies
 
 
-def test_where_events_are_local_nested_cgroups_and_their_counters_are_told(mount: Path, trees: Trees) -> None:
-    make(mount, CONTAINER)
-    tree = trees(local=True)
-    tree.scan(1.0)
-    nested = make(mount, f"{CONTAINER}/docker/x")
-    assert appeared(tree.read(2.0)) == [f"{CONTAINER}/docker", nested.path]
-    write(mount, nested.path, "memory.events", "oom_kill 1\n")
-    assert tree.read(3.0) == [CountersTouched(nested, 3.0)]
-
-
 def test_nesting_without_end_is_followed_only_so_far(mount: Path, trees: Trees) -> None:
     make(mount, "/".join([CONTAINER, *("d" * 40)]))
-    tree = trees(local=True)
+    tree = trees("v1")
     depths = [path.count("/") for path in appeared(tree.scan(1.0))]
     assert max(depths) == 31
 

@@ -68,6 +68,14 @@ def test_json_has_name_status_what_was_found_and_the_mend(node: CheckedNode) -> 
     assert rows["kernel"]["mend"] == ""
 
 
+def test_a_mount_that_counts_each_cgroup_alone_is_not_supported(node: CheckedNode) -> None:
+    hierarchy = Hierarchy("v2", node.mount, hybrid=False, local_events=True)
+    (one,) = cgroups.version(hierarchy)
+    assert one.status is Status.WARN
+    assert "memory_localevents, which is not supported" in one.found
+    assert "remount" in one.mend
+
+
 def test_a_warning_is_no_failure(node: CheckedNode) -> None:
     node.kmsg.unlink()
     code, text = node.run()

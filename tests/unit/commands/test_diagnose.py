@@ -40,7 +40,7 @@ def put(node: LookedAtNode, name: str, pod: str = "web-6c9f7d5b8-x2p4q", uid: st
 
 def killed(ago_s: float, outcome: Outcome = Outcome.SURVIVED) -> OomKill:
     return OomKill(
-        f"boot-7-{ago_s}", time.time() - ago_s, NODE, CONTAINER, 1, "default", "herder-1", UID, "herder", ID, (Victim(4312, "worker"),),
+        "boot", 7, int(ago_s), time.time() - ago_s, NODE, CONTAINER, 1, "default", "herder-1", UID, "herder", ID, (Victim(4312, "worker"),),
         scope=Scope.CONTAINER, limit_bytes=256 * MIB, usage_bytes=256 * MIB, outcome=outcome,
     )  # fmt: skip
 

@@ -58,7 +58,7 @@ def a_kill(
 ) -> OomKill:
     """A kill of the container ``herder``."""
     return OomKill(
-        f"boot-7-{ordinal}", at, NODE, CONTAINER, processes, namespace, pod, UID, "herder", ID, (Victim(4312, "worker"),)
+        "boot", 7, ordinal, at, NODE, CONTAINER, processes, namespace, pod, UID, "herder", ID, (Victim(4312, "worker"),)
     )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ class LookedAtNode:
         """Mode single with a tolerance of five in ten minutes, and so many kills of late, named as the agent names them."""
         inode = (self.mount / CONTAINER).stat().st_ino
         kills = [
-            replace(a_kill(n, at=time.time() - n), kill_id=f"{boot_id()}-{inode}-{n}", scope=Scope.CONTAINER)
+            replace(a_kill(n, at=time.time() - n), boot_id=boot_id(), cgroup_inode=inode, scope=Scope.CONTAINER)
             for n in range(1, count + 1)
         ]
         self.server.put_pod(pod_json(labels={MODE: "single"}, annotations={"oomward.dev/tolerate": "5/10m"}))

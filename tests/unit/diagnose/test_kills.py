@@ -24,7 +24,7 @@ def kill(
 ) -> OomKill:
     """One of container web, that many seconds ago."""
     made = OomKill(
-        f"boot-7-{ago_s}", NOW - ago_s, "node-1", "kubepods/x", 1, "shop", "web-6c9f7d5b8-x2p4q", UID, "web", "c" * 64,
+        "boot", 7, int(ago_s), NOW - ago_s, "node-1", "kubepods/x", 1, "shop", "web-6c9f7d5b8-x2p4q", UID, "web", "c" * 64,
         (Victim(7, "worker"),), scope=scope, limit_bytes=256 * MIB, usage_bytes=256 * MIB, outcome=outcome,
     )  # fmt: skip
     return replace(made, **more)  # type: ignore[arg-type]

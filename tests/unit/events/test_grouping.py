@@ -59,7 +59,7 @@ class Agent:
     def kill(self, number: int, group: str = "herder") -> Notice:
         """It happens now; the Event that counts it."""
         notice = kill(number, self.now + self.jump_s, group)
-        self.outbox.post_kill(replace(KILL, kill_id=f"boot-7-{number}"), notice)
+        self.outbox.post_kill(replace(KILL, ordinal=number), notice)
         self.names.add(self.outbox._newest[group])
         return next(event for event in self.events() if event.name == self.outbox._newest[group])
 

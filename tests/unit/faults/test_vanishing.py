@@ -45,9 +45,9 @@ def moments(run: Callable[[int | None], Moments]) -> Iterator[int]:
     yield from range(calls)
 
 
-@pytest.mark.parametrize("local", [False, True], ids=["v2", "localevents"])
+@pytest.mark.parametrize("kept", [False, True], ids=["walked to", "kept open"])
 @pytest.mark.parametrize("name", ASKED)
-def test_every_question_is_answered_whenever_its_cgroup_goes(tmp_path: Path, name: str, local: bool) -> None:
+def test_every_question_is_answered_whenever_its_cgroup_goes(tmp_path: Path, name: str, kept: bool) -> None:
     mount = tmp_path / "mount"
     mount.mkdir()
     whole: list[object] = []
@@ -55,7 +55,10 @@ def test_every_question_is_answered_whenever_its_cgroup_goes(tmp_path: Path, nam
     def run(at: int | None) -> Moments:
         cgroup = make(mount, CONTAINER, memory__oom__group="1\n", memory__peak="0\n", cgroup__kill="")
         make(mount, CHILD)
-        files = CgroupFiles(mount, "v2", local_events=local, check_magic=False)
+        files = CgroupFiles(mount, "v2", check_magic=False)
+        if kept:
+            files.keep_open(cgroup)
+            files.limit_bytes(cgroup)
         moments = Moments(lambda: remove(mount, CONTAINER), at)
         with pytest.MonkeyPatch.context() as patch:
             install(patch, moments)

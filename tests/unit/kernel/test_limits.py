@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from agent.kernel.limits import (
     inotify_use,
     is_first_pid_namespace,
     kernel_release,
+    raise_open_files,
     version_of,
 )
 
@@ -85,3 +87,16 @@ def test_the_machines_own_pid_namespace_is_known_by_its_number(tmp_path: Path) -
     link.unlink()
     link.symlink_to("pid:[4026532201]")
     assert is_first_pid_namespace(tmp_path) is False
+
+
+def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one_and_no_further_than_is_of_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = {resource.RLIMIT_NOFILE: (1024, 4096)}
+    monkeypatch.setattr(resource, "getrlimit", limits.__getitem__)
+    monkeypatch.setattr(resource, "setrlimit", limits.__setitem__)
+    assert (raise_open_files(), limits[resource.RLIMIT_NOFILE]) == (4096, (4096, 4096))
+    limits[resource.RLIMIT_NOFILE] = (1024, resource.RLIM_INFINITY)
+    assert raise_open_files(most=9000) == 9000
+    limits[resource.RLIMIT_NOFILE] = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    assert raise_open_files() == resource.RLIM_INFINITY, "not lowered"

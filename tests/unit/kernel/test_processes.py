@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from agent.kernel.processes import (
@@ -18,7 +18,6 @@ from agent.kernel.processes import (
     init_process,
     is_alive,
     node_oom_kills,
-    own_resident_bytes,
 )
 
 GONE = 2**22 + 1  # above PID_MAX_LIMIT
@@ -33,7 +32,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def identity(pid: int) -> ProcessIdentity:
-    """As /proc has it: psutil takes the boot time away again where it can, so the ticks are read here by another way."""
+    """As /proc has it."""
     stat = Path(f"/proc/{pid}/stat").read_text()
     return ProcessIdentity(pid, int(stat.rpartition(")")[2].split()[19]))
 
@@ -96,11 +95,8 @@ def test_another_process_with_the_same_pid_is_not_it() -> None:
 
 
 @pytest.mark.parametrize("step_s", [5, -3600, 3 * 3600], ids=["5 s on", "an hour back", "3 hours on"])
-def test_a_step_of_the_wall_clock_makes_no_other_process_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_s: int
-) -> None:
+def test_a_step_of_the_wall_clock_makes_no_other_process_of_it(tmp_path: Path, step_s: int) -> None:
     """The boot time in /proc/stat moves with the clock, and with it every start in seconds since 1970."""
-    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
     me = os.getpid()
     with_status(tmp_path, me, f"{me}\t1")
     (tmp_path / "stat").write_text("btime 1795000000\n")
@@ -114,7 +110,7 @@ def test_a_zombie_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
     who = identity(sleeper.pid)
     sleeper.kill()
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
-    assert psutil.Process(sleeper.pid).status() == psutil.STATUS_ZOMBIE
+    assert Path(f"/proc/{sleeper.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     assert not is_alive(who)
 
 
@@ -179,5 +175,15 @@ def test_the_nodes_kills_are_counted_where_the_kernel_does(tmp_path: Path) -> No
     assert node_oom_kills(tmp_path) is None
 
 
-def test_our_own_size_is_plausible() -> None:
-    assert 2**20 < own_resident_bytes() < 2**34
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EACCES])
+def test_a_process_that_is_hidden_from_us_is_like_one_that_is_gone(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """proc(5), hidepid."""
+
+    def refused(_: Path) -> bytes:
+        raise PermissionError(code, os.strerror(code))
+
+    me = identity(os.getpid())
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    assert cgroup_of(me.pid) is None
+    assert init_process([me.pid]) is None
+    assert not is_alive(me)

@@ -20,7 +20,7 @@ def world() -> World:
 def test_a_kill_whose_report_is_there_is_recorded_at_once(world: World) -> None:
     agent = Agent(world)
     world.kill(A)
-    agent.attributor.reported(report(A, 4312), world.now)
+    agent.attribution.reported(report(A, 4312), world.now)
     agent.read()
     (kill,) = agent.after(0.0).kills
     assert (kill.container, kill.processes, kill.scope) == ("name-a", 1, Scope.CONTAINER)
@@ -49,8 +49,8 @@ def test_a_kernel_that_counts_no_group_kills_has_its_report_waited_for_until_tha
     world.kill(A)
     world.tallies = {path: replace(events, oom_group_kill=None) for path, events in world.tallies.items()}
     agent.read()
-    assert agent.after(0.005 + agent.attributor.log_quiet_s(False)).kills == (), "a line 5 ms after the counter"
-    agent.attributor.reported(report(A, 7), world.now)
+    assert agent.after(0.005 + agent.attribution.log_quiet_s(False)).kills == (), "a line 5 ms after the counter"
+    agent.attribution.reported(report(A, 7), world.now)
     (kill,) = agent.after(0.001).kills
     assert [victim.pid for victim in kill.victims] == [7]
 
@@ -58,7 +58,7 @@ def test_a_kernel_that_counts_no_group_kills_has_its_report_waited_for_until_tha
 def test_a_kill_is_recorded_once_however_often_its_counter_is_read(world: World) -> None:
     agent = Agent(world)
     world.kill(A)
-    agent.attributor.reported(report(A, 1), world.now)
+    agent.attribution.reported(report(A, 1), world.now)
     agent.read()
     assert len(agent.after(0.0).kills) == 1
     agent.read()
@@ -76,7 +76,7 @@ def test_several_kills_merged_into_one_notification_are_several_kills(world: Wor
     agent = Agent(world)
     for pid in (1, 2, 3):
         world.kill(A)
-        agent.attributor.reported(report(A, pid, sequence=pid * 10), world.now)
+        agent.attribution.reported(report(A, pid, sequence=pid * 10), world.now)
     agent.read()
     kills = agent.after(0.0).kills
     assert [k.victims[0].pid for k in kills] == [1, 2, 3]
@@ -86,7 +86,7 @@ def test_several_kills_merged_into_one_notification_are_several_kills(world: Wor
 def test_a_group_kill_counts_its_processes_and_not_its_doubled_first_victim(world: World) -> None:
     agent = Agent(world)
     world.kill(A, raw=4, groups=1)
-    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+    agent.attribution.reported(report(A, 1, 2, 3, group=A), world.now)
     agent.read()
     (kill,) = agent.after(0.0).kills
     assert (kill.processes, kill.group_kill, kill.outcome) == (3, True, Outcome.DIED)
@@ -118,7 +118,7 @@ def test_a_group_kill_in_which_the_kernel_was_interrupted_is_one_kill(world: Wor
     world.kill(A, raw=3, groups=1)
     world.empty.clear()
     agent.read()
-    agent.attributor.reported(report(A, 1, 2, group=A), world.now)
+    agent.attribution.reported(report(A, 1, 2, group=A), world.now)
     assert agent.after(0.2).kills == (), "a process is left: there may be more to come"
     world.kill(A, raw=1, hit=False)
     world.empty.add(A)
@@ -133,11 +133,11 @@ def test_a_group_kill_that_was_only_begun_when_we_looked_is_one_kill(world: Worl
     agent = Agent(world)
     world.kill(A, raw=1)
     agent.read()
-    assert agent.attributor.log_quiet_s(False) == 0.300, "its report goes on"
+    assert agent.attribution.log_quiet_s(False) == 0.300, "its report goes on"
     assert agent.after(0.2).kills == ()
     world.kill(A, raw=3, groups=1, hit=False)
     agent.read()
-    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+    agent.attribution.reported(report(A, 1, 2, 3, group=A), world.now)
     (kill,) = agent.after(0.081).kills
     assert (kill.processes, kill.group_kill) == (3, True)
 
@@ -148,13 +148,13 @@ def test_a_kill_below_a_container_in_mode_group_that_takes_one_process_is_told_a
     agent = Agent(world)
     world.kill(A, raw=1)
     agent.read()
-    agent.attributor.reported(report(A, 7), world.now)
+    agent.attribution.reported(report(A, 7), world.now)
     (kill,) = agent.after(0.301).kills
     assert (kill.processes, kill.group_kill) == (1, False)
 
 
 def test_a_report_whose_kill_no_counter_shows_yet_is_not_over(world: World) -> None:
-    assert Agent(world).attributor.log_quiet_s(False) == 0.300
+    assert Agent(world).attribution.log_quiet_s(False) == 0.300
 
 
 def test_a_group_kill_that_spared_a_process_is_told_all_the_same(world: World) -> None:
@@ -163,7 +163,7 @@ def test_a_group_kill_that_spared_a_process_is_told_all_the_same(world: World) -
     world.kill(A, raw=3, groups=1)
     world.empty.clear()
     agent.read()
-    agent.attributor.reported(report(A, 1, 2, group=A), world.now)
+    agent.attribution.reported(report(A, 1, 2, group=A), world.now)
     assert agent.after(1.999).kills == ()
     (kill,) = agent.after(0.002).kills
     assert (kill.processes, kill.group_kill) == (2, True)
@@ -195,13 +195,13 @@ def test_the_log_is_waited_for_as_long_as_a_group_kill_may_go_on(
     if not emptied:
         world.empty.clear()
     agent.read()
-    assert agent.attributor.log_quiet_s(told) == quiet_s
+    assert agent.attribution.log_quiet_s(told) == quiet_s
 
 
 def test_the_report_that_lost_its_cgroup_line_is_given_to_the_only_container_that_counted(world: World) -> None:
     agent = Agent(world)
     world.kill(A)
-    agent.attributor.reported(report(None, 77), world.now)
+    agent.attribution.reported(report(None, 77), world.now)
     agent.read()
     (kill,) = agent.after(0.031).kills
     assert kill.victims[0].pid == 77
@@ -211,7 +211,7 @@ def test_the_report_that_lost_its_cgroup_line_is_given_to_nobody_when_two_contai
     agent = Agent(world)
     world.kill(A)
     world.kill(B)
-    agent.attributor.reported(report(None, 77), world.now)
+    agent.attribution.reported(report(None, 77), world.now)
     agent.read()
     kills = agent.after(0.031).kills
     assert {k.container for k in kills} == {"name-a", "name-b"}
@@ -223,7 +223,7 @@ def test_a_report_that_comes_late_amends_its_kill(world: World) -> None:
     world.kill(A)
     agent.read()
     (kill,) = agent.after(0.031).kills
-    agent.attributor.reported(report(A, 9), world.now)
+    agent.attribution.reported(report(A, 9), world.now)
     (amended,) = agent.after(0.1).amended
     assert amended.kill_id == kill.kill_id
     assert amended.victims[0].pid == 9
@@ -232,8 +232,8 @@ def test_a_report_that_comes_late_amends_its_kill(world: World) -> None:
 def test_a_container_that_vanished_unread_is_named_by_its_report_and_counted_by_its_pod(world: World) -> None:
     agent = Agent(world)
     world.kill(A, raw=4, groups=1)
-    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
-    agent.attributor.gone(world.remove(A), world.now)
+    agent.attribution.reported(report(A, 1, 2, 3, group=A), world.now)
+    agent.attribution.removed(world.remove(A), world.now)
     agent.read()
     found = agent.after(0.6)
     (kill,) = found.kills
@@ -245,7 +245,7 @@ def test_a_container_that_vanished_unread_is_named_by_its_report_and_counted_by_
 def test_a_container_that_vanished_unread_and_unreported_is_still_found_when_it_is_the_only_one(world: World) -> None:
     agent = Agent(world)
     world.kill(A)
-    agent.attributor.gone(world.remove(A), world.now)
+    agent.attribution.removed(world.remove(A), world.now)
     agent.after(0.0)
     agent.read()
     (kill,) = agent.after(0.6).kills
@@ -261,7 +261,7 @@ def test_of_two_that_vanished_one_after_the_other_the_one_whose_end_left_a_kill_
     for path in (A, B) if guilty_first else (B, A):
         if path == A:
             world.kill(A, raw=7)
-        agent.attributor.gone(world.remove(path), world.now)
+        agent.attribution.removed(world.remove(path), world.now)
         agent.after(0.1)
     agent.read()
     kills = agent.after(0.6).kills
@@ -295,8 +295,8 @@ def test_kills_of_live_containers_leave_nothing_for_the_audit_to_find(world: Wor
 def test_a_kill_outside_of_pods_is_the_nodes(world: World) -> None:
     agent = Agent(world)
     world.node_kills += 1
-    agent.attributor.reported(report("system.slice/backup.service", 5), world.now)
-    agent.attributor.counted_node(world.node_kills, world.now)
+    agent.attribution.reported(report("system.slice/backup.service", 5), world.now)
+    agent.attribution.counted_node(world.node_kills, world.now)
     found = agent.after(0.6)
     (kill,) = found.kills
     assert kill.cgroup_path == "system.slice/backup.service"
@@ -342,7 +342,7 @@ def test_the_limit_of_a_pod_with_one_container_is_called_the_containers(world: W
     world.limits = {A: 256, POD: 256}
     agent = Agent(world)
     world.kill(A, limit_of=POD)
-    agent.attributor.reported(report(A, 1, domain=POD), world.now)
+    agent.attribution.reported(report(A, 1, domain=POD), world.now)
     agent.read()
     assert agent.after(0.0).kills[0].scope is Scope.CONTAINER
 
@@ -372,7 +372,7 @@ def test_a_kill_of_pid_1_is_the_containers_death(world: World) -> None:
     world.inits[A] = 500
     agent = Agent(world)
     world.kill(A)
-    agent.attributor.reported(report(A, 500), world.now)
+    agent.attribution.reported(report(A, 500), world.now)
     agent.read()
     assert agent.after(0.0).kills[0].outcome is Outcome.DIED
 
@@ -380,7 +380,7 @@ def test_a_kill_of_pid_1_is_the_containers_death(world: World) -> None:
 def test_a_container_that_goes_on_is_called_survived_half_a_second_later(world: World) -> None:
     agent = Agent(world)
     world.kill(A)
-    agent.attributor.reported(report(A, 7), world.now)
+    agent.attribution.reported(report(A, 7), world.now)
     agent.read()
     (kill,) = agent.after(0.0).kills
     assert kill.outcome is None
@@ -391,10 +391,10 @@ def test_a_container_that_goes_on_is_called_survived_half_a_second_later(world: 
 def test_a_container_that_ends_soon_after_is_called_died_as_soon_as_it_is_gone(world: World) -> None:
     agent = Agent(world)
     world.kill(A)
-    agent.attributor.reported(report(A, 7), world.now)
+    agent.attribution.reported(report(A, 7), world.now)
     agent.read()
     agent.after(0.0)
-    agent.attributor.gone(world.remove(A), world.now)
+    agent.attribution.removed(world.remove(A), world.now)
     (settled,) = agent.after(0.0).settled
     assert settled.outcome is Outcome.DIED
 
@@ -403,7 +403,7 @@ def test_a_container_whose_name_the_api_has_not_told_is_waited_for(world: World)
     world.unnamed.add(A)
     agent = Agent(world)
     world.kill(A)
-    agent.attributor.reported(report(A, 7), world.now)
+    agent.attribution.reported(report(A, 7), world.now)
     agent.read()
     assert agent.after(0.1).kills == ()
     world.unnamed.clear()
@@ -421,11 +421,11 @@ def test_a_name_that_never_comes_is_not_waited_for_for_ever(world: World) -> Non
 
 def test_a_report_that_no_counter_asks_for_is_given_up_and_counted(world: World) -> None:
     agent = Agent(world)
-    agent.attributor.reported(report(A, 1), world.now)
+    agent.attribution.reported(report(A, 1), world.now)
     assert agent.after(1.0).unmatched_reports == 0
-    assert agent.attributor.oldest_waiting_sequence == 1
+    assert agent.attribution.oldest_waiting_sequence == 1
     assert agent.after(10.0).unmatched_reports == 1
-    assert agent.attributor.oldest_waiting_sequence is None
+    assert agent.attribution.oldest_waiting_sequence is None
 
 
 def test_the_hit_of_the_next_kill_that_is_read_with_this_ones_is_not_lost_for_it(world: World) -> None:
@@ -465,7 +465,7 @@ def test_of_kills_while_no_agent_ran_no_container_is_named_but_by_the_log_since_
     else:
         world.kill(POD, raw=2, limit_of=POD)
     later = Agent(world, kept, seen_this_boot=True)
-    assert later.attributor.mourn() == (gone,)
+    assert later.attribution.forget_removed() == (gone,)
     later.read()
     found = later.after(0.6)
     assert [(kill.pod, kill.container) for kill in found.kills] == [("herder-1", None)] * 2
@@ -478,8 +478,8 @@ def test_a_container_that_went_while_no_agent_ran_is_named_when_the_log_names_it
     world.kill(A)
     world.remove(A)
     later = Agent(world, kept, seen_this_boot=True)
-    later.attributor.mourn()
-    later.attributor.reported(report(A, 9), world.now)
+    later.attribution.forget_removed()
+    later.attribution.reported(report(A, 9), world.now)
     later.read()
     (kill,) = later.after(0.6).kills
     assert (kill.container, kill.outcome) == ("name-a", Outcome.DIED)
@@ -490,15 +490,15 @@ def test_a_container_that_came_and_went_before_anyone_looked_is_named_for_what_i
     world: World, missed_kills: int, later_kills: int
 ) -> None:
     agent = Agent(world)
-    agent.attributor.gone(world.remove(A), world.now)
+    agent.attribution.removed(world.remove(A), world.now)
     agent.after(0.1)
     missed = f"{POD}/{'c' * 64}"
     world.make(missed)
     world.kill(missed, raw=missed_kills)
-    agent.attributor.missed(world.remove(missed).place, world.now)
+    agent.attribution.missed(world.remove(missed).place, world.now)
     agent.after(0.1)
     world.kill(B, raw=later_kills)
-    agent.attributor.gone(world.remove(B), world.now)
+    agent.attribution.removed(world.remove(B), world.now)
     agent.read()
     kills = agent.after(0.6).kills
     assert [kill.container for kill in kills] == ["name-c"] * missed_kills + ["name-b"] * later_kills
@@ -514,8 +514,8 @@ def test_a_kill_that_waits_for_its_containers_name_is_not_recorded_for_a_level_a
     agent.read(*([A, POD, ROOT] if pod_is_read else [A]))
     agent.after(0.1)
     for path in (A, B, POD):
-        agent.attributor.gone(world.remove(path), world.now)
-    agent.attributor.reported(report(A, 1), world.now)
+        agent.attribution.removed(world.remove(path), world.now)
+    agent.attribution.reported(report(A, 1), world.now)
     recorded: list[str] = []
     for _ in range(12):
         agent.read()
@@ -554,13 +554,13 @@ def test_a_kill_in_a_pod_of_one_container_is_not_called_unattributed(world: Worl
 
 
 def test_a_container_that_vanished_where_counters_are_not_hierarchical_is_known_to_have_died(world: World) -> None:
-    """cgroup v1, memory_localevents: nothing above it remembers; /proc/vmstat counts, and the log names it."""
+    """cgroup v1: nothing above it remembers; /proc/vmstat counts, and the log names it."""
     world.cgroups = {A: world.cgroups[A]}  # the only kind that has a book there
     agent = Agent(world)
     world.node_kills += 1
-    agent.attributor.reported(report(A, 9), world.now)
-    agent.attributor.gone(world.remove(A), world.now)
-    agent.attributor.counted_node(world.node_kills, world.now)
+    agent.attribution.reported(report(A, 9), world.now)
+    agent.attribution.removed(world.remove(A), world.now)
+    agent.attribution.counted_node(world.node_kills, world.now)
     (kill,) = agent.after(0.6).kills
     assert (kill.container, kill.outcome) == ("name-a", Outcome.DIED)
 
@@ -575,14 +575,14 @@ def test_the_report_of_a_container_that_went_and_waits_for_its_name_is_not_given
     world.kill(A, raw=3, groups=1, limit_of=POD)
     world.remove(A)
     agent = Agent(world, kept, seen_this_boot=True)
-    agent.attributor.mourn()
+    agent.attribution.forget_removed()
     world.unnamed.add(B)
     agent.after(0.1)
     world.kill(B, raw=3, groups=1, limit_of=POD)
     agent.read()
     if told:
-        agent.attributor.reported(report(B, 1, 2, group=B, domain=POD), world.now)
-    agent.attributor.gone(world.remove(B), world.now)
+        agent.attribution.reported(report(B, 1, 2, group=B, domain=POD), world.now)
+    agent.attribution.removed(world.remove(B), world.now)
     agent.read()
     (older,) = agent.after(0.6).kills
     world.unnamed.discard(B)
@@ -602,8 +602,8 @@ def test_a_kill_that_nobody_reported_is_not_added_to_anothers_group_kill_that_on
     for path in (A, B):
         world.remove(path)
     agent = Agent(world, kept, seen_this_boot=True)
-    agent.attributor.mourn()
-    agent.attributor.reported(report(B, 1, 2, group=B), world.now)
+    agent.attribution.forget_removed()
+    agent.attribution.reported(report(B, 1, 2, group=B), world.now)
     found = agent.after(0.6)
     assert [(kill.cgroup_path, kill.processes) for kill in found.kills] == [(B, 2), (POD, 1), (POD, 1)]
 
@@ -613,8 +613,8 @@ def test_victims_whose_lines_were_lost_count_for_the_group_kill_of_the_only_cont
 ) -> None:
     agent = Agent(world)
     world.kill(B, raw=5, groups=1)
-    agent.attributor.reported(report(B, 1, 2, group=B), world.now)
-    agent.attributor.gone(world.remove(B), world.now)
+    agent.attribution.reported(report(B, 1, 2, group=B), world.now)
+    agent.attribution.removed(world.remove(B), world.now)
     (kill,) = agent.after(0.6).kills
     assert (kill.cgroup_path, kill.processes) == (B, 4)
 
@@ -630,13 +630,13 @@ def test_a_kill_whose_pod_went_with_its_container_keeps_its_report_while_it_wait
     world.remove(f"{other}/{'c' * 64}")
     world.remove(other)
     agent = Agent(world, kept, seen_this_boot=True)
-    agent.attributor.mourn()
+    agent.attribution.forget_removed()
     world.unnamed.update((POD, A))
     world.kill(A, raw=3, groups=1)
     agent.read()
-    agent.attributor.reported(report(A, 1, 2, group=A), world.now)
+    agent.attribution.reported(report(A, 1, 2, group=A), world.now)
     for path in (A, B, POD):
-        agent.attributor.gone(world.remove(path), world.now)
+        agent.attribution.removed(world.remove(path), world.now)
     (older,) = agent.after(0.6).kills
     (kill,) = agent.after(5.0).kills
     assert (older.cgroup_path, older.processes, older.victims) == (ROOT, 2, ())
@@ -653,10 +653,10 @@ def test_what_a_root_showed_as_an_agent_started_is_not_told_of_a_container_that_
     for path in (A, B, POD):
         world.remove(path)
     agent = Agent(world, kept, seen_this_boot=True)
-    agent.attributor.mourn()
+    agent.attribution.forget_removed()
     world.make(POD, late)
     agent.see(POD, late)
-    agent.attributor.gone(world.remove(late), world.now)
+    agent.attribution.removed(world.remove(late), world.now)
     agent.after(0.1)
     (kill,) = agent.after(0.6).kills
     assert kill.cgroup_path == ROOT

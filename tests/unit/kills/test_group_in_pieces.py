@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.kills.pending_reports import joined
-from agent.kills.split import partition
+from agent.kills.split import split_increase
 from agent.model import OomReport, Outcome
 from tests.unit.kills.world import POD, ROOT, A, Agent, World, report
 
@@ -30,11 +30,11 @@ def test_a_victim_whose_line_comes_after_the_report_was_closed_is_the_groups(wor
     world.kill(A, raw=2, groups=1, limit_of=POD)
     world.empty.clear()
     agent.read()
-    agent.attributor.reported(report(A, 876, 866, group=A, domain=POD), world.now)
+    agent.attribution.reported(report(A, 876, 866, group=A, domain=POD), world.now)
     assert agent.after(0.47).kills == (), "a process is left in it"
     world.kill(A, hit=False)
     agent.read()
-    agent.attributor.reported(bare(874, sequence=30), world.now)
+    agent.attribution.reported(bare(874, sequence=30), world.now)
     assert agent.after(0.42).kills == ()
     world.kill(A, hit=False)
     world.empty.add(A)
@@ -48,7 +48,7 @@ def test_a_victim_whose_line_comes_after_the_report_was_closed_is_the_groups(wor
 
 def test_reports_without_a_head_beside_a_groups_are_of_its_victims() -> None:
     group, rest = report(A, 1, 2, group=A), [bare(3, sequence=20), bare(4, 1, sequence=30)]
-    (share,) = partition(5, 1, joined([group, *rest]))
+    (share,) = split_increase(5, 1, joined([group, *rest]))
     assert share.report is not None
     assert (share.processes, share.raw, [victim.pid for victim in share.report.victims]) == (4, 5, [1, 2, 3, 4])
     assert share.report.last_sequence == rest[-1].last_sequence
@@ -57,8 +57,11 @@ def test_reports_without_a_head_beside_a_groups_are_of_its_victims() -> None:
 def test_a_report_with_a_head_of_its_own_is_a_kill_of_its_own() -> None:
     """One process was killed alone, then the mode was changed to group."""
     single, group = report(A, 1), report(A, 2, 3, sequence=20, group=A)
-    assert [share.processes for share in partition(4, 1, joined([single, group]))] == [1, 2]
+    assert [share.processes for share in split_increase(4, 1, joined([single, group]))] == [1, 2]
 
 
 def test_without_a_groups_report_each_is_a_kill_of_its_own() -> None:
-    assert [share.processes for share in partition(2, 0, joined([bare(1, sequence=1), bare(2, sequence=20)]))] == [1, 1]
+    assert [share.processes for share in split_increase(2, 0, joined([bare(1, sequence=1), bare(2, sequence=20)]))] == [
+        1,
+        1,
+    ]

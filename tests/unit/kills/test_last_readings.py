@@ -23,7 +23,7 @@ def world() -> World:
 def go(agent: Agent, *paths: str) -> None:
     """The kernel's word of their end comes when they are all gone."""
     for cgroup in [agent.world.remove(path) for path in paths]:
-        agent.attributor.gone(cgroup, agent.world.now)
+        agent.attribution.removed(cgroup, agent.world.now)
 
 
 def all_kills(agent: Agent) -> list[OomKill]:
@@ -53,7 +53,7 @@ def test_a_container_that_went_in_the_midst_of_its_group_kill_is_told_of_once(
     agent.read(A)
     world.kill(A, raw=4 - seen, groups=int(seen == 1), hit=False)
     if logged:
-        agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+        agent.attribution.reported(report(A, 1, 2, 3, group=A), world.now)
     go(agent, A)
     (kill,) = all_kills(agent)
     assert told([kill]) == [(A, 3, True, 3 if logged else 0)]
@@ -70,7 +70,7 @@ def test_a_container_that_went_with_its_pod_in_the_midst_of_its_group_kill_is_to
     world.kill(A, raw=2, groups=1)
     agent.read(A, POD)
     world.kill(A, raw=2, hit=False)
-    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+    agent.attribution.reported(report(A, 1, 2, 3, group=A), world.now)
     go(agent, A, B, POD)
     assert told(all_kills(agent)) == [(A, 3, True, 3)]
 
@@ -83,7 +83,7 @@ def test_two_that_went_with_their_pods_in_the_midst_of_their_group_kills_are_eac
     agent.read(A, C)
     for path, victims in ((A, (1, 2, 3)), (C, (4, 5, 6, 7))):
         world.kill(path, raw=len(victims) - 1, hit=False)
-        agent.attributor.reported(report(path, *victims, sequence=10 * victims[0], group=path), world.now)
+        agent.attribution.reported(report(path, *victims, sequence=10 * victims[0], group=path), world.now)
     go(agent, A, B, C, POD, OTHER)
     assert sorted(told(all_kills(agent))) == [(A, 3, True, 3), (C, 4, True, 4)]
 
@@ -94,7 +94,7 @@ def test_counts_that_the_kernel_has_not_told_of_yet_are_the_group_kills_that_the
     world.kill(A, raw=2, groups=1)
     agent.read(A)
     world.kill(A, raw=2, hit=False)
-    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+    agent.attribution.reported(report(A, 1, 2, 3, group=A), world.now)
     (kill,) = agent.after(0.0).kills
     assert told([kill]) == [(A, 3, True, 3)]
     assert all_kills(agent) == []
@@ -114,9 +114,9 @@ def test_a_kill_of_another_container_is_not_added_to_the_group_kill_of_one_that_
     agent.read(A)
     world.kill(A, raw=2, hit=False)
     world.kill(late)
-    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+    agent.attribution.reported(report(A, 1, 2, 3, group=A), world.now)
     if logged:
-        agent.attributor.reported(report(late, 9, sequence=50), world.now)
+        agent.attribution.reported(report(late, 9, sequence=50), world.now)
     go(agent, *((late, A) if first == "late" else (A, late)))
     assert sorted(told(all_kills(agent))) == [(A, 3, True, 3), (late, 1, False, int(logged))]
 
@@ -142,7 +142,7 @@ def test_a_report_that_comes_late_is_in_the_event_of_a_container_that_vanished_u
     found = agent.after(0.6)
     (kill,) = found.kills
     assert (kill.cgroup_path, kill.victims, found.settled) == (A, (), ())
-    agent.attributor.reported(report(A, 9), world.now)
+    agent.attribution.reported(report(A, 9), world.now)
     (amended,) = agent.after(0.1).amended
     (settled,) = agent.after(0.5).settled
     assert settled == amended
@@ -173,7 +173,7 @@ def test_the_late_report_of_a_kill_that_waits_for_its_name_is_not_used_for_an_ol
     agent.see(A)
     world.kill(A)
     agent.read(A)
-    agent.attributor.reported(report(A, 9), world.now)
+    agent.attribution.reported(report(A, 9), world.now)
     assert agent.after(0.1).amended == ()
     (kill,) = agent.after(5.0).kills
     assert (older.victims, len(kill.victims)) == ((), 1)
@@ -186,7 +186,7 @@ def test_a_container_that_went_and_of_whose_end_no_word_has_come_yet_is_told_of_
     world.kill(A, raw=2, hit=False)
     cgroup = world.remove(A)
     (kill,) = agent.after(0.081).kills
-    agent.attributor.gone(cgroup, world.now)
+    agent.attribution.removed(cgroup, world.now)
     assert told([kill]) == [(A, 3, True, 0)]
     assert all_kills(agent) == []
 
@@ -194,15 +194,15 @@ def test_a_container_that_went_and_of_whose_end_no_word_has_come_yet_is_told_of_
 def test_where_counters_are_not_hierarchical_the_nodes_own_completes_a_group_kill_as_far_as_the_log_says(
     world: World,
 ) -> None:
-    """memory_localevents: /proc/vmstat counts kills outside of pods too, so without the log nothing more is anybody's."""
+    """cgroup v1: /proc/vmstat counts kills outside of pods too, so without the log nothing more is anybody's."""
     world.cgroups = {A: world.cgroups[A]}
     agent = Agent(world)
     world.kill(A, raw=2, groups=1)
     agent.read(A)
     world.kill(A, raw=2, hit=False)
     world.node_kills += 1
-    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+    agent.attribution.reported(report(A, 1, 2, 3, group=A), world.now)
     go(agent, A)
-    agent.attributor.counted_node(world.node_kills, world.now)
+    agent.attribution.counted_node(world.node_kills, world.now)
     found = [*agent.after(0.1).kills, *agent.after(0.6).kills]
     assert [(kill.cgroup_path, kill.processes) for kill in found] == [(A, 3), ("", 1)]

@@ -44,8 +44,8 @@ def agent(world: World) -> Agent:
 def lost_kill(world: World, agent: Agent, sequence: int = 1, child: str = CHILD) -> OomKill:
     """A kill in a child that went before anyone could read its counter."""
     world.node_kills += 1
-    agent.attributor.reported(report(child, 9, sequence=sequence), world.now)
-    agent.attributor.counted_node(world.node_kills, world.now)
+    agent.attribution.reported(report(child, 9, sequence=sequence), world.now)
+    agent.attribution.counted_node(world.node_kills, world.now)
     agent.read(A)
     (kill,) = agent.after(0.6).kills
     return kill
@@ -59,7 +59,7 @@ def test_a_kill_in_a_child_that_went_is_the_containers_by_the_log(world: World, 
 
 def test_such_a_container_has_died_only_when_it_goes(world: World, agent: Agent) -> None:
     assert lost_kill(world, agent).outcome is None
-    agent.attributor.gone(world.remove(A), world.now)
+    agent.attribution.removed(world.remove(A), world.now)
     assert settled(agent) == [("name-a", Outcome.DIED)]
 
 
@@ -70,13 +70,13 @@ def test_such_a_container_that_goes_on_has_survived(world: World, agent: Agent) 
 
 def test_a_kill_is_counted_though_an_earlier_ones_child_took_its_count_along(world: World, agent: Agent) -> None:
     world.node_kills += 1
-    agent.attributor.reported(report(f"{A}/one", 8), world.now)
+    agent.attribution.reported(report(f"{A}/one", 8), world.now)
     count(world, agent, 1)
     assert len(agent.after(0.1).kills) == 1
     count(world, agent, 0)
     agent.after(0.6)
     world.node_kills += 1
-    agent.attributor.reported(report(f"{A}/two", 9, sequence=20), world.now)
+    agent.attribution.reported(report(f"{A}/two", 9, sequence=20), world.now)
     count(world, agent, 1)
     (kill,) = agent.after(0.1).kills
     assert [victim.pid for victim in kill.victims] == [9]
@@ -86,7 +86,7 @@ def test_a_kill_that_was_read_is_recorded_though_its_child_goes_meanwhile(world:
     world.node_kills += 1
     count(world, agent, 1)
     count(world, agent, 0)
-    agent.attributor.counted_node(world.node_kills, world.now)
+    agent.attribution.counted_node(world.node_kills, world.now)
     found = [*agent.after(0.6).kills, *agent.after(6.0).kills]
     assert [kill.container for kill in found] == ["name-a"]
 
@@ -109,9 +109,9 @@ def test_the_late_report_of_a_recorded_kill_is_not_given_to_a_kill_outside_of_po
     (first,) = agent.after(0.6).kills
     assert first.victims == ()
     world.node_kills += 1
-    agent.attributor.counted_node(world.node_kills, world.now)
+    agent.attribution.counted_node(world.node_kills, world.now)
     agent.after(0.4)
-    agent.attributor.reported(report(CHILD, 9), world.now)
+    agent.attribution.reported(report(CHILD, 9), world.now)
     found = agent.after(0.2)
     assert [kill.kill_id for kill in found.amended] == [first.kill_id]
     assert [kill.victims for kill in found.kills] == [()]

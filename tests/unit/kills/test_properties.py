@@ -146,16 +146,16 @@ class Life:
         if self.agent is not None:
             self.agent.read(*sorted(self.world.tallies, key=lambda path: path.count("/")))
             for one in self.log[self.told :] if self.logged else ():
-                self.agent.attributor.reported(one, self.world.now)
+                self.agent.attribution.reported(one, self.world.now)
             self.told = len(self.log)
-            self.agent.attributor.counted_node(self.world.node_kills, self.world.now)
+            self.agent.attribution.counted_node(self.world.node_kills, self.world.now)
 
     def remove(self, path: str | None) -> None:
         """A container goes, or a pod with all that is in it."""
         for each in sorted((p for p in self.world.tallies if path and (p + "/").startswith(path + "/")), reverse=True):
             cgroup = self.world.remove(each)
             if self.agent is not None:
-                self.agent.attributor.gone(cgroup, self.world.now)
+                self.agent.attribution.removed(cgroup, self.world.now)
 
     def take(self, found: Findings) -> None:
         """As the ledger does."""
@@ -174,7 +174,7 @@ class Life:
     def end(self) -> None:
         """kill -9: the next one reads the log from the oldest report that still waits."""
         if self.agent is not None:
-            waiting = self.agent.attributor.oldest_waiting_sequence
+            waiting = self.agent.attribution.oldest_waiting_sequence
             self.told = next((i for i, r in enumerate(self.log) if r.first_sequence == waiting), self.told)
             self.before, self.agent = self.agent, None
 
@@ -183,7 +183,7 @@ class Life:
         if self.agent is None:
             kept = dict(self.before.kept) if self.before is not None else {}
             self.agent = Agent(self.world, kept, seen_this_boot=self.before is not None, kmsg=self.logged)
-            for inode in self.agent.attributor.mourn():
+            for inode in self.agent.attribution.forget_removed():
                 self.agent.kept.pop(inode)
             self.pause(0.0)
             used = {kill.report_sequence for kill in self.kills}

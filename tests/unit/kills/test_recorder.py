@@ -131,8 +131,8 @@ def test_while_the_ledgers_file_is_busy_a_kill_is_neither_counted_nor_logged_nor
 
 
 def test_the_events_note_has_the_pods_limits_and_how_often_it_happened(desk: Desk) -> None:
-    earlier = replace(OPEN, kill_id="boot-7-0", at_unix_s=NOW - 3500)
-    long_ago = replace(OPEN, kill_id="boot-6-9", at_unix_s=NOW - 3700)
+    earlier = replace(OPEN, ordinal=0, at_unix_s=NOW - 3500)
+    long_ago = replace(OPEN, cgroup_inode=6, ordinal=9, at_unix_s=NOW - 3700)
     desk.recorder.findings(
         Findings(kills=(long_ago, earlier, OPEN), settled=(replace(OPEN, outcome=Outcome.DIED),)), None
     )
@@ -194,7 +194,7 @@ def test_reports_that_no_counter_asked_for_are_counted(desk: Desk) -> None:
 def test_every_reason_is_posted_with_the_type_and_action_that_the_reference_gives(desk: Desk) -> None:
     one = desk.pods[UID]
     desk.recorder.settled(replace(OPEN, outcome=Outcome.SURVIVED))
-    desk.recorder.settled(replace(OPEN, outcome=Outcome.DIED, kill_id="boot-7-2"))
+    desk.recorder.settled(replace(OPEN, outcome=Outcome.DIED, ordinal=2))
     desk.notices.applied(one, "main", Mode.SINGLE, 7, "label")
     desk.notices.invalid(one, BadWish(Source.LABEL, "oomward.dev/mode", "x", None, "is no mode"))
     desk.notices.failed(one, "it failed", "why")
@@ -225,7 +225,14 @@ def test_whatever_a_pod_is_called_its_events_names_are_good(desk: Desk, name: st
     desk.schedule.room = 1000
     one = replace(desk.pods[UID], name=name[:253].rstrip("-."))
     desk.recorder.settled(
-        replace(OPEN, pod=one.name, kill_id="1b4e28ba-2fa1-11d2-883f-0016d3cca427-123456-12", outcome=Outcome.DIED)
+        replace(
+            OPEN,
+            pod=one.name,
+            boot_id="1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+            cgroup_inode=123456,
+            ordinal=12,
+            outcome=Outcome.DIED,
+        )
     )
     desk.notices.failed(one, "x", name)
     for notice in desk.posted:
@@ -241,9 +248,7 @@ def test_a_name_that_is_cut_does_not_end_in_a_dash_or_a_dot(desk: Desk) -> None:
 def test_a_full_schedule_loses_nothing_and_gets_the_rest_when_there_is_room(desk: Desk) -> None:
     desk.schedule.room = 2
     for i in range(5):
-        desk.recorder.settled(
-            replace(OPEN, container=f"c{i}", kill_id=f"boot-7-{i}", at_unix_s=NOW + i, outcome=Outcome.DIED)
-        )
+        desk.recorder.settled(replace(OPEN, container=f"c{i}", ordinal=i, at_unix_s=NOW + i, outcome=Outcome.DIED))
     assert len(desk.posted) == 2
     assert len(desk.ledger.undelivered()) == 5
     order = []
@@ -259,9 +264,7 @@ def test_a_full_schedule_loses_nothing_and_gets_the_rest_when_there_is_room(desk
 def test_when_all_that_was_under_way_is_done_with_all_the_rest_is_handed_over(desk: Desk) -> None:
     desk.schedule.room = 1
     for i in range(4):
-        desk.recorder.settled(
-            replace(OPEN, container=f"c{i}", kill_id=f"boot-7-{i}", at_unix_s=NOW + i, outcome=Outcome.DIED)
-        )
+        desk.recorder.settled(replace(OPEN, container=f"c{i}", ordinal=i, at_unix_s=NOW + i, outcome=Outcome.DIED))
     desk.schedule.room = 9
     desk.deliver()
     assert [notice.at_unix_s - NOW for notice in desk.posted] == [1, 2, 3]

@@ -58,7 +58,7 @@ def test_a_kill_whose_limits_hit_was_dropped_is_of_no_known_limit_and_not_the_no
 def test_the_report_without_a_cgroup_that_says_memory_cgroup_excludes_the_node(world: World) -> None:
     agent = Agent(world)
     world.kill(A, hit=False)
-    agent.attributor.reported(report(None, 77), world.now)
+    agent.attribution.reported(report(None, 77), world.now)
     agent.read()
     kill = the_kill(agent)
     assert [victim.pid for victim in kill.victims] == [77]
@@ -69,7 +69,7 @@ def test_reports_without_a_cgroup_that_several_could_mean_make_none_of_them_the_
     agent = Agent(world)
     for path, pid in ((A, 77), (B, 78)):
         world.kill(path, hit=False)
-        agent.attributor.reported(report(None, pid, sequence=pid), world.now)
+        agent.attribution.reported(report(None, pid, sequence=pid), world.now)
     agent.read()
     assert scopes(agent) == [None, None]
 
@@ -79,14 +79,14 @@ def test_a_kill_without_hit_has_its_report_waited_for_since_only_that_can_say_wh
     world.kill(A, hit=False)
     agent.read()
     assert agent.after(0.4).kills == ()
-    agent.attributor.reported(of_the_node(report(A, 7)), world.now)
+    agent.attribution.reported(of_the_node(report(A, 7)), world.now)
     assert scopes(agent, 0.0) == [Scope.NODE]
 
 
 def test_the_nodes_report_that_lost_its_cgroup_is_given_to_the_only_container_that_counted(world: World) -> None:
     agent = Agent(world)
     world.kill(A, hit=False)
-    agent.attributor.reported(of_the_node(report(None, 77)), world.now)
+    agent.attribution.reported(of_the_node(report(None, 77)), world.now)
     agent.read()
     kill = the_kill(agent)
     assert (kill.scope, [victim.pid for victim in kill.victims]) == (Scope.NODE, [77])
@@ -96,7 +96,7 @@ def test_the_nodes_report_that_lost_its_cgroup_may_be_of_a_process_outside_of_po
     agent = Agent(world)
     world.kill(A, hit=False)
     world.node_kills += 1
-    agent.attributor.reported(of_the_node(report(None, 77)), world.now)
+    agent.attribution.reported(of_the_node(report(None, 77)), world.now)
     agent.read()
     assert [(kill.scope, kill.victims) for kill in agent.after(0.5).kills if kill.cgroup_path == A] == [(None, ())]
 
@@ -104,7 +104,7 @@ def test_the_nodes_report_that_lost_its_cgroup_may_be_of_a_process_outside_of_po
 def test_the_nodes_report_that_lost_its_cgroup_is_not_given_to_a_kill_at_a_limit(world: World) -> None:
     agent = Agent(world)
     world.kill(A)
-    agent.attributor.reported(of_the_node(report(None, 77)), world.now)
+    agent.attribution.reported(of_the_node(report(None, 77)), world.now)
     agent.read()
     kill = the_kill(agent)
     assert (kill.scope, kill.victims) == (Scope.CONTAINER, ())
@@ -115,7 +115,7 @@ def test_a_report_that_names_the_victims_cgroup_and_no_limit_leaves_the_limit_to
     agent = Agent(world)
     for path, hit in ((A, True), (B, False)):
         world.kill(path, hit=hit, limit_of=POD)
-        agent.attributor.reported(replace(report(path, 7, sequence=len(path)), oom_memcg=None), world.now)
+        agent.attribution.reported(replace(report(path, 7, sequence=len(path)), oom_memcg=None), world.now)
         agent.read()
         assert scopes(agent) == [Scope.POD if hit else None]
 
@@ -123,7 +123,7 @@ def test_a_report_that_names_the_victims_cgroup_and_no_limit_leaves_the_limit_to
 def test_the_log_says_that_it_was_the_node_also_where_a_limit_was_hit_just_then(world: World) -> None:
     agent = Agent(world)
     world.kill(A)
-    agent.attributor.reported(of_the_node(report(A, 7)), world.now)
+    agent.attribution.reported(of_the_node(report(A, 7)), world.now)
     agent.read()
     assert scopes(agent, 0.0) == [Scope.NODE]
     world.kill(A, hit=False)
@@ -216,7 +216,7 @@ def test_of_a_container_that_went_before_its_hit_was_read_the_levels_above_tell(
     world.hit(domain)
     cgroup = world.remove(A)
     if told:
-        agent.attributor.gone(cgroup, world.now)
+        agent.attribution.removed(cgroup, world.now)
     assert scopes(agent) == [scope]
 
 
@@ -226,7 +226,7 @@ def test_of_a_container_that_went_a_living_ones_hit_does_not_tell(world: World, 
     world.kill(A, hit=False)
     agent.read(A)
     world.hit(B)
-    agent.attributor.gone(world.remove(A), world.now)
+    agent.attribution.removed(world.remove(A), world.now)
     assert scopes(agent) == [None]
 
 
@@ -239,7 +239,7 @@ def test_what_a_root_shows_of_a_pod_that_went_is_not_the_nodes(
     agent = Agent(world, kmsg=kmsg)
     world.kill(A, limit_of=domain)
     for cgroup in [world.remove(path) for path in (A, B, POD)]:
-        agent.attributor.gone(cgroup, world.now)
+        agent.attribution.removed(cgroup, world.now)
     agent.read()
     kill = the_kill(agent, 0.6)
     assert kill.kill_id.startswith(f"boot-{world.cgroups[ROOT].inode}-")
@@ -274,7 +274,7 @@ def test_a_late_report_says_what_was_not_known(world: World, late: OomReport, sc
     world.kill(A, hit=False)
     agent.read()
     assert the_kill(agent).scope is None
-    agent.attributor.reported(late, world.now)
+    agent.attribution.reported(late, world.now)
     found = agent.after(0.1)
     assert [kill.scope for kill in found.amended] == [scope]
 
@@ -286,7 +286,7 @@ def test_a_late_report_corrects_what_the_counters_said(world: World) -> None:
     agent.read()
     kill = the_kill(agent, 0.1)
     assert (kill.scope, kill.limit_bytes) == (Scope.CONTAINER, 64)
-    agent.attributor.reported(of_the_node(report(A, 9)), world.now)
+    agent.attribution.reported(of_the_node(report(A, 9)), world.now)
     assert [(k.scope, k.limit_bytes) for k in agent.after(0.1).amended] == [(Scope.NODE, None)]
 
 
@@ -296,7 +296,7 @@ def test_a_late_report_that_says_no_limit_leaves_the_one_that_is_known(world: Wo
     world.kill(A)
     agent.read()
     agent.after(0.1)
-    agent.attributor.reported(replace(report(A, 9), oom_memcg=None), world.now)
+    agent.attribution.reported(replace(report(A, 9), oom_memcg=None), world.now)
     assert [(k.scope, k.limit_bytes) for k in agent.after(0.1).amended] == [(Scope.CONTAINER, 64)]
 
 
@@ -396,13 +396,10 @@ def test_below_a_limit_of_a_level_above_the_root_it_may_have_been_that_one(world
     assert scopes(agent) == [None]
 
 
-@pytest.mark.parametrize("levels", [(A,), (ROOT, POD, A)], ids=["memory_localevents", "before 5.3"])
-def test_where_a_root_counts_its_own_hits_only_nothing_excludes_a_limit(levels: tuple[str, ...]) -> None:
-    world = World()
-    world.make(*levels)
-    for path in levels:
-        local = 0 if len(levels) == 1 else None
-        world.tallies[path] = replace(world.tallies[path], local_oom=local)
+def test_where_a_root_counts_its_own_hits_only_nothing_excludes_a_limit(world: World) -> None:
+    """Before 5.3."""
+    for path in world.tallies:
+        world.tallies[path] = replace(world.tallies[path], local_oom=None)
     agent = Agent(world, kmsg=False)
     world.kill(A, hit=False)
     agent.read()
@@ -414,7 +411,7 @@ def test_once_the_log_is_lost_the_counters_alone_tell(world: World) -> None:
     world.kill(A, hit=False)
     agent.read()
     assert scopes(agent) == [None], "the log that is read would have had it"
-    agent.attributor.log_lost()
+    agent.attribution.log_lost()
     world.kill(A, hit=False)
     agent.read()
     assert scopes(agent, 0.0) == [Scope.NODE]
@@ -429,6 +426,6 @@ def test_where_the_kernel_counts_no_hits_a_report_that_is_printed_slowly_still_s
     world.tallies[A] = MemoryEvents(1)
     agent.read(A)
     assert agent.after(0.2).kills == ()
-    agent.attributor.reported(report(A, 7), world.now)
+    agent.attribution.reported(report(A, 7), world.now)
     (kill,) = agent.after(0.0).kills
     assert (kill.scope, len(kill.victims)) == (Scope.CONTAINER, 1)

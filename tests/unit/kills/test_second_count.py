@@ -20,7 +20,7 @@ def recorded_group_kill(agent: Agent) -> OomKill:
     """Of two processes, each counted once so far."""
     agent.world.kill(A, raw=2, groups=1)
     agent.read()
-    agent.attributor.reported(report(A, 1, 2, group=A), agent.world.now)
+    agent.attribution.reported(report(A, 1, 2, group=A), agent.world.now)
     (kill,) = agent.after(0.5).kills
     assert (kill.processes, kill.group_kill, len(kill.victims)) == (2, True, 2)
     return kill
@@ -46,7 +46,7 @@ def test_it_is_none_either_where_only_the_pods_counter_shows_it_any_more(world: 
     agent = Agent(world)
     recorded_group_kill(agent)
     world.kill(A, raw=1, hit=False)
-    agent.attributor.gone(world.remove(A), world.now)
+    agent.attribution.removed(world.remove(A), world.now)
     assert later_kills(agent) == []
 
 
@@ -76,7 +76,7 @@ def test_a_count_that_the_log_reports_is_a_kill(world: World) -> None:
     agent = Agent(world)
     recorded_group_kill(agent)
     world.kill(A, raw=1)
-    agent.attributor.reported(report(A, 9, sequence=90), world.now)
+    agent.attribution.reported(report(A, 9, sequence=90), world.now)
     assert later_kills(agent) == [(A, 1)]
 
 
@@ -84,7 +84,7 @@ def test_where_the_second_count_was_there_already_none_is_expected(world: World)
     agent = Agent(world)
     world.kill(A, raw=3, groups=1)
     agent.read()
-    agent.attributor.reported(report(A, 1, 2, group=A), world.now)
+    agent.attribution.reported(report(A, 1, 2, group=A), world.now)
     (kill,) = agent.after(0.5).kills
     assert kill.processes == 2
     world.kill(A, raw=1)
@@ -96,7 +96,7 @@ def test_of_a_group_kill_that_lacks_more_counts_every_victim_is_still_counted(wo
     agent = Agent(world)
     world.kill(A, raw=2, groups=1)
     agent.read()
-    agent.attributor.reported(report(A, 1, 2, 3, group=A), world.now)
+    agent.attribution.reported(report(A, 1, 2, 3, group=A), world.now)
     (kill,) = agent.after(0.5).kills
     world.kill(A, raw=2, hit=False)
     assert kill.processes + sum(processes for _, processes in later_kills(agent)) >= 3

@@ -1,10 +1,10 @@
-"""A small world for the attributor: cgroups with counters that behave as the kernel's, and a clock that is set by hand."""
+"""A small world for the attribution: cgroups with counters that behave as the kernel's, and a clock that is set by hand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from agent.kills import Attributor, Findings
+from agent.kills import Attribution, Findings
 from agent.model import (
     NODE,
     VANISHED,
@@ -140,7 +140,7 @@ class World:
 
 @dataclass
 class Agent:
-    """An attributor in that world; ``kept`` is what its ledger would hold."""
+    """An attribution in that world; ``kept`` is what its ledger would hold."""
 
     world: World
     kept: dict[int, Baseline] = field(default_factory=dict)
@@ -148,28 +148,28 @@ class Agent:
     kmsg: bool = True
 
     def __post_init__(self) -> None:
-        self.attributor = Attributor(
+        self.attribution = Attribution(
             "boot", "node-1", self.world, self.kept, seen_this_boot=self.seen_this_boot, kmsg=self.kmsg
         )
-        self.attributor.counted_node(self.world.node_kills, self.world.now)
+        self.attribution.counted_node(self.world.node_kills, self.world.now)
         self.see(*self.world.cgroups, newborn=False)
-        self.attributor.absorb()
+        self.attribution.ignore_earlier()
 
     def see(self, *paths: str, newborn: bool = True) -> None:
         for path in sorted(paths):
-            self.attributor.appeared(
+            self.attribution.appeared(
                 self.world.cgroups[path], self.world.tallies[path], self.world.now, newborn=newborn
             )
 
     def read(self, *paths: str) -> None:
         """Notifications have come: read these (all, when none is named)."""
         for path in paths or tuple(self.world.tallies):
-            self.attributor.counted(self.world.cgroups[path], self.world.tallies[path], self.world.now)
+            self.attribution.counted(self.world.cgroups[path], self.world.tallies[path], self.world.now)
 
     def after(self, seconds: float) -> Findings:
         """Let time pass, and take what is found; baselines go where the ledger would put them."""
         self.world.now += seconds
-        findings = self.attributor.collect(self.world.now)
+        findings = self.attribution.collect(self.world.now)
         self.kept.update({b.inode: b for b in findings.baselines})
         return findings
 

@@ -34,7 +34,9 @@ def a_kill(
     scope: Scope | None = Scope.CONTAINER,
 ) -> OomKill:
     return OomKill(
-        kill_id=f"{BOOT}-{inode}-{ordinal}",
+        boot_id=BOOT,
+        cgroup_inode=inode,
+        ordinal=ordinal,
         at_unix_s=at,
         node="node-1",
         cgroup_path="kubepods/podx/y",

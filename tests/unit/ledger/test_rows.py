@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.ledger import Ledger
-from agent.ledger.rows import kill_of, kill_row, notice_of
+from agent.ledger.rows import BadRowError, kill_of, kill_row, notice_of
 from agent.model import Baseline, KeptDecision, Mode, Notice, ObjectRef, OomKill, Original, Reason, TaskRow, Victim
 from tests.unit.ledger.records import BOOT, a_kill
 from tests.unit.profiles import examples
@@ -23,7 +24,9 @@ times = st.floats(0, 4e9)
 victims = st.builds(Victim, st.integers(0, 2**22), text, sizes, sizes, sizes, sizes, sizes, st.integers(-1000, 1000))
 kills = st.builds(
     OomKill,
-    kill_id=st.uuids().map(str),
+    boot_id=st.uuids().map(str),
+    cgroup_inode=st.integers(0, 2**63),
+    ordinal=st.integers(1, 2**31),
     at_unix_s=times,
     node=text,
     cgroup_path=text,
@@ -73,6 +76,16 @@ def test_everything_comes_back_as_it_went_in(
             assert list(again.totals().values()) == ([] if expected is None else [expected])
         finally:
             again.close()
+
+
+def test_a_row_of_an_older_version_has_boot_cgroup_and_ordinal_in_its_name_alone() -> None:
+    body = json.loads(str(kill_row(a_kill(12))[-1]))
+    for field in ("boot_id", "cgroup_inode", "ordinal"):
+        del body[field]
+    assert kill_of(json.dumps(body), None) == a_kill(12)
+    for name in ("", "x", "boot-7-x", "7-1"):
+        with pytest.raises(BadRowError):
+            kill_of(json.dumps(body | {"kill_id": name}), None)
 
 
 def test_fields_of_a_newer_version_are_left_out() -> None:

@@ -16,6 +16,7 @@ from tests.unit.loop.world import World
 def quiet_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_module, "node_oom_kills", lambda: 0)
     monkeypatch.setattr(facts_module, "node_oom_kills", lambda: 0)
+    monkeypatch.setattr(node_module, "is_first_pid_namespace", lambda: True)
 
 
 @pytest.fixture

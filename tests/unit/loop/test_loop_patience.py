@@ -70,7 +70,7 @@ class Node:
 
     def __init__(self) -> None:
         self.events: list[tuple[TreeEvent, float]] = []
-        self.attributor: Any = self
+        self.attribution: Any = self
         self.log_quiet_s = self.oldest_waiting_sequence = None
         self.between: Callable[[], None] = lambda: None
         self.at_turn: Callable[[], None] = lambda: None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ import pytest
 
 from agent.ledger.store import Store
 from agent.loop.node import ThreadDiedError
-from agent.model import Mode, Outcome, Pod, PodChanged, PodDeleted, Rule, Rules, ThreadDied, TreeOverflowed
+from agent.model import Mode, Outcome, Pod, PodChanged, PodDeleted, Rule, Rules, ThreadDied, TreeEvent, TreeOverflowed
 from tests.unit.cgroup.fakes import remove
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
+from tests.unit.wording.kills import KILL
 
 
 def test_the_runtimes_1_is_answered_with_0_when_the_pod_is_known_first(world: World) -> None:
@@ -267,6 +270,24 @@ def test_a_kill_whose_outcome_nobody_saw_is_settled_by_the_next_agent(tmp_path: 
     world.end()
 
 
+def test_a_boots_id_that_looks_like_a_cgroups_inode_does_not_make_a_kill_that_cgroups(tmp_path: Path) -> None:
+    """A boot id's groups are hexadecimal digits, and may all be decimal ones."""
+    world = World(tmp_path)
+    world.told(pod())
+    world.make(knob=0)
+    inode = (world.mount / CONTAINER).stat().st_ino
+    world.end()
+    world.boot = f"5f0c1f0e-{inode}-4d0f"
+    world.begin()
+    world.told(pod())
+    kill = replace(KILL, boot_id=world.boot, cgroup_inode=inode + 1, cgroup_path=CONTAINER, pod_uid=UID, outcome=None)
+    world.ledger.record([kill], (), None)
+    world.end()
+    world.begin()
+    assert [kill.outcome for kill in world.ledger.kills()] == [Outcome.DIED], "of one that had this path before"
+    world.end()
+
+
 def test_kills_while_no_agent_ran_are_found_and_none_is_told_twice(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.told(pod())
@@ -321,7 +342,31 @@ def test_after_an_overflow_everything_is_looked_at_anew(world: World) -> None:
     (world.mount / CONTAINER / "memory.oom.group").write_text("1\n")
     world.tree.read(world.now)  # the notification is lost
     world.node.tree_events([TreeOverflowed("lost", world.now)], world.now)
+    assert world.node.due_s() == -inf
+    world.turn()
     assert world.knob() == 0
+    assert world.node.due_s() is None
+
+
+def test_an_overflow_that_a_full_look_comes_upon_begins_no_other_inside_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.make(knob=1)
+    scans: list[str] = []
+    scan = world.tree.scan
+
+    def overflowing(*args: Any) -> list[TreeEvent]:
+        scans.append("begin")
+        if len(scans) == 1:
+            world.node.tree_events([TreeOverflowed("lost", world.now)], world.now)
+        found = scan(*args)
+        scans.append("end")
+        return found
+
+    monkeypatch.setattr(world.tree, "scan", overflowing)
+    world.node.resync(world.now)
+    world.turn()
+    assert scans == ["begin", "end"] * 2
 
 
 def test_a_one_above_a_container_in_single_is_told(world: World) -> None:

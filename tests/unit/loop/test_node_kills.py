@@ -234,13 +234,17 @@ def test_a_process_of_the_nodes_own_is_an_event_on_the_node(world: World, monkey
     assert f"in cgroup {SERVICE}: the memory limit 256 MiB of its cgroup was reached" in notice.note
 
 
-def test_where_parents_count_only_themselves_a_kill_is_counted_once(tmp_path: Path) -> None:
-    """cgroup2 mounted with memory_localevents."""
-    world = World(tmp_path, hierarchical=False)
-    start(world)
-    world.kill()
-    world.turn(after_s=6)
-    assert len(world.ledger.kills()) == 1
+@pytest.mark.parametrize(("first", "asked"), [(True, [4312]), (False, []), (None, [])])
+def test_a_pid_of_the_kernels_log_is_asked_for_its_cgroup_only_where_it_means_that_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool | None, asked: list[int]
+) -> None:
+    """Without hostPID the pid is another process in our namespace, or none."""
+    pids: list[int] = []
+    monkeypatch.setattr(node_module, "is_first_pid_namespace", lambda: first)
+    monkeypatch.setattr(node_module, "cgroup_of", pids.append)
+    world = World(tmp_path, kmsg=True)
+    world.node.reports([replace(report(), task_memcg=None)], world.now)
+    assert pids == asked
     world.end()
 
 

@@ -94,7 +94,8 @@ class Agent:
         self.ordinal += 1
         happened = replace(
             KILL,
-            kill_id=f"boot-{pod * 10 + container}-{self.ordinal}",
+            cgroup_inode=pod * 10 + container,
+            ordinal=self.ordinal,
             at_unix_s=self.unix_s(),
             pod=f"herder-{pod}",
             pod_uid=f"uid-{pod}",

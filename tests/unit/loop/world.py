@@ -69,7 +69,6 @@ class World:
         tmp_path: Path,
         rules: Rules | None = None,
         *,
-        hierarchical: bool = True,
         version: str = "v2",
         kmsg: bool = False,
         announce: bool = True,
@@ -78,12 +77,12 @@ class World:
         self.mount = tmp_path / "mount"
         self.mount.mkdir(exist_ok=True)
         self.state = tmp_path / "state"
+        self.boot = "boot"
         self.now = 100.0
         self.posted: list[Notice] = []
         self.sent: list[Notice] = []
         self.room = 1000
         self._rules = rules or Rules()
-        self._hierarchical = hierarchical
         self._version = version
         self._kmsg = kmsg
         self._announce = announce
@@ -96,21 +95,21 @@ class World:
         """Start an agent on what is there."""
         self.files = CgroupFiles(self.mount, self._version, check_magic=False)
         self.tree = Tree(self.files)
-        self.ledger = Ledger.open(self.state, "boot")
+        self.ledger = Ledger.open(self.state, self.boot)
         self.metrics = Metrics("1", process_metrics=False)
         self.registry = Registry(self.ledger.kept_decisions())
         self.restarts = Restarts(self._kill)
         schedule = Posted(self.posted, self.room)
         outbox = Outbox(
-            self.ledger, self.metrics, schedule, self.sent.append, "boot", clock=lambda: self.now, unix_s=self.unix_s
+            self.ledger, self.metrics, schedule, self.sent.append, self.boot, clock=lambda: self.now, unix_s=self.unix_s
         )
         self.failing = Failing(self.metrics, self.unix_s, self.ledger.kills(since_unix_s=self.unix_s() - HOUR_S))
         pod_of = self.registry.pods.get
         kill_events = KillEvents("node-1", self.ledger, outbox, pod_of, self.failing.advice, self.unix_s)
-        notices = ModeNotices("boot", self.metrics, outbox.post, self.unix_s)
+        notices = ModeNotices(self.boot, self.metrics, outbox.post, self.unix_s)
         self.node = Node(
             name="node-1",
-            boot_id="boot",
+            boot_id=self.boot,
             rules=self._rules,
             files=self.files,
             tree=self.tree,
@@ -125,7 +124,6 @@ class World:
             consequences=Consequences(
                 self.ledger, self.restarts, notices, self.registry.pods.get, emulate_group=self._emulate_group
             ),
-            hierarchical=self._hierarchical,
             kmsg=self._kmsg,
             announce_applied=self._announce,
         )

@@ -210,7 +210,7 @@ def test_bad_words_are_told_once_on_the_pod(world: World) -> None:
 
 
 def make_v1(tmp_path: Path, *, emulate_group: bool = True) -> World:
-    world = World(tmp_path, version="v1", hierarchical=False, announce=False, emulate_group=emulate_group)
+    world = World(tmp_path, version="v1", announce=False, emulate_group=emulate_group)
     make(world.mount, CONTAINER, memory__usage_in_bytes="0\n", memory__oom_control="oom_kill 0\n")
     (world.mount / CONTAINER / "memory.oom.group").unlink()
     world.turn()

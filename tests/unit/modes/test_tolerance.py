@@ -28,10 +28,7 @@ def asking(**annotations: str) -> Pod:
 
 
 def killed(*at_s: float, processes: int = 1, scope: Scope | None = Scope.CONTAINER) -> list[OomKill]:
-    return [
-        replace(KILL, kill_id=f"boot-7-{n}", at_unix_s=at, processes=processes, scope=scope)
-        for n, at in enumerate(at_s)
-    ]
+    return [replace(KILL, ordinal=n, at_unix_s=at, processes=processes, scope=scope) for n, at in enumerate(at_s)]
 
 
 def test_nothing_said_tolerates_anything() -> None:
@@ -129,7 +126,7 @@ def test_the_pods_limit_is_its_own_doing() -> None:
 def test_it_is_exceeded_exactly_when_some_window_holds_too_many_whatever_their_order(
     events: list[tuple[float, int]], most: int, window_s: float, random: object
 ) -> None:
-    kills = [replace(KILL, kill_id=f"b-1-{n}", at_unix_s=at, processes=p) for n, (at, p) in enumerate(events)]
+    kills = [replace(KILL, ordinal=n, at_unix_s=at, processes=p) for n, (at, p) in enumerate(events)]
     random.shuffle(kills)  # type: ignore[attr-defined]
     found = exceeded(kills, Tolerance(most, window_s))
     full = [at for at, _ in events if sum(p for other, p in events if 0 <= at - other <= window_s) > most]

@@ -146,4 +146,4 @@ def test_a_reader_that_leaves_is_no_failure(tmp_path: Path) -> None:
 
 
 def _kill(number: int) -> OomKill:
-    return replace(KILL, kill_id=f"boot-1-{number}")
+    return replace(KILL, ordinal=number)

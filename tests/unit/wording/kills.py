@@ -9,7 +9,9 @@ from agent.model import Mode, OomKill, Outcome, Scope, TaskRow, Victim
 MIB = 1 << 20
 WORKER = Victim(4312, "worker", 1000, 400 * MIB, 180 * MIB, 200 * 1024, 0, 0)
 KILL = OomKill(
-    kill_id="boot-7-1",
+    boot_id="boot",
+    cgroup_inode=7,
+    ordinal=1,
     at_unix_s=1_760_000_000.0,
     node="node-1",
     cgroup_path="kubepods/podu/c",

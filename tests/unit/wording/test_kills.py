@@ -22,7 +22,9 @@ SIZES = st.none() | st.integers(0, 2**50)
 VICTIMS = st.builds(Victim, pid=st.integers(1, 2**22), comm=ODD, anon_bytes=SIZES, file_bytes=SIZES, shmem_bytes=SIZES)
 KILLS = st.builds(
     OomKill,
-    kill_id=st.text(max_size=40),
+    boot_id=st.text(max_size=40),
+    cgroup_inode=st.integers(0, 2**63),
+    ordinal=st.integers(1, 10**6),
     at_unix_s=st.floats(0, 2e9),
     node=ODD,
     cgroup_path=ODD,
@@ -221,7 +223,9 @@ def test_every_field_of_a_kill_is_in_its_log_line() -> None:
         "scope": "container",
     }
     assert said.items() <= fields.items()
-    assert {name for name in OomKill.__slots__ if name not in fields} == set()
+    in_kill_id = {"boot_id", "cgroup_inode", "ordinal"}
+    assert {name for name in OomKill.__slots__ if name not in fields} == in_kill_id
+    assert fields["kill_id"] == "boot-7-1"
     assert wording.kill_fields(replace(KILL, victims=()))["victim_pid"] is None
 
 
