@@ -20,7 +20,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 NEWER = (
-    "coverage", "editables", "hatchling", "kubernetes", "packaging", "prometheus-client", "pytest", "pyyaml", "rich", "urllib3",
+    "coverage", "editables", "hatchling", "kubernetes", "packaging", "psutil", "pytest", "pyyaml", "rich", "urllib3",
 )  # fmt: skip
 A_YEAR_LATER = "9999.1"
 
