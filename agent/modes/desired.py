@@ -59,7 +59,7 @@ def _unnamed(pod: Pod, live: Collection[str], rules: Rules, limit_bytes: Callabl
         decision = decide_unnamed(pod, candidates(pod, live, limit_bytes()), rules)
     if decision is None:
         return Decision(
-            None, Source.NONE, "", "its name is not known yet, and the pod's containers want different modes"
+            None, Source.NONE, "", "its name is not known yet, and the pod's containers request different modes"
         )
     if decision.mode is Mode.GROUP:
         return Decision(
@@ -81,7 +81,9 @@ def _kept_wish(cgroup: Cgroup, registry: Registry) -> Wish:
 
 
 def _again(kept: KeptDecision) -> Decision:
-    return Decision(kept.mode, Source.NONE, kept.rule, "as last decided: the API has not been heard since the start")
+    return Decision(
+        kept.mode, Source.NONE, kept.rule, "the last decision: the API has not been reachable since the start"
+    )
 
 
 def knobs_of(container: Cgroup, runtime_child: Cgroup | None, mode: Mode) -> dict[Cgroup, int]:

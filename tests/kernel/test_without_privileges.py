@@ -75,7 +75,7 @@ def test_with_the_cgroup_mount_read_only_kills_are_counted_but_nothing_is_held(n
 
 def test_without_kmsg_the_full_profile_counts_and_names_nobody(node: ProfiledNode) -> None:
     agent = node.start(FULL.without_mount("kmsg"), name="no-kmsg")
-    assert "Which process is not known" in str(a_kill_is_told(node, "no-kmsg")["note"])
+    assert "The process is not known" in str(a_kill_is_told(node, "no-kmsg")["note"])
     assert agent.total("oomward_kmsg_readable") == 0
 
 

@@ -115,7 +115,7 @@ def test_without_the_api_the_ledger_has_the_name_of_what_it_decided(node: Looked
     node.server.close()
     (herder,) = (one for one in told(node)["containers"] if one["name"] == "herder")
     assert (herder["mode_wanted"], herder["rule"], herder["kills"]) == ("single", MODE, 1)
-    assert f"as last decided: the API has not been heard since the start ({MODE})" in text(node)
+    assert f"the last decision: the API has not been reachable since the start ({MODE})" in text(node)
 
 
 # ----------------------------------------------------------------------------------------------------------- containers
@@ -249,7 +249,7 @@ def test_labels_and_annotations_that_are_no_modes_are_shown(node: LookedAtNode) 
     node.server.put_pod(pod_json(labels={MODE: "sinlge"}, annotations={"mode.oomward.dev/nix": "group"}))
     notes = told(node)["notes"]
     assert [re.search(r"'sinlge'|no container of that name", note) is not None for note in notes] == [True, True]
-    assert "'sinlge', which is no mode" in text(node)
+    assert "'sinlge', which is not a mode" in text(node)
 
 
 def test_a_namespace_whose_labels_do_not_count_is_named_with_the_setting(node: LookedAtNode, tmp_path: Path) -> None:
