@@ -1,6 +1,6 @@
-"""What ``diagnose`` and ``explain`` share: a pod's status by the API, its kills by the ledger, its cgroups, and what they make.
+"""Shared by ``diagnose`` and ``explain``: a pod's status from the API, its kills from the ledger, its cgroups, its diagnoses.
 
-Takes a Survey, gives Diagnoses; writes nothing. Trouble becomes a sentence in a list.
+Takes a Survey and returns Diagnoses; writes nothing. Errors become sentences in a list.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ MOST_KILLS = 10_000
 
 
 def diagnose_pod(found: Survey, pod: Pod | None, troubles: list[str]) -> tuple[Diagnosis, ...]:
-    """Of one pod; none where the API has not told of it, or can't be asked now (then ``troubles`` says so)."""
+    """Of one pod; none if the API does not know it or is not reachable (then ``troubles`` says so)."""
     if pod is None or not found.registry.listed:
         return ()
     try:
         status = read_status(_api(found.settings), pod.namespace, pod.name)
     except (ApiError, UnreadablePodError) as error:
-        troubles.append(f"no diagnosis: the pod's status can't be had: {error}")
+        troubles.append(f"no diagnosis, since the pod's status could not be read: {error}")
         return ()
     if status is None or status.uid != pod.uid:
-        return ()  # gone meanwhile, or another of the same name: normal flow
+        return ()  # deleted meanwhile, or another pod of the same name
     kills = _kills(found.settings, troubles, pod.namespace, pod.name)
     return diagnose(status, kills, NodeFacts(time.time(), dict(_facts(found, pod, troubles))))
 
@@ -70,7 +70,7 @@ def _kills(
     try:
         reader = LedgerReader(settings.state_dir)
     except NoLedgerError as error:
-        troubles.append(f"OOM kills are known by the pods' statuses only: {error}")
+        troubles.append(f"OOM kills are taken from the pods' statuses only: {error}")
         return ()
     try:
         return reader.kills(since_unix_s=since, namespace=namespace, pod=pod, limit=MOST_KILLS)

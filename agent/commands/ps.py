@@ -1,6 +1,6 @@
-"""``oomward ps``: every running container of this node, its mode wanted and actual, its memory and its kills.
+"""``oomward ps``: every running container of this node, its desired and actual mode, its memory and its kills.
 
-Works beside a running agent and without one, and without the API: then what has no name is shown by pod uid and container id.
+Needs no running agent and no API: what has no name is shown by pod uid and container id.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def ps(
     watch_s: float | None,
     wait: Callable[[float], object] = time.sleep,
 ) -> int:
-    """Print the containers, once or every ``watch_s`` seconds until Ctrl-C. What can't be had is said on standard error.
+    """Print the containers, once or every ``watch_s`` seconds until Ctrl-C. Errors go to standard error.
 
-    Pause sandboxes are left out where the API tells them apart.
+    Pause sandboxes are left out if the API is reachable.
     """
     if watch_s is not None:
         return _watch(settings, output, file, lambda: wait(watch_s))
@@ -40,7 +40,7 @@ def ps(
 
 
 def look(settings: Settings) -> tuple[list[ContainerRow], list[str]]:
-    """The rows by namespace, pod and container, and what could not be had."""
+    """The rows by namespace, pod and container, and the errors."""
     with survey(settings) as found:
         troubles = list(found.troubles)
         kept = kept_of(settings, troubles)
@@ -51,15 +51,15 @@ def look(settings: Settings) -> tuple[list[ContainerRow], list[str]]:
 
 
 def _watch(settings: Settings, output: Output, file: TextIO, pause: Callable[[], object]) -> int:
-    said: list[str] = []
+    last: list[str] = []
     try:
         with ContainersScreen(output, file) as screen:
             while True:
                 rows, troubles = look(settings)
                 screen.show(rows, troubles, time.time())
-                if not screen.live and troubles != said:
+                if not screen.live and troubles != last:
                     say(troubles)
-                said = troubles
+                last = troubles
                 pause()
     except KeyboardInterrupt:
         return EXIT_OK
@@ -68,7 +68,7 @@ def _watch(settings: Settings, output: Output, file: TextIO, pause: Callable[[],
 def _row(
     found: Survey, cgroup: Cgroup, kept: Kept, tolerated: Tolerated | None, troubles: list[str]
 ) -> ContainerRow | None:
-    """None: a pause sandbox, or gone meanwhile."""
+    """None: a pause sandbox, or removed meanwhile."""
     who = who_is(found, cgroup)
     if who.sandbox:
         return None
@@ -96,7 +96,7 @@ def _row(
 
 
 def _kills(found: Survey, cgroup: Cgroup, who: Who, kept: Kept, reads: Reads) -> int | None:
-    """By the ledger, or by the kernel's counters where there is none or the container has no name there."""
+    """From the ledger, or from the kernel's counters without a ledger or a container name."""
     if kept.killed is not None and who.container is not None and who.pod_uid is not None:
         return kept.killed.get((who.pod_uid, who.container), 0)
     return processes_counted(reads.take("kills", lambda: found.files.memory_events(cgroup)))
