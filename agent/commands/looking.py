@@ -104,7 +104,7 @@ def mode_of(values: Mapping[str, int] | None) -> Mode | None:
 
 
 def grouped_above(found: Survey, own: Iterable[Cgroup], troubles: list[str]) -> tuple[str, ...]:
-    """Cgroups above these whose memory.oom.group is 1, the highest first; the hierarchy's root has no such file."""
+    """Cgroups above these with memory.oom.group 1, the highest first; the hierarchy's root has no such file."""
     above = set()
     for cgroup in own:
         path = cgroup.path

@@ -21,7 +21,7 @@ INVISIBLE = frozenset(
 )
 NOT_ITS_FAULT = "This was not the container's fault."
 MOST_NAMES = 5  # processes of one kill that are named
-MOST_LIMITS = 6  # containers whose limits are listed
+MOST_LIMITS = 6  # containers that are listed with their limits
 
 
 def safe(text: str, limit_chars: int = NAME_LIMIT) -> str:

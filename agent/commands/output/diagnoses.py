@@ -69,7 +69,10 @@ def _answer(answer: Answer) -> Text:
 
 
 def _next(row: Diagnosis) -> Text:
-    return Text(WILL.get(row.next_step.will, row.next_step.will.value), style="red" if row.next_step.will is Will.NOTHING else "")
+    return Text(
+        WILL.get(row.next_step.will, row.next_step.will.value),
+        style="red" if row.next_step.will is Will.NOTHING else "",
+    )
 
 
 COLUMNS: tuple[Column[Diagnosis], ...] = (

@@ -79,7 +79,10 @@ def test_137_and_a_kill_that_the_node_saw_is_an_oom_kill_though_the_runtime_did_
 def test_a_container_that_lost_a_process_and_runs_on_may_be_half_dead() -> None:
     one = the_one(LIVE, kill(30, outcome=Outcome.SURVIVED))
     assert (one.category, one.rule, one.next_step.will.value) == (Category.OOM_PROCESS, "running-oom", "runs")
-    assert one.what == "container web lost a process (worker) at its memory limit; it is still running, perhaps only in part"
+    assert (
+        one.what
+        == "container web lost a process (worker) at its memory limit; it is still running, perhaps only in part"
+    )
     assert "is not restarted" in one.next_step.text
 
 
