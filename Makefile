@@ -25,24 +25,24 @@ export PYTHONDONTWRITEBYTECODE := 1
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-picture test lint unit lowest alerts manifests mutants fuzz fuzz-short image-here image-test kernel locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom e2e lab format lock clean
 
-help: ## what there is to type
+help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-demo: .debian-demo $(DEMO)/ready ## the main job on a real kernel, no cluster needed (DEMO_SECONDS=60)
+demo: .debian-demo $(DEMO)/ready ## show the main job on a real kernel; needs no cluster (DEMO_SECONDS=60)
 	@$(DEMO)/bin/python -m tests.demo
 
-demo-picture: .debian-demo $(VENV)/ready ## run the demo, and make the docs' pictures of it from that run (docs/pictures)
+demo-picture: .debian-demo $(VENV)/ready ## run the demo and write its pictures (docs/pictures)
 	@$(BIN)/python -m tests.demo
 	@$(BIN)/python -m tests.demo.picture
 
-test: test-$(TESTS) ## what every change needs; TESTS=all: every test, before a piece of work is called done
+test: test-$(TESTS) ## the tests for every change; TESTS=all: all tests, before a release
 
 # Parts on a kernel wait for half of their time: the others run beside them.
 test-quick: export OOMWARD_TESTS := quick
 test-quick: .debian
 	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready
 	@$(MAKE) --no-print-directory -j3 -Otarget kernel lint unit alerts image-test PARTS=--quick COVERAGE= UNIT='-m "not long"'
-	@echo "Not run: the longer tests, other parts on a kernel, the oldest libraries, manifests, fuzzing, coverage. All of them: make test TESTS=all"
+	@echo "Not run: longer tests, other kernel tests, oldest libraries, manifests, fuzzing, coverage. For all tests: make test TESTS=all"
 
 test-all: .debian
 	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready
@@ -57,90 +57,90 @@ lint: $(VENV)/ready ## style, types, import contracts
 unit: $(VENV)/ready ## tests that need no root and no special kernel, with coverage
 	$(BIN)/python -m pytest tests/unit -n auto $(UNIT) $(COVERAGE) -q
 
-lowest: $(LOWEST)/ready ## those of rooms that call a library, with the oldest versions that pyproject.toml allows
+lowest: $(LOWEST)/ready ## unit tests of rooms that use a library, with the oldest versions allowed by pyproject.toml
 	$(LOWEST)/bin/python -m pytest $(LOWEST_TESTS:%=tests/unit/%) -q -p no:cacheprovider
 
-kernel: .debian $(VENV)/ready $(HERE)/ready ## tests on a real kernel with real runc and crun (boots one when the host's won't do)
+kernel: .debian $(VENV)/ready $(HERE)/ready ## tests on a real kernel with runc and crun (boots one if the host's is not suitable)
 	$(BIN)/python -m tests.lab test $(PARTS)
 
-alerts: $(VENV)/ready .debian ## alert rules, metrics page and dashboard, by Debian's promtool and Prometheus
+alerts: $(VENV)/ready .debian ## test alert rules, metrics page and dashboard with promtool and Prometheus from Debian
 	@$(BIN)/python -m tests.monitoring.run
 
-manifests: $(RENDERERS)/ready ## manifests and chart: rendered by kustomize and Helm, compared, validated for each Kubernetes version
+manifests: $(RENDERERS)/ready ## render manifests and chart with kustomize and Helm, compare and validate them for each Kubernetes version
 	@$(RENDERERS)/bin/python -m tests.manifests.run
 
-image-here: $(HERE)/ready ## the image's tree by the Dockerfile's steps, from this machine's Python, without a container engine
+image-here: $(HERE)/ready ## build the image's file tree with the Dockerfile's steps and this machine's Python, without a container engine
 
-image-test: $(HERE)/ready ## what is in that tree and what is not, and its bill of materials
+image-test: $(HERE)/ready ## test the content of that tree and its bill of materials
 	$(BIN)/python -m pytest tests/image -q -p no:cacheprovider
 
-fuzz: $(FUZZERS)/ready ## any bytes at every parser, by atheris (FUZZ_RUNS=10000000 of each, FUZZ_SECONDS at the most)
+fuzz: $(FUZZERS)/ready ## fuzz every parser with atheris (FUZZ_RUNS=10000000 runs each, at most FUZZ_SECONDS)
 	@$(CURDIR)/$(FUZZERS)/bin/python -m tests.fuzz --runs $(FUZZ_RUNS) --seconds $(FUZZ_SECONDS)
 
-fuzz-short: $(FUZZERS)/ready ## some seconds of that
+fuzz-short: $(FUZZERS)/ready ## fuzz for some seconds
 	@$(CURDIR)/$(FUZZERS)/bin/python -m tests.fuzz --seconds 5
 
-mutants: $(VENV)/ready ## break the lines that matter most, one at a time: a test must fail each time (SINCE=main: those of files changed since)
+mutants: $(VENV)/ready ## break important lines one at a time: a test must fail each time (SINCE=main: only in files changed since)
 	@$(BIN)/python -m tests.mutation.run $(if $(SINCE),--since $(SINCE))
 
-locks: $(VENV)/ready ## the lock files with old and new pip, at a package index that has newer releases
+locks: $(VENV)/ready ## test the lock files with old and new pip and a package index with newer releases
 	$(BIN)/python -m pytest tests/setup -q -p no:cacheprovider
 
-steady: $(VENV)/ready ## make test 20 times in a row, half of them beside busy processors (RUNS=20; an hour)
+steady: $(VENV)/ready ## run make test 20 times, half of them with busy processors (RUNS=20; one hour)
 	@bash scripts/steady.sh $(or $(RUNS),20)
 
 # Debian 13's kernel program has no cgroup v1, and its runc needs more memory than the containers of the storm have: there the demo, lint and unit tests.
 OF_BOOKWORM := test
 OF_TRIXIE := lint unit
-distributions: distribution-bookworm distribution-trixie ## make demo and tests in clean trees of Debian 12 and 13, with their own Python and pip (root)
-distribution-bookworm: ## those on Debian 12: make demo, make test
+distributions: distribution-bookworm distribution-trixie ## run demo and tests in clean trees of Debian 12 and 13, with their own Python and pip (root)
+distribution-bookworm: ## on Debian 12: make demo, make test
 	@bash scripts/setup-debian.sh image
 	@bash scripts/distribution.sh bookworm $(OF_BOOKWORM)
-distribution-trixie: ## those on Debian 13, whose Python is 3.13: make demo, make lint unit
+distribution-trixie: ## on Debian 13 (Python 3.13): make demo, make lint unit
 	@bash scripts/setup-debian.sh image
 	@bash scripts/distribution.sh trixie $(OF_TRIXIE)
 
-storm: $(VENV)/ready .debian ## 10,000 kills as fast as the lab can make them, and 200 times kill -9 for the agent (an hour)
+storm: $(VENV)/ready .debian ## 10,000 kills as fast as possible, and 200 times kill -9 of the agent (one hour)
 	STORM_KILLS=10000 STORM_DEATHS=200 $(BIN)/python -m tests.lab boot --memory 6G --out build/lab/storm --seconds 5400 -- \
 	  $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/kernel/test_storm.py
 
-bench: $(VENV)/ready .debian-demo ## the agent beside what people use today, two hours (GROUP=start, kills, storm, cost or load for one group)
+bench: $(VENV)/ready .debian-demo ## benchmark the agent against other tools, two hours (GROUP=start, kills, storm, cost or load for one group)
 	$(BIN)/python -m tests.bench $(if $(GROUP),--group $(GROUP))
 
-bench-page: $(VENV)/ready ## the last benchmarks' figures into docs/benchmarks.md
+bench-page: $(VENV)/ready ## write the last benchmark results into docs/benchmarks.md
 	$(BIN)/python -m tests.bench --page
 
-soak: $(VENV)/ready .debian-demo ## everything at once on a real kernel, against an oracle (MINUTES=10; SEED=… for the same trouble again)
+soak: $(VENV)/ready .debian-demo ## run everything at once on a real kernel and compare with an oracle (MINUTES=10; SEED=… to repeat a run)
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
-image: ## the image for each platform, by docker buildx (IMAGE=ghcr.io/oomward/oomward:dev PLATFORMS=linux/amd64,linux/arm64)
+image: ## build the image for each platform with docker buildx (IMAGE=ghcr.io/oomward/oomward:dev PLATFORMS=linux/amd64,linux/arm64)
 	docker buildx build --platform $(PLATFORMS) --tag $(IMAGE) --build-arg REVISION=$$(git rev-parse HEAD) \
 	  --build-arg CREATED=$$(date --utc +%FT%TZ) $(BUILDX_FLAGS) .
 
-image-tree: $(VENV)/ready ## the Dockerfile itself, on a clean Debian by debootstrap and buildah, and its tests (as root; five minutes)
+image-tree: $(VENV)/ready ## build the Dockerfile on a clean Debian with debootstrap and buildah, and test it (as root; five minutes)
 	@bash scripts/setup-debian.sh image
 	@bash scripts/image/clean-root.sh $(CLEAN)
 	OOMWARD_IMAGE_TREE=$(CURDIR)/$(CLEAN)/tree $(BIN)/python -m pytest tests/image/test_tree.py tests/image/test_sbom.py tests/image/built.py -q -p no:cacheprovider
 	OOMWARD_IMAGE_TREE=$(CURDIR)/$(CLEAN)/tree $(BIN)/python -m tests.lab boot --out build/lab/image -- \
 	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/kernel/test_image.py tests/kernel/test_least_privilege.py
 
-sbom: $(HERE)/ready ## what is in the image, as CycloneDX JSON (TREE=… for another tree than make image-here's)
+sbom: $(HERE)/ready ## write the image's bill of materials as CycloneDX JSON (TREE=…: default is the tree of make image-here)
 	@$(BIN)/python scripts/image/sbom.py $(or $(TREE),$(HERE)/tree) dist/oomward.cdx.json
 
-e2e: $(VENV)/ready ## install on a cluster, herder labelled and not, restore, uninstall (KUBECONFIG=… IMAGE=…; changes that cluster)
+e2e: $(VENV)/ready ## test on a cluster: install, herder with and without label, restore, uninstall (KUBECONFIG=… IMAGE=…; changes that cluster)
 	@$(BIN)/python -m tests.e2e
 
-lab: $(VENV)/ready .debian-demo ## a small node on a real kernel, with containers, API and agent, and a shell on it
+lab: $(VENV)/ready .debian-demo ## start a small node on a real kernel, with containers, API, agent and a shell
 	$(BIN)/python -m tests.lab boot -- $(BIN)/python -m tests.lab.node
 
-format: $(VENV)/ready ## let ruff put the code in order
+format: $(VENV)/ready ## format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(VENV)/ready ## resolve the lock files of requirements/ afresh
+lock: $(VENV)/ready ## resolve the lock files in requirements/ again
 	$(BIN)/python scripts/lock.py
 
-clean: ## remove what was built or installed below this folder
+clean: ## remove everything built or installed in this directory
 	rm -rf $(VENV) .venv-demo $(LOWEST) $(RENDERERS) $(FUZZERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .PHONY: test-quick test-all .debian .debian-demo

@@ -1,4 +1,4 @@
-"""The commands of ``oomward``. Reads the arguments, hands settings to a command, turns errors into a sentence and an exit code."""
+"""The command line: parses arguments, runs a command, turns errors into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from agent.commands import EXIT_FAILED, EXIT_OK
 if TYPE_CHECKING:
     from agent.settings import Settings
 
-EXIT_USAGE = 2  # arguments or configuration are wrong: nothing was begun
+EXIT_USAGE = 2  # arguments or configuration are wrong: nothing was started
 LEAST_WATCH_S = 0.5
-EPILOG = "Exit codes: 0 done, 1 failed (the message says what and what to do), 2 arguments or configuration are wrong."
+EPILOG = "Exit codes: 0 success, 1 failure (the message says what failed and what to do), 2 wrong arguments or configuration."
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
 # ruff: noqa: PLC0415
@@ -28,8 +28,8 @@ def parser() -> argparse.ArgumentParser:
 
     top = argparse.ArgumentParser(
         prog="oomward",
-        description="Keeps one process's OOM kill from taking down its whole container, for pods that ask for it by the "
-        "label oomward.dev/mode, and reports every OOM kill on the node.",
+        description="Keeps an OOM kill from ending the whole container, for pods that request it with the label "
+        "oomward.dev/mode, and reports every OOM kill on the node.",
         epilog=EPILOG,
     )
     top.add_argument("--version", action="version", version=f"oomward {__version__}")
@@ -40,38 +40,44 @@ def parser() -> argparse.ArgumentParser:
         add_arguments(made)
         return made
 
-    command("run", "watch this node until told to stop: what the DaemonSet runs")
-    once = command("once", "bring every container that asks to its mode, once, and end")
+    command("run", "watch this node until stopped: the command of the DaemonSet")
+    once = command("once", "apply the desired mode of every container once, then exit")
     instead = once.add_mutually_exclusive_group()
-    instead.add_argument("--dry-run", action="store_true", help="show what would be written, and write nothing")
-    instead.add_argument("--restore", action="store_true", help="give every value back as it was before oomward")
+    instead.add_argument("--dry-run", action="store_true", help="show what would be written; write nothing")
+    instead.add_argument("--restore", action="store_true", help="restore every value that oomward has changed")
     _add_output(once)
-    _add_output(command("check", "can this node do it? every prerequisite, and what to do where one is missing"))
-    ps = command("ps", "each container of this node: mode wanted and actual, limit, usage, peak, kills")
+    _add_output(command("check", "check every prerequisite on this node, and show what to do where one is missing"))
+    ps = command(
+        "ps", "list the containers of this node: desired and actual mode, memory limit, usage, peak, OOM kills"
+    )
     ps.add_argument(
         "--watch",
         nargs="?",
         type=_seconds,
         const=2.0,
         metavar="SECONDS",
-        help="look again every so many seconds (2 when not said) until Ctrl-C",
+        help="refresh every SECONDS (default 2) until Ctrl-C",
     )
     _add_output(ps)
-    explain = command("explain", "why a pod's containers have the modes they have, and what a kill would do there")
+    explain = command(
+        "explain", "show each container's OOM mode, why it applies, its memory limits and its recent OOM kills"
+    )
     explain.add_argument(
-        "pod", metavar="POD", help="its name, namespace/name or uid, or the beginning of a container's id"
+        "pod", metavar="POD", help="name, namespace/name, uid, or the first characters of a container id"
     )
     _add_output(explain)
-    diagnose = command("diagnose", "why containers of this node aren't well, what comes by itself, and what to do")
+    diagnose = command(
+        "diagnose", "show why containers of this node fail, what Kubernetes will do, and what you can do"
+    )
     which = diagnose.add_mutually_exclusive_group()
-    which.add_argument("pod", nargs="?", metavar="POD", help="only this one, called as for explain")
-    which.add_argument("--all", action="store_true", help="all pods of this node: what it does without a POD, too")
+    which.add_argument("pod", nargs="?", metavar="POD", help="only this pod, named as for explain")
+    which.add_argument("--all", action="store_true", help="all pods of this node (the default)")
     _add_output(diagnose)
-    history = command("history", "the OOM kills of this node, newest first, of containers long gone too")
+    history = command("history", "list the OOM kills of this node, newest first, including those of deleted containers")
     history.add_argument("--namespace", metavar="NAMESPACE", help="only kills in this namespace")
-    history.add_argument("--pod", metavar="POD", help="only kills of this pod: its name, or namespace/name")
-    history.add_argument("--since", type=_duration, metavar="DURATION", help="only kills of the last 30m, 6h …")
-    history.add_argument("--limit", type=_positive, default=100, metavar="N", help="this many at the most (100)")
+    history.add_argument("--pod", metavar="POD", help="only kills in this pod: name or namespace/name")
+    history.add_argument("--since", type=_duration, metavar="DURATION", help="only kills in the last 30m, 6h …")
+    history.add_argument("--limit", type=_positive, default=100, metavar="N", help="at most N kills (default 100)")
     _add_output(history)
     return top
 
@@ -88,7 +94,7 @@ def _duration(text: str) -> float:
 def _seconds(text: str) -> float:
     seconds = _duration(text)
     if seconds < LEAST_WATCH_S:
-        raise argparse.ArgumentTypeError(f"at least {LEAST_WATCH_S} s: each look reads every container's files")
+        raise argparse.ArgumentTypeError(f"at least {LEAST_WATCH_S} s: each refresh reads the files of every container")
     return seconds
 
 
@@ -99,16 +105,14 @@ def _positive(text: str) -> int:
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--output", choices=("table", "json"), default="table", help="table for people (the default), json for programs"
-    )
+    command.add_argument("--output", choices=("table", "json"), default="table", help="table (default) or json")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     from agent.kernel import scheduling
 
-    scheduling.come_first()  # before all that is to be imported: on busy processors that alone would take minutes
+    scheduling.come_first()  # before the imports: on busy processors those alone would take minutes
     arguments = parser().parse_args(argv)
     from agent.settings import SettingsError, load
 
@@ -125,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, EXIT_USAGE)
     except AgentError as error:
         return _complain(error, EXIT_FAILED)
-    except BrokenPipeError:  # `oomward … | head`: nobody reads on, and that is no failure
+    except BrokenPipeError:  # `oomward … | head`: the reader has closed the pipe: no failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
 

@@ -1,6 +1,6 @@
-"""Draw the picture of the rooms in docs/architecture.md anew from the imports of the code: `python scripts/picture.py`.
+"""Draw the picture of the rooms in docs/architecture.md from the imports of the code: `python scripts/picture.py`.
 
-A test holds them equal. Floors are the layers of the import contracts in pyproject.toml.
+A test compares them. Floors are the layers of the import contracts in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 PLACE = re.compile(
     r"(<!-- picture of the rooms: scripts/picture.py draws it -->\n).*?(<!-- end of the picture -->)", re.DOTALL
 )
-EVERYBODYS = ("model", "model_status")  # the vocabulary: all rooms import it, so its arrows tell nothing
+EVERYBODYS = ("model", "model_status")  # the vocabulary: all rooms import it, so its arrows show nothing
 BUILDERS = ("run", "commands")  # they build and use all rooms below them: likewise
 
 

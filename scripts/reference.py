@@ -1,4 +1,4 @@
-"""Write the tables of docs/reference/configuration.md anew from the code: `python scripts/reference.py`. A test holds them equal."""
+"""Write the tables of docs/reference/configuration.md from the code: `PYTHONPATH=. python scripts/reference.py`. A test compares them."""
 
 from __future__ import annotations
 

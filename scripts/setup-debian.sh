@@ -21,9 +21,9 @@ declare -A commands=()
 ! at_least tests || commands+=([promtool]=prometheus [git]=git)
 ! at_least image || commands+=([debootstrap]=debootstrap [buildah]=buildah)
 for command in "${!commands[@]}"; do command -v "$command" >/dev/null || missing+=("${commands[$command]}"); done
-# The compiler alone links nothing: the C library's static part is a package of its own.
+# Linking also needs the static C library, a separate package.
 ! at_least demo || [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
-# PostgreSQL's server is on nobody's PATH.
+# PostgreSQL's server is not on PATH.
 ! at_least tests || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 # The seccomp profile RuntimeDefault, as CRI-O and Podman have it.
 ! at_least tests || [ -e /usr/share/containers/seccomp.json ] || missing+=(golang-github-containers-common)
@@ -37,20 +37,20 @@ if [ "$(id -u)" != 0 ]; then
   [ ${#services[@]} -eq 0 ] || printf 'Nothing here needs the services that come with them (%s): you may disable these.\n' "${services[*]}" >&2
   exit 1
 fi
-command -v apt-get >/dev/null || { echo "There is no apt-get here. Install these Debian packages, or what has their commands: ${missing[*]}" >&2; exit 1; }
+command -v apt-get >/dev/null || { echo "apt-get is not available. Install these Debian packages, or others with the same commands: ${missing[*]}" >&2; exit 1; }
 export DEBIAN_FRONTEND=noninteractive
-# A package's scripts ask policy-rc.d before they start a service, with systemd and without; 101 is no. Somebody's own stays.
+# Package scripts call policy-rc.d before they start a service, with and without systemd; 101 forbids it. An existing file stays.
 policy=/usr/sbin/policy-rc.d
 if [ ${#services[@]} -gt 0 ] && [ ! -e "$policy" ]; then
   trap 'rm -f "$policy"' EXIT
   printf '#!/bin/sh\nexit 101\n' >"$policy"
   chmod 755 "$policy"
 fi
-# A mirror that fails now and then is normal: apt itself asks three times for each file.
+# Mirrors fail now and then: apt retries each file three times.
 if bash "$here/ticking.sh" "Installing Debian packages: ${missing[*]}" \
   bash -c "apt-get -o Acquire::Retries=3 update -qq && $install -qq -o Acquire::Retries=3 >/dev/null"; then
   for service in "${services[@]}"; do update-rc.d "$service" disable >/dev/null 2>&1 || true; done  # systemd learns of it as well
   exit 0
 fi
-echo "The Debian packages ${missing[*]} could not be installed. apt-get's own messages above say why." >&2
+echo "The Debian packages ${missing[*]} could not be installed. See the messages of apt-get above." >&2
 exit 1

@@ -12,7 +12,7 @@ missed=$into.unavailable
 # A release that has one itself needs none of this.
 own=$(linux.uml --version 2>/dev/null || true)
 [ -z "$own" ] || [ "$(printf '6.16\n%s\n' "$own" | sort -V | head -1)" != 6.16 ] || exit 0
-without() { echo "The lab runs on the distribution's own kernel, ${own:-none}, at a third of the speed: $1." >&2; exit 0; }
+without() { echo "The lab uses the distribution's kernel (${own:-none}), at a third of the speed: $1." >&2; exit 0; }
 [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || without "a faster one is available for amd64 only"
 mirror=$(apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(LABEL) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" && $2 == "main" && $3 == "Debian" { print $4; exit }')
 [ -n "$mirror" ] || without "apt has no Debian mirror configured here"

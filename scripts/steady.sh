@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Whether the tests are steady: `make test` again and again, the second half of the runs beside a busy loop on each processor. All of them must pass;
-# the first one that fails ends it, with its output. usage: steady.sh RUNS   (output of each run: build/steady)
+# Runs `make test` repeatedly, the second half with a busy loop on each processor. All runs must pass; the first failure ends it, with
+# its output. usage: steady.sh RUNS   (output of each run: build/steady)
 set -euo pipefail
 runs=$1
 mkdir -p build/steady

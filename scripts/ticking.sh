@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a command, and says every 4 seconds for how long it has been running, so that a silent one is not taken for a hanging one.
+# Runs a command and prints its running time every 4 seconds, so that a silent command does not seem to hang.
 # usage: ticking.sh WHAT COMMAND…   (on standard error; the exit status is the command's)
 set -euo pipefail
 what=$1

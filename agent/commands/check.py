@@ -1,7 +1,7 @@
-"""``oomward check``: can this node do it? Every prerequisite, how it is, and what to do about it.
+"""``oomward check``: every prerequisite on this node, its state, and what to do about it.
 
-Needs no running agent and no API, and may run beside one. Nothing is changed but an empty cgroup of its own, made and
-removed. One probe's trouble is its own failed check: the others go on.
+Needs no running agent and no API. Changes nothing except an empty cgroup that it creates and removes. A probe that raises
+becomes a failed check; the others still run.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from agent.settings import Settings
 
 
 def check(settings: Settings, output: Output, file: TextIO) -> int:
-    """Print every check. 1 when one failed; a warning is no failure."""
+    """Print every check. Returns 1 if one failed; warnings do not count."""
     checks = checks_of(settings)
     show_checks(checks, output, file)
     return EXIT_FAILED if any(one.status is Status.FAIL for one in checks) else EXIT_OK
 
 
 def checks_of(settings: Settings) -> tuple[Check, ...]:
-    """All checks, what is nearest to the kernel first."""
-    told = guarded("API", lambda: api.access(settings))
+    """All checks, from the kernel up."""
+    access = guarded("API", lambda: api.access(settings))
     return (
         *guarded("kernel", kernel.release),
         *_of_hierarchy(settings),
-        *_of_survey(settings, api_answers=all(one.status is not Status.FAIL for one in told if one.name == "API")),
+        *_of_survey(settings, api_answers=all(one.status is not Status.FAIL for one in access if one.name == "API")),
         *guarded("scheduling", lambda: kernel.real_time(wanted=settings.real_time)),
         *guarded("kernel log", lambda: kernel.log(settings.kmsg)),
         *guarded("ledger", lambda: ledger.ledger(settings.state_dir)),
-        *told,
+        *access,
     )
 
 
@@ -49,7 +49,7 @@ def _of_hierarchy(settings: Settings) -> list[Check]:
         return [failed("cgroup version", *explained(error))]
     return [
         *guarded("cgroup version", lambda: cgroups.version(hierarchy)),
-        *guarded("knob", lambda: cgroups.knob(hierarchy)),
+        *guarded(cgroups.FILE, lambda: cgroups.oom_group(hierarchy)),
     ]
 
 
@@ -73,8 +73,8 @@ def _of_survey(settings: Settings, *, api_answers: bool) -> list[Check]:
 
 
 def _no_survey(error: Exception) -> list[Check]:
-    """inotify is what a look at the tree begins with, and the first thing that a node has none left of."""
+    """Without an inotify instance nothing else can be checked; nodes run out of them first."""
     if isinstance(error, NoInotifyError):
         return guarded("inotify instances", inotify.no_instance)
-    found, mend = explained(error)
-    return [failed("containers", f"this node's containers can't be looked at: {found}", mend)]
+    found, advice = explained(error)
+    return [failed("containers", f"cannot read the containers of this node: {found}", advice)]

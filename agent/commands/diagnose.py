@@ -1,6 +1,6 @@
-"""``oomward diagnose [POD | --all]``: why containers of this node aren't well, what comes by itself, and what to do.
+"""``oomward diagnose [POD | --all]``: why containers of this node fail, what Kubernetes will do, and what to do.
 
-Reads only, beside a running agent or without one. Needs the API: only a pod's status says how it fares.
+Reads only; needs no running agent. Needs the API, since it reads the pods' statuses.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from agent.wording.kills import safe
 
 
 def diagnose(settings: Settings, pod: str | None, output: Output, file: TextIO) -> int:
-    """Print what is wrong with one pod, called as for ``explain``, or with all of this node (None).
+    """Print the problems of one pod, named as for ``explain``, or of all pods of this node (None).
 
-    Raises AgentError when the API can't be asked, or when there is no such pod on this node, or several.
+    Raises AgentError if the API is not reachable, or if no pod on this node matches, or several do.
     """
     with survey(settings) as found:
         troubles = list(found.troubles)
@@ -42,7 +42,7 @@ def _all(found: Survey, troubles: list[str]) -> tuple[tuple[Diagnosis, ...], str
     rows = diagnose_all(found, troubles)
     return (
         rows,
-        f"Nothing is wrong with the pods of node {safe(found.settings.node_name, 253)}, as far as their statuses tell.",
+        f"No problems found in the statuses of the pods of node {safe(found.settings.node_name, 253)}.",
     )
 
 
@@ -51,15 +51,15 @@ def _one(found: Survey, asked: str, troubles: list[str]) -> tuple[tuple[Diagnosi
     node_pod = find(found, asked)
     if node_pod.pod is None:
         raise AgentError(
-            f"pod {safe(node_pod.shown, 320)} is not (or no longer) known to the API: there is no status to diagnose"
+            f"the API does not know pod {safe(node_pod.shown, 320)} (any more), so it has no status to diagnose"
         )
     rows = diagnose_pod(found, node_pod.pod, troubles)
-    return rows, f"Nothing is wrong with pod {safe(node_pod.shown, 320)}, as far as its status tells."
+    return rows, f"No problems found in the status of pod {safe(node_pod.shown, 320)}."
 
 
 def _need_api(found: Survey) -> None:
     if not found.registry.listed:
         raise AgentError(
-            "no diagnosis without the API: how pods fare only their statuses tell. Make the API reachable from here "
-            "(--kubeconfig, `oomward check`); `oomward history` has the OOM kills without it"
+            "the API is not reachable, and a diagnosis needs the pods' statuses. Make the API reachable from here "
+            "(--kubeconfig, `oomward check`); `oomward history` lists the OOM kills without it"
         )

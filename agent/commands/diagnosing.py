@@ -1,6 +1,6 @@
-"""What ``diagnose`` and ``explain`` share: a pod's status by the API, its kills by the ledger, its cgroups, and what they make of it.
+"""Shared by ``diagnose`` and ``explain``: a pod's status from the API, its kills from the ledger, its cgroups, its diagnoses.
 
-Takes a Survey, gives Diagnoses; writes nothing. Trouble becomes a sentence in a list.
+Takes a Survey and returns Diagnoses; writes nothing. Errors become sentences in a list.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MOST_KILLS = 10_000
 
 
 def diagnose_pod(found: Survey, pod: Pod | None, troubles: list[str]) -> tuple[Diagnosis, ...]:
-    """Of one pod; none where the API has none of that name, or can't be asked."""
+    """Of one pod; none if the API does not know it or is not reachable."""
     if pod is None or not found.registry.listed:
         return ()
     return _diagnosed(found, pod, _kills(found.settings, troubles, pod.namespace, pod.name), troubles)
@@ -49,7 +49,7 @@ def _kills(
     try:
         reader = LedgerReader(settings.state_dir)
     except NoLedgerError as error:
-        troubles.append(f"OOM kills are known by the pods' statuses only: {error}")
+        troubles.append(f"OOM kills are taken from the pods' statuses only: {error}")
         return ()
     try:
         return reader.kills(since_unix_s=since, namespace=namespace, pod=pod, limit=MOST_KILLS)

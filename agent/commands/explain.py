@@ -1,6 +1,6 @@
-"""``oomward explain POD``: why this mode and by which rule, and all that one would gather with crictl, inspect and cat.
+"""``oomward explain POD``: each container's mode, why it applies, its cgroup, limits and kills.
 
-Reads only, beside a running agent or without one; without the API a pod is found by its uid or by a container's id.
+Reads only; needs no running agent. Without the API a pod is found by its uid or a container id.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from agent.commands.output.explanation import (
     CgroupFacts,
     ContainerExplanation,
     FileNames,
-    Knob,
+    OomGroup,
     PodExplanation,
     show_explanation,
 )
@@ -62,9 +62,11 @@ from agent.wording.notes import group_on_v1_note, mode_invalid_note
 from agent.wording.times import rfc3339
 
 Limit = tuple[str, int | None]  # a container's name and its limit
-UNREADABLE = Decision(None, Source.NONE, "", "its limit can't be read, by which it would be told from the pod's others")
+UNREADABLE = Decision(
+    None, Source.NONE, "", "its limit cannot be read, so it cannot be distinguished from the pod's other containers"
+)
 DISOBEYED_KEY = "ignoreLabelsIn"
-# Of these kinds the limits are added up: init and ephemeral ones add nothing for long.
+# Limits of these kinds are added up: init and ephemeral containers do not last.
 SUMMED = (ContainerKind.REGULAR.value, ContainerKind.SIDECAR.value, None)
 FILES = (
     FileNames("Mode", KNOB, "none: always single"),
@@ -77,9 +79,9 @@ FILES = (
 
 
 def explain(settings: Settings, pod: str, output: Output, file: TextIO) -> int:
-    """Print all about one pod, called by name, namespace/name, uid, or the beginning (6 characters on) of a container's id.
+    """Print everything about one pod, given by name, namespace/name, uid, or 6 or more first characters of a container id.
 
-    Raises AgentError when there is no such pod on this node, or several.
+    Raises AgentError if no pod on this node matches, or several do.
     """
     with survey(settings) as found:
         troubles = list(found.troubles)
@@ -138,7 +140,7 @@ def _explain(found: Survey, node_pod: NodePod, ledger: LedgerFacts, troubles: li
 def _running(
     found: Survey, node_pod: NodePod, cgroup: Cgroup, ledger: LedgerFacts, troubles: list[str]
 ) -> ContainerExplanation:
-    """A container that has a cgroup; without it when that vanishes meanwhile."""
+    """A container with a cgroup; without it if the cgroup is removed meanwhile."""
     identity, reads = identity_of(found, cgroup), Reads(troubles)
     name = identity.container
     spec = node_pod.pod.container(name) if node_pod.pod is not None and name is not None else None
@@ -152,13 +154,15 @@ def _running(
         return stated
     on_v1 = found.hierarchy.version == "v1"
     shown = (
-        () if on_v1 or values is None else tuple(_knob(found, ledger, path, value) for path, value in values.items())
+        ()
+        if on_v1 or values is None
+        else tuple(_oom_group(found, ledger, path, value) for path, value in values.items())
     )
     return replace(stated, mode_actual=mode_of(values), knobs=shown, cgroup=facts)
 
 
 def _idle(found: Survey, pod: Pod, spec: PodContainer, ledger: LedgerFacts) -> ContainerExplanation:
-    """A container that the pod has and that has no cgroup: it has ended, or has not started."""
+    """A container of the pod without a cgroup: it has ended, or has not started."""
     identity = Identity(pod.namespace, pod.name, pod.uid, spec.name)
     decision = decide(pod, spec.name, found.settings.rules)
     return _stated(spec.name, spec, spec.container_id, decision, ledger.killed_in(identity))
@@ -167,7 +171,7 @@ def _idle(found: Survey, pod: Pod, spec: PodContainer, ledger: LedgerFacts) -> C
 def _stated(
     name: str | None, spec: PodContainer | None, container_id: str | None, decision: Decision, kills: int | None
 ) -> ContainerExplanation:
-    """What is known of it without its cgroup."""
+    """The facts that need no cgroup."""
     known = ContainerExplanation(name, None, container_id, decision.mode, decision.rule, decision.why, kills=kills)
     if spec is None:
         return known
@@ -185,22 +189,22 @@ def _stated(
     )
 
 
-def _knob(found: Survey, ledger: LedgerFacts, path: str, value: int) -> Knob:
+def _oom_group(found: Survey, ledger: LedgerFacts, path: str, value: int) -> OomGroup:
     cgroup = found.tree.cgroups.get(path)
     original = ledger.originals.get(cgroup.inode) if cgroup is not None else None
-    return Knob(path, value, original.value if original is not None else None)
+    return OomGroup(path, value, original.value if original is not None else None)
 
 
 def _in_order(containers: list[ContainerExplanation], pod: Pod | None) -> tuple[ContainerExplanation, ...]:
-    """As the pod's spec names them (init containers first); those of unknown name last."""
+    """In the order of the pod's spec (init containers first); unnamed ones last."""
     names = [one.name for one in pod.containers] if pod is not None else []
     return tuple(sorted(containers, key=lambda one: names.index(one.name) if one.name in names else len(names)))
 
 
 def _sandbox_name(pod: Pod | None) -> str:
-    """A container whose start the kubelet has not reported yet looks like the sandbox."""
+    """A container that the kubelet has not reported yet looks like the sandbox."""
     starting = pod is not None and any(one.status.state.phase in (Phase.NONE, Phase.WAITING) for one in pod.containers)
-    return "sandbox (pause), or a container that is just starting" if starting else "sandbox (pause)"
+    return "sandbox (pause), or a container that is starting" if starting else "sandbox (pause)"
 
 
 # --------------------------------------------------------------------------------------------------------- cgroups, notes
@@ -235,18 +239,18 @@ def _pod_facts(found: Survey, cgroup: Cgroup | None, troubles: list[str]) -> Cgr
 
 
 def _notes(found: Survey, pod: Pod | None, containers: Iterable[ContainerExplanation]) -> tuple[str, ...]:
-    """What keeps a desired mode from being in force."""
+    """Why a desired mode is not in force."""
     notes = []
     if found.hierarchy.version == "v1":
         notes += [group_on_v1_note(one.name or UNKNOWN) for one in containers if one.mode_wanted is Mode.GROUP]
     if pod is None:
         return tuple(notes)
     rules = found.settings.rules
-    notes += [mode_invalid_note(wish) for wish in bad_wishes(pod, rules)]
+    notes += [mode_invalid_note(bad) for bad in bad_wishes(pod, rules)]
     asks = MODE_LABEL in pod.labels or any(key.startswith(MODE_ANNOTATION_PREFIX) for key in pod.annotations)
     if asks and disobeyed(pod, rules):
         notes.append(
-            f"labels and annotations don't count in namespace {pod.namespace} ({DISOBEYED_KEY}): only rules do"
+            f"labels and annotations are ignored in namespace {pod.namespace} ({DISOBEYED_KEY}): only rules apply"
         )
     return tuple(notes)
 
@@ -255,9 +259,9 @@ def _notes(found: Survey, pod: Pod | None, containers: Iterable[ContainerExplana
 
 
 def _limits(containers: Iterable[ContainerExplanation], pod: Pod | None) -> list[Limit] | None:
-    """Of each container that adds to the pod's: the cgroup's, or the spec's of one that doesn't run. None: not readable.
+    """Limits of the containers that add to the pod's: of the cgroup, or of the spec if it does not run. None: not readable.
 
-    Init and ephemeral containers add nothing. Without the API a cgroup without a limit may be the sandbox: left out.
+    Init and ephemeral containers add nothing. Without the API a cgroup without a limit may be the sandbox and is left out.
     """
     limits = []
     for one in containers:
@@ -277,33 +281,35 @@ def _sum(limits: Sequence[Limit] | None) -> int | None:
 
 
 def limits_sentence(pod: CgroupFacts | None, limits: Sequence[Limit] | None) -> str:
-    """How the pod's limit relates to its containers', and which one is hit first (measured: see docs/architecture.md)."""
+    """How the pod's limit compares with its containers' (measured: see docs/architecture.md)."""
     if pod is None:
-        return "the pod has no cgroup here, and so no limit"
+        return "the pod has no cgroup here, so it has no limit"
     if limits is None or "limit_bytes" in pod.unread:
-        return "not all could be read"
+        return "some limits could not be read"
     bare = [name for name, limit in limits if limit is None]
     total, whole = _sum(limits), pod.limit_bytes
     if total is None:
         return _without(whole, bare)
     terms = " + ".join(bytes_text(limit) for _, limit in limits if limit is not None)
-    told = f"the containers' add up to {terms}" + (f" = {bytes_text(total)}" if len(limits) > 1 else "")
-    return f"{told}{_compared(whole, total, len(limits))}"
+    added = f"the containers' limits add up to {terms}" + (f" = {bytes_text(total)}" if len(limits) > 1 else "")
+    return f"{added}{_compared(whole, total, len(limits))}"
 
 
 def _compared(whole: int | None, total: int, number: int) -> str:
     if whole is None:
-        return "; the pod has none of its own"
+        return "; the pod has no limit of its own"
     if abs(whole - total) <= mmap.PAGESIZE * number:  # the kernel rounds each down to a page
-        return ", the pod's is the same" + (": the kernel's log names the pod's cgroup when it is hit" * (number == 1))
+        return "; the pod's limit is the same" + (
+            ", and the kernel log names the pod's cgroup when it is hit" * (number == 1)
+        )
     if whole < total:
-        return f", the pod's is {bytes_text(total - whole)} less: it is hit before all of them are used up"
-    return f", the pod's is {bytes_text(whole - total)} more (init containers, or the RuntimeClass' overhead)"
+        return f"; the pod's limit is {bytes_text(total - whole)} less, so it is hit before all of them are used up"
+    return f"; the pod's limit is {bytes_text(whole - total)} more (init containers, or the RuntimeClass overhead)"
 
 
 def _without(whole: int | None, bare: Sequence[str]) -> str:
     who = ", ".join(bare) if bare else "the containers"
     have = "have" if len(bare) != 1 else "has"
     if whole is None:
-        return f"{who} {have} none, nor has the pod: only the node's memory ends them"
-    return f"{who} {have} none: the pod's is hit first, by all of its containers together"
+        return f"{who} {have} no limit, and the pod has none: only the node's memory limits them"
+    return f"{who} {have} no limit: all containers of the pod together hit the pod's limit first"

@@ -1,7 +1,4 @@
-"""``oomward history``: the kills that the ledger has, newest first, also of pods long gone. Asks neither kernel nor API.
-
-Reads only, beside a running agent or without one.
-"""
+"""``oomward history``: the kills in the ledger, newest first. Reads only the ledger; needs no running agent and no API."""
 
 from __future__ import annotations
 
@@ -28,9 +25,9 @@ def history(
     since_s: float | None,
     limit: int,
 ) -> int:
-    """Print at most ``limit`` kills. None matches any; ``pod`` is name or namespace/name, ``since_s`` the seconds back from now.
+    """Print at most ``limit`` kills. None matches any; ``pod`` is a name or namespace/name; ``since_s`` counts back from now.
 
-    Raises NoLedgerError, and AgentError when ``pod`` and ``namespace`` contradict each other.
+    Raises NoLedgerError, and AgentError if ``pod`` and ``namespace`` contradict each other.
     """
     namespace, pod = _asked(namespace, pod)
     since_unix_s = 0.0 if since_s is None else time.time() - since_s
@@ -42,20 +39,20 @@ def history(
         reader.close()
     show_kills(kills[:limit], output, file)
     if len(kills) > limit:
-        say([f"these are the newest {limit} kills, and there are more: ask for them with --limit"])
+        say([f"these are the newest {limit} kills of more: raise --limit to see them"])
     if bad:
         them = "1 kill" if bad == 1 else f"{bad} kills"
-        say([f"{them} of the ledger in {settings.state_dir} can't be read: left out, a newer oomward wrote it, say"])
+        say(
+            [f"left out {them} that cannot be read in the ledger in {settings.state_dir} (written by a newer oomward?)"]
+        )
     return EXIT_OK
 
 
 def _asked(namespace: str | None, pod: str | None) -> tuple[str | None, str | None]:
-    """``namespace/name`` as one is as good as both."""
+    """Split ``namespace/name``."""
     if pod is None or "/" not in pod:
         return namespace, pod
     own, _, name = pod.partition("/")
     if namespace not in (None, own):
-        raise AgentError(
-            f"pod {safe(pod, 320)} is not in namespace {safe(namespace or '')}: name one of the two namespaces only"
-        )
+        raise AgentError(f"pod {safe(pod, 320)} is not in namespace {safe(namespace or '')}: give only one namespace")
     return own, name

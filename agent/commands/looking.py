@@ -1,7 +1,7 @@
-"""What the commands that only look share: control files read without stopping at one, which container a cgroup is, what the ledger knows.
+"""Shared by the reading commands: control files, names of cgroups, and the ledger's content.
 
-Takes a Survey, gives values; writes nothing. Trouble becomes a sentence in a list and a name among the ``unread``; a cgroup
-that vanishes meanwhile is a GoneError for the caller to pass over.
+Takes a Survey and returns values; writes nothing. An error becomes a sentence in a list and a name in ``unread``; a cgroup
+that is removed meanwhile raises GoneError, and the caller skips it.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ ID_PREFIX = re.compile(r"[0-9a-f]{6,64}\Z")
 
 
 class GoneError(Exception):
-    """The cgroup vanished while it was looked at: normal flow."""
+    """The cgroup was removed while it was read: not an error."""
 
 
 class Reads:
-    """Values of one cgroup's files. ``unread`` names those that are there and can't be read; ``troubles`` says why."""
+    """Values of one cgroup's files. ``unread`` names those that could not be read; ``troubles`` says why."""
 
     def __init__(self, troubles: list[str]) -> None:
         self.unread: set[str] = set()
         self._troubles = troubles
 
     def take(self, name: str, read: Callable[[], T | Vanished]) -> T | None:
-        """What ``read`` gives; None when it raised CgroupError. Raises GoneError."""
+        """The result of ``read``; None if it raised CgroupError. Raises GoneError."""
         try:
             value = read()
         except CgroupError as error:
@@ -53,9 +53,9 @@ class Reads:
 
 
 def identity_of(found: Survey, cgroup: Cgroup) -> Identity:
-    """A container's cgroup by name: as the API says, else as the ledger remembers, else as far as the path shows.
+    """The names of a container's cgroup: from the API, else from the ledger, else from the path.
 
-    ``pod_uid`` may be a static pod's config hash while the API does not say.
+    ``pod_uid`` may be a static pod's config hash until the API reports the pod.
     """
     place = cgroup.place
     named, pod, remembered = (
@@ -73,15 +73,15 @@ def identity_of(found: Survey, cgroup: Cgroup) -> Identity:
 
 
 def is_sandbox(found: Survey, cgroup: Cgroup) -> bool:
-    """The API knows the pod and has no container of this id: the pause sandbox, or a container whose start is not reported yet."""
+    """The API knows the pod but no container of this id: the pause sandbox, or a container that the kubelet has not reported yet."""
     registry = found.registry
     return registry.pod_of(cgroup.place) is not None and registry.identity(cgroup.place) is None
 
 
 def knobs(found: Survey, container: Cgroup) -> dict[str, int] | Vanished:
-    """memory.oom.group by path: of the container, and of crun's cgroup below it where there is one. Raises CgroupError.
+    """memory.oom.group by path, of the container and of crun's cgroup below it. Raises CgroupError.
 
-    Where there is no such file (cgroup v1) it is 0: no kill takes the group.
+    Without such a file (cgroup v1) the value is 0: every kill ends one process.
     """
     own = found.files.read_oom_group(container)
     if isinstance(own, Vanished):
@@ -95,14 +95,14 @@ def knobs(found: Survey, container: Cgroup) -> dict[str, int] | Vanished:
 
 
 def mode_of(values: Mapping[str, int] | None) -> Mode | None:
-    """The mode in force: the highest cgroup that says 1 counts (mem_cgroup_get_oom_group). None: could not be read."""
+    """The mode in force: group if any value is 1 (mem_cgroup_get_oom_group). None: could not be read."""
     if values is None:
         return None
     return Mode.GROUP if any(values.values()) else Mode.SINGLE
 
 
 def grouped_above(found: Survey, own: Iterable[Cgroup], troubles: list[str]) -> tuple[str, ...]:
-    """Cgroups above these whose memory.oom.group is 1, the highest first; the hierarchy's root has no such file."""
+    """Cgroups above these with memory.oom.group 1, the highest first; the hierarchy's root has no such file."""
     above = set()
     for cgroup in own:
         path = cgroup.path
@@ -123,15 +123,15 @@ def _says_group(found: Survey, path: str, troubles: list[str]) -> bool:
 
 
 def processes_counted(events: MemoryEvents | None) -> int | None:
-    """Processes killed by the kernel's counters: a group kill counts its first victim twice (measured, 6.1 and 6.12)."""
+    """Processes killed, from the kernel's counters: a group kill counts its first victim twice (measured, 6.1 and 6.12)."""
     return None if events is None else events.oom_kill - (events.oom_group_kill or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerFacts:
-    """``killed``: processes by (pod uid, container name); None without a ledger.
+    """The ledger's content. ``killed``: processes by (pod uid, container name); None without a ledger.
 
-    ``originals`` are values from before our first writes in this boot, by inode.
+    ``originals`` are the values before oomward's first writes in this boot, by inode.
     """
 
     killed: Mapping[tuple[str, str], int] | None = None
@@ -145,11 +145,11 @@ class LedgerFacts:
 
 
 def read_ledger(settings: Settings, troubles: list[str]) -> LedgerFacts:
-    """Read the ledger, beside an agent or without one."""
+    """Read the ledger; needs no running agent."""
     try:
         reader = LedgerReader(settings.state_dir)
     except NoLedgerError as error:
-        troubles.append(f"kills are the kernel's count since each container's start: {error}")
+        troubles.append(f"kills are counted by the kernel since each container's start: {error}")
         return LedgerFacts()
     try:
         originals = {original.inode: original for original in reader.originals(boot_id())}
@@ -162,7 +162,7 @@ def read_ledger(settings: Settings, troubles: list[str]) -> LedgerFacts:
 
 
 def say(troubles: Iterable[str]) -> None:
-    """Each on a line of standard error."""
+    """Print each on a line of standard error."""
     for trouble in troubles:
         print(f"oomward: {safe(trouble, MOST_SAID)}", file=sys.stderr)  # noqa: T201
 
@@ -172,10 +172,10 @@ def say(troubles: Iterable[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class NodePod:
-    """A pod of this node, known to the API or not. ``key`` is what its cgroup is called by. ``pod`` None: it is not.
+    """A pod of this node. ``key`` is in the name of its cgroup. ``pod`` None: the API does not know it.
 
-    ``uid`` may be a static pod's config hash then, and the names None. ``ids``: of its containers, now and before, and of its
-    sandbox.
+    Then ``uid`` may be a static pod's config hash, and the names None. ``ids``: of its containers, present and previous, and
+    of its sandbox.
     """
 
     key: str
@@ -191,9 +191,9 @@ class NodePod:
 
 
 def find(found: Survey, asked: str) -> NodePod:
-    """The pod called ``asked``: name, namespace/name, uid, or at least six characters of a container's id.
+    """The pod with this name, namespace/name, uid, or at least the first six characters of a container id.
 
-    Raises AgentError when there is none, and when there are several: then it names them.
+    Raises AgentError if there is none, or several, which it then names.
     """
     pods = _node_pods(found)
     text = asked.strip().lower()
@@ -202,13 +202,15 @@ def find(found: Survey, asked: str) -> NodePod:
     if len(named) == 1:
         return named[0]
     if named:
-        raise AgentError(f"pod {safe(asked, 320)} is in {_list(named)}: say which, as namespace/name")
+        raise AgentError(f"several pods are named {safe(asked, 320)}: {_list(named)}. Give namespace/name")
     bare = text.rpartition("://")[2]
     with_id = [one for one in pods if ID_PREFIX.match(bare) and any(has.startswith(bare) for has in one.ids)]
     if len(with_id) == 1:
         return with_id[0]
     if with_id:
-        raise AgentError(f"ids of containers of {_list(with_id)} begin with {bare}: give more of the id")
+        raise AgentError(
+            f"several pods have a container id that starts with {bare}: {_list(with_id)}. Give more of the id"
+        )
     raise AgentError(_not_found(found, asked))
 
 
@@ -221,14 +223,14 @@ def _list(pods: list[NodePod]) -> str:
 def _not_found(found: Survey, asked: str) -> str:
     node = safe(found.settings.node_name, 253)
     if found.registry.listed:
-        todo = "see `oomward ps` for those that are, and `kubectl get pods -A -o wide` for the node of each"
+        todo = "`oomward ps` lists the pods here, `kubectl get pods -A -o wide` the node of each pod"
     else:
-        todo = "the API can't be asked for names, so give its uid or a container's id, as `oomward ps` shows them"
+        todo = "the API is not reachable, so give its uid or a container id, as `oomward ps` shows them"
     return f"no pod {safe(asked, 320)} on node {node}: {todo}"
 
 
 def _node_pods(found: Survey) -> list[NodePod]:
-    """Pods of the API, and those that have a cgroup here."""
+    """Pods of the API, and those with a cgroup here."""
     ids: dict[str, set[str]] = {}
     places: dict[str, CgroupPlace] = {}
     for cgroup in found.tree.cgroups.values():

@@ -1,6 +1,6 @@
-"""``oomward once``: bring every container's knob to what it should be, show what that would be, or give all values back.
+"""``oomward once``: write every container's desired memory.oom.group once, show what would be written, or restore all values.
 
-Decides as the agent does (policy, wishes), writes as the agent does (enforce), keeps originals in the same ledger.
+Decides and writes as the agent does, and keeps the original values in the same ledger.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteO
 
 
 def apply(settings: Settings, output: Output, file: TextIO) -> int:
-    """Hold every container that asks, once. 1 when a value is not in force, the API could not be asked, or what was there
-    before could not be kept for ``restore``.
+    """Write every desired value once. Returns 1 if a value is not in force, the API is not reachable, or an original value
+    could not be kept for ``restore``.
 
-    Raises LockedError while an agent runs with this state directory: it holds them already.
+    Raises LockedError while an agent runs with this state directory: it enforces the modes already.
     """
     with AgentLock(settings.state_dir, settings.node_name), survey(settings) as found:
         ledger = Ledger.open(settings.state_dir, boot_id())
@@ -44,15 +44,15 @@ def apply(settings: Settings, output: Output, file: TextIO) -> int:
 
 
 def dry_run(settings: Settings, output: Output, file: TextIO) -> int:
-    """Show what ``apply`` would write, and write nothing; also beside a running agent."""
+    """Show what ``apply`` would write; write nothing. Needs no lock, so it runs beside an agent."""
     with survey(settings) as found:
         return _apply(found, Enforcer(found.files, _NoOriginals(), time.time, dry_run=True), output, file)
 
 
 def restore(settings: Settings, output: Output, file: TextIO) -> int:
-    """Give every knob the value from before our first write in this boot. 1 when one could not be given back.
+    """Restore every memory.oom.group as it was before oomward's first write in this boot. Returns 1 if one failed.
 
-    Raises LockedError while an agent runs with this state directory: it would take them back at once.
+    Raises LockedError while an agent runs with this state directory: it would write its own values again at once.
     """
     with AgentLock(settings.state_dir, settings.node_name):
         ledger = Ledger.open(settings.state_dir, boot_id())
@@ -76,10 +76,10 @@ class _AtOnce:
 
 
 class _NoOriginals:
-    """A dry run has nothing to remember."""
+    """The ledger of a dry run."""
 
     def remember_original(self, original: Original) -> None:
-        raise AssertionError(f"a dry run has written {original.path}")
+        raise AssertionError(f"a dry run wrote {original.path}")
 
     def original(self, inode: int) -> Original | None:  # noqa: ARG002
         return None
@@ -112,7 +112,7 @@ def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> i
 
 
 def _worth_showing(held: Held, wish: Wish) -> bool:
-    """A cgroup that the API names no container for, and that is as it should be, is a pause sandbox: no news."""
+    """A cgroup without a container name and with the right value is a pause sandbox: not worth a row."""
     return wish.container is not None or held.write.outcome is not WriteOutcome.ALREADY
 
 
@@ -138,17 +138,17 @@ def _restore(settings: Settings, ledger: Ledger, output: Output, file: TextIO) -
     rows = []
     try:
         for original in sorted(ledger.originals(), key=lambda original: original.path):
-            write = _give_back(files, original)
+            write = _restored(files, original)
             if write.outcome in GOOD:
                 ledger.forget_original(original.inode)
-            why = write.detail or "as it was before oomward's first write"
+            why = write.detail or "the value before oomward's first write"
             rows.append(WriteRow(original.path, write.before, original.value, write.outcome, why))
     finally:
         files.close()
     for uid in {decision.pod_uid for decision in ledger.kept_decisions()}:
-        ledger.forget_pod(uid)  # or an agent that starts without the API would hold them again
+        ledger.forget_pod(uid)  # else an agent that starts without the API would enforce them again
     if not rows:
-        _say([f"nothing to give back: the ledger in {settings.state_dir} knows of no value changed since this boot"])
+        _say([f"nothing to restore: the ledger in {settings.state_dir} has no value that was changed since this boot"])
     else:
         show_writes(rows, output, file)
     if ledger.trouble:
@@ -157,11 +157,11 @@ def _restore(settings: Settings, ledger: Ledger, output: Output, file: TextIO) -
     return EXIT_OK if good else EXIT_FAILED
 
 
-def _give_back(files: CgroupFiles, original: Original) -> KnobWrite:
+def _restored(files: CgroupFiles, original: Original) -> KnobWrite:
     place = classify(original.path)
     try:
         return files.hold_oom_group(Cgroup(place, original.inode), original.value)
-    except ValueError as error:  # a ledger that somebody wrote into by hand
+    except ValueError as error:  # a ledger edited by hand
         return KnobWrite(WriteOutcome.DENIED, None, original.value, str(error))
 
 

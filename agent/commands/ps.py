@@ -1,6 +1,6 @@
-"""``oomward ps``: every running container of this node, its mode wanted and actual, its memory and its kills.
+"""``oomward ps``: every running container of this node, its desired and actual mode, its memory and its kills.
 
-Works beside a running agent and without one, and without the API: then what has no name is shown by pod uid and container id.
+Needs no running agent and no API: what has no name is shown by pod uid and container id.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def ps(
     watch_s: float | None,
     wait: Callable[[float], object] = time.sleep,
 ) -> int:
-    """Print the containers, once or every ``watch_s`` seconds until Ctrl-C. What can't be read is named on standard error.
+    """Print the containers, once or every ``watch_s`` seconds until Ctrl-C. Errors go to standard error.
 
-    Pause sandboxes are left out where the API tells them apart.
+    Pause sandboxes are left out if the API is reachable.
     """
     if watch_s is not None:
         return _watch(settings, output, file, lambda: wait(watch_s))
@@ -51,7 +51,7 @@ def ps(
 
 
 def look(settings: Settings) -> tuple[list[ContainerRow], list[str]]:
-    """The rows by namespace, pod and container, and what could not be had."""
+    """The rows by namespace, pod and container, and the errors."""
     with survey(settings) as found:
         troubles = list(found.troubles)
         ledger = read_ledger(settings, troubles)
@@ -62,15 +62,15 @@ def look(settings: Settings) -> tuple[list[ContainerRow], list[str]]:
 
 
 def _watch(settings: Settings, output: Output, file: TextIO, pause: Callable[[], object]) -> int:
-    said: list[str] = []
+    last: list[str] = []
     try:
         with ContainersScreen(output, file) as screen:
             while True:
                 rows, troubles = look(settings)
                 screen.show(rows, troubles, time.time())
-                if not screen.live and troubles != said:
+                if not screen.live and troubles != last:
                     say(troubles)
-                said = troubles
+                last = troubles
                 pause()
     except KeyboardInterrupt:
         return EXIT_OK
@@ -79,7 +79,7 @@ def _watch(settings: Settings, output: Output, file: TextIO, pause: Callable[[],
 def _row(
     found: Survey, cgroup: Cgroup, ledger: LedgerFacts, tolerated: Tolerated | None, troubles: list[str]
 ) -> ContainerRow | None:
-    """None: a pause sandbox, or gone meanwhile."""
+    """None: a pause sandbox, or removed meanwhile."""
     if is_sandbox(found, cgroup):
         return None
     identity = identity_of(found, cgroup)
@@ -107,7 +107,7 @@ def _row(
 
 
 def _kills(found: Survey, cgroup: Cgroup, recorded: int | None, reads: Reads) -> int | None:
-    """As the ledger has recorded, or by the kernel's counters where there is none or the container has no name there."""
+    """From the ledger, or from the kernel's counters without a ledger or a container name."""
     if recorded is not None:
         return recorded
     return processes_counted(reads.take("kills", lambda: found.files.memory_events(cgroup)))

@@ -1,6 +1,6 @@
-"""One look at the node for a command: its cgroups, its pods as the API says, or else as the ledger remembers.
+"""The node's state for one command: its cgroups, and its pods from the API or else from the ledger.
 
-Takes settings, gives a Survey; writes nothing. What can't be read is named in ``troubles``, and the rest goes on.
+Takes settings and returns a Survey; writes nothing. Errors go to ``troubles``, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from agent.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """``cgroups`` and their files as they were found; ``registry.listed`` False: the API did not answer, see ``troubles``."""
+    """``registry.listed`` False: the API did not answer, see ``troubles``."""
 
     settings: Settings
     hierarchy: Hierarchy
@@ -35,22 +35,22 @@ class Survey:
     troubles: tuple[str, ...]
 
     def containers(self) -> list[Cgroup]:
-        """Cgroups of containers, pause sandboxes among them, by path."""
+        """Cgroups of containers and pause sandboxes, by path."""
         found = (c for c in self.tree.cgroups.values() if c.place.kind is CgroupKind.CONTAINER)
         return sorted(found, key=lambda cgroup: cgroup.path)
 
     def child(self, container: Cgroup) -> Cgroup | None:
-        """crun's own cgroup below the container's, None where there is none."""
+        """crun's own cgroup below the container's, or None."""
         return self.tree.cgroups.get(f"{container.path}/{RUNTIME_CHILD}")
 
     def limit_bytes(self, cgroup: Cgroup) -> int | Vanished | None:
-        """Its memory limit, or that of crun's cgroup below, where crun may set it; None: none. Raises CgroupError."""
+        """Its memory limit, or that of crun's cgroup below, where crun may set it; None: no limit. Raises CgroupError."""
         limit = self.files.limit_bytes(cgroup)
         child = self.child(cgroup)
         return self.files.limit_bytes(child) if limit is None and child is not None else limit
 
     def wish(self, container: Cgroup) -> Wish:
-        """The mode that this container should have, and why. Raises CgroupError."""
+        """The container's desired mode, and why. Raises CgroupError."""
 
         def limit_bytes() -> int | None:
             limit = self.limit_bytes(container)
@@ -63,14 +63,14 @@ class Survey:
         return wish_for(container, self.registry, self.settings.rules, limit_bytes, runs)
 
     def knobs(self, container: Cgroup, wish: Wish) -> dict[Cgroup, int]:
-        """Which knobs that means; none when it is to be left alone."""
+        """memory.oom.group by cgroup for this mode; empty without a desired mode."""
         mode = wish.decision.mode
         return {} if mode is None else knobs_of(container, self.child(container), mode)
 
 
 @contextmanager
 def survey(settings: Settings) -> Iterator[Survey]:
-    """Look once. Raises what says that there is nothing to look at: NoMemoryHierarchyError, NotACgroupMountError, NoInotifyError."""
+    """Read the node's state. Raises NoMemoryHierarchyError, NotACgroupMountError, NoInotifyError."""
     hierarchy = find_hierarchy(settings.cgroup_mount)
     files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
     tree = Tree(files, root_override=settings.cgroup_roots)
@@ -90,14 +90,14 @@ def _registry(settings: Settings) -> tuple[Registry, list[str]]:
         api = connect(settings.kubeconfig, user_agent=f"oomward/{__version__}", lax_ca=settings.api_lax_ca)
         listed = list_pods(api, settings.node_name, lambda skipped: troubles.append(f"{skipped.what}: {skipped.why}"))
     except ApiError as error:
-        troubles.append(f"pods as last known to the agent, since the API can't be asked: {error}")
+        troubles.append(f"the API is not reachable, so pods are as the agent knew them last: {error}")
         return registry, troubles
     registry.replace(listed.pods, listed.skipped, time.monotonic())
     for pod in listed.pods:
         registry.forget_remembered(pod.cgroup_key)
     if not listed.pods:
         troubles.append(
-            f"the API has no pod on node {settings.node_name!r}: is that the node's name as `kubectl get nodes` shows it "
+            f"the API has no pod on node {settings.node_name!r}: is this the node's name in `kubectl get nodes` "
             "(--node-name, NODE_NAME)?"
         )
     return registry, troubles
@@ -107,7 +107,7 @@ def _remembered(settings: Settings, troubles: list[str]) -> tuple[KeptDecision, 
     try:
         reader = LedgerReader(settings.state_dir)
     except NoLedgerError:
-        return ()  # no agent has run here: nothing is remembered, and that is no trouble
+        return ()  # no agent has run here: not an error
     try:
         return reader.kept_decisions()
     except NoLedgerError as error:

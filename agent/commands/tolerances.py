@@ -1,4 +1,4 @@
-"""How much of what each container tolerates is used up, by the ledger. Reads, and writes nothing."""
+"""How much of each container's tolerance is used up, from the ledger. Reads only."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from agent.modes.desired import Wish
 
 
 def tolerances(found: Survey, troubles: list[str], unix_s: Callable[[], float] = time.time) -> dict[int, Tolerated]:
-    """By the container's inode; those that tolerate anything, or ask for no mode single, are left out."""
+    """By the container's inode; containers without a tolerance or without mode single are left out."""
     tolerant = [(cgroup, wish) for cgroup in found.containers() if (wish := _tolerant(found, cgroup)) is not None]
     if not tolerant:
         return {}
     try:
         reader = LedgerReader(found.settings.state_dir)
     except NoLedgerError:
-        return {}  # said already, with the kills' number
+        return {}  # reported already, with the number of kills
     try:
         return {cgroup.inode: _state(reader, cgroup, wish, unix_s()) for cgroup, wish in tolerant}
     except NoLedgerError as error:
@@ -36,7 +36,7 @@ def tolerances(found: Survey, troubles: list[str], unix_s: Callable[[], float] =
 
 
 def with_tolerance(one: ContainerExplanation, tolerated: Tolerated | None) -> ContainerExplanation:
-    """The explanation, and what the container tolerates; an armed one is wanted as a group."""
+    """Add the tolerance; the desired mode of an armed container is group."""
     if tolerated is None:
         return one
     return replace(one, tolerated=tolerated, mode_wanted=Mode.GROUP if tolerated.armed else one.mode_wanted)
@@ -46,7 +46,7 @@ def _tolerant(found: Survey, cgroup: Cgroup) -> Wish | None:
     try:
         wish = found.wish(cgroup)
     except CgroupError:
-        return None  # said where its mode is looked up
+        return None  # reported where its mode is read
     single = wish.decision.mode is Mode.SINGLE and wish.tolerance is not None and wish.pod_uid is not None
     return wish if single else None
 

@@ -1,7 +1,7 @@
-"""Why containers of a pod aren't well, what Kubernetes does about it by itself, and what a person should do.
+"""Why containers of a pod fail, what Kubernetes will do, and what to do.
 
-Owns the decision table. Takes a Pod, the pod's kills and what the node knows; gives Diagnoses. Pure: no input, no output,
-no state, and cheap enough for the loop.
+Owns the decision table. Takes a Pod, the pod's kills and facts of the node; returns Diagnoses. Pure, without state, and
+cheap enough for the loop.
 """
 
 from agent.diagnose.judge import diagnose

@@ -1,6 +1,6 @@
-"""What a rule of the table looks at: one container that may not be well, or the pod as a whole, with the kills that concern it.
+"""The input of a rule: one container that may have a problem, or the whole pod, with its kills.
 
-Takes a Pod, its kills and what the node knows; gives Cases. Sorts, and judges nothing. Pure.
+Takes a Pod, its kills and facts of the node; returns Cases. Pure.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from agent.model.diagnosis import ContainerFacts, NodeFacts
 from agent.model.status import ContainerState, Phase
 
 HOUR_S = 3600.0
-LONG_S = 300.0  # for that long a container may be on its way up before anybody is told
-SLACK_S = 5.0  # the API's times are whole seconds, and a kill is seen a little after the kernel's
+LONG_S = 300.0  # time to start before a container is reported
+SLACK_S = 5.0  # the API's times are whole seconds, and a kill is seen shortly after it happens
 SIGKILLED = 137
 OOM_KILLED = "OOMKilled"
-NOT_STARTED = ("StartError", "ContainerCannotRun")  # reasons of an instance that the runtime could not start
+NOT_STARTED = ("StartError", "ContainerCannotRun")  # reasons of an instance that did not start
 NO_FACTS = ContainerFacts()
 NO_STATE = ContainerState()
 
 
 class At(StrEnum):
-    """Where in its life the container is stuck; ``pod`` is the pod as a whole."""
+    """The stage at which the container is stuck; ``pod`` is the whole pod."""
 
     POD = "pod"
     CREATING = "creating"
@@ -37,7 +37,7 @@ class At(StrEnum):
     CRASH = "crash loop"
     ENDED = "ended"
     RUNNING = "running"
-    WAITING = "waiting"  # for a reason that is none of the others'
+    WAITING = "waiting"  # any other reason
 
 
 WAITS = {
@@ -64,10 +64,10 @@ WAITS = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``ended`` is the instance that ended last, of phase NONE when none has; ``container`` None: the pod as a whole.
+    """``ended``: the instance that ended last, phase NONE if none has; ``container`` None: the whole pod.
 
-    ``reason`` and ``said`` (reasons and messages, a line each) are what rules match, as the API has them; ``message`` is what to
-    show of it. ``kills`` are this container's, newest first; ``killed`` those of them that hit the instance that ended.
+    Rules match ``reason`` and ``said`` (reasons and messages, one per line), unchanged from the API; ``message`` is shown.
+    ``kills``: of this container, newest first; ``killed``: those in the instance that ended.
     """
 
     at: At
@@ -84,47 +84,47 @@ class Case:
 
     @property
     def recent(self) -> tuple[OomKill, ...]:
-        """Kills in the hour before now."""
+        """Kills in the last hour."""
         return tuple(kill for kill in self.kills if kill.at_unix_s > self.now_unix_s - HOUR_S)
 
     @property
     def oom(self) -> bool:
-        """Whether the instance that ended had a process killed for memory and ended of it or after it."""
+        """Whether the instance that ended had an OOM kill and ended with or after it."""
         return self.ended.reason == OOM_KILLED or (self.ended.exit_code == SIGKILLED and bool(self.killed))
 
     @property
     def node_oom(self) -> bool:
-        """Whether it ended since all pods together, or the node, had no memory left."""
+        """Whether it ended because all pods together, or the node, ran out of memory."""
         return self.oom and bool(self.killed) and not_its_own(self.killed[0])
 
     @property
     def signal(self) -> int | None:
-        """The signal that ended it, as the status says or a shell's exit code means (128 and the signal's number)."""
+        """The signal that ended it, from the status or the exit code (128 + signal number)."""
         code = self.ended.exit_code
         return self.ended.signal or (code - 128 if code is not None and 128 < code <= 128 + 64 else None)
 
 
 def not_its_own(kill: OomKill) -> bool:
-    """Whether the limit that was hit is nobody's of the pod."""
+    """Whether the limit that was hit is neither the container's nor the pod's."""
     return kill.scope in (Scope.KUBEPODS, Scope.NODE)
 
 
 def pod_case(pod: Pod, now_unix_s: float) -> Case:
-    """The pod as a whole: its own reason, or that of its disruption where it has failed without one."""
+    """The whole pod: its reason, or that of its disruption if it failed without one."""
     reason, message = pod.status.reason, pod.status.message
     disrupted = pod.status.condition("DisruptionTarget")
     if not reason and pod.status.phase == "Failed" and disrupted is not None and disrupted.status == "True":
         reason, message = disrupted.reason, disrupted.message
-    told = [one.message for one in pod.status.conditions if one.status != "True" and one.message]
-    said = _lines(reason, message, *told)
-    return Case(At.POD, pod, reason, said, message or next(iter(told), ""), now_unix_s)
+    messages = [one.message for one in pod.status.conditions if one.status != "True" and one.message]
+    said = _lines(reason, message, *messages)
+    return Case(At.POD, pod, reason, said, message or next(iter(messages), ""), now_unix_s)
 
 
 def creating_case(pod: Pod, now_unix_s: float) -> Case | None:
-    """A pod of which nothing has begun for LONG_S; None for every other."""
+    """A pod of which no container has started for LONG_S; else None."""
     waits = [one.status.state.phase is Phase.NONE or _at(one) is At.CREATING for one in pod.containers]
-    begun_s = None if pod.status.start_unix_s is None else now_unix_s - pod.status.start_unix_s
-    if begun_s is None or begun_s < LONG_S or not waits or not all(waits) or pod.status.phase != "Pending":
+    waiting_s = None if pod.status.start_unix_s is None else now_unix_s - pod.status.start_unix_s
+    if waiting_s is None or waiting_s < LONG_S or not waits or not all(waits) or pod.status.phase != "Pending":
         return None
     reason = pod.containers[-1].status.state.reason
     message = next((one.status.state.message for one in pod.containers if one.status.state.message), "")
@@ -132,14 +132,14 @@ def creating_case(pod: Pod, now_unix_s: float) -> Case | None:
 
 
 def container_cases(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> Iterator[Case]:
-    """Of each container that may not be well: those that wait for nothing but their turn, or ended as they should, are left out."""
+    """A Case per container that may have a problem; those that wait for their turn or ended normally are left out."""
     for one in pod.containers:
         at = _at(one)
         if at is None or at is At.CREATING:
             continue
         own = sorted((k for k in kills if k.container == one.name and k.pod_uid == pod.uid), key=_newest)
         case = _case(pod, one, at, tuple(own), facts)
-        if at is not At.ENDED or not _as_it_should(case, one):
+        if at is not At.ENDED or not _ended_normally(case, one):
             yield case
 
 
@@ -166,13 +166,15 @@ def _case(pod: Pod, one: PodContainer, at: At, own: tuple[OomKill, ...], facts: 
         (state, one.container_id) if state.phase is Phase.TERMINATED else (one.status.last, one.previous_id)
     )
     crashed = at is At.CRASH or (at is At.START and state.reason == "CrashLoopBackOff")
-    told = ended if crashed and ended.message else state
+    source = ended if crashed and ended.message else state
     return Case(
         at,
         pod,
         reason=ended.reason if at is At.START and crashed else state.reason,
-        said=_lines(state.reason, _nameless(one.status.image, state.message), ended.message if crashed else ""),
-        message=told.message or (state.reason if at is At.WAITING else ""),
+        said=_lines(
+            state.reason, _without_image_name(one.status.image, state.message), ended.message if crashed else ""
+        ),
+        message=source.message or (state.reason if at is At.WAITING else ""),
         now_unix_s=facts.now_unix_s,
         container=one,
         ended=ended,
@@ -183,19 +185,19 @@ def _case(pod: Pod, one: PodContainer, at: At, own: tuple[OomKill, ...], facts: 
 
 
 def _hit(kill: OomKill, ended: ContainerState, ended_id: str | None) -> bool:
-    """Whether a kill was in this instance: by its id, or else by when it ran."""
+    """Whether a kill was in this instance: by container id, or else by time."""
     if ended.phase is not Phase.TERMINATED:
         return False
     if kill.container_id is not None and ended_id is not None:
         return kill.container_id == ended_id
     if ended.finished_unix_s is None:
         return False
-    begun = ended.started_unix_s or ended.finished_unix_s - HOUR_S
-    return begun - SLACK_S <= kill.at_unix_s <= ended.finished_unix_s + SLACK_S
+    started = ended.started_unix_s or ended.finished_unix_s - HOUR_S
+    return started - SLACK_S <= kill.at_unix_s <= ended.finished_unix_s + SLACK_S
 
 
-def _as_it_should(case: Case, one: PodContainer) -> bool:
-    """Ended with 0 where that is the end, without the loss of a process; or a debugging container that somebody left."""
+def _ended_normally(case: Case, one: PodContainer) -> bool:
+    """Exit code 0 where no restart is expected and without an OOM kill; or a debugging container."""
     if case.oom:
         return False
     if one.kind is ContainerKind.EPHEMERAL:
@@ -207,8 +209,8 @@ def _as_it_should(case: Case, one: PodContainer) -> bool:
     )
 
 
-def _nameless(image: str, message: str) -> str:
-    """The message without the image's own name: one called ``ratelimit`` or ``forbidden`` must not be taken for a reason."""
+def _without_image_name(image: str, message: str) -> str:
+    """The message without the image name: an image named ``ratelimit`` or ``forbidden`` must not match a reason."""
     repository = re.sub(r"(?:@sha256)?:[^:/]*$", "", image).split("/", 1)[-1]  # less the registry or the first folder
     if len(repository) < 3 or repository not in message:
         return message

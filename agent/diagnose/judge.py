@@ -1,4 +1,4 @@
-"""The table applied: each container that isn't well gets the first rule that holds. Pure, and raises nothing."""
+"""Applies the table: the first matching rule is the diagnosis. Pure, and raises nothing."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ BY_PLACE: dict[At, tuple[Rule, ...]] = {at: tuple(rule for rule in TABLE if at i
 
 
 def diagnose(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> tuple[Diagnosis, ...]:
-    """What is wrong with a pod: as a whole, or else with each container that isn't well, in the spec's order; none when it is.
+    """The problems of a pod: of the whole pod, or else of each failing container, in the spec's order; may be empty.
 
-    ``kills`` are those of the pod that are known, in any order; those of other pods are passed over. A pod that is being
-    deleted is told nothing about: its containers end because somebody wants it.
+    ``kills``: known kills, in any order; those of other pods are ignored. A pod that is being deleted gets no diagnosis: its
+    containers are meant to end.
     """
     if pod.status.deletion_unix_s is not None:
         return ()

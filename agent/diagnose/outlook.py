@@ -1,7 +1,7 @@
-"""What Kubernetes does by itself about a container or pod that isn't well: when it tries again, or that nobody will. Pure.
+"""What Kubernetes will do about a failing container or pod: when it retries, or that it does not. Pure.
 
-Sources: kubelet's kuberuntime (doBackOff: from the end of the last instance on, 10 s doubling to 5 min, forgotten after ten
-minutes of running), KEP-4603 and KEP-5593 (a node may have other numbers: the status message shows the one in force),
+Sources: kubelet's kuberuntime (doBackOff: from the end of the last instance on, 10 s doubling to 5 min, reset after ten
+minutes of running), KEP-4603 and KEP-5593 (a node may have other values: the status message shows the one in force),
 KEP-753 (sidecars), KEP-5307 (a container's own restartPolicy and its rules), KEP-3850 (a Job's failures by index).
 """
 
@@ -22,37 +22,35 @@ PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s)")
 UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 OVER = ("Failed", "Succeeded")
 UNPULLABLE = ("ErrImageNeverPull", "InvalidImageName")
-STAYS = "it stays as it is, as far as the status tells"
+STAYS = "the status shows no next step"
 AS_IT_IS = {
-    "Succeeded": "the pod has ended, and counts as succeeded",
-    "Unknown": "the node is waited for; one that stays away loses its pods after 5 min, unless they tolerate more",
+    "Succeeded": "the pod has succeeded",
+    "Unknown": "Kubernetes waits for the node; if it does not return, its pods are deleted after 5 min, unless they tolerate more",
 }
-LIMIT = "backoffLimit (6 unless it says otherwise)"
+LIMIT = "backoffLimit (default 6)"
 
 
 def outlook(case: Case) -> NextStep:
-    """For any case."""
+    """The next step of any case."""
     match case.at:
         case At.POD:
             return _of_pod(case.pod, case.pod.status.phase)
         case At.RUNNING:
             return _running(case)
         case At.CREATING:
-            return NextStep(Will.WAIT, "the kubelet goes on trying by itself, without an end")
+            return NextStep(Will.WAIT, "the kubelet keeps trying")
         case At.PULL | At.PULL_BACK_OFF:
             return _pull(case)
         case At.CONFIG | At.CREATE | At.WAITING:
-            return NextStep(
-                Will.RETRY, "the kubelet tries again by itself, every 10 s to a minute or so, without an end"
-            )
+            return NextStep(Will.RETRY, "the kubelet keeps retrying, about every 10 s to 1 min")
         case At.START | At.CRASH | At.ENDED:
             return _ended(case)
 
 
 def restarts(pod: Pod, one: PodContainer, exit_code: int | None) -> bool:
-    """Whether the kubelet starts this container again after such an end.
+    """Whether the kubelet restarts this container after this exit code.
 
-    First match of its own rules, its own policy, the pod's; sidecars always, debugging containers never.
+    First match of its own rules, its own policy, the pod's policy; sidecars always, debugging containers never.
     """
     if pod.status.phase in OVER or one.kind is ContainerKind.EPHEMERAL:
         return False
@@ -84,18 +82,16 @@ def span(seconds: float) -> str:
 def _running(case: Case) -> NextStep:
     probes = case.container.status.probes if case.container is not None else frozenset()
     if probes & {"liveness", "startup"}:
-        return NextStep(
-            Will.RUNS, "it runs on, unless its liveness or startup probe fails: then the kubelet restarts it"
-        )
-    return NextStep(Will.RUNS, "it runs on, and nobody restarts it: it has no liveness probe that would notice")
+        return NextStep(Will.RUNS, "it keeps running; if its liveness or startup probe fails, the kubelet restarts it")
+    return NextStep(Will.RUNS, "it keeps running and is not restarted: it has no liveness probe that could fail")
 
 
 def _pull(case: Case) -> NextStep:
     if case.reason in UNPULLABLE:
-        return NextStep(Will.RETRY, "the kubelet looks again and again, and that changes nothing")
+        return NextStep(Will.RETRY, "the kubelet keeps checking, but that changes nothing")
     return NextStep(
         Will.PULL,
-        "the kubelet pulls again by itself, 10 s doubling to 5 min apart; the status doesn't show how far it is",
+        "the kubelet retries the pull, after 10 s doubling to 5 min; the status does not show when",
     )
 
 
@@ -103,20 +99,20 @@ def _ended(case: Case) -> NextStep:
     one, code = case.container, case.ended.exit_code
     if one is None or not restarts(case.pod, one, code):
         return _not_restarted(case)
-    why = _because(case, one)
+    why = _reason(case, one)
     if case.at is not At.CRASH and case.reason != "CrashLoopBackOff":
-        text = f"the kubelet starts it again by itself ({why}), at first at once, then 10 s doubling to 5 min apart"
+        text = f"the kubelet restarts it ({why}), first at once, then after 10 s doubling to 5 min"
         return NextStep(Will.RESTART, text + _counted(case.pod))
     shown = back_off_s(one.status.state.message)
     wait_s = shown if shown is not None else _estimated_s(one.status.restart_count)
     due = case.ended.finished_unix_s + wait_s if case.ended.finished_unix_s is not None else None
     about = "" if shown is not None else "about "
-    text = f"the kubelet restarts it by itself ({why}): back-off {about}{span(wait_s)} by now{_own_numbers(shown)}"
+    text = f"the kubelet restarts it ({why}): back-off {about}{span(wait_s)}{_own_numbers(shown)}"
     return NextStep(Will.RESTART, text + _due_text(due, case.now_unix_s) + _counted(case.pod), wait_s, due)
 
 
 def back_off_s(message: str) -> float | None:
-    """What ``back-off 1m20s restarting failed container=…`` says, in seconds; None when it says none."""
+    """Seconds in ``back-off 1m20s restarting failed container=…``, or None."""
     found = BACK_OFF.search(message)
     if found is None:
         return None
@@ -132,20 +128,20 @@ def _own_numbers(shown: float | None) -> str:
     if shown is None:
         return ""
     if shown == MOST_S:
-        return ", which is the most"
+        return ", the maximum"
     if shown in LADDER_S:
-        return ", doubling to 5 min unless the node says otherwise"
-    return ", by this node's own numbers (crashLoopBackOff.maxContainerRestartPeriod, or reduced ones)"
+        return ", doubling to 5 min unless the node is configured otherwise"
+    return ", from this node's configuration (crashLoopBackOff.maxContainerRestartPeriod, or reduced defaults)"
 
 
 def _due_text(due_unix_s: float | None, now_unix_s: float) -> str:
     if due_unix_s is None:
-        return "; when the next try is due the status doesn't show"
+        return "; the status does not show when the next try is due"
     left_s = due_unix_s - now_unix_s
     return f"; next try in {span(left_s)}" if left_s >= 1 else "; the next try is due now"
 
 
-def _because(case: Case, one: PodContainer) -> str:
+def _reason(case: Case, one: PodContainer) -> str:
     if one.kind is ContainerKind.SIDECAR:
         return "a sidecar is always restarted"
     if one.status.restart_rules:
@@ -159,40 +155,40 @@ def _counted(pod: Pod) -> str:
     if controller is None or controller.kind != "Job" or pod.status.restart_policy != "OnFailure":
         return ""
     used = sum(one.status.restart_count for one in pod.containers)
-    return f"; each restart counts towards Job {safe(controller.name, 253)}'s {LIMIT}: {used} of this pod's so far"
+    return f"; each restart counts towards the {LIMIT} of Job {safe(controller.name, 253)}: {used} in this pod so far"
 
 
 def _not_restarted(case: Case) -> NextStep:
     pod, one = case.pod, case.container
     if one is not None and one.kind is ContainerKind.EPHEMERAL:
-        return NextStep(Will.NOTHING, "nothing will restart it: debugging containers are never restarted")
+        return NextStep(Will.NOTHING, "it is not restarted: debugging containers never are")
     policy = (one.status.restart_policy if one is not None else "") or pod.status.restart_policy
-    said = "nothing will restart it" + (f" (restartPolicy {safe(policy)})" if policy != "Always" else "")
+    text = "it is not restarted" + (f" (restartPolicy {safe(policy)})" if policy != "Always" else "")
     if pod.status.phase not in OVER:
         goes_on = one is not None and one.kind is ContainerKind.REGULAR and len(pod.containers) > 1
         if goes_on:
-            return NextStep(Will.NOTHING, f"{said}; the pod goes on with its other containers")
+            return NextStep(Will.NOTHING, f"{text}; the other containers of the pod keep running")
     replaced = _of_pod(pod, "Succeeded" if pod.status.phase == "Succeeded" else "Failed")
-    return NextStep(replaced.will, f"{said}; {replaced.text}")
+    return NextStep(replaced.will, f"{text}; {replaced.text}")
 
 
 # --------------------------------------------------------------------------------------------------------------------- pods
 
 
 def _of_pod(pod: Pod, phase: str) -> NextStep:
-    """What comes after a pod that has failed as a whole."""
+    """What follows a failed pod."""
     if pod.config_hash is not None:
-        return NextStep(Will.REPLACE, "the kubelet starts static pods anew by itself")
+        return NextStep(Will.REPLACE, "the kubelet restarts static pods")
     if phase != "Failed":
         return NextStep(Will.NOTHING if phase == "Succeeded" else Will.WAIT, AS_IT_IS.get(phase, STAYS))
     if pod.status.controller is None:
-        return NextStep(Will.NOTHING, "no controller owns the pod: nobody makes another")
+        return NextStep(Will.NOTHING, "no controller owns the pod, so it is not replaced")
     return NextStep(Will.REPLACE, _replaced_by(pod.status.controller, pod.status.index_failures))
 
 
 def _replaced_by(controller: Controller, index_failures: int | None) -> str:
     name = safe(controller.name, 253)
     if controller.kind != "Job":
-        return f"{safe(controller.kind)} {name} makes another pod"
+        return f"{safe(controller.kind)} {name} creates another pod"
     before = "" if index_failures is None else f"; this index has failed {index_failures} times before"
-    return f"Job {name} makes another pod as long as its {LIMIT} isn't used up{before}"
+    return f"Job {name} creates another pod until its {LIMIT} is used up{before}"

@@ -1,4 +1,4 @@
-"""The decision table as Markdown, for docs/reference/diagnosis.md. Takes the table, gives text."""
+"""The decision table as Markdown, for docs/reference/diagnosis.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from agent.diagnose.case import At
 from agent.diagnose.rule import Rule
 from agent.diagnose.table import TABLE
 
-HEAD = "| rule | category | when | passes by itself | same again helps | what happened | what to do |\n|---|---|---|---|---|---|---|\n"
+HEAD = (
+    "| rule | category | when | transient | retry helps | what happened | what to do |\n|---|---|---|---|---|---|---|\n"
+)
 READABLE = tuple(
     (re.compile(regex), shown)
     for regex, shown in (
@@ -25,14 +27,14 @@ WORD = re.compile(r"\{(\w+)\}")
 PLACES = (
     ("The pod as a whole", (At.POD, At.CREATING)),
     ("Images", (At.PULL, At.PULL_BACK_OFF)),
-    ("Containers that can't be made or started", (At.CONFIG, At.CREATE, At.START, At.WAITING)),
+    ("Containers that cannot be created or started", (At.CONFIG, At.CREATE, At.START, At.WAITING)),
     ("Containers that ended", (At.CRASH, At.ENDED)),
-    ("Containers that run", (At.RUNNING,)),
+    ("Running containers", (At.RUNNING,)),
 )
 
 
 def page() -> str:
-    """A section for each place, with its rules in the order in which they are tried."""
+    """A section per place, with its rules in order."""
     sections = []
     for title, places in PLACES:
         rules = [rule for rule in TABLE if not rule.at.keys().isdisjoint(places)]
@@ -54,15 +56,15 @@ def _row(rule: Rule) -> str:
 
 
 def _when(rule: Rule) -> str:
-    told = [f"reason {' or '.join(f'`{reason}`' for reason in rule.reasons)}"] if rule.reasons else []
+    conditions = [f"reason {' or '.join(f'`{reason}`' for reason in rule.reasons)}"] if rule.reasons else []
     if rule.says is not None:
-        told.append(f"the reason or a message matches {_code(_cell(readable(rule.says.pattern)))}")
-    told += [fact.words for fact in rule.facts]
-    return "; ".join(told) or "always"
+        conditions.append(f"the reason or a message matches {_code(_cell(readable(rule.says.pattern)))}")
+    conditions += [fact.words for fact in rule.facts]
+    return "; ".join(conditions) or "always"
 
 
 def _sentences(alternatives: Iterable[str]) -> str:
-    """Words of the case in italics, or in angle brackets in code; what is said when a word is not known comes after it."""
+    """Words of the case in italics, or in angle brackets in code; alternatives after "or:"."""
     return "; or: ".join(_cell(_marked(text)) for text in alternatives)
 
 
@@ -72,7 +74,7 @@ def _marked(text: str) -> str:
 
 
 def readable(pattern: str) -> str:
-    """A pattern for people: ``<word>`` for what becomes a word of the sentences, ``…`` for anything."""
+    """A readable pattern: ``<word>`` for a named group, ``…`` for anything."""
     for regex, shown in READABLE:
         pattern = regex.sub(shown, pattern)
     return pattern

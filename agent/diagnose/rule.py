@@ -1,6 +1,6 @@
-"""One row of the decision table: when it holds, what it means, and what to do, with the case's own numbers in the sentences.
+"""One row of the decision table: when it matches, what it means, and what to do, with the case's own values in the sentences.
 
-Declarative: a rule is data, which the page docs/reference/diagnosis.md is made of as well. Pure.
+A rule is data; the page docs/reference/diagnosis.md is generated from it. Pure.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from agent.model.diagnosis import Answer, Category
 from agent.model.status import Phase
 from agent.wording.kills import bytes_text, safe
 
-AGAIN = "set restartPolicy OnFailure to have it tried again"
-MOST_WORD = 160  # characters of a name, an image or what a message says of one
+RETRY = "set restartPolicy OnFailure to have it restarted"
+MOST_WORD = 160  # characters of a name or image
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A condition that is no text of the API's. ``words`` say it for the page."""
+    """A condition beyond the API's texts. ``words`` describe it on the page."""
 
     words: str
     holds: Callable[[Case], bool]
@@ -32,11 +32,10 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``at`` says where it applies and which category that is there; ``reasons`` are globs, one of which must match, if any.
+    """``at``: the places where it applies, with the category; ``reasons``: globs, one of which must match, if any.
 
-    ``says`` is searched in the reason and the messages; its named groups are words for the sentences. ``what`` happened, and
-    what to do (``advice``): the first sentence of each of which every word is known is given; the last asks for none that may be
-    missing.
+    ``says`` is searched in the reason and the messages; its named groups are words for the sentences. ``what`` and ``advice``:
+    the first sentence with all words known is used; the last needs no word that may be missing.
     """
 
     name: str
@@ -50,7 +49,7 @@ class Rule:
     facts: tuple[Fact, ...] = ()
 
     def match(self, case: Case) -> Mapping[str, str] | None:
-        """The words that the message gives, made safe; None when the rule doesn't hold."""
+        """The words from the message, safe to print; None if the rule does not match."""
         if case.at not in self.at:
             return None
         if self.reasons and not any(fnmatchcase(case.reason, glob) for glob in self.reasons):
@@ -66,12 +65,12 @@ class Rule:
 
 
 def says(pattern: str) -> re.Pattern[str]:
-    """A pattern for ``Rule.says``: whatever the case, and dots stay within a line."""
+    """A pattern for ``Rule.says``: case-insensitive; a dot matches within a line."""
     return re.compile(pattern, re.IGNORECASE)
 
 
 def sentence(alternatives: tuple[str, ...], words: Mapping[str, str]) -> str:
-    """The first of which all words are known; the last as it is, were one unknown."""
+    """The first sentence with all words known; else the last, unformatted."""
     for text in alternatives:
         if names_in(text) <= words.keys():
             return text.format_map(words)
@@ -79,7 +78,7 @@ def sentence(alternatives: tuple[str, ...], words: Mapping[str, str]) -> str:
 
 
 def names_in(text: str) -> frozenset[str]:
-    """The words that a sentence asks for."""
+    """The words that a sentence needs."""
     return frozenset(name for _, name, _, _ in string.Formatter().parse(text) if name)
 
 
@@ -87,7 +86,7 @@ def names_in(text: str) -> frozenset[str]:
 
 
 def words_of(case: Case) -> dict[str, str]:
-    """What the case itself knows for sentences, safe to print; what isn't known is not there."""
+    """The words known from the case itself, safe to print; unknown ones are left out."""
     found: dict[str, str | None] = {
         "who": who(case),
         "pod": safe(case.pod.name, MOST_WORD),
@@ -102,14 +101,14 @@ def words_of(case: Case) -> dict[str, str]:
         found["container"] = safe(case.container.name)
         found["image"] = safe(case.container.status.image, MOST_WORD) or None
         found["uid"] = _number(case.container.status.run_as_user)
-        found["again"] = AGAIN if _left_lying(case, case.container) else None
+        found["again"] = RETRY if _not_retried(case, case.container) else None
         previous = "" if case.container.status.state.phase is Phase.TERMINATED else " --previous"
         found["log"] = f"kubectl logs -n {found['namespace']} {found['pod']} -c {found['container']}{previous}"
     return {name: text for name, text in found.items() if text is not None}
 
 
-def _left_lying(case: Case, one: PodContainer) -> bool:
-    """Whether it ended badly, and only restartPolicy Never keeps the kubelet from trying again."""
+def _not_retried(case: Case, one: PodContainer) -> bool:
+    """Whether only restartPolicy Never keeps the kubelet from restarting it."""
     policy = one.status.restart_policy or case.pod.status.restart_policy
     return case.at is At.ENDED and policy == "Never" and one.kind in (ContainerKind.REGULAR, ContainerKind.INIT)
 
@@ -144,7 +143,7 @@ def _memory(case: Case) -> dict[str, str | None]:
 
 
 def quantity(size: int | None) -> str | None:
-    """As one writes it into a manifest: ``256Mi``, ``180.2Mi``."""
+    """As in a manifest: ``256Mi``, ``180.2Mi``."""
     return None if size is None else bytes_text(size).replace(" ", "").removesuffix("B")
 
 

@@ -1,4 +1,4 @@
-"""The decision table: every rule, in the order in which they are tried. The first that holds is the diagnosis."""
+"""The decision table: all rules in order. The first that matches is the diagnosis."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Rules for images that can't be had. Wording: kubelet's images, containerd (resolver, authorizer), CRI-O (containers/image), Docker.
+"""Rules for images that cannot be pulled. Messages: kubelet's images, containerd (resolver, authorizer), CRI-O, Docker.
 
-Since 1.32 the kubelet repeats the cause in ImagePullBackOff; before that only ErrImagePull has it, and the back-off says none.
+Since 1.32 the kubelet repeats the cause in ImagePullBackOff; before, only ErrImagePull has it.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ HOST = r"(?:(?:Get|Head|Post) \"?https?://(?P<host>[a-z0-9.:\[\]-]{1,253})[^\n]{
 IMAGES: tuple[Rule, ...] = (
     Rule(
         "image-never-pull", PULL, NO, NO,
-        ("the image {image} is not on the node, and imagePullPolicy Never forbids to pull it",
-         "the image is not on the node, and imagePullPolicy Never forbids to pull it"),
+        ("the image {image} is not on the node, and imagePullPolicy Never forbids pulling it",
+         "the image is not on the node, and imagePullPolicy Never forbids pulling it"),
         ("set imagePullPolicy: IfNotPresent, or load {image} onto the node", "set imagePullPolicy: IfNotPresent, or load it onto the node"),
         ("ErrImageNeverPull",),
     ),
     Rule(
         "image-bad-name", PULL, NO, NO,
-        ("{image} is no name that an image can have", "the image has no name that an image can have"),
-        ("mend the name {image}: registry/path:tag in lower case, and only one tag",
-         "mend the image's name: registry/path:tag in lower case"),
+        ("{image} is not a valid image name", "the image name is not valid"),
+        ("correct the name {image}: registry/path:tag in lower case, and only one tag",
+         "correct the image name: registry/path:tag in lower case"),
         says=says(r"InvalidImageName|couldn't parse image|invalid reference format|short-name .*(?:cannot prompt|did not resolve)|"
                   r"ambiguous list|could not parse reference"),
     ),
     Rule(
         "image-signature", PULL, NO, NO,
-        ("the image's signature is missing or not one that the node's policy accepts",),
-        ("sign the image, or mend the node's signature policy",),
+        ("the image's signature is missing, or the node's policy does not accept it",),
+        ("sign the image, or correct the node's signature policy",),
         says=says(r"SignatureValidationFailed|signature .{0,80}(?:required|invalid|not accepted)|rejected by policy"),
     ),
     Rule(
         "image-kubelet-rate", PULL, YES, YES,
-        ("the kubelet itself held the pull back: too many at once on this node",),
-        ("nothing, it pulls by itself; registryPullQPS and registryBurst in the kubelet's configuration set the rate",),
+        ("the kubelet delayed the pull: too many pulls at once on this node",),
+        ("nothing, the kubelet retries; registryPullQPS and registryBurst in its configuration set the rate",),
         says=says(r"pull QPS exceeded"),
     ),
     Rule(
         "image-rate-limit", PULL, YES, YES,
-        ("the registry gives this node, or whom it logs in as, no more pulls for now",),
-        ("log in with imagePullSecrets (a higher limit), or pull {image} through a mirror or cache of your own",
-         "log in with imagePullSecrets (a higher limit), or pull through a mirror or cache of your own"),
+        ("the registry's pull limit for this node or its user is reached",),
+        ("log in with imagePullSecrets (a higher limit), or pull {image} through your own mirror or cache",
+         "log in with imagePullSecrets (a higher limit), or pull through your own mirror or cache"),
         says=says(r"toomanyrequests|too many requests|rate ?limit"),
     ),
     Rule(
         "image-platform", PULL, NO, NO,
-        ("the image has no variant for this node's processor or system",),
+        ("the image has no variant for this node's processor or operating system",),
         ("build {image} for the node's platform too, or keep the pod off such nodes with a nodeSelector on kubernetes.io/arch",
          "build the image for the node's platform too, or keep the pod off such nodes with a nodeSelector on kubernetes.io/arch"),
         says=says(r"no match(?:ing manifest)? for (?:platform|linux/|windows/)|no image found in (?:manifest list|image index)|"
@@ -58,16 +58,16 @@ IMAGES: tuple[Rule, ...] = (
     ),
     Rule(
         "image-no-registry", PULL, PERHAPS, PERHAPS,
-        ("what answered is no registry: a proxy's or a login page came instead",),
-        ("look at the node's proxy and at the mirror configured for this registry",),
+        ("the answer is not from a registry, but a proxy or login page",),
+        ("check the node's proxy and the mirror configured for this registry",),
         says=says(r"unexpected media type text/html|invalid character '<' looking for"),
     ),
     Rule(
         "image-unauthorised", PULL, NO, NO,
-        ("the registry gives {image} to nobody who isn't logged in as one who may, or has none of that name",
-         "the registry gives the image to nobody who isn't logged in as one who may, or has none of that name"),
-        ("check the name {image}, and that the pod's imagePullSecrets (or its service account's) are there, fresh, and for that registry",
-         "check the name, and that the pod's imagePullSecrets (or its service account's) are there, fresh, and for that registry"),
+        ("the registry requires a login with access to {image}, or has no such image",
+         "the registry requires a login with access to the image, or has no such image"),
+        ("check the name {image}, and that the imagePullSecrets of the pod or its service account exist and are valid for this registry",
+         "check the name, and that the imagePullSecrets of the pod or its service account exist and are valid for this registry"),
         says=says(r"unauthori[sz]ed|authentication required|authorization failed|insufficient_scope|pull access denied|"
                   r"access .{0,40}denied|denied: |failed to authorize|no basic auth credentials|forbidden|invalid username/password|"
                   r"failed to fetch (?:anonymous|oauth) token"),
@@ -80,21 +80,21 @@ IMAGES: tuple[Rule, ...] = (
     ),
     Rule(
         "image-tls", PULL, NO, NO,
-        ("the registry's certificate, or its lack of one, is not accepted by the node",),
-        ("have the runtime on the node trust the registry's CA, or mend the registry's certificate",),
+        ("the node does not accept the registry's certificate, or the registry has none",),
+        ("make the runtime on the node trust the registry's CA, or correct the registry's certificate",),
         says=says(r"x509:|certificate (?:signed by|has expired|is not valid|verify)|tls: |HTTP response to HTTPS client"),
     ),
     Rule(
         "image-disk", PULL, PERHAPS, PERHAPS,
-        ("the node has no room left for the image",),
-        ("clear images on the node or give it more disk; `kubectl describe node` shows DiskPressure",),
+        ("the node has no disk space for the image",),
+        ("remove images on the node, or give it more disk; `kubectl describe node` shows DiskPressure",),
         says=says(r"no space left on device|disk quota exceeded"),
     ),
     Rule(
         "image-unreachable", PULL, YES, YES,
-        ("the registry at {host} can't be reached from this node", "the registry can't be reached from this node"),
-        ("check from the node: the name {host} resolves, the network and proxy let it through, the registry is up",
-         "check from the node: the registry's name resolves, the network and proxy let it through, the registry is up"),
+        ("the registry at {host} is not reachable from this node", "the registry is not reachable from this node"),
+        ("check from the node that {host} resolves, that network and proxy allow the connection, and that the registry is up",
+         "check from the node that the registry's name resolves, that network and proxy allow the connection, and that the registry is up"),
         says=says(HOST + r"(?:dial tcp|no such host|i/o timeout|connection (?:refused|reset)|handshake timeout|network is unreachable|"
                   r"no route to host|server misbehaving|context deadline exceeded|Client\.Timeout|request canceled|"
                   r"unexpected EOF|: EOF|proxyconnect|registry is unavailable|RegistryUnavailable|internal server error|bad gateway|"
@@ -102,14 +102,14 @@ IMAGES: tuple[Rule, ...] = (
     ),
     Rule(
         "image-inspect", PULL, PERHAPS, PERHAPS,
-        ("the runtime could not look at the image that it has",),
-        ("remove the image from the node (`crictl rmi {image}`) to have it pulled anew",
-         "remove the image from the node to have it pulled anew"),
+        ("the runtime could not read its copy of the image",),
+        ("remove the image from the node (`crictl rmi {image}`) to have it pulled again",
+         "remove the image from the node to have it pulled again"),
         ("ImageInspectError",),
     ),
     Rule(
         "image", PULL, PERHAPS, PERHAPS,
-        ("the image {image} can't be had; the status doesn't say why", "the image can't be had; the status doesn't say why"),
-        ("see its Events (`kubectl describe pod -n {namespace} {pod}`): the last `Failed to pull image` has the cause",),
+        ("the image {image} cannot be pulled; the status does not say why", "the image cannot be pulled; the status does not say why"),
+        ("see the Events (`kubectl describe pod -n {namespace} {pod}`): the last `Failed to pull image` has the cause",),
     ),
 )  # fmt: skip

@@ -1,9 +1,9 @@
-"""Rules for pods that failed as a whole, or of which nothing begins. Wording: kubelet's eviction, preemption, nodeshutdown, lifecycle."""
+"""Rules for pods that failed as a whole or do not start. Messages: kubelet's eviction, preemption, nodeshutdown, lifecycle."""
 
 from __future__ import annotations
 
 from agent.diagnose.case import At
-from agent.diagnose.facts import FAILED_POD, HAS_NETWORK, HAS_REASON, NO_NETWORK, NOT_BEGUN
+from agent.diagnose.facts import FAILED_POD, HAS_NETWORK, HAS_REASON, NO_NETWORK, PENDING_OR_FAILED
 from agent.diagnose.rule import Rule, says
 from agent.model.diagnosis import Answer, Category
 
@@ -22,7 +22,7 @@ OWN_LIMIT = (
 )
 UID_RANGE = r"runAsUser: Invalid value: (?P<uid>[0-9]+): must be in the ranges: \[(?P<low>[0-9]+), (?P<high>[0-9]+)\]"
 SECURITY_UID = (
-    "take runAsUser: {uid} away, so that the platform picks a uid, or use one of {low} to {high}; else bind the pod's service "
+    "remove runAsUser: {uid}, so that the platform picks a uid, or use one of {low} to {high}; else bind the pod's service "
     "account to a constraint that allows it"
 )
 DESCRIBE = "`kubectl describe pod -n {namespace} {pod}`"
@@ -30,10 +30,10 @@ DESCRIBE = "`kubectl describe pod -n {namespace} {pod}`"
 PODS: tuple[Rule, ...] = (
     Rule(
         "evicted-memory", EVICTED, YES, YES,
-        ("the node ran short of memory, and the kubelet evicted the pod; container {culprit} used {used} and had asked for {request}",
+        ("the node ran short of memory, and the kubelet evicted the pod; container {culprit} used {used} with a request of {request}",
          "the node ran short of memory, and the kubelet evicted the pod"),
-        ("set the memory request of container {culprit} to {used} or more, not {request}: then the scheduler finds a node with room",
-         "set memory requests that tell what the pod uses: those above their requests are evicted first"),
+        ("set the memory request of container {culprit} to {used} or more, not {request}: then the scheduler picks a node with room",
+         "set memory requests to what the pod uses: pods above their requests are evicted first"),
         ("Evicted",), says(r"low on resource: memory\b" + CULPRIT + r"|condition: \[?MemoryPressure"),
     ),
     Rule(
@@ -41,32 +41,32 @@ PODS: tuple[Rule, ...] = (
         ("container {culprit} wrote more than its ephemeral-storage limit of {most}, and the pod was evicted",
          "the pod wrote more than the ephemeral-storage limits of its containers, {total}, and was evicted",
          "volume {volume} grew beyond its sizeLimit of {size}, and the pod was evicted",
-         "the pod wrote more than its own limit of local storage, and was evicted"),
-        ("raise the ephemeral-storage limit of container {culprit} from {most}, or have it write less or to a volume",
-         "raise the ephemeral-storage limits from {total}, or have it write less or to a volume",
-         "raise the sizeLimit of volume {volume} from {size}, or have it hold less",
-         "raise the limit, or have it write less or to a volume"),
+         "the pod exceeded its limit of local storage and was evicted"),
+        ("raise the ephemeral-storage limit of container {culprit} from {most}, or write less, or write to a volume",
+         "raise the ephemeral-storage limits from {total}, or write less, or write to a volume",
+         "raise the sizeLimit of volume {volume} from {size}, or store less in it",
+         "raise the limit, or write less, or write to a volume"),
         ("Evicted",), says(OWN_LIMIT),
     ),
     Rule(
         "evicted-disk", EVICTED, YES, YES,
-        ("the node ran short of disk, and the kubelet evicted the pod; container {culprit} used {used} and had asked for {request}",
+        ("the node ran short of disk, and the kubelet evicted the pod; container {culprit} used {used} with a request of {request}",
          "the node ran short of disk or inodes, and the kubelet evicted the pod"),
-        ("set the ephemeral-storage request of container {culprit} to {used} or more instead of {request}, or have it write less",
-         "clear images and logs on the node, or give it more disk; set ephemeral-storage requests and limits on what writes"),
+        ("set the ephemeral-storage request of container {culprit} to {used} or more instead of {request}, or write less",
+         "remove images and logs on the node, or give it more disk; set ephemeral-storage requests and limits"),
         ("Evicted",),
         says(r"low on resource: (?:ephemeral-storage|inodes|nodefs|imagefs)\b" + CULPRIT + r"|condition: \[?DiskPressure"),
     ),
     Rule(
         "evicted-pids", EVICTED, YES, YES,
-        ("the node ran short of process ids, and the kubelet evicted the pod",),
-        ("find what makes so many processes; podPidsLimit in the kubelet's configuration bounds each pod",),
+        ("the node ran short of process IDs, and the kubelet evicted the pod",),
+        ("find what creates the processes; podPidsLimit in the kubelet's configuration limits each pod",),
         ("Evicted",), says(r"low on resource: pids|condition: \[?PIDPressure"),
     ),
     Rule(
         "evicted", EVICTED, PERHAPS, PERHAPS,
         ("the pod was evicted",),
-        ("see what the message says; `kubectl describe node` shows the node's pressures",),
+        ("read the message; `kubectl describe node` shows the node's pressure conditions",),
         ("Evicted", "EvictionByEvictionAPI", "DeletionByTaintManager"),
     ),
     Rule(
@@ -79,79 +79,79 @@ PODS: tuple[Rule, ...] = (
     ),
     Rule(
         "preempted", {At.POD: Category.PREEMPTED}, YES, YES,
-        ("the pod had to make room for one that is more important",),
-        ("give it a higher priorityClassName, or the cluster more room, if it must not happen",),
+        ("the pod was preempted for a pod of higher priority",),
+        ("give it a higher priorityClassName, or add capacity to the cluster",),
         ("Preempting", "Preempted", "PreemptionByScheduler"),
     ),
     Rule(
         "node-shutdown", {At.POD: Category.NODE_SHUTDOWN}, YES, YES,
-        ("the node shut down, and its pods were ended in order",),
-        ("nothing: delete the failed pod when its record is in the way (`kubectl delete pod -n {namespace} {pod}`)",),
+        ("the node shut down and ended its pods",),
+        ("nothing; delete the failed pod if you no longer need it (`kubectl delete pod -n {namespace} {pod}`)",),
         ("NodeShutdown", "Shutdown", "Terminated", "TerminationByKubelet"),
     ),
     Rule(
         "rejected-resources", REJECTED, YES, YES,
-        ("the node had no room left when the pod came ({wanted} of {resource} wanted, {used} of {capacity} used)",
-         "the node had no room left when the pod came"),
-        ("lower what it asks for ({wanted} of {resource}), or free the node; were it bound by nodeName, let the scheduler choose",
-         "lower what it asks for, or free the node; were it bound by nodeName, let the scheduler choose"),
+        ("the node had not enough {resource} for the pod ({wanted} requested, {used} of {capacity} used)",
+         "the node had not enough resources for the pod"),
+        ("lower its request of {wanted} {resource}, or free resources on the node; if it sets nodeName, let the scheduler choose",
+         "lower its requests, or free resources on the node; if it sets nodeName, let the scheduler choose"),
         ("OutOf*",),
         says(r"OutOf(?:[^\n]*\n[^\n]*enough resource: (?P<resource>[a-z0-9./-]{1,253}), requested: (?P<wanted>[0-9]+), "
              r"used: (?P<used>[0-9]+), capacity: (?P<capacity>[0-9]+))?"),
     ),
     Rule(
         "rejected-device", REJECTED, YES, PERHAPS,
-        ("a device or resource plugin of the node could not give what the pod asks for",),
-        ("look at the plugin on the node (GPU, network): is it up, are its devices healthy? Then delete the pod, to have another made",),
+        ("a device or resource plugin of the node could not provide what the pod requests",),
+        ("check the plugin on the node (GPU, network): is it up, are its devices healthy? Then delete the pod to have it replaced",),
         ("UnexpectedAdmissionError", "TopologyAffinityError", "*ResourceFit*"),
     ),
     Rule(
         "rejected-node", REJECTED, NO, NO,
-        ("the node does not fit what the pod asks for ({reason})",),
-        ("mend what {reason} names in the pod's spec or the node's labels, ports and settings; without nodeName the scheduler minds them",),
+        ("the node does not meet the pod's requirements ({reason})",),
+        ("correct what {reason} names in the pod's spec or the node's labels and ports; without nodeName the scheduler checks them",),
         ("NodeAffinity", "MatchNodeSelector", "NodeName", "HostName", "NodePorts", "HostPortConflict", "PodFitsHost*", "PodOSNotSupported",
          "PodOSSelectorNodeLabelDoesNotMatch", "SysctlForbidden", "AppArmor", "Seccomp", "ProcMount", "TaintToleration", "InvalidNodeInfo",
          "*NotSupported"),
     ),
     Rule(
         "node-lost", {At.POD: Category.UNKNOWN}, PERHAPS, PERHAPS,
-        ("the node was not heard of for a while: what the status says of the pod may be old",),
-        ("look at the node; the status is told afresh as soon as its kubelet reaches the API",),
+        ("the node has not reported for a while, so the pod's status may be outdated",),
+        ("check the node; the status is updated as soon as its kubelet reaches the API",),
         ("NodeLost", "NodeStatusUnknown"),
     ),
     Rule(
         "pod-security-uid", REJECTED, NO, NO,
-        ("a container asks to run as uid {uid}, which the constraint forbids: {low} to {high} are allowed",),
+        ("a container is set to run as uid {uid}, which the constraint forbids: {low} to {high} are allowed",),
         (SECURITY_UID,),
-        says=says(r"security context constraint[^\n]*" + UID_RANGE), facts=(NOT_BEGUN,),
+        says=says(r"security context constraint[^\n]*" + UID_RANGE), facts=(PENDING_OR_FAILED,),
     ),
     Rule(
         "pod-security", REJECTED, NO, NO,
-        ("the cluster's security policy forbids what the pod asks for",),
-        ("ask for less in the securityContext, as the message says, or have the policy's keeper allow it to the pod's service account",),
-        says=says(r"security context constraint|violates PodSecurity"), facts=(NOT_BEGUN,),
+        ("the cluster's security policy forbids the pod's securityContext",),
+        ("reduce the securityContext as the message says, or have an administrator allow it for the pod's service account",),
+        says=says(r"security context constraint|violates PodSecurity"), facts=(PENDING_OR_FAILED,),
     ),
     Rule(
         "pod-failed", {At.POD: Category.UNKNOWN}, PERHAPS, PERHAPS,
         ("the pod failed as a whole ({reason})",),
-        (f"see what the message says, and {DESCRIBE}",),
+        (f"read the message, and see {DESCRIBE}",),
         facts=(FAILED_POD, HAS_REASON),
     ),
     Rule(
         "not-starting-sandbox", CREATING, PERHAPS, PERHAPS,
-        ("for five minutes nothing has begun: the pod has no network yet, or a volume isn't mounted",),
-        (f"see its Events ({DESCRIBE}): FailedMount names a volume, FailedCreatePodSandBox the network plugin",),
+        ("no container has started for five minutes: the pod has no network yet, or a volume is not mounted",),
+        (f"see the Events ({DESCRIBE}): FailedMount names a volume, FailedCreatePodSandBox the network plugin",),
         facts=(NO_NETWORK,),
     ),
     Rule(
         "not-starting-image", CREATING, PERHAPS, PERHAPS,
-        ("for five minutes nothing has begun, though the network is there: an image takes long to pull, or waits for its turn",),
-        (f"see its Events ({DESCRIBE}) for what is pulled; serializeImagePulls: false lets the kubelet pull several at once",),
+        ("no container has started for five minutes, although the network is ready: an image pull is slow, or waits for others",),
+        (f"see the Events ({DESCRIBE}) for the image; serializeImagePulls: false lets the kubelet pull several at once",),
         facts=(HAS_NETWORK,),
     ),
     Rule(
         "not-starting", CREATING, PERHAPS, PERHAPS,
-        ("for five minutes nothing has begun: a volume, the network or an image is waited for",),
-        (f"see its Events: {DESCRIBE}",),
+        ("no container has started for five minutes: the pod waits for a volume, the network or an image",),
+        (f"see the Events: {DESCRIBE}",),
     ),
 )  # fmt: skip

@@ -231,7 +231,7 @@ class ModeController:
             self._failed(pod, held)
         if pod is not None and held.fight_began:
             self._metrics.fight()
-            self._notices.failed(pod, notes.fight_note(held.cgroup.path), f"fight-{held.cgroup.inode}-{int(at_s)}")
+            self._notices.failed(pod, notes.conflict_note(held.cgroup.path), f"fight-{held.cgroup.inode}-{int(at_s)}")
 
     def _failed(self, pod: Pod, held: Held) -> None:
         named = self._registry.identity(held.cgroup.place)

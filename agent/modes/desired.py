@@ -59,7 +59,7 @@ def _unnamed(pod: Pod, live: Collection[str], rules: Rules, limit_bytes: Callabl
         decision = decide_unnamed(pod, candidates(pod, live, limit_bytes()), rules)
     if decision is None:
         return Decision(
-            None, Source.NONE, "", "its name is not known yet, and the pod's containers want different modes"
+            None, Source.NONE, "", "its name is not known yet, and the pod's containers request different modes"
         )
     if decision.mode is Mode.GROUP:
         return Decision(
@@ -82,7 +82,7 @@ def _remembered_wish(cgroup: Cgroup, registry: Registry) -> Wish:
 
 def _again(decision: KeptDecision) -> Decision:
     return Decision(
-        decision.mode, Source.NONE, decision.rule, "as last decided: the API has not been heard since the start"
+        decision.mode, Source.NONE, decision.rule, "the last decision: the API has not been reachable since the start"
     )
 
 

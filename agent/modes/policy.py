@@ -41,7 +41,7 @@ def decide(pod: Pod, container: str, rules: Rules) -> Decision:
         if rule_matches(rule, pod, container):
             asked = "leave alone" if rule.mode is None else rule.mode.value
             return Decision(rule.mode, Source.RULE, rule.name, f"configured rule {rule.name}: {asked}")
-    return Decision(None, Source.NONE, "", "no annotation, label or configured rule asks for a mode")
+    return Decision(None, Source.NONE, "", "no annotation, label or configured rule requests a mode")
 
 
 def decide_unnamed(pod: Pod, names: Collection[str], rules: Rules) -> Decision | None:
@@ -81,7 +81,7 @@ def bad_wishes(pod: Pod, rules: Rules) -> tuple[BadWish, ...]:
     bad = []
     label = pod.labels.get(MODE_LABEL)
     if label is not None and _mode(label) is None:
-        bad.append(BadWish(Source.LABEL, MODE_LABEL, label, None, "is no mode"))
+        bad.append(BadWish(Source.LABEL, MODE_LABEL, label, None, "is not a mode"))
     names = {container.name for container in pod.containers}
     for key in sorted(pod.annotations):
         if not key.startswith(MODE_ANNOTATION_PREFIX):
@@ -90,7 +90,7 @@ def bad_wishes(pod: Pod, rules: Rules) -> tuple[BadWish, ...]:
         if name not in names:
             bad.append(BadWish(Source.ANNOTATION, key, value, name, "the pod has no container of that name"))
         elif _mode(value) is None:
-            bad.append(BadWish(Source.ANNOTATION, key, value, name, "is no mode"))
+            bad.append(BadWish(Source.ANNOTATION, key, value, name, "is not a mode"))
     if len(bad) <= MOST_BAD_WISHES:
         return tuple(bad)
     more = len(bad) - MOST_BAD_WISHES
@@ -103,7 +103,9 @@ def _spoken(source: Source, key: str, value: str) -> Decision:
     if mode is not None:
         return Decision(mode, source, key, f"{source.value} {key}={value}")
     shown = value if len(value) <= MOST_SHOWN else value[: MOST_SHOWN - 1] + "…"
-    return Decision(None, source, key, f"{source.value} {key} asks for {shown!r}, which is no mode: nothing is written")
+    return Decision(
+        None, source, key, f"{source.value} {key} has the value {shown!r}, which is not a mode: it has no effect"
+    )
 
 
 def _mode(value: str) -> Mode | None:

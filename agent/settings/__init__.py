@@ -1,7 +1,7 @@
-"""Settings: defaults < file < environment < flags, frozen, validated at once, every problem named with its place.
+"""Settings: defaults < file < environment < flags, frozen, validated at once; every problem is reported with its place.
 
-One table (SETTINGS) from which flags, environment variables, the file's keys and the reference page follow. Takes text
-in, gives Settings and Rules out; reads the configuration file and the files that guard the pages, no cluster and no cgroup.
+One table (SETTINGS) defines flags, environment variables, keys of the file and the reference page. Takes text and returns
+Settings and Rules; reads only the configuration file and the files that guard the pages.
 """
 
 from agent.settings.guards import PageGuards

@@ -1,7 +1,7 @@
-"""The configuration file as YAML nodes with marks, so that every complaint names its line.
+"""The configuration file as YAML nodes with marks, so that every problem has its line.
 
-Owns reading and the bookkeeping of problems; knows no key. Nothing is raised until all problems were found. A hostile
-file (huge, nested without end, full of aliases) is a problem like any other.
+Reads the file and collects problems; knows no key. Raises nothing. A hostile file (huge, deeply nested, full of aliases) is
+a problem like any other.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ T = TypeVar("T")
 NULL = "tag:yaml.org,2002:null"
 LARGEST_BYTES = 1 << 20  # a ConfigMap's own limit
 
-# What PyYAML's constructors raise for a value that doesn't fit its tag: `!!int ""`, `!!bool maybe`, `&a {<<: *a}`.
+# Raised by PyYAML's constructors for a value that does not fit its tag: `!!int ""`, `!!bool maybe`, `&a {<<: *a}`.
 UNFIT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, yaml.YAMLError)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One key of a mapping in the file, with where it stands (``file:line``)."""
+    """One key of a mapping in the file, with its place (``file:line``)."""
 
     key: str
     node: yaml.Node
@@ -34,12 +34,12 @@ class Entry:
 
     @property
     def empty(self) -> bool:
-        """``key:`` with nothing behind it."""
+        """``key:`` without a value."""
         return self.node.tag == NULL
 
 
 class ConfigFile:
-    """A parsed file: its top-level ``entries``, and ``problems``, which go on being collected."""
+    """A parsed file: its top-level ``entries`` and the ``problems`` found so far."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,15 +58,15 @@ class ConfigFile:
             return yaml.compose(raw.decode("utf-8-sig"), Loader=yaml.SafeLoader)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
-            self.problems.append(f"{self.path}: can't be read: {why}; it must be a YAML file in UTF-8 (--config)")
+            self.problems.append(f"{self.path}: cannot be read: {why}; give a YAML file in UTF-8 (--config)")
         except RecursionError:
-            self.problems.append(f"{self.path}: is nested too deeply")
+            self.problems.append(f"{self.path}: nested too deeply")
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = f":{mark.line + 1}" if mark is not None else ""
-            self.problems.append(f"{self.path}{line}: is no YAML: {error.problem or error.context}")
+            self.problems.append(f"{self.path}{line}: not valid YAML: {error.problem or error.context}")
         except yaml.YAMLError as error:
-            self.problems.append(f"{self.path}: is no YAML: {' '.join(str(error).split())}")
+            self.problems.append(f"{self.path}: not valid YAML: {' '.join(str(error).split())}")
         return None
 
     def where(self, node: yaml.Node) -> str:
@@ -74,34 +74,34 @@ class ConfigFile:
         return f"{self.path}:{node.start_mark.line + 1}"
 
     def mapping(self, node: yaml.Node, what: str) -> dict[str, Entry]:
-        """The keys of a mapping node; a key given twice is a problem, as is a node that is no mapping."""
+        """The keys of a mapping node; a duplicate key, or another type of node, is a problem."""
         if not isinstance(node, yaml.MappingNode):
             self.problems.append(f"{self.where(node)}: {what} must be a mapping of keys to values")
             return {}
         found: dict[str, Entry] = {}
         for key_node, value in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(f"{self.where(key_node)}: a key of {what} must be a plain text")
+                self.problems.append(f"{self.where(key_node)}: a key of {what} must be a string")
             elif (key := str(key_node.value)) in found:
                 self.problems.append(
-                    f"{self.where(key_node)}: {key} is given twice, first at {found[key].where}; remove one"
+                    f"{self.where(key_node)}: {key} is given twice (first at {found[key].where}); remove one"
                 )
             else:
                 found[key] = Entry(key, value, self.where(key_node))
         return found
 
     def check_known(self, entries: Mapping[str, Entry], known: Iterable[str]) -> None:
-        """Name every key that isn't known, with the nearest that is."""
+        """Report every unknown key, with the nearest known one."""
         names = sorted(known)
         for entry in entries.values():
             if entry.key not in names:
                 folded = {name.lower(): name for name in names}
                 near = difflib.get_close_matches(entry.key.lower().replace("_", "").replace("-", ""), folded, n=1)
-                mend = f"did you mean {folded[near[0]]}?" if near else f"known are {', '.join(names)}"
-                self.problems.append(f"{entry.where}: unknown key {shown(entry.key)}; {mend}")
+                hint = f"did you mean {folded[near[0]]}?" if near else f"known keys: {', '.join(names)}"
+                self.problems.append(f"{entry.where}: unknown key {shown(entry.key)}; {hint}")
 
     def read(self, entry: Entry, parse: Callable[[object], T]) -> T | None:
-        """Parse an entry. What is wrong becomes a problem with the place in front, and gives None."""
+        """Parse an entry. An error becomes a problem with its place, and the result None."""
         if entry.empty:
             self.problems.append(f"{entry.where}: {entry.key} has no value; give one or remove the key")
             return None
@@ -116,7 +116,7 @@ class ConfigFile:
             return None
 
     def _check_twice(self, node: yaml.Node, seen: set[int]) -> None:
-        """Name keys given twice, however deep; YAML's own reader would take the last without a word."""
+        """Report duplicate keys at any depth; PyYAML silently takes the last."""
         if id(node) in seen or isinstance(node, yaml.ScalarNode):
             return
         seen.add(id(node))
@@ -129,12 +129,12 @@ class ConfigFile:
 
 
 def plain(node: yaml.Node) -> object:
-    """The plain value of a node, as yaml.safe_load gives it. Raises ValueError."""
+    """The value of a node, as from yaml.safe_load. Raises ValueError."""
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_document(node)
     except UNFIT as error:
-        why = error.problem if isinstance(error, yaml.MarkedYAMLError) else "the value doesn't fit its YAML tag"
-        raise ValueError(f"can't be read: {why}") from error
+        why = error.problem if isinstance(error, yaml.MarkedYAMLError) else "the value does not fit its YAML tag"
+        raise ValueError(f"cannot be read: {why}") from error
     finally:
         loader.dispose()

@@ -1,7 +1,7 @@
-"""What guards the pages: certificate and key, a CA for clients' certificates, users with passwords; all in mounted files.
+"""What guards the pages: certificate and key, a CA for client certificates, users with passwords; all in mounted files.
 
-Read at the start, when a mistake is a SettingsError; later a look at each use notices that a Secret was rotated. A change with a
-mistake is refused: what was in force stays, and the log says why. Nothing that stands in these files is ever shown.
+Read at the start, when a mistake is a SettingsError; checked again at each use, so rotated Secrets take effect. A change with
+a mistake is refused: the previous content stays in force, and the log says why. File contents are never shown.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ logger = logging.getLogger("oomward")
 
 
 class PageGuards:
-    """``wants_certificate``: /metrics is for clients with a certificate only. Raises SettingsError with every problem.
+    """``wants_certificate``: /metrics needs a client certificate. Raises SettingsError with every problem. Thread-safe.
 
-    Safe among threads. A client's certificate is asked for and not required by TLS itself, since the kubelet's probes
-    have none.
+    TLS itself requests a client certificate but does not require it, since the kubelet's probes have none.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -53,18 +52,16 @@ class PageGuards:
         if problems:
             raise SettingsError(problems)
         if users is not None and cert is None:
-            logger.warning(
-                "basicAuthFile is set without tlsCert: passwords for /metrics go over the network unencrypted"
-            )
+            logger.warning("basicAuthFile is set without tlsCert: passwords for /metrics are sent unencrypted")
 
     def context(self) -> ssl.SSLContext | None:
         """For the next connection; None: no TLS."""
         return None if self._context is None else self._context.now()
 
     def admits(self, authorization: str) -> bool:
-        """Whether an Authorization header is that of a user (basic auth, RFC 7617, UTF-8); True for all where none are asked for.
+        """Whether an Authorization header names a user (basic auth, RFC 7617, UTF-8); always True without basicAuthFile.
 
-        Takes as long for a wrong password as for a right one.
+        Takes the same time for wrong and right passwords.
         """
         if self._users is None:
             return True
@@ -79,7 +76,7 @@ class PageGuards:
 
 
 class _Reread(Generic[T]):
-    """What some files say, read again when one of them is another. ``read`` raises SettingsError."""
+    """A value from files, read again when one of them changes. ``read`` raises SettingsError."""
 
     def __init__(self, what: str, paths: Sequence[Path], read: Callable[[], T]) -> None:
         self._what, self._paths, self._read = what, paths, read
@@ -88,16 +85,16 @@ class _Reread(Generic[T]):
         self._value = read()
 
     def now(self) -> T:
-        """As they are now or, where they are wrong or one is away (in the middle of a swap), as they were."""
+        """The current value, or the previous one if the files are wrong or one is missing (in the middle of a swap)."""
         with self._lock:
             found = [fingerprint(path) for path in self._paths]
             if found != self._seen and None not in found:
-                self._seen = found  # before the reading: what is written meanwhile is another change
+                self._seen = found  # before reading: a write meanwhile is another change
                 try:
                     self._value = self._read()
-                    logger.info("the %s have changed and are read anew", self._what)
+                    logger.info("the %s have changed and were read again", self._what)
                 except SettingsError as error:
-                    logger.error("the changed %s are refused, those in force stay: %s", self._what, error)
+                    logger.error("the changed %s are refused, the previous ones stay in force: %s", self._what, error)
             return self._value
 
 
@@ -112,10 +109,10 @@ def _tls_context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContex
     # Python's own default, but some distributions (Debian 12) leave it to openssl.cnf.
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(cert, key, password=lambda: "")  # else OpenSSL would ask at the terminal
+        context.load_cert_chain(cert, key, password=lambda: "")  # else OpenSSL asks on the terminal
     except (OSError, ValueError) as error:
         problems.append(
-            f"tlsCert {cert} and tlsKey {key} can't be used together ({_reason(error)}): the key must be the certificate's, "
+            f"tlsCert {cert} and tlsKey {key} do not fit together ({_reason(error)}): the key must belong to the certificate "
             "and have no passphrase"
         )
     if client_ca is not None:
@@ -123,29 +120,27 @@ def _tls_context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContex
         try:
             context.load_verify_locations(client_ca)
         except (OSError, ValueError) as error:
-            problems.append(
-                f"tlsClientCa {client_ca} can't be used ({_reason(error)}): it must hold certificates in PEM"
-            )
+            problems.append(f"tlsClientCa {client_ca} is invalid ({_reason(error)}): give certificates in PEM")
     if problems:
         raise SettingsError(problems)
     return context
 
 
 def _reason(error: Exception) -> str:
-    """OpenSSL's own word; its whole text names nothing but its source file."""
+    """OpenSSL's reason; its full text adds only its source file."""
     return (error.reason if isinstance(error, ssl.SSLError) else None) or type(error).__name__
 
 
 def _not_pem(key: str, path: Path, label: str) -> list[str]:
-    """Why this can be no file with such a block; OpenSSL would not say which file it means."""
+    """Problems of a file that should have such a block; OpenSSL does not say which file it means."""
     raw, problems = _read(key, path)
     if not problems and not (b"-----BEGIN " in raw and f"{label}-----".encode() in raw):
-        problems = [f"{key} {path}: has no block 'BEGIN {label}'; it must be a file in PEM"]
+        problems = [f"{key} {path}: has no block 'BEGIN {label}'; give a file in PEM"]
     return problems
 
 
 def _read_users(path: Path) -> tuple[bytes, ...]:
-    """A digest for each ``user:password`` line; of equal length, so that comparing tells nothing of theirs."""
+    """A digest per ``user:password`` line, of equal length, so that comparing does not leak theirs."""
     raw, problems = _read("basicAuthFile", path)
     found = []
     for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
@@ -156,10 +151,10 @@ def _read_users(path: Path) -> tuple[bytes, ...]:
             found.append(hashlib.sha256(line).digest())
         else:
             problems.append(
-                f"basicAuthFile {path}:{number}: is no line user:password; lines that begin with # are left out"
+                f"basicAuthFile {path}:{number}: must be a line user:password; lines that start with # are ignored"
             )
     if not problems and not found:
-        problems.append(f"basicAuthFile {path}: names no user; write a line user:password for each")
+        problems.append(f"basicAuthFile {path}: has no user; write a line user:password for each")
     if problems:
         raise SettingsError(problems)
     return tuple(found)
@@ -170,7 +165,7 @@ def _read(key: str, path: Path) -> tuple[bytes, list[str]]:
         with path.open("rb") as stream:
             raw = stream.read(LARGEST_BYTES + 1)
     except OSError as error:
-        return b"", [f"{key} {path}: can't be read: {error.strerror}; mount the Secret there, readable for the agent"]
+        return b"", [f"{key} {path}: cannot be read: {error.strerror}; mount the Secret there, readable for the agent"]
     if len(raw) > LARGEST_BYTES:
-        return b"", [f"{key} {path}: is larger than {LARGEST_BYTES} bytes; it is another file"]
+        return b"", [f"{key} {path}: is larger than {LARGEST_BYTES} bytes; is it the right file?"]
     return raw, []

@@ -1,14 +1,11 @@
-"""What is wrong with the settings, in words.
-
-Owns the one error that leaves this package and how a user's value is shown in it: short, on one line, whatever it holds.
-"""
+"""SettingsError, and how a user's value is shown in it: short and on one line."""
 
 from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
 
-MOST_TOLD = 50
+MOST_SHOWN = 50
 
 _REPR = reprlib.Repr()
 _REPR.maxlevel = 2
@@ -16,16 +13,16 @@ _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
 
 
 def shown(value: object) -> str:
-    """A value as a message may carry it; nested and long ones are cut, since YAML's aliases can make either endless."""
+    """A value for a message; nested and long ones are cut, since YAML aliases can make them endless."""
     return _REPR.repr(value)
 
 
 class SettingsError(ValueError):
-    """Everything that is wrong, a line each: where (``file:line``, flag or variable), which key, what, and the mend."""
+    """All problems, one per line: the place (``file:line``, flag or variable), the key, the problem, and what to do."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        told = list(self.problems[:MOST_TOLD])
-        if len(self.problems) > MOST_TOLD:
-            told.append(f"… and {len(self.problems) - MOST_TOLD} more")
-        super().__init__("\n".join(told))
+        lines = list(self.problems[:MOST_SHOWN])
+        if len(self.problems) > MOST_SHOWN:
+            lines.append(f"… and {len(self.problems) - MOST_SHOWN} more")
+        super().__init__("\n".join(lines))

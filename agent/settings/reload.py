@@ -1,7 +1,7 @@
-"""The mounted configuration file, looked at now and then, for rules that change while the agent runs.
+"""The mounted configuration file, checked now and then, for rules that change while the agent runs.
 
-Gives Rules or a SettingsError; keeps none in force itself. The whole file is checked, so that a mistake in any key is
-said now and not at the next restart; keys other than the rules' take effect at a restart.
+Returns Rules or raises a SettingsError. The whole file is checked, so that a mistake in any key is reported now and not at the
+next restart; keys other than rules take effect at a restart.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def load_rules(path: Path) -> Rules:
 
 
 def fingerprint(path: Path) -> tuple[int, int, int, int] | None:
-    """What is another when the file is, or its text; None: it can't be found."""
+    """Changes when the file or its content changes; None: no such file."""
     try:
         found = os.stat(path)
     except OSError:
@@ -32,17 +32,16 @@ def fingerprint(path: Path) -> tuple[int, int, int, int] | None:
 
 
 class RulesFile:
-    """A file that somebody else changes: in place, by rename, or, as the kubelet does with a ConfigMap, by a swap of the
-    link ``..data`` on the way to it."""
+    """A file that others change: in place, by rename, or, as the kubelet does for a ConfigMap, by swapping the link ``..data``."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen = fingerprint(path)
 
     def changed(self) -> bool:
-        """Whether it is another file, or another text, than at the last call: one stat, cheap on a timer.
+        """Whether the file or its content has changed since the last call: one stat.
 
-        A file that can't be found is no change: in the middle of a swap it may be away.
+        A missing file is no change: it may be in the middle of a swap.
         """
         now = fingerprint(self._path)
         if now is None or now == self._seen:
@@ -51,5 +50,5 @@ class RulesFile:
         return True
 
     def load(self) -> Rules:
-        """Its rules as they are now; raises SettingsError with every problem."""
+        """Its current rules; raises SettingsError with every problem."""
         return load_rules(self._path)

@@ -1,7 +1,6 @@
 """The configured rules: the keys ``rules`` and ``ignoreLabelsIn`` of the file become Rules.
 
-Takes a ConfigFile, gives Rules; what is wrong goes to the file's list of problems, and a rule with a problem is left out.
-Decides nothing: that is policy's.
+Takes a ConfigFile and returns Rules; problems go to the file's list, and a rule with a problem is left out.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ from agent.settings.values import globs, one_of, scalar, some_globs, text, toler
 
 LEAVE = "leave"
 RULES_KEYS = {
-    "rules": "list of rules; the first that matches a container decides, unless an annotation or label has",
-    "ignoreLabelsIn": "namespaces (globs) in which labels and annotations count for nothing, so that only rules do",
+    "rules": "list of rules; the first that matches a container applies, unless an annotation or label sets its mode",
+    "ignoreLabelsIn": "namespaces (globs) in which labels and annotations are ignored: only rules apply",
 }
 
 
 def rule_mode(value: object) -> Mode | None:
-    """``single``, ``group`` or ``leave`` (None), in any case. Raises ValueError."""
+    """``single``, ``group`` or ``leave`` (None), case-insensitive. Raises ValueError."""
     word = scalar(value).lower()
     if word == LEAVE:
         return None
     try:
         return Mode(word)
     except ValueError:
-        raise ValueError(f"{shown(value)} is no mode: write single, group or {LEAVE}") from None
+        raise ValueError(f"{shown(value)} is not a mode: write single, group or {LEAVE}") from None
 
 
 def rule_selector(value: object) -> LabelSelector:
@@ -41,35 +40,35 @@ def rule_selector(value: object) -> LabelSelector:
         return parse_selector(value)
     if isinstance(value, Mapping):
         return from_structure(value)
-    raise SelectorError(f"must be a text like 'app in (a, b)' or a mapping with matchLabels, not {shown(value)}")
+    raise SelectorError(f"must be a string like 'app in (a, b)' or a mapping with matchLabels, not {shown(value)}")
 
 
 RULE_KEYS: dict[str, tuple[Callable[[object], object], str]] = {
-    "name": (text, "what messages, `explain` and Events call it; default: `rule-1`, `rule-2`, …"),
-    "mode": (rule_mode, "`single`, `group` or `leave` (leave alone; also ends the search); required"),
-    "namespaces": (some_globs, "globs (`*`, `?`, `[…]`) of namespaces; left out: all"),
+    "name": (text, "its name in messages, `explain` and Events; default: `rule-1`, `rule-2`, …"),
+    "mode": (rule_mode, "`single`, `group` or `leave` (no mode, and no later rule applies); required"),
+    "namespaces": (some_globs, "globs (`*`, `?`, `[…]`) of namespaces; default: all"),
     "selector": (
         rule_selector,
-        "label selector of pods, as text or with matchLabels and matchExpressions; left out: all",
+        "label selector of pods, as a string or with matchLabels and matchExpressions; default: all",
     ),
-    "containers": (some_globs, "globs of container names; left out: all"),
+    "containers": (some_globs, "globs of container names; default: all"),
     "tolerate": (
         tolerated,
-        "how many OOM-killed processes of a container in what time, as `5/10m`; left out: any number",
+        "number of OOM-killed processes per container and time that is tolerated, e.g. `5/10m`; default: any number",
     ),
     "onExceeded": (
         one_of(*OnExceeded),
-        "with `tolerate`: `arm` (the next kill takes the whole container) or `restart` (at once); default `arm`",
+        "with `tolerate`: `arm` (the next OOM kill ends the whole container) or `restart` (end it at once); default: `arm`",
     ),
     "tolerateScope": (
         one_of("own", "any"),
-        "with `tolerate`: count `own` doing only, or `any` kill, also those by the node's shortage; default `own`",
+        "with `tolerate`: count only kills at the container's or pod's `own` limit, or `any` kill; default: `own`",
     ),
 }
 
 
 def read_rules(file: ConfigFile) -> Rules:
-    """The rules of a file; its ``problems`` grow by what is wrong with them."""
+    """The rules of a file; problems go to its ``problems``."""
     rules: list[Rule] = []
     places: dict[str, str] = {}
     for index, node in enumerate(_rule_nodes(file)):
@@ -78,7 +77,7 @@ def read_rules(file: ConfigFile) -> Rules:
             continue
         if rule.name in places:
             file.problems.append(
-                f"{file.where(node)}: the rule at {places[rule.name]} is called {shown(rule.name)} too; rename one"
+                f"{file.where(node)}: the rule at {places[rule.name]} is also called {shown(rule.name)}; rename one"
             )
         places[rule.name] = file.where(node)
         rules.append(rule)
@@ -92,7 +91,7 @@ def _rule_nodes(file: ConfigFile) -> list[yaml.Node]:
     if entry is None or entry.empty:
         return []
     if not isinstance(entry.node, yaml.SequenceNode):
-        file.problems.append(f"{entry.where}: rules must be a list: begin each rule with a dash")
+        file.problems.append(f"{entry.where}: rules must be a list: start each rule with a dash")
         return []
     return list(entry.node.value)
 
@@ -107,7 +106,7 @@ def _read_rule(file: ConfigFile, node: yaml.Node, number: int) -> Rule | None:
     for key in ("onExceeded", "tolerateScope"):
         if key in entries and "tolerate" not in entries:
             file.problems.append(
-                f"{entries[key].where}: {key} means nothing without tolerate: add it, e.g. tolerate: 5/10m"
+                f"{entries[key].where}: {key} has no effect without tolerate: add it, e.g. tolerate: 5/10m"
             )
     if len(file.problems) > before:
         return None

@@ -1,7 +1,7 @@
-"""Label selectors as Kubernetes writes them, as text or as structure, become a LabelSelector.
+"""Kubernetes label selectors, as a string or a structure, become a LabelSelector.
 
-Pure. Syntax and validation are those of k8s.io/apimachinery (pkg/labels, Parse; pkg/util/validation); errors name the
-character. Knows no file: whoever calls puts file and line in front.
+Pure. Syntax and validation follow k8s.io/apimachinery (pkg/labels, Parse; pkg/util/validation); errors name the character.
+The caller adds file and line.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ TOKEN = re.compile(rf"[{BLANK}]*(?:(==|!=|[=!,()<>])|([^{BLANK}=!,()<>]+))")
 
 
 class SelectorError(ValueError):
-    """The text is no selector; says where and what was expected."""
+    """Not a valid selector; says where, and what was expected."""
 
 
 def parse_selector(text: str) -> LabelSelector:
     """``app in (a, b), tier!=db, canary, !legacy``. Empty text selects everything.
 
-    As in labels.Parse: ``x in ()`` means the empty value, and ``in`` and ``notin`` are good keys and values. Its ``>`` and
-    ``<`` are refused, since the API's LabelSelector has no such operator. Raises SelectorError.
+    As in labels.Parse: ``x in ()`` means the empty value, and ``in`` and ``notin`` are valid keys and values. ``>`` and ``<``
+    are refused, since the API's LabelSelector has no such operator. Raises SelectorError.
     """
     return LabelSelector(_Parser(text).requirements())
 
@@ -46,12 +46,12 @@ def from_structure(value: Mapping[object, object]) -> LabelSelector:
 
 def _expression(value: object) -> Requirement:
     if not isinstance(value, Mapping) or "key" not in value or "operator" not in value:
-        raise SelectorError("each of matchExpressions has key, operator and, for In and NotIn, values")
-    _known_fields(value, "one of matchExpressions", ("key", "operator", "values"))
+        raise SelectorError("each item of matchExpressions needs key, operator and, for In and NotIn, values")
+    _known_fields(value, "an item of matchExpressions", ("key", "operator", "values"))
     try:
         operator = Operator(_text(value["operator"]))
     except ValueError:
-        raise SelectorError(f"operator {shown(value['operator'])} is none of {', '.join(Operator)}") from None
+        raise SelectorError(f"operator {shown(value['operator'])} is not one of {', '.join(Operator)}") from None
     values = value.get("values")
     if values is not None and not isinstance(values, list):
         raise SelectorError("values must be a list")
@@ -65,9 +65,9 @@ def _known_fields(value: Mapping[object, object], what: str, known: tuple[str, .
 
 
 def _text(value: object) -> str:
-    # YAML reads true, 1.10 and null as something else than text; the API's own types would refuse them too.
+    # YAML does not read true, 1.10 and null as strings; the API refuses them too.
     if not isinstance(value, str):
-        raise SelectorError(f"{shown(value)} is no text: put it into quotes")
+        raise SelectorError(f"{shown(value)} is not a string: put it in quotes")
     return value
 
 
@@ -87,7 +87,7 @@ def check_key(key: str) -> None:
     domain, slash, name = key.rpartition("/")
     if not NAME.match(name) or (slash and (len(domain) > 253 or not DOMAIN.match(domain))):
         raise SelectorError(
-            f"{shown(key)} can be no label's key: [DNS subdomain and /] and at most 63 of letters, digits, - _ ., "
+            f"{shown(key)} is not a valid label key: [DNS subdomain and /] and at most 63 of letters, digits, - _ ., "
             "with a letter or digit at both ends"
         )
 
@@ -96,7 +96,7 @@ def check_value(value: str) -> None:
     """Raise SelectorError unless ``value`` can be a label's value; the empty one can."""
     if value and not NAME.match(value):
         raise SelectorError(
-            f"{shown(value)} can be no label's value: at most 63 of letters, digits, - _ ., "
+            f"{shown(value)} is not a valid label value: at most 63 of letters, digits, - _ ., "
             "with a letter or digit at both ends"
         )
 
@@ -108,7 +108,7 @@ class _Token(NamedTuple):
 
 
 class _Parser:
-    """Recursive descent over the tokens; the last one stands for the end and is no word."""
+    """Recursive descent over the tokens; the last token means the end."""
 
     def __init__(self, text: str) -> None:
         self._text = text

@@ -1,7 +1,4 @@
-"""The table of settings: flags, environment variables, the file's keys and the reference page all follow from it.
-
-Owns what each setting is called, takes and defaults to, and Settings, which they make. Reads nothing: loading.py does.
-"""
+"""The table of settings: defines flags, environment variables, keys of the file and the reference page."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the agent was told. None: for ``kubeconfig`` in-cluster, for ``log_format`` by terminal, for other paths no file."""
+    """The agent's settings. None: ``kubeconfig`` in-cluster, ``log_format`` by terminal, other paths no file."""
 
     node_name: str
     kubeconfig: Path | None
@@ -48,9 +45,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row: ``name`` is Settings' field; flag, environment variable and key of the file follow from it unless given.
+    """One row: ``name`` is the field of Settings; flag, environment variable and key follow from it unless given.
 
-    ``takes`` is the value's form in words, ``shown_default`` the default where its plain text would not do.
+    ``takes`` describes the value, ``shown_default`` the default if its plain text is not clear.
     """
 
     name: str
@@ -78,7 +75,7 @@ class Setting:
 
     @property
     def default_text(self) -> str:
-        """The default as help and reference show it."""
+        """The default in help and reference."""
         return self.shown_default or (
             str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
         )
@@ -92,8 +89,8 @@ SETTINGS: tuple[Setting, ...] = (
         "node_name",
         values.node_name,
         None,
-        "text",
-        "name of the node this agent runs on, as the API knows it",
+        "string",
+        "name of this node in the API",
         "required",
         own_variable="NODE_NAME",
     ),
@@ -102,19 +99,17 @@ SETTINGS: tuple[Setting, ...] = (
         values.path,
         None,
         PATH,
-        "file with the API's address and credentials",
+        "file with the address and credentials of the API",
         "the pod's service account",
         own_variable="KUBECONFIG",
     ),
-    Setting(
-        "cgroup_mount", values.path, Path("/sys/fs/cgroup"), PATH, "where the node's cgroup file system is mounted"
-    ),
+    Setting("cgroup_mount", values.path, Path("/sys/fs/cgroup"), PATH, "mount point of the node's cgroup file system"),
     Setting(
         "cgroup_roots",
         values.roots,
         (),
         "paths",
-        "look only below these kubepods cgroups (relative to the mount; comma-separated)",
+        "watch only these kubepods cgroups (relative to the mount, comma-separated)",
         "all found",
         own_flag="--cgroup-root",
     ),
@@ -123,9 +118,9 @@ SETTINGS: tuple[Setting, ...] = (
         values.path,
         Path("/dev/kmsg"),
         PATH,
-        "the kernel's log; without it kills are counted but victims not named",
+        "kernel log device; without it kills are counted but processes not named",
     ),
-    Setting("state_dir", values.path, Path("/var/lib/oomward"), PATH, "folder of the ledger, kept over restarts"),
+    Setting("state_dir", values.path, Path("/var/lib/oomward"), PATH, "directory of the ledger; must survive restarts"),
     Setting(
         "listen",
         values.listen,
@@ -135,7 +130,12 @@ SETTINGS: tuple[Setting, ...] = (
         "0.0.0.0:9797",
     ),
     Setting(
-        "tls_cert", values.path, None, PATH, "certificate (PEM, its chain below it): all pages by https only", "none"
+        "tls_cert",
+        values.path,
+        None,
+        PATH,
+        "certificate (PEM, followed by its chain): all pages use HTTPS only",
+        "none",
     ),
     Setting("tls_key", values.path, None, PATH, "private key of tlsCert (PEM, without a passphrase)", "none"),
     Setting(
@@ -143,7 +143,7 @@ SETTINGS: tuple[Setting, ...] = (
         values.path,
         None,
         PATH,
-        "CA (PEM): /metrics only for clients with a certificate of it",
+        "CA (PEM): /metrics requires a client certificate from this CA",
         "none",
     ),
     Setting(
@@ -151,16 +151,16 @@ SETTINGS: tuple[Setting, ...] = (
         values.path,
         None,
         PATH,
-        "file with user:password lines: /metrics only for them",
+        "file with user:password lines: /metrics requires one of these users",
         "none",
     ),
-    Setting("config", values.path, None, PATH, "YAML file with any of these keys, and with rules", "none"),
+    Setting("config", values.path, None, PATH, "YAML file with these keys and with rules", "none"),
     Setting(
         "log_format",
         values.one_of("json", "text"),
         None,
         "json or text",
-        "form of the log",
+        "log format",
         "text on a terminal, else json",
     ),
     Setting(
@@ -168,42 +168,42 @@ SETTINGS: tuple[Setting, ...] = (
         values.one_of(*LEVELS),
         "info",
         ", ".join(LEVELS[:-1]) + " or " + LEVELS[-1],
-        "least level that is logged",
+        "lowest level that is logged",
     ),
     Setting(
         "api_lax_ca",
         values.switch,
         False,
         TRUE_FALSE,
-        "accept an API CA without key usage or key identifiers, which Python 3.13 and later refuse",
+        "accept an API CA without key usage or key identifiers, which Python 3.13 and newer refuse",
     ),
     Setting(
         "mode_applied_events",
         values.switch,
         True,
         TRUE_FALSE,
-        "post an Event OOMModeApplied at each start of a container",
+        "post an Event OOMModeApplied at each container start",
     ),
     Setting(
         "emulate_group_on_v1",
         values.switch,
         False,
         TRUE_FALSE,
-        "on cgroup v1 kill the rest of a container in mode group after an OOM kill in it, which its kernel can't",
+        "on cgroup v1: after an OOM kill in a container in mode group, kill the rest of the container",
     ),
     Setting(
         "real_time",
         values.switch,
         True,
         TRUE_FALSE,
-        "come before the node's workloads by real-time scheduling, within a budget, so that no mode comes late on busy processors",
+        "run the agent with real-time priority, within a CPU budget, so that modes apply in time on busy processors",
     ),
     Setting(
         "event_budget_pod",
         values.budget,
         Budget(10, 60.0),
         BUDGET,
-        "how many Events of one pod: so many at once, then one every so often; the rest is summed up",
+        "limit of Events per pod: number at once / interval of one more; the rest is counted in later Events",
         "10/1m",
     ),
     Setting(
@@ -211,7 +211,7 @@ SETTINGS: tuple[Setting, ...] = (
         values.budget,
         Budget(50, 1.0),
         BUDGET,
-        "how many Events of this node in all: so many at once, then one every so often",
+        "limit of Events for the whole node: number at once / interval of one more",
         "50/1s",
     ),
     Setting(
@@ -219,18 +219,18 @@ SETTINGS: tuple[Setting, ...] = (
         values.duration_s,
         1200.0,
         DURATION,
-        "how often everything is looked at anew, as a safety net",
+        "interval of the full resync",
         "20m",
     ),
-    Setting("kill_retention_days", values.count, 30, WHOLE, "how many days the ledger keeps a kill"),
-    Setting("kill_retention_count", values.count, 100_000, WHOLE, "how many kills the ledger keeps at the most"),
+    Setting("kill_retention_days", values.count, 30, WHOLE, "days to keep a kill in the ledger"),
+    Setting("kill_retention_count", values.count, 100_000, WHOLE, "maximum number of kills in the ledger"),
 )
 
 FILE_SETTINGS = tuple(setting for setting in SETTINGS if setting.name != "config")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A flag for each setting; not given, it stays None."""
+    """A flag per setting; None if not given."""
     for setting in SETTINGS:
         text = f"{setting.help} [{setting.variable}; {setting.default_text}]".replace("%", "%%")
         metavar = setting.takes.upper().replace(" ", "-")

@@ -1,6 +1,6 @@
-"""One parser for each type of setting: a flag's text or a YAML value in, the checked value out.
+"""Parsers of settings: take a flag's text or a YAML value and return the checked value.
 
-Pure. Each raises ValueError that says what is wrong and how to write it; whoever calls puts the place in front.
+Pure. Each raises ValueError with the problem and the expected form; the caller adds the place.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ LARGEST_COUNT = 10**9
 
 
 def text(value: object) -> str:
-    """A text that is not empty and holds no NUL."""
+    """A string that is not empty and has no NUL."""
     if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError(f"must be a text, not {shown(value)}")
+        raise ValueError(f"must be a string, not {shown(value)}")
     return value
 
 
 def scalar(value: object) -> str:
-    """A plain value as text. A list or mapping is refused unread: made of aliases, its text may have no end."""
+    """A plain value as a string. Lists and mappings are refused: with aliases they may be endless."""
     if not isinstance(value, str | int | float):
         raise ValueError(f"must be a single value, not {shown(value)}")
     return str(value)
@@ -39,12 +39,12 @@ def node_name(value: object) -> str:
     """A node's name: a DNS subdomain (the API's validation of nodes)."""
     name = text(value)
     if not NODE.match(name):
-        raise ValueError(f"{shown(name)} can be no node's name: lower-case letters, digits, - and . only")
+        raise ValueError(f"{shown(name)} is not a valid node name: lower-case letters, digits, - and . only")
     return name
 
 
 def path(value: object) -> Path:
-    """A path, not looked at."""
+    """A path, not checked."""
     return Path(text(value))
 
 
@@ -53,7 +53,7 @@ def listen(value: object) -> tuple[str, int]:
     given = text(value)
     host, colon, port = given.rpartition(":")
     if not colon or not (port.isascii() and port.isdigit() and int(port[:6]) <= 65535) or not _is_host(host):
-        raise ValueError(f"{shown(given)} is no address: write host:port, e.g. 0.0.0.0:9797 or [::]:9797")
+        raise ValueError(f"{shown(given)} is not an address: write host:port, e.g. 0.0.0.0:9797 or [::]:9797")
     return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)
 
 
@@ -68,12 +68,12 @@ def _is_host(host: str) -> bool:
 
 
 def one_of(*words: str) -> Callable[[object], str]:
-    """A parser for one of some words, in any case."""
+    """A parser for one of some words, case-insensitive."""
 
     def parse(value: object) -> str:
         word = scalar(value).lower()
         if word not in words:
-            raise ValueError(f"{shown(value)} is none of {', '.join(words)}")
+            raise ValueError(f"{shown(value)} is not one of {', '.join(words)}")
         return word
 
     return parse
@@ -90,7 +90,7 @@ def count(value: object) -> int:
     try:
         number = int(given)
     except ValueError:
-        raise ValueError(f"{shown(value)} is no whole number") from None
+        raise ValueError(f"{shown(value)} is not a whole number") from None
     if not 1 <= number <= LARGEST_COUNT:
         raise ValueError(f"must be from 1 to {LARGEST_COUNT}, not {shown(number)}")
     return number
@@ -103,33 +103,31 @@ def duration_s(value: object) -> float:
     try:
         seconds = float(given[:-1]) * unit if unit else float(given)
     except ValueError:
-        raise ValueError(f"{shown(value)} is no duration: write e.g. 30s, 20m or 1h") from None
+        raise ValueError(f"{shown(value)} is not a duration: write e.g. 30s, 20m or 1h") from None
     if not math.isfinite(seconds) or not 0 < seconds <= LONGEST_S:
         raise ValueError(f"must be more than 0 and at most 168h, not {shown(value)}")
     return seconds
 
 
 def budget(value: object) -> Budget:
-    """``10/1m``: ten at once, then one a minute."""
-    return Budget(
-        *_number_and_time(value, "budget: write how many at once, a slash and how often after that, e.g. 10/1m")
-    )
+    """``10/1m``: ten at once, then one per minute."""
+    return Budget(*_number_and_time(value, "budget: write number/interval, e.g. 10/1m"))
 
 
 def tolerated(value: object) -> Tolerance:
     """``5/10m``: at most five in ten minutes."""
-    return Tolerance(*_number_and_time(value, "tolerance: write how many, a slash and in what time, e.g. 5/10m"))
+    return Tolerance(*_number_and_time(value, "tolerance: write number/time, e.g. 5/10m"))
 
 
 def _number_and_time(value: object, what: str) -> tuple[int, float]:
     number, slash, time = scalar(value).partition("/")
     if not slash:
-        raise ValueError(f"{shown(value)} is no {what}")
+        raise ValueError(f"{shown(value)} is not a {what}")
     return count(number.strip()), duration_s(time)
 
 
 def roots(value: object) -> tuple[str, ...]:
-    """Cgroup paths below the mount, without slashes at the ends; a text is split at commas."""
+    """Cgroup paths below the mount, without outer slashes; a string is split at commas."""
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list) or not items:
         raise ValueError(f"must be a path or a list of paths, not {shown(value)}")
@@ -137,35 +135,35 @@ def roots(value: object) -> tuple[str, ...]:
     for found in paths:
         if any(part in ("", ".", "..") for part in found.split("/")):
             raise ValueError(
-                f"{shown(found)} is no path below the cgroup mount: write e.g. kubelet.slice/kubelet-kubepods.slice"
+                f"{shown(found)} is not a path below the cgroup mount: write e.g. kubelet.slice/kubelet-kubepods.slice"
             )
     return paths
 
 
 def globs(value: object) -> tuple[str, ...]:
-    """A list of shell-style globs, or one; an empty list stays one. A ``[`` needs its ``]``."""
+    """A list of shell-style globs, or one; may be empty. A ``[`` needs its ``]``."""
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
-        raise ValueError(f"must be a text or a list of texts, not {shown(value)}")
+        raise ValueError(f"must be a string or a list of strings, not {shown(value)}")
     for item in items:
         _check_brackets(item)
     return tuple(items)
 
 
 def some_globs(value: object) -> tuple[str, ...]:
-    """As globs, but an empty list is refused: in a rule it would match everything."""
+    """Like globs, but refuses an empty list: in a rule it would match everything."""
     found = globs(value)
     if not found:
-        raise ValueError("is an empty list: leave the key out to match everything, or name what should match")
+        raise ValueError("is an empty list: remove the key to match everything, or list what should match")
     return found
 
 
 def _check_brackets(glob: str) -> None:
     at = glob.find("[")
     while at >= 0:
-        # As in fnmatch: a ] right behind [ or [! is one of the set.
+        # As in fnmatch: a ] directly after [ or [! belongs to the set.
         first = at + (2 if glob[at + 1 : at + 2] == "!" else 1)
         end = glob.find("]", first + 1)
         if end < 0:
-            raise ValueError(f"{shown(glob)} is no glob: the [ at character {at + 1} has no ]")
+            raise ValueError(f"{shown(glob)} is not a glob: the [ at character {at + 1} has no ]")
         at = glob.find("[", end)

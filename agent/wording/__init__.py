@@ -1,1 +1,1 @@
-"""The report room: facts into sentences, metrics and the pages that serve them."""
+"""Text for people: Events, log lines and screens."""

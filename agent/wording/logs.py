@@ -1,7 +1,6 @@
-"""Log lines: JSON for machines, text for terminals. One line a record, whatever is in it.
+"""Log lines on standard error: JSON for machines, text for terminals. One line per record, whatever it contains.
 
-Owns how the process's records are written, other libraries' warnings included; takes records with flat fields, gives lines to
-standard error. Knows no secret and asks for none; ``Once`` keeps what happens every second from being said every second.
+Formats the agent's records and other libraries' warnings; ``Once`` limits repeated messages.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from typing import TextIO
 from agent.wording.kills import safe
 
 LINE_LIMIT = 8192
-MOST_KEYS = 1000  # that one Once remembers
+MOST_KEYS = 1000  # in one Once
 
 
 def log(logger: logging.Logger, level: int, message: str, **fields: object) -> None:
-    """A record with flat fields beside its message."""
+    """Log a message with flat fields."""
     logger.log(level, "%s", message, extra={"fields": fields})
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, ASCII only: nothing in it can break a line or a terminal."""
+    """One JSON object per line, ASCII only: no content can break a line or a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -45,7 +44,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """``12:00:00.123 WARNING message``, made safe for a terminal; a traceback keeps its lines."""
+    """``12:00:00.123 WARNING message``, safe for a terminal; a traceback keeps its lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
@@ -57,13 +56,13 @@ class TextFormatter(logging.Formatter):
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """The agent's own handler, to be told from others' when set up again."""
+    """The agent's own handler: setup() replaces it and leaves other handlers in place."""
 
 
 def setup(log_format: str | None, level: str) -> None:
-    """Send records to standard error: ``oomward``'s from ``level`` on, other libraries' from WARNING on, in one form.
+    """Log to standard error: ``oomward`` from ``level`` up, other libraries from WARNING up, in one format.
 
-    ``log_format`` None: text on a terminal, else JSON. Once more with other arguments replaces what was there.
+    ``log_format`` None: text on a terminal, else JSON. A second call replaces the first.
     """
     text = log_format == "text" or (log_format is None and sys.stderr.isatty())
     handler = _Stderr(sys.stderr)
@@ -77,24 +76,24 @@ def setup(log_format: str | None, level: str) -> None:
 
 
 class Once:
-    """Says of each key whether it is due: the first time, and then once in ``interval_s``. Safe among threads, bounded."""
+    """Limits each key to once per ``interval_s``. Thread-safe and bounded."""
 
     def __init__(self, interval_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval_s = interval_s
         self._clock = clock
-        self._said: dict[str, tuple[float, int]] = {}  # key -> when it was due last, how many were left out since
+        self._last: dict[str, tuple[float, int]] = {}  # key -> time of its last turn, number left out since
         self._lock = threading.Lock()
 
     def due(self, key: str) -> int | None:
-        """None: not now. Else how many times of this key were left out since it was due last."""
+        """None: not now. Else how many calls with this key were left out since the last that was due."""
         now = self._clock()
         with self._lock:
-            at, left_out = self._said.get(key, (-math.inf, 0))
+            at, left_out = self._last.get(key, (-math.inf, 0))
             if now - at < self._interval_s:
-                self._said[key] = at, left_out + 1
+                self._last[key] = at, left_out + 1
                 return None
-            self._said.pop(key, None)
-            if len(self._said) >= MOST_KEYS:
-                del self._said[next(iter(self._said))]  # the one that was due longest ago
-            self._said[key] = now, 0
+            self._last.pop(key, None)
+            if len(self._last) >= MOST_KEYS:
+                del self._last[next(iter(self._last))]  # the oldest
+            self._last[key] = now, 0
             return left_out

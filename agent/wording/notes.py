@@ -1,6 +1,6 @@
-"""What a mode's Events say: in force, not to be had, fought over, more killed than is tolerated.
+"""The text of Events about modes: in force, invalid, failed, in conflict, tolerance exceeded.
 
-Takes records, gives safe text by wording.py. Pure.
+Takes records and returns text that is safe to print. Pure.
 """
 
 from __future__ import annotations
@@ -18,89 +18,87 @@ from agent.model import (
 )
 from agent.wording.kills import note, safe
 
+ENDS = {Mode.SINGLE: "ends only the process the kernel picks", Mode.GROUP: "ends the whole container"}
+
 
 def mode_applied_note(container: str, mode: Mode, why: str) -> str:
     """A mode is in force."""
-    means = (
-        "an OOM kill takes only the process that the kernel picks"
-        if mode is Mode.SINGLE
-        else "an OOM kill takes all its processes"
-    )
-    return note(f"Container {safe(container)} is in mode {mode.value}: {means} ({safe(why, 200)}).")
+    set_by = f"Set by {safe(why, 200)}."
+    return note(f"Mode {mode.value} is in force for container {safe(container)}: an OOM kill {ENDS[mode]}. {set_by}")
 
 
-def mode_invalid_note(wish: BadWish) -> str:
-    """A label or annotation that asks for no mode."""
-    kind = "Label" if wish.source is Source.LABEL else "Annotation"
-    known = "single (only the process the kernel picks dies) or group (the whole container dies)"
-    joint = ", which " if wish.why.startswith("is ") else ": "
-    if wish.key.startswith((TOLERATE_ANNOTATION, TOLERATE_ANNOTATION_PREFIX, ON_EXCEEDED_ANNOTATION)):
+def mode_invalid_note(bad: BadWish) -> str:
+    """A label or annotation with a value that is no mode or no tolerance, or for a container that the pod does not have."""
+    if bad.key.startswith((TOLERATE_ANNOTATION, TOLERATE_ANNOTATION_PREFIX, ON_EXCEEDED_ANNOTATION)):
         return note(
-            f"Annotation {safe(wish.key, 200)} has the value {safe(repr(wish.value), 80)}, which says nothing that can be done: "
-            f"{safe(wish.why, 160)}. Until it is mended any number of kills is tolerated."
+            f"Annotation {safe(bad.key, 200)} has the invalid value {safe(repr(bad.value), 80)}: {safe(bad.why, 160)}. "
+            "Until it is corrected, any number of kills is tolerated."
         )
-    said = f" has the value {safe(repr(wish.value), 80)}{joint}" if wish.value else ": "
-    return note(f"{kind} {safe(wish.key, 200)}{said}{safe(wish.why, 120)}. Nothing is written for it. Use {known}.")
+    kind = "Label" if bad.source is Source.LABEL else "Annotation"
+    joint = ", which " if bad.why.startswith("is ") else ": "
+    said = f" has the value {safe(repr(bad.value), 80)}{joint}" if bad.value else ": "
+    modes = " or ".join(f"{mode.value} (an OOM kill {ends})" for mode, ends in ENDS.items())
+    return note(f"{kind} {safe(bad.key, 200)}{said}{safe(bad.why, 120)}. It has no effect. Use {modes}.")
 
 
 def mode_failed_note(path: str, why: str) -> str:
     """memory.oom.group could not be written."""
-    return note(f"memory.oom.group of {safe(path, 300)} could not be set: {safe(why, 300)}")
+    return note(f"Cannot write memory.oom.group of {safe(path, 300)}: {safe(why, 300)}")
 
 
 def group_on_v1_note(container: str) -> str:
     """``group`` on cgroup v1."""
-    return (
-        f"Container {safe(container)} asks for mode group, but this node runs cgroup v1, whose kernel kills single processes only. "
-        f"Use a node with cgroup v2, or take the label {MODE_LABEL} away."
+    return note(
+        f"Container {safe(container)} requests mode group, but this node runs cgroup v1, where an OOM kill ends only one process. "
+        f"Use a node with cgroup v2, or remove the label {MODE_LABEL}."
     )
 
 
-def fight_note(path: str) -> str:
-    """Somebody keeps rewriting the knob."""
+def conflict_note(path: str) -> str:
+    """Another program keeps rewriting memory.oom.group."""
     return note(
-        f"Somebody else keeps rewriting memory.oom.group of {safe(path, 300)} (more than 10 times in 10 s). It is now repaired once a "
-        "second only. Look for another agent or a unit manager that writes it."
+        f"Another program keeps rewriting memory.oom.group of {safe(path, 300)} (more than 10 times in 10 s). The agent now corrects "
+        "it at most once per second. Look for another agent or a unit manager that writes this file."
     )
 
 
 def ancestor_note(path: str) -> str:
-    """A 1 above a container that wants 0."""
+    """memory.oom.group is 1 above a container in mode single."""
     return note(
-        f"memory.oom.group is 1 at {safe(path, 300)}, above containers in mode single: when the limit of that level or of one above "
-        "it is hit, everything below dies all the same. Write 0 there, or find out who set it (OOMPolicy=kill of a systemd slice?)."
+        f"memory.oom.group is 1 at {safe(path, 300)}, above containers in mode single: if this level or one above it reaches its "
+        "limit, an OOM kill ends everything below. Write 0 there, or find out who set it (OOMPolicy=kill of a systemd slice?)."
     )
 
 
 def tolerance_exceeded_note(container: str, tolerance: Tolerance) -> str:
-    """One process too many was killed."""
+    """More processes were killed than the container tolerates."""
     many = "process" if tolerance.kills == 1 else "processes"
     then = (
-        "Its next OOM kill takes all of it (memory.oom.group is 1 now), and the kubelet restarts it by its restart policy"
+        "The next OOM kill ends the whole container (memory.oom.group is now 1), and its restart policy applies"
         if tolerance.on_exceeded is OnExceeded.ARM
-        else "All its processes are killed now, and the kubelet restarts it by its restart policy"
+        else "The agent kills the whole container now, and its restart policy applies"
     )
     return note(
-        f"More than {tolerance.kills} {many} of container {safe(container)} were killed for memory within "
-        f"{duration_text(tolerance.window_s)}, which is all that {safe(tolerance.said_by, 200)} tolerates. {then}. Raise its limit or run "
-        "fewer or smaller processes in it."
+        f"More than {tolerance.kills} {many} of container {safe(container)} were OOM-killed within "
+        f"{duration_text(tolerance.window_s)}: the tolerance of {safe(tolerance.said_by, 200)} is exceeded. {then}. "
+        "Raise the container's limit, or run fewer or smaller processes in it."
     )
 
 
 def killed_as_a_whole_note(container: str, why: OnExceeded | None, trouble: str) -> str:
-    """The agent has killed all of a container. ``why`` None: mode group where the kernel can't."""
-    reason = (
-        "after an OOM kill in it, since mode group asks so" if why is None else "since it exceeded what it tolerates"
-    )
+    """The agent has killed a whole container. ``why`` None: mode group on cgroup v1. ``trouble``: it could not, and why."""
+    reason = "mode group on cgroup v1, after an OOM kill" if why is None else "its tolerance was exceeded"
     if trouble:
-        return note(f"Container {safe(container)} was to be killed as a whole ({reason}), but {safe(trouble, 400)}.")
+        return note(
+            f"The agent could not kill all processes of container {safe(container)} ({reason}): {safe(trouble, 400)}."
+        )
     return note(
-        f"All processes of container {safe(container)} were killed {reason}. The kubelet restarts it by its restart policy."
+        f"The agent killed all processes of container {safe(container)} ({reason}). Its restart policy applies."
     )
 
 
 def duration_text(seconds: float) -> str:
-    """``10m``, ``1h``, ``30s``: as settings and annotations have it."""
+    """``10m``, ``1h``, ``30s``: as written in settings and annotations."""
     for unit, size in (("h", 3600), ("m", 60)):
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:.0f}{unit}"

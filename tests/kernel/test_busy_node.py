@@ -35,7 +35,7 @@ def test_containers_have_their_mode_at_their_first_instruction(node: ProfiledNod
 
 def test_its_commands_answer_as_well(node: ProfiledNode) -> None:
     """Which took minutes, when it is on such a node that somebody asks."""
-    assert "round-robin: the agent comes before the node's workloads" in node.agent.oomward("check").stdout
+    assert "round-robin: the agent runs before the node's workloads" in node.agent.oomward("check").stdout
 
 
 def test_a_flood_of_scrapes_is_not_paid_for_by_the_workloads(node: ProfiledNode) -> None:

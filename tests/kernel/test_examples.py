@@ -75,7 +75,7 @@ def test_a_notebooks_kernel_dies_alone_and_a_server_that_ends_by_itself_stays_en
     assert (after["server"], after["second"]) == (before["server"], before["second"])
     assert after["first"][0] != before["first"][0]
     assert lab.killed(instance.pod) == [victim]
-    assert "The container kept running (mode single)." in lab.told("ProcessOOMKilled", instance.pod)
+    assert "The container is still running (mode single)." in lab.told("ProcessOOMKilled", instance.pod)
     assert lab.kills(instance.pod, "single") == 1
 
     page(port, "/shutdown", method="POST")

@@ -75,7 +75,7 @@ def test_a_labelled_container_loses_one_process_and_an_unlabelled_one_all(node: 
         assert len(agent.log_lines(event="oom_kill", pod=name)) == 1
     (event,) = node.events("ProcessOOMKilled", labelled.pod.name)
     assert "(worker, " in event["note"]
-    assert "the container's memory limit 64 MiB was reached. The container kept running (mode single)." in event["note"]
+    assert "at the container's memory limit of 64 MiB. The container is still running (mode single)." in event["note"]
     assert agent.total("oomward_oom_kills_total", pod=labelled.pod.name, mode="single", scope="container") == 1
     killed = agent.total("oomward_oom_kills_total", pod=unlabelled.pod.name, mode="group", scope="container")
     assert killed in counted(unlabelled.events)

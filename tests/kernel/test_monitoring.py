@@ -120,11 +120,11 @@ def about(value: float) -> Any:
 
 def test_the_panels_of_kills_show_what_happened(seen: Seen) -> None:
     assert seen.panel("Processes killed")[""] == about(seen.kills)
-    assert seen.panel("Killed alone (mode single)")[""] == about(2)
+    assert seen.panel("Single processes killed (mode single)")[""] == about(2)
     assert seen.panel("Killed with their container (mode group)")[""] == about(seen.kills - 2)
-    outcomes = seen.panel("Survivors against deaths")
+    outcomes = seen.panel("Kills by outcome")
     assert (outcomes["survived"], outcomes["died"]) == (about(2), about(2))
-    assert {name: bool(n) for name, n in seen.panel("Whose limit was hit").items()} == {
+    assert {name: bool(n) for name, n in seen.panel("Kills by scope of the limit").items()} == {
         "container": True, "pod": False, "kubepods": False, "node": False, "unknown": False,
     }  # fmt: skip
     assert {name: bool(n) for name, n in seen.panel("Kills by workload").items()} == {
@@ -143,13 +143,13 @@ def test_the_panels_of_limits_and_modes_show_what_is(seen: Seen) -> None:
         "single-runc", "single-crun", "plain-runc-0", "plain-crun-0", "mistyped",
     }  # fmt: skip
     assert all(0 < part < 1 for part in near.values())
-    assert seen.panel("Containers that ask for a mode")[""] == 2
+    assert seen.panel("Containers with a desired mode")[""] == 2
     assert seen.panel("Not in force")[""] == 0
-    assert seen.panel("Labels that ask for no mode")[""] == about(1)
-    assert seen.panel("Single below a 1")[""] == 1
-    assert seen.panel("Held against others")[""] == about(1)
+    assert seen.panel("Invalid labels and annotations")[""] == about(1)
+    assert seen.panel("Mode single below a 1")[""] == 1
+    assert seen.panel("Corrections and conflicts")[""] == about(1)
     assert seen.panel("Writes by outcome")["written"] > 0
-    assert seen.panel("Time from another's write to ours")[""] > 0
+    assert seen.panel("Time to correct a value")[""] > 0
 
 
 def test_the_panels_of_the_agents_show_a_healthy_one(seen: Seen) -> None:

@@ -90,7 +90,7 @@ def test_restore_gives_the_node_back_as_it_was_and_a_second_one_has_nothing_to_d
     assert values(node, pods) == BEFORE
     again = once(node, "--restore")
     assert (again.returncode, again.stdout) == (0, "")
-    assert "nothing to give back" in again.stderr
+    assert "nothing to restore" in again.stderr
 
 
 def test_beside_a_running_agent_it_refuses_but_for_a_dry_run_and_after_it_restores_what_it_held(
@@ -119,7 +119,7 @@ def test_without_the_api_it_goes_by_what_was_last_decided_and_says_so(node: Node
     node.api.close()
     done = once(node)
     assert done.returncode == 1
-    assert "the API can't be asked" in done.stderr
+    assert "the API is not reachable" in done.stderr
     assert values(node, pods) == AFTER
     node.api.start()
 
@@ -138,7 +138,15 @@ def test_check_passes_on_this_node_and_leaves_nothing_behind(node: Node, pods: d
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
-    for name in ("knob", "kubepods roots", "memory controller", "kernel log", "inotify watches", "API", "ancestors"):
+    for name in (
+        "memory.oom.group",
+        "kubepods roots",
+        "memory controller",
+        "kernel log",
+        "inotify watches",
+        "API",
+        "ancestors",
+    ):
         assert checks[name]["status"] == "pass", checks[name]
     assert not [path for path in MOUNT.iterdir() if path.name.startswith("oomward-check")]
     node.agent.stop()

@@ -74,7 +74,7 @@ def test_one_too_many_arms_the_container_its_next_kill_takes_all_of_it_and_the_n
     assert main.running
     node.agent.wait_for(lambda: node.events("OOMToleranceExceeded", main.pod.name), 60, "told")
     (event,) = node.events("OOMToleranceExceeded", main.pod.name)
-    assert "More than 2 processes of container main were killed for memory within 10m" in event["note"]
+    assert "More than 2 processes of container main were OOM-killed within 10m" in event["note"]
     overfeed(node, main)
     again = next_instance(node, main)
     assert main.exit_code == 137

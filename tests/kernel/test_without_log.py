@@ -46,17 +46,17 @@ def note(node: Node, name: str) -> str:
 
 def test_a_kill_on_a_node_where_no_limit_was_ever_hit_is_the_nodes(node: Node) -> None:
     assert out_of_memory(node, "shortage").scope is Scope.NODE
-    assert "the whole node was out of memory" in note(node, "shortage")
+    assert "because the node was out of memory" in note(node, "shortage")
     assert node.agent.total("oomward_oom_kills_total", pod="shortage", scope="node") == 1
 
 
 def test_a_kill_at_a_containers_limit_is_that_containers(node: Node) -> None:
     start(node, "limited", *FAMILY, limit_mib=64)
     assert the_kill(node, "limited").scope is Scope.CONTAINER
-    assert "the container's memory limit 64 MiB was reached" in note(node, "limited")
+    assert "at the container's memory limit of 64 MiB" in note(node, "limited")
 
 
 def test_right_after_a_limit_was_hit_somewhere_the_nodes_shortage_is_not_known_to_be_that(node: Node) -> None:
     assert out_of_memory(node, "perhaps").scope is None
-    assert "which limit was hit is not known" in note(node, "perhaps")
+    assert "Which limit was hit is not known" in note(node, "perhaps")
     assert node.agent.total("oomward_oom_kills_total", pod="perhaps", scope="unknown") == 1

@@ -1,1 +1,1 @@
-"""How commands print: tables, screens, sections, and what they say of containers."""
+"""Output of the commands: tables, screens, sections."""

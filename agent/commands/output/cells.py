@@ -1,4 +1,4 @@
-"""What a cell of any screen holds: a name, a size, a time; and the console it is drawn on. Nothing passes without ``safe()``."""
+"""Cells of tables and sections: names, sizes, times; and the console. All text goes through ``safe()``."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from rich.text import Text
 from agent.commands.output.table import WITHOUT_END
 from agent.wording.kills import bytes_text, safe
 
-NAME_LIMIT = 320  # namespace/pod: 63 + 1 + 253 at the most
+NAME_LIMIT = 320  # namespace/pod: at most 63 + 1 + 253
 UNKNOWN = "?"
 
 
 def plain(text: str | None) -> Text:
-    """A name made safe; None: not known."""
+    """A name, safe to print; None: unknown."""
     return Text(UNKNOWN if text is None else safe(text, NAME_LIMIT))
 
 
 def size(size_bytes: int | None, without: str = UNKNOWN) -> Text:
-    """Bytes as people read them; None is shown as ``without``."""
+    """A size for people; None is shown as ``without``."""
     return Text(without if size_bytes is None else bytes_text(size_bytes))
 
 
 def console_on(file: TextIO) -> Console:
-    """For what is no table: without a terminal every line is whole."""
+    """For output that is not a table: lines are not folded without a terminal."""
     if isinstance(file, TextIOWrapper):
         file.reconfigure(errors="backslashreplace")
     console = Console(file=file, markup=False, emoji=False, highlight=False)

@@ -1,6 +1,6 @@
-"""What ``check`` found, as a list for people and for programs: what was looked at, how it is, and what to do about it.
+"""Output of ``check``: a row per prerequisite with its status, what was found, and what to do.
 
-Takes Checks in the order of their showing, prints them by table.py. Nothing reaches the terminal before ``safe()``.
+Takes Checks in output order. All text goes through ``safe()``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TEXT_LIMIT = 1200
 
 
 class Status(StrEnum):
-    """``warn``: oomward works, but not all of it, or not for ever. ``fail``: it does not do its work here."""
+    """``warn``: oomward works with restrictions, or may stop working. ``fail``: it does not work here."""
 
     PASS = "pass"
     WARN = "warn"
@@ -29,16 +29,16 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One prerequisite. ``found`` is a sentence; ``mend`` what to do, "" when there is nothing to be done."""
+    """One prerequisite. ``found`` is a sentence; ``advice`` says what to do, "" if nothing."""
 
     name: str
     status: Status
     found: str
-    mend: str = ""
+    advice: str = ""
 
 
 def show_checks(checks: Iterable[Check], output: Output, file: TextIO) -> None:
-    """Print them in the order given; a table ends with how many there are of each status."""
+    """Print checks in the given order; a table ends with the number of each status."""
     rows = tuple(checks)
     if output is Output.JSON:
         print_json("checks", [check_json(row) for row in rows], file)
@@ -49,12 +49,12 @@ def show_checks(checks: Iterable[Check], output: Output, file: TextIO) -> None:
 
 
 def check_json(check: Check) -> dict[str, object]:
-    """A check's row; text is whole and not made safe: JSON escapes it."""
-    return {"name": check.name, "status": check.status.value, "found": check.found, "mend": check.mend}
+    """A check's row. Text is not cut or made safe: JSON escapes it."""
+    return {"name": check.name, "status": check.status.value, "found": check.found, "mend": check.advice}
 
 
 def total(checks: Iterable[Check]) -> str:
-    """``2 fail, 1 warn, 14 pass.``; what there is none of is left out."""
+    """``2 fail, 1 warn, 14 pass.``, without zeros."""
     counts = Counter(check.status for check in checks)
     return ", ".join(f"{counts[s]} {s.value}" for s in (Status.FAIL, Status.WARN, Status.PASS) if counts[s]) + "."
 
@@ -64,8 +64,8 @@ STYLES = {Status.PASS: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
 
 def _sentences(check: Check) -> Text:
     text = Text(safe(check.found.rstrip("."), TEXT_LIMIT) + ".")
-    if check.mend:
-        text.append(" To do: ", style="bold").append(safe(check.mend, TEXT_LIMIT))
+    if check.advice:
+        text.append(" To do: ", style="bold").append(safe(check.advice, TEXT_LIMIT))
     return text
 
 

@@ -1,7 +1,6 @@
-"""The containers of the node on a screen: modes, memory, kills and what is tolerated; once, or over and over.
+"""Output of ``ps``: modes, memory, kills and tolerances of the node's containers, once or repeatedly.
 
-Takes rows, prints them by table.py to the file it is given. Nothing from the kernel or a pod reaches the terminal before
-``safe()``.
+Takes rows and prints them to a file. Text from the kernel or a pod goes through ``safe()``.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from agent.wording.kills import safe
 from agent.wording.notes import duration_text
 from agent.wording.times import rfc3339
 
-SHORT_ID = 12  # characters of a container id, as crictl and docker show it
+SHORT_ID = 12  # characters of a container id, as in crictl and docker
 NO_CONTAINERS = "No containers of pods."
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerated:
-    """``killed`` of the tolerance's ``kills`` are used up just now; ``armed``: it was exceeded once."""
+    """``killed`` of the tolerance's ``kills`` are used up now; ``armed``: it was exceeded."""
 
     tolerance: Tolerance
     killed: int
@@ -38,18 +37,17 @@ class Tolerated:
 
 @dataclass(frozen=True, slots=True)
 class ContainerRow:
-    """One running container. ``wanted`` None: nobody asked for a mode. ``limit_bytes`` None: there is none.
+    """One running container. ``desired`` None: no mode is requested. ``limit_bytes`` None: no limit.
 
-    ``namespace``, ``pod`` and ``container`` None: not known by name, so ``pod_uid`` and ``container_id`` are shown. ``actual``
-    is what memory.oom.group says. ``peak_bytes`` None: the kernel doesn't tell (before 5.19). ``kills`` is how many of its
-    processes were killed, as far back as the ledger reaches; without a ledger, since the container's start. ``unread`` names
-    the fields, as the JSON has them, that could not be read and are None for that.
+    ``namespace``, ``pod`` and ``container`` None: unknown, so ``pod_uid`` and ``container_id`` are shown. ``actual`` is from
+    memory.oom.group. ``peak_bytes`` None: not available (before 5.19). ``kills``: processes killed, as far back as the ledger
+    reaches; without a ledger, since the container's start. ``unread`` has the JSON names of fields that could not be read.
     """
 
     namespace: str | None
     pod: str | None
     container: str | None
-    wanted: Mode | None = None
+    desired: Mode | None = None
     actual: Mode | None = None
     limit_bytes: int | None = None
     usage_bytes: int | None = None
@@ -63,7 +61,7 @@ class ContainerRow:
 
 
 def show_containers(containers: Iterable[ContainerRow], output: Output, file: TextIO) -> None:
-    """Print containers in the order given."""
+    """Print containers in the given order."""
     rows = tuple(containers)
     if output is Output.JSON:
         print_json("containers", [container_json(row) for row in rows], file)
@@ -72,19 +70,19 @@ def show_containers(containers: Iterable[ContainerRow], output: Output, file: Te
 
 
 def containers_table(containers: Iterable[ContainerRow], console: Console) -> Table:
-    """The table that show_containers() prints, as wide as ``console`` has room for."""
+    """The table of show_containers(), fitted to ``console``."""
     return fitted(tuple(containers), CONTAINER_COLUMNS, console)
 
 
 def container_json(row: ContainerRow) -> dict[str, object]:
-    """A container's row with its sizes in bytes; null as ContainerRow says. Ids, path and ``unread`` only where there are any."""
+    """A container's row, with sizes in bytes; null as in ContainerRow. Ids, path and ``unread`` only if set."""
     more: dict[str, object] = {"tolerated": row.tolerated and _tolerated_json(row.tolerated)}
     more |= {"pod_uid": row.pod_uid, "container_id": row.container_id, "cgroup": row.path, "unread": list(row.unread)}
     return {
         "namespace": row.namespace,
         "pod": row.pod,
         "container": row.container,
-        "mode_wanted": row.wanted.value if row.wanted else None,
+        "mode_wanted": row.desired.value if row.desired else None,
         "mode_actual": row.actual.value if row.actual else None,
         "limit_bytes": row.limit_bytes,
         "usage_bytes": row.usage_bytes,
@@ -95,12 +93,12 @@ def container_json(row: ContainerRow) -> dict[str, object]:
 
 
 def _tolerated_json(tolerated: Tolerated) -> dict[str, object]:
-    told = tolerated.tolerance
-    return {"killed": tolerated.killed, "kills": told.kills, "window_s": told.window_s, "armed": tolerated.armed}
+    limit = tolerated.tolerance
+    return {"killed": tolerated.killed, "kills": limit.kills, "window_s": limit.window_s, "armed": tolerated.armed}
 
 
 class ContainersScreen:
-    """The containers over and over: in place on a terminal (``live``), else table after table, or a JSON document a line."""
+    """Repeated output: in place on a terminal (``live``), else table after table, or one JSON document per line."""
 
     def __init__(self, output: Output, file: TextIO) -> None:
         self._output, self._file = output, file
@@ -118,7 +116,7 @@ class ContainersScreen:
             self._live.stop()
 
     def show(self, containers: Iterable[ContainerRow], troubles: Iterable[str], at_unix_s: float) -> None:
-        """One more turn. Only in place are ``troubles`` shown, below the table."""
+        """Print once. ``troubles`` are shown only in place, below the table."""
         rows, time = tuple(containers), rfc3339(at_unix_s, "seconds")
         if self._output is Output.JSON:
             line = {"time": time, "containers": [container_json(row) for row in rows]}
@@ -134,11 +132,11 @@ class ContainersScreen:
     def _page(self, rows: tuple[ContainerRow, ...], troubles: tuple[str, ...], time: str) -> Group:
         notes = [Text(f"oomward: {safe(trouble, NAME_LIMIT)}", style="yellow") for trouble in troubles]
         notes_height = sum(len(note.wrap(self._console, self._console.width)) for note in notes)
-        room = max(1, self._console.height - 3 - notes_height)  # the clock, the header, and what is left out
+        room = max(1, self._console.height - 3 - notes_height)  # the clock, the header, and the last line
         left_out = len(rows) - room
-        title = Text(f"{time}  {len(rows)} containers, Ctrl-C ends", style="dim")
+        title = Text(f"{time}  {len(rows)} containers, Ctrl-C exits", style="dim")
         table = containers_table(rows[:room], self._console) if rows else Text(NO_CONTAINERS)
-        more = [Text(f"… and {left_out} more: the terminal is too low for them", style="dim")] if left_out > 0 else []
+        more = [Text(f"… and {left_out} more: the terminal has too few lines", style="dim")] if left_out > 0 else []
         return Group(title, table, *more, *notes)
 
 
@@ -150,26 +148,26 @@ def _container(row: ContainerRow) -> Text:
     return plain((row.container_id or UNKNOWN)[:SHORT_ID] if row.container is None else row.container)
 
 
-def _wanted(row: ContainerRow) -> Text:
-    return Text(UNKNOWN if "mode_wanted" in row.unread else row.wanted.value if row.wanted else "-")
+def _desired(row: ContainerRow) -> Text:
+    return Text(UNKNOWN if "mode_wanted" in row.unread else row.desired.value if row.desired else "-")
 
 
 def _actual(row: ContainerRow) -> Text:
     if "mode_actual" in row.unread:
         return Text(UNKNOWN)
-    drifted = row.wanted is not None and row.wanted is not row.actual
+    drifted = row.desired is not None and row.desired is not row.actual
     return Text(row.actual.value if row.actual else "-", style="bold red" if drifted else "")
 
 
 def _kills(row: ContainerRow) -> Text:
-    """``7``, ``7 (2/5 in 10m)`` with a tolerance, ``7 (armed)`` when it was exceeded."""
+    """``7``, ``7 (2/5 in 10m)`` with a tolerance, ``7 (armed)`` once it is exceeded."""
     kills = UNKNOWN if row.kills is None else str(row.kills)
     if row.tolerated is None:
         return Text(kills)
     if row.tolerated.armed:
         return Text(f"{kills} (armed)", style="bold yellow")
-    told = row.tolerated.tolerance
-    return Text(f"{kills} ({row.tolerated.killed}/{told.kills} in {duration_text(told.window_s)})")
+    limit = row.tolerated.tolerance
+    return Text(f"{kills} ({row.tolerated.killed}/{limit.kills} in {duration_text(limit.window_s)})")
 
 
 def _limit(row: ContainerRow) -> Text:
@@ -179,7 +177,7 @@ def _limit(row: ContainerRow) -> Text:
 CONTAINER_COLUMNS: tuple[Column[ContainerRow], ...] = (
     Column("POD", _pod_of_container),
     Column("CONTAINER", _container),
-    Column("WANTED", _wanted),
+    Column("DESIRED", _desired),
     Column("ACTUAL", _actual),
     Column("LIMIT", _limit, spare=1, right=True),
     Column("USAGE", lambda row: size(row.usage_bytes), spare=2, right=True),

@@ -1,6 +1,6 @@
-"""What ``diagnose`` shows, and ``explain`` of a pod that isn't well: a row each for a whole node, a section each for one pod.
+"""Output of ``diagnose``, and of ``explain`` for a failing pod: rows for a whole node, sections for one pod.
 
-Takes Diagnoses, whose text is safe already, prints them to the file it is given.
+Takes Diagnoses, with text that is safe already.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from agent.model.diagnosis import Answer, Category, Diagnosis, Will
 
 STYLES = {Answer.YES: "green", Answer.PERHAPS: "", Answer.NO: "red"}
 HELPS = {
-    Answer.YES: "trying again with the same configuration can help",
-    Answer.PERHAPS: "trying again with the same configuration may help",
-    Answer.NO: "trying again with the same configuration can't help",
+    Answer.YES: "a retry with the same configuration can help",
+    Answer.PERHAPS: "a retry with the same configuration may help",
+    Answer.NO: "a retry with the same configuration does not help",
 }
-PASSES = {Answer.YES: "yes", Answer.PERHAPS: "perhaps", Answer.NO: "not by itself"}
-LESS_GRAVE = (Category.NOT_READY, Category.NOT_STARTING, Category.PREEMPTED, Category.NODE_SHUTDOWN)
+TRANSIENT = {Answer.YES: "transient", Answer.PERHAPS: "perhaps transient", Answer.NO: "not transient"}
+WILL = {Will.RUNS: "let it run", Will.NOTHING: "do nothing"}  # the other values are verbs
+LESS_SEVERE = (Category.NOT_READY, Category.NOT_STARTING, Category.PREEMPTED, Category.NODE_SHUTDOWN)
 
 
 def show_diagnoses(rows: Sequence[Diagnosis], nothing: str, output: Output, file: TextIO) -> None:
-    """A row each; ``nothing`` is said when there are none."""
+    """A row per diagnosis; ``nothing`` is printed if there are none."""
     if output is Output.JSON:
         print_json("diagnoses", [asdict(row) for row in rows], file)
     else:
@@ -34,7 +35,7 @@ def show_diagnoses(rows: Sequence[Diagnosis], nothing: str, output: Output, file
 
 
 def show_pod_diagnoses(rows: Sequence[Diagnosis], nothing: str, output: Output, file: TextIO) -> None:
-    """A section each, of one pod."""
+    """A section per diagnosis of one pod."""
     if output is Output.JSON or not rows:
         show_diagnoses(rows, nothing, output, file)
         return
@@ -42,7 +43,7 @@ def show_pod_diagnoses(rows: Sequence[Diagnosis], nothing: str, output: Output, 
 
 
 def diagnosis_sections(rows: Sequence[Diagnosis]) -> Iterator[tuple[str, list[Line]]]:
-    """A section of named lines for each."""
+    """Title and named lines of each section."""
     for row in rows:
         kind = f" ({row.kind.value})" if row.kind is not None else ""
         of = f"pod {row.namespace}/{row.pod}" if row.container is None else f"container {row.container}{kind}"
@@ -53,14 +54,14 @@ def _lines(row: Diagnosis) -> Iterator[Line]:
     yield "Category", _category(row).append(f" ({row.rule})", style="dim")
     yield "What", Text(row.what)
     if row.message:
-        yield "Said", Text(row.message)
-    yield "Passes", Text(f"{PASSES[row.transient]}; {HELPS[row.retry_helps]}")
+        yield "Message", Text(row.message)
+    yield "Outlook", Text(f"{TRANSIENT[row.transient]}; {HELPS[row.retry_helps]}")
     yield "Next", Text(row.next_step.text)
     yield "To do", Text(row.advice, style="bold")
 
 
 def _category(row: Diagnosis) -> Text:
-    return Text(row.category.value, style="yellow" if row.category in LESS_GRAVE else "bold red")
+    return Text(row.category.value, style="yellow" if row.category in LESS_SEVERE else "bold red")
 
 
 def _answer(answer: Answer) -> Text:
@@ -68,16 +69,19 @@ def _answer(answer: Answer) -> Text:
 
 
 def _next(row: Diagnosis) -> Text:
-    return Text(row.next_step.will.value, style="red" if row.next_step.will is Will.NOTHING else "")
+    return Text(
+        WILL.get(row.next_step.will, row.next_step.will.value),
+        style="red" if row.next_step.will is Will.NOTHING else "",
+    )
 
 
 COLUMNS: tuple[Column[Diagnosis], ...] = (
     Column("POD", lambda row: Text(f"{row.namespace}/{row.pod}")),
     Column("CONTAINER", lambda row: Text("-" if row.container is None else row.container)),
     Column("CATEGORY", _category),
-    Column("PASSES", lambda row: _answer(row.transient)),
-    Column("AGAIN", lambda row: _answer(row.retry_helps)),
-    Column("NEXT", _next),
+    Column("TRANSIENT?", lambda row: _answer(row.transient)),
+    Column("RETRY HELPS?", lambda row: _answer(row.retry_helps)),
+    Column("KUBERNETES WILL", _next),
     Column("WHAT", lambda row: Text(row.what), spare=1),
     Column("TO DO", lambda row: Text(row.advice)),
 )

@@ -1,7 +1,6 @@
-"""What ``explain`` shows of one pod: the records of it, and how they are printed, for people and for programs.
+"""Output of ``explain`` for one pod: sections of named lines, or JSON.
 
-Takes a PodExplanation, prints sections of named lines. Nothing from the kernel or a pod reaches the terminal before
-``safe()``.
+Takes a PodExplanation. Text from the kernel or a pod goes through ``safe()``.
 """
 
 from __future__ import annotations
@@ -31,8 +30,7 @@ NAME_LIMIT = 320
 class CgroupFacts:
     """One cgroup's memory. ``limit_bytes`` None: no limit. ``unread`` names the fields that could not be read.
 
-    Counters since the cgroup's making, as memory.events has them; None where the kernel doesn't keep that one. On v1 there
-    is ``oom_kill`` only.
+    Counters of memory.events since the cgroup was created; None where the kernel lacks one. On v1 only ``oom_kill``.
     """
 
     path: str
@@ -47,8 +45,8 @@ class CgroupFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Knob:
-    """memory.oom.group of one cgroup: 0 or 1. ``original`` is what it was before oomward's first write in this boot."""
+class OomGroup:
+    """memory.oom.group of one cgroup: 0 or 1. ``original``: its value before oomward's first write in this boot."""
 
     path: str
     value: int
@@ -57,11 +55,11 @@ class Knob:
 
 @dataclass(frozen=True, slots=True)
 class ContainerExplanation:
-    """``name`` None: not known. ``cgroup`` None: it has none, since it does not run. ``mode_actual`` None: likewise, or unread.
+    """``name`` None: unknown. ``cgroup`` None: it does not run. ``mode_actual`` None: it does not run, or could not be read.
 
-    ``rule`` is the annotation, label or configured rule that decided, "" when none did. What only the API tells (``kind``,
-    ``spec_limit_bytes``, ``restarts``, ``state`` and on) is None without it. ``kills``: processes, as far back as the ledger
-    reaches; None without one.
+    ``rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``,
+    ``spec_limit_bytes``, ``restarts``, ``state`` and on) are None without it. ``kills``: processes killed, as far back as the
+    ledger reaches; None without a ledger. Field names are JSON keys.
     """
 
     name: str | None
@@ -71,7 +69,7 @@ class ContainerExplanation:
     rule: str
     why: str
     mode_actual: Mode | None = None
-    knobs: tuple[Knob, ...] = ()
+    knobs: tuple[OomGroup, ...] = ()
     cgroup: CgroupFacts | None = None
     spec_limit_bytes: int | None = None
     kills: int | None = None
@@ -86,7 +84,7 @@ class ContainerExplanation:
 
 @dataclass(frozen=True, slots=True)
 class FileNames:
-    """What a value is called on cgroup v2 and on v1."""
+    """The file of a value on cgroup v2 and on v1."""
 
     what: str
     v2: str
@@ -95,12 +93,12 @@ class FileNames:
 
 @dataclass(frozen=True, slots=True)
 class PodExplanation:
-    """``namespace``, ``name`` and ``phase`` None: the API has not told. ``cgroup`` None: the pod has none here (any more).
+    """``namespace``, ``name`` and ``phase`` None: unknown to the API. ``cgroup`` None: the pod has none here (any more).
 
-    ``limits`` says how the pod's limit relates to its containers', ``limits_sum_bytes`` is those added up, None when one of
-    them has none. ``sandboxes`` are paths of cgroups that the API names no container for. ``grouped_above``: cgroups above
-    the containers whose memory.oom.group is 1. ``notes`` are sentences: labels that are no modes, and the like. ``diagnoses``
-    are of its containers that aren't well.
+    ``limits`` compares the pod's limit with its containers', ``limits_sum_bytes`` is their sum, None if one has no limit.
+    ``sandboxes``: paths of cgroups without a container name. ``grouped_above``: cgroups above the containers with
+    memory.oom.group 1. ``notes``: sentences, e.g. about invalid labels. ``diagnoses``: of its failing containers. Field names
+    are JSON keys.
     """
 
     uid: str
@@ -123,7 +121,7 @@ class PodExplanation:
 
 
 def show_explanation(pod: PodExplanation, output: Output, file: TextIO) -> None:
-    """Print it."""
+    """Print the explanation."""
     if output is Output.JSON:
         file.write(json.dumps({"pod": asdict(pod)}, indent=2, ensure_ascii=True) + "\n")
         return
@@ -134,7 +132,7 @@ def show_explanation(pod: PodExplanation, output: Output, file: TextIO) -> None:
 
 
 def _sections(pod: PodExplanation) -> Iterator[tuple[str, list[Line]]]:
-    named = f"{pod.namespace or UNKNOWN}/{pod.name}" if pod.name is not None else "not known by name"
+    named = f"{pod.namespace or UNKNOWN}/{pod.name}" if pod.name is not None else "of unknown name"
     yield f"Pod {safe(named, NAME_LIMIT)}", list(_pod(pod))
     for container in pod.containers:
         kind = f" ({container.kind})" if container.kind else ""
@@ -156,30 +154,33 @@ def _pod(pod: PodExplanation) -> Iterator[Line]:
     yield "Uid", Text(safe(pod.uid))
     yield "Phase", Text(safe(pod.phase or UNKNOWN))
     if pod.cgroup is None:
-        yield "Cgroup", Text("none here")
+        yield "Cgroup", Text("none")
     else:
         yield from _cgroup(pod.cgroup, pod.spec_limit_bytes)
     yield "Limits", Text(safe(pod.limits, PATH_LIMIT))
     for path in pod.grouped_above:
-        text = f"memory.oom.group is 1 at {safe(path, PATH_LIMIT)}: when the limit of that level or of one above it is hit, "
-        yield "Above", Text(f"{text}everything below it dies, whatever the container's own says", style="bold red")
+        text = f"memory.oom.group is 1 at {safe(path, PATH_LIMIT)}: if this level or one above it reaches its limit, "
+        yield (
+            "Above",
+            Text(f"{text}an OOM kill ends everything below, regardless of the container's mode", style="bold red"),
+        )
     for note in pod.notes:
         yield "Note", Text(safe(note, PATH_LIMIT), style="yellow")
 
 
 def _container(one: ContainerExplanation) -> Iterator[Line]:
-    yield "Wanted", Text(f"{one.mode_wanted.value if one.mode_wanted else 'no mode'}: {safe(_why(one), NAME_LIMIT)}")
+    yield "Desired", Text(f"{one.mode_wanted.value if one.mode_wanted else 'no mode'}: {safe(_why(one), NAME_LIMIT)}")
     if one.cgroup is not None:
         yield "Actual", _actual(one)
     yield "Id", Text(safe(one.container_id or "none yet", 80))
     if one.cgroup is None:
-        yield "Cgroup", Text("none here: it does not run")
+        yield "Cgroup", Text("none: the container does not run")
         if one.spec_limit_bytes is not None:
             yield "Limit", Text(f"{bytes_text(one.spec_limit_bytes)} in the spec")
     else:
         yield from _cgroup(one.cgroup, one.spec_limit_bytes)
     if one.kills is not None:
-        yield "Kills", Text(f"{one.kills} of its processes, as far back as the ledger reaches")
+        yield "Kills", Text(f"{one.kills} process{'' if one.kills == 1 else 'es'} in the ledger")
     if one.tolerated is not None:
         yield "Allows", _tolerated(one.tolerated)
     if one.state is not None:
@@ -187,14 +188,12 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
 
 
 def _tolerated(tolerated: Tolerated) -> Text:
-    told = tolerated.tolerance
-    time, by = duration_text(told.window_s), safe(told.said_by, NAME_LIMIT)
-    text = f"{told.kills} killed processes in {time}, {tolerated.killed} just now ({by})"
+    limit = tolerated.tolerance
+    time, by = duration_text(limit.window_s), safe(limit.said_by, NAME_LIMIT)
+    text = f"{limit.kills} killed processes in {time}, {tolerated.killed} used up now ({by})"
     if not tolerated.armed:
         return Text(text)
-    return Text(
-        f"{text}; it was exceeded: this instance is armed, its next OOM kill takes all of it", style="bold yellow"
-    )
+    return Text(f"{text}; exceeded: the next OOM kill ends the whole container", style="bold yellow")
 
 
 def _why(one: ContainerExplanation) -> str:
@@ -205,14 +204,14 @@ def _actual(one: ContainerExplanation) -> Text:
     if one.mode_actual is None:
         return Text(UNKNOWN)
     if not one.knobs:
-        return Text(f"{one.mode_actual.value}: cgroup v1 has no memory.oom.group, and each kill takes one process")
-    told: list[str] = []
-    for knob in one.knobs:
-        before = "" if knob.original is None else f" ({knob.original} before oomward's first write)"
-        where = f" at {safe(knob.path.rpartition('/')[2])} below, where crun has the processes" if told else ""
-        told.append(f"{knob.value}{where}{before}")
+        return Text(f"{one.mode_actual.value}: cgroup v1 has no memory.oom.group, and each OOM kill ends one process")
+    values: list[str] = []
+    for group in one.knobs:
+        before = "" if group.original is None else f" ({group.original} before oomward's first write)"
+        where = f" at {safe(group.path.rpartition('/')[2])} below, crun's cgroup of the processes" if values else ""
+        values.append(f"{group.value}{where}{before}")
     drifted = one.mode_wanted is not None and one.mode_wanted is not one.mode_actual
-    text = f"{one.mode_actual.value}: memory.oom.group is {' and '.join(told)}"
+    text = f"{one.mode_actual.value}: memory.oom.group is {' and '.join(values)}"
     return Text(text, style="bold red" if drifted else "")
 
 
@@ -224,21 +223,22 @@ def _state(one: ContainerExplanation) -> str:
         return state
     code = f", exit code {one.last_exit_code}" if one.last_exit_code is not None else ""
     when = f", at {safe(one.last_finished)}" if one.last_finished else ""
-    return f"{state}; the instance before ended: {safe(one.last_reason or UNKNOWN)}{code}{when}"
+    return f"{state}; the previous instance ended: {safe(one.last_reason or UNKNOWN)}{code}{when}"
 
 
 def _cgroup(facts: CgroupFacts, spec_limit_bytes: int | None) -> Iterator[Line]:
     yield "Cgroup", _path(facts.path)
     limit = _size(facts, "limit_bytes", "none")
     if spec_limit_bytes is not None and spec_limit_bytes - (facts.limit_bytes or 0) not in range(1 << 16):
-        limit += (
-            f" ({bytes_text(spec_limit_bytes)} in the spec)"  # the kernel rounds down to pages, of 64 KiB at the most
-        )
+        limit += f" ({bytes_text(spec_limit_bytes)} in the spec)"  # the kernel rounds down to pages of at most 64 KiB
     yield "Limit", Text(limit)
     share = ""
     if facts.limit_bytes and facts.usage_bytes is not None:
         share = f", {100 * facts.usage_bytes // facts.limit_bytes} % of the limit"
-    yield "Usage", Text(f"{_size(facts, 'usage_bytes', UNKNOWN)}{share}; peak {_size(facts, 'peak_bytes', 'not kept')}")
+    yield (
+        "Usage",
+        Text(f"{_size(facts, 'usage_bytes', UNKNOWN)}{share}; peak {_size(facts, 'peak_bytes', 'not available')}"),
+    )
     yield "OOM", Text(_counters(facts))
 
 
@@ -253,9 +253,9 @@ def _counters(facts: CgroupFacts) -> str:
     if "oom_kill" in facts.unread:
         return UNKNOWN
     names = ("oom_kill", "oom_group_kill", "oom")
-    told = [f"{name} {value}" for name in names if (value := getattr(facts, name)) is not None]
+    shown = [f"{name} {value}" for name in names if (value := getattr(facts, name)) is not None]
     own = "" if facts.local_oom is None else f" (this cgroup's own limit: {facts.local_oom})"
-    return ", ".join(told) + own
+    return ", ".join(shown) + own
 
 
 def _path(path: str) -> Text:

@@ -1,7 +1,6 @@
-"""What the commands show of kills and of what was done to knobs.
+"""Output of ``history`` (kills) and ``once`` (writes of memory.oom.group).
 
-Takes records, prints them by table.py to the file it is given. Nothing from the kernel or a pod reaches the terminal before
-``safe()``.
+Takes records and prints them to a file. Text from the kernel or a pod goes through ``safe()``.
 """
 
 from __future__ import annotations
@@ -10,12 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TextIO
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from agent.commands.output.cells import NAME_LIMIT, UNKNOWN, plain, size
-from agent.commands.output.table import Column, Output, fitted, print_json, print_table
+from agent.commands.output.table import Column, Output, print_json, print_table
 from agent.model import OomKill, Outcome, Scope, WriteOutcome
 from agent.wording.kills import kill_fields, safe
 from agent.wording.times import rfc3339
@@ -23,14 +20,14 @@ from agent.wording.times import rfc3339
 
 @dataclass(frozen=True, slots=True)
 class WriteRow:
-    """What was done, or would be, to one knob. ``namespace``, ``pod`` and ``container`` None: not known by name.
+    """A write of one memory.oom.group, done or dry. ``namespace``, ``pod`` and ``container`` None: unknown.
 
-    ``before`` None: it could not be read, or the kernel has no such file. ``why`` is policy's reason or what went wrong.
+    ``before`` None: not readable, or the kernel has no such file. ``why``: the reason for the mode, or the error.
     """
 
     path: str
     before: int | None
-    wanted: int
+    desired: int
     outcome: WriteOutcome
     why: str
     namespace: str | None = None
@@ -39,7 +36,7 @@ class WriteRow:
 
 
 def show_kills(kills: Iterable[OomKill], output: Output, file: TextIO) -> None:
-    """Print kills in the order given."""
+    """Print kills in the given order."""
     rows = tuple(kills)
     if output is Output.JSON:
         print_json("kills", [kill_json(kill) for kill in rows], file)
@@ -48,33 +45,28 @@ def show_kills(kills: Iterable[OomKill], output: Output, file: TextIO) -> None:
 
 
 def show_writes(writes: Iterable[WriteRow], output: Output, file: TextIO) -> None:
-    """Print what was done to knobs, in the order given."""
+    """Print writes in the given order."""
     rows = tuple(writes)
     if output is Output.JSON:
         print_json("writes", [write_json(row) for row in rows], file)
     else:
-        print_table(rows, WRITE_COLUMNS, "Nothing to do: no running container here asks for a mode.", file)
-
-
-def kills_table(kills: Iterable[OomKill], console: Console) -> Table:
-    """The table that show_kills() prints, as wide as ``console`` has room for."""
-    return fitted(tuple(kills), KILL_COLUMNS, console)
+        print_table(rows, WRITE_COLUMNS, "Nothing to do: no running container on this node requests a mode.", file)
 
 
 def kill_json(kill: OomKill) -> dict[str, object]:
-    """The fields of the log line, and the time as people read it."""
+    """The fields of the log line, and the time in RFC 3339."""
     return {"time": rfc3339(kill.at_unix_s, "microseconds"), **kill_fields(kill)}
 
 
 def write_json(row: WriteRow) -> dict[str, object]:
-    """A knob's row; ``before`` and ``wanted`` are memory.oom.group's 0 and 1."""
+    """A write's row; ``before`` and ``wanted`` are values of memory.oom.group, 0 or 1."""
     return {
         "namespace": row.namespace,
         "pod": row.pod,
         "container": row.container,
         "cgroup": row.path,
         "before": row.before,
-        "wanted": row.wanted,
+        "wanted": row.desired,
         "outcome": row.outcome.value,
         "why": row.why,
     }
@@ -116,7 +108,7 @@ def _outcome(kill: OomKill) -> Text:
 
 def _scope(kill: OomKill) -> Text:
     if kill.scope is Scope.CONTAINER and kill.pod is None and kill.container_id is None:
-        return Text("its cgroup")  # of a service of the node, say
+        return Text("cgroup")  # e.g. of a service of the node
     return Text(kill.scope.value if kill.scope else UNKNOWN)
 
 
@@ -126,7 +118,7 @@ KILL_COLUMNS: tuple[Column[OomKill], ...] = (
     Column("CONTAINER", lambda kill: plain(kill.container if kill.container is not None else "-")),
     Column("PROCESS", _process),
     Column("RESIDENT", _killed_size, spare=2, right=True),
-    Column("LIMIT OF", _scope, spare=1),
+    Column("SCOPE", _scope, spare=1),
     Column("LIMIT", lambda kill: size(kill.limit_bytes), spare=3, right=True),
     Column("MODE", lambda kill: Text(kill.mode.value if kill.mode else "-"), spare=4),
     Column("OUTCOME", _outcome),
@@ -135,7 +127,7 @@ WRITE_COLUMNS: tuple[Column[WriteRow], ...] = (
     Column("POD", lambda row: plain(f"{row.namespace}/{row.pod}" if row.pod is not None else row.path)),
     Column("CONTAINER", lambda row: plain(row.container if row.container is not None else "-")),
     Column("BEFORE", lambda row: Text("-" if row.before is None else str(row.before)), right=True),
-    Column("WANTED", lambda row: Text(str(row.wanted)), right=True),
+    Column("DESIRED", lambda row: Text(str(row.desired)), right=True),
     Column("OUTCOME", _outcome_of_write),
     Column("WHY", lambda row: Text(safe(row.why, NAME_LIMIT)), spare=1),
     Column("CGROUP", lambda row: plain(row.path), spare=2),

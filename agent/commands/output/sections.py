@@ -1,4 +1,4 @@
-"""Titles with named lines below them, as ``explain`` and ``diagnose`` print one pod. Takes Text that is safe to print."""
+"""Titles with named lines below, as printed by ``explain`` and ``diagnose``. Takes Text that is safe to print."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME_WIDTH = 9
 
 
 def print_sections(sections: Iterable[tuple[str, Sequence[Line]]], file: TextIO) -> None:
-    """A blank line between two; folded on a terminal, else each line whole."""
+    """Separated by blank lines; long lines are folded on a terminal only."""
     console = console_on(file)
     for number, (title, lines) in enumerate(sections):
         if number:

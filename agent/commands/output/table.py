@@ -1,8 +1,7 @@
-"""Tables that fit where they are printed, and their JSON twins: the machinery behind every command's output.
+"""Tables and their JSON form, for every command.
 
-Takes rows of any kind and columns that say how a row's cell looks; prints to the file it is given. Fits a terminal's width by
-leaving out what matters least and then by folding; without a terminal every value is whole, on one line. Colours,
-NO_COLOR and TERM=dumb are rich's business; nothing is read as markup.
+Takes rows of any type and columns that make cells of them. On a terminal the least important columns are left out, then
+cells are folded; without a terminal each row is one line. rich handles colours, NO_COLOR and TERM=dumb; markup is off.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ WITHOUT_END = 100_000  # columns: more than any table has
 
 
 class Output(StrEnum):
-    """What ``--output`` may be."""
+    """Values of ``--output``."""
 
     TABLE = "table"
     JSON = "json"
@@ -34,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[T]):
-    """``spare``: 0 is always there; of the others the highest is the first to be left out where it is narrow."""
+    """``spare`` 0: always shown; of the others the highest is left out first on a narrow terminal."""
 
     header: str
     cell: Callable[[T], Text]
@@ -43,13 +42,13 @@ class Column(Generic[T]):
 
 
 def print_json(name: str, rows: list[dict[str, object]], file: TextIO) -> None:
-    """ASCII only: a lone surrogate or an escape sequence in a name can neither break the output nor reach the terminal."""
+    """ASCII only: no surrogate or escape sequence in a name reaches the terminal."""
     file.write(json.dumps({name: rows}, indent=2, ensure_ascii=True) + "\n")
 
 
 def print_table(rows: Sequence[T], columns: Sequence[Column[T]], nothing: str, file: TextIO) -> None:
     if isinstance(file, TextIOWrapper):
-        file.reconfigure(errors="backslashreplace")  # a terminal that isn't UTF-8 is no reason to fail
+        file.reconfigure(errors="backslashreplace")  # do not fail on a terminal without UTF-8
     console = Console(file=file, markup=False, emoji=False, highlight=False)
     if not rows:
         console.print(nothing)
@@ -60,7 +59,7 @@ def print_table(rows: Sequence[T], columns: Sequence[Column[T]], nothing: str, f
 
 
 def fitted(rows: Sequence[T], columns: Sequence[Column[T]], console: Console) -> Table:
-    """With as many columns as there is room for; those that are always there are folded if need be."""
+    """The table with as many columns as fit; if the ``spare`` 0 columns do not fit, they are folded."""
     kept = list(columns)
     while True:
         table = _table(rows, kept)

@@ -1,4 +1,4 @@
-"""What a probe answers with, and what becomes of one that could not answer."""
+"""Making Checks from the results and errors of probes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from agent.commands.output.checklist import Check, Status
 from agent.model import AgentError
 
 MOST_NAMED = 3
-WATCHES_MEND = "Raise it on the node: sysctl -w fs.inotify.max_user_watches=1048576, and in /etc/sysctl.d to keep it."
-INSTANCES_MEND = "Raise it on the node: sysctl -w fs.inotify.max_user_instances=1024, and in /etc/sysctl.d to keep it."
-MENDS = {
-    errno.EACCES: "Run as root; in a pod with securityContext.privileged.",
-    errno.EPERM: "Run as root; in a pod with securityContext.privileged.",
+WATCHES_ADVICE = "Raise it on the node: sysctl -w fs.inotify.max_user_watches=1048576, and in /etc/sysctl.d to keep it."
+INSTANCES_ADVICE = (
+    "Raise it on the node: sysctl -w fs.inotify.max_user_instances=1024, and in /etc/sysctl.d to keep it."
+)
+ADVICE = {
+    errno.EACCES: "Run as root; in a pod, with securityContext.privileged.",
+    errno.EPERM: "Run as root; in a pod, with securityContext.privileged.",
     errno.EROFS: "Mount it read-write into the container.",
-    errno.ENOENT: "Mount the node's own into the container, or name the right path.",
+    errno.ENOENT: "Mount the node's own into the container, or give the right path.",
     errno.EMFILE: "Raise the limit of open files (ulimit -n); for inotify also sysctl fs.inotify.max_user_instances.",
     errno.ENFILE: "Raise the node's limit of open files: sysctl fs.file-max.",
     errno.ENOSPC: "Free some space on its disk.",
@@ -26,16 +28,16 @@ def passed(name: str, found: str) -> Check:
     return Check(name, Status.PASS, found)
 
 
-def warned(name: str, found: str, mend: str) -> Check:
-    return Check(name, Status.WARN, found, mend)
+def warned(name: str, found: str, advice: str) -> Check:
+    return Check(name, Status.WARN, found, advice)
 
 
-def failed(name: str, found: str, mend: str) -> Check:
-    return Check(name, Status.FAIL, found, mend)
+def failed(name: str, found: str, advice: str) -> Check:
+    return Check(name, Status.FAIL, found, advice)
 
 
 def guarded(name: str, probe: Callable[[], Iterable[Check]]) -> list[Check]:
-    """What the probe found; what it raised is its last answer, a failed one, and the other probes go on."""
+    """The probe's checks; an error becomes a failed check, and the other probes still run."""
     checks: list[Check] = []
     try:
         checks.extend(probe())
@@ -45,11 +47,11 @@ def guarded(name: str, probe: Callable[[], Iterable[Check]]) -> list[Check]:
 
 
 def explained(error: Exception) -> tuple[str, str]:
-    """The error in words, and what to do. Our own errors say that themselves."""
-    mend = MENDS.get(error.errno or 0) if isinstance(error, OSError) else None
+    """The error as text, and what to do. Our own errors say that themselves."""
+    advice = ADVICE.get(error.errno or 0) if isinstance(error, OSError) else None
     if isinstance(error, ValueError):
-        return f"something there reads as nothing that is known: {error}", "Report it with this text as a bug."
-    return str(error), mend or "Do what the message says, then run the check again."
+        return f"unexpected content: {error}", "Report this text as a bug."
+    return str(error), advice or "Do what the message says, then run the check again."
 
 
 def some(names: Sequence[str]) -> str:

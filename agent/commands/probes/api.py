@@ -1,4 +1,4 @@
-"""The API: does it answer, does it let us do what we need, and has it this node's pods?"""
+"""The API: does it answer, does it grant the needed permissions, does it have this node's pods?"""
 
 from __future__ import annotations
 
@@ -12,35 +12,36 @@ from agent.kube.access import NEEDED, Permission, review, server_version
 from agent.kube.api import Api, ApiError, ApiRefusedError, ApiUnreachableError, NoApiError, connect
 from agent.settings import Settings
 
-NOT_ASKED = "what we may do, and which pods are here, was not asked, since the API can't be"
+NOT_ASKED = "permissions and pods were not checked, since the API is not reachable"
+FIX_API = "Fix the failed API check first."
 NETWORK = (
-    "See that the API server can be reached from here (firewall, proxy, NetworkPolicy) and that --kubeconfig, or the pod's service "
-    "account, leads to it."
+    "Check that the API server is reachable from here (firewall, proxy, NetworkPolicy) and that --kubeconfig, or the pod's service "
+    "account, points to it."
 )
 TOKEN = (
-    "See that the credentials are valid and not expired: in a pod the service account's token, else the kubeconfig's."
+    "Check that the credentials are valid and not expired: in a pod the service account's token, else the kubeconfig's."
 )
 
 
 def access(settings: Settings) -> Iterator[Check]:
-    """The API itself, then a check for each verb that we need."""
+    """The API itself, then a check per permission."""
     try:
         api = connect(settings.kubeconfig, user_agent=f"oomward/{__version__} (check)", lax_ca=settings.api_lax_ca)
     except NoApiError as error:
-        yield failed("API", str(error), "Name a kubeconfig with --kubeconfig, or run in a pod with a service account.")
-        yield warned("RBAC", NOT_ASKED, "Mend the API's check first.")
+        yield failed("API", str(error), "Give a kubeconfig with --kubeconfig, or run in a pod with a service account.")
+        yield warned("RBAC", NOT_ASKED, FIX_API)
         return
     try:
         yield passed("API", f"Kubernetes {server_version(api)} answers at {api.server}")
     except ApiRefusedError as error:
         if error.status != 403:
             yield failed("API", f"{api.server}: {error}", TOKEN if error.status == 401 else NETWORK)
-            yield warned("RBAC", NOT_ASKED, "Mend the API's check first.")
+            yield warned("RBAC", NOT_ASKED, FIX_API)
             return
-        yield passed("API", f"answers at {api.server}, but doesn't tell us its version ({error})")
+        yield passed("API", f"answers at {api.server}, but does not show its version ({error})")
     except ApiError as error:
         yield failed("API", str(error), NETWORK)
-        yield warned("RBAC", NOT_ASKED, "Mend the API's check first.")
+        yield warned("RBAC", NOT_ASKED, FIX_API)
         return
     yield from _permissions(api)
 
@@ -52,12 +53,12 @@ def _permissions(api: Api) -> Iterator[Check]:
             verdict = review(api, needed)
         except ApiUnreachableError as error:
             yield failed(name, str(error), NETWORK)
-            return  # and not a time-out for each of the others
+            return  # else each of the others would time out
         except ApiError as error:
             yield failed(
                 name,
-                f"whether {needed.verb} {needed.full_resource} is allowed can't be asked: {error}",
-                f"Bind the ClusterRole system:basic-user to all who are logged in, as clusters do by default. {_rule(needed)}",
+                f"cannot check whether {needed.verb} {needed.full_resource} is allowed: {error}",
+                f"Bind the ClusterRole system:basic-user to the group system:authenticated, as clusters do by default. {_rule(needed)}",
             )
             continue
         if verdict.allowed:
@@ -77,21 +78,21 @@ def _rule(needed: Permission) -> str:
 
 
 def pods(found: Survey) -> Iterator[Check]:
-    """Whether the API told of this node's pods, and what of them it could not tell."""
+    """Whether the API lists this node's pods, and which of them could not be read."""
     name, node = "pods", found.settings.node_name
     if not found.registry.listed:
-        yield failed(name, "; ".join(found.troubles), "Mend what the checks of the API and of RBAC name.")
+        yield failed(name, "; ".join(found.troubles), "Fix the failed checks of the API and of RBAC.")
     elif not found.registry.pods:
         yield warned(
             name,
             f"the API has no pod on node {node!r}",
-            "Give the node's name as `kubectl get nodes` shows it: --node-name, or NODE_NAME by the downward API (spec.nodeName).",
+            "Give the node's name as in `kubectl get nodes`: --node-name, or NODE_NAME from the downward API (spec.nodeName).",
         )
     elif found.troubles:
         yield warned(
             name,
             f"{count(len(found.registry.pods), 'pod')} on node {node}, but: {some(found.troubles)}",
-            "The rest is watched as usual: look at what is named there.",
+            "The other pods are watched as usual. Look at the pods named here.",
         )
     else:
         yield passed(name, f"{count(len(found.registry.pods), 'pod')} on node {node}")

@@ -1,4 +1,4 @@
-"""The hierarchy: its version, the knob in it, the kubepods roots, and the memory controller all the way down."""
+"""The cgroup hierarchy: its version, memory.oom.group, the kubepods roots, and the memory controller."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from agent.commands.probes.answers import count, failed, passed, some, warned
 from agent.commands.survey import Survey
 from agent.model import Cgroup, Vanished, WriteOutcome
 
+FILE = "memory.oom.group"
 TO_V2 = (
-    "Nothing for mode single. For mode group use a node with cgroup v2 (boot with systemd.unified_cgroup_hierarchy=1); the "
-    "kubelet refuses v1 by default from 1.35 on."
+    "Nothing for mode single. For mode group, use a node with cgroup v2 (boot with systemd.unified_cgroup_hierarchy=1); the "
+    "kubelet refuses v1 by default since 1.35."
 )
 NO_ROOTS = (
-    "In a container mount the host's /sys/fs/cgroup (hostPath) and name it with --cgroup-mount; on a new node start the "
+    "In a container, mount the host's /sys/fs/cgroup (hostPath) and give it as --cgroup-mount; on a new node, start the "
     "kubelet first."
 )
 CONTROLLER_ON = "echo +memory > cgroup.subtree_control of each cgroup from the mount's top down to the pod's"
 
 
 def version(hierarchy: Hierarchy) -> Iterator[Check]:
-    """cgroup v1 or v2. On v1 single is how the kernel kills, and group can't be had."""
+    """cgroup v1 or v2. On v1 every OOM kill ends one process, and mode group is not available."""
     where = f"at {hierarchy.memory_mount}"
     if hierarchy.version == "v1":
         beside = " beside a v2 tree without it (hybrid)" if hierarchy.hybrid else ""
         yield warned(
             "cgroup version",
-            f"memory is on cgroup v1 {where}{beside}: each OOM kill there is a single one by nature, and mode group can't be had",
+            f"memory is on cgroup v1 {where}{beside}: each OOM kill ends one process, and mode group is not available",
             TO_V2,
         )
         return
@@ -41,51 +42,47 @@ def version(hierarchy: Hierarchy) -> Iterator[Check]:
         yield passed("cgroup version", f"v2 {where}{notes}")
 
 
-def knob(hierarchy: Hierarchy) -> Iterator[Check]:
-    """Whether memory.oom.group takes what we write: proved on a cgroup made for that (cgroup/proof.py)."""
+def oom_group(hierarchy: Hierarchy) -> Iterator[Check]:
+    """Whether memory.oom.group can be written: tested in a cgroup created for it (cgroup/proof.py)."""
     if hierarchy.version == "v1":
-        yield warned(
-            "knob", "cgroup v1 has no memory.oom.group: nothing is written on this node", "See cgroup version."
-        )
+        yield warned(FILE, "cgroup v1 has no memory.oom.group: nothing is written on this node", "See cgroup version.")
         return
     proof = prove_knob(hierarchy.memory_mount)
     mount = hierarchy.memory_mount
     match proof.outcome:
         case WriteOutcome.WRITTEN if not proof.detail:
-            yield passed("knob", f"memory.oom.group was written and read back in a cgroup of its own in {mount}")
+            yield passed(FILE, f"written and read back in a test cgroup in {mount}")
         case WriteOutcome.WRITTEN:
-            yield warned(
-                "knob", f"memory.oom.group can be written{proof.detail}", "Remove that empty directory with rmdir."
-            )
+            yield warned(FILE, f"can be written{proof.detail}", "Remove that empty directory with rmdir.")
         case WriteOutcome.DENIED:
             yield failed(
-                "knob",
-                f"memory.oom.group can't be written in {mount}: {proof.detail}",
+                FILE,
+                f"cannot be written in {mount}: {proof.detail}",
                 "Run as root with the host's /sys/fs/cgroup mounted read-write; on SELinux nodes as spc_t (privileged).",
             )
         case WriteOutcome.CONFLICT:
             yield failed(
-                "knob",
-                f"memory.oom.group does not keep what is written: {proof.detail}",
-                "Find out who else writes it: another agent, or a unit manager.",
+                FILE,
+                f"does not keep the written value: {proof.detail}",
+                "Find the program that writes it too: another agent, or a unit manager.",
             )
         case _:
             yield failed(
-                "knob",
-                f"there is no memory.oom.group to be had in {mount}: {proof.detail}",
-                f"With Linux 4.19 or newer: {CONTROLLER_ON}. The kubelet and systemd do so where they run pods.",
+                FILE,
+                f"does not exist in {mount}: {proof.detail}",
+                f"With Linux 4.19 or newer: {CONTROLLER_ON}. The kubelet and systemd do this where they run pods.",
             )
 
 
 def roots(found: Survey) -> Iterator[Check]:
-    """The kubepods roots and the driver that made them (kubelet: cgroupDriver)."""
+    """The kubepods roots and the cgroup driver that made them (kubelet: cgroupDriver)."""
     paths = sorted(root.path for root in found.tree.roots)
     strays = [cgroup.path for cgroup in found.containers() if _is_stray(cgroup)]
     if strays:
         yield warned(
             "cgroup driver",
-            f"{count(len(strays), 'container')} outside of kubepods ({some(strays)}): the runtime takes the kubelet's systemd "
-            "names for cgroupfs ones. Their pods' limits don't hold them",
+            f"{count(len(strays), 'container')} outside of kubepods ({some(strays)}): the runtime uses the kubelet's systemd "
+            "names as cgroupfs paths, so the limits of their pods do not apply to them",
             "Give kubelet (cgroupDriver) and runtime (SystemdCgroup) the same driver, and restart these pods.",
         )
     asked, mount = found.settings.cgroup_roots, found.hierarchy.memory_mount
@@ -93,20 +90,22 @@ def roots(found: Survey) -> Iterator[Check]:
     if missing:
         yield failed(
             "kubepods roots",
-            f"no kubepods cgroup at {some(missing)} below {mount}, which --cgroup-root names{_others(found)}",
-            "Leave cgroupRoots out to have all found, or name paths as they are below the mount.",
+            f"--cgroup-root names {some(missing)}, but there is no such kubepods cgroup below {mount}{_others(found)}",
+            "Remove cgroupRoots to find all roots, or give paths relative to the mount.",
         )
     elif not paths:
-        found_none = f"no kubepods cgroup below {mount}: no kubelet runs pods here, or this is not the node's own tree"
+        found_none = (
+            f"no kubepods cgroup below {mount}: no kubelet runs pods here, or this is not the node's own cgroup tree"
+        )
         yield failed("kubepods roots", found_none, NO_ROOTS)
     else:
         drivers = {"systemd" if path.endswith(".slice") else "cgroupfs" for path in paths}
-        yield passed("kubepods roots", f"{some(paths)}, made with the {' and '.join(sorted(drivers))} driver")
+        yield passed("kubepods roots", f"{some(paths)}, cgroup driver {' and '.join(sorted(drivers))}")
 
 
 def _others(found: Survey) -> str:
     others = find_roots(lambda path: _children(found.files, path))
-    return f"; there is {some(others)}" if others else ""
+    return f"; found instead: {some(others)}" if others else ""
 
 
 def _children(files: CgroupFiles, path: str) -> tuple[str, ...]:
@@ -119,7 +118,7 @@ def _is_stray(cgroup: Cgroup) -> bool:
 
 
 def memory_controller(found: Survey) -> Iterator[Check]:
-    """Whether the memory controller reaches every container: only there are counters, limits and the knob."""
+    """Whether the memory controller is on in every container's cgroup: counters, limits and memory.oom.group need it."""
     containers = found.containers()
     reached = [*containers, *(child for child in map(found.child, containers) if child)] or list(found.tree.roots)
     without, reason = [], ""
@@ -133,13 +132,13 @@ def memory_controller(found: Survey) -> Iterator[Check]:
         yield failed(
             "memory controller",
             f"{count(len(without), 'cgroup')} without OOM counters ({some(without)}): {reason}",
-            f"Enable it: {CONTROLLER_ON}. Or find out who took it away.",
+            f"Enable it: {CONTROLLER_ON}. Or find out what disabled it.",
         )
     elif containers:
         yield passed(
-            "memory controller", f"there down to {count(len(containers), 'cgroup')} of containers and sandboxes"
+            "memory controller", f"enabled in all {count(len(containers), 'cgroup')} of containers and sandboxes"
         )
     elif reached:
-        yield passed("memory controller", "there at the kubepods roots; no container runs to follow it down to")
+        yield passed("memory controller", "enabled at the kubepods roots; no container runs yet")
     else:
-        yield passed("memory controller", f"there at {found.hierarchy.memory_mount}; no container to follow it down to")
+        yield passed("memory controller", f"enabled at {found.hierarchy.memory_mount}; no container runs yet")

@@ -1,4 +1,4 @@
-"""The kernel and its log: new enough, and readable by us."""
+"""The kernel's version, scheduling and log."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from agent.kernel.limits import PROC, kernel_release, version_of
 
 KMSG_DEVICE = (1, 11)  # Documentation/admin-guide/devices.txt
 FROM_THE_OLDEST = -1
-WITHOUT_LOG = "Kills are counted without it, but nobody can say which process was killed."
+WITHOUT_LOG = "Without it kills are counted, but the killed processes are not known."
 # Documentation/admin-guide/cgroup-v2.rst and its history
-KNOB_SINCE = (4, 19)
+OOM_GROUP_SINCE = (4, 19)
 GROUP_KILLS_SINCE = (5, 17)
 PEAK_SINCE = (5, 19)
 
 
 def release(proc: Path = PROC) -> Iterator[Check]:
-    """Whether this kernel has what we use. Numbers tell less than the knob's own probe: vendors backport."""
+    """Whether this kernel has what oomward uses. Vendors backport: the check of memory.oom.group is more reliable."""
     text = kernel_release(proc)
     version = version_of(text)
     if version is None:
-        yield warned("kernel", f"its release is {text!r}, which tells no version", "See what the knob's check says.")
-    elif version < KNOB_SINCE:
+        yield warned("kernel", f"its release {text!r} has no version number", "See the check of memory.oom.group.")
+    elif version < OOM_GROUP_SINCE:
         yield warned(
             "kernel",
-            f"Linux {text}: memory.oom.group came with 4.19; before, each kill is a single one",
-            "Nothing for mode single; for mode group use a node with Linux 4.19 or newer and cgroup v2.",
+            f"Linux {text} is older than 4.19 and has no memory.oom.group: each OOM kill ends one process",
+            "Nothing for mode single. For mode group, use a node with Linux 4.19 or newer and cgroup v2.",
         )
     else:
         lacking = [
@@ -40,31 +40,31 @@ def release(proc: Path = PROC) -> Iterator[Check]:
             for what, since in (("oom_group_kill (5.17)", GROUP_KILLS_SINCE), ("memory.peak (5.19)", PEAK_SINCE))
             if version < since
         ]
-        without = f", without {' and '.join(lacking)}: nothing that oomward needs" if lacking else ""
+        without = f", without {' and '.join(lacking)}, which oomward does not need" if lacking else ""
         yield passed("kernel", f"Linux {text}{without}")
 
 
 def real_time(*, wanted: bool) -> Iterator[Check]:
-    """Whether the agent comes before the node's workloads: tried for a moment with this process."""
+    """Whether real-time priority is available: tried briefly with this process."""
     name = "scheduling"
     if not wanted:
-        yield warned(name, f"realTime is false: {scheduling.LATE}", "Leave realTime at true.")
+        yield warned(name, f"realTime is false: {scheduling.LATE}", "Set realTime to true.")
         return
     policy = scheduling.come_first()
     scheduling.stand_back()
     if policy.comes_first:
-        yield passed(name, f"{policy}: the agent comes before the node's workloads, within a budget")
+        yield passed(name, f"{policy}: the agent runs before the node's workloads, within a CPU budget")
     else:
         yield warned(
             name,
-            f"{policy}: neither real-time nor deadline scheduling can be had here, so {scheduling.LATE}",
-            "Give the container the capability SYS_NICE; where it has it, boot the node with rt_group_sched=0 (Linux 6.15), or "
-            "give the agent a larger CPU request.",
+            f"{policy}: neither real-time nor deadline scheduling is available, so {scheduling.LATE}",
+            "Give the container the capability SYS_NICE; if it has it, boot the node with rt_group_sched=0 (Linux 6.15), or give the "
+            "agent a larger CPU request.",
         )
 
 
 def log(path: Path) -> Iterator[Check]:
-    """Whether a record of the kernel's log can be read (dev-kmsg)."""
+    """Whether a record of the kernel log can be read (dev-kmsg)."""
     try:
         kmsg = Kmsg(path, FROM_THE_OLDEST)
         try:
@@ -72,14 +72,14 @@ def log(path: Path) -> Iterator[Check]:
         finally:
             kmsg.close()
     except KmsgUnavailableError as error:
-        what, _, mend = str(error).partition("; ")
-        yield warned("kernel log", f"{what}. {WITHOUT_LOG}", f"{mend[:1].upper()}{mend[1:]}.")
+        what, _, advice = str(error).partition("; ")
+        yield warned("kernel log", f"{what}. {WITHOUT_LOG}", f"{advice[:1].upper()}{advice[1:]}.")
         return
-    mend = "Mount the host's /dev/kmsg (c 1:11) there, or name it with --kmsg."
+    advice = "Mount the host's /dev/kmsg (c 1:11) there, or give its path with --kmsg."
     if not _is_kmsg(path):
-        yield warned("kernel log", f"{path} is not the kernel's log device. {WITHOUT_LOG}", mend)
+        yield warned("kernel log", f"{path} is not the kernel log device. {WITHOUT_LOG}", advice)
     elif not records:
-        yield warned("kernel log", f"{path} can be read, but there is no record in it. {WITHOUT_LOG}", mend)
+        yield warned("kernel log", f"{path} is readable but has no record. {WITHOUT_LOG}", advice)
     else:
         yield passed("kernel log", f"{path} can be read")
 

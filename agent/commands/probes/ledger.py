@@ -1,4 +1,4 @@
-"""The ledger: can it be read, written, and does it have room? Looks only, so that it can be asked beside a running agent."""
+"""The ledger: is it readable and writable, and is there disk space? Reads only, so it is safe beside a running agent."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from agent.wording.kills import bytes_text
 
 NAME = "ledger"
 LITTLE_BYTES = 64 << 20
-IN_MEMORY = "kills would be kept in memory only and be lost at a restart"
-MEND = "Give the agent a folder that it may write, kept over restarts (hostPath), and name it with --state-dir."
+IN_MEMORY = "kills are kept in memory only and lost at a restart"
+ADVICE = "Give the agent a writable directory that survives restarts (hostPath), and pass it as --state-dir."
 
 
 def ledger(state_dir: Path) -> Iterator[Check]:
-    """Nothing here keeps the agent from working: without a ledger it goes on in memory and says so."""
+    """Only warnings: without a ledger the agent works in memory and logs that."""
     place = _nearest(state_dir)
     file = state_dir / FILE
     if not place.is_dir():
-        yield warned(NAME, f"{place} is no directory: {IN_MEMORY}", MEND)
+        yield warned(NAME, f"{place} is not a directory: {IN_MEMORY}", ADVICE)
     elif not os.access(place, os.W_OK | os.X_OK) or (file.exists() and not os.access(file, os.W_OK)):
-        yield warned(NAME, f"{file if file.exists() else place} can't be written: {IN_MEMORY}", MEND)
+        yield warned(NAME, f"{file if file.exists() else place} is not writable: {IN_MEMORY}", ADVICE)
     elif (free := _free_bytes(place)) < LITTLE_BYTES:
         yield warned(
             NAME,
             f"{bytes_text(free)} free at {place}: on a full disk {IN_MEMORY}",
-            "Free some space there, or name another folder with --state-dir.",
+            "Free some space there, or give another directory with --state-dir.",
         )
     elif not file.exists():
-        begun = "in the folder that is there" if place == state_dir else f"in a folder to be made below {place}"
-        yield passed(NAME, f"none at {file} yet: the agent begins it, {begun}")
+        where = "" if place == state_dir else f" and its directory below {place}"
+        yield passed(NAME, f"none at {file} yet: the agent creates it{where}")
     else:
         yield _contents(state_dir, file)
 
@@ -51,17 +51,17 @@ def _contents(state_dir: Path, file: Path) -> Check:
         return warned(
             NAME,
             str(error),
-            f"If no other program has it open, nothing: the agent sets {file} aside at its start and begins a new one.",
+            f"If no other program has it open, nothing: at its start the agent moves {file} aside and creates a new one.",
         )
     return passed(NAME, f"{file} can be read and written")
 
 
 def _nearest(path: Path) -> Path:
-    """The path, or the first above it that is there."""
+    """The path, or the nearest directory above it that exists."""
     return next(at for at in (path.absolute(), *path.absolute().parents) if at.exists())
 
 
 def _free_bytes(place: Path) -> int:
-    """For us: a reserve that is root's counts for root (statvfs(3))."""
+    """Free space for this user: root may use the reserved blocks (statvfs(3))."""
     found = os.statvfs(place)
     return (found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize

@@ -1,4 +1,4 @@
-"""Which values of memory.oom.group are here before anybody asked: what the kubelet writes, and what stands above containers."""
+"""memory.oom.group without oomward: what the kubelet writes, and the values above containers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from agent.model import Cgroup, CgroupKind, Mode, Vanished
 
 ABOVE_CONTAINERS = (CgroupKind.KUBEPODS, CgroupKind.QOS, CgroupKind.POD)
 KUBELET = "kubelet"
-ON_V1 = "cgroup v1: nobody writes memory.oom.group"
+ON_V1 = "cgroup v1 has no memory.oom.group"
 
 
 def kubelet(found: Survey) -> Iterator[Check]:
-    """Whether the kubelet runs with singleProcessOOMKill: from containers that nobody asked a mode for.
+    """Whether the kubelet runs with singleProcessOOMKill, seen on containers without a requested mode.
 
-    The kubelet writes 1 to each new container since 1.28, and nothing with singleProcessOOMKill: true (since 1.32); it never
-    writes 0. Pause sandboxes are always 0, so only containers that the API names count.
+    Since 1.28 the kubelet writes 1 to each new container, or nothing with singleProcessOOMKill: true (since 1.32); it never
+    writes 0. Pause sandboxes are always 0, so only containers known to the API count.
     """
     if found.hierarchy.version == "v1":
         yield passed(KUBELET, ON_V1)
@@ -29,36 +29,36 @@ def kubelet(found: Survey) -> Iterator[Check]:
     if not values:
         yield warned(
             KUBELET,
-            "whether it runs with singleProcessOOMKill is not known: no container that the API names and nobody asked a mode for",
+            "cannot see whether singleProcessOOMKill is set: no container known to the API is without a requested mode",
             "Start a pod without a mode (with the API reachable) and run the check again.",
         )
     elif not zeros:
         yield passed(
             KUBELET,
-            f"runs without singleProcessOOMKill: 1 on {_all(len(values))} that nobody asked a mode for. A kill takes the whole "
-            "container, unless mode single says otherwise",
+            f"sets memory.oom.group=1 (default since 1.28), seen on {_unasked_text(len(values))}: an OOM kill ends the whole "
+            "container, except in mode single",
         )
     elif len(zeros) == len(values):
         yield passed(
             KUBELET,
-            f"runs with singleProcessOOMKill, or is older than 1.28: 0 on {_all(len(values))} that nobody asked a mode for. "
-            "A kill takes one process, unless mode group says otherwise",
+            f"leaves memory.oom.group=0 (singleProcessOOMKill, or older than 1.28), seen on {_unasked_text(len(values))}: an OOM "
+            "kill ends one process, except in mode group",
         )
     else:
         yield warned(
             KUBELET,
-            f"{len(zeros)} of {count(len(values), 'container')} that nobody asked a mode for have 0 ({some(zeros)}), the others 1: "
-            "its singleProcessOOMKill was changed while they ran, or systemd wrote 0 to them after a daemon-reload",
-            "Give them the mode that they should have (label oomward.dev/mode), and it is held; or restart their pods.",
+            f"memory.oom.group is 0 on {len(zeros)} of {_unasked_text(len(values))} ({some(zeros)}) and 1 on the others: "
+            "singleProcessOOMKill was changed while they ran, or systemd wrote 0 after a daemon-reload",
+            "Set their mode with the label oomward.dev/mode, which oomward then enforces; or restart their pods.",
         )
 
 
-def _all(number: int) -> str:
-    return "the one container" if number == 1 else f"all {number} containers"
+def _unasked_text(number: int) -> str:
+    return f"{count(number, 'container')} without a requested mode"
 
 
 def _unasked(found: Survey) -> list[tuple[str, int]]:
-    """Name and value of each container that is known by name and left alone."""
+    """Name and value of each container that is known by name and has no requested mode."""
     values = []
     for container in found.containers():
         named, pod = found.registry.identity(container.place), found.registry.pod_of(container.place)
@@ -71,9 +71,9 @@ def _unasked(found: Survey) -> list[tuple[str, int]]:
 
 
 def ancestors(found: Survey) -> Iterator[Check]:
-    """Whether group is set above containers: the kernel takes the highest one within the OOM domain that has it set.
+    """Whether memory.oom.group is 1 above containers: the kernel uses the highest such cgroup within the OOM domain.
 
-    Then all below it dies, whatever the container says (mem_cgroup_get_oom_group, mm/memcontrol.c; cgroup-v2.rst).
+    Then everything below it dies, whatever the container's value (mem_cgroup_get_oom_group, mm/memcontrol.c; cgroup-v2.rst).
     """
     if found.hierarchy.version == "v1":
         yield passed("ancestors", ON_V1)
@@ -81,25 +81,26 @@ def ancestors(found: Survey) -> Iterator[Check]:
     above = _above_containers(found)
     grouped = sorted(cgroup.path for cgroup in above if found.files.read_oom_group(cgroup) == 1)
     if not above:
-        yield passed("ancestors", "no cgroup above containers is there yet")
+        yield passed("ancestors", "no cgroup above containers exists yet")
         return
     if not grouped:
         yield passed(
-            "ancestors", f"0 at all {count(len(above), 'cgroup')} above containers (pods, QoS, kubepods and up)"
+            "ancestors",
+            f"memory.oom.group is 0 in all {count(len(above), 'cgroup')} above containers (pods, QoS, kubepods and up)",
         )
         return
     singles = [c.path for c in found.containers() if found.wish(c).decision.mode is Mode.SINGLE]
     spoiled = [path for path in singles if any(path.startswith(f"{at}/") for at in grouped)]
-    told = f"memory.oom.group is 1 at {some(grouped)}: when the limit of that level or of one above it is hit, all below dies"
-    mend = "Write 0 there, and find out who set it: OOMPolicy=kill of a systemd slice, or another agent."
+    text = f"memory.oom.group is 1 at {some(grouped)}: if this level or one above it reaches its limit, everything below is killed"
+    advice = "Write 0 there, and find out what set it: OOMPolicy=kill of a systemd slice, or another agent."
     if spoiled:
-        yield failed("ancestors", f"{told}. {count(len(spoiled), 'container')} in mode single would", mend)
+        yield failed("ancestors", f"{text}, including {count(len(spoiled), 'container')} in mode single", advice)
     else:
-        yield warned("ancestors", f"{told}. No container in mode single is there now", mend)
+        yield warned("ancestors", f"{text}. No container in mode single runs there now", advice)
 
 
 def _above_containers(found: Survey) -> list[Cgroup]:
-    """kubepods roots, QoS levels, pods, and what is above the roots but for the hierarchy's own root, which has no such file."""
+    """kubepods roots, QoS levels, pods, and the cgroups above the roots except the top, which has no such file."""
     above = {c.path: c for c in found.tree.cgroups.values() if c.place.kind in ABOVE_CONTAINERS}
     for root in found.tree.roots:
         path = root.path

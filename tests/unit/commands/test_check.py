@@ -28,7 +28,7 @@ from tests.unit.commands.checked_node import MODE, CheckedNode, pod_json
 
 INOTIFY = "agent.cgroup.tree.INotify"
 EVERY = [
-    "kernel", "cgroup version", "knob", "kubepods roots", "memory controller", "runtimes", "pods", "containers", "kubelet",
+    "kernel", "cgroup version", "memory.oom.group", "kubepods roots", "memory controller", "runtimes", "pods", "containers", "kubelet",
     "ancestors", "pids", "inotify instances", "inotify watches", "inotify queue", "scheduling", "kernel log", "ledger", "API",
     "RBAC get pods", "RBAC list pods", "RBAC watch pods", "RBAC create events", "RBAC patch events",
 ]  # fmt: skip
@@ -89,7 +89,7 @@ def test_whatever_is_not_well_has_a_mend_and_what_is_well_has_none(node: Checked
     (node.mount / CONTAINER / "memory.events").unlink()
     node.patch.setattr(node, "state", node.kmsg / "below")
     for one in node.checks():
-        assert bool(one.mend) is (one.status is not Status.PASS), one
+        assert bool(one.advice) is (one.status is not Status.PASS), one
 
 
 # ------------------------------------------------------------------------------------------- one trouble, one answer
@@ -108,13 +108,13 @@ def test_without_any_cgroups_the_rest_is_told(node: CheckedNode) -> None:
 
 def test_a_mount_that_is_no_cgroup_file_system_is_a_failed_check(node: CheckedNode) -> None:
     node.patch.setattr("agent.cgroup.mount._magic", lambda fd: 0xEF53)
-    assert node.bad() == {"knob": Status.FAIL, "containers": Status.FAIL}
+    assert node.bad() == {"memory.oom.group": Status.FAIL, "containers": Status.FAIL}
 
 
 def test_a_probe_that_raises_is_its_own_failed_check(node: CheckedNode) -> None:
     node.patch.setattr(CgroupFiles, "read_oom_group", lambda self, cgroup: refuse(errno.EACCES))
     assert node.bad() == {"kubelet": Status.FAIL, "ancestors": Status.FAIL}
-    assert "Run as root" in node.told("ancestors").mend
+    assert "Run as root" in node.told("ancestors").advice
 
 
 def test_a_control_file_with_nonsense_in_it_is_a_failed_check_too(node: CheckedNode) -> None:
@@ -146,20 +146,20 @@ def test_of_many_names_the_first_are_told() -> None:
 def test_each_verb_that_is_denied_is_a_failure_of_its_own(node: CheckedNode) -> None:
     node.server.denied = {("list", "pods"), ("patch", "events")}
     assert node.bad() == {"RBAC list pods": Status.FAIL, "RBAC patch events": Status.FAIL}
-    assert "apiGroups: ['events.k8s.io'], resources: ['events']" in node.told("RBAC patch events").mend
+    assert "apiGroups: ['events.k8s.io'], resources: ['events']" in node.told("RBAC patch events").advice
 
 
 def test_credentials_that_are_not_accepted_are_named_as_the_cause(node: CheckedNode) -> None:
     node.server.token = "another"
-    assert "credentials" in node.told("API").mend
+    assert "credentials" in node.told("API").advice
     assert node.bad()["API"] is Status.FAIL
 
 
 def test_no_way_to_the_api_is_a_failure_that_names_both_ways(node: CheckedNode) -> None:
     node.options = {"kubeconfig": str(node.path / "nowhere")}
     assert node.bad()["API"] is Status.FAIL
-    assert "--kubeconfig" in node.told("API").mend
-    assert "service account" in node.told("API").mend
+    assert "--kubeconfig" in node.told("API").advice
+    assert "service account" in node.told("API").advice
 
 
 def test_an_api_that_keeps_its_version_for_itself_answers_all_the_same(node: CheckedNode) -> None:
@@ -178,7 +178,7 @@ def test_where_asking_is_forbidden_that_is_said(node: CheckedNode) -> None:
     node.server.faults.add(
         Fault(How.STATUS, times=None, path="/apis/authorization", status=403, reason="Forbidden", message="no")
     )
-    assert "system:basic-user" in node.told("RBAC get pods").mend
+    assert "system:basic-user" in node.told("RBAC get pods").advice
     assert len(node.bad()) == 5
 
 
@@ -217,7 +217,7 @@ def test_a_node_without_an_inotify_instance_left_names_the_sysctl(node: CheckedN
     node.patch.setattr(INOTIFY, lambda nonblocking: refuse(errno.EMFILE))
     found = node.told("inotify instances")
     assert found.status is Status.FAIL
-    assert "fs.inotify.max_user_instances" in found.mend
+    assert "fs.inotify.max_user_instances" in found.advice
 
 
 def test_the_last_instance_taken_by_the_agent_itself_leaves_none(node: CheckedNode) -> None:
@@ -231,7 +231,7 @@ def test_the_last_instance_taken_by_the_agent_itself_leaves_none(node: CheckedNo
 
     node.patch.setattr(INOTIFY, second_refused)
     found = node.told("inotify instances")
-    assert (found.status, "max_user_instances" in found.mend) == (Status.FAIL, True)
+    assert (found.status, "max_user_instances" in found.advice) == (Status.FAIL, True)
 
 
 def test_a_watch_limit_that_is_reached_names_the_sysctl(node: CheckedNode) -> None:
@@ -242,7 +242,7 @@ def test_a_watch_limit_that_is_reached_names_the_sysctl(node: CheckedNode) -> No
     node.patch.setattr(INOTIFY, NoneLeft)
     found = node.told("inotify watches")
     assert found.status is Status.FAIL
-    assert "sysctl -w fs.inotify.max_user_watches" in found.mend
+    assert "sysctl -w fs.inotify.max_user_watches" in found.advice
 
 
 # --------------------------------------------------------------------------------------------------------------- knob
@@ -250,33 +250,39 @@ def test_a_watch_limit_that_is_reached_names_the_sysctl(node: CheckedNode) -> No
 
 def test_a_knob_that_can_not_be_written_is_a_failure(node: CheckedNode) -> None:
     node.patch.setattr("agent.cgroup.proof._make", lambda top, name: refuse(errno.EROFS))
-    found = node.told("knob")
+    found = node.told("memory.oom.group")
     assert (found.status, "Read-only file system" in found.found) == (Status.FAIL, True)
-    assert "spc_t" in found.mend
+    assert "spc_t" in found.advice
 
 
 def test_a_mount_that_hands_no_memory_controller_down_is_a_failure(node: CheckedNode) -> None:
     (node.mount / "cgroup.subtree_control").write_text("cpu\n")
     node.patch.setattr("agent.cgroup.proof._make", lambda top, name: (node.mount / name).mkdir())
-    found = node.told("knob")
+    found = node.told("memory.oom.group")
     assert found.status is Status.FAIL
     assert "cgroup.subtree_control: cpu" in found.found
 
 
 def test_a_knob_that_does_not_keep_its_value_is_a_failure(node: CheckedNode) -> None:
     node.patch.setattr("os.pwrite", lambda fd, data, at: len(data))
-    assert (node.told("knob").status, "who else writes it" in node.told("knob").mend) == (Status.FAIL, True)
+    assert (
+        node.told("memory.oom.group").status,
+        "program that writes it too" in node.told("memory.oom.group").advice,
+    ) == (Status.FAIL, True)
 
 
 def test_a_cgroup_that_can_not_be_removed_again_is_told(node: CheckedNode) -> None:
     node.patch.setattr("agent.cgroup.proof._remove", lambda top, name: refuse(errno.EBUSY))
-    assert (node.told("knob").status, "rmdir" in node.told("knob").mend) == (Status.WARN, True)
+    assert (node.told("memory.oom.group").status, "rmdir" in node.told("memory.oom.group").advice) == (
+        Status.WARN,
+        True,
+    )
 
 
 def test_no_process_is_put_into_the_cgroup_of_the_proof(node: CheckedNode) -> None:
     written: list[str] = []
     node.patch.setattr("agent.cgroup.proof._remove", lambda top, name: written.append(procs(node.mount / name)))
-    next(iter(cgroups.knob(Hierarchy("v2", node.mount, hybrid=False, local_events=False))))
+    next(iter(cgroups.oom_group(Hierarchy("v2", node.mount, hybrid=False, local_events=False))))
     assert written == [""]
 
 
@@ -296,7 +302,7 @@ def test_a_node_on_which_the_agent_cannot_come_first_is_a_warning_with_what_to_d
     one = node.told("scheduling")
     assert one.status is Status.WARN
     assert "a mode may come into force after a container's first instruction" in one.found
-    assert "capability SYS_NICE" in one.mend
+    assert "capability SYS_NICE" in one.advice
 
 
 def test_the_check_itself_does_not_go_on_coming_first(node: CheckedNode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def on_a_terminal(node: LookedAtNode, columns: int, monkeypatch: pytest.MonkeyPa
 
 def test_a_node_whose_pods_are_well_says_so(node: LookedAtNode) -> None:
     node.remember()
-    assert text(node) == f"Nothing is wrong with the pods of node {NODE}, as far as their statuses tell.\n"
+    assert text(node) == f"No problems found in the statuses of the pods of node {NODE}.\n"
     assert told(node) == []
 
 
@@ -97,7 +97,19 @@ def test_each_container_that_is_not_well_is_a_row_by_pods_name(node: LookedAtNod
     put(node, MISSING, "web-1")
     put(node, EVICTED, "api-1", "u-3")
     rows = [line.split() for line in text(node).splitlines()]
-    assert rows[0] == ["POD", "CONTAINER", "CATEGORY", "PASSES", "AGAIN", "NEXT", "WHAT", "TO", "DO"]
+    assert rows[0] == [
+        "POD",
+        "CONTAINER",
+        "CATEGORY",
+        "TRANSIENT?",
+        "RETRY",
+        "HELPS?",
+        "KUBERNETES",
+        "WILL",
+        "WHAT",
+        "TO",
+        "DO",
+    ]
     assert [row[:6] for row in rows[1:]] == [
         ["shop/api-1", "-", "Evicted", "yes", "yes", "replace"],
         ["shop/web-1", "web", "CreateContainerConfigError", "no", "no", "retry"],
@@ -111,10 +123,10 @@ def test_programs_get_every_field(node: LookedAtNode) -> None:
     assert row == {
         "namespace": "shop", "pod": "web-6c9f7d5b8-x2p4q", "pod_uid": "u-2", "container": "web", "kind": "regular",
         "category": "CreateContainerConfigError", "rule": "config-object-missing", "transient": "no", "retry_helps": "no",
-        "what": "container web needs secret app-secret, which isn't there", "message": 'secret "app-secret" not found',
-        "next_step": {"will": "retry", "text": "the kubelet tries again by itself, every 10 s to a minute or so, without an end",
+        "what": "container web needs secret app-secret, which does not exist", "message": 'secret "app-secret" not found',
+        "next_step": {"will": "retry", "text": "the kubelet keeps retrying, about every 10 s to 1 min",
                       "back_off_s": None, "due_unix_s": None},
-        "advice": "create secret app-secret in namespace shop, mend the reference, or mark it optional; the kubelet picks it up by itself",
+        "advice": "create secret app-secret in namespace shop, correct the reference, or mark it optional; the kubelet then continues",
     }  # fmt: skip
 
 
@@ -124,7 +136,18 @@ def test_on_a_terminal_what_does_not_fit_is_left_out_or_folded(
     node.remember()
     put(node, MISSING)
     lines = on_a_terminal(node, 110, monkeypatch)
-    assert lines[0].split() == ["POD", "CONTAINER", "CATEGORY", "PASSES", "AGAIN", "NEXT", "TO", "DO"]
+    assert lines[0].split() == [
+        "POD",
+        "CONTAINER",
+        "CATEGORY",
+        "TRANSIENT?",
+        "RETRY",
+        "HELPS?",
+        "KUBERNETES",
+        "WILL",
+        "TO",
+        "DO",
+    ]
     assert max(map(len, lines)) <= 110
 
 
@@ -142,7 +165,7 @@ def test_without_a_ledger_the_statuses_alone_are_diagnosed_and_that_is_said(
 ) -> None:
     put(node, MISSING)
     assert len(told(node)) == 1
-    assert "OOM kills are known by the pods' statuses only: no ledger to read" in capsys.readouterr().err
+    assert "OOM kills are taken from the pods' statuses only: no ledger to read" in capsys.readouterr().err
 
 
 def test_a_pod_that_cannot_be_read_is_told_and_the_others_are_diagnosed(
@@ -183,7 +206,7 @@ def test_one_list_of_pods_is_all_that_the_api_is_asked(node: LookedAtNode, pod: 
 
 def test_one_pod_that_is_well_says_so(node: LookedAtNode) -> None:
     node.remember()
-    assert text(node, "herder-1") == "Nothing is wrong with pod default/herder-1, as far as its status tells.\n"
+    assert text(node, "herder-1") == "No problems found in the status of pod default/herder-1.\n"
 
 
 def test_a_pod_that_is_not_here_is_an_error(node: LookedAtNode) -> None:
@@ -193,7 +216,7 @@ def test_a_pod_that_is_not_here_is_an_error(node: LookedAtNode) -> None:
 
 def test_a_pod_that_only_has_a_cgroup_is_an_error_that_says_so(node: LookedAtNode) -> None:
     node.server.delete_pod("default", "herder-1")
-    with pytest.raises(AgentError, match="known to the API: there is no status to diagnose"):
+    with pytest.raises(AgentError, match="so it has no status to diagnose"):
         told(node, UID)
 
 
@@ -205,9 +228,9 @@ def test_without_the_api_there_is_no_diagnosis_and_it_says_what_else_there_is(
     node: LookedAtNode, pod: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     node.server.close()
-    with pytest.raises(AgentError, match=r"no diagnosis without the API.*oomward history"):
+    with pytest.raises(AgentError, match=r"a diagnosis needs the pods' statuses.*oomward history"):
         told(node, pod)
-    assert "the API can't be asked" in capsys.readouterr().err
+    assert "the API is not reachable" in capsys.readouterr().err
 
 
 # ----------------------------------------------------------------------------------------------------- explain, the page
@@ -218,7 +241,7 @@ def test_explain_has_a_section_for_each_container_that_is_not_well(node: LookedA
     file = StringIO()
     explain(node.settings, "herder-1", Output.TABLE, file)
     section = file.getvalue().split("Diagnosis of container herder (regular)\n")[1].partition("\n\n")[0]
-    assert [line[:10].strip() for line in section.splitlines()] == ["Category", "What", "Passes", "Next", "To do"]
+    assert [line[:10].strip() for line in section.splitlines()] == ["Category", "What", "Outlook", "Next", "To do"]
     file = StringIO()
     explain(node.settings, "herder-1", Output.JSON, file)
     (one,) = json.loads(file.getvalue())["pod"]["diagnoses"]

@@ -76,7 +76,7 @@ def test_the_container_before_the_last_restart_names_the_pod_too(node: LookedAtN
 
 def test_a_name_in_two_namespaces_needs_the_namespace(node: LookedAtNode) -> None:
     node.server.put_pod(pod_json(uid=UID2, ids={"main": ID2}, namespace="shop"))
-    with pytest.raises(AgentError, match="say which, as namespace/name") as caught:
+    with pytest.raises(AgentError, match="Give namespace/name") as caught:
         told(node)
     assert f"default/herder-1 (uid {UID}), shop/herder-1 (uid {UID2})" in str(caught.value)
     assert told(node, "shop/herder-1")["uid"] == UID2
@@ -85,29 +85,27 @@ def test_a_name_in_two_namespaces_needs_the_namespace(node: LookedAtNode) -> Non
 def test_the_beginning_of_two_ids_is_not_enough(node: LookedAtNode) -> None:
     node.server.put_pod(pod_json("other", UID2, {"main": "a" * 63 + "0"}))
     with pytest.raises(
-        AgentError, match=r"default/herder-1 .*, default/other .* begin with aaaaaa: give more of the id"
+        AgentError, match=r"starts with aaaaaa: default/herder-1 .*, default/other .*Give more of the id"
     ):
         told(node, "aaaaaa")
 
 
 @pytest.mark.parametrize("pod", ["nobody", "shop/herder-1", "aaaaa", "a" * 65, "", "\x1b[31m"])
 def test_a_pod_that_is_not_here_is_said_to_be_so_and_where_to_look(node: LookedAtNode, pod: str) -> None:
-    with pytest.raises(
-        AgentError, match=r"on node node-1: see `oomward ps` .* `kubectl get pods -A -o wide`"
-    ) as caught:
+    with pytest.raises(AgentError, match=r"on node node-1: `oomward ps` .* `kubectl get pods -A -o wide`") as caught:
         told(node, pod)
     assert "\x1b" not in str(caught.value)
 
 
 def test_without_the_api_the_uid_or_an_id_is_asked_for(node: LookedAtNode, capsys: pytest.CaptureFixture[str]) -> None:
     node.server.close()
-    with pytest.raises(AgentError, match="the API can't be asked for names, so give its uid or a container's id"):
+    with pytest.raises(AgentError, match="the API is not reachable, so give its uid or a container id"):
         told(node)
-    assert "no answer from the API" in capsys.readouterr().err, "why it can't be asked"
+    assert "no answer from the API" in capsys.readouterr().err, "why it is not reachable"
     found = told(node, ID[:7])
     assert (found["uid"], found["name"], found["phase"]) == (UID, None, None)
     assert {one["container_id"] for one in found["containers"]} == {ID, SANDBOX_ID}
-    assert section(text(node, UID), "Pod not known by name")["Cgroup"] == POD
+    assert section(text(node, UID), "Pod of unknown name")["Cgroup"] == POD
 
 
 def test_without_the_api_the_ledger_has_the_name_of_what_it_decided(node: LookedAtNode) -> None:
@@ -115,7 +113,7 @@ def test_without_the_api_the_ledger_has_the_name_of_what_it_decided(node: Looked
     node.server.close()
     (herder,) = (one for one in told(node)["containers"] if one["name"] == "herder")
     assert (herder["mode_wanted"], herder["rule"], herder["kills"]) == ("single", MODE, 1)
-    assert f"as last decided: the API has not been heard since the start ({MODE})" in text(node)
+    assert f"the last decision: the API has not been reachable since the start ({MODE})" in text(node)
 
 
 # ----------------------------------------------------------------------------------------------------------- containers
@@ -132,31 +130,31 @@ def test_a_container_is_explained_with_mode_and_rule_knob_memory_counters_and_la
     node.write(f"{CONTAINER}/memory.events", "oom 5\noom_kill 4\noom_group_kill 1\n")
     node.write(f"{CONTAINER}/memory.events.local", "oom 3\n")
     assert section(text(node), "Container herder (regular)") == {
-        "Wanted": "single: label oomward.dev/mode=single",
+        "Desired": "single: label oomward.dev/mode=single",
         "Actual": "group: memory.oom.group is 1 (0 before oomward's first write)",
         "Id": ID,
         "Cgroup": CONTAINER,
         "Limit": "256 MiB",
         "Usage": "200 MiB, 78 % of the limit; peak 250 MiB",
         "OOM": "oom_kill 4, oom_group_kill 1, oom 5 (this cgroup's own limit: 3)",
-        "Kills": "2 of its processes, as far back as the ledger reaches",
-        "State": "running, 2 restarts; the instance before ended: OOMKilled, exit code 137, at 2025-10-09T08:53:20Z",
+        "Kills": "2 processes in the ledger",
+        "State": "running, 2 restarts; the previous instance ended: OOMKilled, exit code 137, at 2025-10-09T08:53:20Z",
     }
 
 
 def test_what_it_tolerates_is_told_with_who_said_so_and_whether_it_is_armed(node: LookedAtNode) -> None:
     node.remember_tolerant(2)
     said = section(text(node), "Container herder (regular)")
-    assert said["Allows"] == "5 killed processes in 10m, 2 just now (annotation oomward.dev/tolerate)"
-    assert said["Wanted"].startswith("single: ")
+    assert said["Allows"] == "5 killed processes in 10m, 2 used up now (annotation oomward.dev/tolerate)"
+    assert said["Desired"].startswith("single: ")
 
 
 def test_an_armed_container_is_wanted_as_a_group(node: LookedAtNode) -> None:
     node.remember_tolerant(6)
     said = section(text(node), "Container herder (regular)")
-    assert said["Wanted"].startswith("group: ")
-    assert said["Allows"].startswith("5 killed processes in 10m, 6 just now")
-    assert "its next OOM kill takes all of it" in said["Allows"]
+    assert said["Desired"].startswith("group: ")
+    assert said["Allows"].startswith("5 killed processes in 10m, 6 used up now")
+    assert "exceeded: the next OOM kill ends the whole container" in said["Allows"]
 
 
 def test_the_configured_rule_that_decided_is_named(node: LookedAtNode, tmp_path: Path) -> None:
@@ -175,10 +173,13 @@ def test_containers_that_do_not_run_are_there_with_their_mode_and_state(node: Lo
     page = text(node)
     assert re.findall(r"^Container (\w+)", page, re.MULTILINE) == ["setup", "herder", "loops"]
     loops = section(page, "Container loops (regular)")
-    assert (loops["Wanted"], loops["Cgroup"]) == ("group: label oomward.dev/mode=group", "none here: it does not run")
+    assert (loops["Desired"], loops["Cgroup"]) == (
+        "group: label oomward.dev/mode=group",
+        "none: the container does not run",
+    )
     assert (loops["Limit"], loops["State"]) == ("64 MiB in the spec", "waiting (CrashLoopBackOff)")
     assert section(page, "Container setup (init)")["State"] == "not reported yet"
-    assert "Sandbox (pause), or a container that is just starting" in page
+    assert "Sandbox (pause), or a container that is starting" in page
 
 
 def test_the_sandbox_is_named_with_its_path(node: LookedAtNode) -> None:
@@ -195,7 +196,7 @@ def test_cruns_knob_is_shown_at_both_levels(node: LookedAtNode) -> None:
         (CONTAINER, 0),
         (f"{CONTAINER}/container", 1),
     ]
-    assert "group: memory.oom.group is 0 and 1 at container below, where crun has the processes" in text(node)
+    assert "group: memory.oom.group is 0 and 1 at container below, crun's cgroup of the processes" in text(node)
 
 
 def test_a_limit_that_is_not_the_specs_is_shown_beside_it(node: LookedAtNode) -> None:
@@ -214,10 +215,10 @@ def test_what_can_not_be_read_is_a_question_mark_and_is_said_on_standard_error(
     assert [herder[name] for name in ("Actual", "Limit", "Usage", "OOM")] == [
         "?",
         "? (256 MiB in the spec)",
-        "?; peak not kept",
+        "?; peak not available",
         "?",
     ]
-    assert section(page, "Pod default/herder-1")["Limits"] == "not all could be read"
+    assert section(page, "Pod default/herder-1")["Limits"] == "some limits could not be read"
     assert "memory.events of cgroup" in capsys.readouterr().err
 
 
@@ -242,14 +243,14 @@ def test_a_1_above_the_containers_is_named(node: LookedAtNode) -> None:
     node.write(f"{POD}/memory.oom.group", "1\n")
     node.write("kubepods/memory.oom.group", "1\n")
     assert told(node)["grouped_above"] == ["kubepods", POD]
-    assert "memory.oom.group is 1 at kubepods: when the limit of that level" in text(node)
+    assert "memory.oom.group is 1 at kubepods: if this level" in text(node)
 
 
 def test_labels_and_annotations_that_are_no_modes_are_shown(node: LookedAtNode) -> None:
     node.server.put_pod(pod_json(labels={MODE: "sinlge"}, annotations={"mode.oomward.dev/nix": "group"}))
     notes = told(node)["notes"]
     assert [re.search(r"'sinlge'|no container of that name", note) is not None for note in notes] == [True, True]
-    assert "'sinlge', which is no mode" in text(node)
+    assert "'sinlge', which is not a mode" in text(node)
 
 
 def test_a_namespace_whose_labels_do_not_count_is_named_with_the_setting(node: LookedAtNode, tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ def test_a_namespace_whose_labels_do_not_count_is_named_with_the_setting(node: L
     assert told(node)["notes"] == []
     node.server.put_pod(pod_json(labels={MODE: "single"}))
     assert told(node)["notes"] == [
-        "labels and annotations don't count in namespace default (ignoreLabelsIn): only rules do"
+        "labels and annotations are ignored in namespace default (ignoreLabelsIn): only rules apply"
     ]
 
 
@@ -267,7 +268,7 @@ def test_on_cgroup_v1_group_can_not_be_had_and_the_files_have_other_names(node: 
     node.to_v1()
     page = text(node)
     herder = section(page, "Container herder (regular)")
-    assert herder["Actual"] == "single: cgroup v1 has no memory.oom.group, and each kill takes one process"
+    assert herder["Actual"] == "single: cgroup v1 has no memory.oom.group, and each OOM kill ends one process"
     assert herder["OOM"] == "oom_kill 2"
     assert "this node runs cgroup v1" in page
     files = section(page, f"Files below {node.mount}/memory/<cgroup>")
@@ -280,14 +281,14 @@ def test_on_cgroup_v1_group_can_not_be_had_and_the_files_have_other_names(node: 
 @pytest.mark.parametrize(
     ("pod", "limits", "words"),
     [
-        (256, {"a": 256}, r"add up to 256 MiB, the pod's is the same: the kernel's log names the pod's cgroup"),
-        (256, {"a": 192, "b": 64}, r"192 MiB \+ 64 MiB = 256 MiB, the pod's is the same$"),
-        (200, {"a": 192, "b": 64}, r"the pod's is 56 MiB less: it is hit before"),
-        (300, {"a": 192, "b": 64}, r"the pod's is 44 MiB more \(init containers, or the RuntimeClass' overhead\)"),
-        (None, {"a": 192}, r"add up to 192 MiB; the pod has none of its own"),
-        (None, {"a": 192, "b": None, "c": None}, r"b, c have none, nor has the pod: only the node's memory"),
-        (256, {"a": None}, r"a has none: the pod's is hit first"),
-        (256, {}, r"the containers have none: the pod's"),
+        (256, {"a": 256}, r"add up to 256 MiB; the pod's limit is the same, and the kernel log names the pod's cgroup"),
+        (256, {"a": 192, "b": 64}, r"192 MiB \+ 64 MiB = 256 MiB; the pod's limit is the same$"),
+        (200, {"a": 192, "b": 64}, r"the pod's limit is 56 MiB less, so it is hit before"),
+        (300, {"a": 192, "b": 64}, r"the pod's limit is 44 MiB more \(init containers, or the RuntimeClass overhead\)"),
+        (None, {"a": 192}, r"add up to 192 MiB; the pod has no limit of its own"),
+        (None, {"a": 192, "b": None, "c": None}, r"b, c have no limit, and the pod has none: only the node's memory"),
+        (256, {"a": None}, r"a has no limit: all containers of the pod together hit the pod's limit first"),
+        (256, {}, r"the containers have no limit: all containers of the pod"),
     ],
 )
 def test_how_the_pods_limit_relates_to_the_sum_of_its_containers(
@@ -310,7 +311,7 @@ def test_init_and_ephemeral_containers_are_no_part_of_the_sum(node: LookedAtNode
 def test_a_pod_without_a_cgroup_here_is_explained_as_far_as_it_goes(node: LookedAtNode) -> None:
     node.server.put_pod(pod_json("done", UID2, {"main": ID2}))
     page = text(node, "done")
-    assert section(page, "Pod default/done")["Limits"] == "the pod has no cgroup here, and so no limit"
+    assert section(page, "Pod default/done")["Limits"] == "the pod has no cgroup here, so it has no limit"
     assert not (node.mount / OTHER).exists()
 
 

@@ -81,7 +81,7 @@ def test_that_there_are_more_than_asked_for_is_said(
     assert found(settings, limit=3) == [9990.0, 2000.0, 1000.0]
     assert capsys.readouterr().err == ""
     assert found(settings, limit=2) == [9990.0, 2000.0]
-    assert "the newest 2 kills, and there are more: ask for them with --limit" in capsys.readouterr().err
+    assert "the newest 2 kills of more: raise --limit" in capsys.readouterr().err
     ledger.close()
 
 
@@ -93,7 +93,7 @@ def test_kills_that_can_not_be_read_are_counted_and_the_others_shown(
         connection.execute("UPDATE kill SET body = 'x' WHERE kill_id = 'boot-7-2'")
     connection.close()
     assert found(settings) == [9990.0, 1000.0]
-    assert "1 kill of the ledger" in capsys.readouterr().err
+    assert "left out 1 kill" in capsys.readouterr().err
 
 
 def test_no_kill_is_said_and_no_ledger_is_an_error_that_tells_what_to_do(settings: Settings, ledger: Ledger) -> None:

@@ -81,7 +81,7 @@ def test_restore_gives_back_and_forgets_and_then_has_nothing_to_do(
     code, (row,) = run(node, once.restore)
     assert (code, row["outcome"], knob(node)) == (EXIT_OK, "written", 1)
     assert run(node, once.restore) == (EXIT_OK, [])
-    assert "nothing to give back" in capsys.readouterr().err
+    assert "nothing to restore" in capsys.readouterr().err
 
 
 def test_what_cannot_be_given_back_stays_owed_and_the_exit_code_says_so(node: LookedAtNode) -> None:
@@ -110,7 +110,7 @@ def test_without_the_api_it_goes_by_the_last_decisions_and_the_exit_code_says_so
     node.server.close()
     code, (row,) = run(node, once.apply)
     assert (code, row["container"], knob(node)) == (EXIT_FAILED, "herder", 0)
-    assert "the API can't be asked" in capsys.readouterr().err
+    assert "the API is not reachable" in capsys.readouterr().err
 
 
 def test_without_the_api_nothing_is_given_back_that_nobody_decided_about(node: LookedAtNode) -> None:

@@ -32,7 +32,7 @@ from tests.unit.commands.world import (
     pod_json,
 )
 
-HEADER = ["POD", "CONTAINER", "WANTED", "ACTUAL", "LIMIT", "USAGE", "PEAK", "KILLS"]
+HEADER = ["POD", "CONTAINER", "DESIRED", "ACTUAL", "LIMIT", "USAGE", "PEAK", "KILLS"]
 
 
 def shown(node: LookedAtNode) -> list[list[str]]:
@@ -128,7 +128,7 @@ def test_without_the_api_a_container_is_shown_by_pod_uid_and_short_id(
     assert [sandbox[:2], herder[:4]] == [[UID, "5" * 12], [UID, "a" * 12, "-", "group"]]
     (row,) = (row for row in rows(node) if row["container_id"] == ID)
     assert (row["namespace"], row["pod"], row["container"], row["pod_uid"]) == (None, None, None, UID)
-    assert "oomward: pods as last known to the agent, since the API can't be asked" in capsys.readouterr().err
+    assert "oomward: the API is not reachable, so pods are as the agent knew them last" in capsys.readouterr().err
 
 
 def test_without_the_api_what_an_agent_has_decided_keeps_its_name(node: LookedAtNode) -> None:
@@ -148,7 +148,7 @@ def test_without_a_ledger_kills_are_the_kernels_count_of_processes_and_that_is_s
     """A group kill counts its first victim twice."""
     node.write(f"{CONTAINER}/memory.events", "oom 1\noom_kill 4\noom_group_kill 1\n")
     assert rows(node)[0]["kills"] == 3
-    assert "kills are the kernel's count since each container's start: no ledger to read" in capsys.readouterr().err
+    assert "kills are counted by the kernel since each container's start: no ledger to read" in capsys.readouterr().err
 
 
 def test_what_can_not_be_read_is_a_question_mark_and_is_said_once_on_standard_error(
@@ -229,7 +229,7 @@ def test_on_a_terminal_it_is_drawn_in_place_and_the_terminal_is_given_back(
     assert text.startswith("\x1b[?1049h"), "the alternate screen, so that what was there comes back"
     assert "\x1b[?1049l" in text.split("herder")[-1]
     assert text.count("\x1b[H") >= 2
-    assert "the API can't be asked" in re.sub(r"\s+", " ", re.sub("\x1b[^m]*m", "", text)), (
+    assert "the API is not reachable" in re.sub(r"\s+", " ", re.sub("\x1b[^m]*m", "", text)), (
         "troubles are below the table"
     )
     assert capsys.readouterr().err == ""

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from agent.commands.output import containers, screen
 from agent.commands.output.containers import ContainerRow
-from agent.commands.output.table import Output
+from agent.commands.output.table import Output, fitted
 from agent.model import Mode, OomKill
 from tests.unit.wording.kills import CASES, GROUP, HOST, KILL, LOST, MIB, SERVICE
 from tests.unit.wording.test_kills import KILLS, harmless
@@ -61,7 +61,7 @@ def on_terminal(make: Callable[[Console], Table], width: int) -> str:
 def test_a_kill_is_one_line_with_who_where_how_large_whose_limit_and_what_became_of_it() -> None:
     header, row = kills_text(KILL)
     assert header == [
-        "TIME", "POD", "CONTAINER", "PROCESS", "RESIDENT", "LIMIT OF", "LIMIT", "MODE", "OUTCOME",
+        "TIME", "POD", "CONTAINER", "PROCESS", "RESIDENT", "SCOPE", "LIMIT", "MODE", "OUTCOME",
     ]  # fmt: skip
     assert row == [
         "2025-10-09T08:53:20Z", "default/herder-1", "herder", "4312 worker", "180.2 MiB", "container", "256 MiB", "single",
@@ -76,7 +76,7 @@ def test_a_kill_is_one_line_with_who_where_how_large_whose_limit_and_what_became
         (LOST, ["1 unnamed", "?", "survived"]),
         (replace(KILL, outcome=None), ["single", "?"]),
         (HOST, ["system.slice/backup.service", "-", "node"]),
-        (SERVICE, ["its cgroup", "1 GiB"]),
+        (SERVICE, ["cgroup", "1 GiB"]),
         (replace(KILL, namespace=None, pod=None, container=None), ["kubepods/podu/c", "-"]),
     ],
 )
@@ -87,7 +87,7 @@ def test_what_is_not_known_or_does_not_apply_is_said_to_be_so(kill: OomKill, cel
 
 def test_a_container_has_its_modes_its_memory_and_its_kills() -> None:
     assert containers_text(HELD, BARE) == [
-        ["POD", "CONTAINER", "WANTED", "ACTUAL", "LIMIT", "USAGE", "PEAK", "KILLS"],
+        ["POD", "CONTAINER", "DESIRED", "ACTUAL", "LIMIT", "USAGE", "PEAK", "KILLS"],
         ["default/herder-1", "herder", "single", "single", "256", "MiB", "200", "MiB", "256.5", "MiB", "7"],
         ["kube-system/coredns-1", "coredns", "-", "-", "none", "?", "?", "?"],
     ]
@@ -109,14 +109,14 @@ def test_in_a_pipe_every_value_is_whole_and_on_its_own_line() -> None:
 
 @pytest.mark.parametrize(
     ("width", "gone"),
-    [(140, set()), (110, {"MODE"}), (100, {"MODE", "LIMIT"}), (70, {"MODE", "LIMIT", "RESIDENT", "LIMIT OF"})],
+    [(140, set()), (110, {"MODE"}), (100, {"MODE", "LIMIT"}), (70, {"MODE", "LIMIT", "RESIDENT", "SCOPE"})],
 )
 def test_a_narrow_terminal_loses_first_what_matters_least(width: int, gone: set[str]) -> None:
     kills = [replace(KILL, pod="herder-12345")]
-    text = on_terminal(lambda console: screen.kills_table(kills, console), width)
-    columns = {"TIME", "POD", "CONTAINER", "PROCESS", "RESIDENT", "LIMIT OF", "LIMIT", "MODE", "OUTCOME"}
-    header = text.splitlines()[0].replace("LIMIT OF", "LIMIT_OF")
-    assert {name for name in columns if name.replace(" ", "_") not in _words(header)} == gone
+    text = on_terminal(lambda console: fitted(tuple(kills), screen.KILL_COLUMNS, console), width)
+    columns = {"TIME", "POD", "CONTAINER", "PROCESS", "RESIDENT", "SCOPE", "LIMIT", "MODE", "OUTCOME"}
+    header = text.splitlines()[0]
+    assert {name for name in columns if name not in _words(header)} == gone
 
 
 def _words(line: str) -> set[str]:
@@ -128,7 +128,7 @@ def _words(line: str) -> set[str]:
 def test_no_line_is_wider_than_the_terminal_and_none_can_do_it_harm(width: int, kills: list[OomKill]) -> None:
     file = StringIO()
     console = Console(file=file, width=width, force_terminal=True, color_system=None, markup=False, emoji=False)
-    console.print(screen.kills_table(kills, console))
+    console.print(fitted(tuple(kills), screen.KILL_COLUMNS, console))
     assert all(harmless(line) for line in file.getvalue().split("\n"))
     assert console.width == width
     assert all(console.measure(line).maximum <= width for line in file.getvalue().split("\n"))
@@ -140,9 +140,9 @@ def test_a_mode_that_is_not_in_force_stands_out_and_one_that_is_does_not() -> No
 
 
 def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "\x1b[32msurvived" in on_terminal(lambda console: screen.kills_table([KILL], console), 120)
+    assert "\x1b[32msurvived" in on_terminal(lambda console: fitted((KILL,), screen.KILL_COLUMNS, console), 120)
     monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[32m" not in on_terminal(lambda console: screen.kills_table([KILL], console), 120)
+    assert "\x1b[32m" not in on_terminal(lambda console: fitted((KILL,), screen.KILL_COLUMNS, console), 120)
 
 
 def test_names_that_look_like_markup_or_emoji_are_shown_as_they_are() -> None:

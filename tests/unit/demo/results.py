@@ -11,8 +11,8 @@ from tests.demo.pods import ANNOTATED, LABELLED, PLAIN
 
 AT = datetime(2026, 11, 28, 7, 15, 43, tzinfo=UTC)
 NOTE = (
-    "OOM killer killed process 836 (worker, 255.5 MiB resident) in container app: the container's memory limit 256 MiB was reached. "
-    "The container kept running (mode single). 36 kills in the last hour."
+    "OOM-killed worker (PID 836, 255.5 MiB) in container app at the container's memory limit of 256 MiB. "
+    "The container is still running (mode single). 36 OOM kills in the last hour."
 )
 
 

@@ -39,7 +39,7 @@ def test_a_crash_loop_of_oom_says_limit_peak_and_how_often() -> None:
     kills = [kill(60.0 * n + 30) for n in range(7)]
     one = the_one(LOOPING, *kills)
     assert (one.category, one.rule) == (Category.CRASH_LOOP, "ended-oom")
-    assert one.what == "container web was killed for memory: it reached its limit of 256Mi"
+    assert one.what == "container web was OOM-killed: it reached its limit of 256Mi"
     assert one.advice == "raise the limit from 256Mi: its peak was 256Mi with 7 kills in an hour"
 
 
@@ -47,14 +47,14 @@ def test_the_peak_of_a_running_containers_cgroup_goes_before_what_a_kill_saw() -
     facts = ContainerFacts(limit_bytes=256 * MIB, peak_bytes=250 * MIB)
     one = the_one(LIVE, kill(30, outcome=Outcome.SURVIVED), web=facts)
     assert one.advice == (
-        "raise the limit from 256Mi: its peak was 250Mi with 1 kill in an hour; if it doesn't notice by itself that a process "
-        "is gone, restart it now"
+        "raise the limit from 256Mi: its peak was 250Mi with 1 kill in an hour; if it does not handle the loss of a process, "
+        "restart it now"
     )
 
 
 def test_where_the_pods_limit_was_hit_it_is_that_which_is_to_be_raised() -> None:
     one = the_one(LOOPING, kill(30, Scope.POD, limit_bytes=512 * MIB))
-    assert one.what == "container web was killed for memory: the pod reached its limit of 512Mi"
+    assert one.what == "container web was OOM-killed: the pod reached its limit of 512Mi"
     assert one.advice == "raise the pod's memory limit from 512Mi, which its containers share: 1 kill in an hour"
 
 
@@ -62,7 +62,7 @@ def test_where_the_pods_limit_was_hit_it_is_that_which_is_to_be_raised() -> None
 def test_out_of_the_nodes_memory_is_not_the_containers_own_doing(scope: Scope) -> None:
     one = the_one(LOOPING, kill(30, scope))
     assert (one.category, one.rule, one.transient.value) == (Category.NODE_OOM, "ended-node-oom", "yes")
-    assert one.advice.startswith("lower what runs on the node")
+    assert one.advice.startswith("run less on the node")
     assert one.advice.endswith(": 1 kill in an hour")
 
 
@@ -80,22 +80,25 @@ def test_137_and_a_kill_that_the_node_saw_is_an_oom_kill_though_the_runtime_did_
 def test_a_container_that_lost_a_process_and_runs_on_may_be_half_dead() -> None:
     one = the_one(LIVE, kill(30, outcome=Outcome.SURVIVED))
     assert (one.category, one.rule, one.next_step.will.value) == (Category.OOM_PROCESS, "running-oom", "runs")
-    assert one.what == "container web lost a process (worker) to its memory limit and runs on: it may be half dead"
-    assert "nobody restarts it" in one.next_step.text
+    assert (
+        one.what
+        == "container web lost a process (worker) at its memory limit; it is still running, perhaps only in part"
+    )
+    assert "is not restarted" in one.next_step.text
 
 
 @pytest.mark.parametrize(
     ("scope", "to"),
-    [(Scope.POD, "to its pod's memory limit"), (None, "for memory (which limit was hit is not known)")],
+    [(Scope.POD, "at its pod's memory limit"), (None, "to an OOM kill (which limit was hit is not known)")],
 )
 def test_a_process_lost_to_another_limit_or_nobody_knows_which_is_not_told_as_lost_to_the_containers(
     scope: Scope | None, to: str
 ) -> None:
     one = the_one(LIVE, kill(30, scope, Outcome.SURVIVED))
     assert one.rule == "running-oom"
-    assert one.what == f"container web lost a process (worker) {to} and runs on: it may be half dead"
+    assert one.what == f"container web lost a process (worker) {to}; it is still running, perhaps only in part"
     bare = the_one(LIVE, kill(30, scope, Outcome.SURVIVED, victims=()))
-    assert bare.what == f"container web lost a process {to} and runs on: it may be half dead"
+    assert bare.what == f"container web lost a process {to}; it is still running, perhaps only in part"
 
 
 def test_a_process_lost_to_the_nodes_memory_is_told_apart() -> None:
@@ -138,7 +141,7 @@ def test_which_process_of_several_was_lost_is_said() -> None:
     one = the_one("crash-loop-oom-of-a-child-containerd-1.7", kill(31, victims=(Victim(8, "evil\x1b[31m"),)))
     assert (
         one.what
-        == "a process of container web (evil\\x1b[31m) was killed for memory, and the rest ended after it with code 1"
+        == "a process of container web (evil\\x1b[31m) was OOM-killed, and then the container ended with code 1"
     )
 
 

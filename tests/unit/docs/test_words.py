@@ -1,4 +1,4 @@
-"""What users read is plain English: words and phrases that made readers stop are in no page."""
+"""The docs are in plain English: no word of words.py."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.docs.pages import ROOT, names
+from tests.unit.docs.words import find
 
-# Files and globs below the root, looked at whole. Add the code's texts (manifests, alerts, templates) and generated pages here.
+# Files and globs below the root. tests/unit/wording/test_words.py checks the program's texts and the manifests.
 USER_VISIBLE = (
     "README.md",
     "CHANGELOG.md",
@@ -22,59 +23,9 @@ USER_VISIBLE = (
 # Pages with texts from the code. A page leaves this list when the code's texts are plain.
 FROM_CODE = (
     "docs/benchmarks.md",
-    "docs/reference/commands.md",
-    "docs/reference/configuration.md",
-    "docs/reference/diagnosis.md",
     "docs/reference/metrics.md",
 )
 
-UNITS = "second|minute|hour|day|year"
-TIMES = f"{UNITS}|pod|node|container|process|processes|kill|turn|victim|request|restart|worker|model|start|write|list|answer"
-THINGS = "process|processes|worker|workers|page|watch|agent|kill|kills|Event|Events|cgroup|list|restart|row|line|file"
-PLAIN = {  # pattern → what to write
-    r"mend(s|ed|ing)?": "fix",
-    r"anew": "again",
-    r"afresh": "again",
-    r"begun": "started",
-    r"(to be|be|can't be|could be) had": "available",
-    r"at the most": "at most",
-    r"of late": "recently",
-    r"amiss": "wrong",
-    r"knobs?": "memory.oom.group",
-    r"untold": "not reported",
-    r"told|tells? of": "reported, notified",
-    r"held|holds?|holding": "enforced, kept",
-    r"word of": "report of",
-    r"glances?": "look, check",
-    r"for ever": "forever",
-    r"all the same": "still",
-    r"in the (very )?midst": "in the middle",
-    r"whose": "with, of which",
-    r"wish(es|ed)?": "desired mode",
-    r"slip of the pen": "typo",
-    r"mourn(s|ed|ing)?": "forget",
-    r"bur(y|ies|ied)|graves?": "remove",
-    r"and so many|so many": "that many",
-    r"(both|either) do": "are accepted",
-    r"slow (full )?(look|resync)|full look": "full resync",
-    r"fights?|fought": "conflict",
-    r"(stands?|stood) back": "suspended",
-    r"or their like|and the like|its kin": "similar",
-    r"reckons? with|reckoned": "takes into account",
-    r"by nature": "always",
-    r"ripe": "ready",
-    r"witness(es|ed)?|unwitnessed": "report",
-    r"every some": "every few",
-    r"be taken for": "be mistaken for",
-    r"vanish(es|ed)?": "be removed",
-    r"take (it )?away": "remove",
-    r"as ever|as (it )?was promised|As promised": "as before, PASS",
-    r"nobody (told|asked)": "unknown",
-    rf"(one|two|three|ten|\d+) ({THINGS}) an? ({TIMES})": "one … per …",
-    rf"\d[\d.,]* (s|ms|µs|MB|MiB|KiB) an? ({TIMES})": "… per …",
-    rf"(once|twice|ten|\d+|times) an? ({UNITS})": "… per …",
-}
-WORDS = {pattern: re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE) for pattern in PLAIN}
 SKIPPED = re.compile(
     r"^ *(?P<fence>```+|~~~+).*?^ *(?P=fence) *$"  # blocks: commands, and what programs print
     r"|^> .*?$"  # Events, word for word
@@ -98,10 +49,8 @@ def prose(text: str) -> str:
 
 def found_in(text: str) -> Iterator[str]:
     """``line: the words → what to write``; a line break is a space, so phrases are found over two lines."""
-    flat = prose(text).replace("\n", " ")
-    for pattern, plain in PLAIN.items():
-        for match in WORDS[pattern].finditer(flat):
-            yield f"{text.count(chr(10), 0, match.start()) + 1}: {match[0]} → {plain}"
+    for found in find(prose(text)):
+        yield f"{text.count(chr(10), 0, found.at) + 1}: {found.words} → {found.better}"
 
 
 @pytest.mark.parametrize("file", files(), ids=names)

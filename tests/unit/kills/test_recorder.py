@@ -99,7 +99,7 @@ def test_a_kill_is_recorded_counted_and_logged_at_once_and_posted_when_settled(
     assert [kill.kill_id for kill in desk.ledger.kills()] == [OPEN.kill_id]
     assert desk.ledger.kmsg_sequence == 17
     assert desk.value(series("single", "container")) == 1
-    assert [r.message.startswith("default/herder-1: OOM killer killed process 4312") for r in caplog.records] == [True]
+    assert [r.message.startswith("OOM kill in default/herder-1 container herder: ") for r in caplog.records] == [True]
     assert desk.posted == []
     desk.recorder.findings(Findings(settled=(replace(OPEN, outcome=Outcome.SURVIVED),)), 17)
     assert [n.reason.value for n in desk.posted] == ["ProcessOOMKilled"]
@@ -137,7 +137,7 @@ def test_the_events_note_has_the_pods_limits_and_how_often_it_happened(desk: Des
         Findings(kills=(long_ago, earlier, OPEN), settled=(replace(OPEN, outcome=Outcome.DIED),)), None
     )
     (notice,) = desk.posted
-    assert "2 kills in the last hour." in notice.note
+    assert "2 OOM kills in the last hour." in notice.note
     assert "main 256 MiB" in notice.note
     assert notice.reason.value == "ContainerOOMKilled"
 
@@ -196,7 +196,7 @@ def test_every_reason_is_posted_with_the_type_and_action_that_the_reference_give
     desk.recorder.settled(replace(OPEN, outcome=Outcome.SURVIVED))
     desk.recorder.settled(replace(OPEN, outcome=Outcome.DIED, ordinal=2))
     desk.notices.applied(one, "main", Mode.SINGLE, 7, "label")
-    desk.notices.invalid(one, BadWish(Source.LABEL, "oomward.dev/mode", "x", None, "is no mode"))
+    desk.notices.invalid(one, BadWish(Source.LABEL, "oomward.dev/mode", "x", None, "is not a mode"))
     desk.notices.failed(one, "it failed", "why")
     desk.notices.tolerance_exceeded(one, "main", Tolerance(5, 600.0), 7)
     desk.notices.killed_as_a_whole(one, "main", OnExceeded.RESTART, 7, "")

@@ -71,8 +71,8 @@ def test_a_kill_has_the_counters_word_and_the_logs_whichever_comes_first(world: 
     world.turn(after_s=0.6)
     (notice,) = world.posted
     assert notice.reason.value == "ProcessOOMKilled"
-    assert "killed process 4312 (worker, 180 MiB resident) in container main" in notice.note
-    assert "The container kept running (mode single)." in notice.note
+    assert "OOM-killed worker (PID 4312, 180 MiB) in container main" in notice.note
+    assert "The container is still running (mode single)." in notice.note
 
 
 def test_a_kill_that_the_log_never_told_is_recorded_without_its_victim(world: World) -> None:
@@ -84,7 +84,7 @@ def test_a_kill_that_the_log_never_told_is_recorded_without_its_victim(world: Wo
     assert kills(world) == 1
     assert world.metric("oomward_kills_without_details_total") == 1
     world.turn(after_s=0.6)
-    assert "Which process is not known" in world.posted[0].note
+    assert "The process is not known" in world.posted[0].note
 
 
 def test_a_report_that_comes_late_adds_its_details_to_the_ledger_and_counts_nothing(world: World) -> None:
@@ -97,7 +97,7 @@ def test_a_report_that_comes_late_adds_its_details_to_the_ledger_and_counts_noth
     assert kill.victims == (WORKER,)
     assert kills(world) == 1
     world.turn(after_s=0.6)
-    assert "killed process 4312" in world.posted[0].note
+    assert "OOM-killed worker (PID 4312" in world.posted[0].note
 
 
 def test_a_group_kill_is_one_kill_of_so_many_processes(world: World) -> None:
@@ -122,7 +122,7 @@ def test_many_kills_are_each_recorded_and_named_apart(world: World) -> None:
     world.turn(after_s=1)
     assert {notice.name for notice in world.posted} == {world.posted[0].name}, "one Event counts them all"
     assert world.posted[-1].count == 20
-    assert "20 kills in the last hour." in world.posted[-1].note
+    assert "20 OOM kills in the last hour." in world.posted[-1].note
 
 
 def test_notifications_that_were_merged_lose_no_kill(world: World) -> None:
@@ -206,7 +206,7 @@ def test_the_pods_limit_is_told_from_the_containers(world: World) -> None:
     (kill,) = world.ledger.kills()
     assert kill.scope is Scope.POD
     assert kills(world, scope="pod") == 1
-    assert "the pod's memory limit 256 MiB" in world.posted[0].note
+    assert "the pod's memory limit of 256 MiB" in world.posted[0].note
 
 
 def test_one_limit_at_both_levels_is_the_containers_to_a_user(world: World) -> None:
@@ -231,7 +231,7 @@ def test_a_process_of_the_nodes_own_is_an_event_on_the_node(world: World, monkey
     world.turn(after_s=1)
     (notice,) = world.posted
     assert (notice.about.kind, notice.about.name) == ("Node", "node-1")
-    assert f"in cgroup {SERVICE}: the memory limit 256 MiB of its cgroup was reached" in notice.note
+    assert f"in cgroup {SERVICE} at the cgroup's memory limit of 256 MiB" in notice.note
 
 
 @pytest.mark.parametrize(("first", "asked"), [(True, [4312]), (False, []), (None, [])])

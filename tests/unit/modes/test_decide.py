@@ -85,7 +85,7 @@ def test_a_value_that_is_no_mode_leaves_alone_what_it_covers(value: str) -> None
     assert (by_label.mode, by_label.source) == (None, Source.LABEL)
     by_annotation = decide(a_pod(label="group", modes={"herder": value}), "herder", ALL_GROUP)
     assert (by_annotation.mode, by_annotation.source) == (None, Source.ANNOTATION)
-    assert "no mode" in by_annotation.why
+    assert "not a mode" in by_annotation.why
     assert repr(value) in by_annotation.why
 
 

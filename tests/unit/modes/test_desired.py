@@ -92,7 +92,7 @@ def test_without_the_api_a_container_keeps_what_was_decided_for_it() -> None:
     for mode in Mode:
         found = kept(replace(KEPT, mode=mode))
         assert (found.decision.mode, found.pod_uid, found.container) == (mode, UID, "main")
-        assert "last decided" in found.decision.why
+        assert "the last decision" in found.decision.why
 
 
 def test_without_the_api_a_restarted_container_gets_single_if_all_of_its_pod_had_it() -> None:

@@ -81,7 +81,7 @@ def test_a_key_that_is_not_known_is_named_with_its_line_and_the_nearest_that_is(
     (problem,) = problems_of(config, "rules:\n- mode: single\n  namespace: [a]\n")
     assert problem == "3: unknown key 'namespace'; did you mean namespaces?"
     (far,) = problems_of(config, "zzz: 1\n")
-    assert "known are" in far
+    assert "known keys" in far
     assert "stateDir" in far
 
 
@@ -91,13 +91,13 @@ def test_the_path_of_the_file_itself_is_no_key_of_it(config: Path) -> None:
 
 def test_a_key_given_twice_is_named_with_both_lines(config: Path) -> None:
     assert problems_of(config, "rules: []\nlogLevel: info\nrules: []\n") == (
-        f"3: rules is given twice, first at {config}:1; remove one",
+        f"3: rules is given twice (first at {config}:1); remove one",
     )
     assert problems_of(config, "rules:\n- mode: single\n  mode: group\n") == (
-        f"3: mode is given twice, first at {config}:2; remove one",
+        f"3: mode is given twice (first at {config}:2); remove one",
     )
     assert problems_of(config, "rules:\n- mode: single\n  selector:\n    matchLabels:\n      a: b\n      a: c\n") == (
-        f"6: a is given twice, first at {config}:5; remove one",
+        f"6: a is given twice (first at {config}:5); remove one",
     )
 
 
@@ -105,27 +105,27 @@ def test_a_key_given_twice_is_named_with_both_lines(config: Path) -> None:
     ("rule", "problem"),
     [
         ("{name: x}", "2: rule 1 has no mode: add single, group or leave"),
-        ("{mode: singel}", "2: mode: 'singel' is no mode: write single, group or leave"),
-        ("{mode: on}", "2: mode: True is no mode: write single, group or leave"),
+        ("{mode: singel}", "2: mode: 'singel' is not a mode: write single, group or leave"),
+        ("{mode: on}", "2: mode: True is not a mode: write single, group or leave"),
         ("{mode: }", "2: mode has no value; give one or remove the key"),
-        ("{mode: single, name: 5}", "2: name: must be a text, not 5"),
+        ("{mode: single, name: 5}", "2: name: must be a string, not 5"),
         (
             "{mode: single, namespaces: []}",
-            "2: namespaces: is an empty list: leave the key out to match everything, or name what should match",
+            "2: namespaces: is an empty list: remove the key to match everything, or list what should match",
         ),
-        ("{mode: single, namespaces: [1]}", "2: namespaces: must be a text or a list of texts, not [1]"),
-        ("{mode: single, namespaces: {a: b}}", "2: namespaces: must be a text or a list of texts, not {'a': 'b'}"),
-        ('{mode: single, containers: ["x[ab"]}', "2: containers: 'x[ab' is no glob: the [ at character 2 has no ]"),
-        ('{mode: single, containers: ["[]"]}', "2: containers: '[]' is no glob: the [ at character 1 has no ]"),
+        ("{mode: single, namespaces: [1]}", "2: namespaces: must be a string or a list of strings, not [1]"),
+        ("{mode: single, namespaces: {a: b}}", "2: namespaces: must be a string or a list of strings, not {'a': 'b'}"),
+        ('{mode: single, containers: ["x[ab"]}', "2: containers: 'x[ab' is not a glob: the [ at character 2 has no ]"),
+        ('{mode: single, containers: ["[]"]}', "2: containers: '[]' is not a glob: the [ at character 1 has no ]"),
         (
             "{mode: single, selector: 'a in b'}",
             "2: selector: character 6 of selector 'a in b': expected '(' but found 'b'",
         ),
         (
             "{mode: single, selector: [a]}",
-            "2: selector: must be a text like 'app in (a, b)' or a mapping with matchLabels, not ['a']",
+            "2: selector: must be a string like 'app in (a, b)' or a mapping with matchLabels, not ['a']",
         ),
-        ("{mode: single, selector: {matchLabels: {on: yes}}}", "2: selector: True is no text: put it into quotes"),
+        ("{mode: single, selector: {matchLabels: {on: yes}}}", "2: selector: True is not a string: put it in quotes"),
         ("just text", "2: rule 1 must be a mapping of keys to values"),
         ("[]", "2: rule 1 must be a mapping of keys to values"),
     ],
@@ -146,10 +146,10 @@ def test_a_rule_may_say_how_much_is_tolerated(config: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        ("tolerate: 5", "write how many, a slash and in what time, e.g. 5/10m"),
-        ("tolerate: 5/10m, onExceeded: explode", "is none of arm, restart"),
-        ("tolerate: 5/10m, tolerateScope: all", "is none of own, any"),
-        ("onExceeded: restart", "onExceeded means nothing without tolerate"),
+        ("tolerate: 5", "write number/time, e.g. 5/10m"),
+        ("tolerate: 5/10m, onExceeded: explode", "is not one of arm, restart"),
+        ("tolerate: 5/10m, tolerateScope: all", "is not one of own, any"),
+        ("onExceeded: restart", "onExceeded has no effect without tolerate"),
     ],
 )
 def test_a_tolerance_that_says_nothing_that_can_be_done_is_refused(config: Path, keys: str, problem: str) -> None:
@@ -164,7 +164,7 @@ def test_globs_may_hold_a_bracket_in_a_set(config: Path) -> None:
 
 def test_two_rules_of_one_name_can_not_be_told_apart_and_are_refused(config: Path) -> None:
     text = "rules:\n- {name: a, mode: single}\n- {name: a, mode: group}\n"
-    assert problems_of(config, text) == (f"3: the rule at {config}:2 is called 'a' too; rename one",)
+    assert problems_of(config, text) == (f"3: the rule at {config}:2 is also called 'a'; rename one",)
 
 
 def test_every_problem_of_every_rule_is_told_at_once(config: Path) -> None:
@@ -175,20 +175,20 @@ def test_every_problem_of_every_rule_is_told_at_once(config: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("rules: {a: b}\n", "1: rules must be a list: begin each rule with a dash"),
-        ("rules: all\n", "1: rules must be a list: begin each rule with a dash"),
+        ("rules: {a: b}\n", "1: rules must be a list: start each rule with a dash"),
+        ("rules: all\n", "1: rules must be a list: start each rule with a dash"),
         ("- a\n- b\n", "1: the file must be a mapping of keys to values"),
-        ("[a]: b\n", "1: a key of the file must be a plain text"),
-        ("a: b\n---\nc: d\n", "2: is no YAML: but found another document"),
-        ("rules:\n\t- x\n", "2: is no YAML: found character '\\t' that cannot start any token"),
-        ("rules: [\n", "2: is no YAML: expected the node content, but found '<stream end>'"),
-        ("ignoreLabelsIn: *nowhere\n", "1: is no YAML: found undefined alias 'nowhere'"),
+        ("[a]: b\n", "1: a key of the file must be a string"),
+        ("a: b\n---\nc: d\n", "2: not valid YAML: but found another document"),
+        ("rules:\n\t- x\n", "2: not valid YAML: found character '\\t' that cannot start any token"),
+        ("rules: [\n", "2: not valid YAML: expected the node content, but found '<stream end>'"),
+        ("ignoreLabelsIn: *nowhere\n", "1: not valid YAML: found undefined alias 'nowhere'"),
         (
             "logLevel: !!python/name:os.system ''\n",
-            "1: logLevel: can't be read: could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system'",
+            "1: logLevel: cannot be read: could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system'",
         ),
-        ("killRetentionDays: !!int ''\n", "1: killRetentionDays: can't be read: the value doesn't fit its YAML tag"),
-        ("apiLaxCa: !!bool maybe\n", "1: apiLaxCa: can't be read: the value doesn't fit its YAML tag"),
+        ("killRetentionDays: !!int ''\n", "1: killRetentionDays: cannot be read: the value does not fit its YAML tag"),
+        ("apiLaxCa: !!bool maybe\n", "1: apiLaxCa: cannot be read: the value does not fit its YAML tag"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_named_by_line(config: Path, text: str, problem: str) -> None:
@@ -206,7 +206,7 @@ def test_a_missing_file_a_folder_and_a_huge_file_are_said_to_be_unreadable(tmp_p
         (huge, "larger than"),
         (binary, "utf-8"),
     ):
-        with pytest.raises(SettingsError, match="can't be read") as caught:
+        with pytest.raises(SettingsError, match="cannot be read") as caught:
             load_rules(path)
         assert why in str(caught.value)
         assert str(path) in str(caught.value)

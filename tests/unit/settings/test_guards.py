@@ -68,7 +68,7 @@ def test_a_bad_value_is_not_also_said_to_be_missing() -> None:
     with pytest.raises(SettingsError) as caught:
         settings(tls_cert="/c", tls_key="\0")
     (problem,) = caught.value.problems
-    assert problem.startswith("--tls-key: must be a text")
+    assert problem.startswith("--tls-key: must be a string")
 
 
 # ------------------------------------------------------------------------------------------------------------------ TLS
@@ -79,35 +79,35 @@ def test_files_that_are_not_there_are_each_named_with_their_key(tmp_path: Path) 
     assert problems(
         tls_cert=f"{away}.crt", tls_key=f"{away}.key", tls_client_ca=f"{away}.ca", basic_auth_file=f"{away}.users"
     ) == tuple(
-        f"{key} {away}.{end}: can't be read: No such file or directory; mount the Secret there, readable for the agent"
+        f"{key} {away}.{end}: cannot be read: No such file or directory; mount the Secret there, readable for the agent"
         for key, end in (("tlsCert", "crt"), ("tlsKey", "key"), ("tlsClientCa", "ca"), ("basicAuthFile", "users"))
     )
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
-    assert f"basicAuthFile {tmp_path}: can't be read: Is a directory" in problems(basic_auth_file=str(tmp_path))[0]
+    assert f"basicAuthFile {tmp_path}: cannot be read: Is a directory" in problems(basic_auth_file=str(tmp_path))[0]
 
 
 def test_a_key_where_the_certificate_should_be_is_told_from_the_other_way_round() -> None:
     swapped = problems(tls_cert=SERVER["tls_key"], tls_key=SERVER["tls_cert"])
     assert [problem.partition(":")[2] for problem in swapped] == [
-        " has no block 'BEGIN CERTIFICATE'; it must be a file in PEM",
-        " has no block 'BEGIN PRIVATE KEY'; it must be a file in PEM",
+        " has no block 'BEGIN CERTIFICATE'; give a file in PEM",
+        " has no block 'BEGIN PRIVATE KEY'; give a file in PEM",
     ]
 
 
 @pytest.mark.parametrize("key", ["client.key", "encrypted.key"])
 def test_a_key_of_another_certificate_or_with_a_passphrase_is_refused_and_nobody_is_asked(key: str) -> None:
     (problem,) = problems(tls_cert=SERVER["tls_cert"], tls_key=str(TLS / key))
-    assert f"tlsKey {TLS / key} can't be used together" in problem
-    assert "the key must be the certificate's, and have no passphrase" in problem
+    assert f"tlsKey {TLS / key} do not fit together" in problem
+    assert "the key must belong to the certificate and have no passphrase" in problem
 
 
 def test_a_block_of_rubbish_is_named(tmp_path: Path) -> None:
     rubbish = tmp_path / "ca.pem"
     rubbish.write_text("-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n")
     (problem,) = problems(**SERVER, tls_client_ca=str(rubbish))
-    assert problem.startswith(f"tlsClientCa {rubbish} can't be used (")
+    assert problem.startswith(f"tlsClientCa {rubbish} is invalid (")
 
 
 def test_a_client_s_certificate_is_asked_for_and_not_required_so_that_probes_get_through() -> None:
@@ -188,7 +188,10 @@ def test_a_swap_to_what_does_not_go_together_is_refused_once_until_it_is_mended(
     secret.swap(crt=pair("rotated")["crt"], key=pair("server")["key"])
     assert [guards.context() for _ in range(3)] == [before] * 3
     (line,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert "the changed certificates of the pages are refused, those in force stay: tlsCert " in line.getMessage()
+    assert (
+        "the changed certificates of the pages are refused, the previous ones stay in force: tlsCert "
+        in line.getMessage()
+    )
     secret.swap(**pair("rotated"))
     assert guards.context() is not before
 
@@ -243,11 +246,11 @@ def test_the_right_password_under_another_scheme_is_none(users: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", ": names no user"),
-        ("# nobody\n\n", ": names no user"),
-        ("prometheus:s3cret\nhunter2\n", ":2: is no line user:password"),
-        (":hunter2\n", ":1: is no line user:password"),
-        ("hunter2:\n", ":1: is no line user:password"),
+        ("", ": has no user"),
+        ("# nobody\n\n", ": has no user"),
+        ("prometheus:s3cret\nhunter2\n", ":2: must be a line user:password"),
+        (":hunter2\n", ":1: must be a line user:password"),
+        ("hunter2:\n", ":1: must be a line user:password"),
         ("hunter2" * 200_000, ": is larger than"),
     ],
 )
@@ -279,7 +282,7 @@ def test_a_file_emptied_by_mistake_lets_nobody_in_who_was_not_let_in_before(
     assert not guards.admits(basic("", ""))
     assert not guards.admits("")
     assert guards.admits(basic("zoë", "pässword"))
-    assert "the changed users of /metrics are refused, those in force stay" in caplog.text
+    assert "the changed users of /metrics are refused, the previous ones stay in force" in caplog.text
 
 
 def test_passwords_without_tls_are_warned_of(users: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -309,5 +312,5 @@ def test_run_names_a_bad_file_and_begins_nothing(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False, timeout=60, env=os.environ.copy(),
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr.startswith(f"oomward: basicAuthFile {tmp_path / 'away'}: can't be read")
+    assert done.stderr.startswith(f"oomward: basicAuthFile {tmp_path / 'away'}: cannot be read")
     assert not (tmp_path / "state").exists()

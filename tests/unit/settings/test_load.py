@@ -11,7 +11,7 @@ from agent.settings import SETTINGS, SettingsError, add_arguments, load
 
 NODE = {"NODE_NAME": "node-1"}
 NO_NODE_NAME = (
-    "nodeName is not set: give --node-name or set NODE_NAME (in a DaemonSet by the downward API: env valueFrom fieldRef "
+    "nodeName is not set: give --node-name or set NODE_NAME (in a DaemonSet, from the downward API: env valueFrom fieldRef "
     "fieldPath spec.nodeName)"
 )
 
@@ -123,9 +123,9 @@ def test_all_problems_are_told_at_once_each_with_its_place(config: Path) -> None
     problems = problems_of({"config": str(config), "listen": "9797"}, {"OOMWARD_API_LAX_CA": "yes"})
     assert problems == (
         f"{config}:2: unknown key 'kilRetentionDays'; did you mean killRetentionDays?",
-        f"{config}:1: logLevel: 'loud' is none of debug, info, warning, error",
-        "--listen: '9797' is no address: write host:port, e.g. 0.0.0.0:9797 or [::]:9797",
-        "environment variable OOMWARD_API_LAX_CA: 'yes' is none of true, false",
+        f"{config}:1: logLevel: 'loud' is not one of debug, info, warning, error",
+        "--listen: '9797' is not an address: write host:port, e.g. 0.0.0.0:9797 or [::]:9797",
+        "environment variable OOMWARD_API_LAX_CA: 'yes' is not one of true, false",
         NO_NODE_NAME,
     )
 
@@ -133,35 +133,35 @@ def test_all_problems_are_told_at_once_each_with_its_place(config: Path) -> None
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
-        ("node_name", "Node_1", "can be no node's name"),
-        ("node_name", "$(NODE_NAME)", "can be no node's name"),
-        ("listen", "localhost", "is no address"),
-        ("listen", "localhost:http", "is no address"),
-        ("listen", "localhost:65536", "is no address"),
-        ("listen", "localhost:9²", "is no address"),
-        ("listen", "::1:80", "is no address"),
-        ("listen", "[::1:80", "is no address"),
-        ("listen", "[host]:80", "is no address"),
-        ("listen", "a b:80", "is no address"),
-        ("log_format", "xml", "none of json, text"),
-        ("api_lax_ca", "1", "none of true, false"),
+        ("node_name", "Node_1", "is not a valid node name"),
+        ("node_name", "$(NODE_NAME)", "is not a valid node name"),
+        ("listen", "localhost", "is not an address"),
+        ("listen", "localhost:http", "is not an address"),
+        ("listen", "localhost:65536", "is not an address"),
+        ("listen", "localhost:9²", "is not an address"),
+        ("listen", "::1:80", "is not an address"),
+        ("listen", "[::1:80", "is not an address"),
+        ("listen", "[host]:80", "is not an address"),
+        ("listen", "a b:80", "is not an address"),
+        ("log_format", "xml", "not one of json, text"),
+        ("api_lax_ca", "1", "not one of true, false"),
         ("resync_interval_s", "soon", "write e.g. 30s, 20m or 1h"),
         ("resync_interval_s", "m", "write e.g. 30s, 20m or 1h"),
         ("resync_interval_s", "0", "more than 0"),
         ("resync_interval_s", "-5m", "more than 0"),
         ("resync_interval_s", "inf", "at most 168h"),
         ("resync_interval_s", "nan", "more than 0"),
-        ("event_budget_pod", "10", "write how many at once, a slash and how often after that, e.g. 10/1m"),
+        ("event_budget_pod", "10", "write number/interval, e.g. 10/1m"),
         ("event_budget_pod", "0/1m", "from 1 to"),
-        ("event_budget_node", "10/soon", "is no duration"),
+        ("event_budget_node", "10/soon", "is not a duration"),
         ("resync_interval_s", "169h", "at most 168h"),
         ("kill_retention_days", "0", "must be from 1"),
-        ("kill_retention_days", "3.5", "no whole number"),
-        ("kill_retention_count", "many", "no whole number"),
-        ("kill_retention_count", "9" * 5000, "no whole number|must be from"),
-        ("cgroup_roots", "../kubepods", "no path below the cgroup mount"),
-        ("cgroup_roots", "a,,b", "must be a text"),
-        ("cgroup_roots", "/", "no path below the cgroup mount"),
+        ("kill_retention_days", "3.5", "not a whole number"),
+        ("kill_retention_count", "many", "not a whole number"),
+        ("kill_retention_count", "9" * 5000, "not a whole number|must be from"),
+        ("cgroup_roots", "../kubepods", "not a path below the cgroup mount"),
+        ("cgroup_roots", "a,,b", "must be a string"),
+        ("cgroup_roots", "/", "not a path below the cgroup mount"),
     ],
 )
 def test_a_bad_value_is_refused_in_words_that_mend_it(name: str, value: str, complaint: str) -> None:

@@ -102,7 +102,7 @@ def test_a_bad_new_file_is_refused_and_the_next_good_one_is_read(volume: ConfigM
     file = RulesFile(volume.path)
     volume.write("rules: [{mode: singel}]\n")
     assert file.changed()
-    with pytest.raises(SettingsError, match="'singel' is no mode"):
+    with pytest.raises(SettingsError, match="'singel' is not a mode"):
         file.load()
     assert not file.changed()
     volume.write(TWO)

@@ -1,4 +1,4 @@
-"""Kills to make sentences and metrics of."""
+"""Kills for tests of sentences and metrics."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ CASES = {
     "all pods' limit": replace(KILL, scope=Scope.KUBEPODS, limit_bytes=28 << 30, usage_bytes=28 << 30),
     "all pods' limit, not known": replace(KILL, scope=Scope.KUBEPODS, limit_bytes=None, usage_bytes=None),
     "the pod's limit, not known": replace(LOST, scope=Scope.POD, limit_bytes=None),
-    "no details, and nobody said so": replace(LOST, details_missing=False),
+    "no details, not marked": replace(LOST, details_missing=False),
     "the node": replace(KILL, scope=Scope.NODE, limit_bytes=None),
     "the node, died": replace(PID_1, scope=Scope.NODE, limit_bytes=None, mode=Mode.GROUP),
     "no details": LOST,
@@ -70,7 +70,7 @@ CASES = {
     "a group with some details": replace(GROUP, processes=9, details_missing=True),
     "nothing but the count": replace(LOST, scope=None, limit_bytes=None, mode=None, outcome=None),
     "which limit is not known": replace(KILL, scope=None, limit_bytes=None, usage_bytes=None),
-    "whose limit is not known": replace(KILL, scope=None),
+    "which of the limits is not known": replace(KILL, scope=None),
     "a container that has no name": replace(LOST, container=None, outcome=Outcome.DIED),
     "outside of pods": HOST,
     "outside of pods, a service's own limit": SERVICE,

@@ -28,7 +28,7 @@ NOTES = {
     Reason.CONTAINER_OOM_KILLED: wording.kill_note(GROUP, kills_last_hour=7, container_limits=LIMITS),
     Reason.MODE_APPLIED: notes.mode_applied_note("herder", Mode.SINGLE, "label oomward.dev/mode=single"),
     Reason.MODE_INVALID: notes.mode_invalid_note(
-        BadWish(Source.LABEL, "oomward.dev/mode", "singel", None, "is no mode")
+        BadWish(Source.LABEL, "oomward.dev/mode", "singel", None, "is not a mode")
     ),
     Reason.MODE_FAILED: notes.group_on_v1_note("herder"),
     Reason.TOLERANCE_EXCEEDED: notes.tolerance_exceeded_note(

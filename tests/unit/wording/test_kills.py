@@ -1,4 +1,4 @@
-"""What a tired person reads at 3 a.m.: which process, whose limit, does the container live, is it new, what to do."""
+"""The text of a kill: which process, which limit, the container's fate, how often, what to do."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def note(kill: OomKill, recent: int = 7) -> str:
 
 
 def test_the_notes_read_as_they_should() -> None:
-    """The golden file holds every case; write it anew with OOMWARD_GOLDEN=write after reading the difference."""
+    """The golden file has every case; rewrite it with OOMWARD_GOLDEN=write after reading the difference."""
     found = "".join(f"## {name}\n{note(kill)}\n{wording.kill_line(kill)}\n\n" for name, kill in CASES.items())
     if os.environ.get("OOMWARD_GOLDEN") == "write":
         GOLDEN.write_text(found)
     assert found == GOLDEN.read_text()
 
 
-def test_the_first_kill_is_told_from_one_of_many() -> None:
-    assert "The only kill there in the last hour." in note(KILL, recent=1)
-    assert "2 kills in the last hour." in note(KILL, recent=2)
+def test_a_note_says_how_many_kills_the_last_hour_had() -> None:
+    assert "1 OOM kill in the last hour." in note(KILL, recent=1)
+    assert "2 OOM kills in the last hour." in note(KILL, recent=2)
 
 
 def test_a_note_that_is_too_long_keeps_what_happened() -> None:
@@ -74,8 +74,8 @@ def test_a_note_that_is_too_long_keeps_what_happened() -> None:
     long = replace(KILL, container="c" * 63, largest=tuple(TaskRow(i, "x" * 15, 1 << 20) for i in range(3)))
     found = wording.kill_note(long, kills_last_hour=7, container_limits=limits)
     assert len(found.encode()) <= 1024
-    assert found.startswith(f"OOM killer killed process 4312 (worker, 180.2 MiB resident) in container {'c' * 63}: the")
-    assert "The container kept running" in found
+    assert found.startswith(f"OOM-killed worker (PID 4312, 180.2 MiB) in container {'c' * 63} at")
+    assert "The container is still running" in found
 
 
 @given(KILLS, st.integers(0, 10**6), st.none() | st.dictionaries(ODD, SIZES, max_size=20))
@@ -115,8 +115,8 @@ def test_what_can_not_be_seen_or_would_move_the_cursor_is_shown_by_its_number(te
 
 
 @pytest.mark.parametrize("scope", [Scope.CONTAINER, Scope.POD, Scope.KUBEPODS])
-def test_a_limit_whose_height_is_not_known_is_said_to_be_so(scope: Scope) -> None:
-    assert "(how high is not known)" in note(replace(KILL, scope=scope, limit_bytes=None, container="another"))
+def test_a_limit_of_unknown_value_is_called_that(scope: Scope) -> None:
+    assert "(value unknown)" in note(replace(KILL, scope=scope, limit_bytes=None, container="another"))
 
 
 def test_a_diagnosis_advice_is_a_sentence_among_the_others() -> None:
@@ -126,14 +126,14 @@ def test_a_diagnosis_advice_is_a_sentence_among_the_others() -> None:
 
 
 def test_the_limit_of_a_container_that_is_gone_is_what_its_pod_asks_for() -> None:
-    """Nobody could read the cgroup any more; the note has the pod's limits all the same."""
+    """The cgroup was removed before it could be read; the note still has the pod's limits."""
     gone = replace(KILL, scope=Scope.CONTAINER, limit_bytes=None, usage_bytes=None)
-    assert "the container's memory limit 256 MiB was reached." in note(gone)
-    assert "(how high is not known)" in note(replace(gone, container="another"))
+    assert "at the container's memory limit of 256 MiB." in note(gone)
+    assert "(value unknown)" in note(replace(gone, container="another"))
 
 
-def test_a_kill_without_victims_says_that_they_are_not_known_whoever_forgot_to_mark_it() -> None:
-    assert "Which process is not known" in note(replace(KILL, victims=(), details_missing=False))
+def test_a_kill_without_victims_says_that_they_are_not_known() -> None:
+    assert "The process is not known" in note(replace(KILL, victims=(), details_missing=False))
 
 
 def test_a_text_that_is_cut_keeps_its_beginning_and_its_end() -> None:
@@ -160,17 +160,17 @@ def test_sizes_are_read_as_people_write_them(size: int, text: str) -> None:
     assert wording.bytes_text(size) == text
 
 
-def test_notes_about_modes_name_the_value_the_place_and_the_mend() -> None:
-    invalid = notes.mode_invalid_note(BadWish(Source.LABEL, "oomward.dev/mode", "sin\ngle", None, "is no mode"))
+def test_notes_about_modes_name_the_value_the_place_and_what_to_do() -> None:
+    invalid = notes.mode_invalid_note(BadWish(Source.LABEL, "oomward.dev/mode", "sin\ngle", None, "is not a mode"))
     assert "oomward.dev/mode" in invalid
     assert "sin\\ngle" in invalid
     assert "single" in invalid
     assert "group" in invalid
     assert "permission denied" in notes.mode_failed_note("kubepods/x", "permission denied")
     assert "cgroup v2" in notes.group_on_v1_note("main")
-    assert "once a second" in notes.fight_note("kubepods/x")
+    assert "once per second" in notes.conflict_note("kubepods/x")
     assert "kubepods/x" in notes.ancestor_note("kubepods/x")
-    assert "takes only the process that the kernel picks" in notes.mode_applied_note("main", Mode.SINGLE, "label")
+    assert "ends only the process the kernel picks" in notes.mode_applied_note("main", Mode.SINGLE, "label")
 
 
 @given(st.builds(BadWish, st.sampled_from(Source), ODD, ODD, st.none() | ODD, ODD), ODD, ODD)
@@ -182,7 +182,7 @@ def test_no_label_path_or_reason_makes_a_note_that_is_too_long_or_could_do_harm(
         notes.mode_failed_note(path, why),
         notes.mode_applied_note(path, Mode.GROUP, why),
         notes.group_on_v1_note(path),
-        notes.fight_note(path),
+        notes.conflict_note(path),
         notes.ancestor_note(path),
         notes.tolerance_exceeded_note(path, Tolerance(5, 600.0, OnExceeded.RESTART, said_by=why)),
         notes.killed_as_a_whole_note(path, None, why),
@@ -195,10 +195,10 @@ def test_no_label_path_or_reason_makes_a_note_that_is_too_long_or_could_do_harm(
     [
         (
             BadWish(Source.ANNOTATION, "oomward.dev/tolerate", "5", None, "'5' is no tolerance: write 5/10m"),
-            "Annotation oomward.dev/tolerate has the value '5', which says nothing that can be done: '5' is no tolerance: write "
-            "5/10m. Until it is mended any number of kills is tolerated.",
+            "Annotation oomward.dev/tolerate has the invalid value '5': '5' is no tolerance: write "
+            "5/10m. Until it is corrected, any number of kills is tolerated.",
         ),
-        (BadWish(Source.LABEL, "k", "on", None, "is no mode"), "Label k has the value 'on', which is no mode."),
+        (BadWish(Source.LABEL, "k", "on", None, "is not a mode"), "Label k has the value 'on', which is not a mode."),
         (
             BadWish(Source.ANNOTATION, "k/x", "group", "x", "the pod has no container of that name"),
             "Annotation k/x has the value 'group': the pod has no container of that name.",
@@ -209,7 +209,7 @@ def test_no_label_path_or_reason_makes_a_note_that_is_too_long_or_could_do_harm(
         ),
     ],
 )
-def test_a_wish_that_can_not_be_obeyed_is_told_in_a_sentence(wish: BadWish, text: str) -> None:
+def test_an_invalid_label_or_annotation_is_reported_in_a_sentence(wish: BadWish, text: str) -> None:
     assert notes.mode_invalid_note(wish).startswith(text)
 
 
@@ -233,4 +233,4 @@ def test_a_note_is_cut_by_bytes_as_the_api_counts_them_and_in_the_middle() -> No
     wish = BadWish(Source.LABEL, "k" * 190, "ü" * 2000, None, "ö" * 400)
     note = notes.mode_invalid_note(replace(wish, key="日本" * 90))
     assert len(note) < len(note.encode()) <= 1024
-    assert note.endswith("group (the whole container dies).")
+    assert note.endswith("group (an OOM kill ends the whole container).")

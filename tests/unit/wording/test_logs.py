@@ -147,7 +147,7 @@ def test_set_up_again_each_line_is_still_said_once(logger: logging.Logger, capsy
 
 
 class Clock:
-    """Stands still until told."""
+    """Moves only when set."""
 
     now_s = 100.0
 
@@ -186,4 +186,4 @@ def test_keys_without_end_are_forgotten_the_oldest_first() -> None:
     assert once.due("one more") == 0
     assert once.due(f"key {logs.MOST_KEYS - 1}") is None
     assert once.due("key 0") == 0, "it was forgotten for the one more"
-    assert len(once._said) == logs.MOST_KEYS
+    assert len(once._last) == logs.MOST_KEYS
