@@ -26,7 +26,7 @@ from tests.lab.apiserver import ApiServer
 from tests.unit.cgroup.fakes import CONTAINER
 from tests.unit.commands.checked_node import MODE, CheckedNode, pod_json
 
-INOTIFY = "agent.cgroup.tree.INotify"
+INOTIFY = "agent.cgroup.watches.INotify"
 EVERY = [
     "kernel", "cgroup version", "memory.oom.group", "kubepods roots", "memory controller", "runtimes", "pods", "containers", "kubelet",
     "ancestors", "pids", "inotify instances", "inotify watches", "inotify queue", "scheduling", "kernel log", "ledger", "API",
@@ -73,7 +73,7 @@ def test_a_mount_that_counts_each_cgroup_alone_is_not_supported(node: CheckedNod
     (one,) = cgroups.version(hierarchy)
     assert one.status is Status.WARN
     assert "memory_localevents, which is not supported" in one.found
-    assert "remount" in one.mend
+    assert "remount" in one.advice
 
 
 def test_a_warning_is_no_failure(node: CheckedNode) -> None:
