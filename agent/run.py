@@ -134,7 +134,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         real_time.joined_by_a_client,
     )
     for beat in beats:
-        metrics.heartbeat(beat.thread, lambda beat=beat: time.monotonic() - beat.last_monotonic_s())  # type: ignore[misc]
+        metrics.heartbeat(beat.thread, lambda beat=beat: time.time() - time.monotonic() + beat.last_monotonic_s())  # type: ignore[misc]
     metrics.kmsg_readable(log is not None)
     _handle_signals(loop)
     server.start()

@@ -38,76 +38,81 @@ class Metrics(ContainerSeries):
         if process_metrics:
             ProcessCollector(registry=self.registry)
         self._unattributed = self._counter(
-            "unattributed_oom_kills", "Processes killed in pods that no container could be named for."
+            "unattributed_oom_kills", "OOM kills in pods that could not be attributed to a container, one per process."
         )
-        self._host_kills = self._counter("host_oom_kills", "Processes killed outside of pods.")
+        self._host_kills = self._counter("host_oom_kills", "OOM kills outside of pods, one per process.")
         self._undetailed = self._counter(
-            "kills_without_details", "Kills whose victims the kernel's log did not name in full."
+            "oom_kills_without_details", "OOM kills for which the kernel's log does not name all processes."
         )
-        self._writes = self._counter("writes", "Attempts to hold memory.oom.group, by what came of them.", ("outcome",))
+        self._writes = self._counter(
+            "oom_group_writes", "Attempts to enforce memory.oom.group, by outcome.", ("outcome",)
+        )
         self._latency = Histogram(
-            "oomward_write_latency_seconds",
-            "From the notification of another's write to the end of ours.",
+            "oomward_oom_group_write_duration_seconds",
+            "Time from the notification of another process's write to memory.oom.group until the agent has written.",
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
-        self._drift = self._counter("drift_repairs", "Values that somebody else had changed and that were put back.")
-        self._resyncs = self._counter("resyncs", "Slow full looks at everything.")
-        self._resync = self._counter("resync_repairs", "Differences that only the slow full look found. Should stay 0.")
+        self._drift = self._counter(
+            "drift_corrections", "Values of memory.oom.group that another process had changed and that were corrected."
+        )
+        self._resyncs = self._counter("resyncs", "Full resyncs of all cgroups.")
+        self._resync = self._counter("resync_corrections", "Differences that only a full resync found. Should stay 0.")
         self._fights = self._counter(
-            "fights", "Times somebody kept rewriting a held value, so that repairs slowed down."
+            "write_conflicts", "Conflicts: another process keeps rewriting memory.oom.group, so corrections slow down."
         )
         self._ancestors = self._gauge(
-            "ancestor_conflicts", "Containers in mode single below a level whose memory.oom.group is 1."
+            "ancestor_conflicts", "Containers in mode single below a cgroup with memory.oom.group 1."
         )
-        self._invalid = self._counter("modes_invalid", "Labels and annotations found that ask for no mode.")
-        self._failed = self._counter("modes_failed", "Times a mode was found not to be in force.")
+        self._invalid = self._counter("modes_invalid", "Labels and annotations with an invalid value.")
+        self._failed = self._counter("modes_failed", "Modes found not to be in force.")
         self._tolerance_exceeded = self._counter(
-            "tolerance_exceeded", "Times more processes of a container were killed than it tolerates."
+            "tolerance_exceeded", "Containers that exceeded their tolerance of OOM kills."
         )
         self._containers_killed = self._counter(
             "containers_killed",
-            "Containers that the agent killed as a whole (failed: tried to), by why.",
+            "Containers that the agent killed, by reason (failed: the attempt failed).",
             ("reason",),
         )
         self._failures = self._gauge(
-            "pod_failure", "1: the pod fails now, by what diagnosis calls it.", ("namespace", "pod", "category")
+            "pod_failure", "1 while the pod fails, by category of the diagnosis.", ("namespace", "pod", "category")
         )
         self._shown_failures: dict[str, set[tuple[str, str, str]]] = {}
         self._kmsg = self._gauge(
-            "kmsg_readable", "1: the kernel's log is read. 0: it can't be, and victims have no names."
+            "kmsg_readable", "1: the kernel's log is read. 0: it is not readable, so kills have no process names."
         )
         self._lost = self._counter(
             "kmsg_lost_records", "Records of the kernel's log that were overwritten before they were read."
         )
         self._foreign = self._counter(
-            "kmsg_foreign_records", "Records of the log not written by the kernel: not believed."
+            "kmsg_foreign_records", "Records of the log that the kernel did not write; ignored."
         )
-        self._overflows = self._counter("inotify_overflows", "Times notifications were lost or could not be asked for.")
-        self._restarts = self._counter("pod_watch_restarts", "Times the pod watch began again, by reason.", ("reason",))
-        self._skipped = self._counter("pods_skipped", "Pod objects of the API that could not be read.")
-        self._events = self._counter("events", "Events by what became of them.", ("outcome",))
-        self._pending = self._gauge("events_pending", "Events, and new counts of them, that the API was not told yet.")
-        self._errors = self._counter(
-            "cgroup_errors", "Control files that could not be read though their cgroup was there."
+        self._overflows = self._counter(
+            "inotify_overflows", "Times that inotify notifications were lost or a watch was not available."
         )
-        self._unmatched = self._counter("unmatched_reports", "Kernel reports of kills that no counter showed.")
+        self._restarts = self._counter("pod_watch_restarts", "Restarts of the pod watch, by reason.", ("reason",))
+        self._skipped = self._counter("pods_skipped", "Pod objects from the API that could not be parsed.")
+        self._events = self._counter("events", "Events, by outcome of the delivery.", ("outcome",))
+        self._pending = self._gauge("events_pending", "Events and new counts that are not posted yet.")
+        self._errors = self._counter("cgroup_errors", "Errors from reading control files of existing cgroups.")
+        self._unmatched = self._counter("unmatched_reports", "OOM reports in the kernel's log that no counter matched.")
         self._refused = self._counter(
-            "config_reload_failures", "Times a changed configuration was refused and the old rules stayed."
+            "config_reload_failures", "Rejected configuration changes; the previous rules stay in force."
         )
         self._ledger = self._gauge("ledger_persistent", "1: the ledger is on disk. 0: in memory only.")
         self._comes_first = self._gauge(
-            "comes_first",
-            "1: real-time scheduling puts the agent before the node's workloads. 0: on busy processors it may come late.",
+            "realtime_priority_active",
+            "1: the agent has real-time priority over the node's workloads. 0: it may be late on busy CPUs.",
         )
         self._stood_back = self._counter(
-            "stood_back", "Times the agent gave that up for a while, since it used more than half of a processor."
+            "realtime_priority_suspensions",
+            "Times that real-time priority was suspended because the agent used more than half of a CPU.",
         )
-        self._watches = self._gauge("inotify_watches", "Inotify watches in use; NaN: nobody told.")
+        self._watches = self._gauge("inotify_watches", "Inotify watches in use; NaN if unknown.")
         self._watches.set(nan)
-        self._cgroups = self._gauge("cgroups", "Cgroups that are watched, by kind.", ("kind",))
-        self._beats = self._gauge("heartbeat_age_seconds", "Time since a thread's last sign of life.", ("thread",))
-        build = Gauge("oomward_build_info", "Version of this agent.", ("version",), registry=self.registry)
+        self._cgroups = self._gauge("cgroups", "Watched cgroups, by kind.", ("kind",))
+        self._beats = self._gauge("heartbeat_timestamp_seconds", "Unix time of a thread's last heartbeat.", ("thread",))
+        build = Gauge("oomward_build_info", "Version of the agent.", ("version",), registry=self.registry)
         build.labels(version).set(1)
         for outcome in WriteOutcome:
             self._writes.labels(outcome.value)
@@ -213,9 +218,9 @@ class Metrics(ContainerSeries):
     def cgroups(self, kind: CgroupKind, count: int) -> None:
         self._cgroups.labels(kind.value).set(count)
 
-    def heartbeat(self, thread: str, age_s: Callable[[], float]) -> None:
-        """``age_s`` is asked at every scrape, by the thread that serves it."""
-        self._beats.labels(thread).set_function(age_s)
+    def heartbeat(self, thread: str, unix_s: Callable[[], float]) -> None:
+        """``unix_s`` gives the time of the last one; called at every scrape, by the thread that serves it."""
+        self._beats.labels(thread).set_function(unix_s)
 
     def watch_restart(self, reason: str) -> None:
         self._restarts.labels(reason).inc()

@@ -33,17 +33,19 @@ class ContainerSeries:
         self._living: set[tuple[str, str]] = set()  # namespace, pod
         container = ("namespace", "pod", "container")
         self._kills = self._counter(
-            "oom_kills", "Processes killed by the kernel's OOM killer, each once.", (*container, "mode", "scope")
+            "oom_kills",
+            "OOM kills counted by the kernel, one per process, by the scope of the limit that was hit.",
+            (*container, "mode", "scope"),
         )
         self._outcomes = self._counter(
-            "oom_outcomes", "OOM kills (not processes) by what became of the container.", (*container, "outcome")
+            "oom_kill_outcomes", "OOM kills, one per kill, by what happened to the container.", (*container, "outcome")
         )
-        self._group = self._gauge("container_oom_group", "memory.oom.group of a container as it is: 0 or 1.", container)
+        self._group = self._gauge("container_oom_group", "memory.oom.group of a container: 0 or 1.", container)
         self._wanted = self._gauge(
-            "container_oom_group_wanted", "memory.oom.group of a container as it should be: 0 or 1.", container
+            "container_oom_group_desired", "Desired memory.oom.group of a container: 0 or 1.", container
         )
         self._evictions = self._counter(
-            "series_evictions", "Containers whose series ended before their time, since there were too many."
+            "series_evictions", "Containers with series removed early because there were too many."
         )
 
     def _counter(self, name: str, text: str, labels: Iterable[str] = ()) -> Counter:

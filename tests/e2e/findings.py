@@ -76,8 +76,8 @@ def complaints(series: Series) -> list[str]:
     """Metrics that have to be 0 after a run in which nothing went wrong."""
     bad = {
         "kills that nobody could be named for": value(series, "oomward_unattributed_oom_kills_total"),
-        "writes that were refused": value(series, "oomward_writes_total", outcome="denied"),
-        "repairs by the slow full look": value(series, "oomward_resync_repairs_total"),
+        "writes that were refused": value(series, "oomward_oom_group_writes_total", outcome="denied"),
+        "repairs by the slow full look": value(series, "oomward_resync_corrections_total"),
         "cgroup files that could not be read": value(series, "oomward_cgroup_errors_total"),
     }
     return [f"{what}: {number:g}" for what, number in bad.items() if number]

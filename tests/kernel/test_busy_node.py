@@ -29,7 +29,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProfiledNode]:
 def test_containers_have_their_mode_at_their_first_instruction(node: ProfiledNode, profile: Profile) -> None:
     node.start(profile, name=profile.name)
     assert policies(node) == {os.SCHED_RR}, "all threads, since the interpreter's lock may be with any of them"
-    assert node.agent.total("oomward_comes_first") == 1
+    assert node.agent.total("oomward_realtime_priority_active") == 1
     assert late_starts(node, profile.name) == []
 
 
@@ -59,4 +59,4 @@ def test_a_flood_of_scrapes_is_not_paid_for_by_the_workloads(node: ProfiledNode)
             client.join()
     assert "of a processor" in messages(agent, "warning")
     agent.wait_for(lambda: policies(node) == {os.SCHED_RR}, 60, "first again")
-    assert agent.total("oomward_stood_back_total") >= 1
+    assert agent.total("oomward_realtime_priority_suspensions_total") >= 1

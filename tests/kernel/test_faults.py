@@ -90,7 +90,7 @@ def test_an_agent_that_was_stopped_for_a_while_comes_right_and_has_missed_no_kil
     node.kubelet.delete_pod(herd.pod)
     agent.wait_for(lambda: processes(node, herd.path) >= before + 5, 60, "recorded")
     assert agent.total("oomward_unattributed_oom_kills_total") == 0
-    assert agent.total("oomward_resync_repairs_total") == 0, "notifications waited for it"
+    assert agent.total("oomward_resync_corrections_total") == 0, "notifications waited for it"
 
 
 # ----------------------------------------------------------------------------------------------------- out of memory
@@ -218,12 +218,12 @@ def test_two_thousand_containers_a_minute_are_held_each_and_none_is_left_behind(
     print(
         f"{CONTAINERS_A_MINUTE} containers in {took_s:.1f} s"
     )  # a minute, unless this machine can't make so many cgroups
-    assert agent.total("oomward_writes_total", outcome="written") >= CONTAINERS_A_MINUTE
+    assert agent.total("oomward_oom_group_writes_total", outcome="written") >= CONTAINERS_A_MINUTE
     agent.wait_for(lambda: agent.total("oomward_cgroups", kind="container") == 0, 60, "all gone")
     agent.wait_for(lambda: agent.total("oomward_inotify_watches") <= at_rest + 10, 60, "no watch left behind")
     assert agent.total("oomward_inotify_overflows_total") == 0
     assert agent.total("oomward_cgroup_errors_total") == 0
-    assert agent.total("oomward_resync_repairs_total") == 0
+    assert agent.total("oomward_resync_corrections_total") == 0
     assert (MOUNT / root).is_dir()
 
 

@@ -56,11 +56,11 @@ def test_after_a_daemon_reload_a_siblings_restart_takes_no_containers_mode_away(
     node: Node, held: dict[tuple[str, str], list[Instance]], runtime: str, mode: str
 ) -> None:
     """systemd writes 0 to the pod's other scopes: the kubelet's own 1 would be lost."""
-    before = node.agent.total("oomward_drift_repairs_total")
+    before = node.agent.total("oomward_drift_corrections_total")
     rewriters.daemon_reload_and_sibling_restart(held[runtime, mode])
     settles(node, held[runtime, mode], MODES[mode])
     if mode == "group":
-        node.agent.wait_for(lambda: node.agent.total("oomward_drift_repairs_total") >= before + 2, 60, "counted")
+        node.agent.wait_for(lambda: node.agent.total("oomward_drift_corrections_total") >= before + 2, 60, "counted")
 
 
 @pytest.mark.parametrize(("runtime", "mode"), CASES)
@@ -148,12 +148,12 @@ def test_who_insists_is_met_once_a_second_and_the_fight_is_told_and_ends(
     node: Node, held: dict[tuple[str, str], list[Instance]]
 ) -> None:
     instance = held["crun", "single"][1]
-    before = node.agent.total("oomward_writes_total", outcome="written")
+    before = node.agent.total("oomward_oom_group_writes_total", outcome="written")
     began = time.monotonic()
     rewriters.fight(instance, 1, 60, 0.05)
-    writes = node.agent.total("oomward_writes_total", outcome="written") - before
+    writes = node.agent.total("oomward_oom_group_writes_total", outcome="written") - before
     assert writes <= 11 + (time.monotonic() - began) + 2, "10 rewrites are answered at once, then one a second"
-    node.agent.wait_for(lambda: node.agent.total("oomward_fights_total") == 1, 60, "counted")
+    node.agent.wait_for(lambda: node.agent.total("oomward_write_conflicts_total") == 1, 60, "counted")
     node.agent.wait_for(lambda: node.events("OOMModeFailed", instance.pod.name), 60, "told")
     (event,) = node.events("OOMModeFailed", instance.pod.name)
     assert "keeps rewriting" in event["note"]
@@ -189,7 +189,7 @@ def test_a_1_above_that_was_there_before_the_container_is_told_too(node: Node) -
 
 def test_the_slow_full_look_has_found_nothing_to_repair_in_all_of_this(node: Node) -> None:
     node.wait_for_a_full_look()
-    assert node.agent.total("oomward_resync_repairs_total") == 0
+    assert node.agent.total("oomward_resync_corrections_total") == 0
     assert node.agent.total("oomward_cgroup_errors_total") == 0
     for outcome in ("denied", "unsupported"):
-        assert node.agent.total("oomward_writes_total", outcome=outcome) == 0
+        assert node.agent.total("oomward_oom_group_writes_total", outcome=outcome) == 0

@@ -53,16 +53,16 @@ def test_a_pod_that_rewrites_its_own_knob_is_met_slowly_and_told_of_and_others_a
     )
     if uid:
         os.chown(MOUNT / instance.path / "memory.oom.group", uid, uid)
-    fights = node.agent.total("oomward_fights_total")
+    fights = node.agent.total("oomward_write_conflicts_total")
     node.agent.wait_for(lambda: node.events("OOMModeFailed", instance.pod.name), 60, "told")
-    began, writes = time.monotonic(), node.agent.total("oomward_writes_total", outcome="written")
+    began, writes = time.monotonic(), node.agent.total("oomward_oom_group_writes_total", outcome="written")
     time.sleep(5)
     (MOUNT / neighbour.path / "memory.oom.group").write_text("1")
     node.agent.wait_for(lambda: node.knob(neighbour.path) == "0", 60, "the neighbour is held")
-    conflicts = node.agent.total("oomward_writes_total", outcome="conflict")
-    written = node.agent.total("oomward_writes_total", outcome="written") - writes
+    conflicts = node.agent.total("oomward_oom_group_writes_total", outcome="conflict")
+    written = node.agent.total("oomward_oom_group_writes_total", outcome="written") - writes
     assert written <= (time.monotonic() - began) + 4, "one repair a second, and the neighbour's"
-    assert node.agent.total("oomward_fights_total") <= fights + 1
+    assert node.agent.total("oomward_write_conflicts_total") <= fights + 1
     assert conflicts < 100
     assert instance.running, "it could write all the time"
     (event,) = node.events("OOMModeFailed", instance.pod.name)

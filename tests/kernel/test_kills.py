@@ -208,7 +208,7 @@ def test_in_the_end_the_books_and_the_kernels_hierarchy_agree(node: Node) -> Non
     told = agent.total("oomward_oom_kills_total")
     assert events["oom_kill"] - events["oom_group_kill"] <= told <= events["oom_kill"]
     assert agent.total("oomward_unattributed_oom_kills_total") == 0
-    assert agent.total("oomward_resync_repairs_total") == 0
+    assert agent.total("oomward_resync_corrections_total") == 0
     assert agent.total("oomward_unmatched_reports_total") == 0
     total = node_oom_kills()
     assert total is not None

@@ -129,7 +129,7 @@ def test_it_says_that_names_of_victims_are_missing(both: ProfiledNode, least: Ag
     assert "/dev/kmsg: No such file or directory" in messages(least, "warning")
     assert "the names of their victims will be missing" in messages(least, "warning")
     assert least.total("oomward_kmsg_readable") == 0
-    assert least.total("oomward_kills_without_details_total") >= 1
+    assert least.total("oomward_oom_kills_without_details_total") >= 1
     checked = least.oomward("check", "--output", "json").stdout
     assert '"fail"' not in checked.replace(": 0", "")
     assert "the killed processes are not known" in checked

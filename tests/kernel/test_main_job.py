@@ -90,7 +90,7 @@ def test_whoever_writes_the_knob_of_a_held_container_it_is_back_at_once(node: No
         knob = MOUNT / instance.path / "memory.oom.group"
         knob.write_text("1" if wanted == "0" else "0")
         node.agent.wait_for(lambda k=knob, w=wanted: k.read_text().strip() == w, 60, "put back")
-    assert node.agent.total("oomward_drift_repairs_total") >= 2
+    assert node.agent.total("oomward_drift_corrections_total") >= 2
 
 
 def test_a_label_taken_away_gives_the_runtimes_value_back_and_one_put_on_takes_effect(node: Node) -> None:
@@ -118,9 +118,9 @@ def test_what_the_agent_told_adds_up_with_what_the_kernel_counted(node: Node) ->
     total = counted(events)
     agent.wait_for(lambda: agent.total("oomward_oom_kills_total") in total, 60, f"{total} kills counted")
     assert agent.total("oomward_unattributed_oom_kills_total") == 0
-    assert agent.total("oomward_resync_repairs_total") == 0
+    assert agent.total("oomward_resync_corrections_total") == 0
     assert agent.total("oomward_cgroup_errors_total") == 0
-    assert agent.total("oomward_writes_total", outcome="denied") == 0
+    assert agent.total("oomward_oom_group_writes_total", outcome="denied") == 0
     assert (node_oom_kills() or 0) >= total.start
 
 

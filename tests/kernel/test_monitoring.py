@@ -197,10 +197,12 @@ def test_a_container_that_was_restarted_goes_on_with_its_series(seen: Seen) -> N
     (again,) = [i for i in node.kubelet.instances if i.pod.name == "plain-crun-0" and i.running]
     node.kubelet.execute(again, "eat", "0", "glutton", "0", "1000")
     node.agent.wait_for(
-        lambda: node.agent.total("oomward_oom_outcomes_total", pod="plain-crun-0", outcome="died") == 2, 60, "counted"
+        lambda: node.agent.total("oomward_oom_kill_outcomes_total", pod="plain-crun-0", outcome="died") == 2,
+        60,
+        "counted",
     )
     assert node.agent.total("oomward_oom_kills_total", pod="plain-crun-0") > before
     seen.prometheus.wait_scraped()
-    died = 'oomward_oom_outcomes_total{pod="plain-crun-0",outcome="died"}'
+    died = 'oomward_oom_kill_outcomes_total{pod="plain-crun-0",outcome="died"}'
     assert list(seen.numbers(died).values()) == [2], "one series, which went on"
     assert list(seen.numbers(f"resets({died}[10m])").values()) == [0]

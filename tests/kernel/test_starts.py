@@ -56,7 +56,7 @@ def test_every_container_that_asked_has_its_mode_at_its_first_instruction(node: 
 
 def test_the_slow_full_look_had_nothing_to_repair(node: Node) -> None:
     node.wait_for_a_full_look()
-    assert node.agent.total("oomward_resync_repairs_total") == 0
+    assert node.agent.total("oomward_resync_corrections_total") == 0
     assert node.agent.total("oomward_cgroup_errors_total") == 0
     assert node.agent.total("oomward_inotify_overflows_total") == 0
 
@@ -65,13 +65,13 @@ def test_all_of_them_are_named_and_shown_as_they_are(node: Node) -> None:
     agent = node.agent
     agent.wait_for(
         lambda: (
-            sum(1 for name, _ in agent.metrics() if name == "oomward_container_oom_group_wanted")
+            sum(1 for name, _ in agent.metrics() if name == "oomward_container_oom_group_desired")
             == sum(ASKING.values())
         ),
         60,
         "named",
     )
-    assert agent.total("oomward_container_oom_group_wanted") == 0
+    assert agent.total("oomward_container_oom_group_desired") == 0
     assert agent.total("oomward_container_oom_group") == PLAIN * len(RUNTIMES), "the plain ones keep their 1"
 
 
@@ -92,7 +92,8 @@ def test_a_container_restarted_at_once_has_it_while_the_api_still_names_the_one_
 
 def _is_named(node: Node, pod: str) -> bool:
     return any(
-        name == "oomward_container_oom_group_wanted" and ("pod", pod) in labels for name, labels in node.agent.metrics()
+        name == "oomward_container_oom_group_desired" and ("pod", pod) in labels
+        for name, labels in node.agent.metrics()
     )
 
 

@@ -108,4 +108,4 @@ def test_while_it_is_away_for_a_running_agent_labels_stay_as_they_were_and_then_
 
 def test_the_slow_full_look_has_found_nothing_to_repair(node: Node) -> None:
     node.wait_for_a_full_look()
-    assert node.agent.total("oomward_resync_repairs_total") == 0
+    assert node.agent.total("oomward_resync_corrections_total") == 0

@@ -159,7 +159,7 @@ def test_without_dac_override_the_knob_of_a_pod_with_a_user_namespace_is_out_of_
 def test_without_sys_nice_it_does_not_come_first(node: ProfiledNode, names: list[str]) -> None:
     agent = node.start(LEAST.with_capabilities(*names), name=f"nice{len(names)}")
     assert (os.sched_getscheduler(agent.pid) & ~os.SCHED_RESET_ON_FORK != os.SCHED_OTHER) is bool(names)
-    assert agent.total("oomward_comes_first") == len(names)
+    assert agent.total("oomward_realtime_priority_active") == len(names)
     assert ("capability SYS_NICE" in messages(agent, "warning")) is not bool(names)
 
 
@@ -167,7 +167,7 @@ def test_who_does_not_want_real_time_has_a_nice_value(node: ProfiledNode) -> Non
     agent = node.start(LEAST, "--real-time", "false", name="nice")
     assert os.sched_getscheduler(agent.pid) == os.SCHED_OTHER
     assert os.getpriority(os.PRIO_PROCESS, agent.pid) == -15
-    assert agent.total("oomward_comes_first") == 0
+    assert agent.total("oomward_realtime_priority_active") == 0
 
 
 def test_kmsg_in_a_container_that_is_not_privileged_is_refused_by_the_device_cgroup(node: ProfiledNode) -> None:

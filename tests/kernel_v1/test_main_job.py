@@ -41,7 +41,7 @@ def test_single_is_already_so_and_is_reported_as_in_force(node: Node, runtime: s
     node.agent.wait_for(lambda: node.events("OOMModeApplied", name), 60, "applied")
     assert node.agent.total("oomward_container_oom_group", pod=name) == 0
     assert any(
-        labels >= {("pod", name)} and sample == "oomward_container_oom_group_wanted"
+        labels >= {("pod", name)} and sample == "oomward_container_oom_group_desired"
         for sample, labels in node.agent.metrics()
     )
 
@@ -63,7 +63,7 @@ def test_group_cant_be_had_from_this_kernel_and_the_event_says_so(node: Node) ->
     node.agent.wait_for(lambda: node.events("OOMModeFailed", "together"), 60, "told")
     (event,) = node.events("OOMModeFailed", "together")
     assert "cgroup v1" in event["note"]
-    assert node.agent.total("oomward_container_oom_group_wanted", pod="together") == 1
+    assert node.agent.total("oomward_container_oom_group_desired", pod="together") == 1
     assert node.agent.total("oomward_container_oom_group", pod="together") == 0
 
 
@@ -133,7 +133,7 @@ def test_in_the_end_nothing_is_unattributed_and_nothing_was_found_by_the_full_lo
     node.wait_for_a_full_look()
     assert node.agent.total("oomward_unattributed_oom_kills_total") == 0
     assert node.agent.total("oomward_host_oom_kills_total") == 0
-    assert node.agent.total("oomward_resync_repairs_total") == 0
+    assert node.agent.total("oomward_resync_corrections_total") == 0
     assert node.agent.total("oomward_cgroup_errors_total") == 0
 
 

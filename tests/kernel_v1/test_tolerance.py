@@ -25,7 +25,7 @@ def start(node: Node, name: str, runtime: str, mode: str, **annotations: str) ->
     main, other = node.kubelet.run_pod(pod)
     node.agent.wait_for(
         lambda: (
-            node.agent.total("oomward_container_oom_group_wanted", pod=name) == 2 * (mode == "group")
+            node.agent.total("oomward_container_oom_group_desired", pod=name) == 2 * (mode == "group")
             and sum(("pod", name) in labels for name_, labels in node.agent.metrics() if name_.endswith("_wanted")) == 2
         ),
         60,

@@ -169,7 +169,7 @@ class World:
 
     def note_what_must_stay_zero(self) -> None:
         """Before an agent's metrics go with it."""
-        for name in ("oomward_resync_repairs_total", "oomward_cgroup_errors_total"):
+        for name in ("oomward_resync_corrections_total", "oomward_cgroup_errors_total"):
             self.repairs[name] += int(self.node.agent.total(name))
 
     def sample(self) -> None:

@@ -21,10 +21,7 @@ USER_VISIBLE = (
     "manifests/chart/templates/NOTES.txt",
 )
 # Pages with texts from the code. A page leaves this list when the code's texts are plain.
-FROM_CODE = (
-    "docs/benchmarks.md",
-    "docs/reference/metrics.md",
-)
+FROM_CODE = ("docs/benchmarks.md",)
 
 SKIPPED = re.compile(
     r"^ *(?P<fence>```+|~~~+).*?^ *(?P=fence) *$"  # blocks: commands, and what programs print

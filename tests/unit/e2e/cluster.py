@@ -16,7 +16,7 @@ AGENT_PAGE = """# HELP oomward_oom_kills_total x
 oomward_oom_kills_total{{namespace="{namespace}",pod="herder-single-1",container="herder",mode="single",scope="container"}} {kills}
 oomward_oom_kills_total{{namespace="{namespace}",pod="herder-plain-1",container="herder",mode="single",scope="container"}} 2.0
 oomward_unattributed_oom_kills_total {unattributed}
-oomward_writes_total{{outcome="denied"}} 0.0
+oomward_oom_group_writes_total{{outcome="denied"}} 0.0
 """
 
 

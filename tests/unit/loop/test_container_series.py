@@ -22,7 +22,7 @@ def test_zeros_are_there_before_the_container_is_and_for_what_may_become_of_it(w
     assert kills(world) == 0
     assert (
         world.metric(
-            'oomward_oom_outcomes_total{container="main",namespace="default",outcome="survived",pod="herder-1"}'
+            'oomward_oom_kill_outcomes_total{container="main",namespace="default",outcome="survived",pod="herder-1"}'
         )
         == 0
     )

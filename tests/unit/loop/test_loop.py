@@ -117,7 +117,7 @@ def test_a_write_in_the_midst_of_a_slow_full_look_is_answered_before_its_next_st
     world.node.resync(world.now)
     assert len(seen) > 3
     assert set(seen) == {0}
-    assert world.metric("oomward_drift_repairs_total") == 1
-    assert world.metric("oomward_resync_repairs_total") == 0
+    assert world.metric("oomward_drift_corrections_total") == 1
+    assert world.metric("oomward_resync_corrections_total") == 0
     world.end()
     running.mailbox.close()

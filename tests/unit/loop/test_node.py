@@ -458,7 +458,7 @@ def test_only_an_answer_to_anothers_write_has_a_latency(world: World) -> None:
     """Not what a first list, a full resync or new rules have written, which nobody has just made necessary."""
 
     def answered() -> float | None:
-        return world.metric("oomward_write_latency_seconds_count")
+        return world.metric("oomward_oom_group_write_duration_seconds_count")
 
     world.make(knob=1)
     world.told(pod({MODE: "single"}))

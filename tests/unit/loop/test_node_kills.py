@@ -82,7 +82,7 @@ def test_a_kill_that_the_log_never_told_is_recorded_without_its_victim(world: Wo
     (kill,) = world.ledger.kills()
     assert (kill.victims, kill.details_missing) == ((), True)
     assert kills(world) == 1
-    assert world.metric("oomward_kills_without_details_total") == 1
+    assert world.metric("oomward_oom_kills_without_details_total") == 1
     world.turn(after_s=0.6)
     assert "The process is not known" in world.posted[0].note
 

@@ -43,7 +43,7 @@ def test_a_write_that_is_refused_is_told_once_with_what_to_do(world: World, monk
         world.turn()
     assert world.reasons() == ["OOMModeFailed"]
     assert "read-write" in world.posted[0].note
-    assert world.metric('oomward_writes_total{outcome="denied"}') == 3
+    assert world.metric('oomward_oom_group_writes_total{outcome="denied"}') == 3
     monkeypatch.undo()
 
 
@@ -54,7 +54,7 @@ def test_somebody_who_keeps_rewriting_slows_us_down_is_told_of_and_then_we_recov
     for _ in range(FIGHT_REWRITES + 1):
         world.write(CONTAINER, 1)
     assert world.reasons() == ["OOMModeFailed"]
-    assert world.metric("oomward_fights_total") == 1
+    assert world.metric("oomward_write_conflicts_total") == 1
     world.write(CONTAINER, 1)
     assert world.knob() == 1, "we wait"
     assert world.node.due_s() == world.now + FIGHT_REPAIR_EVERY_S
@@ -71,9 +71,9 @@ def test_somebody_who_keeps_rewriting_slows_us_down_is_told_of_and_then_we_recov
 def test_drift_is_counted_and_the_runtimes_own_write_at_the_start_is_none(world: World) -> None:
     world.told(pod({MODE: "single"}, ids={"main": None}))
     world.make(knob=1)
-    assert world.metric("oomward_drift_repairs_total") == 0
+    assert world.metric("oomward_drift_corrections_total") == 0
     world.write(CONTAINER, 1)
-    assert world.metric("oomward_drift_repairs_total") == 1
+    assert world.metric("oomward_drift_corrections_total") == 1
 
 
 def test_group_on_cgroup_v1_is_told_once_and_single_is_already_so(tmp_path: Path) -> None:
@@ -85,13 +85,13 @@ def test_group_on_cgroup_v1_is_told_once_and_single_is_already_so(tmp_path: Path
     assert world.reasons() == ["OOMModeApplied"]
     labels = '{container="main",namespace="default",pod="herder-1"}'
     assert world.metric(f"oomward_container_oom_group{labels}") == 0
-    assert world.metric(f"oomward_container_oom_group_wanted{labels}") == 0
+    assert world.metric(f"oomward_container_oom_group_desired{labels}") == 0
     for _ in range(2):
         world.told(pod({MODE: "group"}))
     assert world.reasons() == ["OOMModeApplied", "OOMModeFailed"]
     assert "cgroup v1" in world.posted[1].note
     assert world.metric(f"oomward_container_oom_group{labels}") == 0
-    assert world.metric(f"oomward_container_oom_group_wanted{labels}") == 1
+    assert world.metric(f"oomward_container_oom_group_desired{labels}") == 1
     assert not (world.mount / CONTAINER / "memory.oom.group").exists()
     world.end()
 
@@ -195,10 +195,10 @@ def test_the_series_of_a_container_tell_actual_and_wanted(world: World) -> None:
     world.make(knob=1)
     world.told(pod())
     assert world.metric(f"oomward_container_oom_group{{{LABELS}}}") == 1
-    assert world.metric(f"oomward_container_oom_group_wanted{{{LABELS}}}") is None
+    assert world.metric(f"oomward_container_oom_group_desired{{{LABELS}}}") is None
     world.told(pod({MODE: "single"}))
     assert world.metric(f"oomward_container_oom_group{{{LABELS}}}") == 0
-    assert world.metric(f"oomward_container_oom_group_wanted{{{LABELS}}}") == 0
+    assert world.metric(f"oomward_container_oom_group_desired{{{LABELS}}}") == 0
 
 
 def test_the_series_of_a_container_nobody_asked_for_follow_its_knob(world: World) -> None:
@@ -277,7 +277,7 @@ def test_a_resync_with_nothing_amiss_repairs_nothing(world: World) -> None:
     world.make(knob=1)
     for _ in range(3):
         world.node.resync(world.now)
-    assert world.metric("oomward_resync_repairs_total") == 0
+    assert world.metric("oomward_resync_corrections_total") == 0
 
 
 def test_a_full_look_asks_no_cgroup_below_a_container_for_counters(world: World) -> None:
@@ -298,7 +298,7 @@ def test_a_resync_repairs_what_no_notification_told_of_and_counts_it(world: Worl
     world.tree.read(world.now)  # lost
     world.node.resync(world.now)
     assert world.knob() == 0
-    assert world.metric("oomward_resync_repairs_total") == 1
+    assert world.metric("oomward_resync_corrections_total") == 1
 
 
 def test_what_a_notification_still_in_the_queue_tells_of_is_no_repair_of_the_resync(world: World) -> None:
@@ -311,8 +311,8 @@ def test_what_a_notification_still_in_the_queue_tells_of_is_no_repair_of_the_res
     remove(world.mount, f"{POD}/{'b' * 64}")
     world.node.resync(world.now)
     assert world.knob() == 0
-    assert world.metric("oomward_drift_repairs_total") == 1
-    assert world.metric("oomward_resync_repairs_total") == 0
+    assert world.metric("oomward_drift_corrections_total") == 1
+    assert world.metric("oomward_resync_corrections_total") == 0
     assert world.metric("oomward_resyncs_total") == 2
 
 
@@ -328,8 +328,8 @@ def test_a_write_that_the_kernel_tells_of_a_moment_after_it_is_seen_is_no_repair
     monkeypatch.setattr("agent.loop.node.time.sleep", lambda seconds: knob.write_text("1\n"))
     world.node.resync(world.now)
     assert world.knob() == 0
-    assert world.metric("oomward_drift_repairs_total") == 1
-    assert world.metric("oomward_resync_repairs_total") == 0
+    assert world.metric("oomward_drift_corrections_total") == 1
+    assert world.metric("oomward_resync_corrections_total") == 0
 
 
 def test_a_cgroup_that_no_notification_told_of_is_found_by_the_resync_and_counted(world: World) -> None:
@@ -338,7 +338,7 @@ def test_a_cgroup_that_no_notification_told_of_is_found_by_the_resync_and_counte
     make(world.mount, f"{POD}/{'b' * 64}")
     os.read(world.tree.fileno(), 65536)  # lost
     world.node.resync(world.now)
-    assert world.metric("oomward_resync_repairs_total") == 1
+    assert world.metric("oomward_resync_corrections_total") == 1
 
 
 def test_an_overflow_is_counted_and_finds_cgroups_and_kills_that_were_missed(world: World) -> None:

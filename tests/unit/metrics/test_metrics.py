@@ -223,14 +223,14 @@ def test_a_pod_that_comes_back_under_its_name_goes_on_with_all_its_series() -> N
 def test_what_nobody_told_of_is_not_a_number_and_has_no_series() -> None:
     found = samples(metrics())
     assert math.isnan(found["oomward_inotify_watches", frozenset()])
-    assert [name for name, _ in found if name in ("oomward_cgroups", "oomward_heartbeat_age_seconds")] == []
+    assert [name for name, _ in found if name in ("oomward_cgroups", "oomward_heartbeat_timestamp_seconds")] == []
 
 
-def test_the_age_of_a_heartbeat_is_asked_at_every_scrape() -> None:
+def test_the_time_of_a_heartbeat_is_read_at_every_scrape() -> None:
     m = metrics()
-    ages = iter((1.5, 2.5))
-    m.heartbeat("loop", lambda: next(ages))
-    key = ("oomward_heartbeat_age_seconds", frozenset({("thread", "loop")}))
+    times = iter((1.5, 2.5))
+    m.heartbeat("loop", lambda: next(times))
+    key = ("oomward_heartbeat_timestamp_seconds", frozenset({("thread", "loop")}))
     assert [samples(m)[key], samples(m)[key]] == [1.5, 2.5]
 
 
@@ -259,7 +259,7 @@ def test_a_mode_that_nobody_wants_any_more_has_no_wanted_series() -> None:
     found = samples(m)
     key = frozenset({"namespace": "default", "pod": "p", "container": "c"}.items())
     assert found["oomward_container_oom_group", key] == 1.0
-    assert ("oomward_container_oom_group_wanted", key) not in found
+    assert ("oomward_container_oom_group_desired", key) not in found
 
 
 def test_kills_outside_of_pods_and_lost_details_have_counters_of_their_own() -> None:
@@ -269,13 +269,13 @@ def test_kills_outside_of_pods_and_lost_details_have_counters_of_their_own() -> 
     m.unattributed(2)
     found = samples(m)
     assert found["oomward_host_oom_kills_total", frozenset()] == 1
-    assert found["oomward_kills_without_details_total", frozenset()] == 1
+    assert found["oomward_oom_kills_without_details_total", frozenset()] == 1
     assert found["oomward_unattributed_oom_kills_total", frozenset()] == 2
 
 
 def test_every_outcome_of_a_write_has_its_zero() -> None:
     found = samples(metrics())
-    assert {dict(labels)["outcome"] for name, labels in found if name == "oomward_writes_total"} == {
+    assert {dict(labels)["outcome"] for name, labels in found if name == "oomward_oom_group_writes_total"} == {
         o.value for o in WriteOutcome
     }
 

@@ -104,8 +104,8 @@ def test_the_accept_header_decides_the_format_as_the_library_reads_it(accept: st
     assert told.startswith(content_type)
     openmetrics = content_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n") is openmetrics
-    assert (b"# TYPE oomward_drift_repairs counter" in body) is openmetrics
-    assert (b"# TYPE oomward_drift_repairs_total counter" in body) is not openmetrics
+    assert (b"# TYPE oomward_drift_corrections counter" in body) is openmetrics
+    assert (b"# TYPE oomward_drift_corrections_total counter" in body) is not openmetrics
 
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -122,7 +122,7 @@ def test_the_library_s_switch_decides_where_it_is_set(switch: str | None, create
     if switch is not None:
         environment[CREATED_SWITCH] = switch
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert ("oomward_drift_repairs_created" in done.stdout) is created
+    assert ("oomward_drift_corrections_created" in done.stdout) is created
 
 
 def page(metrics: Metrics, accept: str) -> str:
@@ -164,9 +164,11 @@ def test_each_outcome_of_a_write_is_counted_under_its_own_name(outcome: WriteOut
     m = Metrics("1", process_metrics=False)
     m.write(outcome)
     lines = [
-        line for line in page(m, "").splitlines() if line.startswith("oomward_writes_total") and line.endswith(" 1.0")
+        line
+        for line in page(m, "").splitlines()
+        if line.startswith("oomward_oom_group_writes_total") and line.endswith(" 1.0")
     ]
-    assert lines == [f'oomward_writes_total{{outcome="{outcome.value}"}} 1.0']
+    assert lines == [f'oomward_oom_group_writes_total{{outcome="{outcome.value}"}} 1.0']
 
 
 def test_the_process_tells_of_its_own_size() -> None:
@@ -176,5 +178,5 @@ def test_the_process_tells_of_its_own_size() -> None:
 def test_two_agents_in_one_process_share_nothing() -> None:
     first, second = Metrics("1", process_metrics=False), Metrics("2", process_metrics=False)
     first.drift_repair()
-    assert "oomward_drift_repairs_total 1.0" in page(first, "")
-    assert "oomward_drift_repairs_total 0.0" in page(second, "")
+    assert "oomward_drift_corrections_total 1.0" in page(first, "")
+    assert "oomward_drift_corrections_total 0.0" in page(second, "")

@@ -68,7 +68,7 @@ def test_what_is_tolerated_changes_nothing_and_one_more_arms_the_container(world
     assert world.metric("oomward_tolerance_exceeded_total") == 1
     assert world.killed == [], "by the kernel, not by us"
     labels = '{container="main",namespace="default",pod="herder-1"}'
-    assert world.metric(f"oomward_container_oom_group_wanted{labels}") == 1
+    assert world.metric(f"oomward_container_oom_group_desired{labels}") == 1
 
 
 def test_an_armed_container_is_held_armed_and_stays_so_long_after(world: World) -> None:

@@ -65,7 +65,7 @@ def test_it_holds_counts_and_tells_until_sigterm_and_leaves_values_in_force(
         assert [line.split(":")[0] for line in health.splitlines()[1:]] == ["loop", "pod watch", "event poster"]
         page = agent.get("/metrics")[1]
         assert "oomward_kmsg_readable 1.0" in page
-        assert 'oomward_heartbeat_age_seconds{thread="event poster"}' in page
+        assert 'oomward_heartbeat_timestamp_seconds{thread="event poster"}' in page
 
     assert agent.run(meanwhile) == 0
     assert agent.knob(CONTAINER) == "0"
