@@ -1,7 +1,7 @@
 """Where things are: which hierarchy carries memory, where its kubepods roots lie, and what a path in it is.
 
-Pure but for reading mountinfo: paths in, places out, and the other way round. Knows the names that kubelet, containerd,
-CRI-O, cri-dockerd, runc and crun give, and computes no path from QoS and uid to look there: it reads what is.
+Pure but for reading mountinfo: paths in, places out. Knows the names that kubelet, containerd, CRI-O, cri-dockerd, runc and crun
+give, and computes no path from QoS and uid to look there: it reads what is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from agent.model import AgentError, CgroupKind, CgroupPlace
+from agent.model import AgentError, CgroupKind, CgroupPlace, levels_above
 
 HEX64 = r"[0-9a-f]{64}"
 UID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -184,34 +184,7 @@ def _dashed(key: str) -> str:
     return key.replace("_", "-")
 
 
-# ----------------------------------------------------------------------------------------------------- place to path
-
-
-def pod_path(root: str, qos: str, key: str) -> str:
-    """Where the kubelet puts a pod below ``root``; ``qos`` is ``guaranteed``, ``burstable`` or ``besteffort``.
-
-    The driver follows from the root's name: slices are systemd's (pkg/kubelet/cm/cgroup_manager_linux.go).
-    """
-    if not root.endswith(".slice"):
-        return "/".join(p for p in (root, qos if qos != "guaranteed" else "", f"pod{key}") if p)
-    stem = root.rpartition("/")[2].removesuffix(".slice")
-    level = stem if qos == "guaranteed" else f"{stem}-{qos}"
-    between = "" if qos == "guaranteed" else f"{level}.slice/"
-    return f"{root}/{between}{level}-pod{key.replace('-', '_')}.slice"
-
-
-def container_path(pod: str, container_id: str, runtime: str) -> str:
-    """Where a runtime (``containerd``, ``cri-o``, ``docker``, …) puts a container below the pod's path."""
-    prefix = next(p for p, name in RUNTIMES.items() if name == runtime)
-    if pod.endswith(".slice"):
-        return f"{pod}/{prefix}-{container_id}.scope"
-    return f"{pod}/crio-{container_id}" if runtime == "cri-o" else f"{pod}/{container_id}"
-
-
-def same_cgroup(kernel_path: str, relative: str) -> bool:
-    """Whether the kernel's log (paths from the real root) means our ``relative`` one, seen from within a namespace."""
-    wanted = kernel_path.strip("/")
-    return bool(relative) and (wanted == relative or wanted.endswith("/" + relative))
+# ------------------------------------------------------------------------------------------------- paths of the log
 
 
 def place_of_kernel_path(kernel_path: str, known: Container[str]) -> CgroupPlace | None:
@@ -227,15 +200,9 @@ def place_of_kernel_path(kernel_path: str, known: Container[str]) -> CgroupPlace
             return classify(tail)
     for tail in tails:
         place = classify(tail)
-        if place.pod_key is not None and any(at in known and classify(at).pod_key for at in _above(tail)):
+        if place.pod_key is not None and any(at in known and classify(at).pod_key for at in levels_above(tail)):
             return place
     return None
-
-
-def _above(path: str) -> Iterator[str]:
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path
 
 
 # ------------------------------------------------------------------------------------------------------------- roots

@@ -30,6 +30,7 @@ from agent.model import (
     TreeEvent,
     TreeOverflowed,
     Vanished,
+    is_inside,
 )
 
 DIRECTORY_MASK = flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO | flags.ONLYDIR | flags.DONT_FOLLOW
@@ -78,6 +79,7 @@ class Tree:
         self._watches: dict[int, _Watch] = {}
         self._by_target: dict[_Watch, int] = {}
         self._directories: dict[str, int] = {}  # every directory looked at, by path: its inode
+        self._below: dict[str, set[str]] = {}  # those right below each of them
         self._cgroups: dict[str, Cgroup] = {}
         self._containers: dict[str | None, dict[str, Cgroup]] = {}  # by pod key and path
         self._trouble: str | None = None  # what could not be watched or read and why, until it is told
@@ -149,6 +151,8 @@ class Tree:
             events += self._forget(path, now_s)
         known = path in self._directories
         self._directories[path] = inode
+        if path:
+            self._below.setdefault(_parent(path), set()).add(path)
         self._watch(path, DIRECTORY)
         place = classify(path)
         if place.kind in TRACKED:
@@ -201,7 +205,7 @@ class Tree:
         return self._allowed(path)
 
     def _may_lead_to_roots(self, path: str) -> bool:
-        if any(root.startswith(path + "/") for root in self._override):
+        if any(is_inside(root, path) for root in self._override):
             return True
         return self._allowed(path) and may_hold_roots(path, self._max_depth)
 
@@ -209,7 +213,7 @@ class Tree:
         """Whether it is one of the roots given, below or above one."""
         if not self._override:
             return True
-        return any((path + "/").startswith(root + "/") or root.startswith(path + "/") for root in self._override)
+        return any(is_inside(path, root) or is_inside(root, path) for root in self._override)
 
     @property
     def finds_untold(self) -> bool:
@@ -235,7 +239,7 @@ class Tree:
         if len(watched) == len(missing):
             return watched
         # No memory controller there yet. Nothing tells of its files when it comes, but this is written for it.
-        switch = _Watch(place.path.rpartition("/")[0], SWITCH)
+        switch = _Watch(_parent(place.path), SWITCH)
         others_wait = switch in self._by_target
         if self._watch(*switch):
             watched += [file for file in missing if file not in watched and self._watch(place.path, file)]
@@ -291,17 +295,21 @@ class Tree:
 
     def _forget(self, path: str, now_s: float) -> list[TreeEvent]:
         """The directory is gone, and all below it: deepest first."""
-        below = [p for p in self._directories if p == path or p.startswith(path + "/")]
         events: list[TreeEvent] = []
-        for at in sorted(below, key=_depth, reverse=True):
+        for at in self._subtree(path):
             del self._directories[at]
+            self._below.pop(at, None)
             self._unwatch(at)
             cgroup = self._cgroups.pop(at, None)
             if cgroup is not None:
                 self._files.let_go(cgroup)
                 self._drop_container(cgroup.place)
                 events.append(CgroupGone(cgroup, now_s))
+        self._below.get(_parent(path), set()).discard(path)
         return events
+
+    def _subtree(self, path: str) -> list[str]:
+        return [*(each for below in self._below.get(path, ()) for each in self._subtree(below)), path]
 
     def _drop_container(self, place: CgroupPlace) -> None:
         of_pod = self._containers.get(place.pod_key, {})
@@ -348,7 +356,7 @@ class Tree:
 
     def _hear(self, path: str) -> None:
         """A notification has told of this directory: it and what was found below it did not escape notice."""
-        self._untold = {known for known in self._untold if not (known + "/").startswith(path + "/")}
+        self._untold = {known for known in self._untold if not is_inside(known, path)}
 
     def _file_touched(self, watch: _Watch, now_s: float) -> list[TreeEvent]:
         if watch.file == SWITCH:
@@ -358,6 +366,10 @@ class Tree:
         if cgroup is None:
             return []
         return [KnobTouched(cgroup, now_s) if watch.file == KNOB else CountersTouched(cgroup, now_s)]
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _depth(path: str) -> int:

@@ -9,7 +9,19 @@ from collections.abc import Callable, Mapping
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD, classify, place_of_kernel_path
 from agent.kernel.processes import ProcessIdentity, init_process, is_alive, node_oom_kills
-from agent.model import NODE, VANISHED, Cgroup, CgroupKind, CgroupPlace, Identity, MemoryEvents, Mode, Pod, Vanished
+from agent.model import (
+    NODE,
+    VANISHED,
+    Cgroup,
+    CgroupKind,
+    CgroupPlace,
+    Identity,
+    MemoryEvents,
+    Mode,
+    Pod,
+    Vanished,
+    levels_above,
+)
 from agent.pods.registry import Registry
 
 MOST_LIMITS = 5000
@@ -93,11 +105,10 @@ class Lookup:
 
     def limited_above(self, path: str) -> bool:
         """A node that is itself a container (kind), or a kubelet below a service's limit. The hierarchy's own root has no limit."""
-        while path:
-            path = path.rpartition("/")[0]
+        for level in (*levels_above(path), ""):
             try:
-                inode = self._files.inode(path)
-                above = inode if isinstance(inode, Vanished) else Cgroup(classify(path), inode)
+                inode = self._files.inode(level)
+                above = inode if isinstance(inode, Vanished) else Cgroup(classify(level), inode)
                 limit = above if isinstance(above, Vanished) else self._files.limit_bytes(above)
             except CgroupError as error:
                 self._on_error(error)
@@ -142,13 +153,9 @@ class Lookup:
         return init is None or is_alive(init)
 
     def container_path(self, path: str) -> str | None:
-        place = classify(path)
-        if place.container_id is None:
+        if classify(path).container_id is None:
             return None
-        at = path
-        while at and classify(at).kind is not CgroupKind.CONTAINER:
-            at = at.rpartition("/")[0]
-        return at or None
+        return next((at for at in (path, *levels_above(path)) if classify(at).kind is CgroupKind.CONTAINER), None)
 
     def localize(self, kernel_path: str) -> str | None:
         place = place_of_kernel_path(kernel_path, self._cgroups())

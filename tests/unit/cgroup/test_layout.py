@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.cgroup.layout import classify, container_path, place_of_kernel_path, pod_path, same_cgroup
+from agent.cgroup.layout import classify, place_of_kernel_path
 from agent.model import CgroupKind, CgroupPlace
+from tests.unit.cgroup.kubelet_paths import container_path, pod_path
 from tests.unit.cgroup.layouts import NAMES, Layout, layouts
 
 UID, ID, ID2 = NAMES["uid"], NAMES["id"], NAMES["id2"]
@@ -109,13 +110,6 @@ def test_the_paths_of_kubelet_and_runtimes_are_made_as_they_make_them(
 
 CONTAINER = f"kubelet/kubepods/burstable/pod{UID}/{ID}"
 KNOWN = ("kubelet/kubepods", f"kubelet/kubepods/burstable/pod{UID}", CONTAINER)
-
-
-def test_the_logs_path_is_ours_with_or_without_a_prefix_that_we_do_not_see() -> None:
-    assert same_cgroup("/kubepods/x", "kubepods/x")
-    assert same_cgroup("/docker/abc/kubepods/x", "kubepods/x")
-    assert not same_cgroup("/docker/abc/other-kubepods/x", "kubepods/x")
-    assert not same_cgroup("/docker/abc", "")
 
 
 @pytest.mark.parametrize("prefix", ["/", f"/docker/{ID2}/"])
