@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent.cgroup.layout import classify
+from agent.cgroup.memory_events import EventsReader, missing, pairs
 from agent.cgroup.mount import (
     DENIED,
     GONE,
@@ -40,7 +41,6 @@ V1_SIZES = {
     "usage": "memory.usage_in_bytes",
     "peak": "memory.max_usage_in_bytes",
 }
-UNREAD = (-1, None)
 
 T = TypeVar("T")
 
@@ -55,9 +55,7 @@ class CgroupFiles:
         self.version = version
         self.mount = memory_mount
         self._mount = CgroupMount(memory_mount, version, check_magic=check_magic)
-        self._own_hits: dict[
-            Cgroup, tuple[int, int | None]
-        ] = {}  # of those kept open: ``oom`` and ``local_oom`` as read last
+        self._events = EventsReader(self._mount, version)
 
     def close(self) -> None:
         self._mount.close()
@@ -65,12 +63,12 @@ class CgroupFiles:
     def keep_open(self, cgroup: Cgroup) -> None:
         """This cgroup will be asked for again and again, until ``let_go``."""
         self._mount.keep_open(cgroup.path, cgroup.inode)
-        self._own_hits.setdefault(cgroup, UNREAD)
+        self._events.remember(cgroup)
 
     def let_go(self, cgroup: Cgroup) -> None:
         """The cgroup is gone."""
         self._mount.let_go(cgroup.path, cgroup.inode)
-        self._own_hits.pop(cgroup, None)
+        self._events.forget(cgroup)
 
     def inode(self, path: str) -> int | Vanished:
         """The directory's inode: within a boot it names this cgroup and no later one. Raises CgroupError."""
@@ -169,54 +167,8 @@ class CgroupFiles:
     # ----------------------------------------------------------------------------------------------------- counters
 
     def memory_events(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
-        """Counters of OOM kills, of this cgroup and below (cgroup-v2.rst, memory.events; v1: memory.oom_control).
-
-        v1 counts one cgroup only: there the subtree is added up. Unknown keys are left out, missing ones are 0 or None as
-        MemoryEvents says. Raises CgroupError.
-        """
-        own = self._v1_events(cgroup) if self.version == "v1" else self._v2_events(cgroup)
-        if own is None:
-            raise _missing(cgroup.path, "memory.oom_control" if self.version == "v1" else "memory.events")
-        return own
-
-    def _v2_events(self, cgroup: Cgroup) -> MemoryEvents | Vanished | None:
-        text = self._mount.read(cgroup.path, cgroup.inode, "memory.events")
-        if not isinstance(text, str):
-            return text
-        counts = _pairs(text)
-        hits = counts.get("oom", 0)
-        own_hits = self._read_own_hits(cgroup, hits)
-        if isinstance(own_hits, Vanished):
-            return VANISHED
-        return MemoryEvents(counts.get("oom_kill", 0), hits, counts.get("oom_group_kill"), own_hits)
-
-    def _read_own_hits(self, cgroup: Cgroup, hits: int) -> int | Vanished | None:
-        """``oom`` of memory.events.local; None before Linux 5.2.
-
-        The kernel counts a hit there first, and then in memory.events of each level (memcg_memory_event, mm/memcontrol.c): as long as
-        that one says the same, this one does.
-        """
-        known = self._own_hits.get(cgroup)
-        if known is not None and known[0] == hits:
-            return known[1]
-        text = self._mount.read(cgroup.path, cgroup.inode, "memory.events.local")
-        if isinstance(text, Vanished):
-            return VANISHED
-        own_hits = None if text is None else _pairs(text).get("oom")
-        if known is not None:
-            self._own_hits[cgroup] = (hits, own_hits)
-        return own_hits
-
-    def _v1_events(self, cgroup: Cgroup) -> MemoryEvents | Vanished | None:
-        own = self._v1_kills(cgroup.path, cgroup.inode)
-        if not isinstance(own, int):
-            return own
-        parts = (self._v1_kills(path, None) for path in self._mount.below(cgroup.path))
-        return MemoryEvents(own + sum(part for part in parts if isinstance(part, int)))
-
-    def _v1_kills(self, path: str, inode: int | None) -> int | Vanished | None:
-        text = self._mount.read(path, inode, "memory.oom_control")
-        return _pairs(text).get("oom_kill", 0) if isinstance(text, str) else text
+        """Counters of OOM kills, of this cgroup and below: see memory_events.py. Raises CgroupError."""
+        return self._events.read(cgroup)
 
     # ---------------------------------------------------------------------------------------------- sizes, processes
 
@@ -265,22 +217,13 @@ class CgroupFiles:
             return every if isinstance(every, Vanished) else bool(every)
         text = self._mount.read(cgroup.path, cgroup.inode, "cgroup.events")
         if text is None:
-            raise _missing(cgroup.path, "cgroup.events")
-        return text if isinstance(text, Vanished) else bool(_pairs(text).get("populated"))
+            raise missing(cgroup.path, "cgroup.events")
+        return text if isinstance(text, Vanished) else bool(pairs(text).get("populated"))
 
     def _size(self, cgroup: Cgroup, which: str) -> int | Vanished | None:
         file = (V1_SIZES if self.version == "v1" else V2_SIZES)[which]
         text = self._mount.read(cgroup.path, cgroup.inode, file)
         return text if isinstance(text, Vanished) else (None if text in ("max", "", None) else int(text))
-
-
-def _missing(path: str, file: str) -> CgroupError:
-    return CgroupError(path, file, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
-
-
-def _pairs(text: str) -> dict[str, int]:
-    pairs = (line.split() for line in text.splitlines())
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
 
 def _with_knob(directory: int, flags: int, use: Callable[[int], T]) -> T:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.kills.builder import build
-from agent.kills.counters import Counter, Counters, baselines
+from agent.kills.counter import Counter
+from agent.kills.counters import Counters, baselines
 from agent.kills.facts import Facts, Findings
 from agent.kills.follow_up import FollowUp
 from agent.kills.increases import Increases

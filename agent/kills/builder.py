@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.kills.counters import Counter, upwards
+from agent.kills.counter import Counter, upwards
 from agent.kills.facts import Facts
 from agent.kills.scope import LEVELS, as_users_say, by_hits, by_report, node_was_short, take_hit
 from agent.kills.split import Share

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from agent.kills.counters import Counter, Counters, upwards
+from agent.kills.counter import Counter, upwards
+from agent.kills.counters import Counters
 from agent.kills.facts import Facts
 from agent.kills.timing import Increase
 from agent.model import Cgroup, CgroupKind, MemoryEvents, Vanished

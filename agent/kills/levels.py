@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agent.kills.counters import Counter, upwards
+from agent.kills.counter import Counter, upwards
 from agent.kills.facts import Facts
 from agent.kills.increases import Increases
 from agent.kills.removed_containers import RemovedContainers

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.kills.counters import Counter
+from agent.kills.counter import Counter
 from agent.model import NODE, CgroupPlace, is_inside
 
 KEEP_S = 10.0  # how long a parent's unexplained kill may be of a container that was removed

@@ -8,7 +8,7 @@ no log to read, by ``node_was_short``. What neither says is not known, and None.
 
 from __future__ import annotations
 
-from agent.kills.counters import Counter, upwards
+from agent.kills.counter import Counter, upwards
 from agent.kills.facts import Facts
 from agent.model import CgroupKind, OomReport, Scope, Vanished, is_inside
 

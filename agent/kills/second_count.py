@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.kills.counters import Counter, upwards
+from agent.kills.counter import Counter, upwards
 from agent.kills.split import Share, raw_of
 
 LATE_S = 5.0  # a container is ended by its group kill: within this time no kill of its own follows

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agent.kills.counters import Counter
+from agent.kills.counter import Counter
 from agent.kills.facts import Facts
 from agent.kills.scope import by_hits
 from agent.kills.split import is_group, raw_of

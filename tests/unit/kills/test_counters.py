@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.cgroup.layout import classify
-from agent.kills.counters import Counter, Counters
+from agent.kills.counter import Counter
+from agent.kills.counters import Counters
 from agent.model import NODE, Cgroup, MemoryEvents
 
 PODS = [f"kubepods/pod{n}0000000-2fa1-11d2-883f-0016d3cca427" for n in range(2)]

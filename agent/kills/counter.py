@@ -1,0 +1,184 @@
+"""Counter: one cgroup's kills and hits of its limit, those that are recorded and those that are not.
+
+Takes readings, says how many kills are unrecorded, and how many of those no counter below explains. No time of its own, no input or
+output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from agent.model import Baseline, Cgroup, MemoryEvents
+
+# From the hit of a limit to its kill: over 2 s were seen in the lab, on a node that was busy with a storm.
+HIT_TO_KILL_S = 30.0
+
+
+@dataclass(slots=True)
+class Counter:
+    """One cgroup's counters. ``recorded_…`` is what the ledger has of them, ``reading`` what the kernel said last.
+
+    ``shown_…`` is the larger of what is unrecorded here and what the children show: a level that was removed may have been read for the
+    last time before its children. ``below_…`` is the sum of what the children show, kept up to date so that nobody goes through all pods.
+    """
+
+    cgroup: Cgroup
+    parent: Counter | None
+    recorded_kills: int
+    recorded_groups: int
+    recorded_hits: int
+    recorded_own_hits: int
+    ordinal: int
+    reading: MemoryEvents
+    changed_s: float  # monotonic time of the last reading that differed from the one before, or of the first
+    last_hit_s: float  # likewise, of the last that had more hits than the one before
+    without_kill_s: float  # likewise, of the last in which all kills were recorded; -inf: there is none
+    children: dict[int, Counter] = field(default_factory=dict)
+    removed: bool = False
+    unread: bool = False  # it could not be read: its reading may lack what came after
+    shown_kills: int = 0
+    shown_groups: int = 0
+    below_kills: int = 0
+    below_groups: int = 0
+
+    # ----------------------------------------------------------------------------------------------------- readings
+
+    def read(self, reading: MemoryEvents, now_s: float) -> None:
+        """A new reading. The hit of a limit comes before its kill: one without a kill for HIT_TO_KILL_S led to none."""
+        self.unread = False
+        fewer = self.reading.oom_kill - reading.oom_kill
+        if fewer > 0:  # v1: a sum over cgroups; one that was removed took its count along
+            self.recorded_kills -= fewer
+        if reading.oom_kill <= self.recorded_kills:
+            self.without_kill_s = now_s
+        if reading == self.reading:
+            return
+        if self.unrecorded_kills <= 0 and now_s - self.changed_s > HIT_TO_KILL_S:
+            self.recorded_hits = self.reading.oom
+            self.recorded_own_hits = self.reading.local_oom or 0
+        self._replace_reading(reading, now_s)
+
+    def read_hits(self, reading: MemoryEvents, now_s: float) -> None:
+        """A later reading of which only the hits count: the kernel prints them before the kills, so that a reading can have a
+        kill and lack its hit. Kills that are new in it are read when their time comes.
+        """
+        hits = replace(self.reading, oom=reading.oom, local_oom=reading.local_oom)
+        if hits != self.reading:
+            self._replace_reading(hits, now_s)
+
+    def _replace_reading(self, reading: MemoryEvents, now_s: float) -> None:
+        if reading.oom != self.reading.oom:
+            self.last_hit_s = now_s
+        self.reading, self.changed_s = reading, now_s
+        self._pass_up()
+
+    def add_unread(self, raw: int, groups: int) -> None:
+        """So many kills more than its last reading has are its own, by the levels above: it was removed before another reading."""
+        counted = self.reading.oom_group_kill
+        self.reading = replace(
+            self.reading,
+            oom_kill=self.reading.oom_kill + raw,
+            oom_group_kill=None if counted is None else counted + groups,
+        )
+        self._pass_up()
+
+    # -------------------------------------------------------------------------------------------------------- kills
+
+    @property
+    def unrecorded_kills(self) -> int:
+        """Raw kills that the reading has and the ledger doesn't."""
+        return self.reading.oom_kill - self.recorded_kills
+
+    @property
+    def unrecorded_groups(self) -> int | None:
+        """Group kills likewise; None before Linux 5.17."""
+        counted = self.reading.oom_group_kill
+        return None if counted is None else counted - self.recorded_groups
+
+    def unexplained_kills(self) -> int:
+        """Unrecorded raw kills that no child shows: of children that nobody could read any more."""
+        return self.unrecorded_kills - self.below_kills
+
+    def unexplained_groups(self) -> int | None:
+        """Group kills likewise."""
+        return None if self.unrecorded_groups is None else self.unrecorded_groups - self.below_groups
+
+    def explained(self) -> bool:
+        """Whether the children show all that is unrecorded here. New readings of them can only show more."""
+        return self.unexplained_kills() <= 0 and (self.unexplained_groups() or 0) <= 0
+
+    def record(self, raw: int, groups: int) -> None:
+        """These kills are recorded, at this level."""
+        self.recorded_kills += raw
+        self.recorded_groups += groups
+        self._pass_up()
+
+    # --------------------------------------------------------------------------------------------------------- hits
+
+    @property
+    def unrecorded_hits(self) -> int:
+        """Hits of a limit at or below this cgroup that have led to no recorded kill, and have not expired."""
+        return self.reading.oom - self.recorded_hits
+
+    @property
+    def unrecorded_own_hits(self) -> int:
+        """Those of them that are of this cgroup's own limit; 0 where the kernel doesn't count them apart."""
+        return 0 if self.reading.local_oom is None else self.reading.local_oom - self.recorded_own_hits
+
+    def unexplained_hits(self) -> int:
+        """Those that are neither its own nor shown by a child: of children that nobody could read any more."""
+        below = sum(child.unrecorded_hits for child in self.children.values())
+        return self.unrecorded_hits - self.unrecorded_own_hits - below
+
+    def take_hit(self, *, own: bool) -> None:
+        """A hit has led to a kill that is being recorded: one, however many processes it took. ``own``: of this cgroup's limit."""
+        self.recorded_hits = min(self.reading.oom, self.recorded_hits + 1)
+        if own:
+            self.recorded_own_hits = min(self.reading.local_oom or 0, self.recorded_own_hits + 1)
+
+    # ---------------------------------------------------------------------------------------------------- hierarchy
+
+    def attach(self, child: Counter) -> None:
+        """``child`` lies below, and nothing that has a Counter lies between."""
+        child.parent = self
+        self.children[child.cgroup.inode] = child
+        self._add_below(child.shown_kills, child.shown_groups)
+
+    def detach(self, child: Counter) -> None:
+        """``child`` is forgotten, or something that has a Counter lies between."""
+        del self.children[child.cgroup.inode]
+        self._add_below(-child.shown_kills, -child.shown_groups)
+
+    def _add_below(self, kills: int, groups: int) -> None:
+        self.below_kills += kills
+        self.below_groups += groups
+        self._pass_up()
+
+    def _pass_up(self) -> None:
+        kills = max(self.unrecorded_kills, self.below_kills)
+        groups = max(self.unrecorded_groups or 0, self.below_groups)
+        more, more_groups = kills - self.shown_kills, groups - self.shown_groups
+        self.shown_kills, self.shown_groups = kills, groups
+        if self.parent is not None and (more or more_groups):
+            self.parent._add_below(more, more_groups)
+
+    def baseline(self) -> Baseline:
+        """What the ledger keeps of it."""
+        return Baseline(
+            inode=self.cgroup.inode,
+            path=self.cgroup.path,
+            oom_kill=self.recorded_kills,
+            oom_group_kill=self.recorded_groups,
+            oom=self.recorded_hits,
+            local_oom=self.recorded_own_hits,
+            ordinal=self.ordinal,
+        )
+
+
+def upwards(counter: Counter) -> Iterator[Counter]:
+    """The counter itself and those above it, the nearest first."""
+    at: Counter | None = counter
+    while at is not None:
+        yield at
+        at = at.parent
