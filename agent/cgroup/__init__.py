@@ -1,1 +1,1 @@
-"""The cgroup room: where cgroups are, what their control files say, and word of their changes."""
+"""The cgroup room: where cgroups are, what their control files say, and how they change."""

@@ -1,24 +1,21 @@
-"""Word of changes: inotify over the cgroup hierarchy, told as TreeEvents.
+"""The tree: which cgroups are there, and what changes in them, as TreeEvents.
 
-Owns the set of live cgroups and the watches on them; takes notifications in, gives events out, and can look at everything
-anew (scan). Reads no control file and writes none. inotify(7) on cgroup files: facts measured on 6.1, 6.12 and 6.18.
-On v1 there is nothing to watch but directories.
+Owns the set of live cgroups and decides what of them is watched; takes notifications, gives events, and can look at everything again
+(scan). Reads no control file and writes none. On v1 there is nothing to watch but directories.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
-from inotify_simple import INotify, flags
+from inotify_simple import flags
 
 from agent.cgroup.files import KNOB, CgroupError, CgroupFiles
 from agent.cgroup.layout import MAX_ROOT_DEPTH, RUNTIME_CHILD, classify, may_hold_roots
+from agent.cgroup.watches import DIRECTORY, Watch, Watches
 from agent.model import (
     VANISHED,
-    AgentError,
     Cgroup,
     CgroupAppeared,
     CgroupGone,
@@ -33,28 +30,16 @@ from agent.model import (
     is_inside,
 )
 
-DIRECTORY_MASK = flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO | flags.ONLYDIR | flags.DONT_FOLLOW
-FILE_MASK = flags.MODIFY | flags.DONT_FOLLOW
 CAME = flags.CREATE | flags.MOVED_TO
 WENT = flags.DELETE | flags.MOVED_FROM
 TRACKED = (CgroupKind.KUBEPODS, CgroupKind.QOS, CgroupKind.POD, CgroupKind.CONTAINER, CgroupKind.NESTED)
 COUNTED = (CgroupKind.KUBEPODS, CgroupKind.POD, CgroupKind.CONTAINER)
-EVENTS, SWITCH, DIRECTORY = "memory.events", "cgroup.subtree_control", ""
-MISSING = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR)
+EVENTS, SWITCH = "memory.events", "cgroup.subtree_control"
 MAX_DEPTH = 32  # what a workload nests deeper than that is not followed by name (v1)
 OVERFLOW = (
     "inotify's queue overflowed, so all is looked at anew; if that happens often, raise it on the node: "
     "sysctl fs.inotify.max_queued_events"
 )
-
-
-class _Watch(NamedTuple):
-    path: str
-    file: str  # KNOB, EVENTS, SWITCH, or DIRECTORY for the directory itself
-
-
-class NoInotifyError(AgentError):
-    """inotify can't be begun: the limit of instances, or of open files, is reached (inotify_init(2))."""
 
 
 class Tree:
@@ -69,15 +54,7 @@ class Tree:
         self._files = files
         self._max_depth = max_depth
         self._override = tuple(root.strip("/") for root in root_override)
-        try:
-            self._inotify = INotify(nonblocking=True)
-        except OSError as error:
-            raise NoInotifyError(
-                f"no inotify instance to be had ({error.strerror}): other programs of this user hold them all. Raise the limit "
-                "on the node: sysctl fs.inotify.max_user_instances=1024"
-            ) from error
-        self._watches: dict[int, _Watch] = {}
-        self._by_target: dict[_Watch, int] = {}
+        self._watches = Watches(files.mount, self._fail)
         self._directories: dict[str, int] = {}  # every directory looked at, by path: its inode
         self._below: dict[str, set[str]] = {}  # those right below each of them
         self._cgroups: dict[str, Cgroup] = {}
@@ -90,10 +67,10 @@ class Tree:
         self._told_meanwhile: set[str] = set()  # what notifications told of while a scan is under way
 
     def fileno(self) -> int:
-        return int(self._inotify.fileno())
+        return int(self._watches.inotify.fileno())
 
     def close(self) -> None:
-        self._inotify.close()
+        self._watches.inotify.close()
 
     @property
     def cgroups(self) -> Mapping[str, Cgroup]:
@@ -153,7 +130,7 @@ class Tree:
         self._directories[path] = inode
         if path:
             self._below.setdefault(_parent(path), set()).add(path)
-        self._watch(path, DIRECTORY)
+        self._watches.add(path)
         place = classify(path)
         if place.kind in TRACKED:
             watched = self._watch_files(place)
@@ -164,7 +141,7 @@ class Tree:
                     self._containers.setdefault(place.pod_key, {})[path] = self._cgroups[path]
                 events.append(CgroupAppeared(self._cgroups[path], now_s))
             else:
-                events += [event for file in watched for event in self._file_touched(_Watch(path, file), now_s)]
+                events += [event for file in watched for event in self._file_touched(Watch(path, file), now_s)]
         for name in self._children(path):
             events += self._arrive(path, name, now_s)
         return events
@@ -234,52 +211,18 @@ class Tree:
         wanted = [KNOB]
         if place.kind in COUNTED:
             wanted.append(EVENTS)
-        missing = [file for file in wanted if _Watch(place.path, file) not in self._by_target]
-        watched = [file for file in missing if self._watch(place.path, file)]
+        missing = [file for file in wanted if Watch(place.path, file) not in self._watches]
+        watched = [file for file in missing if self._watches.add(place.path, file)]
         if len(watched) == len(missing):
             return watched
         # No memory controller there yet. Nothing tells of its files when it comes, but this is written for it.
-        switch = _Watch(_parent(place.path), SWITCH)
-        others_wait = switch in self._by_target
-        if self._watch(*switch):
-            watched += [file for file in missing if file not in watched and self._watch(place.path, file)]
+        switch = Watch(_parent(place.path), SWITCH)
+        others_wait = switch in self._watches
+        if self._watches.add(*switch):
+            watched += [file for file in missing if file not in watched and self._watches.add(place.path, file)]
             if len(watched) == len(missing) and not others_wait:
-                self._drop(switch)
+                self._watches.drop(switch)
         return watched
-
-    def _watch(self, path: str, file: str) -> bool:
-        """Whether this is watched, from now on or already."""
-        target = _Watch(path, file)
-        if target in self._by_target:
-            return True
-        where = self._files.mount / path / file if file else self._files.mount / path
-        try:
-            watch = self._inotify.add_watch(str(where), FILE_MASK if file else DIRECTORY_MASK)
-        except OSError as error:
-            if error.errno not in MISSING:
-                self._fail(_explain(error, str(where)))
-            return False
-        # A directory that was renamed keeps its watch: the descriptor is that of its old name.
-        self._by_target.pop(self._watches.get(watch, target), None)
-        self._watches[watch] = target
-        self._by_target[target] = watch
-        return True
-
-    def _unwatch(self, path: str) -> None:
-        for file in (DIRECTORY, KNOB, EVENTS, SWITCH):
-            self._drop(_Watch(path, file))
-
-    def _drop(self, target: _Watch) -> None:
-        watch = self._by_target.pop(target, None)
-        if watch is None:
-            return
-        del self._watches[watch]
-        try:
-            self._inotify.rm_watch(watch)
-        except OSError as error:
-            # The kernel drops the watch with the inode, and told so for directories only (measured, 6.18), since 7 for files too.
-            if error.errno != errno.EINVAL:
-                raise
 
     def _fail(self, why: str) -> None:
         self._failures += 1
@@ -299,7 +242,8 @@ class Tree:
         for at in self._subtree(path):
             del self._directories[at]
             self._below.pop(at, None)
-            self._unwatch(at)
+            for file in (DIRECTORY, KNOB, EVENTS, SWITCH):
+                self._watches.drop(Watch(at, file))
             cgroup = self._cgroups.pop(at, None)
             if cgroup is not None:
                 self._files.let_go(cgroup)
@@ -321,16 +265,16 @@ class Tree:
     def read(self, now_s: float) -> list[TreeEvent]:
         """What inotify has to tell, without waiting. Repeated touches of one file are told once."""
         events: list[TreeEvent] = []
-        touched: set[tuple[int, _Watch]] = set()
-        for event in self._inotify.read(timeout=0):
+        touched: set[tuple[int, Watch]] = set()
+        for event in self._watches.read():
             if event.mask & flags.Q_OVERFLOW:
                 events.append(TreeOverflowed(OVERFLOW, now_s))
                 continue
-            watch = self._watches.get(event.wd)
+            watch = self._watches.of(event.wd)
             if watch is None:
                 continue
             if event.mask & flags.IGNORED:
-                self._drop(watch)  # gone with what it watched, of which its directory tells
+                self._watches.drop(watch)  # gone with what it watched, of which its directory tells
             elif watch.file == DIRECTORY:
                 events += self._directory_changed(watch.path, event.mask, event.name, now_s)
             elif (event.wd, watch) not in touched:
@@ -358,9 +302,9 @@ class Tree:
         """A notification has told of this directory: it and what was found below it did not escape notice."""
         self._untold = {known for known in self._untold if not is_inside(known, path)}
 
-    def _file_touched(self, watch: _Watch, now_s: float) -> list[TreeEvent]:
+    def _file_touched(self, watch: Watch, now_s: float) -> list[TreeEvent]:
         if watch.file == SWITCH:
-            self._drop(watch)  # who still misses something watches it anew
+            self._watches.drop(watch)  # who still misses something watches it anew
             return self._visit(watch.path, now_s)
         cgroup = self._cgroups.get(watch.path)
         if cgroup is None:
@@ -374,12 +318,3 @@ def _parent(path: str) -> str:
 
 def _depth(path: str) -> int:
     return path.count("/")
-
-
-def _explain(error: OSError, where: str) -> str:
-    if error.errno == errno.ENOSPC:
-        return (
-            f"no inotify watch to be had for {where}: the limit of watches is reached, changes below it are seen at the slow "
-            "resync only; raise it on the node: sysctl fs.inotify.max_user_watches=1048576"
-        )
-    return f"no inotify watch to be had for {where}: {error.strerror}; changes there are seen at the slow resync only"

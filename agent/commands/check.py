@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import TextIO
 
 from agent.cgroup.layout import find_hierarchy
-from agent.cgroup.tree import NoInotifyError
+from agent.cgroup.watches import NoInotifyError
 from agent.commands import EXIT_FAILED, EXIT_OK
 from agent.commands.output.checklist import Check, Status, show_checks
 from agent.commands.output.table import Output

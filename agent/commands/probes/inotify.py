@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.cgroup.tree import NoInotifyError, Tree
+from agent.cgroup.tree import Tree
+from agent.cgroup.watches import NoInotifyError
 from agent.commands.output.checklist import Check
 from agent.commands.probes.answers import INSTANCES_MEND, WATCHES_MEND, failed, passed, warned
 from agent.commands.survey import Survey

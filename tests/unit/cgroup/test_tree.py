@@ -151,7 +151,7 @@ def test_an_overflow_of_the_queue_is_told(mount: Path, tree: Tree, monkeypatch: 
     from inotify_simple import Event, flags
 
     tree.scan(1.0)
-    monkeypatch.setattr(tree._inotify, "read", lambda timeout: [Event(-1, flags.Q_OVERFLOW, 0, "")])
+    monkeypatch.setattr(tree._watches.inotify, "read", lambda timeout: [Event(-1, flags.Q_OVERFLOW, 0, "")])
     (event,) = tree.read(2.0)
     assert isinstance(event, TreeOverflowed)
     assert "fs.inotify.max_queued_events" in event.why
@@ -161,17 +161,17 @@ def test_reaching_the_limit_of_watches_is_told_once_and_mended_by_a_later_scan(
     mount: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(mount, CONTAINER)
-    real = tree._inotify.add_watch
+    real = tree._watches.inotify.add_watch
 
     def refuse(path: str, mask: int) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(tree._inotify, "add_watch", refuse)
+    monkeypatch.setattr(tree._watches.inotify, "add_watch", refuse)
     events = tree.scan(1.0)
     (overflow,) = [event for event in events if isinstance(event, TreeOverflowed)]
     assert "fs.inotify.max_user_watches" in overflow.why
     assert CONTAINER in appeared(events), "it is known all the same"
-    monkeypatch.setattr(tree._inotify, "add_watch", real)
+    monkeypatch.setattr(tree._watches.inotify, "add_watch", real)
     repaired = tree.scan(2.0)
     assert {type(event) for event in repaired} == {KnobTouched, CountersTouched}, (
         "what may have been missed is looked at"

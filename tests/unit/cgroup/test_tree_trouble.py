@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import agent.cgroup.tree as tree_module
+import agent.cgroup.watches as watches_module
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import classify
 from agent.cgroup.tree import Tree
@@ -78,14 +78,14 @@ def write(mount: Path, path: str, file: str, text: str) -> None:
 
 def limit_watches(tree: Tree, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     """fs.inotify.max_user_watches, for this tree alone."""
-    real = tree._inotify.add_watch
+    real = tree._watches.inotify.add_watch
 
     def limited(path: str, mask: int) -> int:
         if tree.watches >= limit:
             raise OSError(errno.ENOSPC, "No space left on device")
         return int(real(path, mask))
 
-    monkeypatch.setattr(tree._inotify, "add_watch", limited)
+    monkeypatch.setattr(tree._watches.inotify, "add_watch", limited)
 
 
 def test_who_scans_on_being_told_of_the_limit_is_not_told_again(
@@ -255,7 +255,7 @@ def test_files_that_come_while_a_cgroup_is_looked_at_leave_no_watch_behind(
     tree.scan(1.0)
     cgroup = make(mount, CONTAINER)
     strip_memory(mount, CONTAINER)
-    real = tree._inotify.add_watch
+    real = tree._watches.inotify.add_watch
 
     def enabled_meanwhile(path: str, mask: int) -> int:
         if path.endswith("subtree_control"):
@@ -263,7 +263,7 @@ def test_files_that_come_while_a_cgroup_is_looked_at_leave_no_watch_behind(
             write(mount, CONTAINER, "memory.events", "oom_kill 0\n")
         return int(real(path, mask))
 
-    monkeypatch.setattr(tree._inotify, "add_watch", enabled_meanwhile)
+    monkeypatch.setattr(tree._watches.inotify, "add_watch", enabled_meanwhile)
     tree.read(2.0)
     fresh = trees()
     fresh.scan(3.0)
@@ -419,7 +419,7 @@ def test_no_inotify_instance_to_be_had_is_said_with_the_sysctl(tmp_path: Path, m
     def refused(nonblocking: bool) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(tree_module, "INotify", refused)
+    monkeypatch.setattr(watches_module, "INotify", refused)
     files = CgroupFiles(tmp_path, "v2", check_magic=False)
     with pytest.raises(AgentError, match=r"sysctl fs\.inotify\.max_user_instances"):
         Tree(files)

@@ -26,7 +26,7 @@ from tests.lab.apiserver import ApiServer
 from tests.unit.cgroup.fakes import CONTAINER
 from tests.unit.commands.checked_node import MODE, CheckedNode, pod_json
 
-INOTIFY = "agent.cgroup.tree.INotify"
+INOTIFY = "agent.cgroup.watches.INotify"
 EVERY = [
     "kernel", "cgroup version", "knob", "kubepods roots", "memory controller", "runtimes", "pods", "containers", "kubelet",
     "ancestors", "pids", "inotify instances", "inotify watches", "inotify queue", "scheduling", "kernel log", "ledger", "API",
