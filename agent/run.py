@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,7 +21,7 @@ from agent.diagnose.failing import HOUR_S, Failing
 from agent.events.kill_events import KillEvents
 from agent.events.outbox import Outbox
 from agent.events.sender import EventSender
-from agent.kernel.kmsg import Kmsg, KmsgUnavailableError, boot_id
+from agent.kernel.kmsg import Kmsg, boot_id
 from agent.kills.recorder import Recorder
 from agent.kube.api import connect
 from agent.ledger import AgentLock, Ledger
@@ -114,7 +115,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
             emulate_group=settings.emulate_group_on_v1 and hierarchy.version == "v1",
         ),
         hierarchical=hierarchy.version == "v2" and not hierarchy.local_events,
-        kmsg=log is not None,
+        kmsg=log.trouble is None,
         announce_applied=settings.mode_applied_events,
         v1=v1,
     )
@@ -136,7 +137,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     )
     for beat in beats:
         metrics.heartbeat(beat.thread, lambda beat=beat: time.monotonic() - beat.last_monotonic_s())  # type: ignore[misc]
-    metrics.kmsg_readable(log is not None)
+    metrics.kmsg_readable(log.trouble is None)
     _handle_signals(loop)
     server.start()
     logger.info(
@@ -157,6 +158,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         poster.wake()
         server.close()
         ledger.close()
+        log.close()
         tree.close()
         if v1 is not None:
             v1.close()
@@ -165,19 +167,17 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     return 0
 
 
-def _open_log(path: Path, ledger: Ledger, boot: str, metrics: Metrics) -> LogReader | None:
-    """The kernel's log from where the ledger left off; None, and said, where it can't be read."""
-    try:
-        kmsg = Kmsg(path, ledger.kmsg_sequence)
-    except KmsgUnavailableError as error:
-        logger.warning("%s Kills are counted all the same; the names of their victims will be missing.", error)
-        return None
+def _open_log(path: Path, ledger: Ledger, boot: str, metrics: Metrics) -> LogReader:
+    """The kernel's log from where the ledger left off; said, where it can't be read yet."""
     used = [
         k.report_sequence
         for k in ledger.kills(limit=5000)
         if k.report_sequence is not None and k.kill_id.startswith(boot)
     ]
-    return LogReader(kmsg, metrics, used)
+    log = LogReader(partial(Kmsg, path), ledger.kmsg_sequence, metrics, used)
+    if log.trouble is not None:
+        logger.warning("%s Kills are counted all the same; the names of their victims will be missing.", log.trouble)
+    return log
 
 
 def _body(name: str, body: Callable[[], None], mailbox: Mailbox, stop: threading.Event) -> Callable[[], None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from agent.kills.builder import draft, with_details
 from agent.kills.counters import Account, Books, baselines
@@ -34,6 +35,7 @@ from agent.model import (
 
 OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
 LATE_S = 5.0  # a report later than that amends nothing
+MOST_UNDETAILED = 100  # kills without a report, kept while the log can't be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,12 @@ class Attributor:
     def log_lost(self) -> None:
         """The kernel's log can't be read any more: no report is waited for, and the counters alone tell."""
         self._kmsg = False
+        self._undetailed = [replace(f, until_s=inf) for f in self._undetailed]
+
+    def log_found(self, now_s: float) -> None:
+        """The log can be read again, from where it was lost: kills recorded meanwhile may still get their reports."""
+        self._kmsg = True
+        self._undetailed = [replace(f, until_s=now_s + LATE_S) for f in self._undetailed]
 
     def reported(self, report: OomReport, now_s: float) -> None:
         """A report of the kernel's log; one without a victim tells of no kill."""
@@ -328,7 +336,7 @@ class Attributor:
             else:
                 self._unsettled.append(_Following(kill, at, now_s + OUTCOME_S))
             if not nobodys and not kill.victims:
-                self._undetailed.append(_Following(kill, at, now_s + LATE_S))
+                self._undetailed.append(_Following(kill, at, now_s + LATE_S if self._kmsg else inf))
         return settled
 
     def _done(self, kill: OomKill) -> bool:
@@ -360,7 +368,7 @@ class Attributor:
                 self._unsettled = [
                     replace(f, kill=kill) if f.kill.kill_id == kill.kill_id else f for f in self._unsettled
                 ]
-        self._undetailed = [f for f in self._undetailed if f.until_s > now_s]
+        self._undetailed = [f for f in self._undetailed if f.until_s > now_s][-MOST_UNDETAILED:]
         return tuple(amended)
 
     def _bury(self, now_s: float) -> tuple[int, ...]:

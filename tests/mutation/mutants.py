@@ -184,6 +184,20 @@ MUTANTS = (
         ("loop/test_log_reader.py",),
     ),
     Mutant(
+        "a log that was lost is opened again at its end",
+        "loop/log_reader.py",
+        "self._open_log(self._read_up_to)",
+        "self._open_log(None)",
+        ("loop/test_log_reader.py",),
+    ),
+    Mutant(
+        "kills counted without the log never get its reports",
+        "kills/attribution.py",
+        "now_s + LATE_S if self._kmsg else inf",
+        "now_s + LATE_S",
+        ("kills/test_attribution.py",),
+    ),
+    Mutant(
         "a report that the ledger has is told again",
         "loop/log_reader.py",
         " if report.first_sequence not in self._used]",
