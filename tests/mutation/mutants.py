@@ -376,6 +376,13 @@ MUTANTS = (
         ("loop/test_realtime.py",),
     ),
     Mutant(
+        "a command keeps real-time priority until it ends",
+        "cli.py",
+        "        timer.start()\n",
+        "        pass\n",
+        ("run/test_cli.py",),
+    ),
+    Mutant(
         "only the main thread comes first",
         "kernel/scheduling.py",
         "        for thread in others:\n",
