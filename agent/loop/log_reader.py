@@ -1,6 +1,6 @@
 """The loop's reader of the kernel's log: records in, reports out, and how far it has come.
 
-Joins kernel.kmsg and kernel.oomreport; owns the position that the ledger keeps. Believes nothing that isn't the
+Joins kernel.kmsg, oom_blocks and oom_report; owns the position that the ledger keeps. Believes nothing that isn't the
 kernel's own, and counts what was lost. A log that can't be opened or read is opened again later, behind the last record read.
 """
 
@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection
 from math import inf
 
 from agent.kernel.kmsg import Kmsg, KmsgUnavailableError
-from agent.kernel.oomreport import ReportAssembler, monotonic_us
+from agent.kernel.oom_block import Block
+from agent.kernel.oom_blocks import OomBlocks, monotonic_us
+from agent.kernel.oom_report import reports_of
 from agent.metrics.metrics import Metrics
 from agent.model import KmsgGap, KmsgRecord, OomReport
 
@@ -38,11 +40,11 @@ class LogReader:
         self._metrics = metrics
         self._used = frozenset(used)
         self._now_us = monotonic_us()
-        self._assembler = ReportAssembler(clock_us=lambda: self._now_us)
+        self._blocks = OomBlocks(clock_us=lambda: self._now_us)
         self._foreign = 0
         self._due_s: float | None = None
         self._read_up_to = after_sequence
-        self.sequence: int | None = None  # every report that begins at or before this record is out of the assembler
+        self.sequence: int | None = None  # every report that begins at or before this record was given
         self.trouble: str | None = None  # why the log can't be read, and what to do; None: it is read
         self._wait_s = 0.0  # before the next try
         self._retry_at_s = self._readable_since_s = -inf
@@ -68,26 +70,27 @@ class LogReader:
         ``fileno`` and ``trouble`` are others afterwards where the log was lost or found.
         """
         self._now_us = int(now_s * 1e6)
-        reports: list[OomReport] = []
+        ended: list[Block] = []
         items = self._items(now_s)
         for item in items:
             if isinstance(item, KmsgGap):
                 self._metrics.kmsg_lost(item.lost)
             else:
                 self._read_up_to = item.sequence
-            reports += self._assembler.feed(item)
+            ended += self._blocks.feed(item)
             self._note_position()
-        foreign = self._assembler.foreign_records
+        foreign = self._blocks.foreign_records
         self._metrics.kmsg_foreign(foreign - self._foreign)
         self._foreign = foreign
         self._due_s = None
-        if self._assembler.pending:
-            quiet_us = round(quiet_s(self._assembler.pending_group) * 1e6)
+        if self._blocks.pending:
+            quiet_us = round(quiet_s(self._blocks.pending_group) * 1e6)
             if len(items) < AT_ONCE:  # else what goes on may be among those yet to be read
-                reports += self._assembler.flush(self._now_us, quiet_us)
+                ended += self._blocks.flush(self._now_us, quiet_us)
             self._note_position()
-        if self._assembler.pending:
-            self._due_s = min((self._assembler.arrived_us + quiet_us) / 1e6, now_s + ASK_AGAIN_S)
+        if self._blocks.pending:
+            self._due_s = min((self._blocks.arrived_us + quiet_us) / 1e6, now_s + ASK_AGAIN_S)
+        reports = (report for block in ended for report in reports_of(block))
         return [report for report in reports if report.first_sequence not in self._used]
 
     def _items(self, now_s: float) -> list[KmsgRecord | KmsgGap]:
@@ -114,7 +117,7 @@ class LogReader:
         self._retry_at_s = now_s + self._wait_s
 
     def _note_position(self) -> None:
-        if not self._assembler.pending:
+        if not self._blocks.pending:
             self.sequence = self._read_up_to
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ class KmsgGap:
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """One process that the OOM killer killed. Sizes are resident bytes by kind; None where the line was lost or is older."""
+    """One process that the OOM killer killed. Sizes are resident bytes by kind; None where the line was lost or lacks it."""
 
     pid: int
     comm: str  # unescaped, not made safe: up to 15 bytes of anything
@@ -58,9 +58,9 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class OomReport:
-    """One kill as the kernel's log tells it, from however many of its lines were there.
+    """One kill as the kernel's log reports it, from as many of its lines as there were.
 
-    ``victims`` has each process once, the one that the kernel chose first. ``global_oom`` None: the line that tells
+    ``victims`` has each process once, the one that the kernel chose first. ``global_oom`` None: the line that says so
     was lost. ``oom_memcg`` and ``task_memcg`` are paths from the hierarchy's real root with the slash in front,
     unescaped; None when lost (rate limit: 10 reports in 5 s) or, for ``oom_memcg``, when global.
     """

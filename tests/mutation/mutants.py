@@ -157,10 +157,10 @@ MUTANTS = (
     ),
     Mutant(
         "records of user space are believed",
-        "kernel/oomreport.py",
+        "kernel/oom_blocks.py",
         "        if item.facility != 0:\n",
         "        if item.facility > 1023:\n",
-        ("kernel/test_oomreport.py",),
+        ("kernel/test_oom_report.py",),
     ),
     Mutant(
         "a gap in the kernel's log is not told",
@@ -171,10 +171,24 @@ MUTANTS = (
     ),
     Mutant(
         "a gap in the kernel's log joins what came before it with what comes after",
-        "kernel/oomreport.py",
+        "kernel/oom_blocks.py",
         "            return self._lose()\n",
         "            return []\n",
-        ("kernel/test_oomreport.py",),
+        ("kernel/test_oom_report.py",),
+    ),
+    Mutant(
+        "a group whose chosen was exiting is taken for that of the kill before",
+        "kernel/oom_blocks.py",
+        "                self._block.skipped = True\n",
+        "                pass\n",
+        ("kernel/test_oom_report.py",),
+    ),
+    Mutant(
+        "in a storm every kill behind a group kill is taken for one of the group",
+        "kernel/oom_report.py",
+        " or not kill.may_stand_alone",
+        " or True",
+        ("kernel/test_oom_report.py",),
     ),
     Mutant(
         "lost records are not counted",
