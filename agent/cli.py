@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from agent import __version__
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 EXIT_USAGE = 2  # arguments or configuration are wrong: nothing was started
 LEAST_WATCH_S = 0.5
 EPILOG = "Exit codes: 0 success, 1 failure (the message says what failed and what to do), 2 wrong arguments or configuration."
+REAL_TIME_S = 2.0  # how long a command may keep real-time priority
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
 # ruff: noqa: PLC0415
@@ -124,7 +127,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load(vars(arguments), os.environ, required=required)
         if not settings.real_time:
             scheduling.stand_back()
-        return COMMANDS[arguments.command](settings, arguments)
+        with _within_budget(arguments.command):
+            return COMMANDS[arguments.command](settings, arguments)
     except SettingsError as error:
         return _complain(error, EXIT_USAGE)
     except AgentError as error:
@@ -132,6 +136,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `oomward … | head`: the reader has closed the pipe: no failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+
+
+@contextmanager
+def _within_budget(command: str) -> Iterator[None]:
+    """Real-time priority for a moment only: a command may run until Ctrl-C. ``run`` has a budget of its own (loop/realtime.py)."""
+    from agent.kernel import scheduling
+
+    timer = threading.Timer(REAL_TIME_S, scheduling.stand_back)
+    timer.daemon = True
+    if command != "run":
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _complain(error: Exception, code: int) -> int:

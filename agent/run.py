@@ -8,20 +8,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from agent import __version__
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.killing import kill_container
-from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, find_hierarchy
+from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, Hierarchy, find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.diagnose.failing import HOUR_S, Failing
 from agent.events.kill_events import KillEvents
 from agent.events.outbox import Outbox
 from agent.events.schedule import Schedule
 from agent.events.sender import EventSender
-from agent.kernel.kmsg import Kmsg, KmsgUnavailableError, boot_id
+from agent.kernel.kmsg import Kmsg, boot_id
 from agent.kernel.limits import raise_open_files
 from agent.kills.recorder import Recorder
 from agent.kube.api import connect
@@ -74,10 +75,8 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     ledger.checkpoint_in_background(mailbox.wake)
     metrics.seed(ledger.totals(), time.monotonic())
 
-    hierarchy = find_hierarchy(settings.cgroup_mount)
+    hierarchy = _find_hierarchy(settings)
     files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
-    if hierarchy.local_events:
-        logger.warning("cgroup2 is %s. %s", LOCAL_EVENTS, LOCAL_EVENTS_MEND)
     tree = Tree(files, root_override=settings.cgroup_roots)
     v1 = V1Counters(hierarchy.memory_mount, logger.warning) if hierarchy.version == "v1" else None
     log = _open_log(settings.kmsg, ledger, boot, metrics)
@@ -113,7 +112,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
             registry.pods.get,
             emulate_group=settings.emulate_group_on_v1 and hierarchy.version == "v1",
         ),
-        kmsg=log is not None,
+        kmsg=log.trouble is None,
         announce_applied=settings.mode_applied_events,
         v1=v1,
     )
@@ -135,7 +134,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     )
     for beat in beats:
         metrics.heartbeat(beat.thread, lambda beat=beat: time.time() - time.monotonic() + beat.last_monotonic_s())  # type: ignore[misc]
-    metrics.kmsg_readable(log is not None)
+    metrics.kmsg_readable(log.trouble is None)
     _handle_signals(loop)
     server.start()
     logger.info(
@@ -156,6 +155,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         sender.stop()
         server.close()
         ledger.close()
+        log.close()
         tree.close()
         if v1 is not None:
             v1.close()
@@ -164,15 +164,20 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     return 0
 
 
-def _open_log(path: Path, ledger: Ledger, boot: str, metrics: Metrics) -> LogReader | None:
-    """The kernel's log from where the ledger left off; None, and said, where it can't be read."""
-    try:
-        kmsg = Kmsg(path, ledger.kmsg_sequence)
-    except KmsgUnavailableError as error:
-        logger.warning("%s Kills are counted all the same; the names of their victims will be missing.", error)
-        return None
+def _find_hierarchy(settings: Settings) -> Hierarchy:
+    hierarchy = find_hierarchy(settings.cgroup_mount)
+    if hierarchy.local_events:
+        logger.warning("cgroup2 is %s. %s", LOCAL_EVENTS, LOCAL_EVENTS_MEND)
+    return hierarchy
+
+
+def _open_log(path: Path, ledger: Ledger, boot: str, metrics: Metrics) -> LogReader:
+    """The kernel's log from where the ledger left off; said, where it can't be read yet."""
     used = [k.report_sequence for k in ledger.kills(limit=5000) if k.report_sequence is not None and k.boot_id == boot]
-    return LogReader(kmsg, metrics, used)
+    log = LogReader(partial(Kmsg, path), ledger.kmsg_sequence, metrics, used)
+    if log.trouble is not None:
+        logger.warning("%s Kills are counted without the names of their processes.", log.trouble)
+    return log
 
 
 def _body(name: str, body: Callable[[], None], mailbox: Mailbox, stop: threading.Event) -> Callable[[], None]:

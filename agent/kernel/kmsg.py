@@ -1,9 +1,8 @@
 """/dev/kmsg: the kernel's log as records, with the gaps in it.
 
-Owns the descriptor and the position. Takes a path and the last sequence number that was dealt with; gives KmsgRecord and
+Owns the descriptor and the position. Takes a path and the last sequence number that was processed; gives KmsgRecord and
 KmsgGap in order. Understands nothing of what the records say, and never writes.
-Format and errno values: Documentation/ABI/testing/dev-kmsg; flag ``+`` (kernels 3.5 to 4.8) and ``caller=`` (5.1, optional)
-from kernel/printk/printk.c.
+Format and errno values: Documentation/ABI/testing/dev-kmsg; ``caller=`` (5.1, optional) from kernel/printk/printk.c.
 """
 
 from __future__ import annotations
@@ -18,10 +17,12 @@ from pathlib import Path
 from agent.model import KmsgGap, KmsgRecord
 
 BUFFER_BYTES = 32 * 1024  # the longest record is 8 KiB (CONSOLE_EXT_LOG_MAX, PRINTK_MESSAGE_MAX): never EINVAL
-MOST_OVERRUNS = 16  # in one read(): who is overrun each time comes back later, and the loop has other things to do
+MOST_OVERRUNS = (
+    16  # in one read(): a reader that is overrun each time tries again later, and the loop has other things to do
+)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-_MEND = {
+_FIX = {
     errno.EPERM: "run privileged (the device cgroup must let c 1:11 pass) and with CAP_SYSLOG where kernel.dmesg_restrict is 1",
     errno.EACCES: "run as root, or give the agent CAP_SYSLOG and read permission on the file",
     errno.ENOENT: "mount the host's /dev/kmsg into the container, or name it with --kmsg",
@@ -37,8 +38,8 @@ class KmsgUnavailableError(Exception):
     """The log can't be opened or read: kills are still counted, but who was killed is not known."""
 
     def __init__(self, path: Path, error: OSError) -> None:
-        mend = _MEND.get(error.errno or 0, "check that it is the kernel's log device (c 1:11)")
-        super().__init__(f"{path}: {error.strerror or error}; {mend}")
+        fix = _FIX.get(error.errno or 0, "check that it is the kernel's log device (c 1:11)")
+        super().__init__(f"{path}: {error.strerror or error}; {fix}")
         self.path = path
         self.errno = error.errno
 
@@ -60,13 +61,13 @@ def parse_record(raw: bytes) -> KmsgRecord:
         at_us=at_us,
         facility=priority >> 3,
         level=priority & 7,
-        fragment=b"c" in flags or b"+" in flags,
+        fragment=b"c" in flags,
         text=body.partition(b"\n")[0].decode("ascii", "surrogateescape"),
     )
 
 
 def boot_id(path: Path = BOOT_ID) -> str:
-    """This boot's random id (proc(5), since 2.4). With a record's sequence number it names the record for ever."""
+    """This boot's random id (proc(5), since 2.4). With a record's sequence number it names the record forever."""
     return path.read_text(encoding="ascii").strip()
 
 

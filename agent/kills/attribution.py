@@ -102,6 +102,12 @@ class Attribution:
     def log_lost(self) -> None:
         """The kernel's log can't be read any more: no report is waited for, and the counters alone are left."""
         self._kmsg = False
+        self._follow_up.wait_for_log()
+
+    def log_found(self, now_s: float) -> None:
+        """The log can be read again, from where it was lost: kills recorded meanwhile may still get their reports."""
+        self._kmsg = True
+        self._follow_up.log_found(now_s)
 
     def reported(self, report: OomReport, now_s: float) -> None:
         """A report of the kernel's log; one without a victim is of no kill."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from math import inf
 
 from agent.kills.builder import with_details
 from agent.kills.facts import Facts
@@ -15,6 +16,7 @@ from agent.model import Cgroup, CgroupKind, OomKill, Outcome
 
 OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
 LATE_S = 5.0  # a report later than that amends nothing
+MOST_UNDETAILED = 100  # kills without a report, kept while the log can't be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,19 @@ class FollowUp:
         if not of_container:
             return False
         if not kill.victims:
-            self._undetailed.append(_Followed(kill, cgroup, now_s + LATE_S))
+            self._undetailed.append(_Followed(kill, cgroup, now_s + LATE_S if kmsg else inf))
         if kill.outcome is not None and (kill.victims or not kmsg):
             return False
         self._unsettled.append(_Followed(kill, cgroup, now_s + OUTCOME_S))
         return True
+
+    def wait_for_log(self) -> None:
+        """The log can't be read: reports come when it can."""
+        self._undetailed = [replace(f, until_s=inf) for f in self._undetailed]
+
+    def log_found(self, now_s: float) -> None:
+        """The log is read again, from where it was lost: reports of kills recorded meanwhile come now."""
+        self._undetailed = [replace(f, until_s=now_s + LATE_S) for f in self._undetailed]
 
     def removed(self, cgroup: Cgroup, now_s: float) -> None:
         """Its outcome is known now."""
@@ -80,7 +90,7 @@ class FollowUp:
                 self._undetailed.remove(followed)
                 same = kill.kill_id
                 self._unsettled = [replace(f, kill=kill) if f.kill.kill_id == same else f for f in self._unsettled]
-        self._undetailed = [f for f in self._undetailed if f.until_s > now_s]
+        self._undetailed = [f for f in self._undetailed if f.until_s > now_s][-MOST_UNDETAILED:]
         return tuple(amended)
 
     def late_reports_of(self, paths: Iterable[str]) -> set[int]:

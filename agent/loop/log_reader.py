@@ -1,75 +1,126 @@
 """The loop's reader of the kernel's log: records in, reports out, and how far it has come.
 
-Joins kernel.kmsg and kernel.oomreport; owns the position that the ledger keeps. Believes nothing that isn't the
-kernel's own, and counts what was lost.
+Joins kernel.kmsg, oom_blocks and oom_report; owns the position that the ledger keeps. Believes nothing that isn't the
+kernel's own, and counts what was lost. A log that can't be opened or read is opened again later, behind the last record read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from math import inf
 
-from agent.kernel.kmsg import Kmsg
-from agent.kernel.oomreport import ReportAssembler, monotonic_us
+from agent.kernel.kmsg import Kmsg, KmsgUnavailableError
+from agent.kernel.oom_block import Block
+from agent.kernel.oom_blocks import OomBlocks, monotonic_us
+from agent.kernel.oom_report import reports_of
 from agent.metrics.metrics import Metrics
-from agent.model import KmsgGap, OomReport
+from agent.model import KmsgGap, KmsgRecord, OomReport
 
 AT_ONCE = 200  # records a turn, some milliseconds: enforcement has its turn in between
 ASK_AGAIN_S = 0.030  # how long the log must be quiet changes with what the counters say
+RETRY_FIRST_S = 1.0  # after a failure, then twice as long each time …
+RETRY_MOST_S = 60.0  # … up to this, and then only in a turn that takes place anyway: a node at rest isn't woken
 
 
 class LogReader:
-    """``used`` are first sequences of reports that the ledger's kills already hold; they are not told again."""
+    """``open_log`` opens the log behind a sequence number (None: at its end), or raises KmsgUnavailableError.
 
-    def __init__(self, kmsg: Kmsg, metrics: Metrics, used: Collection[int]) -> None:
-        self._kmsg = kmsg
+    ``after_sequence`` is the ledger's position. ``used`` are first sequences of reports that the ledger's kills have already;
+    they are not given again.
+    """
+
+    def __init__(
+        self,
+        open_log: Callable[[int | None], Kmsg],
+        after_sequence: int | None,
+        metrics: Metrics,
+        used: Collection[int],
+    ) -> None:
+        self._open_log = open_log
         self._metrics = metrics
         self._used = frozenset(used)
         self._now_us = monotonic_us()
-        self._assembler = ReportAssembler(clock_us=lambda: self._now_us)
+        self._blocks = OomBlocks(clock_us=lambda: self._now_us)
         self._foreign = 0
         self._due_s: float | None = None
-        self._read_up_to: int | None = None
-        self.sequence: int | None = None  # every report that begins at or before this record is out of the assembler
+        self._read_up_to = after_sequence
+        self.sequence: int | None = None  # every report that begins at or before this record was given
+        self.trouble: str | None = None  # why the log can't be read, and what to do; None: it is read
+        self._wait_s = 0.0  # before the next try
+        self._retry_at_s = self._readable_since_s = -inf
+        self._kmsg: Kmsg | None = None
+        try:
+            self._kmsg = open_log(after_sequence)
+        except KmsgUnavailableError as error:
+            self.trouble = str(error)
 
-    def fileno(self) -> int:
-        return self._kmsg.fileno()
+    def fileno(self) -> int | None:
+        """The descriptor, for a selector; another one after the log was lost; None while it can't be read."""
+        return self._kmsg.fileno() if self._kmsg is not None else None
 
     def due_s(self) -> float | None:
-        """When to read again though the log has nothing new: a report that may still go on is open; None: none is."""
-        return self._due_s
+        """When to read again though the log has nothing new: a report may still go on, or the log is to be opened; None: neither."""
+        retry_s = None if self._kmsg is not None or self._wait_s == RETRY_MOST_S else self._retry_at_s
+        return min((time for time in (self._due_s, retry_s) if time is not None), default=None)
 
     def read(self, now_s: float, quiet_s: Callable[[bool], float]) -> list[OomReport]:
         """What the log has, up to AT_ONCE records, and the report that has been quiet for long enough.
 
         ``now_s`` monotonic, in seconds; ``quiet_s`` tells how long is enough, in seconds, given whether the log spoke of a group kill.
-        Raises KmsgUnavailableError.
+        ``fileno`` and ``trouble`` are others afterwards where the log was lost or found.
         """
         self._now_us = int(now_s * 1e6)
-        reports: list[OomReport] = []
-        items = self._kmsg.read(AT_ONCE)
+        ended: list[Block] = []
+        items = self._items(now_s)
         for item in items:
             if isinstance(item, KmsgGap):
                 self._metrics.kmsg_lost(item.lost)
             else:
                 self._read_up_to = item.sequence
-            reports += self._assembler.feed(item)
+            ended += self._blocks.feed(item)
             self._note_position()
-        foreign = self._assembler.foreign_records
+        foreign = self._blocks.foreign_records
         self._metrics.kmsg_foreign(foreign - self._foreign)
         self._foreign = foreign
         self._due_s = None
-        if self._assembler.pending:
-            quiet_us = round(quiet_s(self._assembler.pending_group) * 1e6)
+        if self._blocks.pending:
+            quiet_us = round(quiet_s(self._blocks.pending_group) * 1e6)
             if len(items) < AT_ONCE:  # else what goes on may be among those yet to be read
-                reports += self._assembler.flush(self._now_us, quiet_us)
+                ended += self._blocks.flush(self._now_us, quiet_us)
             self._note_position()
-        if self._assembler.pending:
-            self._due_s = min((self._assembler.arrived_us + quiet_us) / 1e6, now_s + ASK_AGAIN_S)
+        if self._blocks.pending:
+            self._due_s = min((self._blocks.arrived_us + quiet_us) / 1e6, now_s + ASK_AGAIN_S)
+        reports = (report for block in ended for report in reports_of(block))
         return [report for report in reports if report.first_sequence not in self._used]
 
+    def _items(self, now_s: float) -> list[KmsgRecord | KmsgGap]:
+        """The log's next records; none where it can't be read."""
+        if self._kmsg is None and now_s < self._retry_at_s:
+            return []
+        try:
+            if self._kmsg is None:
+                self._kmsg = self._open_log(self._read_up_to)
+            items = self._kmsg.read(AT_ONCE)
+        except KmsgUnavailableError as error:
+            self._lose(error, now_s)
+            return []
+        if self.trouble is not None:
+            self.trouble, self._readable_since_s = None, now_s
+        return items
+
+    def _lose(self, error: KmsgUnavailableError, now_s: float) -> None:
+        if self.trouble is None and now_s - self._readable_since_s >= RETRY_MOST_S:
+            self._wait_s = 0.0
+        self.close()
+        self.trouble = str(error)
+        self._wait_s = min(RETRY_MOST_S, max(RETRY_FIRST_S, 2 * self._wait_s))
+        self._retry_at_s = now_s + self._wait_s
+
     def _note_position(self) -> None:
-        if not self._assembler.pending:
+        if not self._blocks.pending:
             self.sequence = self._read_up_to
 
     def close(self) -> None:
-        self._kmsg.close()
+        if self._kmsg is not None:
+            self._kmsg.close()
+            self._kmsg = None

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from math import inf
 
 from agent.cgroup.tree import Tree
-from agent.kernel.kmsg import KmsgUnavailableError
 from agent.ledger import Ledger
 from agent.loop.log_reader import LogReader
 from agent.loop.mailbox import Mailbox
@@ -89,8 +88,8 @@ class Loop:
         self._resync_at = now + self._settings.resync_interval_s
         with self._selector:
             for source in (self._tree, self._mailbox, self._log, self._v1):
-                if source is not None:
-                    self._selector.register(source.fileno(), selectors.EVENT_READ)
+                if source is not None and (descriptor := source.fileno()) is not None:
+                    self._selector.register(descriptor, selectors.EVENT_READ)
             while not self._stopping:
                 woken_by = self._selector.select(self._wait_s())
                 now = time.monotonic()
@@ -128,9 +127,9 @@ class Loop:
 
     def _let_it_print(self, now: float) -> None:
         """The log has begun to tell of something, and is a line at a time."""
-        if self._log is not None and self._log_at_s == inf:
+        if self._log_fd is not None and self._log_at_s == inf:
             self._log_at_s = now + AFTER_THE_KERNEL_S
-            self._selector.unregister(self._log.fileno())
+            self._selector.unregister(self._log_fd)
 
     def _turn(self, now: float) -> None:
         self.last_beat_monotonic_s = now
@@ -143,7 +142,7 @@ class Loop:
         for message in self._mailbox.take():
             self._glance()
             self._node.message(message, now)
-        if self._log is not None and self._may_read_log(self._log, now) and (reports := self._read_log(self._log, now)):
+        if self._log is not None and self._may_read_log(now) and (reports := self._read_log(self._log, now)):
             self._glance()
             self._reports_since_saved = True
             self._node.reports(reports, now)
@@ -159,13 +158,14 @@ class Loop:
         if self._real_time is not None:
             self._real_time.look(now)
 
-    def _may_read_log(self, log: LogReader, now: float) -> bool:
+    def _may_read_log(self, now: float) -> bool:
         if self._log_at_s == inf:
             return True
         if now < self._log_at_s:
             return False
         self._log_at_s = inf
-        self._selector.register(log.fileno(), selectors.EVENT_READ)
+        if self._log_fd is not None:
+            self._selector.register(self._log_fd, selectors.EVENT_READ)
         return True
 
     @property
@@ -173,15 +173,16 @@ class Loop:
         return self._log.fileno() if self._log is not None else None
 
     def _read_log(self, log: LogReader, now: float) -> list[OomReport]:
-        """What the kernel's log has to tell. One that can't be read any more is given up: the counters go on without it."""
-        try:
-            return log.read(now, self._node.attribution.log_quiet_s)
-        except KmsgUnavailableError as error:
-            self._log = None
-            self._selector.unregister(log.fileno())
-            log.close()
-            self._node.log_lost(str(error))
-            return []
+        """What the kernel's log has to tell. While it can't be read the counters go on without it."""
+        before = log.fileno()
+        reports = log.read(now, self._node.attribution.log_quiet_s)
+        if before is not None and log.trouble is not None:
+            self._selector.unregister(before)
+            self._node.log_lost(log.trouble)
+        elif before is None and (found := log.fileno()) is not None:
+            self._selector.register(found, selectors.EVENT_READ)
+            self._node.log_found(now)
+        return reports
 
     def _position(self) -> int | None:
         """How far the log need not be read again: before the oldest report that still waits for its counter."""

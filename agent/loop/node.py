@@ -228,6 +228,12 @@ class Node:
         self.attribution.log_lost()
         log(logger, logging.ERROR, f"{why}. Kills go on being counted; the names of their victims will be missing.")
 
+    def log_found(self, now_s: float) -> None:
+        """The kernel's log can be read, or read again."""
+        self._metrics.kmsg_readable(True)
+        self.attribution.log_found(now_s)
+        log(logger, logging.INFO, "the kernel's log can be read: kills have the names of their victims again")
+
     def reload(self, rules: Rules, now_s: float) -> None:
         """New rules are in force."""
         self._modes.rules = rules

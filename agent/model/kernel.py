@@ -27,7 +27,7 @@ class KmsgGap:
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """One process that the OOM killer killed. Sizes are resident bytes by kind; None where the line was lost or is older."""
+    """One process that the OOM killer killed. Sizes are resident bytes by kind; None where the line was lost or lacks it."""
 
     pid: int
     comm: str  # unescaped, not made safe: up to 15 bytes of anything
@@ -58,7 +58,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class OomReport:
-    """One kill as the kernel's log tells it, from however many of its lines were there.
+    """One kill as the kernel's log reports it, from as many of its lines as there were.
 
     ``victims`` has each process once, the one that the kernel chose first. ``joined``: first sequences of later reports whose victims
     are among these. ``global_oom`` None: the line that tells was lost. ``oom_memcg`` and ``task_memcg`` are paths from the hierarchy's

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from agent.kernel.kmsg import BadRecordError, parse_record
-from agent.kernel.oomreport import ReportAssembler
+from agent.kernel.oom_block import Block
+from agent.kernel.oom_blocks import OomBlocks
+from agent.kernel.oom_report import reports_of
 from agent.model import KmsgGap, OomReport
 
 PAGE = 4096
@@ -11,15 +13,16 @@ PAGE = 4096
 
 def check(data: bytes) -> list[OomReport]:
     """Read the bytes as records, one a line (an empty line is a gap), and hold the reports to what must always be true."""
-    assembler = ReportAssembler(PAGE, clock_us=lambda: 0)
-    reports: list[OomReport] = []
+    blocks = OomBlocks(PAGE, clock_us=lambda: 0)
+    ended: list[Block] = []
     for line in data.split(b"\n"):
         try:
-            reports += assembler.feed(parse_record(line) if line else KmsgGap(1, 0))
+            ended += blocks.feed(parse_record(line) if line else KmsgGap(1, 0))
         except BadRecordError:
             continue
-    reports += assembler.flush(None)
-    if assembler.pending:
+    ended += blocks.flush(None)
+    reports = [report for block in ended for report in reports_of(block)]
+    if blocks.pending:
         raise AssertionError("something is pending after a flush")
     kill_lines = data.count(b"Killed process ") + data.count(b"oom-kill:constraint=") + data.count(b"\nc")
     victims = sum(len(report.victims) for report in reports)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from agent.cgroup.layout import NoMemoryHierarchyError, classify, find_hierarchy, place_of_kernel_path
-from agent.kernel.oomlines import unescape, unescape_comm
+from agent.kernel.oom_lines import unescape, unescape_comm
 from agent.model import CgroupKind
 from tests.fuzz.mount import LIKE_V2
 

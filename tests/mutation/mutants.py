@@ -157,10 +157,10 @@ MUTANTS = (
     ),
     Mutant(
         "records of user space are believed",
-        "kernel/oomreport.py",
+        "kernel/oom_blocks.py",
         "        if item.facility != 0:\n",
         "        if item.facility > 1023:\n",
-        ("kernel/test_oomreport.py",),
+        ("kernel/test_oom_report.py",),
     ),
     Mutant(
         "a gap in the kernel's log is not told",
@@ -171,10 +171,24 @@ MUTANTS = (
     ),
     Mutant(
         "a gap in the kernel's log joins what came before it with what comes after",
-        "kernel/oomreport.py",
+        "kernel/oom_blocks.py",
         "            return self._lose()\n",
         "            return []\n",
-        ("kernel/test_oomreport.py",),
+        ("kernel/test_oom_report.py",),
+    ),
+    Mutant(
+        "a group whose chosen was exiting is taken for that of the kill before",
+        "kernel/oom_blocks.py",
+        "                self._block.skipped = True\n",
+        "                pass\n",
+        ("kernel/test_oom_report.py",),
+    ),
+    Mutant(
+        "in a storm every kill behind a group kill is taken for one of the group",
+        "kernel/oom_report.py",
+        " or not kill.may_stand_alone",
+        " or True",
+        ("kernel/test_oom_report.py",),
     ),
     Mutant(
         "lost records are not counted",
@@ -182,6 +196,20 @@ MUTANTS = (
         "                self._metrics.kmsg_lost(item.lost)\n",
         "                pass\n",
         ("loop/test_log_reader.py",),
+    ),
+    Mutant(
+        "a log that was lost is opened again at its end",
+        "loop/log_reader.py",
+        "self._open_log(self._read_up_to)",
+        "self._open_log(None)",
+        ("loop/test_log_reader.py",),
+    ),
+    Mutant(
+        "kills counted without the log never get its reports",
+        "kills/attribution.py",
+        "now_s + LATE_S if self._kmsg else inf",
+        "now_s + LATE_S",
+        ("kills/test_attribution.py",),
     ),
     Mutant(
         "a report that the ledger has is told again",
@@ -395,6 +423,13 @@ MUTANTS = (
         "share > TOO_MUCH:",
         "share > TOO_MUCH * 9:",
         ("loop/test_realtime.py",),
+    ),
+    Mutant(
+        "a command keeps real-time priority until it ends",
+        "cli.py",
+        "        timer.start()\n",
+        "        pass\n",
+        ("run/test_cli.py",),
     ),
     Mutant(
         "only the main thread comes first",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent.kernel.kmsg import Kmsg
+from agent.loop import log_reader
 from agent.loop.log_reader import LogReader
 from agent.loop.loop import Loop
 from agent.loop.mailbox import Mailbox
@@ -54,48 +56,121 @@ def test_what_the_flood_took_is_a_gap_of_the_right_length_once_a_record_comes_th
     assert [item.lost if isinstance(item, KmsgGap) else item.sequence for item in found] == [900, 905]
 
 
+class Log:
+    """A FIFO as the kernel's log, whose reads fail while ``code`` is set; and a loop that reads it, in a thread of its own."""
+
+    def __init__(self, tmp_path: Path, *, exists: bool = True) -> None:
+        self.path = tmp_path / "kmsg"
+        self.code: int | None = None
+        self._writer: int | None = None
+        if exists:
+            self.make()
+        self.world = World(tmp_path, kmsg=exists)
+        self.world.metrics.kmsg_readable(exists)
+        self.reader = LogReader(self._open, None, self.world.metrics, ())
+        self.mailbox = Mailbox()
+        settings = load({"node_name": "n"}, {})
+        self.loop = Loop(self.world.node, self.world.tree, self.reader, self.mailbox, self.world.ledger, None, settings)
+        self._thread = threading.Thread(target=self.loop.run, daemon=True)
+        self._thread.start()
+
+    def _open(self, after: int | None) -> Kmsg:
+        return Kmsg(self.path, after, read=self._read)
+
+    def _read(self, fd: int, size: int) -> bytes:
+        if self.code is not None:
+            raise OSError(self.code, os.strerror(self.code))
+        return os.read(fd, size)
+
+    def make(self) -> None:
+        os.mkfifo(self.path)
+        self._writer = os.open(self.path, os.O_RDWR)
+
+    def say(self, *lines: str, sequence: int) -> None:
+        assert self._writer is not None
+        text = "".join(f"6,{number},{number},-;{line}\n" for number, line in enumerate(lines, sequence))
+        os.write(self._writer, text.encode())
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        def holds() -> bool:
+            if condition():
+                return True
+            assert self._thread.is_alive(), "the loop has ended"
+            return False
+
+        wait_until(holds, "what the loop should do")
+
+    def readable(self) -> bool:
+        return self.world.metric("oomward_kmsg_readable") == 1
+
+    def stop(self) -> None:
+        self.loop.stop()
+        self._thread.join(PATIENCE_S)
+        self.reader.close()
+        if self._writer is not None:
+            os.close(self._writer)
+
+
 @pytest.mark.parametrize("code", [errno.EPERM, errno.EIO, errno.ENODEV], ids=errno.errorcode.get)
 def test_a_log_that_can_not_be_read_any_more_is_said_and_the_job_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, code: int
 ) -> None:
-    os.mkfifo(tmp_path / "kmsg")
-    writer = os.open(tmp_path / "kmsg", os.O_RDWR)
-
-    def read(_fd: int, _size: int) -> bytes:
-        raise OSError(code, os.strerror(code))
-
-    world = World(tmp_path, kmsg=True)
-    world.metrics.kmsg_readable(True)
-    log = LogReader(Kmsg(tmp_path / "kmsg", None, read=read), world.metrics, ())
-    mailbox = Mailbox()
-    loop = Loop(world.node, world.tree, log, mailbox, world.ledger, None, load({"node_name": "n"}, {}))
-    thread = threading.Thread(target=loop.run, daemon=True)
-    thread.start()
+    log = Log(tmp_path)
+    world = log.world
+    log.code = code
     try:
-        os.write(writer, b"6,1,1,-;x\n")
-        wait_for(lambda: world.metric("oomward_kmsg_readable") == 0, thread)
-        wait_for(lambda: any(os.strerror(code) in record.getMessage() for record in caplog.records), thread)
-        before = loop.last_beat_monotonic_s
-        mailbox.wake()
-        wait_for(lambda: loop.last_beat_monotonic_s > before, thread)
+        log.say("x", sequence=1)
+        log.until(lambda: not log.readable())
+        log.until(lambda: any(os.strerror(code) in record.getMessage() for record in caplog.records))
+        before = log.loop.last_beat_monotonic_s
+        log.mailbox.wake()
+        log.until(lambda: log.loop.last_beat_monotonic_s > before)
     finally:
-        loop.stop()
-        thread.join(PATIENCE_S)
-        os.close(writer)
+        log.stop()
     world.told(pod())
     world.make(knob=0)
     world.kill()
     world.turn(after_s=0.1)
     assert len(world.ledger.kills()) == 1
     world.end()
-    mailbox.close()
+    log.mailbox.close()
 
 
-def wait_for(condition: Callable[[], bool], thread: threading.Thread) -> None:
-    def holds() -> bool:
-        if condition():
-            return True
-        assert thread.is_alive(), "the loop has ended"
-        return False
+def test_a_log_that_was_lost_is_found_again_and_gives_names(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_reader, "RETRY_FIRST_S", 0.02)
+    caplog.set_level(logging.INFO)
+    log = Log(tmp_path)
+    world = log.world
+    log.code = errno.EIO
+    log.say("x", sequence=1)
+    log.until(lambda: not log.readable())
+    log.code = None
+    log.until(log.readable)
+    log.say("y", sequence=2)
+    log.until(lambda: log.reader.sequence == 2)
+    log.stop()
+    said = [record.getMessage() for record in caplog.records if "log can be read" in record.getMessage()]
+    assert len(said) == 1
+    world.told(pod())
+    world.make(knob=0)
+    world.kill()
+    world.turn(after_s=0.0)
+    assert not world.ledger.kills(), "its report is waited for"
+    world.end()
+    log.mailbox.close()
 
-    wait_until(holds, "what the loop should do")
+
+def test_a_log_that_was_not_there_at_the_start_is_read_once_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_reader, "RETRY_FIRST_S", 0.02)
+    log = Log(tmp_path, exists=False)
+    log.make()
+    log.until(log.readable)
+    log.say("x", sequence=7)
+    log.until(lambda: log.reader.sequence == 7)
+    log.stop()
+    log.world.end()
+    log.mailbox.close()

@@ -19,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from agent.events.sender import event_body
 from agent.kernel.kmsg import parse_record
-from agent.kernel.oomreport import ReportAssembler
+from agent.kernel.oom_blocks import OomBlocks
+from agent.kernel.oom_report import reports_of
 from agent.model import OomReport
 from agent.pods.parse import parse_pod
 from agent.wording.logs import JsonFormatter, TextFormatter
@@ -68,9 +69,9 @@ def reports(comm: bytes) -> list[OomReport]:
         f"3,5,1000004,-;Memory cgroup out of memory: Killed process 4312 ({name}) total-vm:400000kB, "
         "anon-rss:184320kB, file-rss:0kB, shmem-rss:0kB, UID:1000 pgtables:200kB oom_score_adj:0",
     )
-    assembler = ReportAssembler(4096, clock_us=lambda: 1_000_004)
-    found = [report for line in lines for report in assembler.feed(parse_record(line.encode()))]
-    return [*found, *assembler.flush(None)]
+    blocks = OomBlocks(4096, clock_us=lambda: 1_000_004)
+    ended = [block for line in lines for block in blocks.feed(parse_record(line.encode()))]
+    return [report for block in (*ended, *blocks.flush(None)) for report in reports_of(block)]
 
 
 def pod_json(namespace: str, name: str, container: str, label: str, key: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from agent.kernel.oomreport import ReportAssembler
+from agent.kernel.oom_blocks import OomBlocks
+from agent.kernel.oom_report import reports_of
 from agent.model import KmsgGap, KmsgRecord, OomReport, Victim
 
 PAGE = 4096
@@ -122,21 +123,30 @@ class Clock:
         return self.now_us
 
 
-def new_assembler() -> ReportAssembler:
+class Assembler(OomBlocks):
+    """The blocks as reports."""
+
+    def reports(self, item: KmsgRecord | KmsgGap) -> list[OomReport]:
+        return [report for block in self.feed(item) for report in reports_of(block)]
+
+    def rest(self, now_us: int | None = None) -> list[OomReport]:
+        return [report for block in self.flush(now_us) for report in reports_of(block)]
+
+
+def new_assembler() -> Assembler:
     """One that has just begun to read: it can't know what the kernel printed before."""
-    return ReportAssembler(PAGE, Clock())
+    return Assembler(PAGE, Clock())
 
 
-def settled_assembler() -> tuple[ReportAssembler, Clock]:
+def settled_assembler() -> tuple[Assembler, Clock]:
     """One that has been reading for a minute."""
     clock = Clock()
-    assembler = ReportAssembler(PAGE, clock)
+    assembler = Assembler(PAGE, clock)
     clock.now_us = LONG_US
     return assembler, clock
 
 
-def assemble(items: Sequence[KmsgRecord | KmsgGap], assembler: ReportAssembler | None = None) -> list[OomReport]:
+def assemble(items: Sequence[KmsgRecord | KmsgGap], assembler: Assembler | None = None) -> list[OomReport]:
     """All reports of these items, by a settled assembler unless another is given."""
     assembler = assembler or settled_assembler()[0]
-    reports = [report for item in items for report in assembler.feed(item)]
-    return [*reports, *assembler.flush(None)]
+    return [*(report for item in items for report in assembler.reports(item)), *assembler.rest()]

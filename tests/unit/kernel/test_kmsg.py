@@ -71,8 +71,8 @@ def test_fields_after_the_flags_are_accepted() -> None:
     assert (record.fragment, record.text) == (True, "; a; b")
 
 
-@pytest.mark.parametrize(("flags", "fragment"), [("-", False), ("c", True), ("+", True)])
-def test_flag_c_and_the_older_plus_are_pieces(flags: str, fragment: bool) -> None:
+@pytest.mark.parametrize(("flags", "fragment"), [("-", False), ("c", True)])
+def test_flag_c_is_a_piece(flags: str, fragment: bool) -> None:
     assert parse_record(f"4,7,9,{flags};x".encode()).fragment is fragment
 
 

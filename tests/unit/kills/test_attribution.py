@@ -72,6 +72,58 @@ def test_without_a_log_nothing_is_waited_for(world: World) -> None:
     assert len(agent.after(0.0).kills) == 1
 
 
+def test_once_the_log_is_found_again_reports_are_waited_for(world: World) -> None:
+    agent = Agent(world, kmsg=False)
+    agent.attribution.log_found(world.now)
+    world.kill(A)
+    agent.read()
+    assert agent.after(0.0).kills == ()
+    agent.attribution.reported(report(A, 1), world.now)
+    (kill,) = agent.after(0.0).kills
+    assert [victim.pid for victim in kill.victims] == [1]
+
+
+def test_kills_counted_while_the_log_was_away_get_their_reports_and_the_next_kill_gets_its_own(world: World) -> None:
+    agent = Agent(world)
+    agent.attribution.log_lost()
+    for _ in range(2):
+        world.kill(A)
+        agent.read()
+        assert len(agent.after(60.0).kills) == 1
+    agent.attribution.log_found(world.now)
+    for pid in (1, 2):
+        agent.attribution.reported(report(A, pid, sequence=pid * 10), world.now)
+    assert [kill.victims[0].pid for kill in agent.after(0.0).amended] == [1, 2]
+    world.kill(A)
+    agent.read()
+    agent.attribution.reported(report(A, 3, sequence=30), world.now)
+    assert [kill.victims[0].pid for kill in agent.after(0.0).kills] == [3]
+
+
+def test_a_kill_whose_report_was_not_read_any_more_gets_it_with_the_log_found_again(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.read()
+    assert len(agent.after(0.5).kills) == 1
+    agent.attribution.log_lost()
+    agent.after(60.0)
+    agent.attribution.log_found(world.now)
+    agent.attribution.reported(report(A, 1), world.now)
+    assert [kill.victims[0].pid for kill in agent.after(0.0).amended] == [1]
+
+
+def test_a_kill_whose_report_does_not_come_with_the_log_found_again_is_amended_no_more(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.read()
+    agent.attribution.log_lost()
+    agent.after(60.0)
+    agent.attribution.log_found(world.now)
+    agent.after(5.0)
+    agent.attribution.reported(report(A, 1), world.now)
+    assert agent.after(0.0).amended == ()
+
+
 def test_several_kills_merged_into_one_notification_are_several_kills(world: World) -> None:
     agent = Agent(world)
     for pid in (1, 2, 3):

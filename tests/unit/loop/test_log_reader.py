@@ -1,7 +1,9 @@
-"""The kernel's log, read in turns: whole reports out, a position that never skips one, losses counted."""
+"""The kernel's log, read in turns: whole reports out, a position that never skips one, losses counted, opened again when lost."""
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.kernel.kmsg import Kmsg
-from agent.loop.log_reader import ASK_AGAIN_S, AT_ONCE, LogReader
+from agent.loop.log_reader import ASK_AGAIN_S, AT_ONCE, RETRY_FIRST_S, RETRY_MOST_S, LogReader
 from agent.metrics.metrics import Metrics
 from agent.model import OomReport
 from tests.unit.kernel.made_reports import Kill, Process
@@ -23,14 +25,28 @@ NEXT = Kill(Process(12), "/kubepods/pod1/b", "/kubepods/pod1/b")
 
 
 class Log:
-    """A file in /dev/kmsg's format and a reader of it from its beginning."""
+    """A file in /dev/kmsg's format and a reader of it from its beginning. ``fails``: what each read(2) ends with."""
 
-    def __init__(self, path: Path, used: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, path: Path, used: tuple[int, ...] = (), *, exists: bool = True, after: int | None = FIRST - 1
+    ) -> None:
         self.path = path
-        path.touch()
+        if exists:
+            path.touch()
         self.next = FIRST
+        self.fails: int | None = None
+        self.opened: list[int | None] = []
         self.metrics = Metrics("1", process_metrics=False)
-        self.reader = LogReader(Kmsg(path, FIRST - 1), self.metrics, used)
+        self.reader = LogReader(self.open, after, self.metrics, used)
+
+    def open(self, after: int | None) -> Kmsg:
+        self.opened.append(after)
+        return Kmsg(self.path, after, read=self._read)
+
+    def _read(self, fd: int, size: int) -> bytes:
+        if self.fails is not None:
+            raise OSError(self.fails, os.strerror(self.fails))
+        return os.read(fd, size)
 
     def say(self, *lines: str, facility: int = 0) -> None:
         with self.path.open("a") as file:
@@ -160,4 +176,135 @@ def test_records_that_are_not_the_kernels_are_counted_once_and_not_believed(log:
 
 
 def test_the_descriptor_is_the_logs(log: Log) -> None:
-    assert log.reader.fileno() >= 0
+    assert (log.reader.fileno() or -1) >= 0
+    assert log.reader.trouble is None
+
+
+# ---------------------------------------------------------------------------------------------- lost, and found again
+
+
+def lose(log: Log, now_s: float) -> list[OomReport]:
+    log.fails = errno.EIO
+    reports = log.reader.read(now_s, soon)
+    log.fails = None
+    assert log.reader.fileno() is None
+    assert "Input/output error" in (log.reader.trouble or "")
+    return reports
+
+
+def test_a_log_that_is_lost_is_opened_again_behind_the_last_record_that_was_read(log: Log) -> None:
+    log.say("one", *SINGLE.lines())
+    log.reader.read(10.0, soon)
+    read_up_to = log.next - 1
+    lose(log, 11.0)
+    log.say(*NEXT.lines())
+    assert log.reader.read(11.0 + RETRY_FIRST_S - 0.001, soon) == []
+    assert log.opened == [FIRST - 1]
+    assert log.reader.read(11.0 + RETRY_FIRST_S, soon) == []
+    assert log.opened == [FIRST - 1, read_up_to]
+    assert log.reader.trouble is None
+    assert pids(log.reader.read(20.0, soon)) == [[12]], "none lost, none twice"
+    assert log.value("oomward_kmsg_lost_records_total") == 0
+
+
+def test_records_read_right_before_the_error_are_read_again(log: Log) -> None:
+    """They came with the call that failed."""
+    log.say(*SINGLE.lines())
+    chunks = iter((log.path.read_bytes(),))
+    log.path.write_bytes(b"")
+    log.reader.close()
+
+    def read(fd: int, size: int) -> bytes:
+        if (chunk := next(chunks, None)) is not None:
+            return chunk
+        raise OSError(errno.EIO, "gone")
+
+    opened = iter((Kmsg(log.path, FIRST - 1, read=read),))
+    reader = LogReader(lambda after: next(opened, None) or Kmsg(log.path, after), FIRST - 1, log.metrics, ())
+    assert reader.read(10.0, soon) == []
+    log.next = FIRST
+    log.say(*SINGLE.lines())
+    assert reader.read(11.0, soon) == []
+    assert pids(reader.read(12.0, soon)) == [[11]]
+    reader.close()
+
+
+def test_a_report_that_is_open_when_the_log_is_lost_still_comes_out(log: Log) -> None:
+    log.say(*SINGLE.lines())
+    log.reader.read(10.0, soon)
+    assert lose(log, 10.001) == []
+    assert log.reader.due_s() == 10.005
+    assert pids(log.reader.read(10.005, soon)) == [[11]]
+
+
+def test_a_report_cut_in_two_by_the_loss_is_one_report(log: Log) -> None:
+    lines = SINGLE.lines()
+    log.say(*lines[:-1])
+    log.reader.read(10.0, soon)
+    lose(log, 10.0)
+    log.say(lines[-1])
+    log.reader.read(12.0, soon)
+    (report,) = log.reader.read(13.0, soon)
+    assert (report.first_sequence, report.task_memcg) == (FIRST, SINGLE.task_memcg)
+
+
+def waits(log: Log, now_s: float) -> list[float]:
+    """Until when it waits by itself, each time that it fails again, in seconds since the time before."""
+    found = []
+    while (due_s := log.reader.due_s()) is not None:
+        found.append(due_s - now_s)
+        now_s = due_s
+        log.reader.read(now_s, soon)
+    return found
+
+
+def test_the_tries_become_rarer_and_wake_nobody_in_the_end(tmp_path: Path) -> None:
+    log = Log(tmp_path / "nowhere", exists=False)
+    log.reader.read(100.0, soon)
+    assert waits(log, 100.0) == [1, 2, 4, 8, 16, 32]
+    tries = len(log.opened)
+    for second in range(round(RETRY_MOST_S) * 3):
+        log.reader.read(1000.0 + second, soon)
+    assert len(log.opened) == tries + 3, "once a minute, in turns that are there for another reason"
+
+
+def test_a_log_that_is_not_there_at_the_start_is_read_once_it_is(tmp_path: Path) -> None:
+    log = Log(tmp_path / "kmsg", exists=False)
+    assert "mount the host's /dev/kmsg into the container" in (log.reader.trouble or "")
+    assert log.reader.read(10.0, soon) == []
+    log.say(*SINGLE.lines())
+    log.reader.read(11.0, soon)
+    assert log.reader.trouble is None
+    assert pids(log.reader.read(12.0, soon)) == [[11]], "from the ledger's position on"
+    log.reader.close()
+
+
+def test_without_a_position_a_log_opened_late_is_read_from_its_end(tmp_path: Path) -> None:
+    log = Log(tmp_path / "kmsg", exists=False, after=None)
+    log.say(*SINGLE.lines())
+    log.reader.read(10.0, soon)
+    log.say(*NEXT.lines())
+    log.reader.read(11.0, soon)
+    assert pids(log.reader.read(12.0, soon)) == [[12]]
+    log.reader.close()
+
+
+def test_opened_is_not_found_while_every_read_fails(log: Log) -> None:
+    log.fails = errno.EPERM
+    log.reader.read(10.0, soon)
+    assert waits(log, 10.0) == [1, 2, 4, 8, 16, 32]
+    assert log.reader.trouble is not None
+
+
+def test_a_log_that_comes_and_goes_is_not_tried_each_second_for_ever(log: Log) -> None:
+    """Only one that could be read for a minute is as good as new."""
+    now_s = 10.0
+    for wait_s in (1, 2, 4):
+        lose(log, now_s)
+        assert log.reader.due_s() == now_s + wait_s
+        now_s += wait_s
+        log.reader.read(now_s, soon)
+        assert log.reader.trouble is None
+    now_s += RETRY_MOST_S
+    lose(log, now_s)
+    assert log.reader.due_s() == now_s + RETRY_FIRST_S

@@ -54,7 +54,7 @@ class Tree(Source):
 
 
 class Log(Source):
-    sequence = None
+    sequence = trouble = None
     due: float | None = None  # of a report that is open
 
     def due_s(self) -> float | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import runpy
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent import __version__
+from agent import __version__, cli
 from agent.cli import COMMANDS, EXIT_USAGE, main
 from agent.commands import EXIT_FAILED, EXIT_OK
 from agent.commands.output.table import Output
@@ -19,7 +20,7 @@ from agent.kernel import scheduling
 from agent.ledger import Ledger
 from agent.model import AgentError, OomKill
 from agent.settings import Settings
-from tests.unit.patience import PATIENCE_S
+from tests.unit.patience import PATIENCE_S, wait_until
 from tests.unit.wording.kills import KILL
 
 NODE = ("--node-name", "node-1")
@@ -55,6 +56,28 @@ def test_a_command_comes_first_from_its_beginning_unless_that_is_not_wanted(
     monkeypatch.setattr("agent.commands.ps.ps", lambda *_, **__: 0)
     main(("ps", *NODE, *words))
     assert done == wanted
+
+
+def test_a_command_that_goes_on_gives_real_time_up_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``ps --watch`` runs until Ctrl-C, and has no budget as the agent has."""
+    done: list[str] = []
+    monkeypatch.setattr(cli, "REAL_TIME_S", 0.01)
+    monkeypatch.setattr(scheduling, "stand_back", lambda: done.append("back"))
+    monkeypatch.setattr("agent.commands.ps.ps", lambda *_, **__: wait_until(lambda: bool(done), "real time given up"))
+    main(("ps", "--watch", *NODE))
+    assert done == ["back"]
+
+
+def test_the_agent_keeps_it_since_it_has_a_budget_and_a_command_that_ends_leaves_no_timer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agent.run.run", lambda *_: _timers())
+    monkeypatch.setattr("agent.commands.ps.ps", lambda *_, **__: _timers())
+    assert (main(("run", *NODE)), main(("ps", *NODE)), _timers()) == (0, 1, 0)
+
+
+def _timers() -> int:
+    return sum(isinstance(thread, threading.Timer) and not thread.finished.is_set() for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("call", CALLS)

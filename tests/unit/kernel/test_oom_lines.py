@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from agent.kernel.oomlines import (
-    Attributed,
+from agent.kernel.oom_lines import (
+    Claim,
     GroupKill,
     Killed,
     NoVictim,
     Reading,
-    Sacrifice,
     Skipped,
     StatsFor,
     TaskIn,
@@ -23,12 +22,13 @@ from agent.kernel.oomlines import (
     unescape_comm,
 )
 
+PAGE = 4096
 CLAIM = "oom-kill:constraint=CONSTRAINT_{},nodemask={},cpuset=c,mems_allowed=0-1,{}"
 
 
-def attributed(line: str) -> Attributed:
+def attributed(line: str) -> Claim:
     parsed = parse_line(line)
-    assert isinstance(parsed, Attributed)
+    assert isinstance(parsed, Claim)
     return parsed
 
 
@@ -98,10 +98,13 @@ def test_a_path_that_the_kernel_could_not_print_is_unknown() -> None:
 
 
 def test_a_kill_line_of_each_age_is_read() -> None:
-    old = killed("Killed process 21 (a b), UID 1000, total-vm:2kB, anon-rss:3kB, file-rss:0kB, shmem-rss:1kB")
-    assert (old.victim.uid, old.victim.shmem_bytes, old.global_oom) == (1000, 1024, None)
-    older = killed("Killed process 21 (a) total-vm:2kB, anon-rss:3kB, file-rss:0kB")
-    assert (older.victim.shmem_bytes, older.victim.resident_bytes) == (None, 3072)
+    old = killed("Killed process 21 (a b) total-vm:2kB, anon-rss:3kB, file-rss:0kB, shmem-rss:1kB")
+    assert (old.victim.uid, old.victim.shmem_bytes, old.victim.resident_bytes, old.global_oom) == (
+        None,
+        1024,
+        4096,
+        None,
+    )
     new = killed(
         "Out of memory: Killed process 21 (a) total-vm:2kB, anon-rss:3kB, file-rss:0kB, shmem-rss:1kB, "
         "UID:5 pgtables:6kB oom_score_adj:-997"
@@ -112,7 +115,8 @@ def test_a_kill_line_of_each_age_is_read() -> None:
 def test_a_kill_of_the_allocating_task_is_global() -> None:
     """vm.oom_kill_allocating_task puts it into the prefix."""
     line = killed(
-        "Out of memory (oom_kill_allocating_task): Killed process 2 (a) total-vm:2kB, anon-rss:3kB, file-rss:0kB"
+        "Out of memory (oom_kill_allocating_task): Killed process 2 (a) total-vm:2kB, anon-rss:3kB, file-rss:0kB, "
+        "shmem-rss:0kB"
     )
     assert line.global_oom is True
 
@@ -126,19 +130,25 @@ def test_what_a_newer_kernel_adds_to_the_kill_line_is_passed_over() -> None:
 
 
 def test_a_name_that_looks_like_sizes_is_a_name() -> None:
-    line = killed("Killed process 2 (x) total-vm:1kB) total-vm:2kB, anon-rss:3kB, file-rss:0kB")
+    line = killed("Killed process 2 (x) total-vm:1kB) total-vm:2kB, anon-rss:3kB, file-rss:0kB, shmem-rss:0kB")
     assert (line.victim.comm, line.victim.total_vm_bytes) == ("x) total-vm:1kB", 2048)
 
 
-def test_processes_that_share_memory_are_not_victims_of_their_own() -> None:
-    """3.10 tells of them; no counter counts them."""
-    assert parse_line("Kill process 12 (x) sharing same memory") is None
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Killed process 21 (a), UID 1000, total-vm:2kB, anon-rss:3kB, file-rss:0kB, shmem-rss:1kB",
+        "Killed process 21 (a) total-vm:2kB, anon-rss:3kB, file-rss:0kB",
+        "Kill process 12 (x) sharing same memory",
+    ],
+)
+def test_lines_of_kernels_older_than_4_18_are_none(line: str) -> None:
+    assert parse_line(line) is None
 
 
-def test_a_sacrifice_is_a_kill_to_come() -> None:
-    assert parse_line("Memory cgroup out of memory: Kill process 12 (x y) score 7 or sacrifice child") == Sacrifice(
-        12, "x y", global_oom=False
-    )
+def test_before_5_1_a_child_may_be_killed_in_the_chosens_place() -> None:
+    line = "Memory cgroup out of memory: Kill process 12 (x y) score 7 or sacrifice child"
+    assert parse_line(line) == Claim(12, (Reading(comm="x y"),), global_oom=False, sacrifice=True)
 
 
 @pytest.mark.parametrize("prefix", ["", "Memory cgroup out of memory: ", "Out of memory: "])
@@ -162,16 +172,6 @@ def test_the_small_lines() -> None:
     ("columns", "row", "rss"),
     [
         (
-            "uid tgid total_vm rss nr_ptes swapents oom_score_adj",
-            "[28438]     0 28438  5063909   119961    1661   136409          -998 java",
-            119961,
-        ),
-        (
-            "uid tgid total_vm rss nr_ptes nr_pmds swapents oom_score_adj",
-            "[ 3942]     0  3942     2227     1354       9       5        0          -999 docker-containe",
-            1354,
-        ),
-        (
             "uid tgid total_vm rss pgtables_bytes swapents oom_score_adj",
             "[    758]     0   758   115634   115334   950272        0          1000 nodehog",
             115334,
@@ -184,17 +184,18 @@ def test_the_small_lines() -> None:
     ],
 )
 def test_the_task_table_of_each_age_is_read(columns: str, row: str, rss: int) -> None:
-    parsed = parse_row(row, tuple(columns.split()))
+    parsed = parse_row(row, tuple(columns.split()), PAGE)
     assert parsed is not None
-    assert (parsed.rss_pages, parsed.comm) == (rss, row.rsplit(maxsplit=1)[-1])
+    assert (parsed.task.rss_bytes, parsed.task.comm) == (rss * PAGE, row.rsplit(maxsplit=1)[-1])
 
 
 def test_a_name_that_begins_with_numbers_does_not_shift_the_table() -> None:
     parsed = parse_row(
-        "[ 5]  0  5  10  20  0   7  99 12 x", ("uid", "tgid", "total_vm", "rss", "swapents", "oom_score_adj")
+        "[ 5]  0  5  10  20  0   7  99 12 x", ("uid", "tgid", "total_vm", "rss", "swapents", "oom_score_adj"), PAGE
     )
     assert parsed is not None
-    assert (parsed.rss_pages, parsed.oom_score_adj, parsed.comm) == (20, 7, " 99 12 x")
+    task = parsed.task
+    assert (task.rss_bytes, task.oom_score_adj, task.comm) == (20 * PAGE, 7, " 99 12 x")
 
 
 def test_a_line_that_stops_early_waits_for_its_pieces() -> None:

@@ -1,4 +1,4 @@
-"""The assembler on made reports: group kills, storms, lost records, interleaving, pieces of lines."""
+"""Blocks and reports of made logs: group kills, storms, lost records, pieces of lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.kernel.oomreport import QUIET_US
+from agent.kernel.oom_blocks import QUIET_US
 from agent.model import KmsgGap, KmsgRecord, TaskRow
 from tests.unit.kernel.made_reports import (
     LONG_US,
@@ -57,12 +57,12 @@ def test_a_kill_is_kept_until_quiet_because_a_group_may_follow() -> None:
     """Quiet is counted from the last line's arrival, on the caller's clock; other lines of the kernel don't matter."""
     assembler, clock = settled_assembler()
     for record in records(SINGLE.lines(), at_us=5):
-        assert assembler.feed(record) == []
+        assert assembler.reports(record) == []
     assert assembler.pending
     clock.now_us += QUIET_US - 1
-    assert assembler.feed(records(["eth0: link up"], sequence=99)[0]) == []
-    assert assembler.flush(LONG_US + QUIET_US - 1) == []
-    assert len(assembler.flush(LONG_US + QUIET_US)) == 1
+    assert assembler.reports(records(["eth0: link up"], sequence=99)[0]) == []
+    assert assembler.rest(LONG_US + QUIET_US - 1) == []
+    assert len(assembler.rest(LONG_US + QUIET_US)) == 1
     assert not assembler.pending
 
 
@@ -167,16 +167,10 @@ def test_a_kill_line_with_a_threads_id_is_the_chosen_process() -> None:
 
 
 def test_a_kill_line_of_another_size_is_another_process() -> None:
+    """The chosen was exiting (silently before 5.10), and the next kill's dump is missing."""
     other = Process(681, anon_pages=77).killed("Memory cgroup out of memory")
-    reports = assemble(records([*SINGLE.dump_lines(), other, *SINGLE.kill_lines()]))
-    assert [(r.victims[0].pid, r.task_memcg) for r in reports] == [(681, None), (680, A)]
-
-
-def test_the_chosens_own_line_takes_the_cgroup_back_from_a_look_alike() -> None:
-    """Same size, other pid: taken for a thread until the chosen itself is named."""
-    twin = replace(SINGLE.first, pid=681).killed("Memory cgroup out of memory")
-    reports = assemble(records([*SINGLE.dump_lines(), twin, *SINGLE.kill_lines()]))
-    assert [(r.victims[0].pid, r.task_memcg) for r in reports] == [(681, None), (680, A)]
+    reports = assemble(records([*SINGLE.dump_lines(), other]))
+    assert [(r.victims[0].pid, r.task_memcg) for r in reports] == [(681, None)]
 
 
 def test_a_kill_line_that_was_lost_leaves_the_victim_without_sizes() -> None:
@@ -235,21 +229,53 @@ def test_a_piece_of_something_else_makes_the_cgroup_unknown_not_wrong() -> None:
     assert (report.victims[0].pid, report.task_memcg) == (680, None)
 
 
-def test_two_reports_before_5_0_that_mix_have_no_cgroup_at_all() -> None:
-    """Their ``Task in …`` line has no pid: nothing says whose it is."""
+def old(pid: int, path: str) -> list[str]:
+    """A report of 4.18 and 4.19: the cgroup's line has no pid, the kill line no beginning."""
+    return [
+        "w invoked oom-killer: gfp_mask=0xd0, order=0, oom_score_adj=0",
+        f"Task in {path} killed as a result of limit of {path}",
+        f"Memory cgroup out of memory: Kill process {pid} (w) score 9 or sacrifice child",
+        f"Killed process {pid} (w) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:0kB",
+    ]
 
-    def old(pid: int, path: str) -> list[str]:
-        return [
-            "w invoked oom-killer: gfp_mask=0xd0, order=0, oom_score_adj=0",
-            f"Task in {path} killed as a result of limit of {path}",
-            f"Memory cgroup out of memory: Kill process {pid} (w) score 9 or sacrifice child",
-            f"Killed process {pid} (w) total-vm:1kB, anon-rss:1kB, file-rss:0kB",
-        ]
 
-    one, two = old(1, A), old(2, B)
-    mixed = [one[0], two[0], one[1], two[1], one[2], two[2], one[3], two[3]]
-    assert [(r.victims[0].pid, r.task_memcg) for r in assemble(records(mixed))] == [(1, None), (2, None)]
-    assert [(r.victims[0].pid, r.task_memcg) for r in assemble(records([*one, *two]))] == [(1, A), (2, B)]
+def test_before_5_0_each_kill_has_the_cgroup_of_its_own_dump() -> None:
+    reports = assemble(records([*old(1, A), *old(2, B), *old(3, A)[2:]]))
+    assert [(r.victims[0].pid, r.task_memcg) for r in reports] == [(1, A), (2, B), (3, None)], "the last had no dump"
+
+
+def test_a_group_killed_by_4_19_is_one_report_also_for_a_global_oom() -> None:
+    lines = old(1, A)
+    lines[1:3] = ["Out of memory: Kill process 1 (w) score 9 or sacrifice child"]
+    group = f"Tasks in {A} are going to be killed due to memory.oom.group set"
+    (report,) = assemble(records([*lines, group, lines[-1], lines[-1].replace("process 1", "process 2")]))
+    assert ([victim.pid for victim in report.victims], report.group_memcg) == ([1, 2], A)
+
+
+def test_a_group_whose_chosen_was_exiting_is_not_the_one_of_the_kill_before() -> None:
+    """Both are without dumps, in a storm."""
+    skip = "Memory cgroup out of memory: OOM victim 700 (worker) is already exiting. Skip killing the task"
+    two = Kill(Process(700), B, B, (Process(701),), B, dump=False).kill_lines()[1::2]
+    for one in (replace(SINGLE, dump=False), replace(GROUP, dump=False, reprint_at=0)):
+        tail = records([*one.lines(), skip, *two], sequence=900, at_us=1_100_000)
+        *_, last = assemble([*storm_of_dumps(), *tail])
+        assert ([victim.pid for victim in last.victims], last.group_memcg) == ([701], B)
+
+
+def test_a_member_of_a_group_that_was_exiting_ends_nothing() -> None:
+    lines = GROUP.lines()
+    lines.insert(-1, "Memory cgroup out of memory: OOM victim 690 (worker) is already exiting. Skip killing the task")
+    (report,) = assemble(records(lines))
+    assert [victim.pid for victim in report.victims] == [683, 681, 682]
+
+
+def test_a_group_whose_first_kill_line_was_lost_is_one_report() -> None:
+    """The claim says who it was, the second print how large."""
+    items = records(replace(GROUP, reprint_at=2).lines())
+    at = len(GROUP.dump_lines())
+    (report,) = assemble([*items[:at], KmsgGap(1, items[at + 1].sequence), *items[at + 1 :]])
+    assert report.victims == (GROUP.first.victim(), *(member.victim() for member in GROUP.members))
+    assert (report.task_memcg, report.group_memcg, report.limit_bytes) == (A, A, 20 << 20)
 
 
 def test_a_long_table_keeps_the_largest() -> None:

@@ -2,15 +2,17 @@
 
 Every line is recognised by how it begins, never by what stands inside it: names of processes (15 bytes of anything) and
 of cgroups are chosen by workloads. Where a text can be read in more than one way all readings are given, and whoever
-knows more decides. Source of the formats: mm/oom_kill.c and mm/memcontrol.c of 3.10, 4.8, 4.19, 5.0, 5.4, 6.1, 6.8, 6.18.
+knows more decides. Source of the formats: mm/oom_kill.c and mm/memcontrol.c of 4.18 (with what EL 8 has of later ones), 4.19,
+5.0, 5.4, 6.1, 6.8, 6.18.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.model import Victim
+from agent.model import TaskRow, Victim
 
 COMM_MAX_BYTES = 15  # TASK_COMM_LEN is 16 with the final NUL
 UNLIMITED_KB = 9_007_199_254_740_000  # PAGE_COUNTER_MAX in kB is a little above, how much depends on the page size
@@ -32,9 +34,18 @@ def unescape(text: str) -> str:
 def unescape_comm(text: str) -> str:
     r"""A process name of the log: ``\xNN`` undone, UTF-8, and other bytes (a name cut inside a letter) as ``\xNN`` again.
 
-    Unlike a path it is only shown and kept, so it must be encodable; it may still hold control characters.
+    Unlike a path it is only shown and kept, so it must be encodable; it may still contain control characters.
     """
     return _unescaped_bytes(text).decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read a line that names cgroups; ``comm`` None where the line has none."""
+
+    oom_memcg: str | None = None
+    task_memcg: str | None = None
+    comm: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class StatsFor:
-    """``Memory cgroup stats for PATH:``: the OOM domain (before 5.0 one such line a descendant, the domain's first)."""
+    """``Memory cgroup stats for PATH:``: the OOM domain (before 5.0 one such line per descendant, the domain's first)."""
 
     path: str
 
@@ -66,35 +77,11 @@ class TableHead:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the task table, in pages as printed. ``ids``: the pid and tgid columns; ``comm`` unescaped."""
+    """A row of the task table. ``ids``: the pid and tgid columns."""
 
     ids: frozenset[int]
-    pid: int
-    comm: str
-    total_vm_pages: int | None
-    rss_pages: int
-    uid: int | None
-    oom_score_adj: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One way to read a line that names cgroups; ``comm`` None where the line has none."""
-
-    oom_memcg: str | None
-    task_memcg: str | None
-    comm: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Attributed:
-    """``oom-kill:constraint=…`` (5.0 and newer): whom the OOM killer chose and where. At least one reading."""
-
-    pid: int
-    uid: int
-    constraint: str
-    global_oom: bool | None
-    readings: tuple[Reading, ...]
+    task: TaskRow
+    total_vm_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +92,19 @@ class TaskIn:
 
 
 @dataclass(frozen=True, slots=True)
-class Sacrifice:
-    """``… Kill process N (COMM) score S or sacrifice child`` (before 5.1): N or one of its children is killed next."""
+class Claim:
+    """Whom the OOM killer chose and where: ``oom-kill:constraint=…`` (5.0 and newer). At least one reading.
+
+    ``sacrifice``: ``… Kill process N (COMM) score S or sacrifice child`` (before 5.1; 5.0 prints both): N or one of its children
+    is killed next. ``global_oom`` None: the line doesn't say.
+    """
 
     pid: int
-    comm: str
-    global_oom: bool
+    readings: tuple[Reading, ...]
+    global_oom: bool | None
+    uid: int | None = None
+    constraint: str | None = None
+    sacrifice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,26 +134,24 @@ class GroupKill:
     path: str
 
 
-Line = (
-    Invoked | Usage | StatsFor | TableHead | Attributed | TaskIn | Sacrifice | Killed | Skipped | NoVictim | GroupKill
-)
+DumpLine = Usage | StatsFor | TableHead | TaskIn
+Line = Invoked | DumpLine | Claim | Killed | Skipped | NoVictim | GroupKill
 
 _WHY = r"(?:(?P<why>Memory cgroup out of memory|Out of memory(?: \(oom_kill_allocating_task\))?): )?"
 _INVOKED = re.compile(r".{0,60}? invoked oom-killer: gfp_mask=")
 _USAGE = re.compile(r"memory: usage (\d{1,18})kB, limit (\d{1,18})kB, failcnt \d+")
 _STATS = re.compile(r"Memory cgroup stats for (/.*?)(?::|: cache:\d+KB .*)")
 _TABLE = re.compile(r"\[ +pid +\] +((?:[a-z_]+ +)*)name")
-_ATTRIBUTED = re.compile(r"oom-kill:constraint=([A-Z_]+),nodemask=(.*),task=(.*),pid=(\d{1,10}),uid=(\d{1,10})")
+_CLAIM = re.compile(r"oom-kill:constraint=([A-Z_]+),nodemask=(.*),task=(.*),pid=(\d{1,10}),uid=(\d{1,10})")
 _SACRIFICE = re.compile(_WHY + r"Kill process (?P<pid>\d{1,10}) \((?P<comm>.*)\) score \d+ or sacrifice child")
 _KILLED = re.compile(
-    _WHY + r"Killed process (?P<pid>\d{1,10}) \((?P<comm>.*)\)(?:, UID (?P<old_uid>\d{1,10}),)? "
-    r"total-vm:(?P<vm>\d{1,18})kB, anon-rss:(?P<anon>\d{1,18})kB, file-rss:(?P<file>\d{1,18})kB"
-    r"(?:, shmem-rss:(?P<shmem>\d{1,18})kB)?"
+    _WHY + r"Killed process (?P<pid>\d{1,10}) \((?P<comm>.*)\) "
+    r"total-vm:(?P<total_vm>\d{1,18})kB, anon-rss:(?P<anon>\d{1,18})kB, file-rss:(?P<file>\d{1,18})kB, "
+    r"shmem-rss:(?P<shmem>\d{1,18})kB"
     r"(?:, UID:(?P<uid>\d{1,10}) pgtables:\d+kB oom_score_adj:(?P<adj>-?\d{1,5}))?(?:[ ,].*)?"
 )
 _SKIPPED = re.compile(_WHY + r"OOM victim (\d{1,10}) \(.*\) is already exiting\. Skip killing the task")
 _GROUP = re.compile(r"Tasks in (/.*) are going to be killed due to memory\.oom\.group set")
-_NO_VICTIM = "Out of memory and no killable processes"
 _STARTS = ("oom-kill:constraint=", "Tasks in ", "Task in ", "Memory cgroup stats for ")
 _KILLED_BY_LIMIT = " killed as a result of limit of /"
 
@@ -183,7 +175,7 @@ def is_unfinished(text: str) -> bool:
     return text.startswith(_STARTS) and parse_line(text) is None
 
 
-def parse_row(text: str, columns: tuple[str, ...]) -> Row | None:
+def parse_row(text: str, columns: tuple[str, ...], page_bytes: int) -> Row | None:
     """A row of the task table whose head had these columns; None when it is none. The name is all after the last number."""
     match = re.fullmatch(r"\[ *(\d{1,10})\]" + r" +(-?\d{1,18})" * len(columns) + r" (.*)", text, re.DOTALL)
     if match is None or not fits_comm(match[match.lastindex or 0]):
@@ -191,16 +183,11 @@ def parse_row(text: str, columns: tuple[str, ...]) -> Row | None:
     values = dict(zip(columns, map(int, match.groups()[1:-1]), strict=True))
     if "rss" not in values:
         return None
-    pid = int(match[1])
-    return Row(
-        ids=frozenset({pid, values.get("tgid", pid)}),
-        pid=values.get("tgid", pid),
-        comm=unescape_comm(match[match.lastindex or 0]),
-        total_vm_pages=values.get("total_vm"),
-        rss_pages=values["rss"],
-        uid=values.get("uid"),
-        oom_score_adj=values.get("oom_score_adj"),
-    )
+    tgid = values.get("tgid", int(match[1]))
+    comm = unescape_comm(match[match.lastindex or 0])
+    task = TaskRow(tgid, comm, values["rss"] * page_bytes, values.get("uid"), values.get("oom_score_adj"))
+    total_vm = values.get("total_vm")
+    return Row(frozenset({int(match[1]), tgid}), task, None if total_vm is None else total_vm * page_bytes)
 
 
 def fits_comm(text: str) -> bool:
@@ -239,8 +226,8 @@ def _task_in(text: str) -> TaskIn | None:
     return TaskIn(tuple(Reading(unescape(limit), unescape(task)) for task, limit in pairs if is_within(task, limit)))
 
 
-def _attributed(text: str) -> Attributed | None:
-    match = _ATTRIBUTED.fullmatch(text)
+def _claim(text: str) -> Claim | None:
+    match = _CLAIM.fullmatch(text)
     if match is None:
         return None
     body = f"{match[2]},task={match[3]}"
@@ -248,12 +235,12 @@ def _attributed(text: str) -> Attributed | None:
     marks = [(i, mark) for mark in (",oom_memcg=/", ",global_oom,task_memcg=/") if (i := body.find(mark)) >= 0]
     at, mark = min(marks, default=(-1, ""))
     readings = _readings(body[at + len(mark) - 1 :], mark) if mark else ()
-    return Attributed(
+    return Claim(
         pid=int(match[4]),
         uid=int(match[5]),
         constraint=match[1],
         global_oom=mark.startswith(",global") if mark else None,
-        readings=readings or tuple(Reading(None, None, comm) for comm in _comms(body)),
+        readings=readings or tuple(Reading(comm=comm) for comm in _comms(body)),
     )
 
 
@@ -283,18 +270,15 @@ def _places(text: str, mark: str) -> list[int]:
     return [m.start() for m in re.finditer(f"(?={re.escape(mark)})", text)]
 
 
-def _kill(text: str) -> Killed | Sacrifice | Skipped | None:
+def _kill(text: str) -> Killed | Claim | Skipped | None:
     if (match := _KILLED.fullmatch(text)) and fits_comm(match["comm"]):
         return Killed(_victim(match), _is_global(match["why"]))
     if (match := _SACRIFICE.fullmatch(text)) and match["why"] and fits_comm(match["comm"]):
-        return Sacrifice(int(match["pid"]), unescape_comm(match["comm"]), match["why"].startswith("Out"))
+        reading = Reading(comm=unescape_comm(match["comm"]))
+        return Claim(int(match["pid"]), (reading,), _is_global(match["why"]), sacrifice=True)
     if match := _SKIPPED.fullmatch(text):
         return Skipped(int(match[2]))
     return None
-
-
-def _out_of_memory(text: str) -> Line | None:
-    return NoVictim() if text.startswith(_NO_VICTIM) else _kill(text)
 
 
 def _is_global(why: str | None) -> bool | None:
@@ -302,17 +286,9 @@ def _is_global(why: str | None) -> bool | None:
 
 
 def _victim(match: re.Match[str]) -> Victim:
-    uid = match["uid"] or match["old_uid"]
-    return Victim(
-        pid=int(match["pid"]),
-        comm=unescape_comm(match["comm"]),
-        uid=int(uid) if uid else None,
-        total_vm_bytes=int(match["vm"]) * 1024,
-        anon_bytes=int(match["anon"]) * 1024,
-        file_bytes=int(match["file"]) * 1024,
-        shmem_bytes=int(match["shmem"]) * 1024 if match["shmem"] else None,
-        oom_score_adj=int(match["adj"]) if match["adj"] else None,
-    )
+    sizes = {f"{kind}_bytes": int(match[kind]) * 1024 for kind in ("total_vm", "anon", "file", "shmem")}
+    uid, adj = (int(text) if text else None for text in match.group("uid", "adj"))
+    return Victim(int(match["pid"]), unescape_comm(match["comm"]), uid, oom_score_adj=adj, **sizes)
 
 
 def _group(text: str) -> GroupKill | None:
@@ -320,10 +296,11 @@ def _group(text: str) -> GroupKill | None:
     return GroupKill(unescape(match[1])) if match else None
 
 
-_PARSERS = (
-    ("oom-kill:constraint=", _attributed),
+_PARSERS: tuple[tuple[str, Callable[[str], Line | None]], ...] = (
+    ("oom-kill:constraint=", _claim),
     ("Memory cgroup out of memory: ", _kill),
-    ("Out of memory", _out_of_memory),
+    ("Out of memory and no killable processes", lambda _: NoVictim()),
+    ("Out of memory", _kill),
     ("Killed process ", _kill),
     ("OOM victim ", _kill),
     ("Tasks in /", _group),

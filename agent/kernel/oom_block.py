@@ -1,0 +1,212 @@
+"""One OOM report's lines, as far as they were there, and how they belong together. Pure: no clock, no input or output.
+
+Prefers missing to wrong: where a line can be read in two ways and nothing decides, the cgroup is None.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from agent.kernel.oom_lines import (
+    Claim,
+    DumpLine,
+    Killed,
+    Reading,
+    Row,
+    StatsFor,
+    TableHead,
+    TaskIn,
+    Usage,
+    is_within,
+    parse_row,
+)
+from agent.model import KmsgRecord, TaskRow
+
+MOST_ROWS = 64
+
+
+@dataclass(slots=True)
+class Dump:
+    """What comes before the claim: usage, limit, task table. ``begin``: the record of ``… invoked oom-killer``."""
+
+    begin: KmsgRecord | None = None
+    usage: Usage | None = None
+    domain: str | None = None
+    columns: tuple[str, ...] | None = None
+    rows: list[Row] = field(default_factory=list)
+    task_in: tuple[Reading, ...] = ()
+
+    def take(self, line: DumpLine) -> None:
+        """Keep what the line says; of several ``Memory cgroup stats for`` the first is the domain's."""
+        match line:
+            case Usage():
+                self.usage = line
+            case StatsFor():
+                self.domain = self.domain or line.path
+            case TableHead():
+                self.columns = line.columns
+            case TaskIn():
+                self.task_in = line.readings
+
+    def take_row(self, text: str, page_bytes: int) -> None:
+        """Keep a row of the task table; of a long table only the largest are kept."""
+        if self.columns is None or (row := parse_row(text, self.columns, page_bytes)) is None:
+            return
+        self.rows.append(row)
+        if len(self.rows) >= 8 * MOST_ROWS:
+            self.rows = _largest(self.rows)
+
+    def tasks(self) -> tuple[TaskRow, ...]:
+        """The largest tasks of the table, the largest first."""
+        return tuple(row.task for row in _largest(self.rows))
+
+    def row(self, pid: int) -> Row | None:
+        """This task's row of the table, None when there is none."""
+        return next((row for row in self.rows if pid in row.ids), None)
+
+    def may_have_listed(self, pid: int) -> bool:
+        """Whether this task may have been one of the OOM domain's when the table was printed."""
+        is_whole = self.columns is not None and len(self.rows) < MOST_ROWS
+        return not is_whole or self.row(pid) is not None
+
+    def contradicts(self, claim: Claim) -> bool:
+        """Whether it is of another report than the claim: a memory cgroup's for a global OOM, or another cgroup's."""
+        if claim.global_oom:
+            return self.domain is not None or self.usage is not None or bool(self.task_in)
+        domains = {reading.oom_memcg for reading in claim.readings} - {None}
+        return self.domain is not None and bool(domains) and self.domain not in domains
+
+
+@dataclass(frozen=True, slots=True)
+class KillLine:
+    """``may_stand_alone``: the rate limit may have taken the dump of a kill printed at that time."""
+
+    record: KmsgRecord
+    killed: Killed
+    may_stand_alone: bool
+
+    @property
+    def pid(self) -> int:
+        return self.killed.victim.pid
+
+
+@dataclass(slots=True)
+class Block:
+    """The lines of one report, as far as they were there: dump, claim, the first victim, its group, the group's kill lines.
+
+    ``records``: those of the claim, the group's line and the kill lines, in order.
+    ``later`` has the kill lines behind ``Tasks in …``, second prints of the first victim too. ``skipped``: the chosen was exiting already.
+    ``cut``: records were lost behind the claim. ``earlier``: the block whose group this is, where that one had ended before.
+    """
+
+    records: list[KmsgRecord] = field(default_factory=list)
+    dump: Dump = field(default_factory=Dump)
+    claim: Claim | None = None
+    skipped: bool = False
+    cut: bool = False
+    first: KillLine | None = None
+    group: str | None = None
+    later: list[KillLine] = field(default_factory=list)
+    earlier: Block | None = None
+
+    @property
+    def only_dump(self) -> bool:
+        """Whether there is no line behind the dump yet."""
+        return self.claim is None and self.first is None and self.group is None and not self.skipped
+
+    @property
+    def waits(self) -> bool:
+        """Whether the claim's kill line is yet to come."""
+        return self.claim is not None and self.first is None and self.group is None and not self.skipped
+
+    @property
+    def tells_of_a_kill(self) -> bool:
+        """Whether there is a kill line, or one may have been lost."""
+        return self.first is not None or self.group is not None or self.cut
+
+    @property
+    def first_pids(self) -> set[int]:
+        """By which the kernel may name the first victim: a thread's id, and its process's."""
+        pids = {self.first.pid} if self.first is not None else set()
+        if self.claim is not None and not self.claim.sacrifice and not self.skipped:
+            pids.add(self.claim.pid)
+        return pids | (self.earlier.pids if self.earlier is not None else set())
+
+    @property
+    def pids(self) -> set[int]:
+        """Of all victims."""
+        return self.first_pids | {kill.pid for kill in self.later}
+
+    def take_claim(self, record: KmsgRecord, claim: Claim) -> None:
+        """Keep whom the kernel chose. Before 5.0 the cgroup is in the dump, and the claim has the pid only; 5.0 prints both lines."""
+        if self.claim is not None:
+            self.claim = replace(self.claim, sacrifice=True)
+            return
+        if claim.sacrifice and not claim.global_oom and self.dump.task_in:
+            comm = claim.readings[0].comm
+            claim = replace(claim, readings=tuple(replace(reading, comm=comm) for reading in self.dump.task_in))
+        if self.dump.contradicts(claim):
+            self.dump = Dump()
+        self.claim = claim
+        self.records.append(record)
+
+    def has_chosen(self, pid: int) -> bool:
+        """Whether a line that names this process is of the claim, whose kill line is yet to come."""
+        return self.waits and self.claim is not None and self.claim.pid == pid
+
+    def waits_for_group(self, path: str) -> bool:
+        """Whether this may be the group of the first victim, whose kill line is there or was lost."""
+        task_memcg = self.reading().task_memcg
+        is_in = task_memcg is None or is_within(task_memcg, path)
+        return is_in and self.group is None and (self.first is not None or self.cut)
+
+    def may_be_of_group(self, kill: KillLine) -> bool:
+        """Whether this is one more kill line of the group, or one that can't be told from it."""
+        is_same_scope = self.first is None or self.first.killed.global_oom is kill.killed.global_oom
+        return self.group is not None and (is_same_scope or kill.pid in self.pids)
+
+    def claims(self, killed: Killed) -> bool:
+        """Whether this is the kill line of the claim, which waits for one.
+
+        It may name a thread (its leader had exited) or, before 5.1, a child. All threads share the address space: the size that the
+        table shows decides; without a table the name must do.
+        """
+        claim = self.claim
+        if claim is None or not self.waits or {claim.global_oom, killed.global_oom} >= {True, False}:
+            return False
+        if claim.pid == killed.victim.pid or self.cut or claim.sacrifice:
+            return claim.pid == killed.victim.pid or not self.cut
+        row = self.dump.row(claim.pid)
+        if row is not None and row.total_vm_bytes is not None:
+            return row.total_vm_bytes == killed.victim.total_vm_bytes
+        return any(reading.comm == killed.victim.comm for reading in claim.readings)
+
+    def reading(self) -> Reading:
+        """Domain, cgroup and name as far as claim, kill line, table and dump leave no doubt."""
+        if self.claim is None:
+            return Reading()
+        left = self.claim.readings
+        row = self.dump.row(self.claim.pid)
+        comms = (
+            self.first.killed.victim.comm if self.first is not None else None,
+            row.task.comm if row is not None else None,
+        )
+        if self.dump.domain is not None:
+            left = tuple(r for r in left if r.oom_memcg in (None, self.dump.domain)) or left
+        for comm in comms:
+            left = tuple(r for r in left if r.comm == comm) or left
+        return Reading(
+            _common(r.oom_memcg for r in left), _common(r.task_memcg for r in left), _common(r.comm for r in left)
+        )
+
+
+def _largest(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the most resident tasks, the largest first."""
+    return heapq.nsmallest(MOST_ROWS, rows, key=lambda row: (-row.task.rss_bytes, row.task.pid))
+
+
+def _common(values: Iterable[str | None]) -> str | None:
+    first, *others = list(values) or [None]
+    return first if all(value == first for value in others) else None
