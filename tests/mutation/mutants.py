@@ -206,8 +206,8 @@ MUTANTS = (
     ),
     Mutant(
         "kills counted without the log never get its reports",
-        "kills/attribution.py",
-        "now_s + LATE_S if self._kmsg else inf",
+        "kills/follow_up.py",
+        "now_s + LATE_S if kmsg else inf",
         "now_s + LATE_S",
         ("kills/test_attribution.py",),
     ),

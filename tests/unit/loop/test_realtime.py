@@ -55,7 +55,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 def test_it_comes_first_from_the_start(world: World, caplog: pytest.LogCaptureFixture) -> None:
     assert world.policies == ["first"]
-    assert world.shown("comes_first") == 1
+    assert world.shown("realtime_priority_active") == 1
 
 
 def test_who_needs_little_comes_first_for_ever(world: World) -> None:
@@ -73,7 +73,7 @@ def test_who_needs_too_much_stands_back_and_says_so(world: World, caplog: pytest
     with caplog.at_level(logging.WARNING):
         world.work(WINDOW_S, 0.9)
     assert world.policies == ["first", "back"]
-    assert (world.shown("comes_first"), world.shown("stood_back_total")) == (0, 1)
+    assert (world.shown("realtime_priority_active"), world.shown("realtime_priority_suspensions_total")) == (0, 1)
     (said,) = caplog.messages
     assert "of a processor" in said
     assert "a mode may come into force after a container's first instruction" in said
@@ -83,7 +83,7 @@ def test_it_comes_first_again_when_it_needs_little(world: World) -> None:
     world.work(10, 0.9)
     world.work(10, 0.1)
     assert world.policies == ["first", "back", "first"]
-    assert (world.shown("comes_first"), world.shown("stood_back_total")) == (1, 1)
+    assert (world.shown("realtime_priority_active"), world.shown("realtime_priority_suspensions_total")) == (1, 1)
 
 
 def test_it_does_not_flutter_in_between(world: World) -> None:
@@ -96,7 +96,7 @@ def test_it_is_said_once_in_ten_minutes(world: World, caplog: pytest.LogCaptureF
     for _ in range(5):
         world.work(10, 0.9)
         world.work(10, 0.0)
-    assert world.shown("stood_back_total") == 5
+    assert world.shown("realtime_priority_suspensions_total") == 5
     assert len([message for message in caplog.messages if "stands back" in message]) == 1
 
 
@@ -128,14 +128,14 @@ def test_where_the_kernel_gives_nothing_it_says_what_may_come_late(
     assert "capability SYS_NICE" in caplog.text
     world.work(20, 1.0)
     assert world.policies == ["first"]
-    assert (world.shown("comes_first"), world.shown("stood_back_total")) == (0, 0)
+    assert (world.shown("realtime_priority_active"), world.shown("realtime_priority_suspensions_total")) == (0, 0)
 
 
 def test_a_nice_value_has_no_budget_since_others_get_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, Policy.NICE_AMONG_ALL)
     world.work(20, 1.0)
     assert world.policies == ["first"]
-    assert world.shown("comes_first") == 1
+    assert world.shown("realtime_priority_active") == 1
 
 
 def test_who_does_not_want_it_is_as_nice_as_it_may_and_says_nothing(
@@ -154,6 +154,6 @@ def test_it_never_comes_first_for_long_while_it_needs_more_than_its_budget(work:
         for seconds, share in work:
             world.work(seconds, share)
             if seconds > WINDOW_S + 1 and share > TOO_MUCH + 0.05:
-                assert world.shown("comes_first") == 0
+                assert world.shown("realtime_priority_active") == 0
             if seconds > WINDOW_S + 1 and share < 0.2:
-                assert world.shown("comes_first") == 1
+                assert world.shown("realtime_priority_active") == 1
