@@ -179,8 +179,8 @@ MUTANTS = (
     Mutant(
         "a group whose chosen was exiting is taken for that of the kill before",
         "kernel/oom_blocks.py",
-        "                self._block.skipped = True\n",
-        "                pass\n",
+        "case Skipped() if self._block.group is None:",
+        "case Skipped() if False:",
         ("kernel/test_oom_report.py",),
     ),
     Mutant(
