@@ -397,10 +397,10 @@ MUTANTS = (
         ("run/test_cli.py",),
     ),
     Mutant(
-        "only the main thread comes first",
+        "only the main thread has real-time priority",
         "kernel/scheduling.py",
-        "        for thread in others:\n",
-        "        for thread in others[:0]:\n",
+        "    for thread in others:\n",
+        "    for thread in others[:0]:\n",
         ("kernel/test_scheduling.py",),
     ),
     Mutant(

@@ -50,14 +50,14 @@ def real_time(*, wanted: bool) -> Iterator[Check]:
     if not wanted:
         yield warned(name, f"realTime is false: {scheduling.LATE}", "Leave realTime at true.")
         return
-    policy = scheduling.come_first()
-    scheduling.stand_back()
-    if policy.comes_first:
-        yield passed(name, f"{policy}: the agent comes before the node's workloads, within a budget")
+    ours = scheduling.raise_priority()
+    scheduling.suspend_real_time()
+    if ours.before_workloads:
+        yield passed(name, f"{ours}: the agent comes before the node's workloads, within a budget")
     else:
         yield warned(
             name,
-            f"{policy}: neither real-time nor deadline scheduling can be had here, so {scheduling.LATE}",
+            f"{ours}: real-time scheduling is not available here, so {scheduling.LATE}",
             "Give the container the capability SYS_NICE; where it has it, boot the node with rt_group_sched=0 (Linux 6.15), or "
             "give the agent a larger CPU request.",
         )
