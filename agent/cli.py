@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     from agent.kernel import scheduling
 
-    scheduling.come_first()  # before the imports: on busy processors those alone would take minutes
+    scheduling.raise_priority()  # before the imports: on busy processors those alone would take minutes
     arguments = parser().parse_args(argv)
     from agent.settings import SettingsError, load
 
@@ -126,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load(vars(arguments), os.environ, required=required)
         if not settings.real_time:
-            scheduling.stand_back()
+            scheduling.suspend_real_time()
         with _within_budget(arguments.command):
             return COMMANDS[arguments.command](settings, arguments)
     except SettingsError as error:
@@ -143,7 +143,7 @@ def _within_budget(command: str) -> Iterator[None]:
     """Real-time priority for a moment only: a command may run until Ctrl-C. ``run`` has a budget of its own (loop/realtime.py)."""
     from agent.kernel import scheduling
 
-    timer = threading.Timer(REAL_TIME_S, scheduling.stand_back)
+    timer = threading.Timer(REAL_TIME_S, scheduling.suspend_real_time)
     timer.daemon = True
     if command != "run":
         timer.start()

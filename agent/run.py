@@ -130,7 +130,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         lambda: health(beats, time.monotonic()),
         node.ready,
         guards,
-        real_time.joined_by_a_client,
+        real_time.check_budget,
     )
     for beat in beats:
         metrics.heartbeat(beat.thread, lambda beat=beat: time.time() - time.monotonic() + beat.last_monotonic_s())  # type: ignore[misc]
@@ -148,7 +148,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         for name, body in (("pod watch", watch.run), ("event poster", sender.run)):
             threading.Thread(target=_body(name, body, mailbox, stop), name=name, daemon=True).start()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        real_time.take(time.monotonic())
+        real_time.start()
         loop.run()
     finally:
         stop.set()

@@ -156,7 +156,7 @@ class Loop:
             self._housekeeping(now)
         self._write_ledger(now)
         if self._real_time is not None:
-            self._real_time.look(now)
+            self._real_time.check_budget()
 
     def _may_read_log(self, now: float) -> bool:
         if self._log_at_s == inf:

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
 from tests.kernel.conftest import RUNTIMES
 from tests.kernel.profiled import ProfiledNode, start
+from tests.lab import cgroups
 from tests.lab.spec import Instance
 
 BURNERS = (os.cpu_count() or 1) + 2
 STARTS = 4  # of each runtime
-SCHED_DEADLINE = 6  # include/uapi/linux/sched.h
 
 
 def burn(node: ProfiledNode) -> Instance:
     """From now on there is always somebody else who wants the processor."""
     return start(node, "busy", "burn", str(BURNERS), asks=None)
+
+
+def gives_real_time() -> bool:
+    """Whether this kernel lets processes in cgroups have real-time priority; with CONFIG_RT_GROUP_SCHED it doesn't."""
+    cgroups.make("tried")
+    leaf = cgroups.MOUNT / "tried" / "leaf"  # without controllers for its children: a process may be in it
+    leaf.mkdir()
+    tried = subprocess.run(["sh", "-c", f"echo $$ > {leaf}/cgroup.procs && exec chrt --rr 1 true"], check=False)
+    cgroups.remove("tried")
+    return tried.returncode == 0
 
 
 def policies(node: ProfiledNode) -> set[int]:

@@ -28,9 +28,7 @@ LONGEST = (
     "test_tolerance",
     "test_storm",
 )
-RT_GROUPS = (("OOMWARD_LAB", "uml"), ("OOMWARD_LAB_KERNEL", "rt-groups"))
 OLDER = (("OOMWARD_LAB_KERNEL", "distribution"),)
-KERNELS = {"test_deadline": RT_GROUPS}
 AT_ONCE = (os.cpu_count() or 1) + 1  # half of the time they wait for something
 A_SHORT_STORM = (("STORM_KILLS", "200"), ("STORM_DEATHS", "3"))
 
@@ -64,10 +62,10 @@ def _tests(name: str, cgroup: str, path: str, environment: tuple[tuple[str, str]
 
 
 def all_parts() -> list[Part]:
-    """Every test on the kernel that it is for; the kills on the older one, too."""
+    """Every test; the kills on the older kernel, too."""
     files = {path.stem: str(path.relative_to(REPO)) for path in (REPO / "tests" / "kernel").glob("test_*.py")}
     longest = sorted(files, key=lambda name: (LONGEST.index(name) if name in LONGEST else len(LONGEST), name))
-    found = [_tests(name, "v2", files[name], KERNELS.get(name, ())) for name in longest]
+    found = [_tests(name, "v2", files[name]) for name in longest]
     demo = Part("demo", (sys.executable, "-m", "tests.demo"), (("DEMO_SECONDS", "15"),))
     older = [_tests("v1", "v1", "tests/kernel_v1", A_SHORT_STORM)]
     if uml.NEWER.exists():
@@ -85,7 +83,6 @@ def quick_parts() -> list[Part]:
         _tests("kills", "v2", kernel("kills"), select="systemd and not crun"),
         _tests("without_api", "v2", kernel("without_api")),
         _tests("hostile", "v2", kernel("hostile")),
-        _tests("deadline", "v2", kernel("deadline"), RT_GROUPS),
         _tests("cgroup_room", "v2", kernel("cgroup_room")),
     ]
     if uml.NEWER.exists():

@@ -25,12 +25,11 @@ def program(cgroup: str) -> tuple[str, ...]:
 
     For cgroup v2 the newer one that ``scripts/setup-kernel.sh`` lays below ``build/uml``, where it is and ``OOMWARD_LAB_KERNEL``
     isn't ``distribution``: since 6.16 User-Mode Linux runs processes by seccomp where it can, which makes a page fault three
-    times as fast as by ptrace and a new process five times (measured; arch/um/os-Linux/skas/process.c). ``rt-groups``: real time
-    is kept from cgroups, as the older one does. For v1 always the distribution's own: Debian builds newer ones without
+    times as fast as by ptrace and a new process five times (measured; arch/um/os-Linux/skas/process.c). The older
+    one keeps real time from cgroups. For v1 always the distribution's own: Debian builds newer ones without
     CONFIG_MEMCG_V1. Raises NoKernelError when there is none, or the one there doesn't run.
     """
-    which = os.environ.get("OOMWARD_LAB_KERNEL")
-    newer = cgroup == "v2" and NEWER.exists() and which != "distribution"
+    newer = cgroup == "v2" and NEWER.exists() and os.environ.get("OOMWARD_LAB_KERNEL") != "distribution"
     kernel = str(NEWER) if newer else shutil.which("linux.uml")
     if kernel is None:
         raise NoKernelError(
@@ -44,7 +43,7 @@ def program(cgroup: str) -> tuple[str, ...]:
         ) from error
     if _version(said) < NEWER_SINCE:
         return (kernel,)
-    return (kernel, BY_SECCOMP) if which == "rt-groups" else (kernel, BY_SECCOMP, NO_RT_GROUPS)
+    return (kernel, BY_SECCOMP, NO_RT_GROUPS)
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -179,8 +179,8 @@ MUTANTS = (
     Mutant(
         "a group whose chosen was exiting is taken for that of the kill before",
         "kernel/oom_blocks.py",
-        "                self._block.skipped = True\n",
-        "                pass\n",
+        "case Skipped() if self._block.group is None:",
+        "case Skipped() if False:",
         ("kernel/test_oom_report.py",),
     ),
     Mutant(
@@ -432,10 +432,10 @@ MUTANTS = (
         ("run/test_cli.py",),
     ),
     Mutant(
-        "only the main thread comes first",
+        "only the main thread has real-time priority",
         "kernel/scheduling.py",
-        "        for thread in others:\n",
-        "        for thread in others[:0]:\n",
+        "    for thread in others:\n",
+        "    for thread in others[:0]:\n",
         ("kernel/test_scheduling.py",),
     ),
     Mutant(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.kernel import scheduling
-from agent.kernel.scheduling import Policy
+from agent.kernel.scheduling import SchedulingClass
 from tests.unit import profiles
 
 IN_MEMORY = Path("/dev/shm")
@@ -38,6 +38,6 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def tests_are_no_agents(monkeypatch: pytest.MonkeyPatch) -> None:
     """They don't come before what else this machine does, whoever runs them."""
-    monkeypatch.setattr(scheduling, "come_first", lambda: Policy.ROUND_ROBIN)
-    monkeypatch.setattr(scheduling, "be_nice", lambda: Policy.NICE)
-    monkeypatch.setattr(scheduling, "stand_back", lambda: None)
+    monkeypatch.setattr(scheduling, "raise_priority", lambda: SchedulingClass.ROUND_ROBIN)
+    monkeypatch.setattr(scheduling, "set_nice", lambda: SchedulingClass.NICE)
+    monkeypatch.setattr(scheduling, "suspend_real_time", lambda: None)

@@ -50,16 +50,16 @@ def real_time(*, wanted: bool) -> Iterator[Check]:
     if not wanted:
         yield warned(name, f"realTime is false: {scheduling.LATE}", "Set realTime to true.")
         return
-    policy = scheduling.come_first()
-    scheduling.stand_back()
-    if policy.comes_first:
-        yield passed(name, f"{policy}: the agent runs before the node's workloads, within a CPU budget")
+    ours = scheduling.raise_priority()
+    scheduling.suspend_real_time()
+    if ours.before_workloads:
+        yield passed(name, f"{ours}: the agent runs before the node's workloads, within a CPU budget")
     else:
         yield warned(
             name,
-            f"{policy}: neither real-time nor deadline scheduling is available, so {scheduling.LATE}",
-            "Give the container the capability SYS_NICE; if it has it, boot the node with rt_group_sched=0 (Linux 6.15), or give the "
-            "agent a larger CPU request.",
+            f"{ours}: real-time scheduling is not available, so {scheduling.LATE}",
+            "Give the container the capability SYS_NICE; if it has it, boot the node with rt_group_sched=0 (Linux 6.15), or "
+            "give the agent a larger CPU request.",
         )
 
 

@@ -19,7 +19,7 @@ from agent.commands.output.table import Output
 from agent.commands.probes import cgroups
 from agent.commands.probes.answers import explained, some
 from agent.kernel import scheduling
-from agent.kernel.scheduling import Policy
+from agent.kernel.scheduling import SchedulingClass
 from agent.ledger import AgentLock, Ledger
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
@@ -298,7 +298,7 @@ def test_labels_are_read_as_the_agent_reads_them(node: CheckedNode) -> None:
 def test_a_node_on_which_the_agent_cannot_come_first_is_a_warning_with_what_to_do(
     node: CheckedNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduling, "come_first", lambda: Policy.NICE)
+    monkeypatch.setattr(scheduling, "raise_priority", lambda: SchedulingClass.NICE)
     one = node.told("scheduling")
     assert one.status is Status.WARN
     assert "a mode may come into force after a container's first instruction" in one.found
@@ -307,6 +307,6 @@ def test_a_node_on_which_the_agent_cannot_come_first_is_a_warning_with_what_to_d
 
 def test_the_check_itself_does_not_go_on_coming_first(node: CheckedNode, monkeypatch: pytest.MonkeyPatch) -> None:
     back: list[bool] = []
-    monkeypatch.setattr(scheduling, "stand_back", lambda: back.append(True))
+    monkeypatch.setattr(scheduling, "suspend_real_time", lambda: back.append(True))
     assert node.told("scheduling").status is Status.PASS
     assert back

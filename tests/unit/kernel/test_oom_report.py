@@ -262,6 +262,13 @@ def test_a_group_whose_chosen_was_exiting_is_not_the_one_of_the_kill_before() ->
         assert ([victim.pid for victim in last.victims], last.group_memcg) == ([701], B)
 
 
+def test_a_group_whose_chosen_was_exiting_has_the_chosens_cgroup_and_limit() -> None:
+    skip = "Memory cgroup out of memory: OOM victim 683 (worker) is already exiting. Skip killing the task"
+    (report,) = assemble(records([*GROUP.dump_lines(), skip, *GROUP.kill_lines()[1:3], *GROUP.kill_lines()[4:]]))
+    assert [victim.pid for victim in report.victims] == [681, 682]
+    assert (report.task_memcg, report.group_memcg, report.limit_bytes) == (A, A, 20 << 20)
+
+
 def test_a_member_of_a_group_that_was_exiting_ends_nothing() -> None:
     lines = GROUP.lines()
     lines.insert(-1, "Memory cgroup out of memory: OOM victim 690 (worker) is already exiting. Skip killing the task")

@@ -1,4 +1,4 @@
-"""The budget of coming first: taken while the agent needs little, given up while it needs much."""
+"""The budget of real-time priority: active while the agent needs little, suspended while it needs much."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.kernel import scheduling
-from agent.kernel.scheduling import Policy
+from agent.kernel.scheduling import SchedulingClass
 from agent.loop.realtime import TOO_MUCH, WINDOW_S, RealTime
 from agent.metrics.metrics import Metrics
 
@@ -18,29 +18,32 @@ class World:
     """A real_time whose processor time and clock are set by hand."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, best: Policy = Policy.ROUND_ROBIN, *, wanted: bool = True
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        best: SchedulingClass = SchedulingClass.ROUND_ROBIN,
+        *,
+        wanted: bool = True,
     ) -> None:
         self.now_s = 1000.0
         self.used_s = 2.0
-        self.policies: list[str] = []
-        monkeypatch.setattr(scheduling, "come_first", lambda: self._done("first", best))
-        monkeypatch.setattr(scheduling, "be_nice", lambda: self._done("nice", Policy.NICE))
-        monkeypatch.setattr(scheduling, "stand_back", lambda: self._done("back", Policy.USUAL))
-        monkeypatch.setattr(scheduling, "join", lambda policy: self._done(f"join {policy}", policy))
+        self.done: list[str] = []
+        monkeypatch.setattr(scheduling, "raise_priority", lambda: self._done("raised", best))
+        monkeypatch.setattr(scheduling, "set_nice", lambda: self._done("nice", SchedulingClass.NICE))
+        monkeypatch.setattr(scheduling, "suspend_real_time", lambda: self._done("suspended", SchedulingClass.USUAL))
         self.metrics = Metrics("0", process_metrics=False)
         self.real_time = RealTime(self.metrics, wanted=wanted, clock=lambda: self.now_s, cpu_s=lambda: self.used_s)
-        self.real_time.take(self.now_s)
+        self.real_time.start()
 
-    def _done(self, what: str, policy: Policy) -> Policy:
-        self.policies.append(what)
-        return policy
+    def _done(self, what: str, ours: SchedulingClass) -> SchedulingClass:
+        self.done.append(what)
+        return ours
 
     def work(self, seconds: float, share: float) -> None:
         """Use that share of a processor, with a look each 100 ms."""
         for _ in range(round(seconds * 10)):
             self.now_s += 0.1
             self.used_s += 0.1 * share
-            self.real_time.look(self.now_s)
+            self.real_time.check_budget()
 
     def shown(self, name: str) -> float:
         value = self.metrics.registry.get_sample_value(f"oomward_{name}")
@@ -53,43 +56,45 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World(monkeypatch)
 
 
-def test_it_comes_first_from_the_start(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    assert world.policies == ["first"]
+def test_real_time_priority_is_active_from_the_start(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    assert world.done == ["raised"]
     assert world.shown("realtime_priority_active") == 1
 
 
-def test_who_needs_little_comes_first_for_ever(world: World) -> None:
+def test_an_agent_that_needs_little_keeps_it(world: World) -> None:
     world.work(60, 0.3)
-    assert world.policies == ["first"]
+    assert world.done == ["raised"]
 
 
 def test_a_short_burst_is_what_it_is_for(world: World) -> None:
     world.work(WINDOW_S * TOO_MUCH - 0.1, 1.0)
     world.work(20, 0.0)
-    assert world.policies == ["first"]
+    assert world.done == ["raised"]
 
 
-def test_who_needs_too_much_stands_back_and_says_so(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_agent_that_needs_too_much_has_it_suspended_and_says_so(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         world.work(WINDOW_S, 0.9)
-    assert world.policies == ["first", "back"]
+    assert world.done == ["raised", "suspended"]
     assert (world.shown("realtime_priority_active"), world.shown("realtime_priority_suspensions_total")) == (0, 1)
     (said,) = caplog.messages
     assert "of a processor" in said
     assert "a mode may come into force after a container's first instruction" in said
 
 
-def test_it_comes_first_again_when_it_needs_little(world: World) -> None:
+def test_it_is_active_again_when_the_agent_needs_little(world: World) -> None:
     world.work(10, 0.9)
     world.work(10, 0.1)
-    assert world.policies == ["first", "back", "first"]
+    assert world.done == ["raised", "suspended", "raised"]
     assert (world.shown("realtime_priority_active"), world.shown("realtime_priority_suspensions_total")) == (1, 1)
 
 
 def test_it_does_not_flutter_in_between(world: World) -> None:
     world.work(10, 0.9)
     world.work(60, 0.4)
-    assert world.policies == ["first", "back"]
+    assert world.done == ["raised", "suspended"]
 
 
 def test_it_is_said_once_in_ten_minutes(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -104,37 +109,28 @@ def test_a_long_sleep_before_a_look_is_no_excuse_and_no_reason(world: World) -> 
     """What was used is divided by the time in which it was."""
     world.now_s += 100
     world.used_s += 10
-    world.real_time.look(world.now_s)
-    assert world.policies == ["first"]
+    world.real_time.check_budget()
+    assert world.done == ["raised"]
     world.work(WINDOW_S, 0.9)
-    assert world.policies == ["first", "back"]
+    assert world.done == ["raised", "suspended"]
 
 
-def test_a_clients_thread_joins_unless_the_agent_stands_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(monkeypatch, Policy.DEADLINE)
-    world.real_time.joined_by_a_client()
-    assert world.policies == ["first", "join deadline"]
-    world.work(10, 0.9)
-    world.real_time.joined_by_a_client()
-    assert world.policies == ["first", "join deadline", "back"]
-
-
-@pytest.mark.parametrize("best", [Policy.NICE, Policy.USUAL])
+@pytest.mark.parametrize("best", [SchedulingClass.NICE, SchedulingClass.USUAL])
 def test_where_the_kernel_gives_nothing_it_says_what_may_come_late(
-    best: Policy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    best: SchedulingClass, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = World(monkeypatch, best)
     assert "a mode may come into force after a container's first instruction" in caplog.text
     assert "capability SYS_NICE" in caplog.text
     world.work(20, 1.0)
-    assert world.policies == ["first"]
+    assert world.done == ["raised"]
     assert (world.shown("realtime_priority_active"), world.shown("realtime_priority_suspensions_total")) == (0, 0)
 
 
 def test_a_nice_value_has_no_budget_since_others_get_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(monkeypatch, Policy.NICE_AMONG_ALL)
+    world = World(monkeypatch, SchedulingClass.NICE_AMONG_ALL)
     world.work(20, 1.0)
-    assert world.policies == ["first"]
+    assert world.done == ["raised"]
     assert world.shown("realtime_priority_active") == 1
 
 
@@ -143,12 +139,14 @@ def test_who_does_not_want_it_is_as_nice_as_it_may_and_says_nothing(
 ) -> None:
     world = World(monkeypatch, wanted=False)
     world.work(20, 1.0)
-    assert world.policies == ["nice"]
+    assert world.done == ["nice"]
     assert not caplog.messages
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 30.0), st.floats(0.0, 1.0)), max_size=12))
-def test_it_never_comes_first_for_long_while_it_needs_more_than_its_budget(work: list[tuple[float, float]]) -> None:
+def test_it_is_never_active_for_long_while_the_agent_needs_more_than_its_budget(
+    work: list[tuple[float, float]],
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         world = World(patch)
         for seconds, share in work:

@@ -21,7 +21,7 @@ import pytest
 from agent import run as program
 from agent.cgroup.files import CgroupFiles
 from agent.kernel import scheduling
-from agent.kernel.scheduling import Policy
+from agent.kernel.scheduling import SchedulingClass
 from agent.settings import Settings, load
 from tests.lab.apiserver import ApiServer
 from tests.lab.pages import page
@@ -54,15 +54,15 @@ class Agent:
             os.mkfifo(self.kmsg)
         self._log = os.open(self.kmsg, os.O_RDWR | os.O_NONBLOCK)  # so that it has a writer all the time
         api.write_kubeconfig(work / "kubeconfig")
-        self.policy = Policy.NICE
-        self.came_first: list[str] = []
+        self.scheduling_class = SchedulingClass.NICE
+        self.raised_in: list[str] = []
         monkeypatch.setattr(program, "CgroupFiles", partial(CgroupFiles, check_magic=False))
-        monkeypatch.setattr(scheduling, "come_first", self._come_first)
+        monkeypatch.setattr(scheduling, "raise_priority", self._raise_priority)
 
-    def _come_first(self) -> Policy:
+    def _raise_priority(self) -> SchedulingClass:
         """Tests are no agents: they stay as they are."""
-        self.came_first.append(threading.current_thread().name)
-        return self.policy
+        self.raised_in.append(threading.current_thread().name)
+        return self.scheduling_class
 
     def settings(self, **flags: object) -> Settings:
         said: dict[str, object] = {

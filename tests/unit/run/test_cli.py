@@ -45,14 +45,14 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize(("words", "wanted"), [((), ["first"]), (("--real-time", "false"), ["first", "back"])])
+@pytest.mark.parametrize(("words", "wanted"), [((), ["raised"]), (("--real-time", "false"), ["raised", "suspended"])])
 def test_a_command_comes_first_from_its_beginning_unless_that_is_not_wanted(
     words: tuple[str, ...], wanted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a node whose processors are busy `kubectl exec … oomward explain` would take minutes else."""
     done: list[str] = []
-    monkeypatch.setattr(scheduling, "come_first", lambda: done.append("first"))
-    monkeypatch.setattr(scheduling, "stand_back", lambda: done.append("back"))
+    monkeypatch.setattr(scheduling, "raise_priority", lambda: done.append("raised"))
+    monkeypatch.setattr(scheduling, "suspend_real_time", lambda: done.append("suspended"))
     monkeypatch.setattr("agent.commands.ps.ps", lambda *_, **__: 0)
     main(("ps", *NODE, *words))
     assert done == wanted
@@ -62,10 +62,10 @@ def test_a_command_that_goes_on_gives_real_time_up_after_a_moment(monkeypatch: p
     """``ps --watch`` runs until Ctrl-C, and has no budget as the agent has."""
     done: list[str] = []
     monkeypatch.setattr(cli, "REAL_TIME_S", 0.01)
-    monkeypatch.setattr(scheduling, "stand_back", lambda: done.append("back"))
+    monkeypatch.setattr(scheduling, "suspend_real_time", lambda: done.append("suspended"))
     monkeypatch.setattr("agent.commands.ps.ps", lambda *_, **__: wait_until(lambda: bool(done), "real time given up"))
     main(("ps", "--watch", *NODE))
-    assert done == ["back"]
+    assert done == ["suspended"]
 
 
 def test_the_agent_keeps_it_since_it_has_a_budget_and_a_command_that_ends_leaves_no_timer(

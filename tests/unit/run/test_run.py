@@ -13,7 +13,7 @@ import pytest
 from agent import run as program
 from agent.cli import main
 from agent.commands import EXIT_FAILED
-from agent.kernel.scheduling import Policy
+from agent.kernel.scheduling import SchedulingClass
 from agent.ledger import AgentLock, LedgerReader, LockedError
 from agent.loop.node import ThreadDiedError
 from tests.lab.apiserver import ApiServer
@@ -69,7 +69,7 @@ def test_it_holds_counts_and_tells_until_sigterm_and_leaves_values_in_force(
 
     assert agent.run(meanwhile) == 0
     assert agent.knob(CONTAINER) == "0"
-    assert agent.came_first == ["MainThread"]
+    assert agent.raised_in == ["MainThread"]
     reader = LedgerReader(agent.work / "state")
     (recorded,) = reader.kills()
     reader.close()
@@ -114,14 +114,14 @@ def test_without_a_log_it_says_so_and_counts_all_the_same(
 def test_without_the_right_to_come_first_it_goes_on_and_says_what_may_come_late(
     agent: Agent, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    agent.policy = Policy.USUAL
+    agent.scheduling_class = SchedulingClass.USUAL
     assert agent.run(agent.ready) == 0
     assert "a mode may come into force after a container's first instruction" in capfd.readouterr().err
 
 
 def test_who_does_not_want_real_time_is_not_given_it(agent: Agent) -> None:
     assert agent.run(agent.ready, real_time="false") == 0
-    assert agent.came_first == []
+    assert agent.raised_in == []
 
 
 @pytest.mark.parametrize(
