@@ -96,7 +96,7 @@ class KillLine:
 class Block:
     """The lines of one report, as far as they were there: dump, claim, the first victim, its group, the group's kill lines.
 
-    ``records``: those of the claim, the group's line and the kill lines, in order.
+    ``records``: those of the claim, the group's line and the kill lines, in order. ``printed``: the pids of the kill lines.
     ``later`` has the kill lines behind ``Tasks in …``, second prints of the first victim too. ``skipped``: the chosen was exiting already.
     ``cut``: records were lost behind the claim. ``earlier``: the block whose group this is, where that one had ended before.
     """
@@ -109,6 +109,7 @@ class Block:
     first: KillLine | None = None
     group: str | None = None
     later: list[KillLine] = field(default_factory=list)
+    printed: set[int] = field(default_factory=set)
     earlier: Block | None = None
 
     @property
@@ -132,12 +133,28 @@ class Block:
         pids = {self.first.pid} if self.first is not None else set()
         if self.claim is not None and not self.claim.sacrifice and not self.skipped:
             pids.add(self.claim.pid)
-        return pids | (self.earlier.pids if self.earlier is not None else set())
+        return pids if self.earlier is None else pids | self.earlier.printed | self.earlier.first_pids
 
-    @property
-    def pids(self) -> set[int]:
-        """Of all victims."""
-        return self.first_pids | {kill.pid for kill in self.later}
+    def has_victim(self, pid: int) -> bool:
+        """Whether a kill line named this process, or the claim does."""
+        return pid in self.printed or pid in self.first_pids
+
+    def take_kill(self, kill: KillLine) -> None:
+        """A kill line: the first victim's, or behind the group's line one more."""
+        if self.group is None:
+            self.first = kill
+        else:
+            self.later.append(kill)
+        self.printed.add(kill.pid)
+        self.records.append(kill.record)
+
+    def give_back_last(self) -> KillLine | None:
+        """The last kill line behind the group's, taken out again unless it is the first victim's second print."""
+        if not self.later or self.later[-1].pid in self.first_pids:
+            return None
+        self.records.pop()
+        self.printed.discard(self.later[-1].pid)
+        return self.later.pop()
 
     def take_claim(self, record: KmsgRecord, claim: Claim) -> None:
         """Keep whom the kernel chose. Before 5.0 the cgroup is in the dump, and the claim has the pid only; 5.0 prints both lines."""
@@ -165,7 +182,7 @@ class Block:
     def may_be_of_group(self, kill: KillLine) -> bool:
         """Whether this is one more kill line of the group, or one that can't be told from it."""
         is_same_scope = self.first is None or self.first.killed.global_oom is kill.killed.global_oom
-        return self.group is not None and (is_same_scope or kill.pid in self.pids)
+        return self.group is not None and (is_same_scope or self.has_victim(kill.pid))
 
     def claims(self, killed: Killed) -> bool:
         """Whether this is the kill line of the claim, which waits for one.

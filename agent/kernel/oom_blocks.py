@@ -189,33 +189,25 @@ class OomBlocks:
 
     def _kill(self, kill: KillLine) -> list[Block]:
         self._half = None
-        block, ended = self._block, list[Block]()
-        if block.claims(kill.killed):
-            block.first = kill
-        elif kill.pid not in block.pids and self._was_given(kill):
+        block = self._block
+        is_claimed = block.claims(kill.killed)
+        if not is_claimed and not block.has_victim(kill.pid) and self._was_given(kill):
             return []
-        elif block.may_be_of_group(kill):
-            block.later.append(kill)
-        else:
-            ended = self._begin_unless(block.only_dump)
-            self._block.first = kill
-        self._block.records.append(kill.record)
+        ended = self._begin_unless(is_claimed or block.only_dump or block.may_be_of_group(kill))
+        self._block.take_kill(kill)
         return ended
 
     def _was_given(self, kill: KillLine) -> bool:
         """Whether this is the second print of a group's first victim, in a block that was given already."""
-        return any(kill.pid in block.pids and self._is_near(block, kill.record) for block in self._recent)
+        return any(block.has_victim(kill.pid) and self._is_near(block, kill.record) for block in self._recent)
 
     def _group(self, record: KmsgRecord, path: str) -> list[Block]:
         """``Tasks in …`` follows its first victim's line. That one may look like the last of the group before."""
         block, ended = self._block, list[Block]()
-        if block.group is None and (block.skipped or block.waits_for_group(path)):
-            pass
-        elif block.later and not self._after_skip and block.later[-1].pid not in block.first_pids:
-            first = block.later.pop()
-            block.records.pop()
-            ended = self._next(Block([first.record], first=first))
-        else:
+        if not self._after_skip and (first := block.give_back_last()) is not None:
+            ended = self._next(Block())
+            self._block.take_kill(first)
+        elif block.group is not None or not (block.skipped or block.waits_for_group(path)):
             late = (given for given in reversed(self._recent) if self._is_late(given, record, path))
             ended = self._next(Block(earlier=None if self._after_skip else next(late, None)))
         self._block.group = path

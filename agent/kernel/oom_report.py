@@ -58,12 +58,13 @@ def _members(block: Block) -> tuple[list[KillLine], list[KillLine]]:
     source = block.earlier or block
     is_whole_domain = source.reading().oom_memcg == block.group
     sure: list[KillLine] = []
+    alone: list[KillLine] = []
     for i, kill in members.items():
         is_proven = is_whole_domain and source.dump.row(kill.pid) is not None
         is_next = i == 0 or i < last_second_print or not kill.may_stand_alone
-        if (is_next or is_proven) and source.dump.may_have_listed(kill.pid):
-            sure.append(kill)
-    return sure, [kill for kill in members.values() if kill not in sure]
+        is_sure = (is_next or is_proven) and source.dump.may_have_listed(kill.pid)
+        (sure if is_sure else alone).append(kill)
+    return sure, alone
 
 
 def _report(block: Block, victims: tuple[Victim, ...]) -> OomReport:
