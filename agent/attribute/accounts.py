@@ -52,6 +52,10 @@ class Account:
     def read(self, reading: MemoryEvents, now_s: float) -> None:
         """A new reading. The hit of a limit comes before its kill: one without a kill for HIT_TO_KILL_S led to none."""
         self.unread = False
+        if (
+            reading.oom_kill < self.reading.oom_kill
+        ):  # v1: a sum over cgroups; one that was removed took its count along
+            self.closed_kills -= self.reading.oom_kill - reading.oom_kill
         if reading.oom_kill <= self.closed_kills:
             self.without_kill_s = now_s
         if reading == self.reading:
@@ -163,6 +167,8 @@ class Books:
         if (known := self._accounts.get(cgroup.inode)) is not None:
             return known
         start = self._start(cgroup, first, from_zero=newborn or self._from_zero)
+        if first.oom_kill < start.oom_kill:  # likewise, while no agent ran
+            start = replace(start, oom_kill=first.oom_kill)
         account = Account(
             cgroup=cgroup,
             parent=self._parent(cgroup),

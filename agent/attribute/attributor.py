@@ -210,12 +210,19 @@ class Attributor:
         for share in shares:
             named = named_cgroup(share.report) if share.report is not None else None
             at = path or self._path_of(named, account)
+            living = self._living(at)
             names = {"boot_id": self._boot_id, "node": self._node}
-            kills.append(draft(account, share, at, self._facts, kmsg=self._kmsg, **names))
+            kill = draft(account, share, at, self._facts, kmsg=self._kmsg, goes_on=living is not None, **names)
+            kills.append(kill)
             if share.report is not None:
                 self._witnesses.take(share.report)
         self._books.close(account, raw, groups or 0)
         return kills
+
+    def _living(self, path: str) -> Account | None:
+        """The account of the container at this path, if it is there."""
+        at = self._books.at_path(path)
+        return at if at is not None and not at.gone and at.cgroup.place.kind is CgroupKind.CONTAINER else None
 
     def _look_for_hits(self, account: Account, reports: Sequence[OomReport], now_s: float) -> None:
         """Where the reports don't say of each kill which limit was hit, the hits tell."""
@@ -273,11 +280,26 @@ class Attributor:
         return self._close(account, raw, known, shares, None if reports else grave)
 
     def _of_vanished(self, account: Account) -> list[OomReport]:
-        """Reports of cgroups below that are gone, but for those that a book below will ask for itself."""
-        live = [child.cgroup.path for child in account.children.values() if not child.gone]
-        spoken_for = self._spoken_for(account)
+        """Reports of cgroups below that are gone, but for those that a book below will ask for itself.
+
+        Where a container is not in its parents' counters (cgroup v1) it may be there, and a cgroup of its own gone with its count.
+        """
+        alive = [child for child in account.children.values() if not child.gone]
+        apart = [
+            child.cgroup.path
+            for child in alive
+            if child.cgroup.place.kind is CgroupKind.CONTAINER and account.cgroup == NODE
+        ]
+        spoken_for = self._spoken_for(account) | {
+            report.first_sequence for path in apart for report in self._witnesses.of(path)[: self._undetailed_in(path)]
+        }
+        live = [child.cgroup.path for child in alive if child.cgroup.path not in apart]
         reports = self._witnesses.under_but_not_in(account.cgroup.path, live)
         return [report for report in reports if report.first_sequence not in spoken_for]
+
+    def _undetailed_in(self, path: str) -> int:
+        """How many recorded kills of this container a late report may still be of."""
+        return sum(following.kill.cgroup_path == path for following in self._undetailed)
 
     def _spoken_for(self, account: Account) -> frozenset[int]:
         """First sequences of the reports that containers below will ask for: one that went may have been read in time, and its
@@ -299,13 +321,15 @@ class Attributor:
         """Gives those of which there is nothing to wait for."""
         settled = []
         for kill in kills:
-            nobodys = cgroup.place.kind is not CgroupKind.CONTAINER and kill.container_id is None
+            living = self._living(kill.cgroup_path)
+            at = cgroup if living is None else living.cgroup
+            nobodys = at.place.kind is not CgroupKind.CONTAINER and kill.container_id is None
             if nobodys or self._done(kill):
                 settled.append(kill)
             else:
-                self._unsettled.append(_Following(kill, cgroup, now_s + OUTCOME_S))
+                self._unsettled.append(_Following(kill, at, now_s + OUTCOME_S))
             if not nobodys and not kill.victims:
-                self._undetailed.append(_Following(kill, cgroup, now_s + LATE_S))
+                self._undetailed.append(_Following(kill, at, now_s + LATE_S))
         return settled
 
     def _done(self, kill: OomKill) -> bool:

@@ -17,11 +17,13 @@ from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, Ta
 LARGEST = 3
 
 
-def draft(account: Account, share: Share, path: str, facts: Facts, *, boot_id: str, node: str, kmsg: bool) -> OomKill:
+def draft(
+    account: Account, share: Share, path: str, facts: Facts, *, boot_id: str, node: str, kmsg: bool, goes_on: bool
+) -> OomKill:
     """The kill that ``share`` stands for, of the cgroup at ``path``, named after ``account``'s cgroup and next ordinal.
 
     ``path`` differs from the account's when a parent's counter speaks for a child that vanished unread. ``kmsg``: the kernel's log is
-    read. The hit of the limit that it takes is taken in the books.
+    read. ``goes_on``: the container at ``path`` is still there. The hit of the limit that it takes is taken in the books.
     """
     account.ordinal += 1
     names = facts.names_at(path)
@@ -41,7 +43,7 @@ def draft(account: Account, share: Share, path: str, facts: Facts, *, boot_id: s
         container_id=names.container_id,
         mode=_mode_then(share, facts.mode(account.cgroup) if own else None),
         group_kill=share.group,
-        outcome=_outcome_by_itself(account, share, path, facts) if in_pods else None,
+        outcome=_outcome_by_itself(account, share, path, facts, goes_on=goes_on) if in_pods else None,
         sources=frozenset({"counters"} if own else {"hierarchy"}),
         details_missing=share.report is None,
         scope=_scope(account, share.report, path, facts, kmsg=kmsg) if in_pods else None,
@@ -99,11 +101,14 @@ def _mode_then(share: Share, knob: Mode | None) -> Mode | None:
     return Mode.GROUP if share.group else knob
 
 
-def _outcome_by_itself(account: Account, share: Share, path: str, facts: Facts) -> Outcome | None:
+def _outcome_by_itself(account: Account, share: Share, path: str, facts: Facts, *, goes_on: bool) -> Outcome | None:
     """DIED where that needs no second look: the whole container was killed, or its PID 1, or its cgroup is gone."""
     whole = share.group and (share.report is None or below(path, share.report.group_memcg or path))
-    if whole or path != account.cgroup.path or account.gone:
+    elsewhere = path != account.cgroup.path
+    if whole or account.gone or (elsewhere and not goes_on):
         return Outcome.DIED
+    if elsewhere:
+        return None  # a cgroup in it is gone (v1)
     init = facts.init_pid(account.cgroup)
     killed = {victim.pid for victim in share.report.victims} if share.report is not None else set()
     return Outcome.DIED if init is not None and init in killed else None

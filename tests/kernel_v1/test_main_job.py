@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kernel.conftest import DRIVERS, MODE, RUNTIMES, Node, make_node
+from tests.kernel_v1.test_v1events import LIMIT_BYTES, eat_in
+from tests.lab.cgroups import MOUNT
 from tests.lab.kubelet import memory_events
 from tests.lab.spec import Container, Instance, Pod
 
@@ -76,6 +78,33 @@ def test_a_container_whose_pid_1_is_killed_again_and_again_is_counted_each_time(
     node.kubelet.wait_for(lambda: not instance.running, 60)
     node.agent.wait_for(lambda: node.events("ContainerOOMKilled", "dying"), 60, "told")
     assert kills(node, "dying") == 1
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+def test_a_kill_in_a_cgroup_of_the_containers_own_is_told_though_that_cgroup_goes_with_its_count(
+    node: Node, read_before: bool
+) -> None:
+    """As crun's child of a container goes before the container, and docker in docker's at any time. The container goes on."""
+    name = f"nesting-{read_before}".lower()
+    instance = start(node, name, "pause")
+    node.agent.wait_for(lambda: node.events("OOMModeApplied", name), 60, "applied")
+    if not read_before:
+        node.agent.process.send_signal(signal.SIGSTOP)
+    inner = MOUNT / instance.path / "inner"
+    inner.mkdir()
+    (inner / "memory.limit_in_bytes").write_text(str(LIMIT_BYTES))
+    eat_in(inner)
+    if read_before:
+        node.agent.wait_for(lambda: kills(node, name) == 1, 60, "counted")
+    inner.rmdir()
+    node.agent.process.send_signal(signal.SIGCONT)
+    node.agent.wait_for(lambda: node.events("ProcessOOMKilled", name), 60, "told")
+    inner.mkdir()
+    (inner / "memory.limit_in_bytes").write_text(str(LIMIT_BYTES))
+    eat_in(inner)
+    node.agent.wait_for(lambda: kills(node, name) == 2, 60, "counted, as the one before")
+    inner.rmdir()
+    assert instance.running
 
 
 def test_a_limit_of_the_pod_alone_is_told_as_the_pods(node: Node) -> None:
