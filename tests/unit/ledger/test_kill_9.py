@@ -30,6 +30,8 @@ def settle():
         ledger.settle(kill.kill_id, Outcome.SURVIVED, series)
 
 settle()
+if done:
+    ledger.queue(a_notice(f"n{done}"))  # the writer before may have been killed between the two
 while True:
     first, done = done + 1, done + 3
     # What an agent that starts again may do: tell of a kill that is in the file already.
