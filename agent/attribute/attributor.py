@@ -310,7 +310,8 @@ class Attributor:
             for each in self._rising.containers_below(account)
             for share in partition(each.open_kills, each.open_groups, self._witnesses.of(each.cgroup.path))
         ]
-        return frozenset(share.report.first_sequence for share in shares if share.report is not None)
+        spoken = [share.report for share in shares if share.report is not None]
+        return frozenset(sequence for report in spoken for sequence in (report.first_sequence, *report.joined))
 
     def _below_roots(self, path: str) -> bool:
         return any(below(path, root.cgroup.path) for root in self._books.kind(CgroupKind.KUBEPODS))

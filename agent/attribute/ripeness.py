@@ -20,7 +20,8 @@ WITNESS_WAIT_S = 0.030  # the log's lines follow the counter within a millisecon
 # (6.1).
 NO_HIT_WAIT_S = 0.5
 GROUP_WAIT_S = 0.080  # a group kill counts its victims one by one, and its report ends when the log is quiet
-BUSY_GROUP_WAIT_S = 0.300  # with more to come: on a busy node the kernel was interrupted for 30 ms (7.2)
+BUSY_GROUP_WAIT_S = 0.300  # with more to come
+LEFT_GROUP_WAIT_S = 2.0  # with a process left in it: on a busy node the kernel was interrupted for 0.47 s (7.2)
 SINGLE_QUIET_S = 0.005  # the counters say that it was no group kill: nothing more will come
 GROUP_QUIET_S = 0.030  # a group kill's lines may come that far apart on a slow console
 HIERARCHY_WAIT_S = 0.5  # a parent's rise is told before all its children's have been read
@@ -44,7 +45,7 @@ def ripe_s(account: Account, rise: Rise, reports: Sequence[OomReport], facts: Fa
     if _is_group(account, reports):
         told = sum(raw_of(report) for report in reports) >= account.open_kills
         goes_on = facts.populated(account.cgroup)
-        ripe = rise.since_s if told and not goes_on else rise.last_s + (BUSY_GROUP_WAIT_S if goes_on else GROUP_WAIT_S)
+        ripe = rise.since_s if told and not goes_on else rise.last_s + (LEFT_GROUP_WAIT_S if goes_on else GROUP_WAIT_S)
     elif _only_begun(account, facts):
         ripe = rise.last_s + BUSY_GROUP_WAIT_S
     else:

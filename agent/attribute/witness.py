@@ -6,7 +6,7 @@ Never guesses: a report that lost the line with its cgroup is given away only wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from agent.model import OomReport
@@ -57,8 +57,10 @@ class Witnesses:
         )
 
     def of(self, path: str) -> list[OomReport]:
-        """Reports whose victim lived in this cgroup or below it, oldest first."""
-        return [w.report for w in self._waiting if (named := named_cgroup(w.report)) is not None and below(named, path)]
+        """Reports whose victim lived in this cgroup or below it, oldest first; those of one group kill are one."""
+        return joined(
+            w.report for w in self._waiting if (named := named_cgroup(w.report)) is not None and below(named, path)
+        )
 
     def under_but_not_in(self, top: str, live: Iterable[str]) -> list[OomReport]:
         """Reports of cgroups below ``top`` that are none of the ``live`` ones: those that vanished unread."""
@@ -77,7 +79,8 @@ class Witnesses:
 
     def take(self, report: OomReport) -> None:
         """This report has served; it is given to nobody else."""
-        self._waiting = [w for w in self._waiting if w.report.first_sequence != report.first_sequence]
+        taken = {report.first_sequence, *report.joined}
+        self._waiting = [w for w in self._waiting if w.report.first_sequence not in taken]
 
     def expire(self, now_s: float) -> list[OomReport]:
         """Forget, and return, the reports that waited longer than KEEP_S."""
@@ -93,6 +96,40 @@ class Witnesses:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+
+def joined(reports: Iterable[OomReport]) -> list[OomReport]:
+    """Reports, oldest first, those that have kill lines only joined with that of the group kill of their cgroup before them.
+
+    A kernel that is interrupted between two victims of a group kill prints the rest after the report was taken for complete.
+    """
+    found: list[OomReport] = []
+    for report in reports:
+        of_group = None if _has_head(report) else _group_of(report, found)
+        if of_group is None:
+            found.append(report)
+        else:
+            found[of_group] = _with_victims_of(found[of_group], report)
+    return found
+
+
+def _has_head(report: OomReport) -> bool:
+    """Whether it has more than kill lines: which limit was hit, that a group is killed, or the node's shortage."""
+    return report.group_memcg is not None or report.oom_memcg is not None or bool(report.global_oom)
+
+
+def _group_of(report: OomReport, before: Sequence[OomReport]) -> int | None:
+    named = named_cgroup(report) or ""
+    groups = [i for i, each in enumerate(before) if each.group_memcg is not None and below(named, each.group_memcg)]
+    return groups[-1] if groups else None
+
+
+def _with_victims_of(group: OomReport, rest: OomReport) -> OomReport:
+    pids = {victim.pid for victim in group.victims}  # the first one is printed twice
+    victims = (*group.victims, *(victim for victim in rest.victims if victim.pid not in pids))
+    return replace(
+        group, victims=victims, last_sequence=rest.last_sequence, joined=(*group.joined, rest.first_sequence)
+    )
 
 
 def named_cgroup(report: OomReport) -> str | None:

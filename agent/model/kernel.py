@@ -60,9 +60,9 @@ class TaskRow:
 class OomReport:
     """One kill as the kernel's log tells it, from however many of its lines were there.
 
-    ``victims`` has each process once, the one that the kernel chose first. ``global_oom`` None: the line that tells
-    was lost. ``oom_memcg`` and ``task_memcg`` are paths from the hierarchy's real root with the slash in front,
-    unescaped; None when lost (rate limit: 10 reports in 5 s) or, for ``oom_memcg``, when global.
+    ``victims`` has each process once, the one that the kernel chose first. ``joined``: first sequences of later reports whose victims
+    are among these. ``global_oom`` None: the line that tells was lost. ``oom_memcg`` and ``task_memcg`` are paths from the hierarchy's
+    real root with the slash in front, unescaped; None when lost (rate limit: 10 reports in 5 s) or, for ``oom_memcg``, when global.
     """
 
     first_sequence: int
@@ -77,3 +77,4 @@ class OomReport:
     usage_bytes: int | None = None
     tasks: tuple[TaskRow, ...] = ()
     constraint: str | None = None
+    joined: tuple[int, ...] = ()

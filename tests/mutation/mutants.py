@@ -151,7 +151,7 @@ MUTANTS = (
     Mutant(
         "a report serves twice",
         "attribute/witness.py",
-        "if w.report.first_sequence != report.first_sequence]",
+        "if w.report.first_sequence not in taken]",
         "if w.report]",
         ("attribute/test_witness.py",),
     ),

@@ -1,0 +1,64 @@
+"""A busy node's kernel is interrupted between two victims of a group kill: seen for 0.47 s (7.2). It is one kill all the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.attribute.partition import partition
+from agent.attribute.witness import joined
+from agent.model import OomReport, Outcome
+from tests.unit.attribute.world import POD, ROOT, A, Agent, World, report
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.make(ROOT, POD, A)
+    world.grouped.add(A)
+    return world
+
+
+def bare(*pids: int, sequence: int) -> OomReport:
+    """A report of which the log had the kill lines only; its cgroup is known of the dying process."""
+    return replace(report(A, *pids, sequence=sequence), oom_memcg=None)
+
+
+def test_a_victim_whose_line_comes_after_the_report_was_closed_is_the_groups(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A, raw=2, groups=1, limit_of=POD)
+    world.empty.clear()
+    agent.read()
+    agent.attributor.reported(report(A, 876, 866, group=A, domain=POD), world.now)
+    assert agent.after(0.47).kills == (), "a process is left in it"
+    world.kill(A, hit=False)
+    agent.read()
+    agent.attributor.reported(bare(874, sequence=30), world.now)
+    assert agent.after(0.42).kills == ()
+    world.kill(A, hit=False)
+    world.empty.add(A)
+    agent.read()
+    (kill,) = agent.after(0.1).kills
+    assert (kill.processes, kill.group_kill, kill.outcome) == (3, True, Outcome.DIED)
+    assert [victim.pid for victim in kill.victims] == [876, 866, 874]
+    found = agent.after(11.0)
+    assert (found.kills, found.unmatched_reports) == ((), 0)
+
+
+def test_reports_without_a_head_beside_a_groups_are_of_its_victims() -> None:
+    group, rest = report(A, 1, 2, group=A), [bare(3, sequence=20), bare(4, 1, sequence=30)]
+    (share,) = partition(5, 1, joined([group, *rest]))
+    assert share.report is not None
+    assert (share.processes, share.raw, [victim.pid for victim in share.report.victims]) == (4, 5, [1, 2, 3, 4])
+    assert share.report.last_sequence == rest[-1].last_sequence
+
+
+def test_a_report_with_a_head_of_its_own_is_a_kill_of_its_own() -> None:
+    """One process was killed alone, then the mode was changed to group."""
+    single, group = report(A, 1), report(A, 2, 3, sequence=20, group=A)
+    assert [share.processes for share in partition(4, 1, joined([single, group]))] == [1, 2]
+
+
+def test_without_a_groups_report_each_is_a_kill_of_its_own() -> None:
+    assert [share.processes for share in partition(2, 0, joined([bare(1, sequence=1), bare(2, sequence=20)]))] == [1, 1]
