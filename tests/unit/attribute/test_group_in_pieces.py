@@ -9,7 +9,7 @@ import pytest
 from agent.attribute.partition import partition
 from agent.attribute.witness import joined
 from agent.model import OomReport, Outcome
-from tests.unit.attribute.world import POD, ROOT, A, Agent, World, report
+from tests.unit.attribute.world import POD, ROOT, A, Agent, B, World, report
 
 
 @pytest.fixture
@@ -62,3 +62,8 @@ def test_a_report_with_a_head_of_its_own_is_a_kill_of_its_own() -> None:
 
 def test_without_a_groups_report_each_is_a_kill_of_its_own() -> None:
     assert [share.processes for share in partition(2, 0, joined([bare(1, sequence=1), bare(2, sequence=20)]))] == [1, 1]
+
+
+def test_kill_lines_of_another_container_are_not_the_groups() -> None:
+    other = replace(report(B, 7, sequence=20), oom_memcg=None)
+    assert [found.task_memcg for found in joined([report(A, 1, 2, group=A), other])] == [f"/{A}", f"/{B}"]
