@@ -9,7 +9,7 @@ import pytest
 from agent.kills.pending_reports import joined
 from agent.kills.split import split_increase
 from agent.model import OomReport, Outcome
-from tests.unit.kills.world import POD, ROOT, A, Agent, World, report
+from tests.unit.kills.world import POD, ROOT, A, Agent, B, World, report
 
 
 @pytest.fixture
@@ -65,3 +65,8 @@ def test_without_a_groups_report_each_is_a_kill_of_its_own() -> None:
         1,
         1,
     ]
+
+
+def test_kill_lines_of_another_container_are_not_the_groups() -> None:
+    other = replace(report(B, 7, sequence=20), oom_memcg=None)
+    assert [found.task_memcg for found in joined([report(A, 1, 2, group=A), other])] == [f"/{A}", f"/{B}"]
