@@ -1,6 +1,6 @@
 """Leaves out of the image what is never imported: `python -I trim.py SITE`, SITE being the folder with oomward and its packages.
 
-Rule: every module of `agent` is imported. A distribution of which that loads nothing goes. Of the kubernetes client, so does a
+Rule: every module of `agent` is imported, and what a function of one imports when it is called. A distribution of which that loads nothing goes. Of the kubernetes client, so does a
 package of which it loads nothing, and the modules of one of which it loads the __init__ alone (models and APIs, which are loaded
 by name when somebody asks: oomward reads the JSON itself). Nothing is edited.
 What then still says "import" of something that went, anywhere in its code, has to be in NEVER_REACHED with the reason, or
@@ -45,6 +45,8 @@ import agent
 for found in pkgutil.walk_packages(agent.__path__, "agent."):
     if found.name != "agent.__main__":
         importlib.import_module(found.name)
+for name in sys.argv[2:]:
+    importlib.import_module(name)
 files = {getattr(module, "__file__", None) for module in sys.modules.values()}
 json.dump(sorted(file for file in files if file), sys.stdout)
 """
@@ -52,9 +54,20 @@ json.dump(sorted(file for file in files if file), sys.stdout)
 
 def loaded_files(site: Path) -> set[Path]:
     """Files of all modules that importing the whole agent loads. Only the standard library is there besides ``site``."""
-    command = [sys.executable, "-I", "-S", "-B", "-c", TRACE, str(site)]
+    command = [sys.executable, "-I", "-S", "-B", "-c", TRACE, str(site), *sorted(late_imports(site))]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return {Path(file) for file in json.loads(done.stdout)}
+
+
+def late_imports(site: Path) -> set[str]:
+    """Modules that a function of oomward imports when it is called, of other packages than the standard library."""
+    found: set[str] = set()
+    for source in (site / "agent").rglob("*.py"):
+        for function in ast.walk(ast.parse(source.read_bytes(), str(source))):
+            if isinstance(function, ast.FunctionDef):
+                found |= {node.module for node in ast.walk(function) if isinstance(node, ast.ImportFrom) and node.module}
+                found |= {name.name for node in ast.walk(function) if isinstance(node, ast.Import) for name in node.names}
+    return {name for name in found if name.partition(".")[0] not in sys.stdlib_module_names}
 
 
 def unused_distributions(site: Path, loaded: set[Path]) -> Iterator[importlib.metadata.PathDistribution]:
