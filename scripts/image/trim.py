@@ -1,8 +1,8 @@
 """Leaves out of the image what is never imported: `python -I trim.py SITE`, SITE being the folder with oomward and its packages.
 
-Rule: every module of `agent` is imported, and what a function of one imports when it is called. A distribution of which that loads nothing goes. Of the kubernetes client, so does a
-package of which it loads nothing, and the modules of one of which it loads the __init__ alone (models and APIs, which are loaded
-by name when somebody asks: oomward reads the JSON itself). Nothing is edited.
+Rule: every module of `agent` is imported, and what a function of one imports when it is called. A distribution of which that
+loads nothing is left out. Of the kubernetes client, so is a package of which it loads nothing, and the modules of one of which it
+loads the __init__ alone (models and APIs, which are loaded by name on request: oomward reads the JSON itself). Nothing is edited.
 What then still says "import" of something that went, anywhere in its code, has to be in NEVER_REACHED with the reason, or
 the build ends here.
 """
@@ -65,8 +65,12 @@ def late_imports(site: Path) -> set[str]:
     for source in (site / "agent").rglob("*.py"):
         for function in ast.walk(ast.parse(source.read_bytes(), str(source))):
             if isinstance(function, ast.FunctionDef):
-                found |= {node.module for node in ast.walk(function) if isinstance(node, ast.ImportFrom) and node.module}
-                found |= {name.name for node in ast.walk(function) if isinstance(node, ast.Import) for name in node.names}
+                found |= {
+                    node.module for node in ast.walk(function) if isinstance(node, ast.ImportFrom) and node.module
+                }
+                found |= {
+                    name.name for node in ast.walk(function) if isinstance(node, ast.Import) for name in node.names
+                }
     return {name for name in found if name.partition(".")[0] not in sys.stdlib_module_names}
 
 
