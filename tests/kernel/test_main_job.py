@@ -74,7 +74,7 @@ def test_a_labelled_container_loses_one_process_and_an_unlabelled_one_all(node: 
         agent.wait_for(lambda n=name, r=reason: node.events(r, n), 60, f"{reason} of {name} posted")
         assert len(agent.log_lines(event="oom_kill", pod=name)) == 1
     (event,) = node.events("ProcessOOMKilled", labelled.pod.name)
-    assert "(worker, " in event["note"]
+    assert "OOM-killed worker (PID " in event["note"]
     assert "at the container's memory limit of 64 MiB. The container is still running (mode single)." in event["note"]
     assert agent.total("oomward_oom_kills_total", pod=labelled.pod.name, mode="single", scope="container") == 1
     killed = agent.total("oomward_oom_kills_total", pod=unlabelled.pod.name, mode="group", scope="container")

@@ -50,7 +50,7 @@ def test_the_full_profile_names_the_victim(node: ProfiledNode) -> None:
     agent = node.start(FULL)
     assert effective(agent) == int(LAST_CAPABILITY.read_text()) + 1 == len(held(FULL))
     assert status(agent)["Seccomp"] == "0"
-    assert "(worker, " in str(a_kill_is_told(node, "named")["note"])
+    assert "OOM-killed worker (PID " in str(a_kill_is_told(node, "named")["note"])
     assert agent.total("oomward_kmsg_readable") == 1
 
 
@@ -189,7 +189,7 @@ def test_without_syslog_kmsg_is_refused_where_the_kernels_log_is_restricted(node
         agent = node.start(as_privileged(everything_else), name="no-syslog")
         assert "/dev/kmsg: Operation not permitted" in messages(agent, "warning")
         agent = node.start(as_privileged(frozenset({"SYSLOG", *(LEAST.capabilities or ())})), name="syslog")
-        assert "(worker, " in str(a_kill_is_told(node, "syslog")["note"])
+        assert "OOM-killed worker (PID " in str(a_kill_is_told(node, "syslog")["note"])
     finally:
         restricted.write_text(before)
 

@@ -52,7 +52,7 @@ def test_a_kill_is_counted_once_named_and_told_and_the_container_lives(node: Nod
     instance = start(node, name, runtime=runtime)
     node.agent.wait_for(lambda: node.events("ProcessOOMKilled", name), 60, "told")
     (event,) = node.events("ProcessOOMKilled", name)
-    assert "(worker, " in event["note"]
+    assert "OOM-killed worker (PID " in event["note"]
     assert "at the container's memory limit of 64 MiB. The container is still running (mode single)." in event["note"]
     assert kills(node, name, mode="single", scope="container") == 1 == memory_events(instance.path)["oom_kill"]
     assert instance.running

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 
@@ -15,5 +16,5 @@ def page(port: int | str, path: str, *, method: str = "GET", timeout_s: float = 
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
-    except OSError:
+    except (OSError, http.client.IncompleteRead):  # the latter: whoever answered died while it did
         return 0, ""
