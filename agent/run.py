@@ -176,7 +176,7 @@ def _open_log(path: Path, ledger: Ledger, boot: str, metrics: Metrics) -> LogRea
     used = [k.report_sequence for k in ledger.kills(limit=5000) if k.report_sequence is not None and k.boot_id == boot]
     log = LogReader(partial(Kmsg, path), ledger.kmsg_sequence, metrics, used)
     if log.trouble is not None:
-        logger.warning("%s Kills are counted without the names of their processes.", log.trouble)
+        logger.warning("%s. Kills are still counted; the names of their victims will be missing.", log.trouble)
     return log
 
 

@@ -70,6 +70,8 @@ def log_quiet_s(increases: Iterable[Counter], facts: Facts, *, of_group: bool) -
     kill is yet to come.
     """
     containers = [counter for counter in increases if counter.cgroup.place.kind is CgroupKind.CONTAINER]
+    if containers and not of_group and all(_is_single(each, facts) for each in containers):
+        return 0.0
     groups = [counter for counter in containers if counter.unrecorded_groups]
     goes_on = any(facts.populated(a.cgroup) for a in groups) or any(_only_first(a, facts) for a in containers)
     if goes_on or (of_group and not groups) or not containers:
@@ -85,6 +87,11 @@ def may_grow(counter: Counter, reports: Sequence[OomReport], facts: Facts) -> bo
 
 def _is_group(counter: Counter, reports: Sequence[OomReport]) -> bool:
     return bool(counter.unrecorded_groups) or any(is_group(report) for report in reports)
+
+
+def _is_single(counter: Counter, facts: Facts) -> bool:
+    """Whether its kills are of one process each: then nothing follows the line of the killed process."""
+    return counter.unrecorded_groups == 0 and facts.mode(counter.cgroup) is Mode.SINGLE
 
 
 def _only_first(counter: Counter, facts: Facts) -> bool:

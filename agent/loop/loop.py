@@ -7,6 +7,7 @@ that. A kill can wait: the kernel's own work at it goes before ours. Sleeps when
 from __future__ import annotations
 
 import logging
+import os
 import selectors
 import time
 from collections.abc import Iterable
@@ -31,7 +32,7 @@ UNSAVED_RECORDS = 500  # the kernel's log holds more than that, so that none cou
 GLANCE_EVERY_S = 0.001  # how long a container's start may wait for something else of ours, and then for one step of it
 # We come before all that is not real-time (real_time.py), where there is but one processor also before the thread that kills and
 # prints line by line, and before the process that dies: while its memory isn't back, a smaller one may be killed as well.
-AFTER_THE_KERNEL_S = 0.005
+AFTER_THE_KERNEL_S = 0.005 if len(os.sched_getaffinity(0)) == 1 else 0.001
 STUCK_S = 60.0  # a loop that hasn't turned for that long is stuck: /healthz goes red
 
 

@@ -226,7 +226,7 @@ class Node:
         """The kernel's log can't be read any more."""
         self._metrics.kmsg_readable(False)
         self.attribution.log_lost()
-        log(logger, logging.ERROR, f"{why}. Kills go on being counted; the names of their victims will be missing.")
+        log(logger, logging.ERROR, f"{why}. Kills are still counted; the names of their victims will be missing.")
 
     def log_found(self, now_s: float) -> None:
         """The kernel's log can be read, or read again."""

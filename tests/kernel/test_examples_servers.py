@@ -154,7 +154,7 @@ def test_postgresql_loses_every_session_but_not_its_postmaster_and_recovers_by_i
     assert instance.running
     assert "was terminated by signal 9: Killed" in log(instance)
     assert f"Failed process was running: {ACROSS_THE_LIMIT}" in log(instance)
-    assert "(postgres, " in lab.told("ProcessOOMKilled", instance.pod)
+    assert "OOM-killed postgres (PID " in lab.told("ProcessOOMKilled", instance.pod)
     assert lab.kills(instance.pod, "single") == 1
     lab.delete(instance.pod)
 

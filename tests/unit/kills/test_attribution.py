@@ -224,7 +224,7 @@ def test_a_group_kill_that_spared_a_process_is_told_all_the_same(world: World) -
 @pytest.mark.parametrize(
     ("groups", "told", "emptied", "quiet_s"),
     [
-        (0, False, False, 0.005),
+        (0, False, False, 0.0),
         (1, False, False, 0.300),
         (1, True, False, 0.300),
         (1, True, True, 0.030),
@@ -248,6 +248,23 @@ def test_the_log_is_waited_for_as_long_as_a_group_kill_may_go_on(
         world.empty.clear()
     agent.read()
     assert agent.attribution.log_quiet_s(told) == quiet_s
+
+
+def test_while_the_mode_is_not_known_a_group_kill_may_still_be_printed(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.read()
+    world.dead.add(A)
+    assert agent.attribution.log_quiet_s(False) == 0.005
+
+
+def test_beside_a_kill_in_mode_single_the_log_of_a_group_kill_is_waited_for(world: World) -> None:
+    world.grouped.add(B)
+    agent = Agent(world)
+    world.kill(A)
+    world.kill(B)
+    agent.read()
+    assert agent.attribution.log_quiet_s(False) == 0.300
 
 
 def test_the_report_that_lost_its_cgroup_line_is_given_to_the_only_container_that_counted(world: World) -> None:
