@@ -28,8 +28,8 @@ STARTS = 5
 QUIET = ("--mode-applied-events", "false")
 PEERS = Path(__file__).parent / "peers"
 PEERS_AT = 110
-IDLE_GOAL_PERCENT, READY_GOAL_S = 0.1, 2.0
-RSS_GOALS_MIB = {110: 64, 500: 80}
+IDLE_GOAL_PERCENT, WAKEUPS_GOAL_PER_S, READY_GOAL_S = 0.1, 0.05, 1.0
+RSS_GOALS_MIB = {110: 48, 500: 60}
 MIB = 1 << 20
 
 
@@ -112,7 +112,7 @@ def table(rows: Sequence[Row], where: str, idle_s: float, churn_s: float) -> Tab
             row.containers,
             f"{row.ready_s:.2f} ({row.ready_cpu_s:.2f})",
             f"{row.idle.core_percent:.3f}",
-            f"{row.idle.wakeups_per_s:.2f}",
+            f"{row.idle.wakeups_per_s:.3f}",
             f"{row.idle.rss_bytes / MIB:.1f}",
             f"{row.churn.core_percent:.2f}",
             f"{row.churn_ms:.1f}",
@@ -136,6 +136,8 @@ def verdicts(rows: Sequence[Row], where: str) -> list[Verdict]:
             percent = row.idle.core_percent
             found.append(Verdict("idle", f"{percent:.3f} % of a core", percent <= IDLE_GOAL_PERCENT))
     if where == "native":
+        most_often = max(row.idle.wakeups_per_s for row in rows)
+        found.append(Verdict("wakeups", f"{most_often:.3f} per second", most_often <= WAKEUPS_GOAL_PER_S))
         slowest = max(row.ready_s for row in rows)
         found.append(
             Verdict(

@@ -29,8 +29,9 @@ PATH = (
     b"cri-containerd-6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b.scope"
 )
 PID = b" 515 (worker)"
-GOAL_S = 0.05
 TOGETHER = 10
+ALONE, MANY = "one by one", f"{TOGETHER} at once"
+GOALS_S = {ALONE: ("record-native", 0.012), MANY: ("record-ten", 0.025)}
 GAP_S = (0.1, 0.2)  # so that one is done before the next
 SEEN_S = 30.0
 SETTLE_S = 3.0
@@ -102,8 +103,8 @@ def result(pods: int, took: dict[str, list[float]]) -> Result:
     """The table, and what it says of the goal."""
     rows = [(what, str(len(times)), *map(ms, spread(times))) for what, times in took.items()]
     verdicts = [
-        Verdict("record", f"p99 {ms(spread(times)[1])} ms natively, {what}", spread(times)[1] <= GOAL_S)
-        for what, times in took.items()
+        Verdict(key, f"p99 {ms(spread(took[what])[1])} ms", spread(took[what])[1] <= most_s)
+        for what, (key, most_s) in GOALS_S.items()
     ]
     note = (
         "ms from just before the counter's write to the agent's log line, before which its ledger row and its metric were "
@@ -130,8 +131,8 @@ def main() -> None:
         alone = [[chance.choice(asking)] for _ in range(asked.kills)]
         many = [chance.sample(asking, TOGETHER) for _ in range(asked.kills // TOGETHER)]
         took = {
-            "one by one": kills(rig, agent, alone, reported=True),
-            f"{TOGETHER} at once": kills(rig, agent, many, reported=True),
+            ALONE: kills(rig, agent, alone, reported=True),
+            MANY: kills(rig, agent, many, reported=True),
             "one by one, report lost": kills(rig, agent, alone, reported=False),
         }
         agent.stop()
