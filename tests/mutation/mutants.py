@@ -264,7 +264,7 @@ MUTANTS = (
     # ---------------------------------------------------------------------------------------------------- what is told
     Mutant(
         "the budget's compare is flipped: what is spent is sent, what is there is held back",
-        "events/budget.py",
+        "events/schedule.py",
         "    return full_at_s - (budget.burst - 1) * budget.every_s\n",
         "    return full_at_s + (budget.burst - 1) * budget.every_s\n",
         ("events/test_budget.py",),
