@@ -1,7 +1,4 @@
-"""One share of a counter's increase, and its report if there is one, become an OomKill: limit, victims, largest, outcome.
-
-Pure but for what it asks of Facts; decides nothing about when.
-"""
+"""One share of a counter's increase, and its report if there is one, become an OomKill: limit, victims, largest, outcome."""
 
 from __future__ import annotations
 
@@ -29,6 +26,8 @@ def build(
     # Where counters are not hierarchical (v1) only the node's own has the kills of a container that was removed.
     in_pods = counter.cgroup.place.kind in LEVELS or names.container_id is not None
     own = path == counter.cgroup.path and counter.cgroup.place.kind is CgroupKind.CONTAINER
+    mode = facts.mode(counter.cgroup) if own else None
+    scope = _scope(counter, share.report, path, facts, kmsg=kmsg) if in_pods else None
     kill = OomKill(
         boot_id=boot_id,
         cgroup_inode=counter.cgroup.inode,
@@ -42,12 +41,12 @@ def build(
         pod_uid=names.pod_uid,
         container=names.container,
         container_id=names.container_id,
-        mode=_mode_then(share, facts.mode(counter.cgroup) if own else None),
+        mode=Mode.GROUP if share.group else mode,
         group_kill=share.group,
         outcome=_outcome_by_itself(counter, share, path, facts, still_there=still_there) if in_pods else None,
         sources=frozenset({"counters"} if own else {"hierarchy"}),
         details_missing=share.report is None,
-        scope=_scope(counter, share.report, path, facts, kmsg=kmsg) if in_pods else None,
+        scope=scope,
     )
     kill = kill if share.report is None else with_details(kill, share.report, facts)
     return kill if kill.limit_bytes is not None else replace(kill, limit_bytes=_limit(counter, kill.scope, facts))
@@ -96,10 +95,6 @@ def _limit(counter: Counter, scope: Scope | None, facts: Facts) -> int | None:
         if scope is not None and LEVELS.get(level.cgroup.place.kind) is scope:
             return facts.limit_bytes(level.cgroup.path)
     return None
-
-
-def _mode_then(share: Share, knob: Mode | None) -> Mode | None:
-    return Mode.GROUP if share.group else knob
 
 
 def _outcome_by_itself(counter: Counter, share: Share, path: str, facts: Facts, *, still_there: bool) -> Outcome | None:

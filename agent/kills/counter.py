@@ -1,8 +1,4 @@
-"""Counter: one cgroup's kills and hits of its limit, those that are recorded and those that are not.
-
-Takes readings, says how many kills are unrecorded, and how many of those no counter below explains. No time of its own, no input or
-output.
-"""
+"""Counter: the kills and the limit hits of one cgroup, recorded and not recorded."""
 
 from __future__ import annotations
 
@@ -15,25 +11,27 @@ from agent.model import Baseline, Cgroup, MemoryEvents
 HIT_TO_KILL_S = 30.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Counter:
-    """One cgroup's counters. ``recorded_…`` is what the ledger has of them, ``reading`` what the kernel said last.
+    """``recorded_…`` is what the ledger has, ``reading`` what the kernel said last. Times are monotonic.
 
     ``shown_…`` is the larger of what is unrecorded here and what the children show: a level that was removed may have been read for the
     last time before its children. ``below_…`` is the sum of what the children show, kept up to date so that nobody goes through all pods.
     """
 
     cgroup: Cgroup
-    parent: Counter | None
     recorded_kills: int
     recorded_groups: int
     recorded_hits: int
     recorded_own_hits: int
     ordinal: int
     reading: MemoryEvents
-    changed_s: float  # monotonic time of the last reading that differed from the one before, or of the first
-    last_hit_s: float  # likewise, of the last that had more hits than the one before
-    without_kill_s: float  # likewise, of the last in which all kills were recorded; -inf: there is none
+    changed_s: float  # the last reading that differed from the one before, or the first
+    last_hit_s: float  # likewise, the last that had more hits than the one before
+    without_kill_s: float  # likewise, the last in which all kills were recorded; -inf: there is none
+    since_s: float = 0.0  # kills wait to be recorded since then, if any do
+    increased_s: float = 0.0  # the last increase of these
+    parent: Counter | None = None
     children: dict[int, Counter] = field(default_factory=dict)
     removed: bool = False
     unread: bool = False  # it could not be read: its reading may lack what came after
@@ -41,8 +39,6 @@ class Counter:
     shown_groups: int = 0
     below_kills: int = 0
     below_groups: int = 0
-
-    # ----------------------------------------------------------------------------------------------------- readings
 
     def read(self, reading: MemoryEvents, now_s: float) -> None:
         """A new reading. The hit of a limit comes before its kill: one without a kill for HIT_TO_KILL_S led to none."""
@@ -74,13 +70,10 @@ class Counter:
         self._pass_up()
 
     def add_unread(self, raw: int, groups: int) -> None:
-        """So many kills more than its last reading has are its own, by the levels above: it was removed before another reading."""
+        """That many kills more than its last reading has are its own, by the levels above: it was removed before another reading."""
         counted = self.reading.oom_group_kill
-        self.reading = replace(
-            self.reading,
-            oom_kill=self.reading.oom_kill + raw,
-            oom_group_kill=None if counted is None else counted + groups,
-        )
+        groups_now = None if counted is None else counted + groups
+        self.reading = replace(self.reading, oom_kill=self.reading.oom_kill + raw, oom_group_kill=groups_now)
         self._pass_up()
 
     # -------------------------------------------------------------------------------------------------------- kills
@@ -91,22 +84,29 @@ class Counter:
         return self.reading.oom_kill - self.recorded_kills
 
     @property
-    def unrecorded_groups(self) -> int | None:
-        """Group kills likewise; None before Linux 5.17."""
-        counted = self.reading.oom_group_kill
-        return None if counted is None else counted - self.recorded_groups
+    def counts_groups(self) -> bool:
+        """Whether the kernel counts group kills: on v2, since Linux 5.17."""
+        return self.reading.oom_group_kill is not None
 
+    @property
+    def unrecorded_groups(self) -> int:
+        """Group kills likewise; 0 where they are not counted."""
+        return 0 if self.reading.oom_group_kill is None else self.reading.oom_group_kill - self.recorded_groups
+
+    @property
     def unexplained_kills(self) -> int:
         """Unrecorded raw kills that no child shows: of children that nobody could read any more."""
-        return self.unrecorded_kills - self.below_kills
+        return max(0, self.unrecorded_kills - self.below_kills)
 
-    def unexplained_groups(self) -> int | None:
+    @property
+    def unexplained_groups(self) -> int:
         """Group kills likewise."""
-        return None if self.unrecorded_groups is None else self.unrecorded_groups - self.below_groups
+        return max(0, self.unrecorded_groups - self.below_groups)
 
+    @property
     def explained(self) -> bool:
-        """Whether the children show all that is unrecorded here. New readings of them can only show more."""
-        return self.unexplained_kills() <= 0 and (self.unexplained_groups() or 0) <= 0
+        """Whether the children show all that is unrecorded here."""
+        return not (self.unexplained_kills or self.unexplained_groups)
 
     def record(self, raw: int, groups: int) -> None:
         """These kills are recorded, at this level."""
@@ -123,7 +123,7 @@ class Counter:
 
     @property
     def unrecorded_own_hits(self) -> int:
-        """Those of them that are of this cgroup's own limit; 0 where the kernel doesn't count them apart."""
+        """Those of this cgroup's own limit; 0 where the kernel doesn't count them apart."""
         return 0 if self.reading.local_oom is None else self.reading.local_oom - self.recorded_own_hits
 
     def unexplained_hits(self) -> int:
@@ -157,7 +157,7 @@ class Counter:
 
     def _pass_up(self) -> None:
         kills = max(self.unrecorded_kills, self.below_kills)
-        groups = max(self.unrecorded_groups or 0, self.below_groups)
+        groups = max(self.unrecorded_groups, self.below_groups)
         more, more_groups = kills - self.shown_kills, groups - self.shown_groups
         self.shown_kills, self.shown_groups = kills, groups
         if self.parent is not None and (more or more_groups):
@@ -165,20 +165,14 @@ class Counter:
 
     def baseline(self) -> Baseline:
         """What the ledger keeps of it."""
+        hits = self.recorded_hits, self.recorded_own_hits
         return Baseline(
-            inode=self.cgroup.inode,
-            path=self.cgroup.path,
-            oom_kill=self.recorded_kills,
-            oom_group_kill=self.recorded_groups,
-            oom=self.recorded_hits,
-            local_oom=self.recorded_own_hits,
-            ordinal=self.ordinal,
+            self.cgroup.inode, self.cgroup.path, self.recorded_kills, self.recorded_groups, *hits, self.ordinal
         )
 
 
-def upwards(counter: Counter) -> Iterator[Counter]:
+def upwards(counter: Counter | None) -> Iterator[Counter]:
     """The counter itself and those above it, the nearest first."""
-    at: Counter | None = counter
-    while at is not None:
-        yield at
-        at = at.parent
+    while counter is not None:
+        yield counter
+        counter = counter.parent

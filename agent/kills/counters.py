@@ -1,7 +1,6 @@
-"""Counters: how many of each cgroup's OOM kills are recorded, along the kernel's own hierarchy.
+"""All counters of the node: one per container, pod and kubepods root, and one for the node, along the kernel's own hierarchy.
 
-There is one Counter per container, pod and kubepods root, and one for the node. Kills are recorded at every level at once, so that each
-level checks those below it.
+They are read here, and those with unrecorded kills are known. Kills are recorded at every level at once: each level checks those below.
 """
 
 from __future__ import annotations
@@ -11,23 +10,24 @@ from dataclasses import replace
 from math import inf
 
 from agent.kills.counter import Counter, upwards
-from agent.model import NODE, Baseline, Cgroup, CgroupKind, MemoryEvents, is_inside, levels_above
+from agent.kills.facts import Facts
+from agent.model import NODE, Baseline, Cgroup, CgroupKind, MemoryEvents, Vanished, is_inside, levels_above
 
 NOTHING = MemoryEvents(oom_kill=0, oom=0, oom_group_kill=0, local_oom=0)
 
 
 class Counters:
-    """All counters of the node, by inode.
-
-    ``kept`` are the ledger's baselines of this boot. ``seen_this_boot``: an agent has recorded kills in this boot before; a
+    """``kept`` are the ledger's baselines of this boot, by inode. ``seen_this_boot``: an agent has recorded kills in this boot before; a
     cgroup without a baseline was then made while no agent ran and counts from 0, else from its first reading.
     """
 
-    def __init__(self, kept: Mapping[int, Baseline], *, seen_this_boot: bool) -> None:
+    def __init__(self, facts: Facts, kept: Mapping[int, Baseline], *, seen_this_boot: bool) -> None:
+        self._facts = facts
         self._kept = dict(kept)
         self._from_zero = seen_this_boot
         self._by_inode: dict[int, Counter] = {}
         self._by_path: dict[str, Counter] = {}
+        self._increased: dict[int, Counter] = {}
 
     def __iter__(self) -> Iterator[Counter]:
         return iter(tuple(self._by_inode.values()))
@@ -36,10 +36,10 @@ class Counters:
         """The counter of a cgroup from its first reading on, or the one that is there. ``newborn``: it was made while we watched."""
         if (known := self._by_inode.get(cgroup.inode)) is not None:
             return known
-        start = self._start(cgroup, first, from_zero=newborn or self._from_zero)
+        start = self._start(cgroup, NOTHING if newborn or self._from_zero else first)
+        start = replace(start, oom_kill=min(start.oom_kill, first.oom_kill))  # v1, as in Counter.read
         counter = Counter(
             cgroup=cgroup,
-            parent=None,
             recorded_kills=start.oom_kill,
             recorded_groups=start.oom_group_kill,
             recorded_hits=start.oom,
@@ -51,35 +51,21 @@ class Counters:
             without_kill_s=now_s if first.oom_kill <= start.oom_kill else -inf,
         )
         counter.record(0, 0)
-        self._by_inode[cgroup.inode] = counter
-        self._by_path[cgroup.path] = counter
-        self._attach(counter, self._parent(cgroup))
+        self._by_inode[cgroup.inode] = self._by_path[cgroup.path] = counter
+        self._attach(counter)
         return counter
 
-    def _start(self, cgroup: Cgroup, first: MemoryEvents, *, from_zero: bool) -> Baseline:
-        if (kept := self._kept.get(cgroup.inode)) is not None:
-            return replace(kept, oom_kill=min(kept.oom_kill, first.oom_kill))  # v1, as in Counter.read
-        shown = NOTHING if from_zero else first
-        return Baseline(
-            inode=cgroup.inode,
-            path=cgroup.path,
-            oom_kill=shown.oom_kill,
-            oom_group_kill=shown.oom_group_kill or 0,
-            oom=shown.oom,
-            local_oom=shown.local_oom or 0,
-            ordinal=0,
-        )
+    def _start(self, cgroup: Cgroup, first: MemoryEvents) -> Baseline:
+        groups, own_hits = first.oom_group_kill or 0, first.local_oom or 0
+        new = Baseline(cgroup.inode, cgroup.path, first.oom_kill, groups, first.oom, own_hits, ordinal=0)
+        return self._kept.get(cgroup.inode, new)
 
-    def _attach(self, counter: Counter, parent: Counter | None) -> None:
+    def _attach(self, counter: Counter) -> None:
         """Between its parent and those below it that came first: a container may be notified of before its pod."""
+        path, parent = counter.cgroup.path, self._parent(counter.cgroup)
         if counter.cgroup.place.kind is not CgroupKind.CONTAINER:  # nothing below a container has a Counter
-            siblings = parent.children if parent is not None else self._by_inode
-            for other in tuple(siblings.values()):
-                if (
-                    other is not counter
-                    and other.parent is parent
-                    and is_inside(other.cgroup.path, counter.cgroup.path)
-                ):
+            for other in tuple((self._by_inode if parent is None else parent.children).values()):
+                if other is not counter and other.parent is parent and is_inside(other.cgroup.path, path):
                     if parent is not None:
                         parent.detach(other)
                     counter.attach(other)
@@ -93,17 +79,13 @@ class Counters:
                 return above
         return None
 
-    def absent(self) -> tuple[Baseline, ...]:
-        """Baselines of cgroups that were removed while no agent ran."""
-        return tuple(kept for inode, kept in self._kept.items() if inode not in self._by_inode)
+    def absent(self) -> tuple[int, ...]:
+        """Inodes of cgroups with a baseline that were removed while no agent ran."""
+        return tuple(inode for inode in self._kept if inode not in self._by_inode)
 
     def get(self, cgroup: Cgroup) -> Counter | None:
         """The counter of this very cgroup; None: it has none."""
         return self._by_inode.get(cgroup.inode)
-
-    def of(self, inodes: Iterable[int]) -> list[Counter]:
-        """The counters of these cgroups, as far as there are any."""
-        return [counter for inode in inodes if (counter := self._by_inode.get(inode)) is not None]
 
     def at_path(self, path: str) -> Counter | None:
         """The counter of the cgroup that had this path last."""
@@ -114,18 +96,94 @@ class Counters:
         found = (self._by_path.get(at) for at in (path, *levels_above(path)))
         return any(counter is not None and counter.cgroup.place.kind is CgroupKind.KUBEPODS for counter in found)
 
+    # ------------------------------------------------------------------------------------------------------- reading
+
+    def increased(self) -> list[Counter]:
+        """Those with unrecorded kills, of any level."""
+        return list(self._increased.values())
+
+    def increased_containers(self, below: Counter | None = None) -> list[Counter]:
+        """The containers among them; those below this level only."""
+        found = (each for each in self._increased.values() if each.cgroup.place.kind is CgroupKind.CONTAINER)
+        return [each for each in found if below is None or below in upwards(each)]
+
+    def note(self, counter: Counter, now_s: float, *, increased: bool = True) -> None:
+        """The counter may have something unrecorded. ``increased``: more than before."""
+        if counter.unrecorded_kills <= 0:
+            return
+        if counter.cgroup.inode not in self._increased:
+            self._increased[counter.cgroup.inode] = counter
+            counter.since_s = counter.increased_s = now_s
+        elif increased:
+            counter.increased_s = now_s
+
+    def counted(self, cgroup: Cgroup, reading: MemoryEvents, now_s: float) -> None:
+        """A new reading of a cgroup; of one without a Counter nothing is kept."""
+        if (counter := self.get(cgroup)) is not None:
+            increased = reading.oom_kill > counter.reading.oom_kill
+            counter.read(reading, now_s)
+            self.note(counter, now_s, increased=increased)
+
+    def read(self, counter: Counter, now_s: float) -> bool:
+        """Read it now. False: its cgroup was removed, and its last reading stays."""
+        reading = self._facts.counters(counter.cgroup)
+        if isinstance(reading, Vanished):
+            counter.unread = True
+            return False
+        self.counted(counter.cgroup, reading, now_s)
+        return True
+
+    def read_level(self, level: Counter, now_s: float) -> tuple[bool, list[Counter]]:
+        """Read a level first, so that a kill in between is never taken for unexplained; then its children, those that changed last
+        first, until they explain it: more readings of them can only show more. So a kill costs the same however many pods there are.
+
+        Returns whether the level is there, and the children that turn out to be removed though that was not notified yet.
+        """
+        there = self.read(level, now_s)
+        removed: list[Counter] = []
+        for child in () if level.explained else sorted(level.children.values(), key=lambda each: -each.changed_s):
+            if not self.read(child, now_s) and not child.removed:
+                removed.append(child)
+            if level.explained:
+                break
+        return there, removed
+
+    def read_hits(self, counter: Counter, now_s: float) -> None:
+        """Read all hits of limits now: those that came before a kill that was read are counted by now. A level above may not have been
+        notified of yet, and a container's own reading may have a kill and lack its hit (Counter.read_hits).
+        """
+        if counter.cgroup.place.kind is CgroupKind.CONTAINER:
+            own = self._facts.counters(counter.cgroup)
+            counter.unread = isinstance(own, Vanished)
+            if not isinstance(own, Vanished):
+                counter.read_hits(own, now_s)
+        for level in upwards(counter.parent):
+            self.read(level, now_s)
+            if counter.unread and level is counter.parent and level.unexplained_hits() > 0:
+                for child in level.children.values():  # a hit of theirs is not to be taken for this counter's
+                    self.read(child, now_s)
+
+    # ----------------------------------------------------------------------------------------------------- recording
+
     def record(self, counter: Counter, raw: int, groups: int) -> None:
         """``raw`` kills of a cgroup are recorded, at its level and at every level above."""
         for level in upwards(counter):
             level.record(raw, groups)
 
-    def forget(self, counter: Counter) -> None:
-        """Its cgroup was removed; its recorded kills stay in the counters above."""
+    def done(self, counter: Counter) -> None:
+        """Nothing of it waits to be recorded any more."""
+        del self._increased[counter.cgroup.inode]
+
+    def forget(self, counter: Counter) -> bool:
+        """Its cgroup was removed; its recorded kills stay in the counters above. False: not yet, something unrecorded or below is left."""
+        if counter.cgroup.inode in self._increased or counter.children:
+            return False
         self._by_inode.pop(counter.cgroup.inode, None)
         if self._by_path.get(counter.cgroup.path) is counter:
             del self._by_path[counter.cgroup.path]
         if counter.parent is not None:
             counter.parent.detach(counter)
+        return True
 
 
 def baselines(counters: Iterable[Counter]) -> tuple[Baseline, ...]:

@@ -1,4 +1,4 @@
-"""Which limit was hit by a kill: what the kernel's log says of it, else what the counters of hits can prove.
+"""Which limit a kill hit: by the kernel's log, else by what the counters of hits can prove.
 
 A kill at a memory limit is always preceded by a hit of that limit (mm/memcontrol.c, mem_cgroup_oom): ``oom`` in memory.events,
 counted where the limit is and in every level above. So a hit without a kill of its own names the level. That there is no such hit

@@ -1,13 +1,12 @@
-"""Splits an increase of one cgroup's raw ``oom_kill`` counter into kills, with the help of the kernel's reports.
+"""Splits an increase of one cgroup's raw ``oom_kill`` counter into kills: the counters say how many, the reports say of which processes.
 
-Pure arithmetic: takes an increase and reports, gives shares whose raw costs add up to the increase. The counters say how many,
-the reports say who. Knows nothing of paths, pods or time.
+Pure arithmetic: the shares' raw costs add up to the increase.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.model import OomReport
 
@@ -32,10 +31,8 @@ def raw_of(report: OomReport) -> int:
     return len(report.victims) + is_group(report)
 
 
-def split_increase(
-    raw: int, groups: int | None, reports: Sequence[OomReport], *, of_one: bool = True
-) -> tuple[Share, ...]:
-    """Shares for an increase of ``raw`` in ``oom_kill`` and ``groups`` in ``oom_group_kill`` (None: kernel before 5.17).
+def split_increase(raw: int, groups: int, reports: Sequence[OomReport], *, of_one: bool = True) -> list[Share]:
+    """Shares for an increase of ``raw`` in ``oom_kill`` and ``groups`` in ``oom_group_kill`` (0 where that is not counted).
 
     ``reports`` are this cgroup's, oldest first; those that the increase has no room for are left unused. A group kill counts
     its first victim twice (kernel 6.1, mm/oom_kill.c: ``__oom_kill_process`` runs for the chosen task and then again for it
@@ -51,33 +48,14 @@ def split_increase(
         cost = min(left, raw_of(report)) if is_group(report) else 1
         shares.append(Share(min(cost, max(1, len(report.victims))), cost, is_group(report), report))
         left -= cost
-    if left > 0:
-        shares = _give_rest(shares, left, groups, of_one=of_one)
-    return tuple(shares)
-
-
-def shortfall(
-    shown: tuple[int, int | None], spare: tuple[int, int | None], reports: Sequence[OomReport]
-) -> tuple[int, int]:
-    """Raw kills and group kills that a cgroup's last reading lacks of those that its ``reports`` have.
-
-    ``shown``: what that reading has unrecorded, as ``split_increase`` takes it; ``spare``: what the levels above show and nobody's reading
-    explains. Of a group kill that isn't counted as one yet at most the first victim is counted.
-    """
-    reported_groups = [raw_of(report) for report in reports if is_group(report)]
-    missing = max(0, len(reported_groups) - (shown[1] or 0))
-    at_least = sum(raw - 1 for raw in reported_groups[len(reported_groups) - missing :]) if shown[1] is not None else 0
-    raw = min(spare[0], max(at_least, sum(raw_of(report) for report in reports) - shown[0]))
-    return raw, min(missing, missing if spare[1] is None else spare[1]) if raw else 0
-
-
-def _give_rest(shares: list[Share], left: int, groups: int | None, *, of_one: bool) -> list[Share]:
+    if left <= 0:
+        return shares
     reported = [i for i, share in enumerate(shares) if share.group]
-    unreported = max(0, (groups or 0) - len(reported))
+    unreported = max(0, groups - len(reported))
     if unreported:
         return [*shares, Share(max(1, left - unreported), left, group=True, report=None)]
     if reported and of_one:
         last = shares[reported[-1]]
-        shares[reported[-1]] = Share(last.processes + left, last.raw + left, group=True, report=last.report)
+        shares[reported[-1]] = replace(last, processes=last.processes + left, raw=last.raw + left)
         return shares
-    return [*shares, *(Share(1, 1, group=False, report=None) for _ in range(left))]
+    return shares + [Share(1, 1, group=False, report=None)] * left
