@@ -1,6 +1,6 @@
-"""The sender's thread: takes one Event at a time, brings it to the API, and puts the result into the mailbox.
+"""The sender's thread: takes one Event at a time, brings it to the API, and delivers the result.
 
-Touches no state of the loop and decides nothing about when (schedule.py). Outcomes are ``created``, ``exists`` (a 409: it
+Outcomes are ``created``, ``exists`` (a 409: it
 was there already), ``patched`` (it was there, and its count is brought up to date), ``dropped_gone`` (the namespace is gone or
 terminating), ``dropped_invalid`` (the API refuses it for good); all else is an EventFailed.
 """
@@ -50,7 +50,7 @@ class EventSender:
     @property
     def last_beat_monotonic_s(self) -> float:
         """Now while there is nothing to do: a thread that waits for work is healthy. Else when the work was handed over."""
-        since_s = self._busy_since_s
+        since_s = self._busy_since_s  # once: the other thread changes it
         return self._clock() if since_s is None else since_s
 
     def send(self, notice: Notice) -> None:
@@ -74,23 +74,23 @@ class EventSender:
         try:
             outcome = self._create_or_patch(notice)
         except ApiRefusedError as error:
-            final = _final_outcome(error)
-            if final is None:
+            # The words of NamespaceLifecycle's admission; the namespace's own name may say "terminating" as well.
+            terminating = error.status == 403 and "because it is being terminated" in error.message
+            if error.status == 404 or terminating:
+                outcome = "dropped_gone"
+            elif error.status in PASSING or error.status >= 500:
                 rule = MISSING_RULE if error.status == 403 else ""
                 return EventFailed(notice.name, error.status, f"{error}{rule}", error.retry_after_s or 0.0)
-            if final == "dropped_invalid":
+            else:
                 logger.error("the API will not have the Event %s: %s", notice.name, error)
-            outcome = final
+                outcome = "dropped_invalid"
         except ApiError as error:
             return EventFailed(notice.name, None, str(error))
         return EventDelivered(notice.name, outcome, notice.count)
 
     def _create_or_patch(self, notice: Notice) -> str:
-        """Create it, or bring the count of the one that is there up to date. Raises ApiError.
-
-        One that the API had may have expired there since: then it is created again, with its whole count.
-        """
-        path = f"/apis/events.k8s.io/v1/namespaces/{quote(_namespace_of(notice), safe='')}/events"
+        """Create it, or patch the count of the one that is there; one that expired there is created again. Raises ApiError."""
+        path = f"/apis/events.k8s.io/v1/namespaces/{quote(notice.about.namespace or NODE_NAMESPACE, safe='')}/events"
         if notice.sent_count and self._patched(path, notice):
             return "patched"
         try:
@@ -117,19 +117,6 @@ class EventSender:
         return True
 
 
-def _final_outcome(error: ApiRefusedError) -> str | None:
-    """The outcome that a refusal means; None: it may pass."""
-    # The words of NamespaceLifecycle's admission; the namespace's own name may say "terminating" as well.
-    terminating = error.status == 403 and "because it is being terminated" in error.message
-    if error.status == 404 or terminating:
-        return "dropped_gone"
-    return None if error.status in PASSING or error.status >= 500 else "dropped_invalid"
-
-
-def _namespace_of(notice: Notice) -> str:
-    return notice.about.namespace or NODE_NAMESPACE
-
-
 def event_body(notice: Notice, reporting_instance: str) -> dict[str, object]:
     """The API object (events.k8s.io/v1 Event), with lengths and fields as pkg/apis/core/validation/events.go asks."""
     about = notice.about
@@ -139,7 +126,7 @@ def event_body(notice: Notice, reporting_instance: str) -> dict[str, object]:
     body: dict[str, object] = {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"name": notice.name, "namespace": _namespace_of(notice)},
+        "metadata": {"name": notice.name, "namespace": about.namespace or NODE_NAMESPACE},
         "eventTime": rfc3339(notice.at_unix_s, "microseconds"),  # metav1.MicroTime: six digits, always
         "reportingController": CONTROLLER,
         "reportingInstance": _cut(reporting_instance, MOST_TEXT_BYTES),

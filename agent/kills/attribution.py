@@ -17,8 +17,7 @@ from agent.kills.follow_up import FollowUp
 from agent.kills.levels import Levels
 from agent.kills.pending_reports import PendingReports, named_cgroup
 from agent.kills.scope import by_hits, by_report, counts_hits
-from agent.kills.second_count import SecondCounts
-from agent.kills.split import Share, split_increase
+from agent.kills.split import SecondCounts, Share, split_increase
 from agent.kills.timing import log_quiet_s, ready_s
 from agent.model import NODE, Baseline, Cgroup, CgroupKind, CgroupPlace, MemoryEvents, OomKill, OomReport
 

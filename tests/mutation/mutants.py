@@ -475,7 +475,7 @@ MUTANTS = (
     ),
     Mutant(
         "a group kill's second count that comes late is a kill of its own",
-        "kills/second_count.py",
+        "kills/split.py",
         "                taken += 1\n",
         "                taken += 0\n",
         ("kills/test_second_count.py",),
