@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from math import inf
 
 from agent.kills.builder import build
 from agent.kills.counter import Counter
 from agent.kills.counters import Counters, baselines
 from agent.kills.facts import Facts, Findings
-from agent.kills.follow_up import FollowUp
+from agent.kills.follow_up import LATE_S, FollowUp
 from agent.kills.levels import Levels
 from agent.kills.pending_reports import PendingReports, named_cgroup
 from agent.kills.scope import by_hits, by_report, counts_hits
@@ -97,12 +98,12 @@ class Attribution:
     def log_lost(self) -> None:
         """The kernel's log can't be read any more: no report is waited for, and the counters alone are left."""
         self._kmsg = False
-        self._follow_up.wait_for_log()
+        self._follow_up.expect_reports(until_s=inf)
 
     def log_found(self, now_s: float) -> None:
         """The log can be read again, from where it was lost: kills recorded meanwhile may still get their reports."""
         self._kmsg = True
-        self._follow_up.log_found(now_s)
+        self._follow_up.expect_reports(until_s=now_s + LATE_S)
 
     def reported(self, report: OomReport, now_s: float) -> None:
         """A report of the kernel's log; one without a victim is of no kill."""

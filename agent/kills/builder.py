@@ -21,7 +21,6 @@ def build(
     ``path`` differs from the counter's when that is of a level above a container which was removed before it was read. ``kmsg``: the
     kernel's log is read. ``still_there``: the container at ``path`` is. The hit of a limit that led to the kill is taken in the counters.
     """
-    counter.ordinal += 1
     names = facts.names_at(path)
     # Where counters are not hierarchical (v1) only the node's own has the kills of a container that was removed.
     in_pods = counter.cgroup.place.kind in LEVELS or names.container_id is not None
@@ -31,7 +30,7 @@ def build(
     kill = OomKill(
         boot_id=boot_id,
         cgroup_inode=counter.cgroup.inode,
-        ordinal=counter.ordinal,
+        ordinal=counter.next_ordinal(),
         at_unix_s=facts.unix_s(),
         node=node,
         cgroup_path=path,

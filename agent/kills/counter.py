@@ -13,18 +13,14 @@ HIT_TO_KILL_S = 30.0
 
 @dataclass(slots=True, eq=False)
 class Counter:
-    """``recorded_…`` is what the ledger has, ``reading`` what the kernel said last. Times are monotonic.
+    """``recorded`` is what the ledger has or will have, ``reading`` what the kernel said last. Times are monotonic.
 
     ``shown_…`` is the larger of what is unrecorded here and what the children show: a level that was removed may have been read for the
     last time before its children. ``below_…`` is the sum of what the children show, kept up to date so that nobody goes through all pods.
     """
 
     cgroup: Cgroup
-    recorded_kills: int
-    recorded_groups: int
-    recorded_hits: int
-    recorded_own_hits: int
-    ordinal: int
+    recorded: Baseline
     reading: MemoryEvents
     changed_s: float  # the last reading that differed from the one before, or the first
     last_hit_s: float  # likewise, the last that had more hits than the one before
@@ -45,14 +41,13 @@ class Counter:
         self.unread = False
         fewer = self.reading.oom_kill - reading.oom_kill
         if fewer > 0:  # v1: a sum over cgroups; one that was removed took its count along
-            self.recorded_kills -= fewer
-        if reading.oom_kill <= self.recorded_kills:
+            self.recorded = replace(self.recorded, oom_kill=self.recorded.oom_kill - fewer)
+        if reading.oom_kill <= self.recorded.oom_kill:
             self.without_kill_s = now_s
         if reading == self.reading:
             return
         if self.unrecorded_kills <= 0 and now_s - self.changed_s > HIT_TO_KILL_S:
-            self.recorded_hits = self.reading.oom
-            self.recorded_own_hits = self.reading.local_oom or 0
+            self.recorded = replace(self.recorded, oom=self.reading.oom, local_oom=self.reading.local_oom or 0)
         self._replace_reading(reading, now_s)
 
     def read_hits(self, reading: MemoryEvents, now_s: float) -> None:
@@ -76,12 +71,10 @@ class Counter:
         self.reading = replace(self.reading, oom_kill=self.reading.oom_kill + raw, oom_group_kill=groups_now)
         self._pass_up()
 
-    # -------------------------------------------------------------------------------------------------------- kills
-
     @property
     def unrecorded_kills(self) -> int:
         """Raw kills that the reading has and the ledger doesn't."""
-        return self.reading.oom_kill - self.recorded_kills
+        return self.reading.oom_kill - self.recorded.oom_kill
 
     @property
     def counts_groups(self) -> bool:
@@ -91,7 +84,8 @@ class Counter:
     @property
     def unrecorded_groups(self) -> int:
         """Group kills likewise; 0 where they are not counted."""
-        return 0 if self.reading.oom_group_kill is None else self.reading.oom_group_kill - self.recorded_groups
+        counted = self.reading.oom_group_kill
+        return 0 if counted is None else counted - self.recorded.oom_group_kill
 
     @property
     def unexplained_kills(self) -> int:
@@ -110,21 +104,19 @@ class Counter:
 
     def record(self, raw: int, groups: int) -> None:
         """These kills are recorded, at this level."""
-        self.recorded_kills += raw
-        self.recorded_groups += groups
+        kept = self.recorded
+        self.recorded = replace(kept, oom_kill=kept.oom_kill + raw, oom_group_kill=kept.oom_group_kill + groups)
         self._pass_up()
-
-    # --------------------------------------------------------------------------------------------------------- hits
 
     @property
     def unrecorded_hits(self) -> int:
         """Hits of a limit at or below this cgroup that have led to no recorded kill, and have not expired."""
-        return self.reading.oom - self.recorded_hits
+        return self.reading.oom - self.recorded.oom
 
     @property
     def unrecorded_own_hits(self) -> int:
         """Those of this cgroup's own limit; 0 where the kernel doesn't count them apart."""
-        return 0 if self.reading.local_oom is None else self.reading.local_oom - self.recorded_own_hits
+        return 0 if self.reading.local_oom is None else self.reading.local_oom - self.recorded.local_oom
 
     def unexplained_hits(self) -> int:
         """Those that are neither its own nor shown by a child: of children that nobody could read any more."""
@@ -133,11 +125,13 @@ class Counter:
 
     def take_hit(self, *, own: bool) -> None:
         """A hit has led to a kill that is being recorded: one, however many processes it took. ``own``: of this cgroup's limit."""
-        self.recorded_hits = min(self.reading.oom, self.recorded_hits + 1)
-        if own:
-            self.recorded_own_hits = min(self.reading.local_oom or 0, self.recorded_own_hits + 1)
+        own_hits = min(self.reading.local_oom or 0, self.recorded.local_oom + 1) if own else self.recorded.local_oom
+        self.recorded = replace(self.recorded, oom=min(self.reading.oom, self.recorded.oom + 1), local_oom=own_hits)
 
-    # ---------------------------------------------------------------------------------------------------- hierarchy
+    def next_ordinal(self) -> int:
+        """Names the next kill of this cgroup."""
+        self.recorded = replace(self.recorded, ordinal=self.recorded.ordinal + 1)
+        return self.recorded.ordinal
 
     def attach(self, child: Counter) -> None:
         """``child`` lies below, and nothing that has a Counter lies between."""
@@ -162,13 +156,6 @@ class Counter:
         self.shown_kills, self.shown_groups = kills, groups
         if self.parent is not None and (more or more_groups):
             self.parent._add_below(more, more_groups)
-
-    def baseline(self) -> Baseline:
-        """What the ledger keeps of it."""
-        hits = self.recorded_hits, self.recorded_own_hits
-        return Baseline(
-            self.cgroup.inode, self.cgroup.path, self.recorded_kills, self.recorded_groups, *hits, self.ordinal
-        )
 
 
 def upwards(counter: Counter | None) -> Iterator[Counter]:

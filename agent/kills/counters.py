@@ -36,15 +36,9 @@ class Counters:
         """The counter of a cgroup from its first reading on, or the one that is there. ``newborn``: it was made while we watched."""
         if (known := self._by_inode.get(cgroup.inode)) is not None:
             return known
-        start = self._start(cgroup, NOTHING if newborn or self._from_zero else first)
-        start = replace(start, oom_kill=min(start.oom_kill, first.oom_kill))  # v1, as in Counter.read
         counter = Counter(
             cgroup=cgroup,
-            recorded_kills=start.oom_kill,
-            recorded_groups=start.oom_group_kill,
-            recorded_hits=start.oom,
-            recorded_own_hits=start.local_oom,
-            ordinal=start.ordinal,
+            recorded=(start := self._start(cgroup, first, NOTHING if newborn or self._from_zero else first)),
             reading=first,
             changed_s=now_s,
             last_hit_s=now_s,
@@ -55,10 +49,11 @@ class Counters:
         self._attach(counter)
         return counter
 
-    def _start(self, cgroup: Cgroup, first: MemoryEvents) -> Baseline:
-        groups, own_hits = first.oom_group_kill or 0, first.local_oom or 0
-        new = Baseline(cgroup.inode, cgroup.path, first.oom_kill, groups, first.oom, own_hits, ordinal=0)
-        return self._kept.get(cgroup.inode, new)
+    def _start(self, cgroup: Cgroup, first: MemoryEvents, new: MemoryEvents) -> Baseline:
+        if (kept := self._kept.get(cgroup.inode)) is not None:
+            return replace(kept, path=cgroup.path, oom_kill=min(kept.oom_kill, first.oom_kill))  # v1, as in Counter.read
+        counts = new.oom_kill, new.oom_group_kill or 0, new.oom, new.local_oom or 0
+        return Baseline(cgroup.inode, cgroup.path, *counts, ordinal=0)
 
     def _attach(self, counter: Counter) -> None:
         """Between its parent and those below it that came first: a container may be notified of before its pod."""
@@ -95,8 +90,6 @@ class Counters:
         """Whether this path is that of a kubepods root, or lies below one."""
         found = (self._by_path.get(at) for at in (path, *levels_above(path)))
         return any(counter is not None and counter.cgroup.place.kind is CgroupKind.KUBEPODS for counter in found)
-
-    # ------------------------------------------------------------------------------------------------------- reading
 
     def increased(self) -> list[Counter]:
         """Those with unrecorded kills, of any level."""
@@ -163,8 +156,6 @@ class Counters:
                 for child in level.children.values():  # a hit of theirs is not to be taken for this counter's
                     self.read(child, now_s)
 
-    # ----------------------------------------------------------------------------------------------------- recording
-
     def record(self, counter: Counter, raw: int, groups: int) -> None:
         """``raw`` kills of a cgroup are recorded, at its level and at every level above."""
         for level in upwards(counter):
@@ -189,4 +180,4 @@ class Counters:
 def baselines(counters: Iterable[Counter]) -> tuple[Baseline, ...]:
     """What the ledger keeps of these counters and of all above them, each once."""
     levels = {level.cgroup.inode: level for counter in counters for level in upwards(counter)}
-    return tuple(level.baseline() for level in levels.values())
+    return tuple(level.recorded for level in levels.values())

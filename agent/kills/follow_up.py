@@ -50,15 +50,10 @@ class FollowUp:
         if of_container and not kill.victims:
             self._undetailed.append(followed)
 
-    def wait_for_log(self) -> None:
-        """The log can't be read: reports come when it can."""
+    def expect_reports(self, until_s: float) -> None:
+        """Of all that have none. The log can't be read: until inf. It is read again from where it was lost: they come now."""
         for followed in self._undetailed:
-            followed.report_s = inf
-
-    def log_found(self, now_s: float) -> None:
-        """The log is read again, from where it was lost: reports of kills recorded meanwhile come now."""
-        for followed in self._undetailed:
-            followed.report_s = now_s + LATE_S
+            followed.report_s = until_s
 
     def removed(self, cgroup: Cgroup, now_s: float) -> None:
         """Its outcome is known now."""
