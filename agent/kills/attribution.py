@@ -38,7 +38,7 @@ class Attribution:
         self._follow_up = FollowUp(facts, self._reports)
         self._levels = Levels(self._counters, self._reports, self._follow_up, facts)
         self._second_counts = SecondCounts()
-        self._removed: list[Counter] = []  # their last increase is not recorded yet, or one below
+        self._removed: list[Counter] = []  # they still have something unrecorded, or a child
         self._changed: list[Counter] = []  # their baselines are to be kept
 
     # ------------------------------------------------------------------------------------------------- what comes in
@@ -91,7 +91,7 @@ class Attribution:
         counter.removed = True
         self._removed.append(counter)
         parent = counter.parent  # levels above a pod have too many children to look at
-        if parent is not None and parent.cgroup.place.kind is CgroupKind.POD:
+        if parent is not None and parent.kind is CgroupKind.POD:
             self._levels.removed(counter.cgroup.place, parent, now_s)
         self._follow_up.removed(cgroup, now_s)
 
@@ -139,22 +139,24 @@ class Attribution:
         kills: list[OomKill] = []
         for counter in waiting:
             if self._ready_s(counter) <= now_s:
-                if counter.cgroup.place.kind is CgroupKind.CONTAINER:
+                if counter.kind is CgroupKind.CONTAINER:
                     kills += self._of_container(counter, now_s, alone=increased == [counter])
                 else:
                     kills += self._of_level(counter, now_s)
                 self._counters.done(counter)
                 self._changed.append(counter)
-        settled = self._follow_up.settle(now_s)
         changed, self._changed = baselines(self._changed), []
-        removed = self._forget_recorded(now_s)
+        forgotten = [each for each in sorted(self._removed, key=_deepest_first) if self._counters.forget(each)]
+        self._removed = [each for each in self._removed if each not in forgotten]
+        self._levels.forget((counter.cgroup.place for counter in forgotten), now_s)
+        gone = tuple(counter.cgroup.inode for counter in forgotten)
         unnamed = (kill for kill in kills if kill.container_id is None and kill.container is None)
         return Findings(
             kills=tuple(kills),
             amended=amended,
-            settled=tuple(settled),
-            baselines=tuple(baseline for baseline in changed if baseline.inode not in removed),
-            gone_inodes=removed,
+            settled=tuple(self._follow_up.settle(now_s)),
+            baselines=tuple(baseline for baseline in changed if baseline.inode not in gone),
+            gone_inodes=gone,
             unattributed=tuple(kill for kill in unnamed if self._counters.below_a_root(kill.cgroup_path)),
             unmatched_reports=len(self._reports.expire(now_s)),
         )
@@ -176,20 +178,18 @@ class Attribution:
     def _nameless_for(self, counter: Counter, now_s: float) -> list[OomReport]:
         """Reports that lost their cgroup's line, as far as they can only be of this container, the only one with unrecorded kills.
 
-        One of the node's shortage is none of its own where a limit was hit, and may be of a process outside of pods.
+        One of the node's shortage is none of its own where a limit was hit, nor while the node has a kill that may be outside of pods.
         """
         nameless = self._reports.nameless()
         if by_hits(counter) is not None:
             nameless = [report for report in nameless if not report.global_oom]
-        too_many = len(nameless) > counter.unrecorded_kills
-        return [] if too_many or (any(r.global_oom for r in nameless) and self._may_be_outside(now_s)) else nameless
-
-    def _may_be_outside(self, now_s: float) -> bool:
-        """Whether a process outside of pods was killed, and its kill is not recorded yet, or that is not known."""
-        node = self._counters.get(NODE)
-        if node is not None:
-            self._counters.read_level(node, now_s)
-        return node is None or node.unexplained_kills > 0
+        if any(report.global_oom for report in nameless):
+            node = self._counters.get(NODE)
+            if node is not None:
+                self._counters.read_level(node, now_s)
+            if node is None or node.unexplained_kills:
+                return []
+        return nameless if len(nameless) <= counter.unrecorded_kills else []
 
     def _of_level(self, level: Counter, now_s: float) -> list[OomKill]:
         """Kills that a level shows beyond its children: of cgroups that were removed before they were read."""
@@ -229,9 +229,7 @@ class Attribution:
         kills = []
         for share in shares:
             at = path or self._path_of(share.report, counter)
-            there = self._counters.at_path(at)
-            if there is not None and (there.removed or there.cgroup.place.kind is not CgroupKind.CONTAINER):
-                there = None
+            there = self._counters.container_at(at)
             kill = self._build(counter, share, at, kmsg=self._kmsg, still_there=there is not None)
             self._follow_up.follow(kill, (there or counter).cgroup, now_s, kmsg=self._kmsg)
             if share.report is not None:
@@ -243,16 +241,9 @@ class Attribution:
     def _path_of(self, report: OomReport | None, counter: Counter) -> str:
         """Path of the cgroup that the kill was in: the counter's, or for a level above the container that the report names."""
         named = named_cgroup(report) if report is not None else None
-        if named is None or counter.cgroup.place.kind is CgroupKind.CONTAINER:
+        if named is None or counter.kind is CgroupKind.CONTAINER:
             return counter.cgroup.path
         return self._facts.container_path(named) or named
-
-    def _forget_recorded(self, now_s: float) -> tuple[int, ...]:
-        """Forget the counters of removed cgroups that have nothing unrecorded, nor anything below them; their inodes."""
-        done = [each for each in sorted(self._removed, key=_deepest_first) if self._counters.forget(each)]
-        self._removed = [each for each in self._removed if each not in done]
-        self._levels.forget((counter.cgroup.place for counter in done), now_s)
-        return tuple(counter.cgroup.inode for counter in done)
 
 
 def _deepest_first(counter: Counter) -> int:

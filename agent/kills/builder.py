@@ -8,7 +8,7 @@ from agent.kills.counter import Counter, upwards
 from agent.kills.facts import Facts
 from agent.kills.scope import LEVELS, as_users_say, by_hits, by_report, node_was_short, take_hit
 from agent.kills.split import Share
-from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow, is_inside
+from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, is_inside
 
 LARGEST = 3
 
@@ -23,10 +23,8 @@ def build(
     """
     names = facts.names_at(path)
     # Where counters are not hierarchical (v1) only the node's own has the kills of a container that was removed.
-    in_pods = counter.cgroup.place.kind in LEVELS or names.container_id is not None
-    own = path == counter.cgroup.path and counter.cgroup.place.kind is CgroupKind.CONTAINER
-    mode = facts.mode(counter.cgroup) if own else None
-    scope = _scope(counter, share.report, path, facts, kmsg=kmsg) if in_pods else None
+    in_pods = counter.kind in LEVELS or names.container_id is not None
+    own = path == counter.cgroup.path and counter.kind is CgroupKind.CONTAINER
     kill = OomKill(
         boot_id=boot_id,
         cgroup_inode=counter.cgroup.inode,
@@ -40,12 +38,12 @@ def build(
         pod_uid=names.pod_uid,
         container=names.container,
         container_id=names.container_id,
-        mode=Mode.GROUP if share.group else mode,
+        mode=Mode.GROUP if share.group else (facts.mode(counter.cgroup) if own else None),
         group_kill=share.group,
         outcome=_outcome_by_itself(counter, share, path, facts, still_there=still_there) if in_pods else None,
         sources=frozenset({"counters"} if own else {"hierarchy"}),
         details_missing=share.report is None,
-        scope=scope,
+        scope=_scope(counter, share.report, path, facts, kmsg=kmsg) if in_pods else None,
     )
     kill = kill if share.report is None else with_details(kill, share.report, facts)
     return kill if kill.limit_bytes is not None else replace(kill, limit_bytes=_limit(counter, kill.scope, facts))
@@ -53,7 +51,6 @@ def build(
 
 def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
     """The kill with what the kernel's log says of it. A late report may find out that the named cgroup lies in a parent's."""
-    largest = sorted(report.tasks, key=lambda task: -task.rss_bytes)[:LARGEST]
     scope = _with_report(kill.scope, report, kill.cgroup_path, facts)
     return replace(
         kill,
@@ -62,7 +59,7 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
         scope=scope,
         limit_bytes=kill.limit_bytes if report.limit_bytes is None and scope is kill.scope else report.limit_bytes,
         usage_bytes=report.usage_bytes,
-        largest=tuple(TaskRow(t.pid, t.comm, t.rss_bytes, t.uid, t.oom_score_adj) for t in largest),
+        largest=tuple(sorted(report.tasks, key=lambda task: -task.rss_bytes)[:LARGEST]),
         group_kill=kill.group_kill or report.group_memcg is not None,
         sources=kill.sources | {"kmsg"},
         details_missing=report.task_memcg is None or len(report.victims) < kill.processes,
@@ -90,10 +87,8 @@ def _with_report(scope: Scope | None, report: OomReport, path: str, facts: Facts
 
 
 def _limit(counter: Counter, scope: Scope | None, facts: Facts) -> int | None:
-    for level in upwards(counter):
-        if scope is not None and LEVELS.get(level.cgroup.place.kind) is scope:
-            return facts.limit_bytes(level.cgroup.path)
-    return None
+    hit = (level for level in upwards(counter) if scope is not None and LEVELS.get(level.kind) is scope)
+    return next((facts.limit_bytes(level.cgroup.path) for level in hit), None)
 
 
 def _outcome_by_itself(counter: Counter, share: Share, path: str, facts: Facts, *, still_there: bool) -> Outcome | None:
@@ -104,6 +99,5 @@ def _outcome_by_itself(counter: Counter, share: Share, path: str, facts: Facts, 
         return Outcome.DIED
     if elsewhere:
         return None  # a cgroup in it is gone (v1)
-    init = facts.init_pid(counter.cgroup)
     killed = {victim.pid for victim in share.report.victims} if share.report is not None else set()
-    return Outcome.DIED if init is not None and init in killed else None
+    return Outcome.DIED if facts.init_pid(counter.cgroup) in killed else None

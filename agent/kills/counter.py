@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from agent.model import Baseline, Cgroup, MemoryEvents
+from agent.model import Baseline, Cgroup, CgroupKind, MemoryEvents
 
 # From the hit of a limit to its kill: over 2 s were seen in the lab, on a node that was busy with a storm.
 HIT_TO_KILL_S = 30.0
@@ -36,6 +36,10 @@ class Counter:
     below_kills: int = 0
     below_groups: int = 0
 
+    @property
+    def kind(self) -> CgroupKind:
+        return self.cgroup.place.kind
+
     def read(self, reading: MemoryEvents, now_s: float) -> None:
         """A new reading. The hit of a limit comes before its kill: one without a kill for HIT_TO_KILL_S led to none."""
         self.unread = False
@@ -51,9 +55,7 @@ class Counter:
         self._replace_reading(reading, now_s)
 
     def read_hits(self, reading: MemoryEvents, now_s: float) -> None:
-        """A later reading of which only the hits count: the kernel prints them before the kills, so that a reading can have a
-        kill and lack its hit. Kills that are new in it are read when their time comes.
-        """
+        """Only the hits of a later reading: the kernel prints them before the kills, so that a reading can have a kill and lack its hit."""
         hits = replace(self.reading, oom=reading.oom, local_oom=reading.local_oom)
         if hits != self.reading:
             self._replace_reading(hits, now_s)

@@ -51,14 +51,16 @@ class Counters:
 
     def _start(self, cgroup: Cgroup, first: MemoryEvents, new: MemoryEvents) -> Baseline:
         if (kept := self._kept.get(cgroup.inode)) is not None:
-            return replace(kept, path=cgroup.path, oom_kill=min(kept.oom_kill, first.oom_kill))  # v1, as in Counter.read
+            return replace(
+                kept, path=cgroup.path, oom_kill=min(kept.oom_kill, first.oom_kill)
+            )  # v1, as in Counter.read
         counts = new.oom_kill, new.oom_group_kill or 0, new.oom, new.local_oom or 0
         return Baseline(cgroup.inode, cgroup.path, *counts, ordinal=0)
 
     def _attach(self, counter: Counter) -> None:
         """Between its parent and those below it that came first: a container may be notified of before its pod."""
         path, parent = counter.cgroup.path, self._parent(counter.cgroup)
-        if counter.cgroup.place.kind is not CgroupKind.CONTAINER:  # nothing below a container has a Counter
+        if counter.kind is not CgroupKind.CONTAINER:  # nothing below a container has a Counter
             for other in tuple((self._by_inode if parent is None else parent.children).values()):
                 if other is not counter and other.parent is parent and is_inside(other.cgroup.path, path):
                     if parent is not None:
@@ -70,7 +72,7 @@ class Counters:
     def _parent(self, cgroup: Cgroup) -> Counter | None:
         for at in (*levels_above(cgroup.path), NODE.path) if cgroup.path else ():
             above = self._by_path.get(at)
-            if above is not None and above.cgroup.place.kind is not CgroupKind.CONTAINER:
+            if above is not None and above.kind is not CgroupKind.CONTAINER:
                 return above
         return None
 
@@ -86,10 +88,15 @@ class Counters:
         """The counter of the cgroup that had this path last."""
         return self._by_path.get(path)
 
+    def container_at(self, path: str) -> Counter | None:
+        """The counter of the container at this path, if it is there."""
+        found = self._by_path.get(path)
+        return found if found is not None and not found.removed and found.kind is CgroupKind.CONTAINER else None
+
     def below_a_root(self, path: str) -> bool:
         """Whether this path is that of a kubepods root, or lies below one."""
         found = (self._by_path.get(at) for at in (path, *levels_above(path)))
-        return any(counter is not None and counter.cgroup.place.kind is CgroupKind.KUBEPODS for counter in found)
+        return any(counter is not None and counter.kind is CgroupKind.KUBEPODS for counter in found)
 
     def increased(self) -> list[Counter]:
         """Those with unrecorded kills, of any level."""
@@ -97,7 +104,7 @@ class Counters:
 
     def increased_containers(self, below: Counter | None = None) -> list[Counter]:
         """The containers among them; those below this level only."""
-        found = (each for each in self._increased.values() if each.cgroup.place.kind is CgroupKind.CONTAINER)
+        found = (each for each in self._increased.values() if each.kind is CgroupKind.CONTAINER)
         return [each for each in found if below is None or below in upwards(each)]
 
     def note(self, counter: Counter, now_s: float, *, increased: bool = True) -> None:
@@ -145,7 +152,7 @@ class Counters:
         """Read all hits of limits now: those that came before a kill that was read are counted by now. A level above may not have been
         notified of yet, and a container's own reading may have a kill and lack its hit (Counter.read_hits).
         """
-        if counter.cgroup.place.kind is CgroupKind.CONTAINER:
+        if counter.kind is CgroupKind.CONTAINER:
             own = self._facts.counters(counter.cgroup)
             counter.unread = isinstance(own, Vanished)
             if not isinstance(own, Vanished):

@@ -36,7 +36,7 @@ class Levels:
     def start(self) -> None:
         """As an agent starts: what these levels show may be of containers that came and went before."""
         for level in self._counters:
-            if level.cgroup.place.kind is not CgroupKind.CONTAINER:
+            if level.kind is not CgroupKind.CONTAINER:
                 self._suspect(level, self._suspects.get(level.cgroup.inode, NOBODY)[1] | {UNKNOWN})
 
     def removed(self, place: CgroupPlace, parent: Counter, now_s: float) -> None:
@@ -76,7 +76,7 @@ class Levels:
         if complete or self._counters.read(counter, now_s):
             return
         for level in upwards(counter.parent):
-            if level.cgroup.place.kind is CgroupKind.POD and not counter.removed:
+            if level.kind is CgroupKind.POD and not counter.removed:
                 self.removed(counter.cgroup.place, level, now_s)  # that was not notified yet
             there, _ = self._counters.read_level(level, now_s)
             self._add_unread(counter, level, reports)

@@ -46,17 +46,16 @@ def by_hits(counter: Counter) -> Scope | None:
 
     A container that can't be read any more is known by its pod: a hit below the pod and of no child that can be read was the container's.
     """
-    below_unread = counter.cgroup.place.kind is not CgroupKind.CONTAINER
+    below_unread = counter.kind is not CgroupKind.CONTAINER
     for level in upwards(counter):
-        kind = level.cgroup.place.kind
-        if kind is CgroupKind.CONTAINER:
+        if level.kind is CgroupKind.CONTAINER:
             if level.unrecorded_hits > 0:
                 return Scope.CONTAINER
             below_unread = level.removed or level.unread
         elif counts_hits(level):
             if level.unrecorded_own_hits > 0:
-                return LEVELS.get(kind)
-            if kind is CgroupKind.POD and below_unread and level.unexplained_hits() > 0:
+                return LEVELS.get(level.kind)
+            if level.kind is CgroupKind.POD and below_unread and level.unexplained_hits() > 0:
                 return Scope.CONTAINER
     return None
 
@@ -66,7 +65,7 @@ def take_hit(counter: Counter, level: Scope | None) -> None:
     if level not in _ORDER:
         return
     for each in upwards(counter):
-        scope = LEVELS.get(each.cgroup.place.kind)
+        scope = LEVELS.get(each.kind)
         if scope is not None and _ORDER.index(scope) >= _ORDER.index(level):
             each.take_hit(own=scope is level)
 
@@ -77,13 +76,12 @@ def counts_hits(counter: Counter) -> bool:
 
 
 def node_was_short(counter: Counter, facts: Facts) -> bool:
-    """Whether no memory limit can have been hit by a kill in this cgroup, by the counters alone: so the node was out of memory.
+    """Whether by the counters alone a kill in this cgroup hit no limit, so that the node was out of memory. False: it did, or may have.
 
-    By the hits that the kubepods root counts, its own and all below it, whoever took them: there has never been one, or there was
-    none from NO_HIT_S before the last reading without this kill until now. And no level above the root has a limit.
-    False: a limit was hit, or may have been.
+    The kubepods root has never counted a hit, its own or below, or none from NO_HIT_S before its last reading without this kill
+    until now; and no level above the root has a limit.
     """
-    root = next((level for level in upwards(counter) if level.cgroup.place.kind is CgroupKind.KUBEPODS), None)
+    root = next((level for level in upwards(counter) if level.kind is CgroupKind.KUBEPODS), None)
     if root is None:
         return False
     now = facts.counters(root.cgroup)

@@ -30,8 +30,8 @@ NAME_WAIT_S = 5.0  # the kubelet reports a container's id up to seconds after it
 def ready_s(counter: Counter, reports: Sequence[OomReport], facts: Facts, *, kmsg: bool) -> float:
     """Monotonic time at which the counter's unrecorded kills may be recorded. ``reports`` are its own; ``kmsg`` False: none will come."""
     since_s, names = counter.since_s, facts.names_at(counter.cgroup.path)
-    if counter.cgroup.place.kind is not CgroupKind.CONTAINER:
-        unnamed = counter.cgroup.place.kind is CgroupKind.POD and names.pod is None
+    if counter.kind is not CgroupKind.CONTAINER:
+        unnamed = counter.kind is CgroupKind.POD and names.pod is None
         return since_s + (NAME_WAIT_S if unnamed else HIERARCHY_WAIT_S)
     if _is_group(counter, reports):
         reported = sum(raw_of(report) for report in reports) >= counter.unrecorded_kills
@@ -59,7 +59,7 @@ def log_quiet_s(increases: Iterable[Counter], facts: Facts, *, of_group: bool) -
     As long as a process of a group is left there may be more to come; and while no container's counter has increased, the report's own
     kill is yet to come.
     """
-    containers = [counter for counter in increases if counter.cgroup.place.kind is CgroupKind.CONTAINER]
+    containers = [counter for counter in increases if counter.kind is CgroupKind.CONTAINER]
     groups = [counter for counter in containers if counter.unrecorded_groups]
     goes_on = any(facts.populated(a.cgroup) for a in groups) or any(_only_first(a, facts) for a in containers)
     if goes_on or (of_group and not groups) or not containers:
