@@ -1,9 +1,8 @@
 """Events from the moment they are posted until the API has them: in the ledger, and as far as there is room in the schedule.
 
-Runs on the loop's thread and never waits. The ledger's row is the durable copy; Events that the schedule has no room for are
-only there, and are read page by page when there is room. A kill is counted by the open Event of its group: the first is sent at once,
-new counts at widening intervals. An Event's text can't change later, so it is open for an hour at most, and until 10 minutes passed
-without a kill; the next kill starts another one.
+Never waits. Events that the schedule has no room for are read from the ledger page by page when there is room. A kill is counted by
+the open Event of its group: the first is sent at once, new counts at widening intervals. An Event's text can't change later, so it is
+open for an hour at most, and until 10 minutes passed without a kill.
 """
 
 from __future__ import annotations
@@ -89,10 +88,9 @@ class Outbox:
         return self._ledger.notice(name) if name else None
 
     def _timed(self, notice: Notice) -> Notice:
-        """With times of this boot's monotonic clock, so that steps of the wall clock change nothing from here on.
+        """With times of this boot's monotonic clock, which continues over a restart (clock_gettime(2)).
 
-        That clock goes on over a restart of the agent (clock_gettime(2)). Of a notice without it the wall clock's age counts; if
-        that clock was stepped since we started, the lesser one by its old and its new time. The future is now.
+        Of a notice without them the wall clock's age counts; if that was stepped since we started, the lesser age. The future is now.
         """
         if notice.boot_id == self._boot_id:
             return notice
@@ -137,10 +135,7 @@ class Outbox:
         return None if self._sending else self._schedule.due_s()
 
     def send_due(self) -> None:
-        """Read a page of the ledger's Events; or hand the next Event to the sender if one is due and none is under way.
-
-        One that is too old is dropped instead.
-        """
+        """Read a page of the ledger's Events; or send the next Event, or drop it as too old, if one is due and none is under way."""
         if self._may_refill() and self.refill():
             return
         now_s = self._clock()

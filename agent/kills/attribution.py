@@ -1,7 +1,6 @@
 """Attribution: when the increase of a counter is a kill, and in which container.
 
-Joins the counters, their unrecorded increases, the pending reports of the log and what the levels above know of removed
-containers; records a kill when enough is known of it (timing.py).
+Joins the counters, the pending reports of the log and what the levels above know of removed containers.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from agent.kills.facts import Facts, Findings
 from agent.kills.follow_up import LATE_S, FollowUp
 from agent.kills.levels import Levels
 from agent.kills.pending_reports import PendingReports, named_cgroup
-from agent.kills.scope import by_hits, by_report, counts_hits
+from agent.kills.scope import by_hits, by_report
 from agent.kills.split import SecondCounts, Share, split_increase
 from agent.kills.timing import log_quiet_s, ready_s
 from agent.model import NODE, Baseline, Cgroup, CgroupKind, CgroupPlace, MemoryEvents, OomKill, OomReport
@@ -90,9 +89,8 @@ class Attribution:
             return
         counter.removed = True
         self._removed.append(counter)
-        parent = counter.parent  # levels above a pod have too many children to look at
-        if parent is not None and parent.kind is CgroupKind.POD:
-            self._levels.removed(counter.cgroup.place, parent, now_s)
+        if counter.parent is not None and counter.parent.kind is CgroupKind.POD:  # levels above have too many children
+            self._levels.removed(cgroup.place, counter.parent, now_s)
         self._follow_up.removed(cgroup, now_s)
 
     def log_lost(self) -> None:
@@ -133,7 +131,7 @@ class Attribution:
 
     def collect(self, now_s: float) -> Findings:
         """All that is ready by now: to be recorded by the caller in one transaction, then reported."""
-        waiting = sorted(self._counters.increased(), key=_deepest_first)
+        waiting = self._counters.increased()
         amended = self._follow_up.amend({counter.cgroup.path for counter in waiting}, now_s)
         increased = [each for each in self._counters.increased_containers() if each.unrecorded_kills > 0]
         kills: list[OomKill] = []
@@ -146,7 +144,7 @@ class Attribution:
                 self._counters.done(counter)
                 self._changed.append(counter)
         changed, self._changed = baselines(self._changed), []
-        forgotten = [each for each in sorted(self._removed, key=_deepest_first) if self._counters.forget(each)]
+        forgotten = [each for each in self._removed if self._counters.forget(each)]
         self._removed = [each for each in self._removed if each not in forgotten]
         self._levels.forget((counter.cgroup.place for counter in forgotten), now_s)
         gone = tuple(counter.cgroup.inode for counter in forgotten)
@@ -169,7 +167,7 @@ class Attribution:
         if not reports and alone:
             reports = self._nameless_for(counter, now_s)
         if not reports and not counter.unrecorded_groups:
-            self._record_second_counts(counter, counter.unrecorded_kills, now_s)
+            self._counters.record(counter, self._second_counts.take(counter, counter.unrecorded_kills, now_s), 0)
         raw, groups = counter.unrecorded_kills, counter.unrecorded_groups
         shares = split_increase(raw, groups, reports)
         self._second_counts.note(counter, shares, now_s)
@@ -201,7 +199,7 @@ class Attribution:
             return []
         reports = self._levels.reports_of_removed(level)
         if not reports and not level.unexplained_groups:
-            self._record_second_counts(level, level.unexplained_kills, now_s)
+            self._counters.record(level, self._second_counts.take(level, level.unexplained_kills, now_s), 0)
         raw, groups = level.unexplained_kills, level.unexplained_groups
         if not raw:
             return []
@@ -212,14 +210,10 @@ class Attribution:
         shares = split_increase(raw, groups, reports, of_one=of_one)
         return self._record(level, raw, groups, shares, now_s, None if reports else suspect)
 
-    def _record_second_counts(self, counter: Counter, raw: int, now_s: float) -> None:
-        """Counts that belong to a group kill that was recorded before they came are no kills of their own."""
-        self._counters.record(counter, self._second_counts.take(counter, raw, now_s), 0)
-
     def _read_hits(self, counter: Counter, reports: Sequence[OomReport], now_s: float) -> None:
         """Where the reports don't say of each kill which limit was hit, the hits do."""
         reported = sum(by_report(report, counter.cgroup.path) is not None for report in reports)
-        if reported < counter.unrecorded_kills and counts_hits(counter):
+        if reported < counter.unrecorded_kills and counter.counts_hits:
             self._counters.read_hits(counter, now_s)
 
     def _record(
@@ -244,7 +238,3 @@ class Attribution:
         if named is None or counter.kind is CgroupKind.CONTAINER:
             return counter.cgroup.path
         return self._facts.container_path(named) or named
-
-
-def _deepest_first(counter: Counter) -> int:
-    return -len(counter.cgroup.path)

@@ -111,6 +111,11 @@ class Counter:
         self._pass_up()
 
     @property
+    def counts_hits(self) -> bool:
+        """Whether the kernel counts hits, and apart for each cgroup (v2 since 5.3): a kill at a limit then shows one."""
+        return self.reading.local_oom is not None
+
+    @property
     def unrecorded_hits(self) -> int:
         """Hits of a limit at or below this cgroup that have led to no recorded kill, and have not expired."""
         return self.reading.oom - self.recorded.oom

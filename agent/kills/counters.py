@@ -1,6 +1,6 @@
-"""All counters of the node: one per container, pod and kubepods root, and one for the node, along the kernel's own hierarchy.
+"""All counters, one per container, pod, kubepods root and the node: reading them, and which have unrecorded kills.
 
-They are read here, and those with unrecorded kills are known. Kills are recorded at every level at once: each level checks those below.
+Kills are recorded at every level at once, so that each level checks those below it.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ class Counters:
         return any(counter is not None and counter.kind is CgroupKind.KUBEPODS for counter in found)
 
     def increased(self) -> list[Counter]:
-        """Those with unrecorded kills, of any level."""
-        return list(self._increased.values())
+        """Those with unrecorded kills, of any level, the deepest first."""
+        return sorted(self._increased.values(), key=lambda counter: -len(counter.cgroup.path))
 
     def increased_containers(self, below: Counter | None = None) -> list[Counter]:
         """The containers among them; those below this level only."""
@@ -135,9 +135,9 @@ class Counters:
 
     def read_level(self, level: Counter, now_s: float) -> tuple[bool, list[Counter]]:
         """Read a level first, so that a kill in between is never taken for unexplained; then its children, those that changed last
-        first, until they explain it: more readings of them can only show more. So a kill costs the same however many pods there are.
+        first, until they explain it: more readings can only show more. So a kill costs the same however many pods there are.
 
-        Returns whether the level is there, and the children that turn out to be removed though that was not notified yet.
+        Returns whether the level is there, and children that were removed without a notification so far.
         """
         there = self.read(level, now_s)
         removed: list[Counter] = []
@@ -149,9 +149,7 @@ class Counters:
         return there, removed
 
     def read_hits(self, counter: Counter, now_s: float) -> None:
-        """Read all hits of limits now: those that came before a kill that was read are counted by now. A level above may not have been
-        notified of yet, and a container's own reading may have a kill and lack its hit (Counter.read_hits).
-        """
+        """Read all hits of limits now, here and above: those that came before a kill that was read are counted by now."""
         if counter.kind is CgroupKind.CONTAINER:
             own = self._facts.counters(counter.cgroup)
             counter.unread = isinstance(own, Vanished)

@@ -18,7 +18,7 @@ MOST_UNDETAILED = 100  # kills without a report, kept while the log can't be rea
 
 @dataclass(slots=True, eq=False)
 class _Followed:
-    """``of_container`` False: nobody asks what became of it. Monotonic times: when it is settled, and when its report is given up."""
+    """``of_container`` False: it has no outcome. Monotonic times: when it is settled, and when its report is given up."""
 
     kill: OomKill
     cgroup: Cgroup
@@ -65,18 +65,14 @@ class FollowUp:
         """Kills with their outcome, each once, when it is due."""
         due = [followed for followed in self._unsettled if followed.settled_s <= now_s]
         self._unsettled = [followed for followed in self._unsettled if followed.settled_s > now_s]
-        return [self._with_outcome(followed) for followed in due]
-
-    def _with_outcome(self, followed: _Followed) -> OomKill:
-        if followed.kill.outcome is not None or not followed.of_container:
-            return followed.kill
-        lives = self._facts.lives(followed.cgroup)
-        return replace(followed.kill, outcome=Outcome.SURVIVED if lives else Outcome.DIED)
+        for followed in due:
+            if followed.of_container and followed.kill.outcome is None:
+                outcome = Outcome.SURVIVED if self._facts.lives(followed.cgroup) else Outcome.DIED
+                followed.kill = replace(followed.kill, outcome=outcome)
+        return [followed.kill for followed in due]
 
     def amend(self, increased: AbstractSet[str], now_s: float) -> tuple[OomKill, ...]:
-        """Kills that were recorded without their reports, with those that came since. ``increased``: paths of counters with unrecorded
-        kills, of which a report may be.
-        """
+        """Kills recorded without their reports, with those that came since. ``increased``: paths of counters that may ask for them."""
         amended = []
         for followed in tuple(self._undetailed):
             path = followed.kill.cgroup_path

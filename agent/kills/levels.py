@@ -1,7 +1,7 @@
-"""The levels above a container still count its kills when it was removed: what they say of kills that nobody could read any more.
+"""The levels above a removed container still count its kills: what they say of those that nobody could read any more.
 
-Owns which cgroups were removed when, and the suspects of each level: the raw kills that it showed beyond its children's when one of
-them was removed, and the paths of those that these may be of.
+Owns the suspects of each level: the raw kills that it showed beyond its children's when one of them was removed, and the paths of those
+that these may be of.
 """
 
 from __future__ import annotations
@@ -67,13 +67,12 @@ class Levels:
     def complete(self, counter: Counter, now_s: float) -> None:
         """Before a kill of a removed container is recorded, or a group kill: its victims that were counted after its last reading.
 
-        The kernel may be in the middle of the kill as we read, and the cgroup removed before we read again; then the levels above
-        know. Of what they show beyond all readings as much is its own as its reports have victims more than it, or
+        Of what the levels above show beyond all readings as much is its own as its reports have victims more than it, or
         all where nobody else can be meant.
         """
         reports = self._reports.of(counter.cgroup.path)
-        complete = not counter.removed and not may_grow(counter, reports, self._facts)
-        if complete or self._counters.read(counter, now_s):
+        may_lack = counter.removed or may_grow(counter, reports, self._facts)
+        if not may_lack or self._counters.read(counter, now_s):
             return
         for level in upwards(counter.parent):
             if level.kind is CgroupKind.POD and not counter.removed:

@@ -52,8 +52,7 @@ class PendingReports:
     def expire(self, now_s: float) -> list[OomReport]:
         """Forget, and return, the reports that waited longer than KEEP_S."""
         old = [report for report, since_s in self._pending if now_s - since_s > KEEP_S]
-        if old:
-            self._pending = [pending for pending in self._pending if now_s - pending[1] <= KEEP_S]
+        self._pending = [pending for pending in self._pending if now_s - pending[1] <= KEEP_S]
         return old
 
     @property

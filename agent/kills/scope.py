@@ -52,7 +52,7 @@ def by_hits(counter: Counter) -> Scope | None:
             if level.unrecorded_hits > 0:
                 return Scope.CONTAINER
             below_unread = level.removed or level.unread
-        elif counts_hits(level):
+        elif level.counts_hits:
             if level.unrecorded_own_hits > 0:
                 return LEVELS.get(level.kind)
             if level.kind is CgroupKind.POD and below_unread and level.unexplained_hits() > 0:
@@ -68,11 +68,6 @@ def take_hit(counter: Counter, level: Scope | None) -> None:
         scope = LEVELS.get(each.kind)
         if scope is not None and _ORDER.index(scope) >= _ORDER.index(level):
             each.take_hit(own=scope is level)
-
-
-def counts_hits(counter: Counter) -> bool:
-    """Whether its kernel counts hits at all and apart for each cgroup (v2 since 5.3): a kill at a limit then shows one."""
-    return counter.reading.local_oom is not None
 
 
 def node_was_short(counter: Counter, facts: Facts) -> bool:

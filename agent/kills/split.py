@@ -46,17 +46,14 @@ def split_increase(raw: int, groups: int, reports: Sequence[OomReport], *, of_on
     left = raw
     for report in reports:
         if left <= 0:
-            break
+            return shares
         cost = min(left, raw_of(report)) if is_group(report) else 1
         shares.append(Share(min(cost, max(1, len(report.victims))), cost, is_group(report), report))
         left -= cost
-    if left <= 0:
-        return shares
     reported = [i for i, share in enumerate(shares) if share.group]
-    unreported = max(0, groups - len(reported))
-    if unreported:
+    if left > 0 and (unreported := groups - len(reported)) > 0:
         return [*shares, Share(max(1, left - unreported), left, group=True, report=None)]
-    if reported and of_one:
+    if left > 0 and reported and of_one:
         last = shares[reported[-1]]
         shares[reported[-1]] = replace(last, processes=last.processes + left, raw=last.raw + left)
         return shares
@@ -74,21 +71,14 @@ class SecondCounts:
 
     def note(self, counter: Counter, shares: Iterable[Share], now_s: float) -> None:
         """These shares of ``counter`` are being recorded: what the counter lacks of a group's report may follow."""
-        for share in shares:
-            if share.group and share.report is not None and raw_of(share.report) - share.raw == 1:
-                self._expected.append(
-                    (counter, now_s + SECOND_COUNT_S)
-                )  # where more are lacking, they are victims of their own
+        reported = [(raw_of(share.report), share.raw) for share in shares if share.group and share.report is not None]
+        lacking_one = sum(printed - counted == 1 for printed, counted in reported)
+        self._expected += [(counter, now_s + SECOND_COUNT_S)] * lacking_one  # more are lacking: victims of their own
 
     def take(self, at: Counter, raw: int, now_s: float) -> int:
-        """How many of ``raw`` new counts of ``at`` are such second ones; these are expected no longer.
-
-        They show in the group's own counter, and in those of the levels above when that can't be read any more.
-        """
+        """How many of ``raw`` new counts of ``at``, the group's own counter or, once that was removed, a level above, are second ones."""
         taken, still = 0, []
-        for counter, until_s in self._expected:
-            if until_s < now_s:
-                continue
+        for counter, until_s in (each for each in self._expected if each[1] >= now_s):
             if taken < raw and (counter is at or (counter.removed and at in upwards(counter))):
                 taken += 1
             else:

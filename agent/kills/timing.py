@@ -40,24 +40,18 @@ def ready_s(counter: Counter, reports: Sequence[OomReport], facts: Facts, *, kms
         ready = since_s if reported and not goes_on else counter.increased_s + wait_s
     elif _only_first(counter, facts):
         ready = counter.increased_s + BUSY_GROUP_WAIT_S
-    else:
-        reported = len(reports) >= counter.unrecorded_kills
-        ready = since_s + (0.0 if reported or not kmsg else _report_wait_s(counter))
+    elif not kmsg or len(reports) >= counter.unrecorded_kills:
+        ready = since_s
+    elif by_hits(counter) is None:  # v1 counts none: only the log says what was short
+        ready = since_s + NO_HIT_WAIT_S
+    else:  # a report stays open for longer where group kills aren't counted
+        ready = since_s + REPORT_WAIT_S + (0.0 if counter.counts_groups else GROUP_QUIET_S)
     return max(ready, since_s + NAME_WAIT_S) if names.container is None else ready
 
 
-def _report_wait_s(counter: Counter) -> float:
-    """Without a hit (v1 counts none) only the log says what was short. Where group kills aren't counted, its report is open for longer."""
-    if by_hits(counter) is None:
-        return NO_HIT_WAIT_S
-    return REPORT_WAIT_S if counter.counts_groups else REPORT_WAIT_S + GROUP_QUIET_S
-
-
 def log_quiet_s(increases: Iterable[Counter], facts: Facts, *, of_group: bool) -> float:
-    """How long the log must be quiet until its open report is over, in seconds. ``of_group``: it is of a group kill.
-
-    As long as a process of a group is left there may be more to come; and while no container's counter has increased, the report's own
-    kill is yet to come.
+    """How long the log must be quiet until its open report is over, in seconds; long while a process of a group is left, or no
+    container's counter has increased: then the report's own kill is yet to come. ``of_group``: it is of a group kill.
     """
     containers = [counter for counter in increases if counter.kind is CgroupKind.CONTAINER]
     groups = [counter for counter in containers if counter.unrecorded_groups]
