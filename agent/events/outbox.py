@@ -61,8 +61,6 @@ class Outbox:
         recent = (n for n in ledger.series(unix_s() - QUIET_S) if n.last_unix_s <= unix_s() + QUIET_S)
         self._newest = {notice.group: notice.name for notice in recent}  # the Event that counts a group
 
-    # ------------------------------------------------------------------------------------------------------- posting
-
     def post(self, notice: Notice) -> bool:
         """An Event that happens once: a name that was posted before is not posted again. Returns whether it was new."""
         notice = self._timed(notice)
@@ -74,18 +72,16 @@ class Outbox:
     def post_kill(self, kill: OomKill, notice: Notice) -> None:
         """A kill is counted by the open Event of its group, or else by ``notice``, which is a new one."""
         notice = self._timed(notice)
-        if (event := self._find(self._newest.pop(notice.group, ""))) is not None:
+        event = None
+        if (name := self._newest.pop(notice.group, None)) is not None:
+            event = self._schedule[name] if name in self._schedule else self._ledger.notice(name)
+        if event is not None:
             notice = _counted_by(self._timed(event), notice)
         self._newest[notice.group] = notice.name
         if len(self._newest) > MOST_GROUPS:
             del self._newest[next(iter(self._newest))]  # the one that was added to least recently
         self._ledger.record_outcome(kill.kill_id, kill.outcome, notice)
         self._put(notice)
-
-    def _find(self, name: str) -> Notice | None:
-        if name in self._schedule:
-            return self._schedule[name]
-        return self._ledger.notice(name) if name else None
 
     def _timed(self, notice: Notice) -> Notice:
         """With times of this boot's monotonic clock, which continues over a restart (clock_gettime(2)).
@@ -125,8 +121,6 @@ class Outbox:
 
     def _may_refill(self) -> bool:
         return self._reading or (self._left_out and len(self._schedule) <= self._schedule.room // 2)
-
-    # ------------------------------------------------------------------------------------------------------- sending
 
     def due_s(self) -> float | None:
         """When send_due() has work; None: no Event waits, or one is under way and its result will wake the loop."""

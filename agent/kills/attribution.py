@@ -59,13 +59,13 @@ class Attribution:
     def forget_removed(self) -> tuple[int, ...]:
         """After the first scan: inodes of cgroups that were removed while no agent ran; nothing of theirs need be kept.
 
-        Kills that their parents show may be theirs, or of others that came and went meanwhile: only the log can tell.
+        Kills that their parents show may be theirs, or of others that appeared and were removed meanwhile: only the log can name them.
         """
         self._levels.start()
         return self._counters.absent()
 
     def missed(self, place: CgroupPlace, now_s: float) -> None:
-        """A container that came and went before anyone could look at it."""
+        """A container that was removed before anyone could look at it."""
         parent = self._counters.at_path(place.path.rpartition("/")[0])
         if parent is not None:
             self._levels.removed(place, parent, now_s)
@@ -94,7 +94,7 @@ class Attribution:
         self._follow_up.removed(cgroup, now_s)
 
     def log_lost(self) -> None:
-        """The kernel's log can't be read any more: no report is waited for, and the counters alone are left."""
+        """The kernel's log can't be read any more: no report is waited for."""
         self._kmsg = False
         self._follow_up.expect_reports(until_s=inf)
 
@@ -174,9 +174,8 @@ class Attribution:
         return self._record(counter, raw, groups, shares, now_s)
 
     def _nameless_for(self, counter: Counter, now_s: float) -> list[OomReport]:
-        """Reports that lost their cgroup's line, as far as they can only be of this container, the only one with unrecorded kills.
-
-        One of the node's shortage is none of its own where a limit was hit, nor while the node has a kill that may be outside of pods.
+        """Reports that lost their cgroup's line, as far as they can only be of this container, the only one with unrecorded kills. Those of
+        the node's shortage are not where a limit was hit, nor while a kill may be outside of pods.
         """
         nameless = self._reports.nameless()
         if by_hits(counter) is not None:

@@ -92,12 +92,12 @@ def _limit(counter: Counter, scope: Scope | None, facts: Facts) -> int | None:
 
 
 def _outcome_by_itself(counter: Counter, share: Share, path: str, facts: Facts, *, still_there: bool) -> Outcome | None:
-    """DIED where that needs no second look: the whole container was killed, or its PID 1, or its cgroup is gone."""
+    """DIED where that needs no second look: the whole container was killed, or its PID 1, or its cgroup was removed."""
     whole = share.group and (share.report is None or is_inside(path, share.report.group_memcg or path))
     elsewhere = path != counter.cgroup.path
     if whole or counter.removed or (elsewhere and not still_there):
         return Outcome.DIED
     if elsewhere:
-        return None  # a cgroup in it is gone (v1)
+        return None  # a cgroup in it was removed (v1)
     killed = {victim.pid for victim in share.report.victims} if share.report is not None else set()
     return Outcome.DIED if facts.init_pid(counter.cgroup) in killed else None

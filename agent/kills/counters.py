@@ -51,9 +51,8 @@ class Counters:
 
     def _start(self, cgroup: Cgroup, first: MemoryEvents, new: MemoryEvents) -> Baseline:
         if (kept := self._kept.get(cgroup.inode)) is not None:
-            return replace(
-                kept, path=cgroup.path, oom_kill=min(kept.oom_kill, first.oom_kill)
-            )  # v1, as in Counter.read
+            oom_kill = min(kept.oom_kill, first.oom_kill)  # v1, as in Counter.read
+            return replace(kept, path=cgroup.path, oom_kill=oom_kill)
         counts = new.oom_kill, new.oom_group_kill or 0, new.oom, new.local_oom or 0
         return Baseline(cgroup.inode, cgroup.path, *counts, ordinal=0)
 
@@ -70,11 +69,8 @@ class Counters:
             parent.attach(counter)
 
     def _parent(self, cgroup: Cgroup) -> Counter | None:
-        for at in (*levels_above(cgroup.path), NODE.path) if cgroup.path else ():
-            above = self._by_path.get(at)
-            if above is not None and above.kind is not CgroupKind.CONTAINER:
-                return above
-        return None
+        found = (self._by_path.get(at) for at in (*levels_above(cgroup.path), NODE.path) if cgroup != NODE)
+        return next((above for above in found if above is not None and above.kind is not CgroupKind.CONTAINER), None)
 
     def absent(self) -> tuple[int, ...]:
         """Inodes of cgroups with a baseline that were removed while no agent ran."""
@@ -99,7 +95,7 @@ class Counters:
         return any(counter is not None and counter.kind is CgroupKind.KUBEPODS for counter in found)
 
     def increased(self) -> list[Counter]:
-        """Those with unrecorded kills, of any level, the deepest first."""
+        """Those with unrecorded kills, the deepest first."""
         return sorted(self._increased.values(), key=lambda counter: -len(counter.cgroup.path))
 
     def increased_containers(self, below: Counter | None = None) -> list[Counter]:

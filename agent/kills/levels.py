@@ -18,7 +18,7 @@ from agent.kills.timing import may_grow
 from agent.model import NODE, CgroupKind, CgroupPlace, OomReport, is_inside
 
 KEEP_S = 10.0  # how long a level's unexplained kill may be of a container that was removed
-UNKNOWN = ""  # stands among the suspects for all that came and went while no agent ran
+UNKNOWN = ""  # stands among the suspects for all that were removed while no agent ran
 NOBODY: tuple[int, frozenset[str]] = 0, frozenset()
 
 
@@ -34,7 +34,7 @@ class Levels:
         self._suspects: dict[int, tuple[int, frozenset[str]]] = {}
 
     def start(self) -> None:
-        """As an agent starts: what these levels show may be of containers that came and went before."""
+        """As an agent starts: what these levels show may be of containers that were removed before."""
         for level in self._counters:
             if level.kind is not CgroupKind.CONTAINER:
                 self._suspect(level, self._suspects.get(level.cgroup.inode, NOBODY)[1] | {UNKNOWN})
@@ -57,7 +57,7 @@ class Levels:
         self._removed += [(place, now_s) for place in places]
 
     def only_suspect(self, level: Counter) -> str | None:
-        """Path of the one container below that what the level shows can be of; None: none, or one of several. Asked once."""
+        """Path of the one container below that all unexplained kills can be of; None: none, or one of several. Asked once."""
         _, paths = self._suspects.pop(level.cgroup.inode, NOBODY)
         if not paths and level.cgroup != NODE:  # its kills may be outside of pods
             removed = (place.path for place, _ in self._removed if place.container_id)

@@ -36,7 +36,7 @@ class PendingReports:
         return path.strip("/") if local is None and path is not None else local
 
     def of(self, path: str) -> list[OomReport]:
-        """Reports whose victim lived in this cgroup or below it, oldest first; those of one group kill are one."""
+        """Reports of victims in this cgroup or below it, oldest first; those of one group kill are one."""
         named = ((report, named_cgroup(report)) for report, _ in self._pending)
         return joined(report for report, at in named if at is not None and is_inside(at, path))
 

@@ -1,9 +1,8 @@
 """Which limit a kill hit: by the kernel's log, else by what the counters of hits can prove.
 
 A kill at a memory limit is always preceded by a hit of that limit (mm/memcontrol.c, mem_cgroup_oom): ``oom`` in memory.events,
-counted where the limit is and in every level above. So a hit without a kill of its own names the level. That there is no such hit
-left proves nothing: it may have been given to another kill, or have expired. The node is named only by the log, or, where there is
-no log to read, by ``node_was_short``. What neither says is not known, and None.
+counted where the limit is and in every level above. So a hit without a kill of its own names the level. No such hit
+proves nothing: another kill may have taken it, or it expired. The node is named by the log, or without one by ``node_was_short``.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _ORDER = tuple(LEVELS.values())
 
 
 def by_report(report: OomReport, path: str) -> Scope | None:
-    """The level whose limit was hit, by the OOM domain that the report of a kill in ``path`` names; None: that line was lost."""
+    """The level of the limit that was hit, by the OOM domain that the report of a kill in ``path`` names; None: that line was lost."""
     if report.global_oom:
         return Scope.NODE
     domain = report.oom_memcg
@@ -61,7 +60,7 @@ def by_hits(counter: Counter) -> Scope | None:
 
 
 def take_hit(counter: Counter, level: Scope | None) -> None:
-    """One hit of this level's limit has led to a kill: it is taken there and above. No limit's, or not known whose: none is."""
+    """One hit of this level's limit has led to a kill: it is taken there and above; none where it was no limit's, or that is not known."""
     if level not in _ORDER:
         return
     for each in upwards(counter):

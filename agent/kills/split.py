@@ -1,7 +1,7 @@
 """Splits an increase of one cgroup's raw ``oom_kill`` counter into kills: the counters say how many, the reports of which processes.
 
 Pure arithmetic. A group kill counts its first victim twice (mm/oom_kill.c, oom_kill_process: for the chosen task, and again for it as a
-member of the group), unless that victim had gone by then.
+member of the group), unless that victim had ended by then.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def raw_of(report: OomReport) -> int:
 def split_increase(raw: int, groups: int, reports: Sequence[OomReport], *, of_one: bool = True) -> list[Share]:
     """Shares for an increase of ``raw`` in ``oom_kill`` and ``groups`` in ``oom_group_kill`` (0 where that is not counted).
 
-    ``reports`` are this cgroup's, oldest first; those that the increase has no room for are left unused. Victims whose lines were lost
+    ``reports`` are this cgroup's, oldest first; those that the increase has no room for are left unused. Victims without a line
     count for the group when there is one: a kill of its own beside a group kill of the same container at the same time is
     far rarer than a lost line. ``of_one`` False: the increase may be that of several containers, so they are kills of their own.
     """
