@@ -1,7 +1,4 @@
-"""Where a kill becomes an Event: on its pod, on the node for a kill outside of pods, with what a person needs to know.
-
-Takes recorded kills with a known outcome, gives the Event to the outbox, which counts it together with others of its group.
-"""
+"""Where a kill becomes an Event: on its pod, on the node for a kill outside of pods."""
 
 from __future__ import annotations
 
@@ -35,20 +32,20 @@ class KillEvents:
         self._unix_s = unix_s
 
     def post(self, kill: OomKill) -> None:
-        """The Event that counts this kill goes to the outbox; without an object to post it on, the ledger alone keeps its outcome."""
-        about = self._about(kill)
-        if about is None:
-            self._ledger.record_outcome(kill.kill_id, kill.outcome, None)
+        """A kill with a known outcome: its Event goes to the outbox. Of a pod that is not known the ledger alone keeps the outcome."""
+        if kill.pod_uid is not None and kill.namespace and kill.pod:
+            self._post(kill, ObjectRef("Pod", kill.pod, kill.namespace, kill.pod_uid))
+        elif kill.pod_uid is None and kill.container_id is None:
+            self._post(kill, ObjectRef("Node", self._node, "", self._node))
         else:
-            self._outbox.post_kill(kill, self._notice(kill, about))
+            self._ledger.record_outcome(kill.kill_id, kill.outcome, None)
 
-    def _notice(self, kill: OomKill, about: ObjectRef) -> Notice:
+    def _post(self, kill: OomKill, about: ObjectRef) -> None:
         pod = self._pod_of(kill.pod_uid) if kill.pod_uid is not None else None
-        since = self._unix_s() - LAST_HOUR_S
-        recent = self._ledger.kills_of(kill.pod_uid or "", kill.container or "", since)
         limits = {c.name: c.limit_bytes for c in pod.containers} if pod is not None else None
+        recent = self._ledger.kills_of(kill.pod_uid or "", kill.container or "", self._unix_s() - LAST_HOUR_S)
         reason = Reason.CONTAINER_OOM_KILLED if kill.outcome is Outcome.DIED else Reason.PROCESS_OOM_KILLED
-        return Notice(
+        notice = Notice(
             name=event_name(about.name, kill.kill_id),
             about=about,
             reason=reason,
@@ -59,11 +56,4 @@ class KillEvents:
             count=1 if kill.group_kill else max(1, kill.processes),
             group="/".join((about.uid, kill.container or kill.cgroup_path, reason, str(kill.scope), str(kill.mode))),
         )
-
-    def _about(self, kill: OomKill) -> ObjectRef | None:
-        """None: of a pod that is not known."""
-        if kill.pod_uid is not None and kill.namespace and kill.pod:
-            return ObjectRef("Pod", kill.pod, kill.namespace, kill.pod_uid)
-        if kill.pod_uid is None and kill.container_id is None:
-            return ObjectRef("Node", self._node, "", self._node)
-        return None
+        self._outbox.post_kill(kill, notice)

@@ -1,7 +1,8 @@
 """Events from the moment they are posted until the API has them: in the ledger, and as far as there is room in the schedule.
 
-Takes notices and kills, gives the sender one Event at a time, takes its result. Runs on the loop's thread and never waits.
-The ledger's row is the durable copy: what the schedule has no room for is only there, and is fetched when there is room.
+Never waits. Events that the schedule has no room for are read from the ledger page by page when there is room. A kill is counted by
+the open Event of its group: the first is sent at once, new counts at widening intervals. An Event's text can't change later, so it is
+open for an hour at most, and until 10 minutes passed without a kill.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 
-from agent.events.grouping import QUIET_S, added, is_open, sent
 from agent.events.schedule import Schedule
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
@@ -19,10 +20,14 @@ from agent.model import EventDelivered, EventFailed, Notice, OomKill
 
 logger = logging.getLogger("oomward")
 
-EXPIRED_S = 3600.0  # the API keeps Events for an hour: an older one is of no use to anybody
+QUIET_S = 600.0
+LONGEST_S = 3600.0
+FIRST_INTERVAL_S = 10.0
+LONGEST_INTERVAL_S = 600.0
+EXPIRED_S = 3600.0  # the API keeps Events for an hour
 MOST_GROUPS = 5000
+PAGE = 50  # Events read from the ledger per turn of the loop: some 35 µs each
 SEEN = ("created", "patched")  # outcomes by which a reader sees something new
-DROPPED = "dropped_"
 
 
 class Outbox:
@@ -48,16 +53,16 @@ class Outbox:
         self._unix_s = unix_s
         self._unix_at_0_s = unix_s() - clock()
         self._sending = False
-        self._more = False  # the ledger has Events that the schedule had no room for
+        self._left_out = False  # the schedule had no room for an Event of the ledger
+        self._reading = False  # the ledger's Events are being read, page by page, and come next after ``_last_read``
+        self._last_read: Notice | None = None
         self._logged: set[int | None] = set()
         # Not those of the future: the clock was set back, and they would say that they were last seen there.
         recent = (n for n in ledger.series(unix_s() - QUIET_S) if n.last_unix_s <= unix_s() + QUIET_S)
         self._newest = {notice.group: notice.name for notice in recent}  # the Event that counts a group
 
-    # ------------------------------------------------------------------------------------------------------- posting
-
     def post(self, notice: Notice) -> bool:
-        """Something that happens once: a name that was posted before is not posted again. Returns whether it was new."""
+        """An Event that happens once: a name that was posted before is not posted again. Returns whether it was new."""
         notice = self._timed(notice)
         new = self._ledger.queue(notice)
         if new:
@@ -67,26 +72,21 @@ class Outbox:
     def post_kill(self, kill: OomKill, notice: Notice) -> None:
         """A kill is counted by the open Event of its group, or else by ``notice``, which is a new one."""
         notice = self._timed(notice)
-        event = self._find(self._newest.pop(notice.group, ""))
-        if event is not None and is_open(event, notice):
-            notice = added(event, notice)
+        event = None
+        if (name := self._newest.pop(notice.group, None)) is not None:
+            event = self._schedule[name] if name in self._schedule else self._ledger.notice(name)
+        if event is not None:
+            notice = _counted_by(self._timed(event), notice)
         self._newest[notice.group] = notice.name
         if len(self._newest) > MOST_GROUPS:
             del self._newest[next(iter(self._newest))]  # the one that was added to least recently
         self._ledger.record_outcome(kill.kill_id, kill.outcome, notice)
         self._put(notice)
 
-    def _find(self, name: str) -> Notice | None:
-        if name in self._schedule:
-            return self._schedule[name]
-        kept = self._ledger.notice(name) if name else None
-        return None if kept is None else self._timed(kept)
-
     def _timed(self, notice: Notice) -> Notice:
-        """With times of this boot's monotonic clock, so that steps of the wall clock change nothing from here on.
+        """With times of this boot's monotonic clock, which continues over a restart (clock_gettime(2)).
 
-        That clock goes on over a restart of the agent (clock_gettime(2)). Of a notice without it the wall clock's age counts; if
-        that clock was stepped since we started, the lesser one by its old and its new time. The future is now.
+        Of a notice without them the wall clock's age counts; if that was stepped since we started, the lesser age. The future is now.
         """
         if notice.boot_id == self._boot_id:
             return notice
@@ -96,30 +96,42 @@ class Outbox:
         return replace(notice, boot_id=self._boot_id, first_s=first_s, last_s=last_s, due_s=0.0)
 
     def _put(self, notice: Notice) -> None:
-        """Into the schedule; but behind Events that wait in the ledger alone it waits there as well."""
-        if notice.name in self._schedule or not (self._more or len(self._schedule) >= self._schedule.room):
+        """Into the schedule; but behind Events that only the ledger has it stays there as well."""
+        full = len(self._schedule) >= self._schedule.room
+        if notice.name in self._schedule or not (self._left_out or self._reading or full):
             self._schedule.put(notice)
         else:
-            self._more = True
+            self._left_out = True
         self._metrics.events_pending(len(self._schedule))
 
-    def refill(self) -> None:
-        """Fetch what waits in the ledger, as far as there is room."""
-        waiting = self._ledger.undelivered(self._schedule.room)
-        self._more = False
-        for notice in waiting:
-            if notice.name not in self._schedule:
-                self._put(self._timed(notice))
-        self._more = self._more or len(waiting) >= self._schedule.room
+    def refill(self) -> bool:
+        """Up to PAGE Events that only the ledger has come into the schedule. False: there were none."""
+        if not self._reading:
+            self._left_out, self._last_read = False, None
+        page = self._ledger.undelivered(PAGE, self._last_read)
+        for notice in page:
+            if notice.name not in self._schedule and len(self._schedule) < self._schedule.room:
+                self._schedule.put(self._timed(notice))
+            self._last_read = notice
+        full = len(self._schedule) >= self._schedule.room
+        self._left_out = self._left_out or full
+        self._reading = bool(page) and not full
+        self._metrics.events_pending(len(self._schedule))
+        return bool(page)
 
-    # ------------------------------------------------------------------------------------------------------- sending
+    def _may_refill(self) -> bool:
+        return self._reading or (self._left_out and len(self._schedule) <= self._schedule.room // 2)
 
     def due_s(self) -> float | None:
-        """When the next Event may be sent; None: none waits, or one is under way and its result will wake the loop."""
+        """When send_due() has work; None: no Event waits, or one is under way and its result will wake the loop."""
+        if self._may_refill():
+            return -inf
         return None if self._sending else self._schedule.due_s()
 
     def send_due(self) -> None:
-        """Hand the next Event to the sender if one is due and none is under way. One that is too old is dropped instead."""
+        """Read a page of the ledger's Events; or send the next Event, or drop it as too old, if one is due and none is under way."""
+        if self._may_refill() and self.refill():
+            return
         now_s = self._clock()
         notice = None if self._sending else self._schedule.next(now_s)
         if notice is None:
@@ -134,13 +146,14 @@ class Outbox:
         """The sender is done with an Event. What was counted meanwhile is sent later."""
         self._sending = False
         now_s, notice = self._clock(), self._schedule[message.name]
-        self._schedule.answered(notice, now_s, charge=message.outcome in SEEN)
-        if message.outcome in SEEN:
+        seen = message.outcome in SEEN
+        self._schedule.answered(notice, now_s, charge=seen)
+        if seen:
             self._logged.clear()
-        if message.outcome.startswith(DROPPED):
+        if message.outcome.startswith("dropped_"):
             self._drop(notice, message.outcome)
             return
-        notice = sent(notice, message.count, now_s)
+        notice = _sent(notice, message.count, now_s)
         self._metrics.event(message.outcome)
         self._ledger.series_delivered(notice, message.outcome)
         if notice.sent_count < notice.count:
@@ -167,5 +180,22 @@ class Outbox:
     def _remove(self, notice: Notice) -> None:
         self._schedule.remove(notice)
         self._metrics.events_pending(len(self._schedule))
-        if self._more and len(self._schedule) <= self._schedule.room // 2:
-            self.refill()
+
+
+def _counted_by(event: Notice, more: Notice) -> Notice:
+    """``event`` with what ``more`` counts, or ``more`` if that is not open any more. Until the API has it, the words are the newest."""
+    if abs(more.last_s - event.last_s) > QUIET_S or abs(more.last_s - event.first_s) > LONGEST_S:
+        return more
+    return replace(
+        event,
+        note=event.note if event.sent_count else more.note,
+        count=event.count + more.count,
+        last_at_unix_s=max(event.last_unix_s, more.last_unix_s),
+        last_s=max(event.last_s, more.last_s),
+    )
+
+
+def _sent(event: Notice, count: int, now_s: float) -> Notice:
+    """The API has ``count`` of it. What is counted next waits 10 s, and twice as long each time, up to 10 minutes."""
+    due_s = now_s + min(FIRST_INTERVAL_S * 2 ** min(event.requests, 16), LONGEST_INTERVAL_S)
+    return replace(event, sent_count=max(count, event.sent_count), requests=event.requests + 1, due_s=due_s)

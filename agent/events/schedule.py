@@ -10,16 +10,49 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf
 
-from agent.events.budget import NODE_BUDGET, POD_BUDGET, Budgets
 from agent.kube.backoff import Backoff
 from agent.model import Budget, Notice
 
 MOST_WAITING = 1000
+POD_BUDGET = Budget(10, 60.0)
+NODE_BUDGET = Budget(50, 1.0)
 FOR_EVERYBODY = (None, 401, 429, 503, 504)  # no answer, and statuses that are not about this Event: all wait
 
 
+class Budgets:
+    """Token buckets, one per pod and one for the node; each is kept as the time at which it would be full again.
+
+    Full ones are not kept: there are as many as pods with recent Events.
+    """
+
+    def __init__(self, pod: Budget, node: Budget) -> None:
+        self._pod = pod
+        self._node = node
+        self._full_at_s: dict[str, float] = {}
+        self._node_full_at_s = 0.0
+
+    def ready_s(self, uid: str) -> float:
+        """Before, nothing about this object is sent."""
+        return _ready_s(self._pod, self._full_at_s.get(uid, 0.0))
+
+    def node_ready_s(self) -> float:
+        """Before, nothing at all is sent."""
+        return _ready_s(self._node, self._node_full_at_s)
+
+    def spend(self, uid: str, now_s: float) -> None:
+        """Something about this object was sent."""
+        self._node_full_at_s = max(self._node_full_at_s, now_s) + self._node.every_s
+        full_at_s = max(self._full_at_s.pop(uid, 0.0), now_s) + self._pod.every_s
+        self._full_at_s = {other: at_s for other, at_s in self._full_at_s.items() if at_s > now_s} | {uid: full_at_s}
+
+
+def _ready_s(budget: Budget, full_at_s: float) -> float:
+    """With one token in it: the rest of the burst is missing then."""
+    return full_at_s - (budget.burst - 1) * budget.every_s
+
+
 @dataclass(slots=True)
-class Pod:
+class _Pod:
     """A pod with Events. ``turn`` is higher the later it was served; after a failure nothing is tried before ``retry_s``."""
 
     backoff: Backoff
@@ -46,7 +79,7 @@ class Schedule:
         self._budgets = Budgets(pod_budget, node_budget)
         self._rand = rand
         self._notices: dict[str, Notice] = {}
-        self._pods: dict[str, Pod] = {}
+        self._pods: dict[str, _Pod] = {}
         self._turns = 0
         self._none_before_s = inf  # no Event of any pod is ready before; later than that only next() finds out
         self._away = Backoff(rand)
@@ -64,7 +97,7 @@ class Schedule:
     def put(self, notice: Notice) -> None:
         """Add an Event, or replace the older one of its name."""
         self._notices[notice.name] = notice
-        self._pods.setdefault(notice.about.uid, Pod(Backoff(self._rand)))
+        self._pods.setdefault(notice.about.uid, _Pod(Backoff(self._rand)))
         self._none_before_s = min(self._none_before_s, self._ready_s(notice))
 
     def remove(self, notice: Notice) -> None:
@@ -86,11 +119,9 @@ class Schedule:
 
     def due_s(self) -> float | None:
         """When to ask for the next Event, at the same cost however many wait; None: none waits."""
-        return max(self._closed_until_s(), self._none_before_s) if self._notices else None
-
-    def _closed_until_s(self) -> float:
-        """Before, no Event at all is sent."""
-        return max(self._away_until_s, self._budgets.node_ready_s())
+        if not self._notices:
+            return None
+        return max(self._away_until_s, self._budgets.node_ready_s(), self._none_before_s)
 
     def _ready_s(self, notice: Notice) -> float:
         """Before, this Event is not sent."""

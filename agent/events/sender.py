@@ -1,6 +1,6 @@
-"""The sender's thread: takes one Event at a time, brings it to the API, and puts the result into the mailbox.
+"""The sender's thread: takes one Event at a time, brings it to the API, and delivers the result.
 
-Touches no state of the loop and decides nothing about when: see schedule.py. Outcomes are ``created``, ``exists`` (a 409: it
+Outcomes are ``created``, ``exists`` (a 409: it
 was there already), ``patched`` (it was there, and its count is brought up to date), ``dropped_gone`` (the namespace is gone or
 terminating), ``dropped_invalid`` (the API refuses it for good); all else is an EventFailed.
 """
@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from queue import SimpleQueue
 from urllib.parse import quote
 
 from agent.kube.api import Api, ApiError, ApiRefusedError
 from agent.model import EventDelivered, EventFailed, Message, Notice
+from agent.wording.times import rfc3339
 
 logger = logging.getLogger("oomward")
 
@@ -50,7 +50,7 @@ class EventSender:
     @property
     def last_beat_monotonic_s(self) -> float:
         """Now while there is nothing to do: a thread that waits for work is healthy. Else when the work was handed over."""
-        since_s = self._busy_since_s
+        since_s = self._busy_since_s  # once: the other thread changes it
         return self._clock() if since_s is None else since_s
 
     def send(self, notice: Notice) -> None:
@@ -70,27 +70,27 @@ class EventSender:
             self._deliver(result)
 
     def attempt(self, notice: Notice) -> EventDelivered | EventFailed:
-        """Try once, and say what became of it."""
+        """Try once."""
         try:
             outcome = self._create_or_patch(notice)
         except ApiRefusedError as error:
-            final = final_outcome(error)
-            if final is None:
+            # The words of NamespaceLifecycle's admission; the namespace's own name may say "terminating" as well.
+            terminating = error.status == 403 and "because it is being terminated" in error.message
+            if error.status == 404 or terminating:
+                outcome = "dropped_gone"
+            elif error.status in PASSING or error.status >= 500:
                 rule = MISSING_RULE if error.status == 403 else ""
                 return EventFailed(notice.name, error.status, f"{error}{rule}", error.retry_after_s or 0.0)
-            if final == "dropped_invalid":
+            else:
                 logger.error("the API will not have the Event %s: %s", notice.name, error)
-            outcome = final
+                outcome = "dropped_invalid"
         except ApiError as error:
             return EventFailed(notice.name, None, str(error))
         return EventDelivered(notice.name, outcome, notice.count)
 
     def _create_or_patch(self, notice: Notice) -> str:
-        """Create it, or bring the count of the one that is there up to date. Raises ApiError.
-
-        One that the API had may have expired there since: then it is created again, with its whole count.
-        """
-        path = f"/apis/events.k8s.io/v1/namespaces/{quote(namespace_of(notice), safe='')}/events"
+        """Create it, or patch the count of the one that is there; one that expired there is created again. Raises ApiError."""
+        path = f"/apis/events.k8s.io/v1/namespaces/{quote(notice.about.namespace or NODE_NAMESPACE, safe='')}/events"
         if notice.sent_count and self._patched(path, notice):
             return "patched"
         try:
@@ -98,7 +98,7 @@ class EventSender:
         except ApiRefusedError as error:
             if error.status != CONFLICT:
                 raise
-            if not series_field(notice):
+            if not _series(notice):
                 return "exists"
             if not self._patched(path, notice):
                 raise  # it expired in between: the next try creates it
@@ -109,7 +109,7 @@ class EventSender:
         """Whether the Event was there to be patched."""
         target = f"{path}/{quote(notice.name, safe='')}"
         try:
-            self._api.request("PATCH", target, body=series_field(notice), content_type=MERGE_PATCH).finish()
+            self._api.request("PATCH", target, body=_series(notice), content_type=MERGE_PATCH).finish()
         except ApiRefusedError as error:
             if error.status != 404:
                 raise
@@ -117,31 +117,17 @@ class EventSender:
         return True
 
 
-def final_outcome(error: ApiRefusedError) -> str | None:
-    """The outcome that a refusal means; None: it may pass."""
-    # The words of NamespaceLifecycle's admission; the namespace's own name may say "terminating" as well.
-    terminating = error.status == 403 and "because it is being terminated" in error.message
-    if error.status == 404 or terminating:
-        return "dropped_gone"
-    return None if error.status in PASSING or error.status >= 500 else "dropped_invalid"
-
-
-def namespace_of(notice: Notice) -> str:
-    """Where the Event lives: with its object."""
-    return notice.about.namespace or NODE_NAMESPACE
-
-
 def event_body(notice: Notice, reporting_instance: str) -> dict[str, object]:
     """The API object (events.k8s.io/v1 Event), with lengths and fields as pkg/apis/core/validation/events.go asks."""
-    namespace = namespace_of(notice)
-    regarding = {"apiVersion": "v1", "kind": notice.about.kind, "name": notice.about.name, "uid": notice.about.uid}
-    if notice.about.namespace:
-        regarding["namespace"] = namespace
+    about = notice.about
+    regarding = {"apiVersion": "v1", "kind": about.kind, "name": about.name, "uid": about.uid}
+    if about.namespace:
+        regarding["namespace"] = about.namespace
     body: dict[str, object] = {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"name": notice.name, "namespace": namespace},
-        "eventTime": _micro_time(notice.at_unix_s),
+        "metadata": {"name": notice.name, "namespace": about.namespace or NODE_NAMESPACE},
+        "eventTime": rfc3339(notice.at_unix_s, "microseconds"),  # metav1.MicroTime: six digits, always
         "reportingController": CONTROLLER,
         "reportingInstance": _cut(reporting_instance, MOST_TEXT_BYTES),
         "action": _cut(notice.action, MOST_TEXT_BYTES),
@@ -150,19 +136,14 @@ def event_body(notice: Notice, reporting_instance: str) -> dict[str, object]:
         "note": _cut(notice.note, MOST_NOTE_BYTES),
         "type": "Warning" if notice.warning else "Normal",
     }
-    return body | series_field(notice)
+    return body | _series(notice)
 
 
-def series_field(notice: Notice) -> dict[str, object]:
-    """The part that says how often it happened, and the only one that may change later; empty for a single time."""
+def _series(notice: Notice) -> dict[str, object]:
+    """How often it happened: the only part that may change later; empty for a single time."""
     if notice.count < 2:
         return {}
-    return {"series": {"count": notice.count, "lastObservedTime": _micro_time(notice.last_unix_s)}}
-
-
-def _micro_time(at_unix_s: float) -> str:
-    """metav1.MicroTime: RFC 3339 with exactly six digits of the second."""
-    return datetime.fromtimestamp(at_unix_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return {"series": {"count": notice.count, "lastObservedTime": rfc3339(notice.last_unix_s, "microseconds")}}
 
 
 def _cut(text: str, most_bytes: int) -> str:

@@ -1,7 +1,4 @@
-"""One share of a counter's increase, and its report if there is one, become an OomKill: limit, victims, largest, outcome.
-
-Pure but for what it asks of Facts; decides nothing about when.
-"""
+"""One share of a counter's increase, and its report if there is one, become an OomKill: limit, victims, largest, outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from agent.kills.counter import Counter, upwards
 from agent.kills.facts import Facts
 from agent.kills.scope import LEVELS, as_users_say, by_hits, by_report, node_was_short, take_hit
 from agent.kills.split import Share
-from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow, is_inside
+from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, is_inside
 
 LARGEST = 3
 
@@ -24,15 +21,14 @@ def build(
     ``path`` differs from the counter's when that is of a level above a container which was removed before it was read. ``kmsg``: the
     kernel's log is read. ``still_there``: the container at ``path`` is. The hit of a limit that led to the kill is taken in the counters.
     """
-    counter.ordinal += 1
     names = facts.names_at(path)
     # Where counters are not hierarchical (v1) only the node's own has the kills of a container that was removed.
-    in_pods = counter.cgroup.place.kind in LEVELS or names.container_id is not None
-    own = path == counter.cgroup.path and counter.cgroup.place.kind is CgroupKind.CONTAINER
+    in_pods = counter.kind in LEVELS or names.container_id is not None
+    own = path == counter.cgroup.path and counter.kind is CgroupKind.CONTAINER
     kill = OomKill(
         boot_id=boot_id,
         cgroup_inode=counter.cgroup.inode,
-        ordinal=counter.ordinal,
+        ordinal=counter.next_ordinal(),
         at_unix_s=facts.unix_s(),
         node=node,
         cgroup_path=path,
@@ -42,7 +38,7 @@ def build(
         pod_uid=names.pod_uid,
         container=names.container,
         container_id=names.container_id,
-        mode=_mode_then(share, facts.mode(counter.cgroup) if own else None),
+        mode=Mode.GROUP if share.group else (facts.mode(counter.cgroup) if own else None),
         group_kill=share.group,
         outcome=_outcome_by_itself(counter, share, path, facts, still_there=still_there) if in_pods else None,
         sources=frozenset({"counters"} if own else {"hierarchy"}),
@@ -55,7 +51,6 @@ def build(
 
 def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
     """The kill with what the kernel's log says of it. A late report may find out that the named cgroup lies in a parent's."""
-    largest = sorted(report.tasks, key=lambda task: -task.rss_bytes)[:LARGEST]
     scope = _with_report(kill.scope, report, kill.cgroup_path, facts)
     return replace(
         kill,
@@ -64,7 +59,7 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
         scope=scope,
         limit_bytes=kill.limit_bytes if report.limit_bytes is None and scope is kill.scope else report.limit_bytes,
         usage_bytes=report.usage_bytes,
-        largest=tuple(TaskRow(t.pid, t.comm, t.rss_bytes, t.uid, t.oom_score_adj) for t in largest),
+        largest=tuple(sorted(report.tasks, key=lambda task: -task.rss_bytes)[:LARGEST]),
         group_kill=kill.group_kill or report.group_memcg is not None,
         sources=kill.sources | {"kmsg"},
         details_missing=report.task_memcg is None or len(report.victims) < kill.processes,
@@ -92,24 +87,17 @@ def _with_report(scope: Scope | None, report: OomReport, path: str, facts: Facts
 
 
 def _limit(counter: Counter, scope: Scope | None, facts: Facts) -> int | None:
-    for level in upwards(counter):
-        if scope is not None and LEVELS.get(level.cgroup.place.kind) is scope:
-            return facts.limit_bytes(level.cgroup.path)
-    return None
-
-
-def _mode_then(share: Share, knob: Mode | None) -> Mode | None:
-    return Mode.GROUP if share.group else knob
+    hit = (level for level in upwards(counter) if scope is not None and LEVELS.get(level.kind) is scope)
+    return next((facts.limit_bytes(level.cgroup.path) for level in hit), None)
 
 
 def _outcome_by_itself(counter: Counter, share: Share, path: str, facts: Facts, *, still_there: bool) -> Outcome | None:
-    """DIED where that needs no second look: the whole container was killed, or its PID 1, or its cgroup is gone."""
+    """DIED where that needs no second look: the whole container was killed, or its PID 1, or its cgroup was removed."""
     whole = share.group and (share.report is None or is_inside(path, share.report.group_memcg or path))
     elsewhere = path != counter.cgroup.path
     if whole or counter.removed or (elsewhere and not still_there):
         return Outcome.DIED
     if elsewhere:
-        return None  # a cgroup in it is gone (v1)
-    init = facts.init_pid(counter.cgroup)
+        return None  # a cgroup in it was removed (v1)
     killed = {victim.pid for victim in share.report.victims} if share.report is not None else set()
-    return Outcome.DIED if init is not None and init in killed else None
+    return Outcome.DIED if facts.init_pid(counter.cgroup) in killed else None

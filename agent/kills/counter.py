@@ -1,39 +1,33 @@
-"""Counter: one cgroup's kills and hits of its limit, those that are recorded and those that are not.
-
-Takes readings, says how many kills are unrecorded, and how many of those no counter below explains. No time of its own, no input or
-output.
-"""
+"""Counter: the kills and the limit hits of one cgroup, recorded and not recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from agent.model import Baseline, Cgroup, MemoryEvents
+from agent.model import Baseline, Cgroup, CgroupKind, MemoryEvents
 
 # From the hit of a limit to its kill: over 2 s were seen in the lab, on a node that was busy with a storm.
 HIT_TO_KILL_S = 30.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Counter:
-    """One cgroup's counters. ``recorded_…`` is what the ledger has of them, ``reading`` what the kernel said last.
+    """``recorded`` is what the ledger has or will have, ``reading`` what the kernel said last. Times are monotonic.
 
     ``shown_…`` is the larger of what is unrecorded here and what the children show: a level that was removed may have been read for the
     last time before its children. ``below_…`` is the sum of what the children show, kept up to date so that nobody goes through all pods.
     """
 
     cgroup: Cgroup
-    parent: Counter | None
-    recorded_kills: int
-    recorded_groups: int
-    recorded_hits: int
-    recorded_own_hits: int
-    ordinal: int
+    recorded: Baseline
     reading: MemoryEvents
-    changed_s: float  # monotonic time of the last reading that differed from the one before, or of the first
-    last_hit_s: float  # likewise, of the last that had more hits than the one before
-    without_kill_s: float  # likewise, of the last in which all kills were recorded; -inf: there is none
+    changed_s: float  # the last reading that differed from the one before, or the first
+    last_hit_s: float  # likewise, the last that had more hits than the one before
+    without_kill_s: float  # likewise, the last in which all kills were recorded; -inf: there is none
+    since_s: float = 0.0  # kills wait to be recorded since then, if any do
+    increased_s: float = 0.0  # the last increase of these
+    parent: Counter | None = None
     children: dict[int, Counter] = field(default_factory=dict)
     removed: bool = False
     unread: bool = False  # it could not be read: its reading may lack what came after
@@ -42,27 +36,26 @@ class Counter:
     below_kills: int = 0
     below_groups: int = 0
 
-    # ----------------------------------------------------------------------------------------------------- readings
+    @property
+    def kind(self) -> CgroupKind:
+        return self.cgroup.place.kind
 
     def read(self, reading: MemoryEvents, now_s: float) -> None:
         """A new reading. The hit of a limit comes before its kill: one without a kill for HIT_TO_KILL_S led to none."""
         self.unread = False
         fewer = self.reading.oom_kill - reading.oom_kill
         if fewer > 0:  # v1: a sum over cgroups; one that was removed took its count along
-            self.recorded_kills -= fewer
-        if reading.oom_kill <= self.recorded_kills:
+            self.recorded = replace(self.recorded, oom_kill=self.recorded.oom_kill - fewer)
+        if reading.oom_kill <= self.recorded.oom_kill:
             self.without_kill_s = now_s
         if reading == self.reading:
             return
         if self.unrecorded_kills <= 0 and now_s - self.changed_s > HIT_TO_KILL_S:
-            self.recorded_hits = self.reading.oom
-            self.recorded_own_hits = self.reading.local_oom or 0
+            self.recorded = replace(self.recorded, oom=self.reading.oom, local_oom=self.reading.local_oom or 0)
         self._replace_reading(reading, now_s)
 
     def read_hits(self, reading: MemoryEvents, now_s: float) -> None:
-        """A later reading of which only the hits count: the kernel prints them before the kills, so that a reading can have a
-        kill and lack its hit. Kills that are new in it are read when their time comes.
-        """
+        """Only the hits of a later reading: the kernel prints them before the kills, so that a reading can have a kill and lack its hit."""
         hits = replace(self.reading, oom=reading.oom, local_oom=reading.local_oom)
         if hits != self.reading:
             self._replace_reading(hits, now_s)
@@ -74,57 +67,63 @@ class Counter:
         self._pass_up()
 
     def add_unread(self, raw: int, groups: int) -> None:
-        """So many kills more than its last reading has are its own, by the levels above: it was removed before another reading."""
+        """That many kills more than its last reading has are its own, by the levels above: it was removed before another reading."""
         counted = self.reading.oom_group_kill
-        self.reading = replace(
-            self.reading,
-            oom_kill=self.reading.oom_kill + raw,
-            oom_group_kill=None if counted is None else counted + groups,
-        )
+        groups_now = None if counted is None else counted + groups
+        self.reading = replace(self.reading, oom_kill=self.reading.oom_kill + raw, oom_group_kill=groups_now)
         self._pass_up()
-
-    # -------------------------------------------------------------------------------------------------------- kills
 
     @property
     def unrecorded_kills(self) -> int:
         """Raw kills that the reading has and the ledger doesn't."""
-        return self.reading.oom_kill - self.recorded_kills
+        return self.reading.oom_kill - self.recorded.oom_kill
 
     @property
-    def unrecorded_groups(self) -> int | None:
-        """Group kills likewise; None before Linux 5.17."""
-        counted = self.reading.oom_group_kill
-        return None if counted is None else counted - self.recorded_groups
+    def counts_groups(self) -> bool:
+        """Whether the kernel counts group kills: on v2, since Linux 5.17."""
+        return self.reading.oom_group_kill is not None
 
+    @property
+    def unrecorded_groups(self) -> int:
+        """Group kills likewise; 0 where they are not counted."""
+        counted = self.reading.oom_group_kill
+        return 0 if counted is None else counted - self.recorded.oom_group_kill
+
+    @property
     def unexplained_kills(self) -> int:
         """Unrecorded raw kills that no child shows: of children that nobody could read any more."""
-        return self.unrecorded_kills - self.below_kills
+        return max(0, self.unrecorded_kills - self.below_kills)
 
-    def unexplained_groups(self) -> int | None:
+    @property
+    def unexplained_groups(self) -> int:
         """Group kills likewise."""
-        return None if self.unrecorded_groups is None else self.unrecorded_groups - self.below_groups
+        return max(0, self.unrecorded_groups - self.below_groups)
 
+    @property
     def explained(self) -> bool:
-        """Whether the children show all that is unrecorded here. New readings of them can only show more."""
-        return self.unexplained_kills() <= 0 and (self.unexplained_groups() or 0) <= 0
+        """Whether the children show all that is unrecorded here."""
+        return not (self.unexplained_kills or self.unexplained_groups)
 
     def record(self, raw: int, groups: int) -> None:
         """These kills are recorded, at this level."""
-        self.recorded_kills += raw
-        self.recorded_groups += groups
+        kept = self.recorded
+        self.recorded = replace(kept, oom_kill=kept.oom_kill + raw, oom_group_kill=kept.oom_group_kill + groups)
         self._pass_up()
 
-    # --------------------------------------------------------------------------------------------------------- hits
+    @property
+    def counts_hits(self) -> bool:
+        """Whether the kernel counts hits, and apart for each cgroup (v2 since 5.3): a kill at a limit then shows one."""
+        return self.reading.local_oom is not None
 
     @property
     def unrecorded_hits(self) -> int:
         """Hits of a limit at or below this cgroup that have led to no recorded kill, and have not expired."""
-        return self.reading.oom - self.recorded_hits
+        return self.reading.oom - self.recorded.oom
 
     @property
     def unrecorded_own_hits(self) -> int:
-        """Those of them that are of this cgroup's own limit; 0 where the kernel doesn't count them apart."""
-        return 0 if self.reading.local_oom is None else self.reading.local_oom - self.recorded_own_hits
+        """Those of this cgroup's own limit; 0 where the kernel doesn't count them apart."""
+        return 0 if self.reading.local_oom is None else self.reading.local_oom - self.recorded.local_oom
 
     def unexplained_hits(self) -> int:
         """Those that are neither its own nor shown by a child: of children that nobody could read any more."""
@@ -133,11 +132,13 @@ class Counter:
 
     def take_hit(self, *, own: bool) -> None:
         """A hit has led to a kill that is being recorded: one, however many processes it took. ``own``: of this cgroup's limit."""
-        self.recorded_hits = min(self.reading.oom, self.recorded_hits + 1)
-        if own:
-            self.recorded_own_hits = min(self.reading.local_oom or 0, self.recorded_own_hits + 1)
+        own_hits = min(self.reading.local_oom or 0, self.recorded.local_oom + 1) if own else self.recorded.local_oom
+        self.recorded = replace(self.recorded, oom=min(self.reading.oom, self.recorded.oom + 1), local_oom=own_hits)
 
-    # ---------------------------------------------------------------------------------------------------- hierarchy
+    def next_ordinal(self) -> int:
+        """Names the next kill of this cgroup."""
+        self.recorded = replace(self.recorded, ordinal=self.recorded.ordinal + 1)
+        return self.recorded.ordinal
 
     def attach(self, child: Counter) -> None:
         """``child`` lies below, and nothing that has a Counter lies between."""
@@ -157,28 +158,15 @@ class Counter:
 
     def _pass_up(self) -> None:
         kills = max(self.unrecorded_kills, self.below_kills)
-        groups = max(self.unrecorded_groups or 0, self.below_groups)
+        groups = max(self.unrecorded_groups, self.below_groups)
         more, more_groups = kills - self.shown_kills, groups - self.shown_groups
         self.shown_kills, self.shown_groups = kills, groups
         if self.parent is not None and (more or more_groups):
             self.parent._add_below(more, more_groups)
 
-    def baseline(self) -> Baseline:
-        """What the ledger keeps of it."""
-        return Baseline(
-            inode=self.cgroup.inode,
-            path=self.cgroup.path,
-            oom_kill=self.recorded_kills,
-            oom_group_kill=self.recorded_groups,
-            oom=self.recorded_hits,
-            local_oom=self.recorded_own_hits,
-            ordinal=self.ordinal,
-        )
 
-
-def upwards(counter: Counter) -> Iterator[Counter]:
+def upwards(counter: Counter | None) -> Iterator[Counter]:
     """The counter itself and those above it, the nearest first."""
-    at: Counter | None = counter
-    while at is not None:
-        yield at
-        at = at.parent
+    while counter is not None:
+        yield counter
+        counter = counter.parent

@@ -1,11 +1,8 @@
-"""After a kill was recorded: what became of its container, and the report that comes late.
-
-Owns the kills of which not all is known. Asks Facts whether a container is still running, and the pending reports for what is new.
-"""
+"""After a kill was recorded: what became of its container, and the report that comes late."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -19,17 +16,19 @@ LATE_S = 5.0  # a report later than that amends nothing
 MOST_UNDETAILED = 100  # kills without a report, kept while the log can't be read
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Followed:
-    """``until_s`` is when its outcome is looked at, or its report given up."""
+    """``of_container`` False: it has no outcome. Monotonic times: when it is settled, and when its report is given up."""
 
     kill: OomKill
     cgroup: Cgroup
-    until_s: float
+    of_container: bool
+    settled_s: float
+    report_s: float
 
 
 class FollowUp:
-    """See the module."""
+    """Owns the recorded kills of which not all is known."""
 
     def __init__(self, facts: Facts, reports: PendingReports) -> None:
         self._facts = facts
@@ -39,64 +38,53 @@ class FollowUp:
 
     def due_s(self) -> float | None:
         """Monotonic time of the next outcome; None: none is waited for."""
-        return min((followed.until_s for followed in self._unsettled), default=None)
+        return min((followed.settled_s for followed in self._unsettled), default=None)
 
-    def follow(self, kill: OomKill, cgroup: Cgroup, now_s: float, *, kmsg: bool) -> bool:
-        """``cgroup``: the container's where it is there, else that of the counter. ``kmsg``: a report may come. False: all is known."""
+    def follow(self, kill: OomKill, cgroup: Cgroup, now_s: float, *, kmsg: bool) -> None:
+        """``cgroup``: the container's where it is there, else that of the counter. ``kmsg``: a report may come."""
         of_container = cgroup.place.kind is CgroupKind.CONTAINER or kill.container_id is not None
-        if not of_container:
-            return False
-        if not kill.victims:
-            self._undetailed.append(_Followed(kill, cgroup, now_s + LATE_S if kmsg else inf))
-        if kill.outcome is not None and (kill.victims or not kmsg):
-            return False
-        self._unsettled.append(_Followed(kill, cgroup, now_s + OUTCOME_S))
-        return True
+        known = not of_container or (kill.outcome is not None and (bool(kill.victims) or not kmsg))
+        report_s = now_s + LATE_S if kmsg else inf
+        followed = _Followed(kill, cgroup, of_container, now_s if known else now_s + OUTCOME_S, report_s)
+        self._unsettled.append(followed)
+        if of_container and not kill.victims:
+            self._undetailed.append(followed)
 
-    def wait_for_log(self) -> None:
-        """The log can't be read: reports come when it can."""
-        self._undetailed = [replace(f, until_s=inf) for f in self._undetailed]
-
-    def log_found(self, now_s: float) -> None:
-        """The log is read again, from where it was lost: reports of kills recorded meanwhile come now."""
-        self._undetailed = [replace(f, until_s=now_s + LATE_S) for f in self._undetailed]
+    def expect_reports(self, until_s: float) -> None:
+        """Of all that have none. The log can't be read: until inf. It is read again from where it was lost: they come now."""
+        for followed in self._undetailed:
+            followed.report_s = until_s
 
     def removed(self, cgroup: Cgroup, now_s: float) -> None:
         """Its outcome is known now."""
-        self._unsettled = [replace(f, until_s=now_s) if f.cgroup == cgroup else f for f in self._unsettled]
+        for followed in self._unsettled:
+            if followed.cgroup == cgroup:
+                followed.settled_s = now_s
 
     def settle(self, now_s: float) -> list[OomKill]:
         """Kills with their outcome, each once, when it is due."""
-        due = [f for f in self._unsettled if f.until_s <= now_s]
-        self._unsettled = [f for f in self._unsettled if f.until_s > now_s]
-        return [f.kill if f.kill.outcome is not None else self._with_outcome(f) for f in due]
+        due = [followed for followed in self._unsettled if followed.settled_s <= now_s]
+        self._unsettled = [followed for followed in self._unsettled if followed.settled_s > now_s]
+        for followed in due:
+            if followed.of_container and followed.kill.outcome is None:
+                outcome = Outcome.SURVIVED if self._facts.lives(followed.cgroup) else Outcome.DIED
+                followed.kill = replace(followed.kill, outcome=outcome)
+        return [followed.kill for followed in due]
 
-    def _with_outcome(self, followed: _Followed) -> OomKill:
-        lives = self._facts.lives(followed.cgroup)
-        return replace(followed.kill, outcome=Outcome.SURVIVED if lives else Outcome.DIED)
-
-    def amend(self, increased: Collection[str], now_s: float) -> tuple[OomKill, ...]:
-        """Kills that were recorded without their reports, with those that came since. ``increased``: paths of counters with unrecorded
-        kills, of which a report may be.
-        """
+    def amend(self, increased: AbstractSet[str], now_s: float) -> tuple[OomKill, ...]:
+        """Kills recorded without their reports, with those that came since. ``increased``: paths of counters that may ask for them."""
         amended = []
-        for followed in list(self._undetailed):
-            other = followed.cgroup.path in increased or followed.kill.cgroup_path in increased
-            late = [] if other else self._reports.of(followed.kill.cgroup_path)
+        for followed in tuple(self._undetailed):
+            path = followed.kill.cgroup_path
+            late = [] if {path, followed.cgroup.path} & increased else self._reports.of(path)
             if late:
                 self._reports.take(late[0])
-                kill = with_details(followed.kill, late[0], self._facts)
-                amended.append(kill)
+                followed.kill = with_details(followed.kill, late[0], self._facts)
+                amended.append(followed.kill)
                 self._undetailed.remove(followed)
-                same = kill.kill_id
-                self._unsettled = [replace(f, kill=kill) if f.kill.kill_id == same else f for f in self._unsettled]
-        self._undetailed = [f for f in self._undetailed if f.until_s > now_s][-MOST_UNDETAILED:]
+        self._undetailed = [each for each in self._undetailed if each.report_s > now_s][-MOST_UNDETAILED:]
         return tuple(amended)
 
-    def late_reports_of(self, paths: Iterable[str]) -> set[int]:
-        """First sequences of pending reports that may be of recorded kills of the containers at these paths."""
-        found = set()
-        for path in paths:
-            undetailed = sum(followed.kill.cgroup_path == path for followed in self._undetailed)
-            found |= {report.first_sequence for report in self._reports.of(path)[:undetailed]}
-        return found
+    def undetailed(self, path: str) -> int:
+        """Recorded kills of the container at this path of which a pending report may be."""
+        return sum(followed.kill.cgroup_path == path for followed in self._undetailed)

@@ -1,23 +1,16 @@
-"""Pending reports of the kernel's log: who died, kept until the increase of a counter asks for it.
+"""Pending reports of the kernel's log: each waits until the increase of a counter asks for it, is used once, or expires.
 
-Takes reports in, gives them to the cgroup they name, each once; forgets those that nobody asks for after a while.
-Never guesses: a report that lost the line with its cgroup is given away only where one cgroup alone can be meant.
+Never guesses: a report that lost the line with its cgroup is used only where one cgroup alone can be meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from agent.model import OomReport, is_inside
 
 KEEP_S = 10.0  # a report whose counter didn't move in that time belongs to no cgroup that we can see
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    report: OomReport
-    since_s: float
 
 
 class PendingReports:
@@ -25,58 +18,47 @@ class PendingReports:
 
     def __init__(self, localize: Callable[[str], str | None]) -> None:
         self._localize = localize
-        self._pending: list[_Pending] = []
+        self._pending: list[tuple[OomReport, float]] = []  # oldest first, with the time since when each waits
 
     def add(self, report: OomReport, now_s: float) -> None:
         """A new report; its paths are made ours here, once."""
-        self._pending.append(_Pending(self._ours(report), now_s))
-        self._pending.sort(key=lambda p: p.report.first_sequence)
-
-    def _ours(self, report: OomReport) -> OomReport:
-        def ours(path: str | None) -> str | None:
-            if path is None:
-                return None
-            local = self._localize(path)
-            return path.strip("/") if local is None else local
-
-        return replace(
+        report = replace(
             report,
-            oom_memcg=ours(report.oom_memcg),
-            task_memcg=ours(report.task_memcg),
-            group_memcg=ours(report.group_memcg),
+            oom_memcg=self._ours(report.oom_memcg),
+            task_memcg=self._ours(report.task_memcg),
+            group_memcg=self._ours(report.group_memcg),
         )
+        self._pending.append((report, now_s))
+        self._pending.sort(key=lambda pending: pending[0].first_sequence)
+
+    def _ours(self, path: str | None) -> str | None:
+        local = None if path is None else self._localize(path)
+        return path.strip("/") if local is None and path is not None else local
 
     def of(self, path: str) -> list[OomReport]:
-        """Reports whose victim lived in this cgroup or below it, oldest first; those of one group kill are one."""
-        return joined(
-            p.report for p in self._pending if (named := named_cgroup(p.report)) is not None and is_inside(named, path)
-        )
-
-    def under_but_not_in(self, top: str, live: Iterable[str]) -> list[OomReport]:
-        """Reports of cgroups below ``top`` that are none of the ``live`` ones: those that were removed before they were read."""
-        living = tuple(live)
-        return [r for r in self.of(top) if not any(is_inside(named_cgroup(r) or "", path) for path in living)]
+        """Reports of victims in this cgroup or below it, oldest first; those of one group kill are one."""
+        named = ((report, named_cgroup(report)) for report, _ in self._pending)
+        return joined(report for report, at in named if at is not None and is_inside(at, path))
 
     def nameless(self) -> list[OomReport]:
         """Reports that lost the line that names the cgroup (rate limit), oldest first."""
-        return [p.report for p in self._pending if named_cgroup(p.report) is None]
+        return [report for report, _ in self._pending if named_cgroup(report) is None]
 
     def take(self, report: OomReport) -> None:
-        """This report was used; it is given to nobody else."""
+        """This report was used."""
         taken = {report.first_sequence, *report.joined}
-        self._pending = [p for p in self._pending if p.report.first_sequence not in taken]
+        self._pending = [pending for pending in self._pending if pending[0].first_sequence not in taken]
 
     def expire(self, now_s: float) -> list[OomReport]:
         """Forget, and return, the reports that waited longer than KEEP_S."""
-        old = [p.report for p in self._pending if now_s - p.since_s > KEEP_S]
-        if old:
-            self._pending = [p for p in self._pending if now_s - p.since_s <= KEEP_S]
+        old = [report for report, since_s in self._pending if now_s - since_s > KEEP_S]
+        self._pending = [pending for pending in self._pending if now_s - pending[1] <= KEEP_S]
         return old
 
     @property
     def oldest_sequence(self) -> int | None:
         """First record of the oldest report still waiting, None when none waits."""
-        return min((p.report.first_sequence for p in self._pending), default=None)
+        return self._pending[0][0].first_sequence if self._pending else None
 
 
 def joined(reports: Iterable[OomReport]) -> list[OomReport]:
@@ -86,31 +68,22 @@ def joined(reports: Iterable[OomReport]) -> list[OomReport]:
     """
     found: list[OomReport] = []
     for report in reports:
-        of_group = None if _has_head(report) else _group_of(report, found)
-        if of_group is None:
+        # With one of these it is a kill of its own.
+        head = report.group_memcg is not None or report.oom_memcg is not None or report.global_oom
+        named = named_cgroup(report) or ""
+        groups = [i for i, r in enumerate(found) if r.group_memcg is not None and is_inside(named, r.group_memcg)]
+        if head or not groups:
             found.append(report)
         else:
-            found[of_group] = _with_victims_of(found[of_group], report)
+            found[groups[-1]] = _with_victims_of(found[groups[-1]], report)
     return found
-
-
-def _has_head(report: OomReport) -> bool:
-    """Whether it has more than kill lines: which limit was hit, that a group is killed, or the node's shortage."""
-    return report.group_memcg is not None or report.oom_memcg is not None or bool(report.global_oom)
-
-
-def _group_of(report: OomReport, before: Sequence[OomReport]) -> int | None:
-    named = named_cgroup(report) or ""
-    groups = [i for i, each in enumerate(before) if each.group_memcg is not None and is_inside(named, each.group_memcg)]
-    return groups[-1] if groups else None
 
 
 def _with_victims_of(group: OomReport, rest: OomReport) -> OomReport:
     pids = {victim.pid for victim in group.victims}  # the first one is printed twice
     victims = (*group.victims, *(victim for victim in rest.victims if victim.pid not in pids))
-    return replace(
-        group, victims=victims, last_sequence=rest.last_sequence, joined=(*group.joined, rest.first_sequence)
-    )
+    together = (*group.joined, rest.first_sequence)
+    return replace(group, victims=victims, last_sequence=rest.last_sequence, joined=together)
 
 
 def named_cgroup(report: OomReport) -> str | None:

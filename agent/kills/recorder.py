@@ -1,7 +1,7 @@
 """Each kill is recorded once: ledger first, then metric, log line and Event.
 
-Takes Findings. Never waits: while the ledger's file is busy for a moment, the report of a kill is put off; where the disk fails it is
-not, and the ledger writes later. Events are sent by another thread.
+Never waits: while the ledger's file is busy for a moment, the report of a kill is put off; where the disk fails it is
+not, and the ledger writes later.
 """
 
 from __future__ import annotations
@@ -20,17 +20,13 @@ from agent.wording.logs import log
 
 logger = logging.getLogger("oomward")
 
+Taker = Callable[[OomKill], None]
+
 
 class Recorder:
     """``settled`` takes each kill of a pod, and then ``event`` any kill, once, when its outcome is known."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        metrics: Metrics,
-        settled: Callable[[OomKill], None],
-        event: Callable[[OomKill], None],
-    ) -> None:
+    def __init__(self, ledger: Ledger, metrics: Metrics, settled: Taker, event: Taker) -> None:
         self._ledger = ledger
         self._metrics = metrics
         self._settled = settled
@@ -41,8 +37,7 @@ class Recorder:
         """Record in one transaction, then report: now, or, while the file is busy, at the next call."""
         if findings.kills or findings.baselines:
             self._ledger.record(findings.kills, findings.baselines, kmsg_sequence)
-        if findings.gone_inodes:
-            self._ledger.forget_baselines(findings.gone_inodes)
+        self._ledger.forget_baselines(findings.gone_inodes)
         for kill in findings.amended:
             self._ledger.amend(kill)
         self._unreported.append(findings)
@@ -54,29 +49,20 @@ class Recorder:
 
     def _report(self, findings: Findings) -> None:
         for kill in findings.kills:
-            self._report_kill(kill)
+            count = self._metrics.host_kill if _outside_of_pods(kill) else self._metrics.kill
+            count(kill)
+            log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
         for kill in findings.amended:
-            log(
-                logger,
-                logging.INFO,
-                "details of an OOM kill came late: " + wording.kill_line(kill),
-                **wording.kill_fields(kill) | {"event": "oom_kill_details"},
-            )
+            fields = wording.kill_fields(kill) | {"event": "oom_kill_details"}
+            log(logger, logging.INFO, f"details of an OOM kill came late: {wording.kill_line(kill)}", **fields)
         for kill in findings.unattributed:
             self._metrics.unattributed(kill.processes)
-            where = f"no container found for an OOM kill below {kill.cgroup_path}: its cgroup vanished unread, and the log lost its name"
-            log(logger, logging.WARNING, where, kill_id=kill.kill_id, processes=kill.processes)
-        if findings.unmatched_reports:
-            self._metrics.unmatched_reports(findings.unmatched_reports)
+            why = "its cgroup was removed before it was read, and its report was lost"
+            text = f"no container found for an OOM kill below {kill.cgroup_path}: {why}"
+            log(logger, logging.WARNING, text, kill_id=kill.kill_id, processes=kill.processes)
+        self._metrics.unmatched_reports(findings.unmatched_reports)
         for kill in findings.settled:
             self.settled(kill)
-
-    def _report_kill(self, kill: OomKill) -> None:
-        if _outside_of_pods(kill):
-            self._metrics.host_kill(kill)
-        else:
-            self._metrics.kill(kill)
-        log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
 
     def resume(self, outcome: Callable[[OomKill], Outcome]) -> None:
         """Kills that an agent before this one recorded and that no Event counts. ``outcome``: what the container looks like now."""
@@ -88,13 +74,8 @@ class Recorder:
         """The outcome of a kill that was reported before is known now."""
         if kill.outcome is not None:
             level = logging.INFO if kill.outcome is Outcome.DIED else logging.DEBUG
-            log(
-                logger,
-                level,
-                f"the container {kill.outcome.value} the OOM kill {kill.kill_id}",
-                kill_id=kill.kill_id,
-                outcome=kill.outcome.value,
-            )
+            text = f"container {kill.outcome.value} after OOM kill {kill.kill_id}"
+            log(logger, level, text, kill_id=kill.kill_id, outcome=kill.outcome.value)
         if not _outside_of_pods(kill):
             self._metrics.outcome(kill)
             self._settled(kill)

@@ -1,9 +1,8 @@
-"""Which limit was hit by a kill: what the kernel's log says of it, else what the counters of hits can prove.
+"""Which limit a kill hit: by the kernel's log, else by what the counters of hits can prove.
 
 A kill at a memory limit is always preceded by a hit of that limit (mm/memcontrol.c, mem_cgroup_oom): ``oom`` in memory.events,
-counted where the limit is and in every level above. So a hit without a kill of its own names the level. That there is no such hit
-left proves nothing: it may have been given to another kill, or have expired. The node is named only by the log, or, where there is
-no log to read, by ``node_was_short``. What neither says is not known, and None.
+counted where the limit is and in every level above. So a hit without a kill of its own names the level. No such hit
+proves nothing: another kill may have taken it, or it expired. The node is named by the log, or without one by ``node_was_short``.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _ORDER = tuple(LEVELS.values())
 
 
 def by_report(report: OomReport, path: str) -> Scope | None:
-    """The level whose limit was hit, by the OOM domain that the report of a kill in ``path`` names; None: that line was lost."""
+    """The level of the limit that was hit, by the OOM domain that the report of a kill in ``path`` names; None: that line was lost."""
     if report.global_oom:
         return Scope.NODE
     domain = report.oom_memcg
@@ -46,44 +45,37 @@ def by_hits(counter: Counter) -> Scope | None:
 
     A container that can't be read any more is known by its pod: a hit below the pod and of no child that can be read was the container's.
     """
-    below_unread = counter.cgroup.place.kind is not CgroupKind.CONTAINER
+    below_unread = counter.kind is not CgroupKind.CONTAINER
     for level in upwards(counter):
-        kind = level.cgroup.place.kind
-        if kind is CgroupKind.CONTAINER:
+        if level.kind is CgroupKind.CONTAINER:
             if level.unrecorded_hits > 0:
                 return Scope.CONTAINER
             below_unread = level.removed or level.unread
-        elif counts_hits(level):
+        elif level.counts_hits:
             if level.unrecorded_own_hits > 0:
-                return LEVELS.get(kind)
-            if kind is CgroupKind.POD and below_unread and level.unexplained_hits() > 0:
+                return LEVELS.get(level.kind)
+            if level.kind is CgroupKind.POD and below_unread and level.unexplained_hits() > 0:
                 return Scope.CONTAINER
     return None
 
 
 def take_hit(counter: Counter, level: Scope | None) -> None:
-    """One hit of this level's limit has led to a kill: it is taken there and above. No limit's, or not known whose: none is."""
+    """One hit of this level's limit has led to a kill: it is taken there and above; none where it was no limit's, or that is not known."""
     if level not in _ORDER:
         return
     for each in upwards(counter):
-        scope = LEVELS.get(each.cgroup.place.kind)
+        scope = LEVELS.get(each.kind)
         if scope is not None and _ORDER.index(scope) >= _ORDER.index(level):
             each.take_hit(own=scope is level)
 
 
-def counts_hits(counter: Counter) -> bool:
-    """Whether its kernel counts hits at all and apart for each cgroup (v2 since 5.3): a kill at a limit then shows one."""
-    return counter.reading.local_oom is not None
-
-
 def node_was_short(counter: Counter, facts: Facts) -> bool:
-    """Whether no memory limit can have been hit by a kill in this cgroup, by the counters alone: so the node was out of memory.
+    """Whether by the counters alone a kill in this cgroup hit no limit, so that the node was out of memory. False: it did, or may have.
 
-    By the hits that the kubepods root counts, its own and all below it, whoever took them: there has never been one, or there was
-    none from NO_HIT_S before the last reading without this kill until now. And no level above the root has a limit.
-    False: a limit was hit, or may have been.
+    The kubepods root has never counted a hit, its own or below, or none from NO_HIT_S before its last reading without this kill
+    until now; and no level above the root has a limit.
     """
-    root = next((level for level in upwards(counter) if level.cgroup.place.kind is CgroupKind.KUBEPODS), None)
+    root = next((level for level in upwards(counter) if level.kind is CgroupKind.KUBEPODS), None)
     if root is None:
         return False
     now = facts.counters(root.cgroup)

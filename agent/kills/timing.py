@@ -1,13 +1,12 @@
 """When enough is known to record a kill: how long to wait for the rest of a counter's increase and of an open report of the log.
 
-Pure but for what it asks of Facts. The kernel's order is that of mm/oom_kill.c, oom_kill_process: the first victim is counted and
-printed; then, in a group kill, that it is one; then the others, one by one. It may be interrupted between any two of them.
+The kernel's order (mm/oom_kill.c, oom_kill_process): the first victim is counted and printed; then, in a group kill, that it
+is one; then the others, one by one. It may be interrupted between any two of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from agent.kills.counter import Counter
 from agent.kills.facts import Facts
@@ -28,56 +27,40 @@ HIERARCHY_WAIT_S = 0.5  # a parent's increase is notified before all its childre
 NAME_WAIT_S = 5.0  # the kubelet reports a container's id up to seconds after its start
 
 
-@dataclass(slots=True)
-class Increase:
-    """An increase that waits: for its reports, for the kernel to finish with a group, or for the container's name."""
-
-    since_s: float
-    last_s: float
-
-
-def ready_s(counter: Counter, increase: Increase, reports: Sequence[OomReport], facts: Facts, *, kmsg: bool) -> float:
+def ready_s(counter: Counter, reports: Sequence[OomReport], facts: Facts, *, kmsg: bool) -> float:
     """Monotonic time at which the counter's unrecorded kills may be recorded. ``reports`` are its own; ``kmsg`` False: none will come."""
-    names = facts.names_at(counter.cgroup.path)
-    if counter.cgroup.place.kind is not CgroupKind.CONTAINER:
-        unnamed = counter.cgroup.place.kind is CgroupKind.POD and names.pod is None
-        return increase.since_s + (NAME_WAIT_S if unnamed else HIERARCHY_WAIT_S)
+    since_s, names = counter.since_s, facts.names_at(counter.cgroup.path)
+    if counter.kind is not CgroupKind.CONTAINER:
+        unnamed = counter.kind is CgroupKind.POD and names.pod is None
+        return since_s + (NAME_WAIT_S if unnamed else HIERARCHY_WAIT_S)
     if _is_group(counter, reports):
         reported = sum(raw_of(report) for report in reports) >= counter.unrecorded_kills
         goes_on = facts.populated(counter.cgroup)
         wait_s = LEFT_GROUP_WAIT_S if goes_on else GROUP_WAIT_S
-        ready = increase.since_s if reported and not goes_on else increase.last_s + wait_s
+        ready = since_s if reported and not goes_on else counter.increased_s + wait_s
     elif _only_first(counter, facts):
-        ready = increase.last_s + BUSY_GROUP_WAIT_S
-    else:
-        reported = len(reports) >= counter.unrecorded_kills
-        ready = increase.since_s + (0.0 if reported or not kmsg else _report_wait_s(counter))
-    return max(ready, increase.since_s + NAME_WAIT_S) if names.container is None else ready
-
-
-def _report_wait_s(counter: Counter) -> float:
-    """How long the report of a kill may be yet to come, in seconds. Without a hit (v1 counts none) only the log says what was short."""
-    if by_hits(counter) is None:
-        return NO_HIT_WAIT_S
-    may_be_group = counter.unrecorded_groups is None  # then the report is kept open for longer (log_quiet_s)
-    return REPORT_WAIT_S + (GROUP_QUIET_S if may_be_group else 0.0)
+        ready = counter.increased_s + BUSY_GROUP_WAIT_S
+    elif not kmsg or len(reports) >= counter.unrecorded_kills:
+        ready = since_s
+    elif by_hits(counter) is None:  # v1 counts none: only the log says what was short
+        ready = since_s + NO_HIT_WAIT_S
+    else:  # a report stays open for longer where group kills aren't counted
+        ready = since_s + REPORT_WAIT_S + (0.0 if counter.counts_groups else GROUP_QUIET_S)
+    return max(ready, since_s + NAME_WAIT_S) if names.container is None else ready
 
 
 def log_quiet_s(increases: Iterable[Counter], facts: Facts, *, of_group: bool) -> float:
-    """How long the log must be quiet until its open report is over, in seconds. ``of_group``: it is of a group kill.
-
-    As long as a process of a group is left there may be more to come; and while no container's counter has increased, the report's own
-    kill is yet to come.
+    """How long the log must be quiet until its open report is over, in seconds; long while a process of a group is left, or no
+    container's counter has increased: then the report's own kill is yet to come. ``of_group``: it is of a group kill.
     """
-    containers = [counter for counter in increases if counter.cgroup.place.kind is CgroupKind.CONTAINER]
+    containers = [counter for counter in increases if counter.kind is CgroupKind.CONTAINER]
     if containers and not of_group and all(_is_single(each, facts) for each in containers):
         return 0.0
     groups = [counter for counter in containers if counter.unrecorded_groups]
     goes_on = any(facts.populated(a.cgroup) for a in groups) or any(_only_first(a, facts) for a in containers)
     if goes_on or (of_group and not groups) or not containers:
         return BUSY_GROUP_WAIT_S
-    may_be_group = bool(groups) or any(counter.unrecorded_groups is None for counter in containers)
-    return GROUP_QUIET_S if may_be_group else SINGLE_QUIET_S
+    return SINGLE_QUIET_S if not groups and all(counter.counts_groups for counter in containers) else GROUP_QUIET_S
 
 
 def may_grow(counter: Counter, reports: Sequence[OomReport], facts: Facts) -> bool:
@@ -91,7 +74,8 @@ def _is_group(counter: Counter, reports: Sequence[OomReport]) -> bool:
 
 def _is_single(counter: Counter, facts: Facts) -> bool:
     """Whether its kills are of one process each: then nothing follows the line of the killed process."""
-    return counter.unrecorded_groups == 0 and facts.mode(counter.cgroup) is Mode.SINGLE
+    single = facts.mode(counter.cgroup) is Mode.SINGLE
+    return single and counter.counts_groups and not counter.unrecorded_groups
 
 
 def _only_first(counter: Counter, facts: Facts) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 
 from agent.ledger.queries import kills_from, kills_in_query, kills_query
 from agent.ledger.rows import BadRowError, from_sql, notice_of, to_sql
@@ -79,15 +80,16 @@ class Answers:
                 found[series] = found.get(series, 0) + kill.processes
         return found
 
-    def undelivered(self, limit: int = 1000) -> list[Notice]:
-        """Events that still wait for their delivery, or for that of their newest count, oldest first."""
+    def undelivered(self, limit: int = 1000, after: Notice | None = None) -> list[Notice]:
+        """Events that still wait for their delivery, or for that of their newest count, oldest first, and those behind ``after`` only."""
+        start = (-inf, "") if after is None else (after.at_unix_s, after.name)
         rows = self._store.read(
-            "SELECT body FROM notice WHERE outcome IS NULL ORDER BY at_unix_s, rowid LIMIT ?",
-            (limit + len(self._unwritten.delivered),),
+            "SELECT body FROM notice WHERE outcome IS NULL AND (at_unix_s, name) > (?, ?) ORDER BY at_unix_s, name LIMIT ?",
+            (start[0], to_sql(start[1]), limit + len(self._unwritten.delivered)),
         )
         found = self._unwritten.notices | self._notices_of_rows(rows) | self._unwritten.counted
-        due = [notice for name, notice in found.items() if name not in self._unwritten.delivered]
-        return sorted(due, key=lambda notice: notice.at_unix_s)[:limit]
+        due = {(n.at_unix_s, n.name): n for n in found.values() if n.name not in self._unwritten.delivered}
+        return [due[at] for at in sorted(due) if at > start][:limit]
 
     def series(self, since_unix_s: float) -> list[Notice]:
         """Events of a series that was added to since then, the newest last."""

@@ -12,10 +12,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TextIO
 
 from agent.wording.kills import safe
+from agent.wording.times import rfc3339
 
 LINE_LIMIT = 8192
 MOST_KEYS = 1000  # in one Once
@@ -31,9 +31,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC)
-            .isoformat(timespec="microseconds")
-            .replace("+00:00", "Z"),
+            "time": rfc3339(record.created, "microseconds"),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
         }

@@ -26,7 +26,12 @@ def start(node: Node, name: str, runtime: str, mode: str, **annotations: str) ->
     node.agent.wait_for(
         lambda: (
             node.agent.total("oomward_container_oom_group_desired", pod=name) == 2 * (mode == "group")
-            and sum(("pod", name) in labels for name_, labels in node.agent.metrics() if name_ == "oomward_container_oom_group_desired") == 2
+            and sum(
+                ("pod", name) in labels
+                for name_, labels in node.agent.metrics()
+                if name_ == "oomward_container_oom_group_desired"
+            )
+            == 2
         ),
         60,
         "named",

@@ -151,8 +151,8 @@ MUTANTS = (
     Mutant(
         "a report serves twice",
         "kills/pending_reports.py",
-        "if p.report.first_sequence not in taken]",
-        "if w.report]",
+        "if pending[0].first_sequence not in taken]",
+        "if pending]",
         ("kills/test_pending_reports.py",),
     ),
     Mutant(
@@ -264,7 +264,7 @@ MUTANTS = (
     # ---------------------------------------------------------------------------------------------------- what is told
     Mutant(
         "the budget's compare is flipped: what is spent is sent, what is there is held back",
-        "events/budget.py",
+        "events/schedule.py",
         "    return full_at_s - (budget.burst - 1) * budget.every_s\n",
         "    return full_at_s + (budget.burst - 1) * budget.every_s\n",
         ("events/test_budget.py",),
@@ -357,8 +357,8 @@ MUTANTS = (
     Mutant(
         "a group kill is told though processes are left to be killed",
         "kills/timing.py",
-        "if reported and not goes_on else increase.last_s",
-        "if reported else increase.last_s",
+        "if reported and not goes_on else counter.increased_s",
+        "if reported else counter.increased_s",
         ("kills/test_attribution.py",),
     ),
     Mutant(
@@ -370,15 +370,15 @@ MUTANTS = (
     ),
     Mutant(
         "what a pod shows is given to a group kill though another of its containers went too",
-        "kills/removed_containers.py",
-        "        return suspects is not None and suspects.paths == {path}\n",
-        "        return suspects is not None\n",
+        "kills/levels.py",
+        "        if paths == {path}:\n",
+        "        if paths:\n",
         ("kills/test_last_readings.py",),
     ),
     Mutant(
         "a group kill is told by a reading that is older than its report",
         "kills/levels.py",
-        " or self._increases.read(counter, now_s):\n",
+        " or self._counters.read(counter, now_s):\n",
         " or not counter.removed:\n",
         ("kills/test_last_readings.py",),
     ),
@@ -412,9 +412,9 @@ MUTANTS = (
     ),
     Mutant(
         "the report of a container that waits for its name is given to its pod's older kill",
-        "kills/attribution.py",
-        "if report.first_sequence not in wanted]",
-        "if report.first_sequence]",
+        "kills/levels.py",
+        "if report.first_sequence not in wanted)",
+        "if report.first_sequence)",
         ("kills/test_attribution.py",),
     ),
     Mutant(
@@ -475,8 +475,8 @@ MUTANTS = (
     ),
     Mutant(
         "a group kill's second count that comes late is a kill of its own",
-        "kills/second_count.py",
-        "                taken += now\n",
+        "kills/split.py",
+        "                taken += 1\n",
         "                taken += 0\n",
         ("kills/test_second_count.py",),
     ),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.events.budget import Budgets
+from agent.events.schedule import Budgets
 from agent.model import Budget
 
 POD, NODE = Budget(3, 60.0), Budget(5, 1.0)

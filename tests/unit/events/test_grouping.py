@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.events import outbox as outbox_module
-from agent.events.grouping import LONGEST_S, QUIET_S
-from agent.events.outbox import Outbox
+from agent.events.outbox import LONGEST_S, QUIET_S, Outbox
 from agent.events.schedule import Schedule
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
@@ -255,3 +255,53 @@ def test_a_clock_that_was_set_back_before_a_reboot_starts_another_event(agent: A
     agent.jump_s = -86_400.0
     agent.start("another boot")
     assert agent.kill(2).name == "e.2"
+
+
+def left_by_an_earlier_agent(agent: Agent, number: int) -> None:
+    """That many Events are in the ledger alone as the agent starts, several of each second."""
+    for each in range(number):
+        agent.ledger.queue(replace(kill(each, float(each // 7)), group=""))
+        if each % 100 == 0:
+            agent.ledger.commit()
+    agent.ledger.commit()
+    agent.now = float(number)
+
+
+@pytest.mark.parametrize("number", [49, 50, 51, 1000, 2345])
+def test_no_turn_of_the_loop_reads_more_than_a_page_of_the_ledgers_events_and_all_are_sent(
+    agent: Agent, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_by_an_earlier_agent(agent, number)
+    read = agent.ledger._store.read
+    rows: list[int] = []
+
+    def counted(sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        found = read(sql, values)
+        rows[-1] += len(found)
+        return found
+
+    monkeypatch.setattr(agent.ledger._store, "read", counted)
+    rows.append(0)
+    agent.start()
+    sent: list[tuple[str, int]] = []
+    while (due := agent.outbox.due_s()) is not None:
+        rows.append(0)
+        agent.now = max(agent.now, due)
+        agent.outbox.send_due()
+        agent.answer(sent)
+        agent.ledger.commit()
+    oldest_first = sorted((each // 7, f"e.{each}") for each in range(number))
+    assert [name for name, _ in sent] == [name for _, name in oldest_first], "each once"
+    assert max(rows) <= outbox_module.PAGE
+
+
+def test_an_event_posted_while_the_ledgers_are_read_is_sent_whatever_its_time(agent: Agent) -> None:
+    left_by_an_earlier_agent(agent, 200)
+    agent.start()
+    agent.outbox.post(kill(900, -5.0))
+    agent.outbox.post(kill(901, 5000.0))
+    sent: list[tuple[str, int]] = []
+    while agent.outbox.due_s() is not None:
+        agent.outbox.send_due()
+        agent.answer(sent)
+    assert sorted(sent) == sorted((f"e.{each}", 1) for each in (*range(200), 900, 901))

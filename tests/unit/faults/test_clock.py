@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.events.grouping import LONGEST_S
-from agent.events.outbox import EXPIRED_S
+from agent.events.outbox import EXPIRED_S, LONGEST_S
 from agent.kube.api import connect
 from agent.ledger import Ledger
 from agent.ledger.retention import DAY_S

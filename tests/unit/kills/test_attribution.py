@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.model import MemoryEvents, Outcome, Scope
+from agent.model import NODE, MemoryEvents, Outcome, Scope
 from tests.unit.kills.world import POD, ROOT, A, Agent, B, World, report
 
 
@@ -729,3 +729,19 @@ def test_what_a_root_showed_as_an_agent_started_is_not_told_of_a_container_that_
     agent.after(0.1)
     (kill,) = agent.after(0.6).kills
     assert kill.cgroup_path == ROOT
+
+
+def test_of_many_pods_no_more_are_read_than_explain_what_their_root_shows(world: World) -> None:
+    """Those that changed last are read first: in a storm the next kill is most often theirs."""
+    pods = [POD.replace("11111111", f"{number:08x}") for number in range(0x20000000, 0x20000000 + 500)]
+    world.make(*pods)
+    agent = Agent(world)
+    world.now += 1.0
+    world.kill(pods[250])
+    agent.read()
+    assert [kill.cgroup_path for kill in agent.after(0.6).kills] == [pods[250]]
+    world.kill(pods[250])
+    agent.read(ROOT)
+    world.reads.clear()
+    assert agent.after(0.6).kills == ()
+    assert world.reads == [ROOT, pods[250], NODE.path]

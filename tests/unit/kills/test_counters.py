@@ -9,6 +9,7 @@ from agent.cgroup.layout import classify
 from agent.kills.counter import Counter
 from agent.kills.counters import Counters
 from agent.model import NODE, Cgroup, MemoryEvents
+from tests.unit.kills.world import World
 
 PODS = [f"kubepods/pod{n}0000000-2fa1-11d2-883f-0016d3cca427" for n in range(2)]
 CGROUPS = [
@@ -41,7 +42,7 @@ def shown(counter: Counter) -> tuple[int, int]:
 def test_what_a_level_shows_is_the_sum_of_what_is_below_or_more(
     acts: list[tuple[str, Cgroup, int, int | None]],
 ) -> None:
-    counters = Counters({}, seen_this_boot=True)
+    counters = Counters(World(), {}, seen_this_boot=True)
     for act, cgroup, kills, groups in acts:
         counter = counters.get(cgroup)
         if act == "add" or counter is None:
@@ -52,7 +53,7 @@ def test_what_a_level_shows_is_the_sum_of_what_is_below_or_more(
             counters.record(counter, kills, groups or 0)
         elif act == "unread":
             counter.add_unread(kills, groups or 0)
-        elif not counter.children:
+        else:
             counters.forget(counter)
         for each in counters:
             assert (each.shown_kills, each.shown_groups) == shown(each)

@@ -115,3 +115,23 @@ def test_the_late_report_of_a_recorded_kill_is_not_given_to_a_kill_outside_of_po
     found = agent.after(0.2)
     assert [kill.kill_id for kill in found.amended] == [first.kill_id]
     assert [kill.victims for kill in found.kills] == [()]
+
+
+def test_the_reports_of_a_recorded_kill_and_of_one_that_waits_for_its_name_are_not_given_to_a_kill_outside_of_pods(
+    world: World, agent: Agent
+) -> None:
+    world.unnamed.add(A)
+    world.node_kills += 1
+    count(world, agent, 1)
+    (first,) = agent.after(5.1).kills
+    world.node_kills += 2
+    count(world, agent, 2)
+    agent.attribution.counted_node(world.node_kills, world.now)
+    for pid in (8, 9):
+        agent.attribution.reported(report(CHILD, pid, sequence=10 * pid), world.now)
+    (outside,) = agent.after(0.6).kills
+    assert (outside.cgroup_path, outside.victims) == ("", ())
+    world.unnamed.clear()
+    (second,) = agent.after(0.1).kills
+    (amended,) = agent.after(0.1).amended
+    assert (second.cgroup_path, amended.kill_id) == (A, first.kill_id)

@@ -68,9 +68,10 @@ class Desk:
         return NOW + self.now
 
     def deliver(self, outcome: str = "created") -> None:
-        """The sender is done with the oldest."""
+        """The sender is done with the oldest, and another turn of the loop follows."""
         notice = self.posted.pop(0)
         self.outbox.delivered(EventDelivered(notice.name, outcome, notice.count))
+        self.outbox.send_due()
 
     def value(self, line: str) -> float:
         """One sample of the page."""

@@ -52,6 +52,7 @@ class World:
     inits: dict[str, int] = field(default_factory=dict)
     capped: bool = False  # a level above kubepods has a limit
     node_kills: int = 0
+    reads: list[str] = field(default_factory=list)  # paths of counters that were read
     next_inode: int = 1000
 
     def make(self, *paths: str) -> None:
@@ -105,6 +106,7 @@ class World:
         return Mode.GROUP if cgroup.path in self.grouped else Mode.SINGLE
 
     def counters(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
+        self.reads.append(cgroup.path)
         if cgroup == NODE:
             return MemoryEvents(self.node_kills)
         return self.tallies.get(cgroup.path, VANISHED)
