@@ -124,7 +124,7 @@ class _Body:
 
 @dataclass(frozen=True, slots=True)
 class Comeback:
-    """Requests a second at the most: all of them, and those that the server answered; when 99 % of the agents watched again."""
+    """Requests per second, the maximum: all of them, and those that the server answered; when 99 % of the agents watched again."""
 
     outage: Outage
     agents: int

@@ -31,12 +31,14 @@ PEERS_AT = 110
 IDLE_GOAL_PERCENT, WAKEUPS_GOAL_PER_S, READY_GOAL_S = 0.1, 0.05, 1.0
 RSS_GOALS_MIB = {110: 48, 500: 60}
 MIB = 1 << 20
+NOW, BEFORE = "now", "before"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One size of node."""
+    """One size of node, and one agent: ``now`` or ``before``."""
 
+    agent: str
     pods: int
     containers: int
     ready_s: float
@@ -51,31 +53,44 @@ class Row:
         return 1000 * (self.churn.cpu_s - self.idle.cpu_s / self.idle.seconds * self.churn.seconds) / self.came
 
 
-def measure(rigs: Sequence[Rig], idle_s: float, churn_s: float) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An agent's checkout (None: this one) on a node of its own."""
+
+    name: str
+    rig: Rig
+    tree: Path | None = None
+
+    def start(self) -> tuple[AgentProcess, float]:
+        """The agent, and when it was ready, in seconds."""
+        return self.rig.start(*QUIET, tree=self.tree)
+
+
+def measure(subjects: Sequence[Subject], idle_s: float, churn_s: float) -> list[Row]:
     """Start on each in turn, be idle all together, then churn one after the other."""
-    ready = [starts(rig) for rig in rigs]
-    agents: list[tuple[Rig, AgentProcess, tuple[float, float]]] = []
+    ready = [starts(subject) for subject in subjects]
+    agents: list[AgentProcess] = []
     try:
-        for rig, took in zip(rigs, ready, strict=True):
-            agents.append((rig, rig.start(*QUIET)[0], took))
+        agents.extend(subject.start()[0] for subject in subjects)  # one that fails leaves those before it to be stopped
         time.sleep(SETTLE_S)
-        before = [usage(agent.process.pid) for _, agent, _ in agents]
+        before = [usage(agent.process.pid) for agent in agents]
         time.sleep(idle_s)
-        idle = [between(b, usage(agent.process.pid)) for b, (_, agent, _) in zip(before, agents, strict=True)]
+        idle = [between(b, usage(agent.process.pid)) for b, agent in zip(before, agents, strict=True)]
         return [
-            churned(rig, agent, took, quiet, churn_s) for (rig, agent, took), quiet in zip(agents, idle, strict=True)
+            churned(subject, agent, took, quiet, churn_s)
+            for subject, agent, took, quiet in zip(subjects, agents, ready, idle, strict=True)
         ]
     finally:
-        for _, agent, _ in agents:
+        for agent in agents:
             agent.stop()
 
 
-def starts(rig: Rig) -> tuple[float, float]:
+def starts(subject: Subject) -> tuple[float, float]:
     """Until it is ready, and its processor time until then: the medians of some starts, each with a new ledger."""
     found = []
     for _ in range(STARTS):
-        shutil.rmtree(rig.work / "state", ignore_errors=True)
-        agent, ready_s = rig.start(*QUIET)
+        shutil.rmtree(subject.rig.work / "state", ignore_errors=True)
+        agent, ready_s = subject.start()
         try:
             found.append((ready_s, usage(agent.process.pid).cpu_s))
         finally:
@@ -83,8 +98,9 @@ def starts(rig: Rig) -> tuple[float, float]:
     return quantile([ready_s for ready_s, _ in found], 0.5), quantile([cpu_s for _, cpu_s in found], 0.5)
 
 
-def churned(rig: Rig, agent: AgentProcess, ready: tuple[float, float], idle: Cost, churn_s: float) -> Row:
+def churned(subject: Subject, agent: AgentProcess, ready: tuple[float, float], idle: Cost, churn_s: float) -> Row:
     """The rest of a row."""
+    rig = subject.rig
     before = usage(agent.process.pid)
     came = rig.churn(churn_s)
     time.sleep(2.0)
@@ -92,22 +108,23 @@ def churned(rig: Rig, agent: AgentProcess, ready: tuple[float, float], idle: Cos
     asking = [i for i in rig.instances if MODE in i.pod.labels]
     wrong = [i.path for i in asking if (rig.tree.mount / i.path / "memory.oom.group").read_text().strip() != "0"]
     if wrong:
-        raise RuntimeError(f"not held after the churn, so nothing was measured: {wrong[:3]}")
-    return Row(rig.pods, len(rig.instances), *ready, idle, churn, came)
+        raise RuntimeError(f"not enforced after the churn, so nothing was measured: {wrong[:3]}")
+    return Row(subject.name, rig.pods, len(rig.instances), *ready, idle, churn, came)
 
 
 def table(rows: Sequence[Row], where: str, idle_s: float, churn_s: float) -> Table:
     """A line for each size."""
     note = (
-        f"Idle: {idle_s:.0f} s, all sizes at once. Churn: one pod a second comes and one goes, {churn_s:.0f} s; ms a pod is what "
-        "it took beyond idling. "
+        f"Idle: {idle_s:.0f} s, all sizes at once. Churn: per second one pod is created and one deleted, {churn_s:.0f} s; ms per pod is "
+        "the time beyond idling. "
         if where == "native"
         else f"Idle {idle_s:.0f} s, churn {churn_s:.0f} s. Times on a processor are the lab's, with system calls of 40 to 100 µs. "
     ) + "Half of the pods ask; each is 8 KiB of JSON."
-    columns = ("pods", "containers", "ready after s (on a processor)", "idle: % of a core", "wake-ups a second", "resident, idle (MiB)",
-               "churn: % of a core", "ms a pod", "resident, after (MiB)")  # fmt: skip
+    columns = ("agent", "pods", "containers", "ready after s (on a processor)", "idle: % of a core", "wake-ups per second",
+               "resident, idle (MiB)", "churn: % of a core", "ms per pod", "resident, after (MiB)")  # fmt: skip
     cells = tuple(
         (
+            row.agent,
             row.pods,
             row.containers,
             f"{row.ready_s:.2f} ({row.ready_cpu_s:.2f})",
@@ -127,6 +144,7 @@ def table(rows: Sequence[Row], where: str, idle_s: float, churn_s: float) -> Tab
 def verdicts(rows: Sequence[Row], where: str) -> list[Verdict]:
     """What it says of the goals. Times only where they mean something."""
     found = []
+    rows = [row for row in rows if row.agent == NOW]
     for row in rows:
         if row.pods in RSS_GOALS_MIB:
             most = max(row.idle.rss_bytes, row.churn.rss_bytes) / MIB
@@ -142,7 +160,7 @@ def verdicts(rows: Sequence[Row], where: str) -> list[Verdict]:
         found.append(
             Verdict(
                 "ready",
-                f"{slowest:.2f} s at the most (medians of {STARTS} starts at each size)",
+                f"{slowest:.2f} s at most (medians of {STARTS} starts at each size)",
                 slowest <= READY_GOAL_S,
             )
         )
@@ -182,11 +200,16 @@ def peers(rig: Rig, seconds: float) -> Table:
     return Table("The others, idle", ("tool", "% of a core", "resident (MiB)", "requests an hour"), tuple(rows), note)
 
 
-def native(sizes: Sequence[int], idle_s: float, churn_s: float) -> Result:
+def native(sizes: Sequence[int], idle_s: float, churn_s: float, before: Path | None) -> Result:
     """All sizes at once: they are nearly always asleep."""
-    rigs = [Rig(size, native=True) for size in sizes]
+    rigs: list[Rig] = []
     try:
-        rows = measure(rigs, idle_s, churn_s)
+        subjects = []
+        for size in sizes:
+            for name, tree in ((BEFORE, before), (NOW, None)) if before is not None else ((NOW, None),):
+                rigs.append(Rig(size, native=True))
+                subjects.append(Subject(name, rigs[-1], tree))
+        rows = measure(subjects, idle_s, churn_s)
         tables = [table(rows, "native", idle_s, churn_s)]
         of_peers = next((rig for rig in rigs if rig.pods == PEERS_AT), None)
         if of_peers is not None:
@@ -203,7 +226,7 @@ def lab(sizes: Sequence[int], idle_s: float, churn_s: float) -> Result:
     for size in sizes:
         rig = Rig(size, native=False)
         try:
-            rows += measure([rig], idle_s, churn_s)
+            rows += measure([Subject(NOW, rig)], idle_s, churn_s)
         finally:
             rig.close()
         print(f"{size} pods", flush=True)
@@ -215,6 +238,7 @@ def result(rows: Sequence[Row], where: str, tables: Sequence[Table], idle_s: flo
     numbers = {
         f"{key}_{row.pods}": value
         for row in rows
+        if row.agent == NOW
         for key, value in (
             ("ready_s", row.ready_s),
             ("ready_cpu_s", row.ready_cpu_s),
@@ -226,7 +250,7 @@ def result(rows: Sequence[Row], where: str, tables: Sequence[Table], idle_s: flo
         )
     }
     sizes: dict[str, str | int | float] = {
-        "pods": ", ".join(str(row.pods) for row in rows),
+        "pods": ", ".join(str(row.pods) for row in rows if row.agent == NOW),
         "idle (s)": idle_s,
         "churn (s)": churn_s,
     }
@@ -240,10 +264,12 @@ def main() -> None:
     top.add_argument("--pods", required=True, help="sizes, comma-separated")
     top.add_argument("--idle", type=float, required=True)
     top.add_argument("--churn", type=float, required=True)
+    top.add_argument("--before", type=Path, help="another checkout, whose agent is measured in the same run (natively)")
     asked = top.parse_args()
     sizes = [int(size) for size in asked.pods.split(",")]
-    run = native if asked.where == "native" else lab
-    leave(run(sizes, asked.idle, asked.churn), Path(os.environ["OOMWARD_LAB_OUT"]))
+    native_only = asked.where == "native"
+    found = native(sizes, asked.idle, asked.churn, asked.before) if native_only else lab(sizes, asked.idle, asked.churn)
+    leave(found, Path(os.environ["OOMWARD_LAB_OUT"]))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,6 @@ GOALS = (
     Goal("rss-110", "Resident at 110 pods: ≤ 48 MiB", ("cost",)),
     Goal("rss-500", "Resident at 500 pods: ≤ 60 MiB", ("cost",)),
     Goal("ready", "Ready within 1 s of start, with 500 pods, too", ("cost",)),
-    Goal("one-watch", "One watch a node and, while nothing happens, no other request to the API", ("load",)),
+    Goal("one-watch", "One watch per node and, when idle, no other request to the API", ("load",)),
 )
 KEYS = {goal.key: goal for goal in GOALS}

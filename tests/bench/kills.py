@@ -23,7 +23,7 @@ from tests.lab.storm import Storm
 
 LIMIT_MIB = 8
 AT_ONCE = 4
-EVERY_S = 1.1  # the budget of Events for a node is one a second
+EVERY_S = 1.1  # the budget of Events for a node is one per second
 SEEN_S = 30.0
 STORM_CONTAINERS = 20
 RECORD_GOAL_S, EVENT_GOAL_S = 0.050, 1.5
@@ -73,7 +73,7 @@ def one_by_one(node: Node, store: TimedStore, kills: int) -> OneByOne:
         pod = instance.pod.name
         wait_until(lambda size=size: node.agent.log_path.stat().st_size > size, SEEN_S, "logged")  # type: ignore[misc]
         wait_until(lambda pod=pod: any(x.pod == pod for x in lines_of(node.agent)), SEEN_S, "logged")  # type: ignore[misc]
-        found.early += not told(node, pod)
+        found.early += not has_event(node, pod)
         wait_until(lambda pod=pod: store.first_of(pod) is not None, SEEN_S, f"an Event of {pod}")  # type: ignore[misc]
         time.sleep(max(0.0, began + EVERY_S - time.monotonic()))
     kernel.end()
@@ -85,7 +85,7 @@ def one_by_one(node: Node, store: TimedStore, kills: int) -> OneByOne:
     return found
 
 
-def told(node: Node, pod: str) -> bool:
+def has_event(node: Node, pod: str) -> bool:
     """Whether the ledger has the pod's kill and the metric counts it."""
     reader = LedgerReader(node.work / "state")
     recorded = reader.kills(pod=pod, limit=10)
@@ -107,7 +107,7 @@ def together(node: Node, store: TimedStore, kills: int) -> Together:
     """As many kills as the kernel can make, until there were so many."""
     storm = Storm(node.kubelet, STORM_CONTAINERS)
     paths = [instance.path for instance in storm.instances]
-    wait_until(lambda: all(node.knob(path) == "0" for path in paths), 60, "held")
+    wait_until(lambda: all(node.knob(path) == "0" for path in paths), 60, "enforced")
     kernel = KernelKills()
     before = kill_lines(node.agent)
     began = time.monotonic()
@@ -132,7 +132,7 @@ def rows(what: str, lines_s: list[float], events_s: list[float]) -> list[tuple[s
 
 def result(alone: OneByOne, storm: Together) -> Result:
     """The table and what it says of the goals."""
-    many = f"{storm.kills} kills, {storm.per_s:.0f} a second"
+    many = f"{storm.kills} kills, {storm.per_s:.0f} per second"
     note = (
         "ms from the time of the kernel's own line of the kill. The ledger's row and the metric come before the log line, whose "
         f"own time is taken; asked when the line was there, {share(len(alone.lines_s) - alone.early, len(alone.lines_s))} were in "

@@ -1,7 +1,7 @@
 """Group load: what the agent asks of the API, counted on the wire, idle and with pods that come and go; and 5,000 of it.
 
 ``python -m tests.bench.load --idle 900 --churn 300 --pods 110``. On the machine itself; the API is the lab's stand-in,
-which sends plain HTTP without compression, so bytes are what a real one sends at the most, but for TLS.
+which sends plain HTTP without compression, so bytes are what a real one sends at most, but for TLS.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.bench.rig import BOOKMARK_S, Rig
 from tests.bench.trees import OBJECT_BYTES
 
 NODES = 5000
-QUIET_S = 15.0  # without a request: what is told at the start is told
+QUIET_S = 15.0  # without a request: the requests of the start are over
 OUTAGES = (Outage(0.0), Outage(10.0), Outage(60.0), Outage(300.0), Outage(60.0, forgets=True))
 KIB = 1 << 10
 
@@ -51,7 +51,7 @@ class Meter:
         rig.kubeconfig.write_text(text.replace(f":{port}", f":{self.proxy.port}"))
 
     def until_quiet(self) -> Traffic:
-        """From the agent's start until it has told what there is to tell: of a node full of pods that just asked."""
+        """From the agent's start until its last request for a node full of pods that have just set the label."""
         began, asked, since = time.monotonic(), -1, time.monotonic()
         while time.monotonic() - since < QUIET_S:
             if len(self.rig.api.requests) != asked:
@@ -84,7 +84,7 @@ def node_table(first: Traffic, idle: Traffic, churn: Traffic) -> Table:
             "",
         )
     ]
-    for name, traffic in (("idle, an hour", idle), ("1 pod a second, an hour", churn)):
+    for name, traffic in (("idle, an hour", idle), ("1 pod per second, an hour", churn)):
         hourly = Counter({verb: round(traffic.hourly(count), 1) for verb, count in traffic.requests.items()})
         sent, received = traffic.hourly(traffic.sent), traffic.hourly(traffic.received)
         rows.append(
@@ -102,15 +102,15 @@ def node_table(first: Traffic, idle: Traffic, churn: Traffic) -> Table:
         f"every {WATCH_S / 60:.0f} to {2 * WATCH_S / 60:.0f} minutes, a full list comes every {RELIST_S / 120:.0f} to "
         f"{RELIST_S / 40:.0f}, a bookmark every {BOOKMARK_S:.0f} s (the server's own). Pods are {OBJECT_BYTES >> 10} KiB of JSON; the "
         "watch brings each change of each whole. Creates are Events: one for each container that asked when its mode is in force "
-        "(modeAppliedEvents), and kills; 50 at once and then one a second at the most, of a node."
+        "(modeAppliedEvents), and kills; per node at most 50 at once and then one per second."
     )
     columns = (
         "one node",
         "requests",
         "KiB sent",
         "KiB received",
-        f"{NODES:,} nodes: requests a second",
-        "MiB a second",
+        f"{NODES:,} nodes: requests per second",
+        "MiB per second",
     )
     return Table("Requests and bytes", columns, tuple(rows), note)
 
@@ -135,7 +135,7 @@ def comeback_table(found: Sequence[Comeback]) -> Table:
     )
     note = (
         "The agent's own pod watch and back-off with a clock of their own; all connections are cut within 50 ms. Attempts while it "
-        "is away are refused connections. Most a second, and when the agents watch again (s after the server was there)."
+        "is away are refused connections. The maximum per second, and when the agents watch again (s after the server was there)."
     )
     columns = (
         "away for",

@@ -90,7 +90,7 @@ def look(node: Node, instance: Instance) -> tuple[str, int]:
 
 
 def wait_until_written(node: Node, started: list[Instance]) -> None:
-    """Until every knob is 0, or patience is over."""
+    """Until every memory.oom.group is 0, or time is over."""
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until and any(node.knob(i.path) != "0" for i in started):
         time.sleep(0.5)

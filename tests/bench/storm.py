@@ -56,7 +56,7 @@ def kills_of(node: Node) -> list[OomKill]:
 def single(node: Node, kills: int) -> Tally:
     """Containers in mode single, whose processes die and are replaced."""
     storm = Storm(node.kubelet, CONTAINERS)
-    wait_until(lambda: all(node.knob(i.path) == "0" for i in storm.instances), 60, "held")
+    wait_until(lambda: all(node.knob(i.path) == "0" for i in storm.instances), 60, "enforced")
     others = {name: start_exporter(name, node) for name in EXPORTERS}
     kernel = KernelKills()
     began = time.monotonic()
@@ -82,7 +82,7 @@ def single(node: Node, kills: int) -> Tally:
 
 
 def settle(node: Node, kills: int) -> None:
-    """Until the agent has told of as many, or is quiet for long: then the table shows what is missing."""
+    """Until the agent has reported as many, or is quiet for long: then the table shows what is missing."""
     until = time.monotonic() + 60 + kills / 50
     while kill_lines(node.agent) < kills and time.monotonic() < until:
         time.sleep(1.0)
@@ -136,10 +136,10 @@ def result(storm: Tally, deaths: Tally) -> Result:
     hits, strangers = right(storm.kernel, storm.tools[AGENT])
     p50, p99, most = spread(storm.lines_s)
     note = (
-        f"The storm: {storm.per_s:.0f} kills a second over {CONTAINERS} containers. Of its kills oomward knows the victim's name for "
+        f"The storm: {storm.per_s:.0f} kills per second in {CONTAINERS} containers. Of its kills oomward knows the victim's name for "
         f"{share(storm.named, total)} and has full details for {share(storm.detailed, total)}: the kernel itself writes ten full "
         f"reports in 5 s. Kill to log line: p50 {ms(p50)}, p99 {ms(p99)}, max {ms(most)} ms. "
-        f"Deaths: {deaths.per_s:.1f} a second, restarted without back-off; the status follows {STATUS_DELAY_S} s late."
+        f"Deaths: {deaths.per_s:.1f} per second, restarted without back-off; the status follows {STATUS_DELAY_S} s late."
     )
     columns = ("kills", "tool", "counts", "on the right container", "too many or misplaced")
     return Result(
@@ -174,7 +174,7 @@ def main() -> None:
     try:
         node.start_agent("--mode-applied-events", "false")
         storm = single(node, asked.kills)
-        print(f"{sum(storm.kernel.values())} kills, {storm.per_s:.0f} a second", flush=True)
+        print(f"{sum(storm.kernel.values())} kills, {storm.per_s:.0f} per second", flush=True)
         deaths = whole(node, asked.deaths)
         print(f"{sum(deaths.kernel.values())} containers died", flush=True)
     finally:

@@ -105,7 +105,7 @@ class TimedStore(Store):
         return stored
 
     def first_of(self, pod: str) -> Accepted | None:
-        """The first Event that told of a kill in this pod."""
+        """The first Event about a kill in this pod."""
         return next((a for a in list(self.accepted) if a.pod == pod and "OOMKilled" in a.reason), None)
 
 

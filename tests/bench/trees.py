@@ -41,7 +41,7 @@ class Cgroups:
     def __init__(self, mount: Path, driver: Driver) -> None:
         self.mount = mount
         self.driver = driver
-        self.wrote_s: dict[str, float] = {}  # when a runtime's write to a knob began, by the container's path
+        self.wrote_s: dict[str, float] = {}  # when a runtime's write to memory.oom.group began, by the container's path
         self.prepare()
 
     def prepare(self) -> None:

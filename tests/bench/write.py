@@ -24,7 +24,7 @@ from tests.lab.writes import Writes
 
 GOAL_S = 0.005
 PATIENCE_S = 10.0
-REWRITES = 8  # of one container: ten in ten seconds would be a fight, which is answered more slowly
+REWRITES = 8  # of one container: ten in ten seconds would be a conflict, which is corrected more slowly
 GAP_S = (0.002, 0.03)
 SETTLE_S = 3.0
 NICE = -20
@@ -41,7 +41,7 @@ class Witness:
     front: str
 
     def write_and_wait(self, mount: Path, path: str, selector: selectors.BaseSelector) -> float:
-        """Write 1 to a cgroup's knob; how long it took until the process had written."""
+        """Write 1 to a cgroup's memory.oom.group; how long it took until the process had written."""
         self.writes.read()
         began = time.monotonic()
         write_knob(mount / path, 1)
