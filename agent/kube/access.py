@@ -35,7 +35,6 @@ class Permission:
 
 
 NEEDED = (
-    Permission("get", "pods"),
     Permission("list", "pods"),
     Permission("watch", "pods"),
     Permission("create", "events", "events.k8s.io"),

@@ -260,7 +260,7 @@ def _explain(error: ApiRefusedError) -> str:
             f"{error}. The agent's token is not accepted: is its ServiceAccount still there, and the token file fresh?"
         )
     if error.status == 403:
-        return f"{error}. The agent's ClusterRole must allow get, list and watch of pods."
+        return f"{error}. The agent's ClusterRole must allow list and watch of pods."
     return f"pods can't be watched: {error}"
 
 

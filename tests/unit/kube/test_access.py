@@ -21,7 +21,6 @@ def answers(server: ApiServer, body: Any) -> None:
 
 def test_what_is_needed_is_what_the_agent_asks_of_the_api() -> None:
     assert [(p.verb, p.full_resource) for p in NEEDED] == [
-        ("get", "pods"),
         ("list", "pods"),
         ("watch", "pods"),
         ("create", "events.events.k8s.io"),
