@@ -1,10 +1,10 @@
-"""What the ledger answers from the file, with what is not written yet: kills, their sums, and Events that wait. Changes nothing."""
+"""What the ledger answers, from the file and from what is not written yet. Changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agent.ledger.queries import kills_from, kills_in_query, kills_query
+from agent.ledger.reader import WrittenKills
 from agent.ledger.rows import BadRowError, from_sql, notice_of, to_sql
 from agent.ledger.store import Store
 from agent.ledger.unwritten import TotalKey, Unwritten, total_key
@@ -17,37 +17,40 @@ class Answers:
     def __init__(self, store: Store, boot_id: str) -> None:
         self._store = store
         self._boot_id = boot_id
+        self._written = WrittenKills(store.read)
         self._unwritten = Unwritten()
-        self._bad_rows = 0
+        self._bad_notices = 0
 
     def kills(
         self, *, since_unix_s: float = 0.0, namespace: str | None = None, pod: str | None = None, limit: int = 1000
     ) -> list[OomKill]:
-        """Kills, newest first, those that wait for the disk among them; None matches any."""
-        written = self._kills_of_rows(*kills_query(since_unix_s, namespace, pod, limit))
+        """Kills, newest first; None matches any."""
+        written = self._written.kills(since_unix_s=since_unix_s, namespace=namespace, pod=pod, limit=limit)
         if not self._unwritten:
             return written
-        found = {kill.kill_id: self._unwritten.seen(kill) for kill in self._unwritten.kills.values()}
-        found |= {kill.kill_id: self._unwritten.seen(kill) for kill in written}
-        asked = [
+        found = [
             kill
-            for kill in found.values()
+            for kill in self._with_unwritten(written)
             if kill.at_unix_s >= since_unix_s and namespace in (None, kill.namespace) and pod in (None, kill.pod)
         ]
-        return sorted(asked, key=lambda kill: -kill.at_unix_s)[:limit]
+        return sorted(found, key=lambda kill: -kill.at_unix_s)[:limit]
 
     def without_event(self) -> list[OomKill]:
-        """Kills that no Event counts yet, oldest first: nobody saw what became of their container (the agent ended before)."""
-        rows = "SELECT body, outcome FROM kill WHERE notice IS NULL ORDER BY at_unix_s, rowid"
-        found = {kill.kill_id: kill for kill in [*self._kills_of_rows(rows, ()), *self._unwritten.kills.values()]}
-        return [
-            self._unwritten.seen(kill) for kill_id, kill in found.items() if kill_id not in self._unwritten.outcomes
-        ]
+        """Kills that no Event counts yet, oldest first: the agent ended before the outcome was known."""
+        found = self._with_unwritten(self._written.matching("notice IS NULL ORDER BY at_unix_s, rowid"))
+        uncounted = (kill for kill in found if kill.kill_id not in self._unwritten.outcomes)
+        return sorted(uncounted, key=lambda kill: kill.at_unix_s)
 
-    def _kills_of_rows(self, sql: str, values: Sequence[object]) -> list[OomKill]:
-        kills, bad = kills_from(self._store.read(sql, values))
-        self._bad_rows += bad
-        return kills
+    def kills_in(self, pod_uid: str, inode: int) -> list[OomKill]:
+        """All kills of one cgroup of this boot that are kept, in any order."""
+        found = self._with_unwritten(self._written.kills_in(pod_uid, self._boot_id, inode))
+        asked = (pod_uid, self._boot_id, inode)
+        return [kill for kill in found if (kill.pod_uid, kill.boot_id, kill.cgroup_inode) == asked]
+
+    def _with_unwritten(self, written: Iterable[OomKill]) -> list[OomKill]:
+        """These and all that wait, with all changes that wait; a kill that is in the file already counts as it is there."""
+        found = self._unwritten.kills | {kill.kill_id: kill for kill in written}
+        return [self._unwritten.seen(kill) for kill in found.values()]
 
     def kills_of(self, pod_uid: str, container: str, since_unix_s: float) -> int:
         """Processes killed in one container since then."""
@@ -58,29 +61,22 @@ class Answers:
         waiting = (k for k in self._unwritten.kills.values() if (k.pod_uid, k.container) == (pod_uid, container))
         return (int(rows[0][0]) if rows else 0) + sum(k.processes for k in waiting if k.at_unix_s >= since_unix_s)
 
-    def kills_in(self, pod_uid: str, inode: int) -> list[OomKill]:
-        """All kills that are kept of one cgroup of this boot, in any order."""
-        found = {kill.kill_id: kill for kill in self._kills_of_rows(*kills_in_query(pod_uid, self._boot_id, inode))}
-        unwritten = self._unwritten.kills.items()
-        found |= {name: kill for name, kill in unwritten if (kill.boot_id, kill.cgroup_inode) == (self._boot_id, inode)}
-        return [self._unwritten.seen(kill) for kill in found.values() if kill.pod_uid == pod_uid]
-
     def totals(self) -> dict[TotalKey, int]:
-        """Processes killed by series (namespace, pod, container, mode, scope), for metrics that go on counting.
+        """Processes killed by series (namespace, pod, container, mode, scope), so that metrics continue over a restart.
 
         They outlive the kills' own rows: see retention.py. Mode and scope are ``unknown`` where a kill has none.
         """
         found: dict[TotalKey, int] = {}
         for row in self._store.read("SELECT namespace, pod, container, mode, scope, processes FROM total"):
-            namespace, pod, container, mode, scope = (from_sql(text) for text in row[:5])
-            found[namespace, pod, container, mode, scope] = int(row[5])
+            namespace, pod, container, mode, scope, processes = from_sql(row)
+            found[namespace, pod, container, mode, scope] = processes
         for kill in self._unwritten.kills.values():
             if (series := total_key(kill)) is not None:
                 found[series] = found.get(series, 0) + kill.processes
         return found
 
     def undelivered(self, limit: int = 1000) -> list[Notice]:
-        """Events that still wait for their delivery, or for that of their newest count, oldest first."""
+        """Events that wait for their delivery, or for that of their newest count, oldest first."""
         rows = self._store.read(
             "SELECT body FROM notice WHERE outcome IS NULL ORDER BY at_unix_s, rowid LIMIT ?",
             (limit + len(self._unwritten.delivered),),
@@ -90,7 +86,7 @@ class Answers:
         return sorted(due, key=lambda notice: notice.at_unix_s)[:limit]
 
     def series(self, since_unix_s: float) -> list[Notice]:
-        """Events of a series that was added to since then, the newest last."""
+        """Events of groups with an occurrence since then, the newest last."""
         rows = self._store.read(
             "SELECT body FROM notice WHERE series_last_unix_s >= ? ORDER BY series_last_unix_s", (since_unix_s,)
         )
@@ -109,7 +105,7 @@ class Answers:
             try:
                 notice = notice_of(str(body))
             except BadRowError:
-                self._bad_rows += 1
+                self._bad_notices += 1
                 continue
             found[notice.name] = notice
         return found

@@ -1,35 +1,34 @@
-"""What the ledger keeps, and the dropping of the rest in small batches, so that the loop never pauses for it.
+"""What the ledger keeps; the rest is deleted in small batches, so that the loop never pauses for it.
 
-Chooses rows; deletes in the caller's transaction. Kills go by age and number, Events a day after their delivery (that long a name is
-remembered as sent), running totals when no kill joined them for 30 days. Looks only after something was added, and once an hour, and
-opens no transaction to look: an idle agent writes nothing.
+Kills are kept by age and number, Events until a day after their delivery (that long a name is remembered as sent), running totals until 30
+days after their last kill. Looks only after something was added, and once an hour: an idle agent writes nothing.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
+
+from agent.ledger.rows import Row
 
 HOUR_S, DAY_S = 3600.0, 86400.0
 TOTALS_KEEP_S = 30 * DAY_S
 MOST_TOTALS = 10_000
 DELIVERED_KEEP_S = DAY_S
 
-Read = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
 Rows = dict[str, list[int]]  # rowids by table
 
 
 class Retention:
-    """``read`` is the store's. Counts what there is once; from then on ``added`` says what came."""
+    """Counts the rows once; from then on ``added`` says how many are new. ``read`` is the store's."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Callable[[str, Sequence[object]], list[Row]]) -> None:
         self._read = read
         self._at_most = {table: self._count(table) for table in ("kill", "total")}
         self._looked_unix_s: float | None = None
 
     def added(self, kills: int) -> None:
-        """So many kills more, and at most as many totals."""
+        """That many kills more, and at most as many totals."""
         for table in self._at_most:
             self._at_most[table] += kills
         self._looked_unix_s = None
@@ -56,7 +55,7 @@ class Retention:
             connection.executemany(f"DELETE FROM {table} WHERE rowid = ?", [(rowid,) for rowid in chosen])
 
     def dropped(self, rows: Rows) -> None:
-        """They are gone for good."""
+        """They were deleted, and that is committed."""
         for table in self._at_most:
             self._at_most[table] -= len(rows.get(table, ()))
 

@@ -65,8 +65,12 @@ def late_imports(site: Path) -> set[str]:
     for source in (site / "agent").rglob("*.py"):
         for function in ast.walk(ast.parse(source.read_bytes(), str(source))):
             if isinstance(function, ast.FunctionDef):
-                found |= {node.module for node in ast.walk(function) if isinstance(node, ast.ImportFrom) and node.module}
-                found |= {name.name for node in ast.walk(function) if isinstance(node, ast.Import) for name in node.names}
+                found |= {
+                    node.module for node in ast.walk(function) if isinstance(node, ast.ImportFrom) and node.module
+                }
+                found |= {
+                    name.name for node in ast.walk(function) if isinstance(node, ast.Import) for name in node.names
+                }
     return {name for name in found if name.partition(".")[0] not in sys.stdlib_module_names}
 
 
