@@ -8,5 +8,3 @@ cut the last seconds may be missing (WAL, synchronous = NORMAL).
 from agent.ledger.ledger import Ledger
 from agent.ledger.lock import AgentLock, LockedError
 from agent.ledger.reader import LedgerReader, NoLedgerError
-
-__all__ = ["AgentLock", "Ledger", "LedgerReader", "LockedError", "NoLedgerError"]
