@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from agent.ledger.answers import Answers
-from agent.ledger.retention import Retention
+from agent.ledger.retention import Retention, drop
 from agent.ledger.rows import baselines_of, decisions_of, originals_of, to_sql
 from agent.ledger.store import Store
 from agent.ledger.unwritten import Unwritten
@@ -108,7 +108,7 @@ class Ledger(Answers):
             self._write_all_again()
         done = self._store.transact(lambda connection: self._unwritten.apply(connection, self._boot_id))
         if done:
-            self._retention.added(len(self._unwritten.kills))
+            self._retention.added()
             self._unwritten = Unwritten(dropped=self._unwritten.dropped)
         return done
 
@@ -235,7 +235,5 @@ class Ledger(Answers):
             return 0
         most = keep_count if self.persistent else min(keep_count, MEMORY_KILLS)
         rows = self._retention.too_many(now_unix_s, keep_days, most, batch)
-        if not rows or not self._store.transact(lambda connection: self._retention.drop(connection, rows)):
-            return 0
-        self._retention.dropped(rows)
-        return sum(map(len, rows.values()))
+        done = bool(rows) and self._store.transact(lambda connection: drop(connection, rows))
+        return sum(map(len, rows.values())) if done else 0
