@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.kube.access import NEEDED, REVIEWS, Permission, UnbelievableAnswerError, Verdict, review, server_version
-from agent.kube.api import Api, ApiRefusedError, ApiUnreachableError
+from agent.kube.access import NEEDED, REVIEWS, Permission, Verdict, review, server_version
+from agent.kube.api import Api, ApiRefusedError, ApiUnreachableError, UnbelievableAnswerError
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 
