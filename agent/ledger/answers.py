@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from agent.ledger.reader import WrittenKills
 from agent.ledger.rows import BadRowError, from_sql, notice_of, to_sql
@@ -77,35 +77,29 @@ class Answers:
 
     def undelivered(self, limit: int = 1000) -> list[Notice]:
         """Events that wait for their delivery, or for that of their newest count, oldest first."""
-        rows = self._store.read(
-            "SELECT body FROM notice WHERE outcome IS NULL ORDER BY at_unix_s, rowid LIMIT ?",
-            (limit + len(self._unwritten.delivered),),
-        )
-        found = self._unwritten.notices | self._notices_of_rows(rows) | self._unwritten.counted
-        due = [notice for name, notice in found.items() if name not in self._unwritten.delivered]
+        delivered = self._unwritten.delivered
+        found = self._notices("outcome IS NULL ORDER BY at_unix_s, rowid LIMIT ?", limit + len(delivered))
+        due = [notice for name, notice in found.items() if name not in delivered]
         return sorted(due, key=lambda notice: notice.at_unix_s)[:limit]
 
     def series(self, since_unix_s: float) -> list[Notice]:
         """Events of groups with an occurrence since then, the newest last."""
-        rows = self._store.read(
-            "SELECT body FROM notice WHERE series_last_unix_s >= ? ORDER BY series_last_unix_s", (since_unix_s,)
-        )
-        found = self._notices_of_rows(rows) | self._unwritten.counted
-        return sorted((n for n in found.values() if n.last_unix_s >= since_unix_s), key=lambda n: n.last_unix_s)
+        found = self._notices("series_last_unix_s >= ? ORDER BY series_last_unix_s", since_unix_s).values()
+        recent = [notice for notice in found if notice.group and notice.last_unix_s >= since_unix_s]
+        return sorted(recent, key=lambda notice: notice.last_unix_s)
 
     def notice(self, name: str) -> Notice | None:
-        """An Event as it is now, delivered or not; None: there is no such row."""
-        unwritten = self._unwritten.counted.get(name) or self._unwritten.notices.get(name)
-        rows = [] if unwritten else self._store.read("SELECT body FROM notice WHERE name = ?", (to_sql(name),))
-        return unwritten or self._notices_of_rows(rows).get(name)
+        """An Event as it is now, delivered or not; None: there is none of this name."""
+        return self._notices("name = ?", to_sql(name)).get(name)
 
-    def _notices_of_rows(self, rows: Iterable[Sequence[object]]) -> dict[str, Notice]:
-        found: dict[str, Notice] = {}
-        for (body,) in rows:
+    def _notices(self, where: str, value: object) -> dict[str, Notice]:
+        """Events of the rows that match, by name, and all that wait."""
+        found = {**self._unwritten.notices}
+        for (body,) in self._store.read(f"SELECT body FROM notice WHERE {where}", (value,)):
             try:
-                notice = notice_of(str(body))
+                notice = notice_of(body)
             except BadRowError:
                 self._bad_notices += 1
                 continue
             found[notice.name] = notice
-        return found
+        return found | self._unwritten.counted

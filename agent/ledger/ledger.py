@@ -5,7 +5,7 @@ of the loop. A kill -9 before the commit loses the whole turn: its kills are sti
 and the next agent finds them there.
 
 An original may be lost although memory.oom.group has been written: nothing durable stands between another's write and ours. The next
-agent then leaves the value as it is when the container opts out: it writes no value that nobody has read (docs/adr/0002-sqlite-ledger.md).
+agent then leaves the value as it is when the container opts out: it writes no value that was never read (docs/adr/0002-sqlite-ledger.md).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Ledger(Answers):
     def commit(self) -> bool:
         """Write what changed, in one transaction. False: it will be possible soon, when ``wake`` is called.
 
-        True also if the disk refuses the changes: they wait in memory, and nobody need wait for them.
+        True also if the disk refuses the changes: they wait in memory, without a wait for the disk.
         """
         if self._store.failing and len(self._unwritten) > FEW:
             return True
@@ -155,7 +155,7 @@ class Ledger(Answers):
         self._unwritten.decisions[pod_uid] = kept
 
     def kept_decisions(self) -> tuple[KeptDecision, ...]:
-        """All, of whatever boot: pods outlive a reboot."""
+        """All, also of other boots: pods outlive a reboot."""
         return tuple(decision for decisions in self._decisions.values() for decision in decisions)
 
     def forget_pod(self, pod_uid: str) -> None:

@@ -1,4 +1,4 @@
-"""Opens the ledger's file, in whatever state it is. What can't be understood is renamed, never deleted. Waits for the disk."""
+"""Opens the ledger's file, in any state. What can't be understood is renamed, never deleted. Waits for the disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from agent.ledger.checkpoints import LARGEST_LOG_BYTES
 from agent.ledger.schema import OtherSchemaError, begin_boot, prepare
 
-OPEN_WAIT_S = 1.0  # at the start somebody's backup may have the lock; later nobody is waited for
+OPEN_WAIT_S = 1.0  # at the start a backup may have the lock; later there is no wait
 CHECKED_BYTES = 16 << 20  # a larger file is not read through at the start; damage in it is found when it is met
 KNOWN_AS = {
     "corrupt": "was damaged",
@@ -115,5 +115,5 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def _is_no_ledger(error: sqlite3.Error) -> bool:
-    """Damaged, or a database of somebody else: its tables are other than its version says (SQLITE_ERROR)."""
+    """Damaged, or another program's database: its tables are other than its version says (SQLITE_ERROR)."""
     return is_damage(error) or _code(error) == sqlite3.SQLITE_ERROR

@@ -131,7 +131,7 @@ class Store:
     # -------------------------------------------------------------------------------------------------------- replacing
 
     def look_after(self) -> None:
-        """Notice that somebody removed or replaced the file: SQLite would write to the old one without an error."""
+        """Notice that the file was removed or replaced: SQLite would write to the old one without an error."""
         if self.persistent and self._replacing is None and self._inode_now() != self._inode:
             self._renew("it was removed or replaced while in use")
 

@@ -177,11 +177,11 @@ class PodWatch:
         if kind == "ERROR":
             code = obj.get("code") if isinstance(obj, dict) else None
             message = str(obj.get("message") if isinstance(obj, dict) else obj)
-            raise _EndedError(
+            reason, why = (
                 "gone" if code == GONE else "error",
                 f"the watch sent an error: {message[:300]}; listing again",
-                unavailable=_unavailable(code, message),
             )
+            raise _EndedError(reason, why, unavailable=_unavailable(code, message))
         if kind in CHANGES:
             self._changed(kind, obj)
         elif kind != "BOOKMARK":
@@ -203,12 +203,10 @@ class PodWatch:
                 self._deliver(PodDeleted(pod.uid))
             return
         before = self._known.get(pod.uid)
-        if before is None or before != pod:
-            self._known[pod.uid] = pod
-            self._deliver(PodChanged(pod, asks=before is None or not pod.asks_like(before)))
-        elif not pod.fares_like(before):
-            self._known[pod.uid] = pod
-            self._deliver(PodChanged(pod, decides=False, asks=False))
+        self._known[pod.uid] = pod
+        if before is None or pod != before or not pod.fares_like(before):
+            asks = before is None or not pod.asks_like(before)
+            self._deliver(PodChanged(pod, decides=pod != before, asks=asks))
 
 
 def _lines(answer: Answer) -> Iterator[bytes]:
