@@ -19,7 +19,6 @@ class Answers:
         self._boot_id = boot_id
         self._written = WrittenKills(store.read)
         self._unwritten = Unwritten()
-        self._bad_notices = 0
 
     def kills(
         self, *, since_unix_s: float = 0.0, namespace: str | None = None, pod: str | None = None, limit: int = 1000
@@ -99,7 +98,7 @@ class Answers:
             try:
                 notice = notice_of(body)
             except BadRowError:
-                self._bad_notices += 1
+                self._written.bad_rows += 1
                 continue
             found[notice.name] = notice
         return found | self._unwritten.counted

@@ -78,7 +78,8 @@ class Checkpointer:
     def _connections(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
         if self._open is None:
             work, mark = (
-                sqlite3.connect(self._path, timeout=WAIT_S, isolation_level=None, check_same_thread=False) for _ in "12"
+                sqlite3.connect(self._path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
+                for _ in range(2)
             )
             work.execute("PRAGMA synchronous = NORMAL")
             work.execute("PRAGMA wal_autocheckpoint = 0")

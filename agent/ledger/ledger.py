@@ -26,7 +26,10 @@ MEMORY_KILLS = 10_000  # kept without a disk: 100,000 are too many for an agent 
 
 
 class Ledger(Answers):
-    """Made by Ledger.open. ``seen_this_boot``: an agent has written into it in this boot before."""
+    """Made by Ledger.open. ``seen_this_boot``: an agent has written into it in this boot before.
+
+    ``kmsg_sequence``: the last record of the kernel's log that need not be read again; None: none was read in this boot.
+    """
 
     def __init__(self, store: Store, boot_id: str) -> None:
         super().__init__(store, boot_id)
@@ -37,7 +40,6 @@ class Ledger(Answers):
         self._decisions = decisions_of(store.read("SELECT * FROM decision"))
         rows = store.read("SELECT kmsg_sequence FROM boot WHERE id = ?", (boot_id,))
         self.kmsg_sequence: int | None = rows[0][0] if rows else None
-        """The last record of the kernel's log that need not be read again; None: none was read in this boot."""
         self._retention = Retention(store.read)
 
     @classmethod
@@ -53,8 +55,8 @@ class Ledger(Answers):
             texts.append(
                 f"{self._unwritten.dropped} kills or Events had to be dropped, since the disk was away too long"
             )
-        if self._bad_rows:
-            texts.append(f"{self._bad_rows} times a row could not be read and was left out")
+        if self._written.bad_rows:
+            texts.append(f"{self._written.bad_rows} times a row could not be read and was left out")
         return "; ".join(text for text in texts if text) or None
 
     @property
@@ -65,11 +67,7 @@ class Ledger(Answers):
     @property
     def errors(self) -> int:
         """How often the disk failed, or a row could not be read."""
-        return self._store.errors + self._bad_rows
-
-    @property
-    def _bad_rows(self) -> int:
-        return self._written.bad_rows + self._bad_notices
+        return self._store.errors + self._written.bad_rows
 
     @property
     def pending(self) -> int:
