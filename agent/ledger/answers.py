@@ -93,7 +93,7 @@ class Answers:
 
     def _notices(self, where: str, value: object) -> dict[str, Notice]:
         """Events of the rows that match, by name, and all that wait."""
-        found = {**self._unwritten.notices}
+        found: dict[str, Notice] = {}
         for (body,) in self._store.read(f"SELECT body FROM notice WHERE {where}", (value,)):
             try:
                 notice = notice_of(body)
@@ -101,4 +101,4 @@ class Answers:
                 self._written.bad_rows += 1
                 continue
             found[notice.name] = notice
-        return found | self._unwritten.counted
+        return found | self._unwritten.notices

@@ -191,7 +191,7 @@ class Ledger(Answers):
         """
         self._unwritten.outcomes[kill_id] = (outcome, notice.name if notice is not None else "")
         if notice is not None:
-            self._unwritten.count(notice)
+            self._unwritten.put_notice(notice)
 
     def amend(self, kill: OomKill) -> None:
         """Details that came late replace the row. An outcome known before stays unless this has one, totals stay."""
@@ -212,12 +212,12 @@ class Ledger(Answers):
             "SELECT 1 FROM notice WHERE name = ?", (to_sql(notice.name),)
         )
         if not known:
-            self._unwritten.add_notice(notice)
+            self._unwritten.put_notice(notice)
         return not known
 
     def series_delivered(self, notice: Notice, outcome: str) -> None:
         """The Event is finished up to its ``sent_count``; a higher count waits."""
-        self._unwritten.count(notice)
+        self._unwritten.put_notice(notice)
         if notice.sent_count >= notice.count:
             self._unwritten.delivered[notice.name] = outcome
 

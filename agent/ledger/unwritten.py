@@ -30,7 +30,6 @@ class Unwritten:
     originals: dict[int, Original | None] = field(default_factory=dict)
     decisions: dict[str, tuple[KeptDecision, ...]] = field(default_factory=dict)
     notices: dict[str, Notice] = field(default_factory=dict)
-    counted: dict[str, Notice] = field(default_factory=dict)
     delivered: dict[str, str] = field(default_factory=dict)
     forgotten_totals: list[tuple[str, str, str]] = field(default_factory=list)
     kmsg_sequence: int | None = None
@@ -46,17 +45,11 @@ class Unwritten:
             self.kills.setdefault(kill.kill_id, kill)
         self._bound(self.kills, MOST_KILLS)
 
-    def add_notice(self, notice: Notice) -> None:
-        """An Event to be delivered; one that waits already stays as it is."""
-        self.notices.setdefault(notice.name, notice)
-        self._bound(self.notices, MOST_NOTICES)
-
-    def count(self, notice: Notice) -> None:
-        """An Event as it is now, in place of what was known of it; it is to be delivered (again)."""
-        self.notices.pop(notice.name, None)
+    def put_notice(self, notice: Notice) -> None:
+        """An Event as it is now; it is to be delivered (again)."""
         self.delivered.pop(notice.name, None)
-        self.counted[notice.name] = notice
-        self._bound(self.counted, MOST_NOTICES)
+        self.notices[notice.name] = notice
+        self._bound(self.notices, MOST_NOTICES)
 
     def _bound(self, oldest_first: dict[str, Any], most: int) -> None:
         while len(oldest_first) > most:
@@ -80,8 +73,7 @@ class Unwritten:
         for pod_uid, decisions in self.decisions.items():
             connection.execute("DELETE FROM decision WHERE pod_uid = ?", (to_sql(pod_uid),))
             _insert(connection, "INSERT INTO decision", [row_of(decision) for decision in decisions])
-        _insert(connection, "INSERT OR IGNORE INTO notice", [notice_row(notice) for notice in self.notices.values()])
-        _insert(connection, "INSERT OR REPLACE INTO notice", [notice_row(notice) for notice in self.counted.values()])
+        _insert(connection, "INSERT OR REPLACE INTO notice", [notice_row(notice) for notice in self.notices.values()])
         done = [(outcome, to_sql(name)) for name, outcome in self.delivered.items()]
         connection.executemany("UPDATE notice SET outcome = ? WHERE name = ?", done)
         if self.kmsg_sequence is not None:
