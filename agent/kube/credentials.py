@@ -39,9 +39,6 @@ class Endpoint:
     authorization: Callable[[], str]
 
 
-# ------------------------------------------------------------------------------------------------------------- in a pod
-
-
 def in_cluster(environ: Mapping[str, str] = os.environ, *, lax_ca: bool) -> Endpoint:
     """By the pod's service account. Raises NoCredentialsError, OSError, ValueError."""
     host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
@@ -85,9 +82,6 @@ def _contains(network: str, address: str | None) -> bool:
         return ip_address(address or "") in ip_network(network, strict=False)
     except ValueError:
         return False  # one of the two is a name
-
-
-# ------------------------------------------------------------------------------------------------------------ kubeconfig
 
 
 def by_kubeconfig(path: Path, *, lax_ca: bool) -> Endpoint:

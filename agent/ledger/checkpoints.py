@@ -37,8 +37,6 @@ class Checkpointer:
         self._thread = threading.Thread(target=self._run, name="ledger checkpoints", daemon=True)
         self._thread.start()
 
-    # ------------------------------------------------------------------------------------------------ for the writer
-
     def may_write(self) -> bool:
         """Before a transaction; ``wrote`` follows it. False: the log is being started again, ``wake`` will be called. Never waits."""
         self._refused = True  # first: else the lock could be released between the two, and no one woken
@@ -60,8 +58,6 @@ class Checkpointer:
         self._closing = True
         self._wanted.set()
         self._thread.join(wait_s)
-
-    # ------------------------------------------------------------------------------------------------ the thread's body
 
     def _run(self) -> None:
         with contextlib.suppress(sqlite3.Error):

@@ -73,8 +73,6 @@ class Store:
             self._checkpointed_rows = self._connection.total_changes
             self._checkpointer = Checkpointer(self._path, wake)
 
-    # ------------------------------------------------------------------------------------------------ reads and writes
-
     def transact(self, change: Callable[[sqlite3.Connection], object]) -> bool:
         """Apply a change in one transaction. False: it is not in the file, ``trouble`` says why; try again later.
 
@@ -127,8 +125,6 @@ class Store:
             f"the ledger {self._path} can't be {what} just now ({error}): changes wait in memory and are tried again; "
             "look for a full disk or another program that has the file open"
         )
-
-    # -------------------------------------------------------------------------------------------------------- replacing
 
     def look_after(self) -> None:
         """Notice that the file was removed or replaced: SQLite would write to the old one without an error."""

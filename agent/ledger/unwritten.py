@@ -62,8 +62,6 @@ class Unwritten:
         outcome, _ = self.outcomes.get(kill.kill_id, (None, ""))
         return replace(newer, outcome=outcome or newer.outcome or kill.outcome)
 
-    # --------------------------------------------------------------------------------------------- into the database
-
     def apply(self, connection: sqlite3.Connection, boot_id: str) -> None:
         """Write all of it. Raises sqlite3.Error."""
         keys = [tuple(to_sql(text) for text in key) for key in self.forgotten_totals]

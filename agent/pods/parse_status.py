@@ -96,9 +96,6 @@ def _rule(item: Json) -> RestartRule:
     return RestartRule(_text(item, "action"), _text(codes, "operator") == "NotIn", numbers)
 
 
-# ------------------------------------------------------------------------------------------------------------------ values
-
-
 def _map(value: object) -> Json:
     return value if isinstance(value, dict) else {}
 
