@@ -75,7 +75,9 @@ def _connect(path: Path, boot_id: str, notes: tuple[str, ...]) -> Opened:
         if path.stat().st_size <= CHECKED_BYTES:
             (sound,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if sound != "ok":
-                raise _DamagedError(sound)
+                damage = sqlite3.DatabaseError(sound)
+                damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+                raise damage
         seen = begin_boot(connection, boot_id)
         # For a known boot nothing was written: prove that the file takes a write.
         connection.execute("BEGIN IMMEDIATE")
@@ -101,17 +103,12 @@ def _set_aside(path: Path, what: str, why: str, now_unix_s: float) -> str:
     return f"the ledger {KNOWN_AS[what]} ({why}): it was set aside as {aside}, and a new one was started"
 
 
-class _DamagedError(sqlite3.DatabaseError):
-    """PRAGMA quick_check found damage."""
-
-
 def _code(error: sqlite3.Error) -> int:
-    code = getattr(error, "sqlite_errorcode", None)
-    return code if isinstance(code, int) else -1
+    return int(getattr(error, "sqlite_errorcode", -1))  # errors of the module itself have none
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    return isinstance(error, _DamagedError) or _code(error) & 0xFF in DAMAGE
+    return _code(error) & 0xFF in DAMAGE
 
 
 def _is_no_ledger(error: sqlite3.Error) -> bool:

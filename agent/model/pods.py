@@ -66,12 +66,12 @@ class Pod:
     containers: tuple[PodContainer, ...] = ()
     status: PodStatus = field(default=PodStatus(), compare=False)
 
-    def fares_like(self, other: Pod) -> bool:
+    def same_status(self, other: Pod) -> bool:
         """Whether the status is the same too. Of pods that are equal."""
         pairs = zip(self.containers, other.containers, strict=True)
         return self.status == other.status and all(one.status == before.status for one, before in pairs)
 
-    def asks_like(self, other: Pod) -> bool:
+    def same_request(self, other: Pod) -> bool:
         """Whether the labels, annotations and container names are the same."""
         return (
             self.labels == other.labels

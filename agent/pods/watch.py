@@ -204,8 +204,8 @@ class PodWatch:
             return
         before = self._known.get(pod.uid)
         self._known[pod.uid] = pod
-        if before is None or pod != before or not pod.fares_like(before):
-            asks = before is None or not pod.asks_like(before)
+        if before is None or pod != before or not pod.same_status(before):
+            asks = before is None or not pod.same_request(before)
             self._deliver(PodChanged(pod, decides=pod != before, asks=asks))
 
 
