@@ -1,1 +1,1 @@
-"""The API client, its credentials and back-off. Touches no state of the loop."""
+"""The API client, its credentials and back-off."""

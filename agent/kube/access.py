@@ -1,23 +1,15 @@
-"""What we may do at the API, as it says itself: SelfSubjectAccessReview, and its version to see that it answers.
-
-Takes an Api and a permission, gives what the API says of it. Does none of what it asks about. For ``check``.
-"""
+"""What we may do at the API, by SelfSubjectAccessReview, and the API's version. For ``check``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
-from agent.kube.api import Api, ApiError
+from agent.kube.api import Api, UnbelievableAnswerError
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 VERSION = "/version"
 READ_S = 10.0  # both are answered from memory
 MOST_BYTES = 1 << 20
-
-
-class UnbelievableAnswerError(ApiError):
-    """The API's answer lacks what it must have: something else answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +27,6 @@ class Permission:
 
 
 NEEDED = (
-    Permission("get", "pods"),
     Permission("list", "pods"),
     Permission("watch", "pods"),
     Permission("create", "events", "events.k8s.io"),
@@ -52,25 +43,20 @@ class Verdict:
 
 
 def server_version(api: Api) -> str:
-    """The API's gitVersion (GET /version, open to all by the role system:public-info-viewer). Raises ApiError."""
+    """The API's gitVersion (system:public-info-viewer lets everybody read it). Raises ApiError."""
     answer = api.request("GET", VERSION, read_s=READ_S).json(MOST_BYTES)
     version = answer.get("gitVersion") if isinstance(answer, dict) else None
     if not isinstance(version, str) or not version:
-        raise UnbelievableAnswerError(f"{api.server}{VERSION} tells no gitVersion: is that a Kubernetes API?")
+        raise UnbelievableAnswerError(f"{api.server}{VERSION} shows no gitVersion: is that a Kubernetes API?")
     return version
 
 
 def review(api: Api, permission: Permission) -> Verdict:
-    """Whether we may. Raises ApiError, also when asking is forbidden (the role system:basic-user lets everybody ask).
-
-    authorization.k8s.io/v1, SelfSubjectAccessReview: no namespace in resourceAttributes means all; status has ``allowed``
-    always, ``reason`` and ``evaluationError`` at times.
-    """
-    asked = {"verb": permission.verb, "group": permission.group, "resource": permission.resource}
+    """Whether we may, in all namespaces. Raises ApiError, also when asking is forbidden (system:basic-user lets everybody ask)."""
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": asked},
+        "spec": {"resourceAttributes": asdict(permission)},
     }
     answer = api.request("POST", REVIEWS, body=body, read_s=READ_S).json(MOST_BYTES)
     status = answer.get("status") if isinstance(answer, dict) else None
@@ -78,9 +64,5 @@ def review(api: Api, permission: Permission) -> Verdict:
         raise UnbelievableAnswerError(
             f"{api.server} does not say whether {permission.verb} {permission.full_resource} is allowed"
         )
-    return Verdict(status["allowed"], _why(status))
-
-
-def _why(status: dict[str, Any]) -> str:
-    said = (status.get(key) for key in ("reason", "evaluationError"))
-    return "; ".join(text for text in said if isinstance(text, str) and text)
+    reasons = (status.get(key) for key in ("reason", "evaluationError"))
+    return Verdict(status["allowed"], "; ".join(text for text in reasons if isinstance(text, str) and text))

@@ -1,10 +1,8 @@
-"""The only API client: plain requests with time-outs, and answers that are not believed blindly.
-
-Takes a kubeconfig or the pod's service account. Raises our own errors only.
-"""
+"""The only API client: plain requests with time-outs. Raises AgentErrors only; answers are bounded in size."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ CONNECT_S = 5.0
 ANSWER_S = 30.0
 CHUNK_BYTES = 1 << 16
 MOST_ERROR_BYTES = 16_384
-MOST_RETRY_AFTER_S = 120.0  # a server may ask for hours; by then it has long come back, and a silent thread looks stuck
+MOST_RETRY_AFTER_S = 120.0  # a server may ask for hours; a silent thread looks stuck
 
 
 class ApiError(AgentError):
@@ -29,7 +27,7 @@ class ApiError(AgentError):
 
 
 class NoApiError(ApiError):
-    """There is no way to know where the API is or who we are there."""
+    """There is no address of the API, or there are no credentials."""
 
 
 class ApiUnreachableError(ApiError):
@@ -37,11 +35,15 @@ class ApiUnreachableError(ApiError):
 
 
 class ApiSilentError(ApiUnreachableError):
-    """Nothing more came of an answer for as long as we were ready to wait."""
+    """Nothing more of an answer came within the time-out."""
+
+
+class UnbelievableAnswerError(ApiError):
+    """The API's answer lacks something that it must have, or is too long: perhaps something else answered."""
 
 
 class ApiRefusedError(ApiError):
-    """The API answered with a status that is no success. ``retry_after_s`` None: it did not say (in seconds)."""
+    """The API answered with an error status. ``retry_after_s`` None: it gave no seconds."""
 
     def __init__(self, status: int, reason: str, message: str, retry_after_s: float | None) -> None:
         super().__init__(f"the API answered {status} {reason}: {message}")
@@ -49,7 +51,7 @@ class ApiRefusedError(ApiError):
 
     @property
     def may_pass(self) -> bool:
-        """Whether the same request may succeed later; any other 4xx would be the same the next time."""
+        """Whether the same request may succeed later, as after no other 4xx."""
         return self.status in (401, 403, 408, 429) or self.status >= 500
 
 
@@ -60,19 +62,17 @@ class Answer:
     raw: urllib3.BaseHTTPResponse
 
     def close(self) -> None:
-        """Give the connection up: a watch is never read to its end."""
+        """Close the connection: a watch is never read to its end."""
         self.raw.close()
         self.raw.release_conn()
 
     def finish(self) -> None:
-        """Nothing more of it matters. A short rest is read, so that the connection serves the next request."""
-        try:
+        """Drop a short rest, so that the connection serves the next request."""
+        with contextlib.suppress(ApiUnreachableError):
             self._body(MOST_ERROR_BYTES)
-        except ApiUnreachableError:
-            return  # the connection is closed: all there was to do
 
     def parts(self) -> Iterator[bytes]:
-        """The body as it comes. Raises ApiSilentError, ApiUnreachableError when it breaks off."""
+        """The body as it arrives. Raises ApiSilentError, ApiUnreachableError."""
         try:
             yield from self.raw.stream(amt=CHUNK_BYTES, decode_content=True)
         except urllib3.exceptions.ReadTimeoutError as error:
@@ -82,13 +82,10 @@ class Answer:
 
     def json(self, most_bytes: int) -> Any:
         """The whole body. Raises ApiUnreachableError when it is cut short, too long or no JSON."""
-        body = self._body(most_bytes)
         try:
-            return decoded(body)
+            return decoded(self._body(most_bytes))
         except ValueError as error:
-            raise ApiUnreachableError(
-                f"the API's answer is no JSON ({error}): cut short, or something else answered"
-            ) from error
+            raise no_json(error) from error
 
     def _body(self, most_bytes: int) -> bytes:
         """All of it; the connection is kept for the next request if nothing failed."""
@@ -104,8 +101,12 @@ class Answer:
         return body
 
 
+def no_json(why: ValueError) -> ApiUnreachableError:
+    return ApiUnreachableError(f"the API's answer is no JSON ({why}): cut short, or something else answered")
+
+
 def decoded(text: bytes) -> Any:
-    """What JSON says. Raises ValueError, for nesting too deep as well."""
+    """JSON. Raises ValueError, also for too deep nesting."""
     try:
         return json.loads(text)
     except RecursionError as error:
@@ -113,16 +114,12 @@ def decoded(text: bytes) -> Any:
 
 
 class Api:
-    """Requests to one API server. Thread-safe as urllib3's pool is."""
+    """Requests to one API server. Thread-safe, as urllib3's pool is. ``server`` is its address, for messages."""
 
     def __init__(self, endpoint: Endpoint, user_agent: str) -> None:
         self._endpoint = endpoint
         self._user_agent = user_agent
-
-    @property
-    def server(self) -> str:
-        """The API server's address, for messages."""
-        return self._endpoint.server
+        self.server = endpoint.server
 
     def request(
         self,
@@ -134,7 +131,7 @@ class Api:
         read_s: float = ANSWER_S,
         content_type: str = "application/json",
     ) -> Answer:
-        """Send one request, without retries. Raises ApiUnreachableError, ApiRefusedError (any status but 2xx)."""
+        """Send one request, without retries. Raises ApiUnreachableError, ApiRefusedError (all but 2xx)."""
         url = self.server.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
         headers = {"User-Agent": self._user_agent, "Accept": "application/json", **self._authorization()}
         data = None
@@ -159,14 +156,13 @@ class Api:
         return Answer(raw)
 
     def _authorization(self) -> dict[str, str]:
-        """The bearer token as it is now."""
         try:
             value = self._endpoint.authorization()
         except NoCredentialsError as error:
             raise ApiUnreachableError(f"no credentials for {self.server}: {error}") from error
         if not (value.isascii() and value.isprintable()):
             raise ApiUnreachableError(
-                f"no credentials for {self.server}: the bearer token has characters that no token has; look at its file"
+                f"no credentials for {self.server}: the bearer token has characters that no token has; check its file"
             )
         return {"Authorization": value} if value else {}
 
@@ -181,13 +177,13 @@ class Api:
 
 
 def connect(kubeconfig: Path | None, *, user_agent: str, lax_ca: bool = False) -> Api:
-    """An Api from a kubeconfig, or from the pod's service account when None. Raises NoApiError; sends nothing yet."""
+    """By a kubeconfig, or by the pod's service account when None. Raises NoApiError; sends nothing yet."""
     try:
         endpoint = by_kubeconfig(kubeconfig, lax_ca=lax_ca) if kubeconfig is not None else in_cluster(lax_ca=lax_ca)
     except (NoCredentialsError, OSError, ValueError) as error:
         where = f"kubeconfig {kubeconfig}" if kubeconfig is not None else "the pod's service account"
         raise NoApiError(
-            f"no API to talk to by {where}: {str(error).rstrip('.')}. Outside a cluster name a file with --kubeconfig; in a pod mount the "
+            f"no API by {where}: {str(error).rstrip('.')}. Outside a cluster name a file with --kubeconfig; in a pod mount the "
             "service account's token (automountServiceAccountToken)."
         ) from error
     return Api(endpoint, user_agent)
@@ -195,7 +191,6 @@ def connect(kubeconfig: Path | None, *, user_agent: str, lax_ca: bool = False) -
 
 def _refused(answer: Answer) -> ApiRefusedError:
     raw = answer.raw
-    retry_after = raw.headers.get("Retry-After", "")
     reason, message = raw.reason or "", ""
     try:
         status = answer.json(MOST_ERROR_BYTES)
@@ -203,11 +198,6 @@ def _refused(answer: Answer) -> ApiRefusedError:
             reason, message = str(status.get("reason") or reason), str(status.get("message") or "")
     except ApiUnreachableError:
         message = "no explanation"
-    return ApiRefusedError(raw.status, reason, message, _seconds(retry_after))
-
-
-def _seconds(retry_after: str) -> float | None:
-    """The header's seconds, MOST_RETRY_AFTER_S at most. None for a date (RFC 9110 allows one; the API sends none)."""
-    if not (retry_after.isascii() and retry_after.isdigit()):
-        return None
-    return min(MOST_RETRY_AFTER_S, float(retry_after))
+    seconds = raw.headers.get("Retry-After", "")  # or a date, by RFC 9110; the API sends none
+    known = seconds.isascii() and seconds.isdigit()
+    return ApiRefusedError(raw.status, reason, message, min(MOST_RETRY_AFTER_S, float(seconds)) if known else None)

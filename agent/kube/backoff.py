@@ -1,4 +1,4 @@
-"""Waiting between tries: doubling, jittered, bounded; and a clock that tests can set."""
+"""Waits between tries: doubled, jittered, bounded."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ MOST_S = 30.0
 
 
 class Backoff:
-    """``next_s`` grows from FIRST_S to MOST_S, each between half and the whole, so that a node's agents don't come as one."""
+    """Waits grow from FIRST_S to MOST_S; each is between half and all of it, so that agents don't retry at the same time."""
 
     def __init__(self, rand: Callable[[], float] = random.random) -> None:
         self._rand = rand
         self._tries = 0
 
     def reset(self) -> None:
-        """It worked."""
         self._tries = 0
 
     def next_s(self) -> float:
-        """Seconds to wait before the next try."""
         whole = min(MOST_S, FIRST_S * 2 ** min(self._tries, 16))
         self._tries += 1
         return float(whole * (0.5 + self._rand() / 2))

@@ -1,7 +1,6 @@
-"""Where the API is and who we are there: by the pod's service account, or by a kubeconfig.
+"""The API's address and our credentials: by the pod's service account (two variables and two files), or by a kubeconfig.
 
-In a pod that is two variables and two files, read here. The kubernetes package, which costs 20 MiB resident, is imported for
-kubeconfigs only: it knows their forms, exec plugins among them.
+The kubernetes package, which costs 20 MiB resident, is imported for kubeconfigs only, for all their forms and exec plugins.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment
+from urllib.request import getproxies_environment, proxy_bypass
 
 import urllib3
 
@@ -23,26 +22,21 @@ if TYPE_CHECKING:
 
 # ruff: noqa: PLC0415
 
-SERVICE_ACCOUNT = Path(
-    "/var/run/secrets/kubernetes.io/serviceaccount"
-)  # where the kubelet mounts it (ServiceAccount admission)
-CONNECTIONS = 4  # that are kept: the watch and the Events, each its own
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # mounted by the kubelet
+CONNECTIONS = 4  # kept open: the watch and the Events need one each
 
 
 class NoCredentialsError(Exception):
-    """There are none, or they can't be used: what and why."""
+    """There are none, or they can't be used: which and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A way to an API server. ``authorization`` gives the header's value as it is now, "" for none; raises NoCredentialsError."""
+    """``authorization`` returns the header's present value, "" for none; raises NoCredentialsError."""
 
     server: str
     pool: urllib3.PoolManager
     authorization: Callable[[], str]
-
-
-# ------------------------------------------------------------------------------------------------------------- in a pod
 
 
 def in_cluster(environ: Mapping[str, str] = os.environ, *, lax_ca: bool) -> Endpoint:
@@ -76,26 +70,18 @@ def _bearer() -> str:
 
 
 def _proxy(server: str) -> str | None:
-    """HTTPS_PROXY, unless NO_PROXY names the server: ``*``, a name, its domain, with a port or without, or a network."""
-    proxies = getproxies_environment()
-    proxy, url = proxies.get("https"), urlsplit(server)
-    excluded = any(
-        _names(entry.strip().lower(), url.hostname or "", url.netloc) for entry in proxies.get("no", "").split(",")
-    )
-    return None if excluded else proxy
+    """HTTPS_PROXY, unless NO_PROXY names the server, or a network that it is in."""
+    proxies, url = getproxies_environment(), urlsplit(server)
+    networks = proxies.get("no", "").split(",")
+    excluded = proxy_bypass(url.netloc) or any(_contains(one.strip(), url.hostname) for one in networks)
+    return None if excluded else proxies.get("https")
 
 
-def _names(entry: str, host: str, host_and_port: str) -> bool:
+def _contains(network: str, address: str | None) -> bool:
     try:
-        if ip_address(host) in ip_network(entry, strict=False):
-            return True
+        return ip_address(address or "") in ip_network(network, strict=False)
     except ValueError:
-        pass  # one of the two is a name
-    bare = entry.lstrip(".")
-    return entry == "*" or (bool(bare) and any(of == bare or of.endswith(f".{bare}") for of in (host, host_and_port)))
-
-
-# ------------------------------------------------------------------------------------------------------------ kubeconfig
+        return False  # one of the two is a name
 
 
 def by_kubeconfig(path: Path, *, lax_ca: bool) -> Endpoint:
@@ -108,8 +94,13 @@ def by_kubeconfig(path: Path, *, lax_ca: bool) -> Endpoint:
     configuration = Configuration()
     try:
         load_kube_config(config_file=str(path), client_configuration=configuration)
-    except (ConfigException, YAMLError, TypeError, KeyError, AttributeError) as error:
-        # The last three are how the loader meets a file that is YAML, but no kubeconfig.
+    except (
+        ConfigException,
+        YAMLError,
+        TypeError,
+        KeyError,
+        AttributeError,
+    ) as error:  # the last three: YAML, but no kubeconfig
         raise NoCredentialsError(str(error)) from error
 
     def authorization() -> str:
@@ -118,9 +109,8 @@ def by_kubeconfig(path: Path, *, lax_ca: bool) -> Endpoint:
             settings: Mapping[str, Mapping[str, Any]] = configuration.auth_settings()
         except (ConfigException, OSError) as error:
             raise NoCredentialsError(str(error)) from error
-        return str(
-            settings.get("BearerToken", {}).get("value") or ""
-        ).strip()  # token files often end with a line break
+        token = settings.get("BearerToken", {}).get("value") or ""
+        return str(token).strip()  # token files often end with a line break
 
     pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
     if lax_ca:
@@ -139,7 +129,7 @@ def _lax_context_of(configuration: Configuration) -> ssl.SSLContext:
 
 
 def lax_context(ca_file: str | None) -> ssl.SSLContext:
-    """Verifies as before Python 3.13: chain and name, but not RFC 5280 to the letter (ssl.VERIFY_X509_STRICT)."""
+    """Verifies as before Python 3.13: chain and name, without VERIFY_X509_STRICT (RFC 5280)."""
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

@@ -1,11 +1,11 @@
 """What the ledger is given to keep, and when it is written. Times are unix seconds. Decides nothing, prints nothing.
 
-A change is in memory at once and counts for every answer; ``commit`` writes all that changed in one transaction, at the end of a turn
-of the loop. What the disk refuses waits and is tried again. A kill -9 before the commit loses the turn, whole: its kills are still in
-the kernel's counters, beyond the baselines, and the next agent finds them there.
+A change is in memory at once and counts for every answer; ``commit`` writes all changes in one transaction, at the end of a turn
+of the loop. A kill -9 before the commit loses the whole turn: its kills are still in the kernel's counters, beyond the baselines,
+and the next agent finds them there.
 
-So may an original be lost although memory.oom.group has been written: nothing durable stands between another's write and ours. The next
-agent then leaves the value as it is when the container opts out: it writes no value that nobody has read (docs/adr/0002-sqlite-ledger.md).
+An original may be lost although memory.oom.group has been written: nothing durable stands between another's write and ours. The next
+agent then leaves the value as it is when the container opts out: it writes no value that was never read (docs/adr/0002-sqlite-ledger.md).
 """
 
 from __future__ import annotations
@@ -15,41 +15,36 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from agent.ledger.answers import Answers
-from agent.ledger.retention import Retention
-from agent.ledger.rows import DECISION_COLUMNS, baselines_of, decisions_of, originals_of, to_sql
+from agent.ledger.retention import Retention, drop
+from agent.ledger.rows import baselines_of, decisions_of, originals_of, to_sql
 from agent.ledger.store import Store
+from agent.ledger.unwritten import Unwritten
 from agent.model import Baseline, KeptDecision, Notice, OomKill, Original, Outcome
 
-FEW = 256  # so many waiting changes are tried at every call; more only by flush(), since each try costs
-MEMORY_KILLS = 10_000  # kept without a disk: an agent of 64 MiB can't hold 100,000
+FEW = 256  # commit() tries no more waiting changes than this on a failing disk, since each try costs; flush() does
+MEMORY_KILLS = 10_000  # kept without a disk: 100,000 are too many for an agent of 64 MiB
 
 
 class Ledger(Answers):
-    """Made by Ledger.open. ``seen_this_boot``: an agent has written into it in this boot before."""
+    """Made by Ledger.open. ``seen_this_boot``: an agent has written into it in this boot before.
+
+    ``kmsg_sequence``: the last record of the kernel's log that need not be read again; None: none was read in this boot.
+    """
 
     def __init__(self, store: Store, boot_id: str) -> None:
         super().__init__(store, boot_id)
         self._renewed = store.renewed
         self.seen_this_boot = store.seen_this_boot
-        read = store.read
-        self._originals = originals_of(read("SELECT inode, path, value, pod_uid, at_unix_s FROM original"))
-        self._baselines = baselines_of(
-            read("SELECT inode, path, oom_kill, oom_group_kill, oom, local_oom, ordinal FROM baseline")
-        )
-        self._decisions = decisions_of(read(f"SELECT {DECISION_COLUMNS} FROM decision"))
-        rows = read("SELECT kmsg_sequence FROM boot WHERE id = ?", (boot_id,))
-        self._kmsg_sequence: int | None = rows[0][0] if rows else None
-        self._retention = Retention(read)
-        if self._renewed != store.renewed:
-            self._write_all_again()
+        self._originals = originals_of(store.read("SELECT * FROM original"))
+        self._baselines = baselines_of(store.read("SELECT * FROM baseline"))
+        self._decisions = decisions_of(store.read("SELECT * FROM decision"))
+        rows = store.read("SELECT kmsg_sequence FROM boot WHERE id = ?", (boot_id,))
+        self.kmsg_sequence: int | None = rows[0][0] if rows else None
+        self._retention = Retention(store.read)
 
     @classmethod
     def open(cls, state_dir: Path, boot_id: str, now_unix_s: float | None = None) -> Ledger:
-        """Never raises for a bad disk: see ``trouble`` and ``persistent``.
-
-        What belongs to another boot (inodes, the log's position) is dropped, kills and decisions stay. ``now_unix_s``
-        names a file that has to be set aside; None: by the clock.
-        """
+        """Never raises for a bad disk: see ``trouble`` and ``persistent``. ``now_unix_s`` names a file that has to be set aside."""
         return cls(Store(state_dir, boot_id, time.time() if now_unix_s is None else now_unix_s), boot_id)
 
     @property
@@ -60,8 +55,8 @@ class Ledger(Answers):
             texts.append(
                 f"{self._unwritten.dropped} kills or Events had to be dropped, since the disk was away too long"
             )
-        if self._bad_rows:
-            texts.append(f"{self._bad_rows} times a row could not be read and was passed over")
+        if self._written.bad_rows:
+            texts.append(f"{self._written.bad_rows} times a row could not be read and was left out")
         return "; ".join(text for text in texts if text) or None
 
     @property
@@ -71,8 +66,8 @@ class Ledger(Answers):
 
     @property
     def errors(self) -> int:
-        """How often the disk failed us, or a row."""
-        return self._store.errors + self._bad_rows
+        """How often the disk failed, or a row could not be read."""
+        return self._store.errors + self._written.bad_rows
 
     @property
     def pending(self) -> int:
@@ -80,13 +75,13 @@ class Ledger(Answers):
         return len(self._unwritten)
 
     def checkpoint_in_background(self, wake: Callable[[], None]) -> None:
-        """From now on another thread makes all syncs (checkpoints.py). It calls ``wake`` when a commit that was put off can be made."""
+        """From now on other threads make all syncs (checkpoints.py). They call ``wake`` when a commit that was delayed can be made."""
         self._store.checkpoint_in_background(wake)
 
     def commit(self) -> bool:
-        """Write what changed, in one transaction. False: not yet, but soon, when ``wake`` is called.
+        """Write what changed, in one transaction. False: it will be possible soon, when ``wake`` is called.
 
-        Changes that the disk refuses wait in memory, and nobody waits for them: that is True. FEW are tried again each time.
+        True also if the disk refuses the changes: they wait in memory, without a wait for the disk.
         """
         if self._store.failing and len(self._unwritten) > FEW:
             return True
@@ -94,15 +89,15 @@ class Ledger(Answers):
 
     def flush(self) -> bool:
         """Try all that waits; True: nothing waits any more."""
-        if not self._unwritten:
+        self._store.take_over()
+        if not self._unwritten and self._renewed == self._store.renewed:
             return True
         self._store.look_after()
-        if not self._apply() and self._store.renewed != self._renewed:
-            self._apply()
-        return not self._unwritten
+        return self._apply() or (self._renewed != self._store.renewed and self._apply())
 
     def close(self) -> None:
-        """Write what waits, if the disk takes it, and let go of the file."""
+        """Write what waits, if the disk takes it, and close the file."""
+        self._store.end_background()
         self.flush()
         self._store.close()
 
@@ -111,17 +106,17 @@ class Ledger(Answers):
             self._write_all_again()
         done = self._store.transact(lambda connection: self._unwritten.apply(connection, self._boot_id))
         if done:
-            self._retention.added(len(self._unwritten.kills))
-            self._unwritten.clear()
+            self._retention.added()
+            self._unwritten = Unwritten(dropped=self._unwritten.dropped)
         return done
 
     def _write_all_again(self) -> None:
-        """A new file has been started: what memory knows goes into it. Older kills stay in the one set aside."""
+        """A new file has been started: all that memory knows is written into it. Older kills stay in the one set aside."""
         self._renewed = self._store.renewed
         self._unwritten.originals = {**self._originals}
         self._unwritten.baselines = {**self._baselines}
         self._unwritten.decisions = {**self._decisions}
-        self._unwritten.kmsg_sequence = self._kmsg_sequence
+        self._unwritten.kmsg_sequence = self.kmsg_sequence
 
     # ---------------------------------------------------------------------------------------------------- originals
 
@@ -132,7 +127,7 @@ class Ledger(Answers):
             self._unwritten.originals[original.inode] = original
 
     def original(self, inode: int) -> Original | None:
-        """What was there before us; None: we never wrote there in this boot."""
+        """The value before our first write; None: we never wrote there in this boot."""
         return self._originals.get(inode)
 
     def originals(self) -> tuple[Original, ...]:
@@ -140,14 +135,14 @@ class Ledger(Answers):
         return tuple(self._originals.values())
 
     def forget_original(self, inode: int) -> None:
-        """It was given back, or its cgroup is gone."""
+        """It was written back, or its cgroup was removed."""
         if self._originals.pop(inode, None) is not None:
             self._unwritten.originals[inode] = None
 
     # ---------------------------------------------------------------------------------------------------- decisions
 
     def keep_decisions(self, pod_uid: str, decisions: Sequence[KeptDecision]) -> None:
-        """The pod's decisions as they are now; they replace the ones before."""
+        """The pod's decisions as they are now; () if it has none any more."""
         kept = tuple(decisions)
         if self._decisions.get(pod_uid, ()) == kept:
             return
@@ -158,21 +153,21 @@ class Ledger(Answers):
         self._unwritten.decisions[pod_uid] = kept
 
     def kept_decisions(self) -> tuple[KeptDecision, ...]:
-        """All that were kept, of whatever boot: pods outlive a reboot."""
+        """All, also of other boots: pods outlive a reboot."""
         return tuple(decision for decisions in self._decisions.values() for decision in decisions)
 
     def forget_pod(self, pod_uid: str) -> None:
-        """The pod is gone for good."""
+        """The pod was deleted, or asks for nothing."""
         self.keep_decisions(pod_uid, ())
 
     # -------------------------------------------------------------------------------------------------------- kills
 
     def baselines(self) -> dict[int, Baseline]:
-        """How far each cgroup's counters are accounted for in this boot, by inode."""
+        """How far each cgroup's counters are recorded in this boot, by inode."""
         return dict(self._baselines)
 
     def forget_baselines(self, inodes: Iterable[int]) -> None:
-        """These cgroups are gone."""
+        """These cgroups were removed."""
         for inode in inodes:
             if self._baselines.pop(inode, None) is not None:
                 self._unwritten.baselines[inode] = None
@@ -180,36 +175,30 @@ class Ledger(Answers):
     def record(self, kills: Sequence[OomKill], baselines: Sequence[Baseline], kmsg_sequence: int | None) -> None:
         """Kills and the counters up to which they are recorded: both are in the file, or neither.
 
-        A kill whose id is there already is left as it is and counted nowhere again. ``kmsg_sequence``: the last record of
-        the log that need not be read again; None leaves the position as it is.
+        A kill with an id that is there already is left as it is and not counted again. ``kmsg_sequence`` None leaves the position as it is.
         """
         self._unwritten.add_kills(kills)
         for baseline in baselines:
             if self._baselines.get(baseline.inode) != baseline:
                 self._baselines[baseline.inode] = self._unwritten.baselines[baseline.inode] = baseline
-        if kmsg_sequence is not None and kmsg_sequence != self._kmsg_sequence:
-            self._kmsg_sequence = self._unwritten.kmsg_sequence = kmsg_sequence
-
-    @property
-    def kmsg_sequence(self) -> int | None:
-        """The last record of the kernel's log that need not be read again; None: none was read in this boot."""
-        return self._kmsg_sequence
+        if kmsg_sequence is not None and kmsg_sequence != self.kmsg_sequence:
+            self.kmsg_sequence = self._unwritten.kmsg_sequence = kmsg_sequence
 
     def record_outcome(self, kill_id: str, outcome: Outcome | None, notice: Notice | None) -> None:
-        """What became of the container (None: not to be known), and the Event that counts this kill, as it is now.
+        """What became of the container (None: it can't be known), and the Event that counts this kill (None: none can), as it is now.
 
-        Both in one transaction, so that no kill is counted twice or left out. ``notice`` None: nobody can be told of it.
+        Both in one transaction, so that no kill is counted twice or left out.
         """
         self._unwritten.outcomes[kill_id] = (outcome, notice.name if notice is not None else "")
         if notice is not None:
-            self._unwritten.count(notice)
+            self._unwritten.put_notice(notice)
 
     def amend(self, kill: OomKill) -> None:
-        """Details that came late: the row is replaced. An outcome known before stays unless this has one, totals stay."""
+        """Details that came late replace the row. An outcome known before stays unless this has one, totals stay."""
         self._unwritten.amended[kill.kill_id] = kill
 
     def forget_totals(self, containers: Iterable[tuple[str, str, str]]) -> None:
-        """The metrics' series of these (namespace, pod, container) ended: one that comes back counts from 0, now and after a restart."""
+        """The metrics' series of these (namespace, pod, container) ended: a new one counts from 0, now and after a restart."""
         forgotten = list(containers)
         if forgotten:
             self.commit()  # kills that were counted before are counted in what is forgotten
@@ -223,31 +212,26 @@ class Ledger(Answers):
             "SELECT 1 FROM notice WHERE name = ?", (to_sql(notice.name),)
         )
         if not known:
-            self._unwritten.add_notice(notice)
+            self._unwritten.put_notice(notice)
         return not known
 
     def series_delivered(self, notice: Notice, outcome: str) -> None:
-        """So much of a series is done with, one way or another; what was counted since waits on."""
-        self._unwritten.count(notice)
+        """The Event is finished up to its ``sent_count``; a higher count waits."""
+        self._unwritten.put_notice(notice)
         if notice.sent_count >= notice.count:
             self._unwritten.delivered[notice.name] = outcome
 
     def delivered(self, name: str, outcome: str) -> None:
-        """The Event is done with, one way or another; its name is kept for a day, so that it is never sent again."""
+        """The Event is finished; its name is kept for a day, so that it is never sent again."""
         self._unwritten.delivered[name] = outcome
 
     # -------------------------------------------------------------------------------------------------------- bounds
 
     def prune(self, now_unix_s: float, keep_days: int, keep_count: int, batch: int) -> int:
-        """Drop at most ``batch`` rows of each kind that are past their time; returns how many went.
-
-        Call it now and then: it looks only when something was added, or an hour has passed. Nothing is dropped while changes wait.
-        """
+        """Delete at most ``batch`` rows of each kind that are past their time; returns how many. Not while changes wait."""
         if not self.flush():
             return 0
         most = keep_count if self.persistent else min(keep_count, MEMORY_KILLS)
         rows = self._retention.too_many(now_unix_s, keep_days, most, batch)
-        if not rows or not self._store.transact(lambda connection: self._retention.drop(connection, rows)):
-            return 0
-        self._retention.dropped(rows)
-        return sum(map(len, rows.values()))
+        done = bool(rows) and self._store.transact(lambda connection: drop(connection, rows))
+        return sum(map(len, rows.values())) if done else 0

@@ -1,8 +1,4 @@
-"""One agent a node: a lock file in the state directory that names its holder.
-
-Owns agent.lock and nothing else. Where the directory can't be written there is nothing to guard, and the agent goes on
-unguarded, saying so in ``trouble``.
-"""
+"""One agent per node: a locked file in the state directory that names its owner. Without a writable directory there is no guard."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import contextlib
 import fcntl
 import os
 from pathlib import Path
-from types import TracebackType
 
 from agent.model import AgentError
 
@@ -22,7 +17,7 @@ class LockedError(AgentError):
 
 
 class AgentLock:
-    """A context manager. The kernel lets go of the lock when the process ends, however it ends (flock(2))."""
+    """A context manager. The kernel drops the lock when the process ends, however it ends (flock(2)). ``trouble``: there is no lock."""
 
     def __init__(self, state_dir: Path, node: str) -> None:
         self._path = state_dir / FILE
@@ -31,24 +26,23 @@ class AgentLock:
         self.trouble: str | None = None
 
     def __enter__(self) -> AgentLock:
-        """Raises LockedError, which names the holder."""
+        """Raises LockedError."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._fd, 256, 0).decode(errors="replace").strip() or "unknown"
+            owner = os.pread(self._fd, 256, 0).decode(errors="replace").strip() or "unknown"
             self._close()
             raise LockedError(
-                f"another oomward agent ({holder}) has {self._path.parent}: two would write the same knobs and count "
-                "kills twice. Stop one of them, or see to it that only one DaemonSet selects this node."
+                f"another oomward agent ({owner}) has {self._path.parent}: two would write the same memory.oom.group and count "
+                "kills twice. Stop one of them, or let only one DaemonSet select this node."
             ) from None
         except OSError as error:
             self._close()
-            self.trouble = f"no lock to be had at {self._path} ({error.strerror}): a second agent would not be noticed"
+            self.trouble = f"no lock available at {self._path} ({error.strerror}): a second agent would not be noticed"
             return self
-        # On a full disk the name can't be written; the lock holds all the same.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # on a full disk the name can't be written; the lock still works
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"pid {os.getpid()}, node {self._node}\n".encode(), 0)
         return self
@@ -58,7 +52,5 @@ class AgentLock:
             os.close(self._fd)
             self._fd = -1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()

@@ -1,84 +1,102 @@
-"""Reads a ledger beside the agent that writes it, or without one: for commands. Never writes, never sets aside."""
+"""Reads kills from a ledger's file; for commands also beside the agent that writes it, or without one."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from agent.ledger.queries import kills_from, kills_in_query, kills_query
-from agent.ledger.rows import DECISION_COLUMNS, decisions_of, from_sql, originals_of, to_sql
+from agent.ledger.rows import BadRowError, Row, decisions_of, from_sql, kill_of, originals_of, to_sql
+from agent.ledger.schema import VERSION
 from agent.ledger.store import FILE
-from agent.model import AgentError, KeptDecision, OomKill, Original
+from agent.model import AgentError, KeptDecision, OomKill, Original, kills_of_cgroup
 
 READ_WAIT_S = 1.0
+
+
+class WrittenKills:
+    """The kills in the file. ``read`` returns the rows of a query; ``bad_rows`` could not be read and were left out."""
+
+    def __init__(self, read: Callable[[str, Sequence[object]], list[Row]]) -> None:
+        self._read = read
+        self.bad_rows = 0
+
+    def kills(
+        self, *, since_unix_s: float = 0.0, namespace: str | None = None, pod: str | None = None, limit: int = 1000
+    ) -> list[OomKill]:
+        """Newest first; None matches any."""
+        asked = [(column, value) for column, value in (("namespace", namespace), ("pod", pod)) if value is not None]
+        where = "".join(f" AND {column} = ?" for column, _ in asked)
+        values = (since_unix_s, *(to_sql(value) for _, value in asked), max(0, limit))
+        return self.matching(f"at_unix_s >= ?{where} ORDER BY at_unix_s DESC, rowid DESC LIMIT ?", values)
+
+    def kills_in(self, pod_uid: str, boot_id: str, inode: int) -> list[OomKill]:
+        """All of one cgroup of that boot, in any order."""
+        named = kills_of_cgroup(boot_id, inode)
+        return self.matching("pod_uid = ? AND substr(kill_id, 1, ?) = ?", (to_sql(pod_uid), len(named), named))
+
+    def matching(self, where: str, values: Sequence[object] = ()) -> list[OomKill]:
+        """The kills of the rows that match."""
+        kills = []
+        for body, outcome in self._read(f"SELECT body, outcome FROM kill WHERE {where}", values):
+            try:
+                kills.append(kill_of(body, outcome))
+            except BadRowError:
+                self.bad_rows += 1
+        return kills
 
 
 class NoLedgerError(AgentError):
     """There is no ledger to read, or it can't be read."""
 
 
-class LedgerReader:
-    """Opens read-only (WAL lets it read beside the writer). Raises NoLedgerError. ``bad_rows`` were passed over."""
+class LedgerReader(WrittenKills):
+    """Opens the file read-only (WAL allows it beside the writer). Raises NoLedgerError, as all of its methods do."""
 
     def __init__(self, state_dir: Path) -> None:
+        super().__init__(self._rows)
         self._path = state_dir / FILE
-        self.bad_rows = 0
         try:
             uri = f"{self._path.resolve().as_uri()}?mode=ro"
             self._connection = sqlite3.connect(uri, uri=True, timeout=READ_WAIT_S, isolation_level=None)
         except sqlite3.Error as error:
             raise self._no_ledger(error) from error
         try:
-            self._connection.execute("SELECT body, outcome FROM kill LIMIT 1")
-        except sqlite3.Error as error:
-            self._connection.close()
-            raise self._no_ledger(error) from error
-
-    def _no_ledger(self, error: sqlite3.Error) -> NoLedgerError:
-        return NoLedgerError(
-            f"no ledger to read at {self._path} ({error}): is this the agent's state directory (--state-dir), and has the "
-            "agent run?"
-        )
-
-    def kills(
-        self, *, since_unix_s: float = 0.0, namespace: str | None = None, pod: str | None = None, limit: int = 1000
-    ) -> list[OomKill]:
-        """Kills, newest first; None matches any. Raises NoLedgerError."""
-        kills, bad = kills_from(self._read(*kills_query(since_unix_s, namespace, pod, limit)))
-        self.bad_rows += bad
-        return kills
+            ((version,),) = self._rows("PRAGMA user_version")
+            if version != VERSION:
+                raise self._no_ledger(f"its schema is version {version}, that of this oomward is {VERSION}")
+        except NoLedgerError:
+            self.close()
+            raise
 
     def processes_killed(self) -> dict[tuple[str, str], int]:
-        """Processes killed by (pod uid, container name), as far back as kills are kept. Raises NoLedgerError."""
+        """Processes killed by (pod uid, container name), as far back as kills are kept."""
         sql = (
             "SELECT pod_uid, container, SUM(processes) FROM kill WHERE pod_uid IS NOT NULL GROUP BY pod_uid, container"
         )
-        return {(from_sql(uid), from_sql(container)): int(killed) for uid, container, killed in self._read(sql)}
-
-    def kills_in(self, pod_uid: str, boot_id: str, inode: int) -> list[OomKill]:
-        """All kills that are kept of one cgroup of that boot, in any order. Raises NoLedgerError."""
-        kills, bad = kills_from(self._read(*kills_in_query(pod_uid, boot_id, inode)))
-        self.bad_rows += bad
-        return kills
+        return {(uid, container or ""): killed for uid, container, killed in map(from_sql, self._rows(sql))}
 
     def kept_decisions(self) -> tuple[KeptDecision, ...]:
-        """What was last decided for each container. Raises NoLedgerError."""
-        sql = f"SELECT {DECISION_COLUMNS} FROM decision"
-        return tuple(decision for decisions in decisions_of(self._read(sql)).values() for decision in decisions)
+        """The last decision for each container."""
+        found = decisions_of(self._rows("SELECT * FROM decision"))
+        return tuple(decision for decisions in found.values() for decision in decisions)
 
     def originals(self, boot_id: str) -> tuple[Original, ...]:
-        """Values from before our first writes in this boot; none when the ledger is of another one. Raises NoLedgerError."""
-        if not self._read("SELECT 1 FROM boot WHERE id = ?", (to_sql(boot_id),)):
-            return ()
-        return tuple(originals_of(self._read("SELECT inode, path, value, pod_uid, at_unix_s FROM original")).values())
+        """Values from before our first writes in this boot; none when the ledger is of another one."""
+        of_this_boot = self._rows("SELECT 1 FROM boot WHERE id = ?", (boot_id,))
+        return tuple(originals_of(self._rows("SELECT * FROM original")).values()) if of_this_boot else ()
 
-    def _read(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise self._no_ledger(error) from error
+
+    def _no_ledger(self, why: object) -> NoLedgerError:
+        return NoLedgerError(
+            f"no ledger to read at {self._path} ({why}): is this the agent's state directory (--state-dir), and has the "
+            "agent run?"
+        )
 
     def close(self) -> None:
         self._connection.close()

@@ -1,96 +1,71 @@
-"""The file itself: opened whatever state it is in, with memory to fall back on, and one door each for reads and writes.
+"""One door each for reads and writes of the ledger's file. A bad disk raises nothing here: ``trouble`` says what is wrong.
 
-A bad disk raises nothing here: ``trouble`` says what is wrong, ``errors`` counts. A file that can't be understood is set aside under
-another name, never deleted. Knows no table but the schema's steps.
+The thread that calls never syncs and, once checkpoints are made in the background, never waits for a file that has to be replaced.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
-import time
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.ledger.checkpoints import LARGEST_LOG_BYTES, Checkpointer
-from agent.ledger.schema import NewerSchemaError, begin_boot, migrate
+from agent.ledger.checkpoints import Checkpointer
+from agent.ledger.opening import Opened, is_damage, open_file, open_in_memory
 
 FILE = "ledger.sqlite3"
-OPEN_WAIT_S = 1.0  # at the start somebody's backup may hold the lock; later nobody is waited for
-CHECKED_BYTES = 16 << 20  # a larger file is not read through at the start; damage in it is found when it is met
 CHECKPOINT_ROWS = 500  # changed rows; some 4 MiB of log, at which SQLite would checkpoint by itself
 MOST_RENEWALS = 3
-DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+END_S = 5.0
 
 
 class Store:
-    """``persistent`` False: memory only. ``renewed`` counts new files since the opening: all has to be written again."""
+    """``errors`` counts faults of the disk, ``renewed`` new files since the opening: into each, all has to be written again."""
 
     def __init__(self, state_dir: Path, boot_id: str, now_unix_s: float) -> None:
         self._path = state_dir / FILE
         self._boot_id = boot_id
         self._opened_unix_s = now_unix_s
-        self._lasting: str | None = None
-        self._passing: str | None = None
+        self._lasting: tuple[str, ...] = ()
+        self._passing = ""
         self.errors = 0
         self.renewed = 0
-        self.persistent = True
-        self._opened_inode: int | None = None
         self._wake: Callable[[], None] | None = None
         self._checkpointer: Checkpointer | None = None
         self._checkpointed_rows = 0
-        self._connection, self.seen_this_boot = self._open()
+        self._replacing: threading.Thread | None = None
+        self._replacement: Opened | None = None
+        opened = open_file(self._path, boot_id, now_unix_s)
+        self.seen_this_boot = opened.seen_this_boot
+        self._use(opened)
+
+    def _use(self, opened: Opened) -> None:
+        self._connection, self._inode = opened.connection, opened.inode
+        self._lasting = opened.notes if self.persistent else (*self._lasting, *opened.notes)
+        self._passing = ""
+        self.errors += len(opened.notes)
+        if self._wake is not None:
+            self.checkpoint_in_background(self._wake)
+
+    @property
+    def persistent(self) -> bool:
+        """False: memory only."""
+        return self._inode is not None
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last try to write or read failed, or the file is being replaced."""
+        return bool(self._passing)
 
     @property
     def trouble(self) -> str | None:
         """What is wrong and what to do about it; None: nothing."""
-        return "; ".join(text for text in (self._lasting, self._passing) if text) or None
-
-    # ------------------------------------------------------------------------------------------------------- opening
-
-    def _open(self) -> tuple[sqlite3.Connection, bool]:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                return self._connect()
-            except NewerSchemaError as error:
-                self._set_aside("newer", str(error))
-            except sqlite3.Error as error:
-                if not _is_no_ledger(error):
-                    raise
-                self._set_aside("corrupt", str(error))
-            return self._connect()
-        except (OSError, sqlite3.Error) as error:
-            return self._in_memory(error)
-
-    def _connect(self) -> tuple[sqlite3.Connection, bool]:
-        if self._path.exists() and not os.access(self._path, os.W_OK):
-            raise PermissionError(f"{FILE} is not writable")
-        connection = sqlite3.connect(self._path, timeout=OPEN_WAIT_S, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute(f"PRAGMA synchronous = {'NORMAL' if self._wake is None else 'OFF'}")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA journal_size_limit = {LARGEST_LOG_BYTES}")
-            migrate(connection)
-            if self._path.stat().st_size <= CHECKED_BYTES:
-                (sound,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-                if sound != "ok":
-                    raise _DamagedError(sound)
-            seen = begin_boot(connection, self._boot_id)
-            # What begin_boot may have left undone for a known boot: prove now that the file takes a write.
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
-            connection.execute("PRAGMA busy_timeout = 0")
-            self._opened_inode = self._inode()
-        except BaseException:
-            connection.close()
-            raise
-        return connection, seen
+        return "; ".join(text for text in (*self._lasting, self._passing) if text) or None
 
     def checkpoint_in_background(self, wake: Callable[[], None]) -> None:
-        """From now on no sync is made by the calling thread: see checkpoints.py. ``wake`` as Checkpointer has it."""
+        """From now on the calling thread makes no sync: see checkpoints.py. ``wake``: a write that was refused may be tried again."""
         self._wake = wake
         if self.persistent:
             self._connection.execute("PRAGMA synchronous = OFF")
@@ -98,65 +73,13 @@ class Store:
             self._checkpointed_rows = self._connection.total_changes
             self._checkpointer = Checkpointer(self._path, wake)
 
-    def _in_memory(self, error: Exception) -> tuple[sqlite3.Connection, bool]:
-        self.errors += 1
-        self.persistent = False
-        before = f"{self._lasting}; " if self._lasting else ""
-        self._lasting = (
-            f"{before}the ledger {self._path} can't be used ({error}): kills are kept in memory only and are lost at a restart; "
-            "mend the state directory (--state-dir) and restart the agent"
-        )
-        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        migrate(connection)
-        return connection, begin_boot(connection, self._boot_id)
-
-    def _set_aside(self, what: str, why: str) -> None:
-        """Rename the file with its log, to a name that is free. Raises OSError."""
-        self.errors += 1
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._opened_unix_s))
-        aside, number = self._path.with_name(f"ledger.{what}-{stamp}.sqlite3"), 1
-        while aside.exists():
-            number += 1
-            aside = self._path.with_name(f"ledger.{what}-{stamp}-{number}.sqlite3")
-        for suffix in ("-wal", "-shm", ""):
-            part = self._path.with_name(FILE + suffix)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + suffix))
-        known = "was written by a newer oomward" if what == "newer" else "was damaged"
-        self._lasting = f"the ledger {known} ({why}): it was set aside as {aside}, and a new one was begun"
-
-    def _renew(self, why: sqlite3.Error) -> None:
-        """The file is damaged, or gone, while in use: start a new one; after some of these, stay in memory.
-
-        The one case in which the caller waits for the disk: the old file is let go of first.
-        """
-        with contextlib.suppress(sqlite3.Error):
-            self.close()
-        self.renewed += 1
-        try:
-            if self.renewed > MOST_RENEWALS:
-                raise why
-            self._set_aside("corrupt", str(why))
-            self._connection, _ = self._connect()
-            if self._wake is not None:
-                self.checkpoint_in_background(self._wake)
-        except (OSError, sqlite3.Error, NewerSchemaError) as error:
-            self._connection, _ = self._in_memory(error)
-
-    # ------------------------------------------------------------------------------------------------ reads and writes
-
-    @property
-    def failing(self) -> bool:
-        """Whether the last try to write or read failed."""
-        return self._passing is not None
-
     def transact(self, change: Callable[[sqlite3.Connection], object]) -> bool:
         """Apply a change in one transaction. False: it is not in the file, ``trouble`` says why; try again later.
 
-        Without trouble the log just begins again: try when woken.
+        Without trouble the log is being started again: try when woken.
         """
         checkpointer, error = self._checkpointer, None
-        if checkpointer is not None and not checkpointer.may_write():
+        if self._replacing is not None or (checkpointer is not None and not checkpointer.may_write()):
             return False
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -171,7 +94,7 @@ class Store:
         if error is not None:
             self._failed(error, "written")
             return False
-        self._passing = None
+        self._passing = ""
         if checkpointer is not None and self._connection.total_changes - self._checkpointed_rows >= CHECKPOINT_ROWS:
             self._checkpointed_rows = self._connection.total_changes
             checkpointer.want()
@@ -185,6 +108,8 @@ class Store:
 
     def read(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query; none, and ``trouble``, when the file can't be read."""
+        if self._replacing is not None:
+            return []
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
@@ -193,8 +118,8 @@ class Store:
 
     def _failed(self, error: sqlite3.Error, what: str) -> None:
         self.errors += 1
-        if _is_damage(error):
-            self._renew(error)
+        if is_damage(error):
+            self._renew(str(error))
             return
         self._passing = (
             f"the ledger {self._path} can't be {what} just now ({error}): changes wait in memory and are tried again; "
@@ -202,41 +127,61 @@ class Store:
         )
 
     def look_after(self) -> None:
-        """Notice that somebody removed or replaced the file under us: what is written to it then is lost unseen."""
-        if self.persistent and self._inode() != self._opened_inode:
-            self._renew(sqlite3.OperationalError("it was removed or replaced while in use"))
+        """Notice that the file was removed or replaced: SQLite would write to the old one without an error."""
+        if self.persistent and self._replacing is None and self._inode_now() != self._inode:
+            self._renew("it was removed or replaced while in use")
 
-    def _inode(self) -> int | None:
+    def _inode_now(self) -> int | None:
         try:
             return self._path.stat().st_ino
         except OSError:
             return None
 
-    def close(self) -> None:
-        """The last connection's end brings SQLite's log into the file and syncs it."""
-        if self._checkpointer is None:
-            self._connection.close()
+    def _renew(self, why: str) -> None:
+        """Start a new file, in another thread if this one must not wait: until ``take_over`` nothing is read or written."""
+        if self._wake is None:
+            self._replace(why)
+            self.take_over()
             return
+        self._passing = f"the ledger {self._path} is being replaced ({why}): changes wait in memory"
+        self._replacing = threading.Thread(target=self._replace, args=(why,), name="ledger replacement", daemon=True)
+        self._replacing.start()
+
+    def _replace(self, why: str) -> None:
+        """The old file is closed first: SQLite removes a log by its name when the last connection ends."""
+        self._end_checkpoints(None)
         with contextlib.suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.close()
-        self._checkpointer.close()
-        self._checkpointer = None
+            self._connection.close()
+        if self.renewed < MOST_RENEWALS:
+            self._replacement = open_file(self._path, self._boot_id, self._opened_unix_s, why)
+        else:
+            self._replacement = open_in_memory(self._path, self._boot_id, why)
+        if self._wake is not None:
+            self._wake()
 
+    def take_over(self) -> None:
+        """Use the new file, if there is one."""
+        if self._replacement is not None:
+            opened, self._replacement, self._replacing = self._replacement, None, None
+            self.renewed += 1
+            self._use(opened)
 
-class _DamagedError(sqlite3.DatabaseError):
-    """PRAGMA quick_check found damage."""
+    def end_background(self) -> None:
+        """Before the last writes: wait END_S for a new file and END_S for a checkpoint; from now on this thread syncs itself."""
+        if self._replacing is not None:
+            self._replacing.join(END_S)
+        self._wake = None
+        self.take_over()
+        self._end_checkpoints(END_S)
 
+    def close(self) -> None:
+        """The last connection's end writes SQLite's log into the file and syncs it."""
+        if self._replacing is None:
+            self._connection.close()
 
-def _code(error: sqlite3.Error) -> int:
-    code = getattr(error, "sqlite_errorcode", None)
-    return code if isinstance(code, int) else -1
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    return isinstance(error, _DamagedError) or _code(error) & 0xFF in DAMAGE
-
-
-def _is_no_ledger(error: sqlite3.Error) -> bool:
-    """Damaged, or a database of somebody else: its tables are other than its version says (SQLITE_ERROR)."""
-    return _is_damage(error) or _code(error) == sqlite3.SQLITE_ERROR
+    def _end_checkpoints(self, wait_s: float | None) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.close(wait_s)
+            self._checkpointer = None
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA synchronous = NORMAL")

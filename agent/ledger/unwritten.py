@@ -1,25 +1,16 @@
 """Changes on their way to the file, merged by what they are about, so that they stay few however long the disk is away.
 
-Takes records in, gives them to a connection inside one transaction. Writing the same changes twice is harmless: a kill
-is known by its id. Does not open, commit or catch anything.
+Writing the same changes twice is harmless: a kill is known by its id. Does not open, commit or catch anything.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
-from agent.ledger.rows import (
-    DECISION_COLUMNS,
-    KILL_COLUMNS,
-    baseline_row,
-    decision_row,
-    kill_row,
-    notice_row,
-    original_row,
-    to_sql,
-)
+from agent.ledger.rows import KILL_COLUMNS, Row, kill_row, notice_row, row_of, to_sql
 from agent.model import Baseline, KeptDecision, Notice, OomKill, Original, Outcome
 
 TotalKey = tuple[str, str, str, str, str]  # namespace, pod, container, mode, scope
@@ -30,7 +21,7 @@ MOST_NOTICES = 5_000
 
 @dataclass(slots=True)
 class Unwritten:
-    """None as a value: the row goes. ``dropped`` counts kills and notices that had to give way to newer ones."""
+    """None as a value: the row is deleted. ``dropped`` counts kills and Events that newer ones displaced."""
 
     kills: dict[str, OomKill] = field(default_factory=dict)
     outcomes: dict[str, tuple[Outcome | None, str]] = field(default_factory=dict)
@@ -39,126 +30,91 @@ class Unwritten:
     originals: dict[int, Original | None] = field(default_factory=dict)
     decisions: dict[str, tuple[KeptDecision, ...]] = field(default_factory=dict)
     notices: dict[str, Notice] = field(default_factory=dict)
-    counted: dict[str, Notice] = field(default_factory=dict)
     delivered: dict[str, str] = field(default_factory=dict)
     forgotten_totals: list[tuple[str, str, str]] = field(default_factory=list)
     kmsg_sequence: int | None = None
     dropped: int = 0
 
     def __len__(self) -> int:
-        tables = (self.kills, self.outcomes, self.amended, self.baselines, self.originals, self.decisions)
-        events = len(self.notices) + len(self.counted) + len(self.delivered)
-        rest = len(self.forgotten_totals) + (self.kmsg_sequence is not None)
-        return sum(len(table) for table in tables) + events + rest
+        tables = (getattr(self, each.name) for each in fields(self))
+        return sum(len(one) for one in tables if isinstance(one, dict | list)) + (self.kmsg_sequence is not None)
 
     def add_kills(self, kills: Iterable[OomKill]) -> None:
         """Kills to be recorded; one that waits already stays as it is."""
         for kill in kills:
             self.kills.setdefault(kill.kill_id, kill)
-        while len(self.kills) > MOST_KILLS:
-            self._drop(self.kills)
+        self._bound(self.kills, MOST_KILLS)
 
-    def add_notice(self, notice: Notice) -> None:
-        """An Event to be delivered; one that waits already stays as it is."""
-        self.notices.setdefault(notice.name, notice)
-        while len(self.notices) > MOST_NOTICES:
-            self._drop(self.notices)
-
-    def count(self, notice: Notice) -> None:
-        """A notice as it is now, in the place of whatever was known of it; it is to be delivered (again)."""
-        self.notices.pop(notice.name, None)
+    def put_notice(self, notice: Notice) -> None:
+        """An Event as it is now; it is to be delivered (again)."""
         self.delivered.pop(notice.name, None)
-        self.counted[notice.name] = notice
-        while len(self.counted) > MOST_NOTICES:
-            self._drop(self.counted)
+        self.notices[notice.name] = notice
+        self._bound(self.notices, MOST_NOTICES)
 
-    def _drop(self, oldest_first: dict[str, OomKill] | dict[str, Notice]) -> None:
-        del oldest_first[next(iter(oldest_first))]
-        self.dropped += 1
-
-    def clear(self) -> None:
-        """Everything is in the file."""
-        for table in (self.kills, self.outcomes, self.amended, self.baselines, self.originals, self.decisions):
-            table.clear()
-        for notices in (self.notices, self.counted, self.delivered):
-            notices.clear()
-        self.forgotten_totals.clear()
-        self.kmsg_sequence = None
-
-    # ------------------------------------------------------------------------------------------------ seen by reads
+    def _bound(self, oldest_first: dict[str, Any], most: int) -> None:
+        while len(oldest_first) > most:
+            del oldest_first[next(iter(oldest_first))]
+            self.dropped += 1
 
     def seen(self, kill: OomKill) -> OomKill:
-        """A kill of the file or of here, with what waits about it."""
+        """A kill of the file or of here, with the changes that wait."""
         newer = self.amended.get(kill.kill_id, kill)
         outcome, _ = self.outcomes.get(kill.kill_id, (None, ""))
         return replace(newer, outcome=outcome or newer.outcome or kill.outcome)
-
-    # --------------------------------------------------------------------------------------------- into the database
 
     def apply(self, connection: sqlite3.Connection, boot_id: str) -> None:
         """Write all of it. Raises sqlite3.Error."""
         keys = [tuple(to_sql(text) for text in key) for key in self.forgotten_totals]
         connection.executemany("DELETE FROM total WHERE namespace = ? AND pod = ? AND container = ?", keys)
         self._apply_kills(connection)
-        self._apply_books(connection)
-        self._apply_decisions(connection)
-        self._apply_notices(connection)
+        self._apply_by_inode(connection)
+        for pod_uid, decisions in self.decisions.items():
+            connection.execute("DELETE FROM decision WHERE pod_uid = ?", (to_sql(pod_uid),))
+            _insert(connection, "INSERT INTO decision", [row_of(decision) for decision in decisions])
+        _insert(connection, "INSERT OR REPLACE INTO notice", [notice_row(notice) for notice in self.notices.values()])
+        done = [(outcome, to_sql(name)) for name, outcome in self.delivered.items()]
+        connection.executemany("UPDATE notice SET outcome = ? WHERE name = ?", done)
         if self.kmsg_sequence is not None:
             connection.execute("UPDATE boot SET kmsg_sequence = ? WHERE id = ?", (self.kmsg_sequence, boot_id))
 
     def _apply_kills(self, connection: sqlite3.Connection) -> None:
         for kill in self.kills.values():
-            sql = f"INSERT OR IGNORE INTO kill ({KILL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            if connection.execute(sql, kill_row(kill)).rowcount:
+            if _insert(connection, f"INSERT OR IGNORE INTO kill ({KILL_COLUMNS})", [kill_row(kill)]):
                 _add_to_total(connection, kill)
         for kill in self.amended.values():
-            row = kill_row(kill)
+            kill_id, *row = kill_row(kill)
             connection.execute(
                 "UPDATE kill SET at_unix_s = ?, namespace = ?, pod = ?, pod_uid = ?, container = ?, mode = ?, scope = ?, "
                 "processes = ?, outcome = COALESCE(?, outcome), body = ? WHERE kill_id = ?",
-                (*row[1:], row[0]),
+                (*row, kill_id),
             )
-        settled = [
-            (outcome and outcome.value, to_sql(notice), kill_id) for kill_id, (outcome, notice) in self.outcomes.items()
-        ]
+        settled = [(outcome, to_sql(notice), kill_id) for kill_id, (outcome, notice) in self.outcomes.items()]
         connection.executemany("UPDATE kill SET outcome = COALESCE(?, outcome), notice = ? WHERE kill_id = ?", settled)
 
-    def _apply_books(self, connection: sqlite3.Connection) -> None:
-        for inode, baseline in self.baselines.items():
-            if baseline is None:
-                connection.execute("DELETE FROM baseline WHERE inode = ?", (inode,))
-            else:
-                sql = "INSERT OR REPLACE INTO baseline VALUES (?, ?, ?, ?, ?, ?, ?)"
-                connection.execute(sql, baseline_row(baseline))
-        for inode, original in self.originals.items():
-            if original is None:
-                connection.execute("DELETE FROM original WHERE inode = ?", (inode,))
-            else:
-                connection.execute("INSERT OR REPLACE INTO original VALUES (?, ?, ?, ?, ?)", original_row(original))
+    def _apply_by_inode(self, connection: sqlite3.Connection) -> None:
+        tables: dict[str, Mapping[int, Baseline | Original | None]] = {
+            "baseline": self.baselines,
+            "original": self.originals,
+        }
+        for table, records in tables.items():
+            deleted = [(inode,) for inode, record in records.items() if record is None]
+            connection.executemany(f"DELETE FROM {table} WHERE inode = ?", deleted)
+            rows = [row_of(record) for record in records.values() if record is not None]
+            _insert(connection, f"INSERT OR REPLACE INTO {table}", rows)
 
-    def _apply_decisions(self, connection: sqlite3.Connection) -> None:
-        for pod_uid, decisions in self.decisions.items():
-            connection.execute("DELETE FROM decision WHERE pod_uid = ?", (to_sql(pod_uid),))
-            rows = [decision_row(decision) for decision in decisions]
-            sql = f"INSERT INTO decision ({DECISION_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            connection.executemany(sql, rows)
 
-    def _apply_notices(self, connection: sqlite3.Connection) -> None:
-        rows = [notice_row(notice) for notice in self.notices.values()]
-        columns = "notice (name, at_unix_s, body, series_last_unix_s)"
-        connection.executemany(f"INSERT OR IGNORE INTO {columns} VALUES (?, ?, ?, ?)", rows)
-        rows = [notice_row(notice) for notice in self.counted.values()]
-        connection.executemany(f"INSERT OR REPLACE INTO {columns} VALUES (?, ?, ?, ?)", rows)
-        done = [(outcome, to_sql(name)) for name, outcome in self.delivered.items()]
-        connection.executemany("UPDATE notice SET outcome = ? WHERE name = ?", done)
+def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[Row]) -> int:
+    """Insert rows; returns how many were."""
+    if not rows:
+        return 0
+    return connection.executemany(f"{into} VALUES ({', '.join('?' * len(rows[0]))})", rows).rowcount
 
 
 def total_key(kill: OomKill) -> TotalKey | None:
-    """The metric's series that a kill counts into; None for kills outside of known pods."""
+    """The metric's series that counts this kill; None for kills outside of known pods."""
     if kill.namespace is None or kill.pod is None:
         return None
-    mode = kill.mode.value if kill.mode else UNKNOWN
-    return kill.namespace, kill.pod, kill.container or "", mode, kill.scope.value if kill.scope else UNKNOWN
+    return kill.namespace, kill.pod, kill.container or "", kill.mode or UNKNOWN, kill.scope or UNKNOWN
 
 
 def _add_to_total(connection: sqlite3.Connection, kill: OomKill) -> None:

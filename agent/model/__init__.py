@@ -1,138 +1,17 @@
-"""The vocabulary: the frozen records that pass between rooms.
+"""The vocabulary: the frozen records that pass between rooms. No input or output; imports nothing of ours.
 
-Owns no behaviour beyond what a record says of itself, does no input or output, and imports nothing of ours.
-A file for each part of the vocabulary; all of it but status.py is named here.
-Units stand in the names: ``_bytes``, ``_s`` (seconds), ``_us`` (microseconds). ``at_monotonic_s`` is CLOCK_MONOTONIC,
+Units are in the names: ``_bytes``, ``_s`` (seconds), ``_us`` (microseconds). ``at_monotonic_s`` is CLOCK_MONOTONIC,
 ``at_unix_s`` is wall-clock time. None always means "not known" unless the field says otherwise.
 """
 
-from agent.model.cgroups import (
-    NODE,
-    VANISHED,
-    Cgroup,
-    CgroupAppeared,
-    CgroupGone,
-    CgroupKind,
-    CgroupMissed,
-    CgroupPlace,
-    CountersTouched,
-    KillAttempt,
-    KillOutcome,
-    KnobTouched,
-    KnobWrite,
-    MemoryEvents,
-    TreeEvent,
-    TreeOverflowed,
-    Vanished,
-    WriteOutcome,
-    is_inside,
-    levels_above,
-)
-from agent.model.errors import AgentError
-from agent.model.events import Budget, Notice, ObjectRef, Reason, event_name
-from agent.model.kernel import KmsgGap, KmsgRecord, OomReport, TaskRow, Victim
-from agent.model.kills import OomKill, Outcome, Scope, kills_of_cgroup
-from agent.model.ledger import Baseline, KeptDecision, Original
-from agent.model.messages import (
-    EventDelivered,
-    EventFailed,
-    Message,
-    PodChanged,
-    PodDeleted,
-    PodSkipped,
-    PodsListed,
-    ThreadDied,
-    WatchTrouble,
-)
-from agent.model.modes import (
-    MODE_ANNOTATION_PREFIX,
-    MODE_LABEL,
-    ON_EXCEEDED_ANNOTATION,
-    TOLERATE_ANNOTATION,
-    TOLERATE_ANNOTATION_PREFIX,
-    TOLERATE_SCOPE_ANNOTATION,
-    BadWish,
-    Decision,
-    LabelSelector,
-    Mode,
-    OnExceeded,
-    Operator,
-    Requirement,
-    Rule,
-    Rules,
-    Source,
-    Tolerance,
-)
-from agent.model.pods import CONFIG_HASH_ANNOTATION, ContainerKind, Identity, Pod, PodContainer
+from agent.model.cgroups import *
+from agent.model.events import *
+from agent.model.kernel import *
+from agent.model.kills import *
+from agent.model.messages import *
+from agent.model.modes import *
+from agent.model.pods import *
 
-__all__ = [
-    "CONFIG_HASH_ANNOTATION",
-    "MODE_ANNOTATION_PREFIX",
-    "MODE_LABEL",
-    "NODE",
-    "ON_EXCEEDED_ANNOTATION",
-    "TOLERATE_ANNOTATION",
-    "TOLERATE_ANNOTATION_PREFIX",
-    "TOLERATE_SCOPE_ANNOTATION",
-    "VANISHED",
-    "AgentError",
-    "BadWish",
-    "Baseline",
-    "Budget",
-    "Cgroup",
-    "CgroupAppeared",
-    "CgroupGone",
-    "CgroupKind",
-    "CgroupMissed",
-    "CgroupPlace",
-    "ContainerKind",
-    "CountersTouched",
-    "Decision",
-    "EventDelivered",
-    "EventFailed",
-    "Identity",
-    "KeptDecision",
-    "KillAttempt",
-    "KillOutcome",
-    "KmsgGap",
-    "KmsgRecord",
-    "KnobTouched",
-    "KnobWrite",
-    "LabelSelector",
-    "MemoryEvents",
-    "Message",
-    "Mode",
-    "Notice",
-    "ObjectRef",
-    "OnExceeded",
-    "OomKill",
-    "OomReport",
-    "Operator",
-    "Original",
-    "Outcome",
-    "Pod",
-    "PodChanged",
-    "PodContainer",
-    "PodDeleted",
-    "PodSkipped",
-    "PodsListed",
-    "Reason",
-    "Requirement",
-    "Rule",
-    "Rules",
-    "Scope",
-    "Source",
-    "TaskRow",
-    "ThreadDied",
-    "Tolerance",
-    "TreeEvent",
-    "TreeOverflowed",
-    "Vanished",
-    "Victim",
-    "WatchTrouble",
-    "WriteOutcome",
-    "event_name",
-    "is_inside",
-    "kills_of_cgroup",
-    "levels_above",
-]
+
+class AgentError(RuntimeError):
+    """The agent can't work: what, where, and what to do, in a sentence for people."""

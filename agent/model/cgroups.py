@@ -1,10 +1,10 @@
-"""Cgroups: what a path is, what a live one counts, what came of a write to one, and what the tree tells the loop."""
+"""Cgroups: what a path is, what a live one counts, the result of a write to one, and how the tree changes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 
 class CgroupKind(StrEnum):
@@ -13,23 +13,23 @@ class CgroupKind(StrEnum):
     POD = "pod"
     CONTAINER = "container"
     NESTED = "nested"  # below a container: a runtime's child (crun's ``container``) or the workload's own
-    OTHER = "other"  # conmon scopes, mounts, anything that is no pod or container
+    OTHER = "other"  # conmon scopes, mounts, anything else
 
 
 @dataclass(frozen=True, slots=True)
 class CgroupPlace:
     """What a path below the memory hierarchy is. ``pod_key`` is a uid with dashes (lower case) or a static pod's config hash."""
 
-    path: str  # relative to the memory hierarchy's mount, no slash in front or behind
+    path: str  # relative to the memory hierarchy's mount, without slashes around it
     kind: CgroupKind
     pod_key: str | None = None
     container_id: str | None = None
-    runtime: str | None = None  # containerd | cri-o | docker | podman | nerdctl as far as the name tells
+    runtime: str | None = None  # containerd | cri-o | docker | podman | nerdctl; None if the name does not show it
 
 
 @dataclass(frozen=True, slots=True)
 class Cgroup:
-    """One live cgroup directory. (path, inode) is its identity: paths are used again, inodes within a boot are not."""
+    """One live cgroup directory. (path, inode) is its identity: paths are reused, inodes within a boot are not."""
 
     place: CgroupPlace
     inode: int
@@ -40,30 +40,28 @@ class Cgroup:
 
 
 def is_inside(path: str, top: str) -> bool:
-    """Whether the cgroup at ``path`` is the one at ``top`` or lies below it; all lie below the hierarchy's root, the empty path."""
+    """Whether ``path`` is ``top`` or a cgroup below it. The hierarchy's root is the empty path."""
     return not top or path == top or path.startswith(top + "/")
 
 
 def levels_above(path: str) -> Iterator[str]:
-    """Paths of the cgroups above this one, the nearest first, but for the hierarchy's root."""
+    """Paths of the cgroups above this one, the nearest first, without the hierarchy's root."""
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path
 
 
-NODE = Cgroup(
-    CgroupPlace(path="", kind=CgroupKind.OTHER), inode=0
-)  # stands for the whole node, whose counter is in /proc/vmstat
+# The whole node, with its counter in /proc/vmstat.
+NODE = Cgroup(CgroupPlace(path="", kind=CgroupKind.OTHER), inode=0)
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryEvents:
-    """Counters of one cgroup's OOM kills since its making.
+    """Counters of one cgroup's OOM kills since it was created.
 
-    ``oom_kill`` counts processes and everything below (v2: memory.events). It
-    counts the first victim of a group kill twice. ``oom_group_kill`` is None before kernel 5.17 and on v1. ``oom`` counts
-    hits of this cgroup's limit and of those below; ``local_oom`` only this cgroup's own (memory.events.local), None
-    where the kernel doesn't tell.
+    ``oom_kill`` counts processes, also those below (v2: memory.events), and the first victim of a group kill twice. ``oom_group_kill``
+    is None before kernel 5.17 and on v1. ``oom`` counts hits of this cgroup's limit and of those below; ``local_oom`` only of its own
+    (memory.events.local), None where the kernel has no such file.
     """
 
     oom_kill: int
@@ -72,16 +70,13 @@ class MemoryEvents:
     local_oom: int | None = None
 
 
-class Vanished:
-    """The cgroup is gone. A value, not an error: normal flow."""
+class Vanished(Enum):
+    """The cgroup was removed. A value, not an error: this is normal."""
 
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "VANISHED"
+    VANISHED = "vanished"
 
 
-VANISHED = Vanished()
+VANISHED = Vanished.VANISHED
 
 
 class WriteOutcome(StrEnum):
@@ -91,12 +86,12 @@ class WriteOutcome(StrEnum):
     GONE = "gone"
     DENIED = "denied"
     UNSUPPORTED = "unsupported"
-    CONFLICT = "conflict"  # read back and it was not what we wrote
+    CONFLICT = "conflict"  # another value was read back
 
 
 @dataclass(frozen=True, slots=True)
 class KnobWrite:
-    """What came of one attempt to hold memory.oom.group. ``before`` is the value found, None when it could not be read."""
+    """Result of one write of memory.oom.group. ``before`` is the value found, None when it could not be read."""
 
     outcome: WriteOutcome
     before: int | None
@@ -105,11 +100,11 @@ class KnobWrite:
 
 
 class KillOutcome(StrEnum):
-    """What came of one attempt to kill all processes of a container."""
+    """Result of one attempt to kill all processes of a container."""
 
-    EMPTY = "empty"  # nobody is left
-    GONE = "gone"  # nor is the cgroup
-    KILLED = "killed"  # SIGKILL was sent to all that were there: look again whether all went
+    EMPTY = "empty"  # no process is left
+    GONE = "gone"  # the cgroup was removed
+    KILLED = "killed"  # SIGKILL was sent to all that were there: check again that none is left
     DENIED = "denied"
 
 
@@ -122,44 +117,38 @@ class KillAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class CgroupAppeared:
+class _OfOneCgroup:
     cgroup: Cgroup
     at_monotonic_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class CgroupGone:
-    cgroup: Cgroup
-    at_monotonic_s: float
+class CgroupAppeared(_OfOneCgroup):
+    """It was created, or found by a scan."""
+
+
+class CgroupGone(_OfOneCgroup):
+    """It was removed."""
+
+
+class KnobTouched(_OfOneCgroup):
+    """Its memory.oom.group was written, perhaps by us."""
+
+
+class CountersTouched(_OfOneCgroup):
+    """Its memory.events changed (v1: its eventfd fired): read the counters."""
 
 
 @dataclass(frozen=True, slots=True)
 class CgroupMissed:
-    """A container's cgroup came and went before anyone could look at it."""
+    """A container's cgroup was created and removed before it could be read."""
 
     place: CgroupPlace
     at_monotonic_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class KnobTouched:
-    """Somebody (we too) wrote memory.oom.group of this cgroup."""
-
-    cgroup: Cgroup
-    at_monotonic_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class CountersTouched:
-    """memory.events of this cgroup (or v1: its eventfd) told of a change: read it and take the difference."""
-
-    cgroup: Cgroup
-    at_monotonic_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class TreeOverflowed:
-    """Notifications were lost (queue overflow) or could not be asked for (watch limit): ``why`` says which."""
+    """Notifications were lost (queue overflow) or are not available (watch limit): ``why`` says which."""
 
     why: str
     at_monotonic_s: float

@@ -1,4 +1,4 @@
-"""What diagnosis takes besides the pod, and what it gives. Text is safe to print. None means not known."""
+"""What diagnosis needs besides the pod, and its result. Text is safe to print. None means not known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.model.pods import ContainerKind
 
 @dataclass(frozen=True, slots=True)
 class ContainerFacts:
-    """What this node knows of a running container beyond the API: its cgroup. None: not known, or it has no cgroup here."""
+    """Of a running container's cgroup. None: not known, or it has no cgroup here."""
 
     limit_bytes: int | None = None
     peak_bytes: int | None = None
@@ -20,14 +20,14 @@ class ContainerFacts:
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """``containers`` by container name, of the one pod that is asked about."""
+    """``containers`` of the one pod, by name."""
 
     now_unix_s: float
     containers: Mapping[str, ContainerFacts] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Category(StrEnum):
-    """What kind of failure it is: the label of the metric, bounded. The words are Kubernetes' own where it has one."""
+    """The kind of failure: the metric's label. The words are Kubernetes' own where it has one."""
 
     ERR_IMAGE_PULL = "ErrImagePull"
     IMAGE_PULL_BACK_OFF = "ImagePullBackOff"
@@ -53,7 +53,7 @@ class Category(StrEnum):
 
 
 class Answer(StrEnum):
-    """To a question that a status does not always settle."""
+    """To a question that a status does not always decide."""
 
     YES = "yes"
     NO = "no"
@@ -65,16 +65,16 @@ class Will(StrEnum):
 
     RESTART = "restart"  # the kubelet starts the container again
     PULL = "pull"  # the kubelet pulls the image again
-    RETRY = "retry"  # the kubelet tries again to make or start it
-    REPLACE = "replace"  # the controller makes another pod
-    RUNS = "runs"  # it runs: nothing is to be done by Kubernetes
-    WAIT = "wait"  # it waits for what it waits for, without an end
-    NOTHING = "nothing"  # nobody will start it again
+    RETRY = "retry"  # the kubelet tries again to create or start it
+    REPLACE = "replace"  # the controller creates another pod
+    RUNS = "runs"  # it runs
+    WAIT = "wait"  # it goes on waiting, without an end
+    NOTHING = "nothing"  # it is not started again
 
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """What Kubernetes does by itself, in a sentence, and in numbers where the status shows them."""
+    """What Kubernetes does by itself; numbers where the status shows them."""
 
     will: Will
     text: str
@@ -84,11 +84,10 @@ class NextStep:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Why one container, or the pod as a whole (``container`` None), isn't well, and what to do. All text is safe to print.
+    """Why one container, or the whole pod (``container`` None), isn't well, and what to do.
 
-    ``rule`` names the row of the decision table (docs/reference/diagnosis.md), finer than ``category``. ``transient``: it may pass
-    without anybody's doing. ``retry_helps``: whether the same configuration tried again can do better. ``message`` is what the
-    kubelet or the runtime said, "" when nothing.
+    ``rule`` names the row of the decision table (docs/reference/diagnosis.md). ``transient``: it may pass by itself. ``retry_helps``:
+    the same configuration may succeed later. ``message`` is the kubelet's or the runtime's, "" for none.
     """
 
     namespace: str

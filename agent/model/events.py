@@ -1,4 +1,4 @@
-"""Events to be posted, in our words."""
+"""Events to be posted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Reasons on Events, all on the pod (on the node for kills outside pods)."""
+    """Reasons of Events, all on the pod (on the node for kills outside of pods)."""
 
     PROCESS_OOM_KILLED = "ProcessOOMKilled"
     CONTAINER_OOM_KILLED = "ContainerOOMKilled"
@@ -20,7 +20,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
-    """What an Event is about. For the node, ``namespace`` is empty and ``uid`` is the node's name, as the kubelet does it."""
+    """The object of an Event. For the node, ``namespace`` is empty and ``uid`` is the node's name, as in the kubelet's Events."""
 
     kind: str
     name: str
@@ -30,13 +30,13 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """An Event to be posted, in our words; events/sender.py makes the API's object of it.
+    """An Event to be posted; events/sender.py makes the API's object from it.
 
-    ``name`` is made from what happened, so that a second create is a 409. ``note`` is at most 1024 characters and safe to
-    print. ``count`` is the number of occurrences, the last of them at ``last_at_unix_s``. ``group`` names what may go on
-    happening and then raises the count; "" for what happens once. ``sent_count`` is the count that the API has (0: it has no
-    such Event yet), after so many ``requests``. ``first_s`` and ``last_s`` (the occurrences) and ``due_s`` (no request
-    before) are of the monotonic clock of ``boot_id``; "": not known.
+    ``name`` follows from what happened, so that a second create is a 409. ``note`` is at most 1024 characters and safe to
+    print. ``count`` is the number of occurrences, the last at ``last_at_unix_s``. ``group`` names what may happen again and then raises
+    the count; "" for what happens once. ``sent_count`` is the count that the API has (0: no such Event yet), after that many
+    ``requests``. ``first_s`` and ``last_s`` (the occurrences) and ``due_s`` (no request before) are of the monotonic clock of
+    ``boot_id``; "": not known.
     """
 
     name: str
@@ -58,18 +58,18 @@ class Notice:
 
     @property
     def last_unix_s(self) -> float:
-        """When it happened for the last time."""
+        """The time of the last occurrence."""
         return self.at_unix_s if self.last_at_unix_s is None else self.last_at_unix_s
 
 
 def event_name(object_name: str, key: str) -> str:
-    """An Event's name: the beginning of its object's name and a key; at most 253 characters, as a DNS subdomain has (RFC 1123)."""
+    """The beginning of the object's name and a key; at most 253 characters, the limit of a DNS subdomain (RFC 1123)."""
     return f"{object_name[:180].rstrip('-.')}.{key}"
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """So many at once, and after that one every ``every_s`` seconds."""
+    """``burst`` at once, and after that one every ``every_s`` seconds."""
 
     burst: int
     every_s: float

@@ -1,4 +1,4 @@
-"""The kernel's log: its records, and an OOM report made of them."""
+"""The kernel's log: its records, and OOM reports."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class KmsgRecord:
 
     sequence: int
     at_us: int  # CLOCK_MONOTONIC of the kernel's log
-    facility: int  # 0 is the kernel's own; anybody who may write /dev/kmsg gets another
+    facility: int  # 0 is the kernel's own; writers of /dev/kmsg get another
     level: int
-    fragment: bool  # flag c: goes on from the record before
+    fragment: bool  # flag c: continues the record before
     text: str
 
 
@@ -47,7 +47,7 @@ class Victim:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """A row of the report's task table: who used how much at that time."""
+    """A row of the report's task table: the memory of a process at that time."""
 
     pid: int
     comm: str
@@ -58,11 +58,11 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class OomReport:
-    """One kill as the kernel's log reports it, from as many of its lines as there were.
+    """One kill by the kernel's log, from those of its lines that were not lost.
 
-    ``victims`` has each process once, the one that the kernel chose first. ``joined``: first sequences of later reports whose victims
-    are among these. ``global_oom`` None: the line that tells was lost. ``oom_memcg`` and ``task_memcg`` are paths from the hierarchy's
-    real root with the slash in front, unescaped; None when lost (rate limit: 10 reports in 5 s) or, for ``oom_memcg``, when global.
+    ``victims`` has each process once, first the one that the kernel chose. ``joined``: first sequences of later reports about the same
+    victims. ``global_oom`` None: its line was lost. ``oom_memcg`` and ``task_memcg`` are paths from the hierarchy's
+    real root with a leading slash, unescaped; None when lost (rate limit: 10 reports in 5 s) or, for ``oom_memcg``, when global.
     """
 
     first_sequence: int

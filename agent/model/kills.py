@@ -1,4 +1,4 @@
-"""What happened: the one record of a kill."""
+"""What is kept in the ledger: kills, how far counters are recorded, values from before our first write, last decisions."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.model.kernel import TaskRow, Victim
-from agent.model.modes import Mode
+from agent.model.modes import Mode, Tolerance
 
 
 class Scope(StrEnum):
-    """Which limit was hit; NODE: none, the node was out of memory, and that is known."""
+    """Which limit was hit; NODE: none, and it is proved that the node was out of memory."""
 
     CONTAINER = "container"
     POD = "pod"
@@ -27,11 +27,10 @@ class Outcome(StrEnum):
 class OomKill:
     """The one record of a kill.
 
-    ``cgroup_inode`` is that of the cgroup whose counter showed it, in the boot ``boot_id``, as its kill number ``ordinal``; the cgroup at
-    ``cgroup_path`` is another one where a level above was the first to show it. ``processes`` is how many died of it, by the counters;
-    ``victims`` those of them whose names the log has, so it may be shorter. Pod fields are None when the API did not know the cgroup's pod,
-    all of them and ``container_id`` when the kill was outside of pods. ``scope`` None: it is not known which limit was hit, or whether it
-    was the node's memory. ``outcome`` None: not known yet (within 1 s).
+    The counter of the cgroup ``cgroup_inode`` showed it, in the boot ``boot_id``, as its kill number ``ordinal``; ``cgroup_path`` is
+    another cgroup if a level above showed it first. ``processes`` is the number killed, by the counters; ``victims`` are those that
+    the log names, perhaps fewer. Pod fields are None when the API did not know the pod, also ``container_id`` outside of pods.
+    ``scope`` None: it is not known which limit was hit, or whether it was the node's memory. ``outcome`` None: not known yet (within 1 s).
     """
 
     boot_id: str
@@ -47,7 +46,7 @@ class OomKill:
     container: str | None = None
     container_id: str | None = None
     victims: tuple[Victim, ...] = ()
-    mode: Mode | None = None  # in force then: what memory.oom.group said; None when unknown or v1
+    mode: Mode | None = None  # in force then, by memory.oom.group; None: unknown or v1
     group_kill: bool = False
     scope: Scope | None = None
     limit_bytes: int | None = None
@@ -56,14 +55,56 @@ class OomKill:
     outcome: Outcome | None = None
     sources: frozenset[str] = frozenset()  # of {"counters", "kmsg", "hierarchy"}
     details_missing: bool = False
-    report_sequence: int | None = None  # first kmsg record of the report that was used; names it within the boot
+    report_sequence: int | None = None  # first kmsg record of its report; names the report within the boot
 
     @property
     def kill_id(self) -> str:
-        """Names the kill for ever, so that whoever sees it again knows it."""
+        """Names the kill forever: one that is seen again is recognized."""
         return f"{kills_of_cgroup(self.boot_id, self.cgroup_inode)}{self.ordinal}"
 
 
 def kills_of_cgroup(boot_id: str, cgroup_inode: int) -> str:
-    """What the ``kill_id`` of each kill that this cgroup's counter showed begins with, and no other's does."""
+    """The beginning of each ``kill_id`` of this cgroup's kills, and of no other's."""
     return f"{boot_id}-{cgroup_inode}-"
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The raw counters of one cgroup up to which kills are in the ledger; with the boot id, ``inode`` names the cgroup forever.
+
+    ``ordinal`` is the number of the last kill that was named after this cgroup (0: none yet).
+    """
+
+    inode: int
+    path: str
+    oom_kill: int
+    oom_group_kill: int
+    oom: int
+    local_oom: int
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """memory.oom.group of a cgroup before our first write in this boot."""
+
+    inode: int
+    path: str
+    value: int
+    pod_uid: str
+    at_unix_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDecision:
+    """The last decision for one container, for a start without the API. ``container`` "": the whole pod; ``tolerance`` None: no limit."""
+
+    pod_uid: str
+    cgroup_key: str
+    namespace: str
+    pod: str
+    container: str
+    container_id: str | None
+    mode: Mode
+    rule: str
+    tolerance: Tolerance | None = None

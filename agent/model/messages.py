@@ -9,7 +9,7 @@ from agent.model.pods import Pod
 
 @dataclass(frozen=True, slots=True)
 class PodsListed:
-    """A full list: whatever of our pods is not in it is gone. ``skipped`` objects could not be read (uids where known)."""
+    """A full list: a pod that is not in it was deleted. ``skipped``: uids of objects that could not be read."""
 
     pods: tuple[Pod, ...]
     resource_version: str
@@ -18,9 +18,9 @@ class PodsListed:
 
 @dataclass(frozen=True, slots=True)
 class PodChanged:
-    """A pod as it is now. ``decides``: it is new, or modes may be others for it; False: it fares otherwise, no more.
+    """A pod as it is now. ``decides``: it is new, or its modes may differ; False: only its status does.
 
-    ``asks``: its labels, annotations or container names are others, so what it asks for may be something else.
+    ``asks``: its labels, annotations or container names differ, so that it may ask for something else.
     """
 
     pod: Pod
@@ -35,7 +35,7 @@ class PodDeleted:
 
 @dataclass(frozen=True, slots=True)
 class WatchTrouble:
-    """The pod watch had to start again: ``reason`` is a short word for the metric, ``detail`` a sentence for people."""
+    """The pod watch had to start again: ``reason`` is the metric's label, ``detail`` a sentence for people."""
 
     reason: str
     detail: str
@@ -43,7 +43,7 @@ class WatchTrouble:
 
 @dataclass(frozen=True, slots=True)
 class PodSkipped:
-    """An object of the stream that could not be read; the rest goes on."""
+    """An object of the stream could not be read; the rest continues."""
 
     what: str
     why: str
@@ -51,10 +51,7 @@ class PodSkipped:
 
 @dataclass(frozen=True, slots=True)
 class EventDelivered:
-    """What became of one Event. ``outcome``: ``created`` | ``exists`` | ``patched`` | ``dropped_<why>``: final, all of them.
-
-    ``count`` is how many occurrences that request spoke of.
-    """
+    """One Event's final ``outcome``: ``created`` | ``exists`` | ``patched`` | ``dropped_<why>``. ``count``: occurrences in that request."""
 
     name: str
     outcome: str
@@ -63,7 +60,7 @@ class EventDelivered:
 
 @dataclass(frozen=True, slots=True)
 class EventFailed:
-    """One Event could not be sent and is to be tried again. ``status`` is the API's; None: no answer. ``why`` is for people."""
+    """One Event could not be sent and is to be tried again. ``status`` None: no answer. ``why`` is for people."""
 
     name: str
     status: int | None
@@ -73,7 +70,7 @@ class EventFailed:
 
 @dataclass(frozen=True, slots=True)
 class ThreadDied:
-    """A thread ended that should not have; the process ends with this reason."""
+    """A thread ended too early; the process ends with this reason."""
 
     thread: str
     why: str

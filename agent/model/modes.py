@@ -1,4 +1,4 @@
-"""What a workload may ask of an OOM kill, who asked, and what is configured: modes, tolerances, rules."""
+"""What labels, annotations and rules may ask for: modes and tolerances."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ TOLERATE_SCOPE_ANNOTATION = "oomward.dev/tolerate-scope"
 
 
 class Mode(StrEnum):
-    """What a workload asks of an OOM kill. The words are KEP-5507's."""
+    """How much an OOM kill ends. The words are KEP-5507's."""
 
     SINGLE = "single"
     GROUP = "group"
 
     @property
     def oom_group(self) -> int:
-        """The value of memory.oom.group that this mode means: 0 or 1 (cgroup-v2.rst, memory.oom.group, since 4.19)."""
+        """The value of memory.oom.group for this mode (cgroup-v2.rst, since 4.19)."""
         return 1 if self is Mode.GROUP else 0
 
 
 class Source(StrEnum):
-    """Which kind of statement decided a mode; in order of precedence."""
+    """Where a mode comes from; in order of precedence."""
 
     ANNOTATION = "annotation"
     LABEL = "label"
@@ -36,7 +36,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What policy says of one container: ``mode`` None means leave it alone. ``rule`` names the annotation, label or rule."""
+    """The mode of one container; None: leave it alone. ``rule`` names the annotation, label or rule."""
 
     mode: Mode | None
     source: Source
@@ -45,9 +45,9 @@ class Decision:
 
 
 class OnExceeded(StrEnum):
-    """What becomes of a container when more was killed than is tolerated."""
+    """What happens to a container when its tolerance is exceeded."""
 
-    ARM = "arm"  # memory.oom.group becomes 1: the next OOM kill takes the whole container
+    ARM = "arm"  # memory.oom.group becomes 1: the next OOM kill ends the whole container
     RESTART = "restart"  # its processes are killed at once
 
 
@@ -55,8 +55,7 @@ class OnExceeded(StrEnum):
 class Tolerance:
     """At most ``kills`` OOM-killed processes of one instance of a container within ``window_s`` seconds.
 
-    ``any_scope``: also those that were not the container's own doing (scope kubepods, node). ``said_by`` names the
-    annotation or rule.
+    ``any_scope``: also kills at a limit above the pod (scope kubepods, node). ``said_by`` names the annotation or rule.
     """
 
     kills: int
@@ -68,7 +67,7 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class BadWish:
-    """A label or annotation that asks for something that can't be. ``value`` is as the user wrote it, not made safe."""
+    """A label or annotation with a value that is not valid. ``value`` is as the user wrote it, not safe to print."""
 
     source: Source
     key: str
@@ -95,7 +94,7 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class LabelSelector:
-    """All requirements must hold; none at all matches every pod. As in Kubernetes, NotIn also matches where the key is absent."""
+    """All requirements must match; none matches every pod. As in Kubernetes, NotIn also matches where the key is absent."""
 
     requirements: tuple[Requirement, ...] = ()
 
@@ -114,7 +113,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the platform team configured. In namespaces that match ``disobeyed_namespaces`` labels and annotations don't count."""
+    """The configured rules. In namespaces that match ``disobeyed_namespaces`` labels and annotations don't count."""
 
     rules: tuple[Rule, ...] = ()
     disobeyed_namespaces: tuple[str, ...] = ()

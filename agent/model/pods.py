@@ -1,4 +1,4 @@
-"""A pod and its containers, as the API has them."""
+"""A pod and its containers, by the API."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class ContainerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PodContainer:
-    """One container of a pod. Equality is that of what decides: how it fares otherwise (``status``) is compared apart.
+    """One container of a pod. Equality leaves out ``status``, on which no mode depends.
 
     ``container_id`` is the bare id (64 hex, without ``containerd://``) of the instance that the status names now, or None
-    while the kubelet has not reported one: the report follows the start by up to seconds. ``previous_id`` is the id in
-    ``lastState.terminated``. ``running``: as the API has it. ``limit_bytes`` is ``resources.limits.memory``, None when there is none.
+    before the kubelet's report, up to seconds after the start. ``previous_id`` is the id in ``lastState.terminated``.
+    ``limit_bytes`` is ``resources.limits.memory``, None for none.
     """
 
     name: str
@@ -39,7 +39,7 @@ class PodContainer:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The pod and container that a cgroup belongs to. All None: not known (yet), or not of a pod."""
+    """The pod and container of a cgroup. All None: not known (yet), or not of a pod."""
 
     namespace: str | None = None
     pod: str | None = None
@@ -50,11 +50,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A frozen snapshot of what oomward needs of a pod; made once, at the edge (pods/parse.py).
+    """What oomward needs of a pod; made in pods/parse.py. Equality leaves out ``status``, on which no mode depends.
 
-    Equality is that of what modes are decided by: ``fares_like`` compares the rest. ``uid`` is the API's. ``config_hash`` is the
-    annotation kubernetes.io/config.hash of a static pod's mirror, None for all others: such a pod's cgroup is named after it and
-    not after the uid. ``annotations`` are oomward's own only. ``containers`` are in the spec's order, init containers first.
+    ``config_hash`` is the annotation kubernetes.io/config.hash of a static pod's mirror, None for all others: such a pod's cgroup is
+    named after it, not after the uid. ``annotations`` are oomward's only. ``containers`` are in the spec's order, init containers first.
     """
 
     uid: str
@@ -67,13 +66,13 @@ class Pod:
     containers: tuple[PodContainer, ...] = ()
     status: PodStatus = field(default=PodStatus(), compare=False)
 
-    def fares_like(self, other: Pod) -> bool:
-        """Whether all that no mode is decided by is the same. Of pods that are equal."""
+    def same_status(self, other: Pod) -> bool:
+        """Whether the status is the same too. Of pods that are equal."""
         pairs = zip(self.containers, other.containers, strict=True)
         return self.status == other.status and all(one.status == before.status for one, before in pairs)
 
-    def asks_like(self, other: Pod) -> bool:
-        """Whether the labels, annotations and container names are the same: all that may ask for something that can't be."""
+    def same_request(self, other: Pod) -> bool:
+        """Whether the labels, annotations and container names are the same."""
         return (
             self.labels == other.labels
             and self.annotations == other.annotations
@@ -82,9 +81,9 @@ class Pod:
 
     @property
     def cgroup_key(self) -> str:
-        """What this pod's cgroup is called by: the config hash for static pods, else the uid."""
+        """Names this pod's cgroup: the config hash for static pods, else the uid."""
         return self.config_hash or self.uid
 
     def container(self, name: str) -> PodContainer | None:
-        """The container of this name, of whatever kind, or None when the pod has none."""
+        """The container of this name, of any kind; None: there is none."""
         return next((c for c in self.containers if c.name == name), None)

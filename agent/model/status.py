@@ -1,6 +1,6 @@
-"""How a pod and its containers fare, as the API has it: what diagnosis and ``explain`` need, and no mode is decided by.
+"""The status of a pod and its containers by the API: for diagnosis and ``explain``; no mode depends on it.
 
-Text is not made safe, and at most MOST_TEXT characters long. None means not known.
+Text is not safe to print, and at most MOST_TEXT characters long. None means not known.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-MOST_TEXT = 4096  # characters of a reason, message or image that are kept: the kubelet's limit of a termination message
+MOST_TEXT = 4096  # characters: the kubelet's limit of a termination message
 
 
 class Phase(StrEnum):
-    """Which of its three states a container is in; ``none`` while the kubelet has reported nothing."""
+    """The state of a container; ``none`` while the kubelet has reported nothing."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -22,7 +22,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """A container's ``state`` or ``lastState``. What a phase has no such field for is None or ""."""
+    """A container's ``state`` or ``lastState``. Fields that a phase does not have are None or ""."""
 
     phase: Phase = Phase.NONE
     reason: str = ""
@@ -44,11 +44,10 @@ class RestartRule:
 
 @dataclass(frozen=True, slots=True)
 class ContainerStatus:
-    """How one container fares, and what of its spec bears on that.
+    """The status of one container, and the parts of its spec that matter for it.
 
-    ``last`` is the instance before, a state of phase NONE when there was none. ``restart_policy`` is the container's own, ""
-    where the pod's counts. ``run_as_user`` is the container's or else the pod's. ``probes`` are of "liveness", "readiness",
-    "startup".
+    ``last`` is the instance before, with phase NONE when there was none. ``restart_policy`` is the container's own, "" where the
+    pod's counts. ``run_as_user`` is the container's or else the pod's. ``probes``: of "liveness", "readiness", "startup".
     """
 
     image: str = ""
@@ -75,7 +74,7 @@ class PodCondition:
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """The object that makes the pod again: a ReplicaSet, a Job."""
+    """The object that creates the pod again: a ReplicaSet, a Job."""
 
     kind: str
     name: str
@@ -83,11 +82,10 @@ class Controller:
 
 @dataclass(frozen=True, slots=True)
 class PodStatus:
-    """How one pod fares, and what of its spec bears on that.
+    """The status of one pod, and the parts of its spec that matter for it.
 
-    ``index_failures`` is how often this index of an Indexed Job has failed before (annotation
-    batch.kubernetes.io/job-index-failure-count). ``deadline_s`` is spec.activeDeadlineSeconds. ``limit_bytes`` is the limit of
-    pod-level resources (spec.resources), None when there are none.
+    ``index_failures``: earlier failures of this index of an Indexed Job (annotation batch.kubernetes.io/job-index-failure-count).
+    ``deadline_s`` is spec.activeDeadlineSeconds. ``limit_bytes`` is of pod-level resources (spec.resources), None for none.
     """
 
     phase: str = "Unknown"
@@ -103,5 +101,5 @@ class PodStatus:
     limit_bytes: int | None = None
 
     def condition(self, kind: str) -> PodCondition | None:
-        """The condition of this type, None when it isn't there."""
+        """The condition of this type; None: there is none."""
         return next((one for one in self.conditions if one.kind == kind), None)

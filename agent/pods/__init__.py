@@ -1,1 +1,1 @@
-"""This node's pods: the list and the watch, the one parser, and the registry that says which cgroup is whose."""
+"""This node's pods: the list and the watch, the one parser, and the registry (the pod and container of each cgroup)."""

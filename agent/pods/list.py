@@ -1,7 +1,6 @@
 """One full list of a node's pods, parsed while it arrives: only the largest pod has to fit into memory, never the whole list.
 
-Accepts a list as a whole or not at all, since pods that it leaves out
-would be taken for gone.
+A list is accepted as a whole or not at all, since pods that it leaves out would count as deleted.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from agent.kube.api import Api, ApiError, ApiUnreachableError
+from agent.kube.api import Api, UnbelievableAnswerError, no_json
 from agent.model import Pod, PodSkipped, PodsListed
 from agent.pods.parse import UnreadablePodError, parse_pod
 
@@ -20,25 +19,22 @@ ANY_VERSION = "0"
 NEWEST = ""
 PATH = "/api/v1/pods"
 LIST_S = 60.0  # nothing of a list for that long
-MOST_POD_BYTES = 10 << 20  # etcd takes 1.5 MiB at most, and JSON as Go writes it has six characters for a < (\u003c)
+MOST_POD_BYTES = 10 << 20  # etcd takes 1.5 MiB at most, and Go's JSON has six characters for a < (\u003c)
 MOST_LIST_BYTES = 256 << 20
 MOST_PODS = 10_000  # the largest nodes run some hundred
+NO_LIST = "the API's answer is no list of pods: not believed, trying again"
 SPACE = re.compile(r"[ \t\r\n]*")
 BEHIND_A_VALUE = frozenset(" \t\r\n,:]}")
 DECODER = json.JSONDecoder()
 
 
-class UnbelievableListError(ApiError):
-    """What the API gave for a list of pods is none, or a part of one: pods that it leaves out would be taken for gone."""
-
-
 def list_pods(
     api: Api, node_name: str, on_skipped: Callable[[PodSkipped], None], at_least: str = ANY_VERSION
 ) -> PodsListed:
-    """All pods of this node in one request; what can't be read of them is reported. Raises ApiError.
+    """All pods of this node in one request; those that can't be read are reported. Raises ApiError.
 
-    ``at_least`` (kubernetes.io/docs/reference/using-api/api-concepts, semantics for get and list): ANY_VERSION is whatever the
-    server's cache has, without a quorum read of etcd for every node's agent, and may be older than what was seen before; a
+    ``at_least`` (kubernetes.io/docs/reference/using-api/api-concepts, semantics for get and list): ANY_VERSION is from the
+    server's cache, without a quorum read of etcd for every node's agent, and may be older than what was seen before; a
     resourceVersion is refused where the cache lags behind it; NEWEST is a consistent read.
     """
     asked = {"resourceVersion": at_least} if at_least else {}
@@ -59,9 +55,7 @@ def list_pods(
         found, version = read_list(_bounded(answer.parts()), read)
     except ValueError as error:
         answer.close()
-        raise ApiUnreachableError(
-            f"the API's answer is no JSON ({error}): cut short, or something else answered"
-        ) from error
+        raise no_json(error) from error
     except BaseException:
         answer.close()
         raise
@@ -71,7 +65,7 @@ def list_pods(
 
 
 def pods_query(node_name: str, **more: str) -> Mapping[str, str]:
-    """What selects this node's pods, and more."""
+    """A query for this node's pods."""
     return {"fieldSelector": f"spec.nodeName={node_name}", **more}
 
 
@@ -80,45 +74,48 @@ def _bounded(parts: Iterator[bytes]) -> Iterator[bytes]:
     for part in parts:
         size += len(part)
         if size > MOST_LIST_BYTES:
-            raise UnbelievableListError(f"the API's list of pods is longer than {MOST_LIST_BYTES} bytes: not believed")
+            raise UnbelievableAnswerError(
+                f"the API's list of pods is longer than {MOST_LIST_BYTES} bytes: not believed"
+            )
         yield part
 
 
 def read_list(parts: Iterator[bytes], read: Callable[[object], T]) -> tuple[list[T], str]:
-    """Raises UnbelievableListError for all that is no PodList, ValueError for what is no JSON, and what ``parts`` does."""
+    """Items and resourceVersion of a PodList. Raises UnbelievableAnswerError, ValueError if it is no JSON, and what ``parts`` does."""
     text = _Text(parts)
     if text.next() != "{":
-        raise UnbelievableListError("the API's answer is no list of pods: not believed, trying again")
+        raise UnbelievableAnswerError(NO_LIST)
     found: list[T] = []
     members: dict[str, object] = {}
     for key in text.members():
         if key in members:
-            raise UnbelievableListError("the API's list of pods says something twice: not believed, trying again")
+            raise UnbelievableAnswerError("the API's list of pods says something twice: not believed, trying again")
         members[key] = None
         if key == "items" and text.peek() == "[":
             members[key] = found
             for item in text.elements():
                 found.append(read(item))
                 if len(found) > MOST_PODS:
-                    raise UnbelievableListError(f"the API lists more than {MOST_PODS} pods on one node: not believed")
+                    raise UnbelievableAnswerError(f"the API lists more than {MOST_PODS} pods on one node: not believed")
         else:
             members[key] = text.value()
-    text.end()
+    if text.peek():
+        raise ValueError("something follows its end")
     metadata = members.get("metadata")
     if members.get("kind") != "PodList" or not isinstance(metadata, dict):
-        raise UnbelievableListError("the API's answer is no list of pods: not believed, trying again")
+        raise UnbelievableAnswerError(NO_LIST)
     version = metadata.get("resourceVersion")
     if (members.get("items") is not None and members["items"] is not found) or not isinstance(version, str):
-        raise UnbelievableListError("the API's list of pods is no list: not believed, trying again")
+        raise UnbelievableAnswerError("the API's list of pods is no list: not believed, trying again")
     if metadata.get("continue"):
-        raise UnbelievableListError("the API sent a part of the list, unasked: something between us sets a limit")
+        raise UnbelievableAnswerError("the API sent a part of the list, unasked: something between us sets a limit")
     return found, version
 
 
 class _Text:
-    """JSON that comes in parts. Raises ValueError for what is none, UnbelievableListError for a value that is too long.
+    """JSON that arrives in parts. Raises ValueError if it is none, UnbelievableAnswerError for a value that is too long.
 
-    Kept as Latin-1, one byte per character: all that JSON is built of is ASCII, and no other UTF-8 looks like it.
+    Kept as Latin-1, one byte per character: JSON's own characters are ASCII, and no byte of other UTF-8 looks like one.
     """
 
     def __init__(self, parts: Iterator[bytes]) -> None:
@@ -134,29 +131,26 @@ class _Text:
         self._text = self._text[self._at :] + (part or b"").decode("latin-1")
         self._at = 0
         if len(self._text) > MOST_POD_BYTES:
-            raise UnbelievableListError(f"a part of the API's list is longer than {MOST_POD_BYTES} bytes: not believed")
+            raise UnbelievableAnswerError(
+                f"a part of the API's list is longer than {MOST_POD_BYTES} bytes: not believed"
+            )
         return not self._over
 
     def peek(self) -> str:
-        """The next character that is no space; "" at the end."""
+        """The next character after spaces; "" at the end."""
         while True:
             self._at = next(SPACE.finditer(self._text, self._at)).end()
             if self._at < len(self._text) or self._over or not self._more():
                 return self._text[self._at : self._at + 1]
 
     def next(self) -> str:
-        """Likewise, and go beyond it."""
+        """Likewise, and consume it."""
         found = self.peek()
         self._at += len(found)
         return found
 
-    def end(self) -> None:
-        """There must be nothing more."""
-        if self.peek():
-            raise ValueError("something follows its end")
-
     def value(self) -> Any:
-        """A whole value; tried again only when twice as much of it is there."""
+        """A whole value; tried again only when twice as much of it has arrived."""
         self.peek()
         while True:
             try:
@@ -167,7 +161,7 @@ class _Text:
                 if self._over:
                     raise
                 end = len(self._text)
-            if self._over or self._text[end : end + 1] in BEHIND_A_VALUE:  # else it may go on: 1, 1e, 1e5
+            if self._over or self._text[end : end + 1] in BEHIND_A_VALUE:  # else it may continue: 1, 1e, 1e5
                 text, self._at = self._text[self._at : end], end
                 return found if text.isascii() else json.loads(text.encode("latin-1").decode())
             enough = 2 * (len(self._text) - self._at)
@@ -175,46 +169,44 @@ class _Text:
                 pass
 
     def members(self) -> Iterator[str]:
-        """Those of an object, after its ``{``; whoever iterates takes each key's value."""
-        if self.peek() == "}":
-            self.next()
-            return
-        while True:
+        """The keys of an object, after its ``{``; the caller takes each key's value."""
+        for _ in self._entries("}"):
             key = self.value() if self.peek() == '"' else None
             if key is None or self.next() != ":":
                 raise ValueError("a key and a colon were expected")
             yield str(key)
-            if self._ends_with("}"):
-                return
 
     def elements(self) -> Iterator[Any]:
-        """Those of an array, from its ``[`` on."""
+        """The values of an array, from its ``[`` on."""
         self.next()
-        if self.peek() == "]":
-            self.next()
-            return
-        while True:
+        for _ in self._entries("]"):
             yield self.value()
-            if self._ends_with("]"):
-                return
 
-    def _ends_with(self, closing: str) -> bool:
-        found = self.next()
-        if found not in (",", closing) or not found:
-            raise ValueError(f"a comma or {closing} was expected")
-        return found == closing
+    def _entries(self, closing: str) -> Iterator[None]:
+        found = self.peek()
+        if found == closing:
+            self.next()
+        while found != closing:
+            yield
+            found = self.next()
+            if found not in {",", closing}:
+                raise ValueError(f"a comma or {closing} was expected")
+
+
+def metadata_of(item: object) -> Mapping[str, Any]:
+    """An object's metadata; {} if it has none."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def uid_of(item: object) -> str:
-    """What an object says of its uid; "" where it says nothing of use."""
-    metadata = item.get("metadata") if isinstance(item, dict) else None
-    uid: Any = metadata.get("uid") if isinstance(metadata, dict) else None
+    """The uid of an object that can't be read; "": not known."""
+    uid = metadata_of(item).get("uid")
     return uid if isinstance(uid, str) else ""
 
 
 def name_of(item: object) -> str:
-    """What to call an object that can't be read."""
-    metadata = item.get("metadata") if isinstance(item, dict) else None
-    if not isinstance(metadata, dict):
-        return "an object without metadata"
-    return f"pod {str(metadata.get('namespace'))[:253]}/{str(metadata.get('name'))[:253]}"
+    """The name of an object that can't be read."""
+    metadata = metadata_of(item)
+    known = f"pod {str(metadata.get('namespace'))[:253]}/{str(metadata.get('name'))[:253]}"
+    return known if metadata else "an object without metadata"

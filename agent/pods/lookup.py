@@ -1,10 +1,11 @@
-"""What the attribution of kills asks for (kills.facts): looked up in the registry, the tree and the cgroup room, never waiting."""
+"""The Facts of kills/facts.py, from the registry, the tree and the cgroups' files."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD, classify, place_of_kernel_path
@@ -14,66 +15,62 @@ from agent.model import (
     VANISHED,
     Cgroup,
     CgroupKind,
-    CgroupPlace,
     Identity,
     MemoryEvents,
     Mode,
-    Pod,
     Vanished,
     levels_above,
 )
 from agent.pods.registry import Registry
 
+T = TypeVar("T")
 MOST_LIMITS = 5000
 
 
 class Lookup:
-    """``knobs`` is what memory.oom.group said last, by cgroup path; ``cgroups`` the live ones by path."""
+    """``oom_group`` has the last values of memory.oom.group, ``cgroups`` the live ones, both by path."""
 
     def __init__(
         self,
         files: CgroupFiles,
         registry: Registry,
         cgroups: Callable[[], Mapping[str, Cgroup]],
-        knobs: Mapping[str, int],
+        oom_group: Mapping[str, int],
         on_error: Callable[[CgroupError], None],
     ) -> None:
         self._files = files
         self._registry = registry
         self._cgroups = cgroups
-        self._knobs = knobs
+        self._oom_group = oom_group
         self._on_error = on_error
         self._inits: dict[int, ProcessIdentity] = {}
-        self._limits: OrderedDict[str, int | None] = OrderedDict()  # as read last, of cgroups that are gone too
+        self._limits: OrderedDict[str, int | None] = OrderedDict()  # as read last, also of removed cgroups
 
     def names_at(self, path: str) -> Identity:
         place = classify(path)
-        pod, who = self._registry.pod_of(place), self._registry.identity(place)
-        if who is not None:
-            return who
-        if pod is not None:
-            return Identity(pod.namespace, pod.name, pod.uid, _only_container(pod, place), place.container_id)
-        return Identity(container_id=place.container_id)
+        pod, named = self._registry.pod_of(place), self._registry.identity(place)
+        if named is not None or pod is None:
+            return named or Identity(container_id=place.container_id)
+        alone = place.kind is CgroupKind.POD and len(pod.containers) == 1  # a cgroup with an id may be the sandbox
+        container = pod.containers[0].name if alone else None
+        return Identity(pod.namespace, pod.name, pod.uid, container, place.container_id)
 
     def mode(self, cgroup: Cgroup) -> Mode | None:
-        inner = self._knobs.get(f"{cgroup.path}/container")
-        value = self._knobs.get(cgroup.path) if inner is None else max(inner, self._knobs.get(cgroup.path, 0))
+        inner = self._oom_group.get(f"{cgroup.path}/{RUNTIME_CHILD}")
+        value = self._oom_group.get(cgroup.path) if inner is None else max(inner, self._oom_group.get(cgroup.path, 0))
         return None if value is None else (Mode.GROUP if value else Mode.SINGLE)
 
     def counters(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
-        try:
-            if cgroup == NODE:
-                total = node_oom_kills()
-                return VANISHED if total is None else MemoryEvents(oom_kill=total)
-            return self._files.memory_events(cgroup)
-        except CgroupError as error:
-            self._on_error(error)
-            return VANISHED
+        if cgroup == NODE:
+            total = node_oom_kills()
+            return VANISHED if total is None else MemoryEvents(oom_kill=total)
+        return self._read(self._files.memory_events, cgroup)
 
     def limit_bytes(self, path: str) -> int | None:
-        limit = self._read_limit(path)
+        cgroup = self._cgroups().get(path)
+        limit = VANISHED if cgroup is None else self._read(self._files.limit_bytes, cgroup)
         if isinstance(limit, Vanished):
-            known = self._limits.get(path)  # None also when it was read before the runtime had set it
+            known = self._limits.get(path)  # None also if it was read before the runtime had set it
             return self._limit_by_spec(path) if known is None else known
         if limit is None and classify(path).kind is CgroupKind.CONTAINER:
             limit = self.limit_bytes(f"{path}/{RUNTIME_CHILD}")  # crun under systemd sets it on its child
@@ -84,27 +81,23 @@ class Lookup:
         return limit
 
     def _limit_by_spec(self, path: str) -> int | None:
-        """What the API says of a container that went before its cgroup's limit was read; None: unlimited or not known."""
+        """Of a container that was removed before its limit was read, by the API; None: unlimited or not known."""
         place = classify(path)
         pod, named = self._registry.pod_of(place), self._registry.identity(place)
         if pod is None or place.kind is not CgroupKind.CONTAINER:
             return None
-        names = [c for c in pod.containers if named is None or c.name == named.container]
-        limits = {c.limit_bytes for c in names}
+        limits = {c.limit_bytes for c in pod.containers if named is None or c.name == named.container}
         return limits.pop() if len(limits) == 1 else None
 
-    def _read_limit(self, path: str) -> int | None | Vanished:  # noqa: RUF036
-        cgroup = self._cgroups().get(path)
-        if cgroup is None:
-            return VANISHED
+    def _read(self, read: Callable[[Cgroup], T], cgroup: Cgroup) -> T | Vanished:
         try:
-            return self._files.limit_bytes(cgroup)
+            return read(cgroup)
         except CgroupError as error:
             self._on_error(error)
             return VANISHED
 
     def limited_above(self, path: str) -> bool:
-        """A node that is itself a container (kind), or a kubelet below a service's limit. The hierarchy's own root has no limit."""
+        """On a node that is a container (kind), or below a service's limit. The hierarchy's root has no limit."""
         for level in (*levels_above(path), ""):
             try:
                 inode = self._files.inode(level)
@@ -118,20 +111,14 @@ class Lookup:
         return False
 
     def learn_init(self, cgroup: Cgroup) -> None:
-        """Remember the container's PID 1 while it is surely there."""
-        if cgroup.inode in self._inits:
-            return
-        try:
-            pids = self._files.pids(cgroup)
-        except CgroupError as error:
-            self._on_error(error)
-            return
-        found = None if isinstance(pids, Vanished) else init_process(pids)
-        if found is not None:
-            self._inits[cgroup.inode] = found
+        """Remember the container's PID 1 while it is there."""
+        if cgroup.inode not in self._inits:
+            pids = self._read(self._files.pids, cgroup)
+            if not isinstance(pids, Vanished) and (found := init_process(pids)) is not None:
+                self._inits[cgroup.inode] = found
 
     def forget(self, cgroup: Cgroup) -> None:
-        """The cgroup is gone."""
+        """The cgroup was removed."""
         self._inits.pop(cgroup.inode, None)
 
     def init_pid(self, cgroup: Cgroup) -> int | None:
@@ -139,12 +126,7 @@ class Lookup:
         return None if known is None else known.pid
 
     def populated(self, cgroup: Cgroup) -> bool:
-        try:
-            populated = self._files.populated(cgroup)
-        except CgroupError as error:
-            self._on_error(error)
-            return False
-        return not isinstance(populated, Vanished) and populated
+        return self._read(self._files.populated, cgroup) is True
 
     def lives(self, cgroup: Cgroup) -> bool:
         if not self.populated(cgroup):
@@ -165,11 +147,5 @@ class Lookup:
         return time.time()
 
     def report_unix_s(self, at_us: int) -> float:
-        """kmsg stamps with the kernel's local clock, which runs with CLOCK_MONOTONIC; good to some milliseconds."""
+        """The log's clock is that of CLOCK_MONOTONIC, to some milliseconds."""
         return time.time() - max(0.0, time.monotonic() - at_us / 1e6)
-
-
-def _only_container(pod: Pod, place: CgroupPlace) -> str | None:
-    """Whose everything in the pod is, where it has one container only; not of a cgroup with an id, which may be the sandbox."""
-    alone = place.kind is CgroupKind.POD and len(pod.containers) == 1
-    return pod.containers[0].name if alone else None

@@ -1,4 +1,4 @@
-"""A pod's JSON becomes a Pod, once. Of what decides: strict about types, tolerant of what is missing; names the field that is wrong."""
+"""A pod's JSON becomes a Pod, once. Strict about types, but for the status (parse_status.py); errors name the field."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ KINDS = (
 
 
 class UnreadablePodError(ValueError):
-    """The object is no pod that we could use; says which field and why."""
+    """The object is no usable pod: which field, and why."""
 
 
 def parse_pod(obj: object) -> Pod:
-    """A Pod of the API's JSON object. Raises UnreadablePodError."""
+    """Raises UnreadablePodError."""
     pod = _mapping(obj, "pod")
     metadata, spec, status = (_mapping(pod.get(key) or {}, key) for key in ("metadata", "spec", "status"))
     annotations = _texts(metadata.get("annotations") or {}, "metadata.annotations")
@@ -55,11 +55,10 @@ def parse_pod(obj: object) -> Pod:
 
 
 def _config_hash(annotations: Mapping[str, str]) -> str | None:
-    """What a static pod's cgroup is called by; None for all others.
+    """Names a static pod's cgroup; None for all others.
 
-    Anybody may write annotations on a pod, and must not claim another pod's cgroup by them. So only a mirror pod's
-    counts, which carries its hash twice (CreateMirrorPod, pkg/kubelet/pod/mirror_client.go): the kubelet runs no such pod
-    of the API's, and deletes those that it did not make itself.
+    Nobody must claim another pod's cgroup by an annotation. So only a mirror pod's counts, which has its hash twice
+    (CreateMirrorPod, pkg/kubelet/pod/mirror_client.go): the kubelet runs no such pod, and deletes those that it did not create.
     """
     found = annotations.get(CONFIG_HASH_ANNOTATION)
     mirrored = found is not None and found == annotations.get(CONFIG_MIRROR_ANNOTATION)
@@ -67,7 +66,7 @@ def _config_hash(annotations: Mapping[str, str]) -> str | None:
 
 
 def parse_quantity(text: object) -> int:
-    """Bytes of a Kubernetes quantity (``256Mi``, ``1e9``, ``0.5Gi``), rounded up and capped as the API does. Raises ValueError."""
+    """Bytes of a Kubernetes quantity (``256Mi``, ``1e9``), rounded up and capped as by the API. Raises ValueError."""
     match = QUANTITY.match(text[: MOST_QUANTITY_CHARACTERS + 1]) if isinstance(text, str) else None
     if match is None or len(match[0]) > MOST_QUANTITY_CHARACTERS:
         raise ValueError(f"{repr(text)[:80]} is no quantity")
@@ -84,23 +83,24 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[
             container = _mapping(item, where)
             sidecar = kind is ContainerKind.INIT and container.get("restartPolicy") == "Always"
             name = intern(_required(container, "name", where))
-            its_status, where_status = reported.get(name, {}), f"status of container {name}"
-            last = _inner(_inner(its_status, "lastState", where_status), "terminated", f"{where_status}.lastState")
+            found, its = reported.get(name, {}), f"status of container {name}"
+            last = _inner(_inner(found, "lastState", its), "terminated", f"{its}.lastState")
             yield PodContainer(
                 name=name,
                 kind=ContainerKind.SIDECAR if sidecar else kind,
-                container_id=_bare_id(its_status, where_status),
-                previous_id=_bare_id(last, where_status),
-                running="running" in _inner(its_status, "state", where_status),
+                container_id=_bare_id(found, its),
+                previous_id=_bare_id(last, its),
+                running="running" in _inner(found, "state", its),
                 limit_bytes=_limit(container, where),
-                status=container_status(container, its_status, spec),
+                status=container_status(container, found, spec),
             )
 
 
 def _reported(status: Mapping[str, Any], field: str) -> dict[str, Mapping[str, Any]]:
     """The containers' statuses by name."""
-    items = [_mapping(item, f"status.{field}") for item in _sequence(status.get(field) or [], f"status.{field}")]
-    return {_required(item, "name", f"status.{field}"): item for item in items}
+    where = f"status.{field}"
+    items = [_mapping(item, where) for item in _sequence(status.get(field) or [], where)]
+    return {_required(item, "name", where): item for item in items}
 
 
 def _bare_id(item: Mapping[str, Any], where: str) -> str | None:
@@ -118,7 +118,7 @@ def _limit(item: Mapping[str, Any], where: str) -> int | None:
         raise UnreadablePodError(f"{where}.resources.limits.memory: {error}") from error
     if size < 0:
         raise UnreadablePodError(f"{where}.resources.limits.memory: {size} is less than nothing")
-    return size or None  # the kubelet takes 0 for no limit
+    return size or None  # for the kubelet, 0 is no limit
 
 
 def _inner(item: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
@@ -158,16 +158,13 @@ def _required(item: Mapping[str, Any], key: str, where: str) -> str:
     value = item.get(key)
     if not isinstance(value, str) or not value:
         raise UnreadablePodError(f"{where}.{key} is {'missing' if value is None else repr(value)[:60]}")
-    _encodable(value, f"{where}.{key}")
-    return value
+    return _optional(item, key, where)
 
 
 def _optional(item: Mapping[str, Any], key: str, where: str) -> str:
     """A text, "" for none."""
     value = item.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
+    if value is not None and not isinstance(value, str):
         raise UnreadablePodError(f"{where}.{key} is {type(value).__name__}, not str")
-    _encodable(value, f"{where}.{key}")
-    return value
+    _encodable(value or "", f"{where}.{key}")
+    return value or ""

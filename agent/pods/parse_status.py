@@ -1,7 +1,4 @@
-"""The part of a pod's JSON that no mode is decided by: how it fares. Tolerant where parse.py is strict.
-
-Whatever has not the type that the API's schema says counts as not there, and long texts are cut.
-"""
+"""The status in a pod's JSON. Tolerant: a value with a wrong type counts as missing, and long texts are cut."""
 
 from __future__ import annotations
 
@@ -21,14 +18,14 @@ from agent.model.status import (
 )
 from agent.wording.times import unix_s
 
-MOST_LISTED = 1000  # conditions, rules and the like: none has nearly as many
+MOST_LISTED = 1000  # conditions, rules and the like
 INDEX_FAILURES = "batch.kubernetes.io/job-index-failure-count"
 PROBES = ("liveness", "readiness", "startup")
 Json = Mapping[str, Any]
 
 
 def pod_status(metadata: Json, spec: Json, status: Json, limit_bytes: int | None) -> PodStatus:
-    """Of a pod's three parts; ``limit_bytes`` is the pod's own."""
+    """From a pod's three parts; ``limit_bytes`` is the pod's own."""
     return PodStatus(
         phase=_text(status, "phase") or "Unknown",
         reason=_text(status, "reason"),
@@ -45,7 +42,7 @@ def pod_status(metadata: Json, spec: Json, status: Json, limit_bytes: int | None
 
 
 def container_status(item: Json, status: Json, pod_spec: Json) -> ContainerStatus:
-    """Of a container's item in the spec and the one in the status, which is empty while nothing is reported."""
+    """From a container's item in the spec and that in the status, which is empty while nothing is reported."""
     user = _whole(_map(item.get("securityContext")), "runAsUser")
     pod_user = _whole(_map(pod_spec.get("securityContext")), "runAsUser")
     started = status.get("started")
@@ -75,7 +72,7 @@ def _controller(metadata: Json) -> Controller | None:
 
 
 def _state(states: Json) -> ContainerState:
-    """As kubectl reads it: running before terminated before waiting, though the kubelet sets exactly one."""
+    """Like kubectl: running before terminated before waiting, though the kubelet sets exactly one."""
     for phase in (Phase.RUNNING, Phase.TERMINATED, Phase.WAITING):
         item = states.get(phase.value)
         if isinstance(item, dict):
@@ -97,9 +94,6 @@ def _rule(item: Json) -> RestartRule:
     values = listed[:MOST_LISTED] if isinstance(listed, list) else []
     numbers = frozenset(one for one in values if isinstance(one, int) and not isinstance(one, bool))
     return RestartRule(_text(item, "action"), _text(codes, "operator") == "NotIn", numbers)
-
-
-# ------------------------------------------------------------------------------------------------------------------ values
 
 
 def _map(value: object) -> Json:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from agent.kube.api import ApiError
-from agent.pods.list import UnbelievableListError, read_list
+from agent.kube.api import ApiError, UnbelievableAnswerError
+from agent.pods.list import read_list
 
 Found = tuple[list[object], str] | None
 
@@ -21,7 +21,7 @@ def check(data: bytes) -> None:
     found: Found
     try:
         found = read_list(pieces, lambda item: item)
-    except (UnbelievableListError, ValueError):
+    except (UnbelievableAnswerError, ValueError):
         found = None
     except ApiError as error:
         raise AssertionError(f"nothing broke off: {error}") from error

@@ -255,6 +255,13 @@ MUTANTS = (
         ("ledger/test_slow_disk.py",),
     ),
     Mutant(
+        "the loop waits for a ledger that is replaced",
+        "ledger/store.py",
+        "        if self._wake is None:\n",
+        "        if True:\n",
+        ("ledger/test_slow_disk.py",),
+    ),
+    Mutant(
         "a second agent gets the lock",
         "ledger/lock.py",
         "fcntl.LOCK_EX | fcntl.LOCK_NB",

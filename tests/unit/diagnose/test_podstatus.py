@@ -137,4 +137,4 @@ def test_what_decides_nothing_and_has_the_wrong_type_counts_as_not_there(field: 
     ended[field] = value
     broken = parse_pod(pod)
     assert broken == without
-    assert broken.fares_like(without)
+    assert broken.same_status(without)

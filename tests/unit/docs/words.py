@@ -56,7 +56,7 @@ INSTEAD = {
 # Names of columns that tables no longer have: TRANSIENT?, RETRY HELPS?, KUBERNETES WILL, SCOPE and DESIRED took their places.
 OLD_HEADERS = r"PASSES|AGAIN|NEXT|LIMIT OF|WANTED"
 # An Event's action, and names of files.
-ALLOWED = re.compile(r"HoldOOMGroup|(?:0004-)?hold-not-set|0008-real-time-priority")
+ALLOWED = re.compile(r"HoldOOMGroup")
 WORDS = {re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE): better for words, better in INSTEAD.items()}
 WORDS[re.compile(rf"\b(?:{OLD_HEADERS})\b")] = "the column's new name"
 

@@ -26,7 +26,7 @@ from agent.model import (
     Reason,
 )
 from agent.pods.list import list_pods
-from agent.pods.watch import PodWatch, _ListAgainError
+from agent.pods.watch import PodWatch, _EndedError
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 from tests.unit.kube.world import NODE, pod_json
@@ -82,7 +82,7 @@ def test_any_json_for_a_watch_event_changes_only_what_it_names(api: Api, kind: A
     line = json.dumps({**more, "type": kind, "object": obj}).encode()
     try:
         watch._event(line)
-    except _ListAgainError as again:
+    except _EndedError as again:
         assert again.reason in ("gone", "error")
         assert kind == "ERROR" or kind not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
         assert told == [], "what was known stays until the new list"
@@ -102,7 +102,7 @@ def test_any_line_of_a_watch_is_an_event_or_a_reason_to_list(api: Api, line: byt
     watch = PodWatch(api, NODE, told.append, stop=threading.Event())
     try:
         watch._event(line)
-    except _ListAgainError as again:
+    except _EndedError as again:
         assert again.reason in ("gone", "error")
         assert len(again.detail) < 600
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from agent.events.sender import EventSender
-from agent.kube.api import Api, ApiError, ApiRefusedError, ApiUnreachableError, connect
+from agent.kube.api import Api, ApiError, ApiRefusedError, ApiUnreachableError, UnbelievableAnswerError, connect
 from agent.model import EventDelivered, EventFailed, Message, Notice, ObjectRef, PodsListed, Reason, WatchTrouble
-from agent.pods.list import MOST_PODS, UnbelievableListError, list_pods
+from agent.pods.list import MOST_PODS, list_pods
 from agent.pods.watch import PodWatch
 from tests.unit.hostile.endless import MIB, Endless, peak_below
 from tests.unit.kube.world import NODE, pod_json
@@ -76,7 +76,7 @@ def test_an_object_of_a_hundred_megabytes_is_not_read_to_its_end(
     api = make_api(server, tmp_path)
     with peak_below(48 * MIB), pytest.raises(ApiError) as caught:
         list_pods(api, NODE, no_skips)
-    assert isinstance(caught.value, (UnbelievableListError, ApiUnreachableError))
+    assert isinstance(caught.value, (UnbelievableAnswerError, ApiUnreachableError))
     assert len(str(caught.value)) < 300
     if again.strip():
         assert server.sent < 30 * MIB
@@ -84,7 +84,7 @@ def test_an_object_of_a_hundred_megabytes_is_not_read_to_its_end(
 
 def test_a_list_without_an_end_is_given_up(servers: list[Endless], tmp_path: Path) -> None:
     server = serve(servers, FRONT + b"1", b",1" * 50_000, 10_000, b"]}")
-    with peak_below(8 * MIB), pytest.raises(UnbelievableListError, match=f"more than {MOST_PODS} pods"):
+    with peak_below(8 * MIB), pytest.raises(UnbelievableAnswerError, match=f"more than {MOST_PODS} pods"):
         list_pods(make_api(server, tmp_path), NODE, lambda _: None)
 
 
@@ -93,7 +93,7 @@ def test_a_watch_line_without_an_end_is_not_kept(servers: list[Endless], tmp_pat
     told: list[Message] = []
     watch = PodWatch(make_api(server, tmp_path), NODE, told.append, stop=threading.Event())
     with peak_below(32 * MIB), pytest.raises(Exception, match=r"more than [0-9]+ bytes: not read, listing again"):
-        watch._one_watch()
+        watch._read_watch()
     assert told == []
     assert server.sent < 20 * MIB
 
@@ -166,5 +166,5 @@ def test_a_pod_as_large_as_anybody_can_make_one_is_read_from_the_list_and_from_t
     server = serve(servers, b'{"type":"ADDED","object":', raw, 1, b"}\n")
     watch = PodWatch(make_api(server, tmp_path), NODE, told.append, stop=threading.Event())
     with peak_below(80 * MIB):
-        watch._one_watch()
+        watch._read_watch()
     assert [type(message).__name__ for message in told] == ["PodChanged"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.kube.access import NEEDED, REVIEWS, Permission, UnbelievableAnswerError, Verdict, review, server_version
-from agent.kube.api import Api, ApiRefusedError, ApiUnreachableError
+from agent.kube.access import NEEDED, REVIEWS, Permission, Verdict, review, server_version
+from agent.kube.api import Api, ApiRefusedError, ApiUnreachableError, UnbelievableAnswerError
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 
@@ -21,7 +21,6 @@ def answers(server: ApiServer, body: Any) -> None:
 
 def test_what_is_needed_is_what_the_agent_asks_of_the_api() -> None:
     assert [(p.verb, p.full_resource) for p in NEEDED] == [
-        ("get", "pods"),
         ("list", "pods"),
         ("watch", "pods"),
         ("create", "events.events.k8s.io"),

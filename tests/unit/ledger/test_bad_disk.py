@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.ledger import Ledger, store, unwritten
+from agent.ledger import Ledger, opening, store, unwritten
 from agent.ledger.schema import VERSION
 from agent.model import Outcome
 from tests.unit.ledger.conftest import Opener
@@ -139,15 +139,18 @@ def test_somebody_elses_database_is_set_aside_whole(open_ledger: Opener, tmp_pat
     theirs.close()
 
 
-def test_a_newer_schema_is_set_aside_and_never_destroyed(ledger: Ledger, open_ledger: Opener, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "age"), [(VERSION + 1, "newer"), (VERSION - 1, "older")])
+def test_a_ledger_of_another_version_is_set_aside_and_never_destroyed(
+    version: int, age: str, ledger: Ledger, open_ledger: Opener, tmp_path: Path
+) -> None:
     ledger.record([a_kill()], [], None)
-    connection_of(ledger).execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection_of(ledger).execute(f"PRAGMA user_version = {version}")
     again = open_ledger()
     assert again.persistent
     assert again.kills() == []
     assert again.trouble is not None
-    assert "newer oomward" in again.trouble
-    (aside,) = tmp_path.glob("ledger.newer-*.sqlite3")
+    assert f"{age} oomward" in again.trouble
+    (aside,) = tmp_path.glob(f"ledger.{age}-*.sqlite3")
     kept = sqlite3.connect(aside)
     assert kept.execute("SELECT COUNT(*) FROM kill").fetchone() == (1,)
     kept.close()
@@ -156,7 +159,7 @@ def test_a_newer_schema_is_set_aside_and_never_destroyed(ledger: Ledger, open_le
 def test_a_file_that_somebody_holds_locked_at_the_start_leaves_memory(
     open_ledger: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "OPEN_WAIT_S", 0.01)
+    monkeypatch.setattr(opening, "OPEN_WAIT_S", 0.01)
     open_ledger().close()
     with locked(tmp_path / FILE):
         ledger = open_ledger()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.ledger import Ledger
 from agent.ledger.rows import BadRowError, kill_of, kill_row, notice_of
-from agent.model import Baseline, KeptDecision, Mode, Notice, ObjectRef, OomKill, Original, Reason, TaskRow, Victim
+from agent.model import Baseline, KeptDecision, Mode, Notice, ObjectRef, OomKill, Original, TaskRow, Victim
 from tests.unit.ledger.records import BOOT, a_kill
 from tests.unit.profiles import examples
 
@@ -78,16 +77,6 @@ def test_everything_comes_back_as_it_went_in(
             again.close()
 
 
-def test_a_row_of_an_older_version_has_boot_cgroup_and_ordinal_in_its_name_alone() -> None:
-    body = json.loads(str(kill_row(a_kill(12))[-1]))
-    for field in ("boot_id", "cgroup_inode", "ordinal"):
-        del body[field]
-    assert kill_of(json.dumps(body), None) == a_kill(12)
-    for name in ("", "x", "boot-7-x", "7-1"):
-        with pytest.raises(BadRowError):
-            kill_of(json.dumps(body | {"kill_id": name}), None)
-
-
 def test_fields_of_a_newer_version_are_left_out() -> None:
     body = json.loads(str(kill_row(a_kill())[-1]))
     body["colour"] = "red"
@@ -95,12 +84,9 @@ def test_fields_of_a_newer_version_are_left_out() -> None:
     assert kill_of(json.dumps(body), None) == a_kill()
 
 
-def test_an_upgrade_keeps_the_events_that_an_older_version_left_undelivered() -> None:
-    body = (
-        '{"name": "herder-1.x", "about": {"kind": "Pod", "name": "herder-1", "namespace": "shop", "uid": "u"}, '
-        '"reason": "ProcessOOMKilled", "warning": true, "action": "OOMKill", "note": "killed", "at_unix_s": 1000.0, '
-        '"count": 5, "last_at_unix_s": 1060.0, "series": "u/herder", "told": 3, "rounds": 2}'
-    )
-    about = ObjectRef("Pod", "herder-1", "shop", "u")
-    expected = Notice("herder-1.x", about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", "killed", 1000.0, 5, 1060.0)
-    assert notice_of(body) == replace(expected, group="u/herder", sent_count=3, requests=2)
+@pytest.mark.parametrize("body", ["{", "[]", "{}", "null"])
+def test_what_is_no_record_is_a_bad_row(body: str) -> None:
+    with pytest.raises(BadRowError):
+        kill_of(body, None)
+    with pytest.raises(BadRowError):
+        notice_of(body)

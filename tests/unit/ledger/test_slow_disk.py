@@ -10,10 +10,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent.ledger import store
+from agent.ledger import opening, store
 from tests.unit.ledger.conftest import Opener
 from tests.unit.ledger.records import a_baseline, a_kill
 from tests.unit.patience import PATIENCE_S, wait_until
@@ -118,7 +119,7 @@ def test_a_file_that_is_removed_is_made_again_and_checkpointed_again(
 
     def record(number: int) -> None:
         ledger.record([a_kill(number)], [a_baseline(number)], number)
-        while not ledger.commit():
+        while not ledger.commit() or ledger.pending:
             assert woken.wait(PATIENCE_S)
             woken.clear()
 
@@ -129,6 +130,103 @@ def test_a_file_that_is_removed_is_made_again_and_checkpointed_again(
     wait_until(lambda: a_kill(2).kill_id.encode() in (tmp_path / FILE).read_bytes(), "a checkpoint of the new file")
     assert ledger.persistent
     assert open_ledger().baselines() == {7: a_baseline(2)}
+
+
+REPLACED = """
+import json, os, sys, threading
+from pathlib import Path
+from agent.ledger import Ledger
+from tests.unit.ledger.records import BOOT, a_baseline, a_kill
+
+syncs, file, woken = Path(os.environ["SYNCS"]), Path(sys.argv[1]) / "ledger.sqlite3", threading.Event()
+ledger = Ledger.open(file.parent, BOOT)
+ledger.checkpoint_in_background(woken.set)
+
+def written():
+    while not ledger.commit() or ledger.pending:
+        woken.wait()
+        woken.clear()
+
+written()
+before = len(syncs.read_text().splitlines())
+for number in (1, 2, 3):
+    ledger.record([a_kill(number)], [a_baseline(number)], number)
+    written()
+    if sys.argv[2] == "removed":
+        file.unlink()
+    else:
+        for part in (file, file.with_name(file.name + "-wal")):
+            with part.open("r+b") as raw:
+                size = raw.seek(0, os.SEEK_END)
+                raw.seek(100)
+                raw.write(b"\\xa5" * (size - 100))
+        ledger._store._connection.execute("PRAGMA shrink_memory")
+        ledger.kills()
+ledger.record([a_kill(4)], [a_baseline(4)], 4)
+written()
+after = syncs.read_text().splitlines()[before:]
+ledger.close()
+kept = [baseline.ordinal for baseline in Ledger.open(file.parent, BOOT).baselines().values()]
+aside = len(list(file.parent.glob("ledger.corrupt-*.sqlite3")))
+print(json.dumps({"loop": os.getpid(), "syncs": after, "kept": kept, "aside": aside}))
+"""
+
+
+@pytest.mark.parametrize("how", ["removed", "damaged"])
+def test_a_file_that_is_removed_or_damaged_in_use_is_replaced_without_a_sync_of_the_thread_that_records(
+    run: Callable[..., dict[str, object]], how: str
+) -> None:
+    found = run(REPLACED, how)
+    syncs = found["syncs"]
+    assert isinstance(syncs, list)
+    assert syncs, "another thread synced"
+    assert not [line for line in syncs if int(line.split()[0]) == found["loop"]]
+    assert found["kept"] == [4]
+    assert (found["aside"] != 0) == (how == "damaged")
+
+
+def test_while_a_file_is_being_replaced_nobody_waits_and_nothing_is_lost(
+    open_ledger: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger()
+    woken, disk = threading.Event(), threading.Event()
+    ledger.checkpoint_in_background(woken.set)
+    ledger.record([a_kill(1)], [a_baseline(1)], 1)
+    wait_until(lambda: ledger.commit() and not ledger.pending, "the first commit")
+    waited = []
+
+    def slowly(*arguments: Any) -> Any:
+        waited.append(disk.wait(PATIENCE_S))
+        return opening.open_file(*arguments)
+
+    monkeypatch.setattr(store, "open_file", slowly)
+    (tmp_path / FILE).unlink()
+    ledger.record([a_kill(2)], [a_baseline(2)], 2)
+    woken.clear()
+    assert ledger.commit()
+    ledger.record([a_kill(3)], [a_baseline(3)], 3)
+    assert ledger.commit()
+    assert (waited, ledger.pending, ledger.persistent) == ([], 4, True)
+    assert "is being replaced" in (ledger.trouble or "")
+    assert [kill.ordinal for kill in ledger.kills()] == [2, 3]
+    disk.set()
+    assert woken.wait(PATIENCE_S)
+    wait_until(lambda: ledger.commit() and not ledger.pending, "the commit into the new file")
+    again = open_ledger()
+    assert sorted(kill.ordinal for kill in again.kills()) == [2, 3]
+    assert again.baselines() == {7: a_baseline(3)}
+
+
+def test_what_waits_for_a_new_file_is_written_at_the_end(
+    open_ledger: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger()
+    ledger.checkpoint_in_background(lambda: None)
+    ledger.record([a_kill(1)], [a_baseline(1)], 1)
+    (tmp_path / FILE).unlink()
+    ledger.commit()
+    ledger.close()
+    assert open_ledger().baselines() == {7: a_baseline(1)}
 
 
 def test_a_ledger_in_memory_has_nothing_to_checkpoint(open_ledger: Opener) -> None:

@@ -49,7 +49,7 @@ def test_a_ledger_in_memory_does_its_job_and_is_told_with_the_reason_and_the_men
     assert good
     (told,) = [line for line in why.splitlines() if line.startswith("ledger")]
     assert told.startswith("ledger in memory only: the ledger ")
-    assert "mend the state directory (--state-dir) and restart the agent" in told
+    assert "fix the state directory (--state-dir) and restart the agent" in told
     world.end()
 
 

@@ -201,10 +201,10 @@ def test_a_crash_loop_that_turns_from_one_state_to_the_next_decides_nothing() ->
         pods.append(parse_pod(pod))
     first, second, third = pods
     assert first == second == third
-    assert first.asks_like(third)
-    assert not first.fares_like(second)
-    assert not second.fares_like(third)
-    assert third.fares_like(third)
+    assert first.same_request(third)
+    assert not first.same_status(second)
+    assert not second.same_status(third)
+    assert third.same_status(third)
 
 
 def test_a_limit_that_is_none_is_unreadable_wherever_it_is() -> None:

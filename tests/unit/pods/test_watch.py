@@ -186,7 +186,7 @@ def test_a_connection_that_says_nothing_any_more_is_given_up(
 @pytest.mark.parametrize(
     ("fault", "reason", "words"),
     [
-        (Fault(How.STATUS, "list", status=403, reason="Forbidden", times=3), "refused", "get, list and watch of pods"),
+        (Fault(How.STATUS, "list", status=403, reason="Forbidden", times=3), "refused", "allow list and watch of pods"),
         (Fault(How.STATUS, "list", status=401, reason="Unauthorized", times=3), "refused", "token"),
         (Fault(How.STATUS, "list", status=500, times=3), "refused", "500"),
         (Fault(How.CLOSE, "list", times=3), "unreachable", "no answer"),
