@@ -133,8 +133,8 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         real_time.check_budget,
     )
     for beat in beats:
-        metrics.heartbeat(beat.thread, lambda beat=beat: time.time() - time.monotonic() + beat.last_monotonic_s())  # type: ignore[misc]
-    metrics.kmsg_readable(log.trouble is None)
+        metrics.heartbeat_timestamp_seconds.labels(beat.thread).set_function(beat.last_unix_s)
+    metrics.kmsg_readable.set(log.trouble is None)
     _handle_signals(loop)
     server.start()
     logger.info(

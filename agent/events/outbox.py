@@ -101,7 +101,7 @@ class Outbox:
             self._schedule.put(notice)
         else:
             self._more = True
-        self._metrics.events_pending(len(self._schedule))
+        self._metrics.events_pending.set(len(self._schedule))
 
     def refill(self) -> None:
         """Fetch what waits in the ledger, as far as there is room."""
@@ -141,7 +141,7 @@ class Outbox:
             self._drop(notice, message.outcome)
             return
         notice = sent(notice, message.count, now_s)
-        self._metrics.event(message.outcome)
+        self._metrics.events.labels(message.outcome).inc()
         self._ledger.series_delivered(notice, message.outcome)
         if notice.sent_count < notice.count:
             self._schedule.put(notice)
@@ -160,12 +160,12 @@ class Outbox:
         """It is never sent; the next kill of its group starts another Event."""
         if self._newest.get(notice.group) == notice.name:
             del self._newest[notice.group]
-        self._metrics.event(outcome)
+        self._metrics.events.labels(outcome).inc()
         self._ledger.delivered(notice.name, outcome)
         self._remove(notice)
 
     def _remove(self, notice: Notice) -> None:
         self._schedule.remove(notice)
-        self._metrics.events_pending(len(self._schedule))
+        self._metrics.events_pending.set(len(self._schedule))
         if self._more and len(self._schedule) <= self._schedule.room // 2:
             self.refill()

@@ -63,17 +63,17 @@ class Recorder:
                 **wording.kill_fields(kill) | {"event": "oom_kill_details"},
             )
         for kill in findings.unattributed:
-            self._metrics.unattributed(kill.processes)
+            self._metrics.unattributed_oom_kills.inc(kill.processes)
             where = f"no container found for an OOM kill below {kill.cgroup_path}: its cgroup vanished unread, and the log lost its name"
             log(logger, logging.WARNING, where, kill_id=kill.kill_id, processes=kill.processes)
         if findings.unmatched_reports:
-            self._metrics.unmatched_reports(findings.unmatched_reports)
+            self._metrics.unmatched_reports.inc(findings.unmatched_reports)
         for kill in findings.settled:
             self.settled(kill)
 
     def _report_kill(self, kill: OomKill) -> None:
         if _outside_of_pods(kill):
-            self._metrics.host_kill(kill)
+            self._metrics.host_oom_kills.inc(kill.processes)
         else:
             self._metrics.kill(kill)
         log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))

@@ -74,13 +74,13 @@ class LogReader:
         items = self._items(now_s)
         for item in items:
             if isinstance(item, KmsgGap):
-                self._metrics.kmsg_lost(item.lost)
+                self._metrics.kmsg_lost_records.inc(item.lost)
             else:
                 self._read_up_to = item.sequence
             ended += self._blocks.feed(item)
             self._note_position()
         foreign = self._blocks.foreign_records
-        self._metrics.kmsg_foreign(foreign - self._foreign)
+        self._metrics.kmsg_foreign_records.inc(foreign - self._foreign)
         self._foreign = foreign
         self._due_s = None
         if self._blocks.pending:

@@ -224,13 +224,13 @@ class Node:
 
     def log_lost(self, why: str) -> None:
         """The kernel's log can't be read any more."""
-        self._metrics.kmsg_readable(False)
+        self._metrics.kmsg_readable.set(False)
         self.attribution.log_lost()
         log(logger, logging.ERROR, f"{why}. Kills go on being counted; the names of their victims will be missing.")
 
     def log_found(self, now_s: float) -> None:
         """The kernel's log can be read, or read again."""
-        self._metrics.kmsg_readable(True)
+        self._metrics.kmsg_readable.set(True)
         self.attribution.log_found(now_s)
         log(logger, logging.INFO, "the kernel's log can be read: kills have the names of their victims again")
 
@@ -244,7 +244,7 @@ class Node:
 
     def rules_refused(self, why: str) -> None:
         """A changed configuration that can't be used: the rules in force stay."""
-        self._metrics.config_refused()
+        self._metrics.config_reload_failures.inc()
         log(logger, logging.ERROR, f"the changed configuration is refused, the rules in force stay: {why}")
 
     def after(self, now_s: float, kmsg_sequence: int | None) -> None:
@@ -277,7 +277,8 @@ class Node:
         for held in self._enforcer.resync(strays, now_s):
             repaired += held.write.outcome is WriteOutcome.WRITTEN
             self._modes.held(held, now_s)
-        self._metrics.resynced(repaired)
+        self._metrics.resyncs.inc()
+        self._metrics.resync_corrections.inc(repaired)
         for cgroup in filter(self._counts, list(self._tree.cgroups.values())):
             self.between()
             self._read_counters(cgroup, now_s)
@@ -298,12 +299,12 @@ class Node:
 
     def _look_at_ourselves(self) -> None:
         """Our own state as metrics, and what is wrong with the disk when that changes."""
-        self._metrics.inotify_watches(self._tree.watches)
-        self._metrics.ancestor_conflicts(self._modes.ancestor_conflicts())
+        self._metrics.inotify_watches.set(self._tree.watches)
+        self._metrics.ancestor_conflicts.set(self._modes.ancestor_conflicts())
         counts = Counter(cgroup.place.kind for cgroup in self._tree.cgroups.values())
         for kind in TRACKED:
-            self._metrics.cgroups(kind, counts[kind])
-        self._metrics.ledger_persistent(self._ledger.persistent)
+            self._metrics.cgroups.labels(kind).set(counts[kind])
+        self._metrics.ledger_persistent.set(self._ledger.persistent)
         if self._ledger.trouble != self._said_of_ledger:
             self._said_of_ledger = self._ledger.trouble
             log(logger, logging.WARNING, self._ledger.trouble or "the ledger can be written again")
@@ -333,7 +334,7 @@ class Node:
 
     def _overflowed(self, why: str) -> None:
         """Not at once: it may be a full look that is under way which comes upon it."""
-        self._metrics.inotify_overflow()
+        self._metrics.inotify_overflows.inc()
         log(logger, logging.WARNING, why)
         self._resync_wanted = True
 
@@ -348,7 +349,7 @@ class Node:
             self.attribution.counted_node(total, now_s)
 
     def _unreadable(self, error: CgroupError) -> None:
-        self._metrics.cgroup_error()
+        self._metrics.cgroup_errors.inc()
         if (left_out := self._said_of_files.due(str(error))) is not None:
             more = f" ({left_out} times more since this was last said)" if left_out else ""
             log(logger, logging.WARNING, f"{error}{more}")

@@ -45,10 +45,10 @@ class Pods:
                 self._registry.depart(uid, now_s)
                 self._left(uid, now_s)
             case PodSkipped(what, why):
-                self._metrics.pod_skipped()
+                self._metrics.pods_skipped.inc()
                 log(logger, logging.WARNING, f"{what} could not be read and is left as it was: {why}")
             case WatchTrouble(reason, detail):
-                self._metrics.watch_restart(reason)
+                self._metrics.pod_watch_restarts.labels(reason).inc()
                 if detail:
                     level = logging.DEBUG if reason in QUIET else logging.WARNING
                     log(logger, level, detail, reason=reason)

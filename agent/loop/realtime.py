@@ -51,7 +51,7 @@ class RealTime:
         """To be called by the main thread, which is the loop's, when the other threads are there."""
         self._used.append((self._clock(), self._cpu_s()))
         self._class = scheduling.raise_priority() if self._wanted else scheduling.set_nice()
-        self._metrics.comes_first(self._class.before_workloads)
+        self._metrics.realtime_priority_active.set(self._class.before_workloads)
         if self._class.before_workloads:
             logger.info("scheduling: %s, before the node's workloads", self._class)
         elif self._wanted:
@@ -80,7 +80,7 @@ class RealTime:
         share = max((cpu_s - before_s) / max(WINDOW_S, now_s - at_s) for at_s, before_s in self._used)
         if not self._suspended and share > TOO_MUCH:
             scheduling.suspend_real_time()
-            self._metrics.stood_back()
+            self._metrics.realtime_priority_suspensions.inc()
             self._turned(suspended=True)
             if (left_out := self._said.due("suspended")) is not None:
                 more = f" ({left_out} times more since this was last said)" if left_out else ""
@@ -92,4 +92,4 @@ class RealTime:
 
     def _turned(self, *, suspended: bool) -> None:
         self._suspended = suspended
-        self._metrics.comes_first(self._class.before_workloads and not suspended)
+        self._metrics.realtime_priority_active.set(self._class.before_workloads and not suspended)

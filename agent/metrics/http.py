@@ -1,8 +1,7 @@
-"""The pages: /metrics, /healthz, /readyz, and an index of them.
+"""The server of the pages /metrics, /healthz, /readyz, and an index of them.
 
-Owns the listening socket and its threads; takes callables that make the pages, gives answers. A client has CLIENT_TIME_S for
-everything, MOST_CLIENTS are served at once, and one too many costs the longest-waiting its place: whoever holds connections open
-can't keep the kubelet's probes out. Sleeps while nobody asks. What one client is told is answering.py's.
+MOST_CLIENTS are served at once; one more disconnects the one that has been connected longest, so that open connections can't
+keep the kubelet's probes out. Sleeps until a client connects. What one client gets is answering.py's.
 """
 
 from __future__ import annotations
@@ -20,47 +19,60 @@ from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from typing import Any
 
-from agent.metrics.answering import PLAIN, Guards, Handler, NotGoodError, Page
+from agent.metrics.answering import PLAIN, Handler, Page
 from agent.model import AgentError
+from agent.settings import PageGuards
 from agent.wording.logs import Once
 
 MOST_CLIENTS = 16
 ACCEPT_PAUSE_S = 0.2
-PLACE_WAIT_S = 1.0  # until the client that lost its place has gone
+PLACE_WAIT_S = 1.0  # until the client that was disconnected is gone
+INDEX = b"oomward\n/metrics  for Prometheus\n/healthz  is every thread alive\n/readyz   has it seen pods and cgroups\n"
 logger = logging.getLogger("oomward")
 
 State = Callable[[], tuple[bool, str]]
 
 
 class ListenError(AgentError):
-    """The address can't be had."""
+    """The address is not available."""
 
 
-class StatusServer:
-    """``page`` gets the Accept header and gives content type and body; ``health`` and ``ready`` say yes or no, and why.
+class StatusServer(ThreadingHTTPServer):
+    """Listens from the beginning, and serves after start(). Raises ListenError.
 
-    ``guards`` None: plain HTTP for everybody. Else they stand before ``page``; the kubelet's probes need no more than TLS.
-    ``at_request`` is called by the thread of each client before it is served.
+    ``page`` gets the Accept header and gives content type and body; ``health`` and ``ready`` say yes or no, and why.
+    ``guards`` None: plain HTTP for everybody. Else they protect ``page``; the kubelet's probes need no more than TLS.
+    ``at_request`` is called by each client's thread before the client is served.
     """
+
+    request_queue_size = 128  # the library's 5 makes a client wait a second when a handful connects at once
+    timeout = 0  # handle_request() is called when a client is there, and must not wait if it left again
 
     def __init__(
         self,
         listen: tuple[str, int],
-        page: Page,
+        page: Callable[[str], tuple[str, bytes]],
         health: State,
         ready: State,
-        guards: Guards | None = None,
+        guards: PageGuards | None = None,
         at_request: Callable[[], None] = lambda: None,
     ) -> None:
+        self.routes: dict[str, Page] = {
+            "/metrics": lambda accept: (200, *page(accept)),
+            "/healthz": lambda _: _answer(*health()),
+            "/readyz": lambda _: _answer(*ready()),
+            "/": lambda _: (200, PLAIN, INDEX),
+        }
+        self.guards = guards
+        self._at_request = at_request
+        self._places = threading.BoundedSemaphore(MOST_CLIENTS)
+        self._clients: dict[socket.socket, None] = {}  # being served; the oldest first
+        self._clients_lock = threading.Lock()
+        self._failures = Once(60.0)
         host, port = listen
-        routes = {"/metrics": page, "/healthz": _state_page(health), "/readyz": _state_page(ready), "/": _index}
-        handler = type("Handler", (Handler,), {"routes": routes, "guards": guards, "guarded": frozenset({"/metrics"})})
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        server_class = type(
-            "Server", (_Server,), {"address_family": family, "guards": guards, "at_request": staticmethod(at_request)}
-        )
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            self._server = server_class((host, port), handler)
+            super().__init__((host, port), Handler)
         except OSError as error:
             shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             why = "another agent or exporter may be there; " if error.errno == errno.EADDRINUSE else ""
@@ -70,72 +82,36 @@ class StatusServer:
         self._waker, self._wake = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, name="status pages", daemon=True)
 
+    def server_bind(self) -> None:
+        """As TCPServer does: HTTPServer's own asks DNS for this host's full name, which may take long."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port in use (port 0 was asked for: the one that was given)."""
-        host, port = self._server.server_address[:2]
-        return str(host), int(port)
+        """Host and port in use, also where port 0 was requested."""
+        return self.server_name, self.server_port
 
     def start(self) -> None:
-        """Begin to serve; the address is held since the making."""
         self._thread.start()
 
     def close(self) -> None:
-        """End the serving and give the address back."""
+        """Stop serving and listening."""
         self._waker.close()
         if self._thread.is_alive():
             self._thread.join()
         self._wake.close()
-        self._server.server_close()
+        self.server_close()
 
     def _serve(self) -> None:
-        """In place of serve_forever(), which wakes twice a second and more to see whether it shall end."""
+        """Unlike serve_forever(), which wakes twice a second and more to see whether to end, this sleeps."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self._server, selectors.EVENT_READ)
+            selector.register(self, selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
             while True:
                 if any(key.fileobj is self._wake for key, _ in selector.select()):
                     return
-                self._server.handle_request()
-
-
-def _state_page(state: State) -> Page:
-    def page(_accept: str) -> tuple[str, bytes]:
-        good, why = state()
-        body = f"{'ok' if good else 'not ok'}\n{why}\n".encode()
-        if not good:
-            raise NotGoodError(503, body)
-        return PLAIN, body
-
-    return page
-
-
-def _index(_accept: str) -> tuple[str, bytes]:
-    return (
-        PLAIN,
-        b"oomward\n/metrics  for Prometheus\n/healthz  is every thread alive\n/readyz   has it seen pods and cgroups\n",
-    )
-
-
-class _Server(ThreadingHTTPServer):
-    guards: Guards | None
-    at_request: Callable[[], None]
-    daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = 128  # the library's 5 makes a client wait a second when a handful comes at once
-    timeout = 0  # handle_request() is called when somebody is there, and must not wait if he left again
-
-    def __init__(self, *arguments: Any) -> None:
-        self._places = threading.BoundedSemaphore(MOST_CLIENTS)
-        self._clients: dict[socket.socket, None] = {}  # being served; the oldest first
-        self._clients_lock = threading.Lock()
-        self._failures = Once(60.0)
-        super().__init__(*arguments)
-
-    def server_bind(self) -> None:
-        """As TCPServer does: HTTPServer's own asks DNS for this host's full name, which may take its time at a start."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+                self.handle_request()
 
     def get_request(self) -> tuple[Any, Any]:
         try:
@@ -143,16 +119,16 @@ class _Server(ThreadingHTTPServer):
         except OSError as error:
             if (left_out := self._failures.due("accept")) is not None:
                 logger.warning("the status pages can't take a client (%s; %d more like it)", error.strerror, left_out)
-            time.sleep(ACCEPT_PAUSE_S)  # out of descriptors, say, somebody stays at the door: don't spin
+            time.sleep(ACCEPT_PAUSE_S)  # without descriptors, say, the client stays in the queue: don't spin
             raise
         context = self.guards.context() if self.guards is not None else None
-        if context is not None:  # the handshake is the client's own thread's: it may take its time
+        if context is not None:  # the handshake is done by the client's own thread: it may take long
             connection = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._places.acquire(blocking=False):
-            self._send_the_oldest_away()
+            self._disconnect_the_oldest()
             if not self._places.acquire(timeout=PLACE_WAIT_S):
                 self.shutdown_request(request)
                 return
@@ -166,19 +142,18 @@ class _Server(ThreadingHTTPServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
-            self.at_request()
+            self._at_request()
             super().process_request_thread(request, client_address)
         finally:
             self._leave(request)
 
-    def _send_the_oldest_away(self) -> None:
+    def _disconnect_the_oldest(self) -> None:
         with self._clients_lock:
             oldest = next(iter(self._clients), None)
         if oldest is not None:
-            with contextlib.suppress(OSError):  # it is going already
-                socket.socket.shutdown(
-                    oldest, socket.SHUT_RDWR
-                )  # SSLSocket's own would have its thread go on unencrypted
+            with contextlib.suppress(OSError):  # it is leaving already
+                # SSLSocket's own shutdown() would let its thread continue unencrypted.
+                socket.socket.shutdown(oldest, socket.SHUT_RDWR)
 
     def _leave(self, request: socket.socket) -> None:
         with self._clients_lock:
@@ -193,6 +168,10 @@ class _Server(ThreadingHTTPServer):
             self.page_failed(error)
 
     def page_failed(self, error: BaseException) -> None:
-        """One line a minute for each kind of error, with its traceback."""
+        """One log line per minute for each kind of error, with its traceback."""
         if (left_out := self._failures.due(str(type(error)))) is not None:
             logger.error("a status page failed (%d more since the last such line)", left_out, exc_info=error)
+
+
+def _answer(good: bool, why: str) -> tuple[int, str, bytes]:
+    return 200 if good else 503, PLAIN, f"{'ok' if good else 'not ok'}\n{why}\n".encode()

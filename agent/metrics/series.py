@@ -1,8 +1,4 @@
-"""The series of containers: they begin at zero, go on over restarts, end after their pod, and are bounded in number.
-
-Takes what runs, what was counted and what is gone; owns the registry and the metrics that carry a container's name. The loop's
-thread alone calls it.
-"""
+"""The series of containers: they begin at zero, continue over restarts, end after their pod, and are bounded in number."""
 
 from __future__ import annotations
 
@@ -14,8 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created
 from agent.model import Mode, OomKill, Outcome, Scope
 
 KEEP_S = 300.0  # series of a container outlive its pod by that long
-MOST_CONTAINERS = 5000  # of series kept at once; beyond, the oldest that ended go first
+MOST_CONTAINERS = 5000  # with series at once; beyond, those that ended first are dropped
 UNKNOWN = "unknown"
+SCOPES = (*Scope, UNKNOWN)
 Key = tuple[str, str, str]  # namespace, pod, container
 CREATED_SWITCH = "PROMETHEUS_DISABLE_CREATED_SERIES"  # the library's own, which has them on where it is not set
 
@@ -24,89 +21,94 @@ if CREATED_SWITCH not in os.environ:
 
 
 class ContainerSeries:
-    """The part of Metrics whose series come and go. See docs/reference/metrics.md."""
+    """The part of Metrics with labels of containers. The loop's thread alone calls it."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self._ended: dict[Key, float] = {}
-        self._series: dict[Key, set[tuple[str, str]]] = {}
+        self._series: dict[Key, set[tuple[str, str]]] = {}  # mode and scope of each series of kills
         self._living: set[tuple[str, str]] = set()  # namespace, pod
-        container = ("namespace", "pod", "container")
+        labels = ("namespace", "pod", "container")
         self._kills = self._counter(
             "oom_kills",
             "OOM kills counted by the kernel, one per process, by the scope of the limit that was hit.",
-            (*container, "mode", "scope"),
+            *labels,
+            "mode",
+            "scope",
         )
         self._outcomes = self._counter(
-            "oom_kill_outcomes", "OOM kills, one per kill, by what happened to the container.", (*container, "outcome")
+            "oom_kill_outcomes", "OOM kills, one per kill, by what happened to the container.", *labels, "outcome"
         )
-        self._group = self._gauge("container_oom_group", "memory.oom.group of a container: 0 or 1.", container)
-        self._wanted = self._gauge(
-            "container_oom_group_desired", "Desired memory.oom.group of a container: 0 or 1.", container
+        self._group = self._gauge("container_oom_group", "memory.oom.group of a container: 0 or 1.", *labels)
+        self._desired = self._gauge(
+            "container_oom_group_desired", "Desired memory.oom.group of a container: 0 or 1.", *labels
         )
         self._evictions = self._counter(
             "series_evictions", "Containers with series removed early because there were too many."
         )
 
-    def _counter(self, name: str, text: str, labels: Iterable[str] = ()) -> Counter:
-        return Counter(f"oomward_{name}", text, tuple(labels), registry=self.registry)
+    def _counter(self, name: str, text: str, *labels: str, values: Iterable[str] = ()) -> Counter:
+        counter = Counter(f"oomward_{name}", text, labels, registry=self.registry)
+        for value in values:
+            counter.labels(value)
+        return counter
 
-    def _gauge(self, name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
-        return Gauge(f"oomward_{name}", text, tuple(labels), registry=self.registry)
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"oomward_{name}", text, labels, registry=self.registry)
+
+    def seed(self, totals: Mapping[tuple[str, str, str, str, str], int], now_s: float) -> None:
+        """The ledger's totals from before this start; the series end if their containers don't show up."""
+        for (namespace, pod, container, mode, scope), processes in totals.items():
+            self._count((namespace, pod, container), mode, scope, processes)
+            self._ended[namespace, pod, container] = now_s
+
+    def count(self, kill: OomKill) -> None:
+        """The processes of a kill in a pod."""
+        self._count(_key(kill), kill.mode or UNKNOWN, kill.scope or UNKNOWN, kill.processes)
 
     def _count(self, key: Key, mode: str, scope: str, processes: int) -> None:
         self._series.setdefault(key, set()).add((mode, scope))
         self._kills.labels(*key, mode, scope).inc(processes)
 
     def outcome(self, kill: OomKill) -> None:
-        """What became of the container of a kill in a pod, once that is settled."""
-        key = (kill.namespace or "", kill.pod or "", kill.container or "")
-        self._series.setdefault(key, set())
-        self._outcomes.labels(*key, kill.outcome.value if kill.outcome else UNKNOWN).inc()
-
-    def seed(self, totals: Mapping[tuple[str, str, str, str, str], int], now_s: float) -> None:
-        """What the ledger counted before this start; the series end if their containers don't show up."""
-        for (namespace, pod, container, mode, scope), processes in totals.items():
-            self._count((namespace, pod, container), mode, scope, processes)
-            self._ended[(namespace, pod, container)] = now_s
+        """A kill in a pod whose outcome is known, or will never be."""
+        self._series.setdefault(_key(kill), set())
+        self._outcomes.labels(*_key(kill), kill.outcome or UNKNOWN).inc()
 
     def container_running(self, namespace: str, pod: str, container: str, mode: Mode | None) -> None:
-        """The container's series begin at 0: increase() does not see a series born at 1.
+        """The container's series begin at 0: increase() does not see a series that begins at 1.
 
-        There is one for each scope with the ``mode`` in force (None: not known), since any limit may be hit next, and one for kills of
-        which it is not known; but none with another mode: call again when the mode changes.
+        One series for each scope with the ``mode`` in force (None: not known), and none with another mode: call again when it changes.
         """
         key = (namespace, pod, container)
         self._living.add((namespace, pod))
         self._ended.pop(key, None)
         for outcome in Outcome:
-            self._outcomes.labels(*key, outcome.value)
-        for scope in (*(scope.value for scope in Scope), UNKNOWN):
-            pair = (mode.value if mode else UNKNOWN, scope)
-            self._series.setdefault(key, set()).add(pair)
-            self._kills.labels(*key, *pair)
+            self._outcomes.labels(*key, outcome)
+        for scope in SCOPES:
+            self._count(key, mode or UNKNOWN, scope, 0)
 
-    def oom_group(self, namespace: str, pod: str, container: str, actual: int, wanted: int | None) -> None:
-        """The knob as it is, and as it should be (None: nobody asked)."""
+    def oom_group(self, namespace: str, pod: str, container: str, actual: int, desired: int | None) -> None:
+        """The value of memory.oom.group, and the desired one (None: no mode is desired)."""
         key = (namespace, pod, container)
         self._series.setdefault(key, set())
         self._group.labels(*key).set(actual)
-        if wanted is None:
-            self._forget(self._wanted, key)
+        if desired is None:
+            _forget(self._desired, key)
         else:
-            self._wanted.labels(*key).set(wanted)
+            self._desired.labels(*key).set(desired)
 
     def container_gone(self, namespace: str, pod: str, container: str, now_s: float) -> None:
-        """The pod is gone: its series follow KEEP_S later, unless it comes back. ``now_s`` is monotonic."""
+        """The pod is gone: its series end KEEP_S later, unless it comes back. ``now_s`` is monotonic."""
         self._living.discard((namespace, pod))
-        for key in ((namespace, pod, container), (namespace, pod, "")):  # "": its kills that no container was named for
+        for key in ((namespace, pod, container), (namespace, pod, "")):  # "": kills without a container's name
             if key in self._series:
                 self._ended.setdefault(key, now_s)
 
     def drop_stale(self, now_s: float, between: Callable[[], None] = lambda: None) -> list[Key]:
-        """Drop the series whose time has come, and the oldest ended ones beyond MOST_CONTAINERS; returns whose they were.
+        """Drop series that ended KEEP_S ago, and those that ended first beyond MOST_CONTAINERS; returns their keys.
 
-        A series whose pod is not known to live counts as ended from here on: of a kill that was told after its pod left, say.
+        A series whose pod is not known to live counts as ended from here on, such as that of a kill recorded after its pod's end.
         ``between`` is called before each that is dropped, and may bring some back.
         """
         for key in self._series:
@@ -116,11 +118,10 @@ class ContainerSeries:
                 self._ended.setdefault(key, now_s)
         over = len(self._series) - MOST_CONTAINERS
         by_age = sorted(self._ended, key=lambda key: self._ended[key])
-        stale = [key for i, key in enumerate(by_age) if i < over or now_s - self._ended[key] > KEEP_S]
         dropped = []
-        for key in stale:
+        for key in [key for i, key in enumerate(by_age) if i < over or now_s - self._ended[key] > KEEP_S]:
             between()
-            ended_s = self._ended.get(key)
+            ended_s = self._ended.pop(key, None)
             if ended_s is None:
                 continue
             self._drop(key)
@@ -130,17 +131,20 @@ class ContainerSeries:
         return dropped
 
     def _drop(self, key: Key) -> None:
-        del self._ended[key]
         for pair in self._series.pop(key, set()):
-            self._forget(self._kills, (*key, *pair))
-        self._forget(self._group, key)
-        self._forget(self._wanted, key)
-        for outcome in (*(outcome.value for outcome in Outcome), UNKNOWN):
-            self._forget(self._outcomes, (*key, outcome))
+            _forget(self._kills, (*key, *pair))
+        _forget(self._group, key)
+        _forget(self._desired, key)
+        for outcome in (*Outcome, UNKNOWN):
+            _forget(self._outcomes, (*key, outcome))
 
-    @staticmethod
-    def _forget(metric: Counter | Gauge, labels: tuple[str, ...]) -> None:
-        try:
-            metric.remove(*labels)
-        except KeyError:
-            return  # there was no such series: older versions of the library raise
+
+def _key(kill: OomKill) -> Key:
+    return kill.namespace or "", kill.pod or "", kill.container or ""
+
+
+def _forget(metric: Counter | Gauge, labels: tuple[str, ...]) -> None:
+    try:
+        metric.remove(*labels)
+    except KeyError:
+        return  # older versions of the library raise if there is no such series

@@ -215,22 +215,22 @@ class ModeController:
     def held(self, held: Held, at_s: float, notified_s: float | None = None) -> None:
         """One attempt at a knob, counted and, where it failed, told. ``notified_s``: it answers another's write, heard of then."""
         outcome = held.write.outcome
-        self._metrics.write(outcome)
+        self._metrics.oom_group_writes.labels(outcome).inc()
         if outcome in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY):
             self._knobs[held.cgroup.path] = held.write.wanted
         else:
             self._show_what_is(held.cgroup)
         if outcome is WriteOutcome.WRITTEN:
             if notified_s is not None:
-                self._metrics.write_latency(max(0.0, time.monotonic() - notified_s))
+                self._metrics.oom_group_write_duration_seconds.observe(max(0.0, time.monotonic() - notified_s))
             if held.why is Why.DRIFT:
-                self._metrics.drift_repair()
+                self._metrics.drift_corrections.inc()
         failed = outcome in (WriteOutcome.DENIED, WriteOutcome.UNSUPPORTED)
         pod = self._registry.pod_of(held.cgroup.place)
         if pod is not None and failed and self._announced.first_time(held.cgroup.inode, "write", outcome.value):
             self._failed(pod, held)
         if pod is not None and held.fight_began:
-            self._metrics.fight()
+            self._metrics.write_conflicts.inc()
             self._notices.failed(pod, notes.conflict_note(held.cgroup.path), f"fight-{held.cgroup.inode}-{int(at_s)}")
 
     def _failed(self, pod: Pod, held: Held) -> None:

@@ -48,13 +48,13 @@ class ModeNotices:
         """A label or annotation that asks for no mode."""
         note = notes.mode_invalid_note(wish)
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, key=wish.key)
-        self._metrics.mode_invalid()
+        self._metrics.modes_invalid.inc()
         self._notice(pod, Reason.MODE_INVALID, "ReadMode", note, f"{pod.uid}-{wish.key}-{wish.value}", warning=True)
 
     def failed(self, pod: Pod, note: str, what: str) -> None:
         """A mode that is not in force, and why; ``what`` makes it one Event however often it is found."""
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name)
-        self._metrics.mode_failed()
+        self._metrics.modes_failed.inc()
         self._notice(pod, Reason.MODE_FAILED, "HoldOOMGroup", note, f"{pod.uid}-{what}", warning=True)
 
     def tolerance_exceeded(self, pod: Pod, container: str, tolerance: Tolerance, inode: int) -> None:
@@ -62,13 +62,13 @@ class ModeNotices:
         note = notes.tolerance_exceeded_note(container, tolerance)
         if self._notice(pod, Reason.TOLERANCE_EXCEEDED, "HoldOOMGroup", note, f"tolerance-{inode}", warning=True):
             log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
-            self._metrics.tolerance_exceeded()
+            self._metrics.tolerance_exceeded.inc()
 
     def killed_as_a_whole(self, pod: Pod, container: str, why: OnExceeded | None, inode: int, trouble: str) -> None:
         """The agent has killed all processes of a container, or could not (``trouble``)."""
         note = notes.killed_as_a_whole_note(container, why, trouble)
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
-        self._metrics.container_killed("failed" if trouble else "tolerance" if why else "group")
+        self._metrics.containers_killed.labels("failed" if trouble else "tolerance" if why else "group").inc()
         reason = Reason.MODE_FAILED if trouble else Reason.CONTAINER_RESTARTED
         action = "HoldOOMGroup" if trouble else "KillContainer"
         self._notice(pod, reason, action, note, f"killed-{inode}-{trouble}", warning=True)

@@ -193,7 +193,7 @@ MUTANTS = (
     Mutant(
         "lost records are not counted",
         "loop/log_reader.py",
-        "                self._metrics.kmsg_lost(item.lost)\n",
+        "                self._metrics.kmsg_lost_records.inc(item.lost)\n",
         "                pass\n",
         ("loop/test_log_reader.py",),
     ),

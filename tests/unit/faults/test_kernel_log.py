@@ -66,7 +66,7 @@ class Log:
         if exists:
             self.make()
         self.world = World(tmp_path, kmsg=exists)
-        self.world.metrics.kmsg_readable(exists)
+        self.world.metrics.kmsg_readable.set(exists)
         self.reader = LogReader(self._open, None, self.world.metrics, ())
         self.mailbox = Mailbox()
         settings = load({"node_name": "n"}, {})

@@ -223,13 +223,13 @@ def test_a_client_that_does_not_read_has_no_more_time_either(monkeypatch: pytest
     large = b"x" * (64 << 20)
     left = threading.Event()
     server = StatusServer(("127.0.0.1", 0), lambda _: ("", large), lambda: (True, ""), lambda: (True, ""))
-    leave = server._server._leave
+    leave = server._leave
 
     def leave_and_tell(request: socket.socket) -> None:
         leave(request)
         left.set()
 
-    monkeypatch.setattr(server._server, "_leave", leave_and_tell)
+    monkeypatch.setattr(server, "_leave", leave_and_tell)
     server.start()
     with socket.create_connection(server.address, timeout=PATIENCE_S) as connection:
         connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")

@@ -17,7 +17,6 @@ import pytest
 
 from agent.metrics import answering
 from agent.metrics import http as pages_module
-from agent.metrics.answering import Guards
 from agent.metrics.http import MOST_CLIENTS, StatusServer
 from agent.settings import PageGuards, load
 from tests.unit.patience import PATIENCE_S
@@ -45,7 +44,7 @@ class Pages:
             "users": {"basic_auth_file": "users"},
         }
         flags = {name: str(self.folder / file) for guard in guards for name, file in files[guard].items()}
-        page_guards: Guards = PageGuards(load(flags, {"NODE_NAME": "n"}))
+        page_guards = PageGuards(load(flags, {"NODE_NAME": "n"}))
         good = lambda: (True, "fine")  # noqa: E731
         server = StatusServer(("127.0.0.1", 0), lambda _: ("text/plain", page), good, good, page_guards)
         server.start()
@@ -163,13 +162,13 @@ def test_a_client_that_does_not_read_its_page_has_no_more_time_either(
     monkeypatch.setattr(answering, "CLIENT_TIME_S", 0.5)
     server = pages.serve("tls", page=b"x" * (32 << 20))
     left = threading.Event()
-    leave = server._server._leave
+    leave = server._leave
 
     def leave_and_tell(request: socket.socket) -> None:
         leave(request)
         left.set()
 
-    monkeypatch.setattr(server._server, "_leave", leave_and_tell)
+    monkeypatch.setattr(server, "_leave", leave_and_tell)
     with (
         socket.create_connection(server.address, timeout=PATIENCE_S) as plain,
         client_context().wrap_socket(plain, server_hostname="127.0.0.1") as connection,
