@@ -1,4 +1,4 @@
-"""Which pods and containers a configured rule speaks of: globs and Kubernetes' label selectors. Pure."""
+"""Which pods and containers a configured rule applies to: globs and Kubernetes' label selectors. Pure."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from agent.model import LabelSelector, Operator, Pod, Requirement, Rule, Rules
 
 
 def disobeyed(pod: Pod, rules: Rules) -> bool:
-    """Whether labels and annotations count for nothing in the pod's namespace."""
-    return _any_glob(rules.disobeyed_namespaces, pod.namespace)
+    """Whether labels and annotations are ignored in the pod's namespace."""
+    return any_glob(rules.disobeyed_namespaces, pod.namespace)
 
 
-def rule_matches(rule: Rule, pod: Pod, container: str) -> bool:
-    """Whether a configured rule speaks of this container."""
+def first_rule(pod: Pod, container: str, rules: Rules) -> Rule | None:
+    """The first configured rule that applies to this container."""
+    return next((rule for rule in rules.rules if _applies(rule, pod, container)), None)
+
+
+def _applies(rule: Rule, pod: Pod, container: str) -> bool:
     return (
-        (not rule.namespaces or _any_glob(rule.namespaces, pod.namespace))
-        and (not rule.containers or _any_glob(rule.containers, container))
+        (not rule.namespaces or any_glob(rule.namespaces, pod.namespace))
+        and (not rule.containers or any_glob(rule.containers, container))
         and selector_matches(rule.pods, pod.labels)
     )
 
 
 def selector_matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
-    """Whether all requirements hold; none at all always do (k8s.io/apimachinery, labels.Requirement.Matches)."""
-    return all(_holds(requirement, labels) for requirement in selector.requirements)
+    """Whether all requirements are met, as in k8s.io/apimachinery's labels.Requirement.Matches; none at all always are."""
+    return all(_met(requirement, labels) for requirement in selector.requirements)
 
 
-def glob_matches(glob: str, text: str) -> bool:
-    """Whether a shell-style glob (``*``, ``?``, ``[…]``, ``[!…]``) matches the whole text; case counts."""
-    return fnmatch.fnmatchcase(text, glob)
-
-
-def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
+def _met(requirement: Requirement, labels: Mapping[str, str]) -> bool:
     present = requirement.key in labels
     match requirement.operator:
         case Operator.EXISTS:
@@ -45,5 +44,6 @@ def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
             return not present or labels[requirement.key] not in requirement.values
 
 
-def _any_glob(globs: Collection[str], text: str) -> bool:
-    return any(glob_matches(glob, text) for glob in globs)
+def any_glob(globs: Collection[str], text: str) -> bool:
+    """Whether a shell-style glob (``*``, ``?``, ``[…]``, ``[!…]``) matches the whole text, case-sensitive."""
+    return any(fnmatch.fnmatchcase(text, glob) for glob in globs)

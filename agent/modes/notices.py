@@ -1,7 +1,4 @@
-"""What people are told of modes: a log line, a metric and an Event on the pod, each once.
-
-Takes what was decided or has failed; hands the Event on as a record.
-"""
+"""Reports about modes: a log line, a metric and an Event on the pod."""
 
 from __future__ import annotations
 
@@ -10,17 +7,7 @@ import logging
 from collections.abc import Callable
 
 from agent.metrics.metrics import Metrics
-from agent.model import (
-    BadWish,
-    Mode,
-    Notice,
-    ObjectRef,
-    OnExceeded,
-    Pod,
-    Reason,
-    Tolerance,
-    event_name,
-)
+from agent.model import BadWish, Mode, Notice, ObjectRef, OnExceeded, Pod, Reason, Tolerance, event_name
 from agent.wording import notes
 from agent.wording.logs import log
 
@@ -28,7 +15,7 @@ logger = logging.getLogger("oomward")
 
 
 class ModeNotices:
-    """``post`` takes an Event that happens once, and says whether its name is a new one."""
+    """``post`` takes an Event that happens once, and returns whether its name is a new one."""
 
     def __init__(
         self, boot_id: str, metrics: Metrics, post: Callable[[Notice], bool], unix_s: Callable[[], float]
@@ -37,6 +24,18 @@ class ModeNotices:
         self._metrics = metrics
         self._post = post
         self._unix_s = unix_s
+        self._announced: dict[str | int, set[tuple[str, ...]]] = {}  # by a pod's uid or a cgroup's inode
+
+    def first_time(self, subject: str | int, *what: str) -> bool:
+        """Whether this is the first call with these arguments. The subject is a pod's uid or a cgroup's inode."""
+        known = self._announced.setdefault(subject, set())
+        new = what not in known
+        known.add(what)
+        return new
+
+    def forget(self, subject: str | int) -> None:
+        """The pod or cgroup is gone."""
+        self._announced.pop(subject, None)
 
     def applied(self, pod: Pod, container: str, mode: Mode, inode: int, why: str) -> None:
         """A container's mode is in force for the first time since its start."""
@@ -44,23 +43,23 @@ class ModeNotices:
         log(logger, logging.INFO, note, namespace=pod.namespace, pod=pod.name, container=container, mode=mode.value)
         self._notice(pod, Reason.MODE_APPLIED, "HoldOOMGroup", note, f"{mode.value}-{inode}", warning=False)
 
-    def invalid(self, pod: Pod, wish: BadWish) -> None:
-        """A label or annotation that asks for no mode."""
-        note = notes.mode_invalid_note(wish)
-        log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, key=wish.key)
+    def invalid(self, pod: Pod, bad: BadWish) -> None:
+        """A label or annotation with an invalid value."""
+        note = notes.mode_invalid_note(bad)
+        log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, key=bad.key)
         self._metrics.modes_invalid.inc()
-        self._notice(pod, Reason.MODE_INVALID, "ReadMode", note, f"{pod.uid}-{wish.key}-{wish.value}", warning=True)
+        self._notice(pod, Reason.MODE_INVALID, "ReadMode", note, f"{pod.uid}-{bad.key}-{bad.value}")
 
     def failed(self, pod: Pod, note: str, what: str) -> None:
         """A mode that is not in force, and why; ``what`` makes it one Event however often it is found."""
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name)
         self._metrics.modes_failed.inc()
-        self._notice(pod, Reason.MODE_FAILED, "HoldOOMGroup", note, f"{pod.uid}-{what}", warning=True)
+        self._notice(pod, Reason.MODE_FAILED, "HoldOOMGroup", note, f"{pod.uid}-{what}")
 
     def tolerance_exceeded(self, pod: Pod, container: str, tolerance: Tolerance, inode: int) -> None:
-        """More processes of a container were killed than it tolerates: once for each instance of it."""
+        """Once for each instance of a container."""
         note = notes.tolerance_exceeded_note(container, tolerance)
-        if self._notice(pod, Reason.TOLERANCE_EXCEEDED, "HoldOOMGroup", note, f"tolerance-{inode}", warning=True):
+        if self._notice(pod, Reason.TOLERANCE_EXCEEDED, "HoldOOMGroup", note, f"tolerance-{inode}"):
             log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
             self._metrics.tolerance_exceeded.inc()
 
@@ -71,12 +70,11 @@ class ModeNotices:
         self._metrics.containers_killed.labels("failed" if trouble else "tolerance" if why else "group").inc()
         reason = Reason.MODE_FAILED if trouble else Reason.CONTAINER_RESTARTED
         action = "HoldOOMGroup" if trouble else "KillContainer"
-        self._notice(pod, reason, action, note, f"killed-{inode}-{trouble}", warning=True)
+        self._notice(pod, reason, action, note, f"killed-{inode}-{trouble}")
 
-    def _notice(self, pod: Pod, reason: Reason, action: str, note: str, key: str, *, warning: bool) -> bool:
+    def _notice(self, pod: Pod, reason: Reason, action: str, note: str, key: str, *, warning: bool = True) -> bool:
         """Whether it is a new one. An inode in ``key`` means something in one boot only."""
         named = f"{reason}\0{self._boot_id}\0{key}"
         digest = hashlib.sha256(named.encode(errors="surrogatepass")).hexdigest()[:20]
         about = ObjectRef("Pod", pod.name, pod.namespace, pod.uid)
-        notice = Notice(event_name(pod.name, digest), about, reason, warning, action, note, self._unix_s())
-        return self._post(notice)
+        return self._post(Notice(event_name(pod.name, digest), about, reason, warning, action, note, self._unix_s()))

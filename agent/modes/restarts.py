@@ -1,90 +1,72 @@
-"""Containers that are to be killed as a whole: tried again until nobody is left, and told when it is done or can't be.
-
-Takes a container and why, makes the attempts through cgroup/killing.py, gives Killed. Waits for nothing: the loop asks.
-"""
+"""Containers that the agent kills as a whole: tried again until no process is left, and reported at the end or if it can't be done."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agent.model import Cgroup, KillAttempt, KillOutcome, OnExceeded
 
 AGAIN_S = 0.02
-GIVE_UP_S = 10.0  # so long an exit may take: a process that writes back or dumps core is not refusing
+GIVE_UP_S = 10.0  # an exit may take that long: a process that writes back or dumps core does not refuse
 LATER_S = 5.0  # after that, and after a refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Killed:
-    """The end of it. ``trouble`` "": nobody is left; else why not all could be killed (yet), told once."""
+@dataclass(slots=True)
+class Restart:
+    """``why`` is RESTART for an exceeded tolerance, None for a kill that takes the group with it."""
 
     container: Cgroup
     pod_uid: str
     name: str
     why: OnExceeded | None
-    trouble: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Under:
-    killed: Killed
     since_s: float
-    next_s: float
-    told: bool = False
+    next_s: float | None = None  # None: no process is left
+    trouble_reported: bool = False
 
 
 class Restarts:
-    """``attempt`` is cgroup/killing.kill_container on this node's files."""
+    """``attempt`` is cgroup.killing.kill_container; ``report`` gets "" at the end, or once why not all could be killed (yet)."""
 
-    def __init__(self, attempt: Callable[[Cgroup], KillAttempt]) -> None:
+    def __init__(self, attempt: Callable[[Cgroup], KillAttempt], report: Callable[[Restart, str], None]) -> None:
         self._attempt = attempt
-        self._under_way: dict[int, _Under] = {}
-        self._ended: set[int] = set()
-        self._done: list[Killed] = []
+        self._report = report
+        self._restarts: dict[int, Restart] = {}
 
     def start(self, container: Cgroup, pod_uid: str, name: str, why: OnExceeded | None, now_s: float) -> None:
-        """Kill all of it now; once it has begun, and when it is done, saying so again changes nothing.
-
-        ``why`` is RESTART for a tolerance that was exceeded, None for a kill that takes the group with it.
-        """
-        if container.inode not in self._under_way and container.inode not in self._ended:
-            self._under_way[container.inode] = _Under(Killed(container, pod_uid, name, why), now_s, now_s)
-            self._try(container.inode, now_s)
+        """Kill all of it now; a second call for the same cgroup changes nothing."""
+        if container.inode not in self._restarts:
+            restart = self._restarts[container.inode] = Restart(container, pod_uid, name, why, now_s)
+            self._try(restart, now_s)
 
     def gone(self, container: Cgroup) -> None:
-        """The cgroup was removed: nobody can be left."""
-        self._ended.discard(container.inode)
-        under = self._under_way.pop(container.inode, None)
-        if under is not None:
-            self._done.append(under.killed)
+        """The cgroup was removed, so no process is left."""
+        restart = self._restarts.pop(container.inode, None)
+        if restart is not None and restart.next_s is not None:
+            self._report(restart, "")
 
     def due_s(self) -> float | None:
-        """When the next attempt is due; None: nothing is under way."""
-        if self._done:
-            return 0.0
-        return min((under.next_s for under in self._under_way.values()), default=None)
+        """Monotonic time of the next attempt; None: none."""
+        return min((r.next_s for r in self._restarts.values() if r.next_s is not None), default=None)
 
-    def collect(self, now_s: float) -> list[Killed]:
-        """Try again what is due; what came to an end."""
-        for inode in [inode for inode, under in self._under_way.items() if under.next_s <= now_s]:
-            self._try(inode, now_s)
-        done, self._done = self._done, []
-        return done
+    def collect(self, now_s: float) -> None:
+        """Make the attempts that are due."""
+        for restart in list(self._restarts.values()):
+            if restart.next_s is not None and restart.next_s <= now_s:
+                self._try(restart, now_s)
 
-    def _try(self, inode: int, now_s: float) -> None:
-        under = self._under_way[inode]
-        attempt = self._attempt(under.killed.container)
+    def _try(self, restart: Restart, now_s: float) -> None:
+        attempt = self._attempt(restart.container)
         if attempt.outcome in (KillOutcome.EMPTY, KillOutcome.GONE):
-            del self._under_way[inode]
-            if attempt.outcome is KillOutcome.EMPTY:
-                self._ended.add(inode)
-            self._done.append(under.killed)
+            restart.next_s = None
+            if attempt.outcome is KillOutcome.GONE:
+                del self._restarts[restart.container.inode]
+            self._report(restart, "")
             return
         trouble = attempt.detail
-        if attempt.outcome is KillOutcome.KILLED and now_s - under.since_s > GIVE_UP_S:
+        if attempt.outcome is KillOutcome.KILLED and now_s - restart.since_s > GIVE_UP_S:
             trouble = f"processes are left {GIVE_UP_S:.0f} s after SIGKILL; see what they wait for in /proc/<pid>/stack"
-        if trouble and not under.told:
-            self._done.append(replace(under.killed, trouble=trouble))
-        pause = LATER_S if trouble or under.told else AGAIN_S
-        self._under_way[inode] = replace(under, next_s=now_s + pause, told=under.told or bool(trouble))
+        if trouble and not restart.trouble_reported:
+            restart.trouble_reported = True
+            self._report(restart, trouble)
+        restart.next_s = now_s + (LATER_S if restart.trouble_reported else AGAIN_S)

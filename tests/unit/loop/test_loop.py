@@ -98,7 +98,7 @@ def test_a_write_in_the_midst_of_a_slow_full_look_is_answered_before_its_next_st
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A container's start waits for one step of whatever else goes on, not for all of it."""
-    monkeypatch.setattr(loop_module, "GLANCE_EVERY_S", 0.0)
+    monkeypatch.setattr(loop_module, "DRAIN_EVERY_S", 0.0)
     running = Running(tmp_path)
     world = running.world
     world.told(pod({MODE: "single"}))

@@ -70,6 +70,7 @@ class Node:
 
     def __init__(self) -> None:
         self.events: list[tuple[TreeEvent, float]] = []
+        self.kills: Any = self
         self.attribution: Any = self
         self.log_quiet_s = self.oldest_waiting_sequence = None
         self.between: Callable[[], None] = lambda: None
