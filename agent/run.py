@@ -79,33 +79,28 @@ def build_node(
     kill_events = KillEvents(name, ledger, outbox, pod_of, failing.advice, unix_s)
     notices = ModeNotices(boot, metrics, outbox.post, unix_s)
     emulate_group = settings.emulate_group_on_v1 and files.version == "v1"
+    consequences = Consequences(ledger, kill, notices, pod_of, emulate_group=emulate_group)
+    enforcer, announce = Enforcer(files, ledger, unix_s), settings.mode_applied_events
     modes = ModeController(
-        rules=settings.rules,
-        files=files,
-        tree=tree,
-        enforcer=Enforcer(files, ledger, unix_s),
-        registry=registry,
-        notices=notices,
-        metrics=metrics,
-        facts=facts,
-        consequences=Consequences(ledger, kill, notices, pod_of, emulate_group=emulate_group),
-        values=values,
-        on_error=on_error,
-        announce_applied=settings.mode_applied_events,
+        settings.rules,
+        files,
+        tree,
+        enforcer,
+        registry,
+        notices,
+        metrics,
+        facts,
+        consequences,
+        values,
+        on_error,
+        announce,
     )
     seen = ledger.seen_this_boot
-    kills = Kills(
-        boot_id=boot,
-        version=files.version,
-        tree=tree,
-        facts=facts,
-        attribution=Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=seen, kmsg=kmsg),
-        recorder=Recorder(ledger, metrics, failing.settled, kill_events.post),
-        metrics=metrics,
-        v1=v1,
-    )
+    attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=seen, kmsg=kmsg)
+    recorder = Recorder(ledger, metrics, failing.settled, kill_events.post)
+    kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, v1)
     pods = Pods(registry, modes, ledger, failing, metrics)
-    return Node(tree=tree, ledger=ledger, metrics=metrics, outbox=outbox, modes=modes, kills=kills, pods=pods)
+    return Node(tree, ledger, metrics, outbox, modes, kills, pods)
 
 
 def run(settings: Settings) -> int:

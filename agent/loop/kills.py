@@ -10,7 +10,7 @@ from agent.cgroup.files import CgroupError
 from agent.cgroup.tree import Tree
 from agent.kernel.limits import is_first_pid_namespace
 from agent.kernel.processes import cgroup_of, node_oom_kills
-from agent.kills import Attribution, Findings
+from agent.kills import Attribution
 from agent.kills.recorder import Recorder
 from agent.loop.v1 import V1Counters
 from agent.metrics.metrics import Metrics
@@ -41,7 +41,7 @@ class CgroupErrors:
             log(logger, logging.WARNING, f"{error}{more}")
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False)
 class Kills:
     """``version`` is that of the cgroup hierarchy. ``v1`` follows its counters; None on v2, where the tree does."""
 
@@ -55,11 +55,6 @@ class Kills:
     v1: V1Counters | None = None
     # In another PID namespace a PID of the kernel's log is another process.
     _host_pids: bool = field(default_factory=lambda: is_first_pid_namespace() is True, init=False)
-
-    def begin(self) -> None:
-        """After the first scan. Cgroups may have been removed while the agent was down."""
-        self.attribution.ignore_earlier()
-        self.recorder.findings(Findings(gone_inodes=tuple(self.attribution.forget_removed())), None)
 
     def appeared(self, cgroup: Cgroup, now_s: float, *, newborn: bool) -> None:
         """``newborn``: it was created while we watched, so its counters began at 0."""
@@ -123,11 +118,8 @@ class Kills:
         self.recorder.findings(findings, kmsg_sequence)
         return [*findings.kills, *findings.amended]
 
-    def resume(self) -> None:
-        """Kills that a previous agent recorded without an Event: their outcome is what their container looks like now."""
-        self.recorder.resume(self._outcome)
-
-    def _outcome(self, kill: OomKill) -> Outcome:
+    def outcome_now(self, kill: OomKill) -> Outcome:
+        """Of a kill that a previous agent recorded without its outcome: what its container looks like now."""
         cgroup = self.tree.cgroups.get(kill.cgroup_path)
         same = cgroup is not None and (kill.boot_id, kill.cgroup_inode) == (self.boot_id, cgroup.inode)
         lives = cgroup is not None and same and self.facts.lives(cgroup)

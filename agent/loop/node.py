@@ -14,6 +14,7 @@ from math import inf
 
 from agent.cgroup.tree import TRACKED, Tree
 from agent.events.outbox import Outbox
+from agent.kills import Findings
 from agent.ledger import Ledger
 from agent.loop.kills import Kills
 from agent.loop.pods import Pods
@@ -56,7 +57,7 @@ class ThreadDiedError(AgentError):
         )
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False)
 class Node:
     """``between`` is called between the steps of everything long: the loop drains inotify, so that no container's start waits."""
 
@@ -93,26 +94,37 @@ class Node:
     # ----------------------------------------------------------------------------------------------------- messages
 
     def start(self, now_s: float) -> None:
-        """The first scan finds the cgroups that were there before us."""
+        """The first scan finds the cgroups that were there before us; others were removed while the agent was down."""
         self.kills.count_node(now_s)
         self.tree_events(self.tree.scan(now_s), now_s, newborn=False, notified=False)
         self.tree.untold()  # without notifications, of course
-        self.kills.begin()
+        self.kills.attribution.ignore_earlier()
+        removed = tuple(self.kills.attribution.forget_removed())
+        self.kills.recorder.findings(Findings(gone_inodes=removed), None)
         live = {cgroup.inode for cgroup in self.tree.cgroups.values()}
         for original in self.ledger.originals():
-            if original.inode not in live:  # removed while the agent was down
+            if original.inode not in live:
                 self.ledger.forget_original(original.inode)
         self._scanned = True
         self.after(now_s, None)
         self._show_state()
-        self.kills.resume()
+        self.kills.recorder.resume(self.kills.outcome_now)
         self.outbox.refill()
 
     def message(self, message: Message, now_s: float) -> None:
         """One message of another thread. Raises ThreadDiedError."""
         match message:
-            case PodsListed() | PodChanged() | PodDeleted() | PodSkipped() | WatchTrouble():
-                self.pods.message(message, now_s, self.between)
+            case PodsListed():
+                self.pods.listed(message, now_s, self.between)
+            case PodChanged():
+                self.pods.changed(message, now_s, self.between)
+            case PodDeleted(uid):
+                self.pods.deleted(uid, now_s)
+            case PodSkipped(what, why):
+                self.metrics.pods_skipped.inc()
+                log(logger, logging.WARNING, f"{what} could not be read and is left as it was: {why}")
+            case WatchTrouble():
+                self.pods.trouble(message)
             case EventDelivered():
                 self.outbox.delivered(message)
             case EventFailed():
@@ -155,7 +167,9 @@ class Node:
         for cgroup in self.modes.containers():
             self.between()
             self.modes.consider(cgroup, now_s)
-        self.pods.rules_changed(self.between)
+        for pod in self.pods.registry.pods.values():  # labels and annotations may be obeyed now, or no longer
+            self.between()
+            self.modes.check_settings(pod)
 
     # ------------------------------------------------------------------------------------------------------- timers
 

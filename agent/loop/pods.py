@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from agent.diagnose.failing import Failing
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
-from agent.model import Pod, PodChanged, PodDeleted, PodSkipped, PodsListed, WatchTrouble
+from agent.model import Pod, PodChanged, PodsListed, WatchTrouble
 from agent.modes.controller import ModeController
 from agent.pods.registry import Registry
 from agent.wording.logs import log
 
 logger = logging.getLogger("oomward")
 QUIET = ("timeout", "relist")  # reasons of a watch's end that need no attention
-
-PodMessage = PodsListed | PodChanged | PodDeleted | PodSkipped | WatchTrouble
 
 
 @dataclass(eq=False)
@@ -30,25 +28,7 @@ class Pods:
     failing: Failing
     metrics: Metrics
 
-    def message(self, message: PodMessage, now_s: float, between: Callable[[], None]) -> None:
-        match message:
-            case PodsListed():
-                self._listed(message, now_s, between)
-            case PodChanged():
-                self._changed(message, now_s, between)
-            case PodDeleted(uid):
-                self.registry.depart(uid, now_s)
-                self._left(uid, now_s)
-            case PodSkipped(what, why):
-                self.metrics.pods_skipped.inc()
-                log(logger, logging.WARNING, f"{what} could not be read and is left as it was: {why}")
-            case WatchTrouble(reason, detail):
-                self.metrics.pod_watch_restarts.labels(reason).inc()
-                if detail:
-                    level = logging.DEBUG if reason in QUIET else logging.WARNING
-                    log(logger, level, detail, reason=reason)
-
-    def _listed(self, message: PodsListed, now_s: float, between: Callable[[], None]) -> None:
+    def listed(self, message: PodsListed, now_s: float, between: Callable[[], None]) -> None:
         for uid in self.registry.replace(message.pods, message.skipped, now_s):
             self._left(uid, now_s)
         for pod in message.pods:
@@ -57,7 +37,7 @@ class Pods:
             self.modes.check_settings(pod)
             self.failing.put(pod)
 
-    def _changed(self, message: PodChanged, now_s: float, between: Callable[[], None]) -> None:
+    def changed(self, message: PodChanged, now_s: float, between: Callable[[], None]) -> None:
         pod = message.pod
         self.registry.put(pod, now_s)
         if message.decides:
@@ -73,18 +53,22 @@ class Pods:
         if kept is not None:
             self.ledger.keep_decisions(pod.uid, kept)
 
+    def deleted(self, uid: str, now_s: float) -> None:
+        self.registry.depart(uid, now_s)
+        self._left(uid, now_s)
+
+    def trouble(self, message: WatchTrouble) -> None:
+        self.metrics.pod_watch_restarts.labels(message.reason).inc()
+        if message.detail:
+            level = logging.DEBUG if message.reason in QUIET else logging.WARNING
+            log(logger, level, message.detail, reason=message.reason)
+
     def _left(self, uid: str, now_s: float) -> None:
         self.failing.gone(uid)
         pod = self.registry.pods.get(uid)
         if pod is not None:
             for container in pod.containers:
                 self.metrics.container_gone(pod.namespace, pod.name, container.name, now_s)
-
-    def rules_changed(self, between: Callable[[], None]) -> None:
-        """Labels and annotations may be obeyed now, or no longer."""
-        for pod in self.registry.pods.values():
-            between()
-            self.modes.check_settings(pod)
 
     def housekeeping(self, now_s: float, between: Callable[[], None]) -> None:
         """Forget pods that left, diagnose the others again, drop series that ended."""

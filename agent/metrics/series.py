@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
@@ -12,8 +13,8 @@ from agent.model import Mode, OomKill, Outcome, Scope
 KEEP_S = 300.0  # series of a container outlive its pod by that long
 MOST_CONTAINERS = 5000  # with series at once; beyond, those that ended first are dropped
 UNKNOWN = "unknown"
-SCOPES = (*Scope, UNKNOWN)
 Key = tuple[str, str, str]  # namespace, pod, container
+M = TypeVar("M", Counter, Gauge)
 CREATED_SWITCH = "PROMETHEUS_DISABLE_CREATED_SERIES"  # the library's own, which has them on where it is not set
 
 if CREATED_SWITCH not in os.environ:
@@ -26,26 +27,20 @@ class ContainerSeries:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self._ended: dict[Key, float] = {}
-        self._series: dict[Key, set[tuple[str, str]]] = {}  # mode and scope of each series of kills
+        self._series: dict[
+            Key, set[tuple[Counter | Gauge, tuple[str, ...]]]
+        ] = {}  # each with its labels beyond the key
         self._living: set[tuple[str, str]] = set()  # namespace, pod
         labels = ("namespace", "pod", "container")
-        self._kills = self._counter(
-            "oom_kills",
-            "OOM kills counted by the kernel, one per process, by the scope of the limit that was hit.",
-            *labels,
-            "mode",
-            "scope",
-        )
-        self._outcomes = self._counter(
-            "oom_kill_outcomes", "OOM kills, one per kill, by what happened to the container.", *labels, "outcome"
-        )
+        text = "OOM kills counted by the kernel, one per process, by the scope of the limit that was hit."
+        self._kills = self._counter("oom_kills", text, *labels, "mode", "scope")
+        text = "OOM kills, one per kill, by what happened to the container."
+        self._outcomes = self._counter("oom_kill_outcomes", text, *labels, "outcome")
         self._group = self._gauge("container_oom_group", "memory.oom.group of a container: 0 or 1.", *labels)
-        self._desired = self._gauge(
-            "container_oom_group_desired", "Desired memory.oom.group of a container: 0 or 1.", *labels
-        )
-        self._evictions = self._counter(
-            "series_evictions", "Containers with series removed early because there were too many."
-        )
+        text = "Desired memory.oom.group of a container: 0 or 1."
+        self._desired = self._gauge("container_oom_group_desired", text, *labels)
+        text = "Containers with series removed early because there were too many."
+        self._evictions = self._counter("series_evictions", text)
 
     def _counter(self, name: str, text: str, *labels: str, values: Iterable[str] = ()) -> Counter:
         counter = Counter(f"oomward_{name}", text, labels, registry=self.registry)
@@ -56,24 +51,24 @@ class ContainerSeries:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"oomward_{name}", text, labels, registry=self.registry)
 
+    def _of(self, key: Key, metric: M, *labels: str) -> M:
+        """The container's series of a metric."""
+        self._series.setdefault(key, set()).add((metric, labels))
+        return metric.labels(*key, *labels)
+
     def seed(self, totals: Mapping[tuple[str, str, str, str, str], int], now_s: float) -> None:
         """The ledger's totals from before this start; the series end if their containers don't show up."""
         for (namespace, pod, container, mode, scope), processes in totals.items():
-            self._count((namespace, pod, container), mode, scope, processes)
+            self._of((namespace, pod, container), self._kills, mode, scope).inc(processes)
             self._ended[namespace, pod, container] = now_s
 
     def count(self, kill: OomKill) -> None:
         """The processes of a kill in a pod."""
-        self._count(_key(kill), kill.mode or UNKNOWN, kill.scope or UNKNOWN, kill.processes)
-
-    def _count(self, key: Key, mode: str, scope: str, processes: int) -> None:
-        self._series.setdefault(key, set()).add((mode, scope))
-        self._kills.labels(*key, mode, scope).inc(processes)
+        self._of(_key(kill), self._kills, kill.mode or UNKNOWN, kill.scope or UNKNOWN).inc(kill.processes)
 
     def outcome(self, kill: OomKill) -> None:
         """A kill in a pod whose outcome is known, or will never be."""
-        self._series.setdefault(_key(kill), set())
-        self._outcomes.labels(*_key(kill), kill.outcome or UNKNOWN).inc()
+        self._of(_key(kill), self._outcomes, kill.outcome or UNKNOWN).inc()
 
     def container_running(self, namespace: str, pod: str, container: str, mode: Mode | None) -> None:
         """The container's series begin at 0: increase() does not see a series that begins at 1.
@@ -84,19 +79,19 @@ class ContainerSeries:
         self._living.add((namespace, pod))
         self._ended.pop(key, None)
         for outcome in Outcome:
-            self._outcomes.labels(*key, outcome)
-        for scope in SCOPES:
-            self._count(key, mode or UNKNOWN, scope, 0)
+            self._of(key, self._outcomes, outcome)
+        for scope in (*Scope, UNKNOWN):
+            self._of(key, self._kills, mode or UNKNOWN, scope)
 
     def oom_group(self, namespace: str, pod: str, container: str, actual: int, desired: int | None) -> None:
         """The value of memory.oom.group, and the desired one (None: no mode is desired)."""
         key = (namespace, pod, container)
-        self._series.setdefault(key, set())
-        self._group.labels(*key).set(actual)
-        if desired is None:
-            _forget(self._desired, key)
-        else:
-            self._desired.labels(*key).set(desired)
+        self._of(key, self._group).set(actual)
+        if desired is not None:
+            self._of(key, self._desired).set(desired)
+        elif (self._desired, ()) in self._series[key]:
+            self._series[key].remove((self._desired, ()))
+            self._desired.remove(*key)
 
     def container_gone(self, namespace: str, pod: str, container: str, now_s: float) -> None:
         """The pod is gone: its series end KEEP_S later, unless it comes back. ``now_s`` is monotonic."""
@@ -124,27 +119,13 @@ class ContainerSeries:
             ended_s = self._ended.pop(key, None)
             if ended_s is None:
                 continue
-            self._drop(key)
+            for metric, labels in self._series.pop(key, ()):
+                metric.remove(*key, *labels)
             dropped.append(key)
             if now_s - ended_s <= KEEP_S:
                 self._evictions.inc()
         return dropped
 
-    def _drop(self, key: Key) -> None:
-        for pair in self._series.pop(key, set()):
-            _forget(self._kills, (*key, *pair))
-        _forget(self._group, key)
-        _forget(self._desired, key)
-        for outcome in (*Outcome, UNKNOWN):
-            _forget(self._outcomes, (*key, outcome))
-
 
 def _key(kill: OomKill) -> Key:
     return kill.namespace or "", kill.pod or "", kill.container or ""
-
-
-def _forget(metric: Counter | Gauge, labels: tuple[str, ...]) -> None:
-    try:
-        metric.remove(*labels)
-    except KeyError:
-        return  # older versions of the library raise if there is no such series

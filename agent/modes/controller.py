@@ -25,7 +25,7 @@ from agent.pods.registry import Registry
 from agent.wording import notes
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False)
 class ModeController:
     """``values`` are the last known ones of memory.oom.group, by path; shared with ``facts``, written here only."""
 
@@ -143,7 +143,7 @@ class ModeController:
             if attempt is not None:
                 self.attempted(attempt, now_s, notified_s)
         if desired.container is not None:
-            self._show(container, desired)
+            self._show(container)
             self.consequences.act(container, desired, None, now_s)
         self._warn_of_ancestors(container)
 
@@ -166,10 +166,12 @@ class ModeController:
                 self.consider(container, now_s)
                 self.consequences.act(container, desired, kill, now_s)
 
-    def _show(self, container: Cgroup, desired: DesiredMode) -> None:
+    def _show(self, cgroup: Cgroup) -> None:
         """A container with a name: its metrics begin, its init process is remembered, its mode is announced once."""
-        pod = self.registry.pods.get(desired.pod_uid or "")
-        if pod is None or desired.container is None:
+        container = self._container_of(cgroup)
+        desired = self._desired.get(container.inode) if container is not None else None
+        pod = self.registry.pods.get(desired.pod_uid or "") if desired is not None else None
+        if container is None or desired is None or pod is None or desired.container is None:
             return
         self.facts.learn_init(container)
         self.facts.limit_bytes(container.path)  # read while it is there: a group kill removes the cgroup
@@ -192,7 +194,8 @@ class ModeController:
         if outcome in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY):
             self.values[cgroup.path] = attempt.write.wanted
         else:
-            self._show_actual(cgroup)
+            self._read(cgroup)
+            self._show(cgroup)
         if outcome is WriteOutcome.WRITTEN:
             if notified_s is not None:
                 self.metrics.oom_group_write_duration_seconds.observe(max(0.0, time.monotonic() - notified_s))
@@ -216,14 +219,6 @@ class ModeController:
             return
         path = attempt.cgroup.path
         self.notices.failed(pod, notes.mode_failed_note(path, attempt.write.detail), path)
-
-    def _show_actual(self, cgroup: Cgroup) -> None:
-        """After a failed write the metrics show the value that the file has."""
-        self._read(cgroup)
-        container = self._container_of(cgroup)
-        desired = self._desired.get(container.inode) if container is not None else None
-        if container is not None and desired is not None:
-            self._show(container, desired)
 
     def _ancestors_with_1(self, container: Cgroup) -> list[str]:
         """Paths above a container with 0: a kill at a limit there or further up ends everything below. The nearest first."""
