@@ -79,7 +79,7 @@ def build_node(
     kill_events = KillEvents(name, ledger, outbox, pod_of, failing.advice, unix_s)
     notices = ModeNotices(boot, metrics, outbox.post, unix_s)
     emulate_group = settings.emulate_group_on_v1 and files.version == "v1"
-    consequences = Consequences(ledger, kill, notices, pod_of, emulate_group=emulate_group)
+    consequences = Consequences(ledger, kill, notices, pod_of, emulate_group)
     enforcer, announce = Enforcer(files, ledger, unix_s), settings.mode_applied_events
     modes = ModeController(
         settings.rules,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import inf
 
+from agent import model
 from agent.cgroup.tree import TRACKED, Tree
 from agent.events.outbox import Outbox
 from agent.kills import Findings
@@ -19,27 +20,6 @@ from agent.ledger import Ledger
 from agent.loop.kills import Kills
 from agent.loop.pods import Pods
 from agent.metrics.metrics import Metrics
-from agent.model import (
-    AgentError,
-    CgroupAppeared,
-    CgroupGone,
-    CgroupMissed,
-    CountersTouched,
-    EventDelivered,
-    EventFailed,
-    KnobTouched,
-    Message,
-    PodChanged,
-    PodDeleted,
-    PodSkipped,
-    PodsListed,
-    Rules,
-    ThreadDied,
-    TreeEvent,
-    TreeOverflowed,
-    WatchTrouble,
-    WriteOutcome,
-)
 from agent.modes.controller import ModeController
 from agent.wording.logs import log
 
@@ -48,13 +28,8 @@ logger = logging.getLogger("oomward")
 NOTIFIED_AFTER_S = 0.002  # usually microseconds; waited only if a full resync finds a difference
 
 
-class ThreadDiedError(AgentError):
+class ThreadDiedError(model.AgentError):
     """A thread ended that the agent needs."""
-
-    def __init__(self, message: ThreadDied) -> None:
-        super().__init__(
-            f"{message.thread} ended: {message.why}. The agent ends too, so that the kubelet starts it again."
-        )
 
 
 @dataclass(eq=False)
@@ -111,57 +86,58 @@ class Node:
         self.kills.recorder.resume(self.kills.outcome_now)
         self.outbox.refill()
 
-    def message(self, message: Message, now_s: float) -> None:
+    def message(self, message: model.Message, now_s: float) -> None:
         """One message of another thread. Raises ThreadDiedError."""
         match message:
-            case PodsListed():
+            case model.PodsListed():
                 self.pods.listed(message, now_s, self.between)
-            case PodChanged():
+            case model.PodChanged():
                 self.pods.changed(message, now_s, self.between)
-            case PodDeleted(uid):
+            case model.PodDeleted(uid):
                 self.pods.deleted(uid, now_s)
-            case PodSkipped(what, why):
+            case model.PodSkipped(what, why):
                 self.metrics.pods_skipped.inc()
                 log(logger, logging.WARNING, f"{what} could not be read and is left as it was: {why}")
-            case WatchTrouble():
+            case model.WatchTrouble():
                 self.pods.trouble(message)
-            case EventDelivered():
+            case model.EventDelivered():
                 self.outbox.delivered(message)
-            case EventFailed():
+            case model.EventFailed():
                 self.outbox.failed(message)
-            case ThreadDied():
-                raise ThreadDiedError(message)
+            case model.ThreadDied():
+                why = f"{message.thread} ended: {message.why}. The agent ends too, so that the kubelet starts it again."
+                raise ThreadDiedError(why)
 
     def tree_events(
-        self, events: Iterable[TreeEvent], now_s: float, *, newborn: bool = True, notified: bool = True
+        self, events: Iterable[model.TreeEvent], now_s: float, *, newborn: bool = True, notified: bool = True
     ) -> None:
         """Changes of cgroups: memory.oom.group first, everything else after. ``newborn``: cgroups that appear were created while
         we watched, so their counters began at 0. ``notified``: the kernel sent notifications; else a scan found the changes.
         """
         events = tuple(events)
         for event in events:
-            if isinstance(event, (KnobTouched, CgroupAppeared)):
-                written = notified and isinstance(event, KnobTouched)
+            if isinstance(event, (model.KnobTouched, model.CgroupAppeared)):
+                written = notified and isinstance(event, model.KnobTouched)
                 self.modes.oom_group_touched(event.cgroup, event.at_monotonic_s, notified=written)
         for event in events:
             self.between()
             match event:
-                case CgroupAppeared(cgroup):
+                case model.CgroupAppeared(cgroup):
                     self.kills.appeared(cgroup, now_s, newborn=newborn)
-                case CountersTouched(cgroup):
+                case model.CountersTouched(cgroup):
                     self.kills.read(cgroup, now_s)
-                case CgroupGone(cgroup):
+                case model.CgroupGone(cgroup):
                     self.kills.gone(cgroup, now_s)
                     self.modes.gone(cgroup)
                     self.kills.facts.forget(cgroup)
-                case CgroupMissed(place):
+                case model.CgroupMissed(place):
                     self.kills.attribution.missed(place, now_s)
-                case TreeOverflowed(why):
+                case model.TreeOverflowed(why):
                     self.metrics.inotify_overflows.inc()
                     log(logger, logging.WARNING, why)
                     self._resync_due = True  # not now: this may be within a resync
 
-    def reload(self, rules: Rules, now_s: float) -> None:
+    def reload(self, rules: model.Rules, now_s: float) -> None:
         """New rules are in force."""
         self.modes.rules = rules
         for cgroup in self.modes.containers():
@@ -199,7 +175,7 @@ class Node:
         self.tree_events(self.tree.read(now_s + time.monotonic() - began_s), now_s)
         corrected = self.tree.untold()
         for attempt in self.modes.enforcer.resync(deviating, now_s):
-            corrected += attempt.write.outcome is WriteOutcome.WRITTEN
+            corrected += attempt.write.outcome is model.WriteOutcome.WRITTEN
             self.modes.attempted(attempt, now_s)
         self.metrics.resyncs.inc()
         self.metrics.resync_corrections.inc(corrected)

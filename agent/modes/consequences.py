@@ -7,6 +7,7 @@ stays armed to its end, and the next one starts afresh.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from agent.ledger import Ledger
 from agent.model import Cgroup, KillAttempt, Mode, OnExceeded, OomKill, Pod, Tolerance
@@ -16,23 +17,18 @@ from agent.modes.restarts import Restart, Restarts
 from agent.modes.tolerance import exceeded
 
 
+@dataclass(eq=False)
 class Consequences:
     """``kill`` is cgroup.killing.kill_container. ``emulate_group``: the agent does what mode group requests, as v1's kernel can't."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        kill: Callable[[Cgroup], KillAttempt],
-        notices: ModeNotices,
-        pod_of: Callable[[str], Pod | None],
-        *,
-        emulate_group: bool,
-    ) -> None:
-        self._ledger = ledger
-        self._notices = notices
-        self._pod_of = pod_of
-        self.restarts = Restarts(kill, self._ended)
-        self.emulate_group = emulate_group
+    ledger: Ledger
+    kill: Callable[[Cgroup], KillAttempt]
+    notices: ModeNotices
+    pod_of: Callable[[str], Pod | None]
+    emulate_group: bool
+
+    def __post_init__(self) -> None:
+        self.restarts = Restarts(self.kill, self._ended)
         self._known: dict[int, tuple[Tolerance, bool]] = {}  # by inode: whether this tolerance is exceeded
 
     def mode_of(self, container: Cgroup, desired: DesiredMode) -> Mode | None:
@@ -44,7 +40,7 @@ class Consequences:
             return False
         known = self._known.get(container.inode)
         if known is None or known[0] != desired.tolerance:
-            found = self._ledger.kills_in(desired.pod_uid, container.inode)
+            found = self.ledger.kills_in(desired.pod_uid, container.inode)
             kills = [kill for kill in found if kill.cgroup_path == container.path]
             over = exceeded(kills, desired.tolerance) is not None
             known = self._known[container.inode] = (desired.tolerance, over)
@@ -62,9 +58,9 @@ class Consequences:
             self.restarts.start(container, desired.pod_uid, desired.container, None, now_s)
         if desired.tolerance is None or not self._armed(container, desired):
             return
-        pod = self._pod_of(desired.pod_uid)
+        pod = self.pod_of(desired.pod_uid)
         if pod is not None:
-            self._notices.tolerance_exceeded(pod, desired.container, desired.tolerance, container.inode)
+            self.notices.tolerance_exceeded(pod, desired.container, desired.tolerance, container.inode)
         if desired.tolerance.on_exceeded is OnExceeded.RESTART:
             self.restarts.start(container, desired.pod_uid, desired.container, OnExceeded.RESTART, now_s)
 
@@ -74,6 +70,6 @@ class Consequences:
         self.restarts.gone(container)
 
     def _ended(self, restart: Restart, trouble: str) -> None:
-        pod = self._pod_of(restart.pod_uid)
+        pod = self.pod_of(restart.pod_uid)
         if pod is not None:
-            self._notices.killed_as_a_whole(pod, restart.name, restart.why, restart.container.inode, trouble)
+            self.notices.killed_as_a_whole(pod, restart.name, restart.why, restart.container.inode, trouble)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from agent.metrics.metrics import Metrics
 from agent.model import BadWish, Mode, Notice, ObjectRef, OnExceeded, Pod, Reason, Tolerance, event_name
@@ -14,17 +15,15 @@ from agent.wording.logs import log
 logger = logging.getLogger("oomward")
 
 
+@dataclass(eq=False)
 class ModeNotices:
     """``post`` takes an Event that happens once, and returns whether its name is a new one."""
 
-    def __init__(
-        self, boot_id: str, metrics: Metrics, post: Callable[[Notice], bool], unix_s: Callable[[], float]
-    ) -> None:
-        self._boot_id = boot_id
-        self._metrics = metrics
-        self._post = post
-        self._unix_s = unix_s
-        self._announced: dict[str | int, set[tuple[str, ...]]] = {}  # by a pod's uid or a cgroup's inode
+    boot_id: str
+    metrics: Metrics
+    post: Callable[[Notice], bool]
+    unix_s: Callable[[], float]
+    _announced: dict[str | int, set[tuple[str, ...]]] = field(default_factory=dict, init=False)
 
     def first_time(self, subject: str | int, *what: str) -> bool:
         """Whether this is the first call with these arguments. The subject is a pod's uid or a cgroup's inode."""
@@ -47,13 +46,13 @@ class ModeNotices:
         """A label or annotation with an invalid value."""
         note = notes.mode_invalid_note(bad)
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, key=bad.key)
-        self._metrics.modes_invalid.inc()
+        self.metrics.modes_invalid.inc()
         self._notice(pod, Reason.MODE_INVALID, "ReadMode", note, f"{pod.uid}-{bad.key}-{bad.value}")
 
     def failed(self, pod: Pod, note: str, what: str) -> None:
         """A mode that is not in force, and why; ``what`` makes it one Event however often it is found."""
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name)
-        self._metrics.modes_failed.inc()
+        self.metrics.modes_failed.inc()
         self._notice(pod, Reason.MODE_FAILED, "HoldOOMGroup", note, f"{pod.uid}-{what}")
 
     def tolerance_exceeded(self, pod: Pod, container: str, tolerance: Tolerance, inode: int) -> None:
@@ -61,20 +60,20 @@ class ModeNotices:
         note = notes.tolerance_exceeded_note(container, tolerance)
         if self._notice(pod, Reason.TOLERANCE_EXCEEDED, "HoldOOMGroup", note, f"tolerance-{inode}"):
             log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
-            self._metrics.tolerance_exceeded.inc()
+            self.metrics.tolerance_exceeded.inc()
 
     def killed_as_a_whole(self, pod: Pod, container: str, why: OnExceeded | None, inode: int, trouble: str) -> None:
         """The agent has killed all processes of a container, or could not (``trouble``)."""
         note = notes.killed_as_a_whole_note(container, why, trouble)
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
-        self._metrics.containers_killed.labels("failed" if trouble else "tolerance" if why else "group").inc()
+        self.metrics.containers_killed.labels("failed" if trouble else "tolerance" if why else "group").inc()
         reason = Reason.MODE_FAILED if trouble else Reason.CONTAINER_RESTARTED
         action = "HoldOOMGroup" if trouble else "KillContainer"
         self._notice(pod, reason, action, note, f"killed-{inode}-{trouble}")
 
     def _notice(self, pod: Pod, reason: Reason, action: str, note: str, key: str, *, warning: bool = True) -> bool:
         """Whether it is a new one. An inode in ``key`` means something in one boot only."""
-        named = f"{reason}\0{self._boot_id}\0{key}"
+        named = f"{reason}\0{self.boot_id}\0{key}"
         digest = hashlib.sha256(named.encode(errors="surrogatepass")).hexdigest()[:20]
         about = ObjectRef("Pod", pod.name, pod.namespace, pod.uid)
-        return self._post(Notice(event_name(pod.name, digest), about, reason, warning, action, note, self._unix_s()))
+        return self.post(Notice(event_name(pod.name, digest), about, reason, warning, action, note, self.unix_s()))
