@@ -32,9 +32,6 @@ class _Deadline(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def writable(self) -> bool:
-        return True
-
     def readinto(self, buffer: Any) -> int:
         self.limit_next()
         return self._connection.recv_into(buffer)

@@ -1,26 +1,74 @@
 """The table of the agent's metrics, one attribute each, and the page. See docs/reference/metrics.md.
 
-The loop's thread alone counts; any thread may ask for the page. No label is a PID, a process name or anything else without bounds.
+The series of containers begin at zero, continue over restarts, end after their pod, and are bounded in number. The loop's thread
+alone counts; any thread may ask for the page. No label is a PID, a process name or anything else without bounds.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable, Mapping
 from math import nan
+from typing import Any, Generic, TypeVar
 
-from prometheus_client import Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics import MetricWrapperBase
 
-from agent.metrics.series import ContainerSeries, Metric
-from agent.model import OomKill, WriteOutcome
+from agent.model import Mode, OomKill, Outcome, Scope, WriteOutcome
 
+KEEP_S = 300.0  # series of a container outlive its pod by that long
+MOST_CONTAINERS = 5000  # with series at once; beyond, those that ended first are dropped
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0)
+CONTAINER = ("namespace", "pod", "container")
+UNKNOWN = "unknown"
 EVENT_OUTCOMES = ("created", "exists", "patched", "dropped_gone", "dropped_invalid", "dropped_expired")
 WATCH_REASONS = ("timeout", "relist", "gone", "refused", "unreachable", "error", "short")  # model.WatchTrouble
 KILLED_WHY = ("tolerance", "group", "failed")
+CREATED_SWITCH = "PROMETHEUS_DISABLE_CREATED_SERIES"  # the library's own, which has them on where it is not set
+Key = tuple[str, str, str]  # namespace, pod, container
+M = TypeVar("M", bound=MetricWrapperBase)
+
+if CREATED_SWITCH not in os.environ:
+    disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-class Metrics(ContainerSeries):
-    """Callers count on the attributes."""
+class Metric(Generic[M]):
+    """A row of the table: an instance of Metrics gets the metric ``oomward_<attribute>`` as its attribute.
+
+    The ``values`` of the only label have their zeros from the start.
+    """
+
+    def __init__(self, kind: type[M], text: str, *labels: str, values: Iterable[str] = (), **more: Any) -> None:
+        self._kind, self._text, self._labels, self._values, self._more = kind, text, labels, values, more
+
+    def __get__(self, instance: object, owner: type) -> M:
+        """Never called, since the instance has the attribute itself: for the type checker."""
+        raise AttributeError
+
+    def create(self, name: str, registry: CollectorRegistry) -> M:
+        metric = self._kind(f"oomward_{name}", self._text, self._labels, registry=registry, **self._more)
+        for value in self._values:
+            metric.labels(value)
+        return metric
+
+
+class Metrics:
+    """Callers count on the attributes; for series of containers there are methods."""
+
+    oom_kills = Metric(
+        Counter,
+        "OOM kills counted by the kernel, one per process, by the scope of the limit that was hit.",
+        *CONTAINER,
+        "mode",
+        "scope",
+    )
+    oom_kill_outcomes = Metric(
+        Counter, "OOM kills, one per kill, by what happened to the container.", *CONTAINER, "outcome"
+    )
+    container_oom_group = Metric(Gauge, "memory.oom.group of a container: 0 or 1.", *CONTAINER)
+    container_oom_group_desired = Metric(Gauge, "Desired memory.oom.group of a container: 0 or 1.", *CONTAINER)
+    series_evictions = Metric(Counter, "Containers with series removed early because there were too many.")
 
     unattributed_oom_kills = Metric(
         Counter, "OOM kills in pods that could not be attributed to a container, one per process."
@@ -78,11 +126,19 @@ class Metrics(ContainerSeries):
     build_info = Metric(Gauge, "Version of the agent.", "version")
 
     def __init__(self, version: str, *, process_metrics: bool = True) -> None:
-        super().__init__()
+        self.registry = CollectorRegistry()
         if process_metrics:
             ProcessCollector(registry=self.registry)
+        for name, metric in vars(type(self)).items():
+            if isinstance(metric, Metric):
+                vars(self)[name] = metric.create(name, self.registry)
         self.build_info.labels(version).set(1)
         self.inotify_watches.set(nan)
+        self._ended: dict[Key, float] = {}
+        self._series: dict[
+            Key, set[tuple[MetricWrapperBase, tuple[str, ...]]]
+        ] = {}  # each with its labels beyond the key
+        self._living: set[tuple[str, str]] = set()  # namespace, pod
         self._failures: dict[str, set[tuple[str, str, str]]] = {}
 
     def page(self, accept: str = "") -> tuple[str, bytes]:
@@ -90,11 +146,82 @@ class Metrics(ContainerSeries):
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self.registry)
 
+    def _of(self, key: Key, metric: M, *labels: str) -> M:
+        """The container's series of a metric."""
+        self._series.setdefault(key, set()).add((metric, labels))
+        return metric.labels(*key, *labels)
+
+    def seed(self, totals: Mapping[tuple[str, str, str, str, str], int], now_s: float) -> None:
+        """The ledger's totals from before this start; the series end if their containers don't show up."""
+        for (namespace, pod, container, mode, scope), processes in totals.items():
+            self._of((namespace, pod, container), self.oom_kills, mode, scope).inc(processes)
+            self._ended[namespace, pod, container] = now_s
+
     def kill(self, kill: OomKill) -> None:
         """A kill in a pod: counts its processes."""
-        self.count(kill)
+        self._of(_key(kill), self.oom_kills, kill.mode or UNKNOWN, kill.scope or UNKNOWN).inc(kill.processes)
         if kill.details_missing:
             self.oom_kills_without_details.inc()
+
+    def outcome(self, kill: OomKill) -> None:
+        """A kill in a pod whose outcome is known, or will never be."""
+        self._of(_key(kill), self.oom_kill_outcomes, kill.outcome or UNKNOWN).inc()
+
+    def container_running(self, namespace: str, pod: str, container: str, mode: Mode | None) -> None:
+        """The container's series begin at 0: increase() does not see a series that begins at 1.
+
+        One series for each scope with the ``mode`` in force (None: not known), and none with another mode: call again when it changes.
+        """
+        key = (namespace, pod, container)
+        self._living.add((namespace, pod))
+        self._ended.pop(key, None)
+        for outcome in Outcome:
+            self._of(key, self.oom_kill_outcomes, outcome)
+        for scope in (*Scope, UNKNOWN):
+            self._of(key, self.oom_kills, mode or UNKNOWN, scope)
+
+    def oom_group(self, namespace: str, pod: str, container: str, actual: int, desired: int | None) -> None:
+        """The value of memory.oom.group, and the desired one (None: no mode is desired)."""
+        key = (namespace, pod, container)
+        self._of(key, self.container_oom_group).set(actual)
+        if desired is not None:
+            self._of(key, self.container_oom_group_desired).set(desired)
+        elif (self.container_oom_group_desired, ()) in self._series[key]:
+            self._series[key].remove((self.container_oom_group_desired, ()))
+            self.container_oom_group_desired.remove(*key)
+
+    def container_gone(self, namespace: str, pod: str, container: str, now_s: float) -> None:
+        """The pod is gone: its series end KEEP_S later, unless it comes back. ``now_s`` is monotonic."""
+        self._living.discard((namespace, pod))
+        for key in ((namespace, pod, container), (namespace, pod, "")):  # "": kills without a container's name
+            if key in self._series:
+                self._ended.setdefault(key, now_s)
+
+    def drop_stale(self, now_s: float, between: Callable[[], None] = lambda: None) -> list[Key]:
+        """Drop series that ended KEEP_S ago, and those that ended first beyond MOST_CONTAINERS; returns their keys.
+
+        A series whose pod is not known to live counts as ended from here on, such as that of a kill recorded after its pod's end.
+        ``between`` is called before each that is dropped, and may bring some back.
+        """
+        for key in self._series:
+            if key[:2] in self._living:
+                self._ended.pop(key, None)
+            else:
+                self._ended.setdefault(key, now_s)
+        over = len(self._series) - MOST_CONTAINERS
+        by_age = sorted(self._ended, key=lambda key: self._ended[key])
+        dropped = []
+        for key in [key for i, key in enumerate(by_age) if i < over or now_s - self._ended[key] > KEEP_S]:
+            between()
+            ended_s = self._ended.pop(key, None)
+            if ended_s is None:
+                continue
+            for metric, labels in self._series.pop(key, ()):
+                metric.remove(*key, *labels)
+            dropped.append(key)
+            if now_s - ended_s <= KEEP_S:
+                self.series_evictions.inc()
+        return dropped
 
     def pod_failures(self, uid: str, failures: set[tuple[str, str, str]]) -> None:
         """All current failures of a pod, by namespace, name and category; they replace those of the same uid."""
@@ -106,3 +233,7 @@ class Metrics(ContainerSeries):
             self.pod_failure.remove(*labels)
         for labels in failures:
             self.pod_failure.labels(*labels).set(1)
+
+
+def _key(kill: OomKill) -> Key:
+    return kill.namespace or "", kill.pod or "", kill.container or ""

@@ -7,20 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from agent.cgroup.files import CgroupFiles
 from agent.model import Cgroup, KnobWrite, Original, WriteOutcome
 
 CONFLICT_REWRITES = 10  # more than that many by another process
 CONFLICT_WINDOW_S = 10.0  # within that time are a conflict:
 CORRECT_EVERY_S = 1.0  # then one correction per second until they stop
-
-
-class Files(Protocol):
-    """The part of cgroup.files that writes. ``before_write`` gets the value that is about to be changed."""
-
-    def hold_oom_group(
-        self, cgroup: Cgroup, wanted: int, before_write: Callable[[int], None] | None = None
-    ) -> KnobWrite: ...
-    def plan_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite: ...
 
 
 class Originals(Protocol):
@@ -54,7 +46,7 @@ class Enforcer:
     """``dry_run`` never writes. ``unix_s`` is the wall clock, for the record of the original values only."""
 
     def __init__(
-        self, files: Files, originals: Originals, unix_s: Callable[[], float], *, dry_run: bool = False
+        self, files: CgroupFiles, originals: Originals, unix_s: Callable[[], float], *, dry_run: bool = False
     ) -> None:
         self._files = files
         self._originals = originals

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.metrics.series import KEEP_S
+from agent.metrics.metrics import KEEP_S
 from agent.model import MODE_LABEL, PodDeleted, PodSkipped, TreeOverflowed, WatchTrouble
 from agent.modes.enforcer import CONFLICT_REWRITES, CONFLICT_WINDOW_S, CORRECT_EVERY_S
 from tests.unit.cgroup.fakes import make, remove

@@ -11,9 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import agent.metrics.metrics as module
-from agent.metrics import series
-from agent.metrics.metrics import Metrics
-from agent.metrics.series import KEEP_S
+from agent.metrics.metrics import KEEP_S, Metrics
 from agent.model import CgroupKind, Mode, Scope, WriteOutcome
 from tests.unit.wording.kills import GROUP, HOST, KILL, LOST
 
@@ -46,7 +44,7 @@ def metrics() -> Metrics:
 @pytest.fixture
 def bound(monkeypatch: pytest.MonkeyPatch) -> int:
     """A hundred containers in place of MOST_CONTAINERS: what is dropped beyond a bound doesn't depend on how large it is."""
-    monkeypatch.setattr(series, "MOST_CONTAINERS", 100)
+    monkeypatch.setattr(module, "MOST_CONTAINERS", 100)
     return 100
 
 

@@ -14,8 +14,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from agent.metrics.metrics import Metrics
-from agent.metrics.series import CREATED_SWITCH
+from agent.metrics.metrics import CREATED_SWITCH, Metrics
 from agent.model import CgroupKind, Mode, WriteOutcome
 from tests.unit.wording.kills import GROUP, HOST, KILL, LOST
 

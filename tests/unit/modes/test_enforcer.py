@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
+from agent.cgroup.files import CgroupFiles
 from agent.model import Cgroup, CgroupKind, CgroupPlace, KnobWrite, Original, WriteOutcome
 from agent.modes.enforcer import CONFLICT_REWRITES, CONFLICT_WINDOW_S, CORRECT_EVERY_S, Enforcer
 
 CGROUP = Cgroup(CgroupPlace("kubepods/podu/c", CgroupKind.CONTAINER, "u", "c"), inode=7)
 
 
-class Knob:
+class Knob(CgroupFiles):
     """One cgroup's knob, written by us as files.py would, and by others at will."""
 
     def __init__(self, value: int) -> None:
