@@ -10,7 +10,7 @@ import pytest
 import agent.loop.v1 as v1_module
 from agent.cgroup.layout import classify
 from agent.kernel.v1events import V1EventsUnavailableError
-from agent.loop.v1 import LOOKS_S, V1Counters
+from agent.loop.v1 import READ_AFTER_S, V1Counters
 from agent.model import Cgroup
 from tests.unit.loop.world import CONTAINER, POD
 
@@ -70,7 +70,7 @@ def test_a_signal_is_a_look_now_and_several_later(counters: V1Counters, kernel: 
     counters.follow(MAIN)
     kernel.fired = [tmp_path / CONTAINER]
     assert [event.cgroup for event in counters.read(100.0)] == [MAIN]
-    for after_s in LOOKS_S:
+    for after_s in READ_AFTER_S:
         assert counters.due_s() == 100.0 + after_s
         assert [event.cgroup for event in counters.read(100.0 + after_s)] == [MAIN]
     assert counters.due_s() is None
@@ -82,7 +82,7 @@ def test_many_signals_at_once_are_one_look(counters: V1Counters, kernel: Eventfd
     for _ in range(3):
         kernel.fired = [tmp_path / CONTAINER]
         counters.read(100.0)
-    assert len(counters.read(100.0 + LOOKS_S[-1])) == 1
+    assert len(counters.read(100.0 + READ_AFTER_S[-1])) == 1
     assert counters.due_s() is None
 
 
