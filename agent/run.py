@@ -27,7 +27,7 @@ from agent.kills import Attribution
 from agent.kills.recorder import Recorder
 from agent.kube.api import connect
 from agent.ledger import AgentLock, Ledger
-from agent.loop.kills import CgroupErrors, Kills
+from agent.loop.kills import Kills, error_counter
 from agent.loop.log_reader import LogReader
 from agent.loop.loop import STUCK_S, Loop
 from agent.loop.mailbox import Mailbox
@@ -71,7 +71,7 @@ def build_node(
     unix_s: Callable[[], float] = time.time,
 ) -> Node:
     """The rooms that the loop's thread owns. ``kill`` is cgroup.killing.kill_container; ``kmsg`` False: the log can't be read."""
-    name, values, on_error = settings.node_name, dict[str, int](), CgroupErrors(metrics)
+    name, values, on_error = settings.node_name, dict[str, int](), error_counter(metrics)
     registry = Registry(ledger.kept_decisions())
     pod_of = registry.pods.get
     facts = Lookup(files, registry, lambda: tree.cgroups, values, on_error)
@@ -203,5 +203,5 @@ def _handle_signals(loop: Loop) -> None:
         logger.info("%s received: ending", signal.Signals(signum).name)
         loop.stop()
 
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)

@@ -55,8 +55,7 @@ from agent.model import (
     Source,
 )
 from agent.model.status import Phase
-from agent.modes.matching import disobeyed
-from agent.modes.policy import decide, invalid_modes
+from agent.modes.policy import decide, disobeyed, invalid_modes
 from agent.settings import Settings
 from agent.wording.kills import bytes_text
 from agent.wording.notes import group_on_v1_note, mode_invalid_note

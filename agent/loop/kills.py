@@ -27,18 +27,17 @@ COUNTED_KINDS = {  # on v1 parents' counters don't include their children's; bel
 }
 
 
-class CgroupErrors:
-    """Counts each control file that can't be read, and logs each error once in UNREADABLE_SAID_S."""
+def error_counter(metrics: Metrics) -> Callable[[CgroupError], None]:
+    """For control files that can't be read: each error is counted, and logged once in UNREADABLE_SAID_S."""
+    said = Once(UNREADABLE_SAID_S)
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._said = Once(UNREADABLE_SAID_S)
-
-    def __call__(self, error: CgroupError) -> None:
-        self._metrics.cgroup_errors.inc()
-        if (left_out := self._said.due(str(error))) is not None:
+    def count(error: CgroupError) -> None:
+        metrics.cgroup_errors.inc()
+        if (left_out := said.due(str(error))) is not None:
             more = f" ({left_out} times more since this was last said)" if left_out else ""
             log(logger, logging.WARNING, f"{error}{more}")
+
+    return count
 
 
 @dataclass(eq=False)
@@ -71,7 +70,6 @@ class Kills:
         return cgroup.place.kind in COUNTED_KINDS[self.version]
 
     def read(self, cgroup: Cgroup, now_s: float) -> None:
-        """Read a cgroup's counters."""
         reading = self.facts.counters(cgroup)
         if isinstance(reading, MemoryEvents):
             self.attribution.counted(cgroup, reading, now_s)
@@ -89,10 +87,10 @@ class Kills:
             self.attribution.counted_node(total, now_s)
 
     def gone(self, cgroup: Cgroup, now_s: float) -> None:
-        """The cgroup was removed."""
         if self.v1 is not None:
             self.v1.forget(cgroup)
         self.attribution.removed(cgroup, now_s)
+        self.facts.forget(cgroup)
 
     def reports(self, reports: Iterable[OomReport], now_s: float) -> None:
         """OOM reports of the kernel's log. Where one lacks the cgroup's line, the dying process's own cgroup is looked up."""

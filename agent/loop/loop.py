@@ -38,14 +38,11 @@ STUCK_S = 60.0  # after that long without a turn /healthz fails
 
 @dataclass(eq=False)
 class Loop:
-    """Runs until ``stop``. ``log`` None: there is no kernel log to read. ``v1`` None: cgroup v2.
-
-    ``rules`` None: no file to watch. ``real_time`` None: the scheduler is left alone.
-    """
+    """Runs until ``stop``. None: no ``rules`` file to watch; no cgroup ``v1``; the scheduler is left alone without ``real_time``."""
 
     _node: Node
     _tree: Tree
-    _log: LogReader | None
+    _log: LogReader
     _mailbox: Mailbox
     _ledger: Ledger
     _rules: RulesFile | None
@@ -87,7 +84,7 @@ class Loop:
             while not self._stopping:
                 woken_by = self._selector.select(self._wait_s())
                 now = time.monotonic()
-                if any(key.fd == self._log_fd for key, _ in woken_by):
+                if any(key.fd == self._log.fileno() for key, _ in woken_by):
                     self._let_it_print(now)
                 self._turn(now)
         self._ledger.record((), (), self._position())
@@ -121,9 +118,9 @@ class Loop:
 
     def _let_it_print(self, now: float) -> None:
         """The log has the first line of something: read it when the kernel has printed the others."""
-        if self._log_fd is not None and self._log_at_s == inf:
+        if (descriptor := self._log.fileno()) is not None and self._log_at_s == inf:
             self._log_at_s = now + AFTER_THE_KERNEL_S
-            self._selector.unregister(self._log_fd)
+            self._selector.unregister(descriptor)
 
     def _turn(self, now: float) -> None:
         self.last_beat_monotonic_s = now
@@ -136,7 +133,7 @@ class Loop:
         for message in self._mailbox.take():
             self._drain()
             self._node.message(message, now)
-        if self._log is not None and self._may_read_log(now) and (reports := self._read_log(self._log, now)):
+        if self._may_read_log(now) and (reports := self._read_log(now)):
             self._drain()
             self._reports_since_saved = True
             self._node.kills.reports(reports, now)
@@ -158,29 +155,25 @@ class Loop:
         if now < self._log_at_s:
             return False
         self._log_at_s = inf
-        if self._log_fd is not None:
-            self._selector.register(self._log_fd, selectors.EVENT_READ)
+        if (descriptor := self._log.fileno()) is not None:
+            self._selector.register(descriptor, selectors.EVENT_READ)
         return True
 
-    @property
-    def _log_fd(self) -> int | None:
-        return self._log.fileno() if self._log is not None else None
-
-    def _read_log(self, log: LogReader, now: float) -> list[OomReport]:
+    def _read_log(self, now: float) -> list[OomReport]:
         """New reports. While the log can't be read the counters continue without it."""
-        before = log.fileno()
-        reports = log.read(now, self._node.kills.attribution.log_quiet_s)
-        if before is not None and log.trouble is not None:
+        before = self._log.fileno()
+        reports = self._log.read(now, self._node.kills.attribution.log_quiet_s)
+        if before is not None and self._log.trouble is not None:
             self._selector.unregister(before)
-            self._node.kills.log_lost(log.trouble)
-        elif before is None and (found := log.fileno()) is not None:
+            self._node.kills.log_lost(self._log.trouble)
+        elif before is None and (found := self._log.fileno()) is not None:
             self._selector.register(found, selectors.EVENT_READ)
             self._node.kills.log_found(now)
         return reports
 
     def _position(self) -> int | None:
         """How far the log need not be read again: before the oldest report that still waits for its counter."""
-        if self._log is None or self._log.sequence is None:
+        if self._log.sequence is None:
             return None
         waiting = self._node.kills.attribution.oldest_waiting_sequence
         return self._log.sequence if waiting is None else min(self._log.sequence, waiting - 1)

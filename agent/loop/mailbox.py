@@ -28,7 +28,6 @@ class Mailbox:
         os.eventfd_write(self._wake, 1)
 
     def take(self) -> list[Message]:
-        """All messages, oldest first."""
         try:
             os.eventfd_read(self._wake)
         except BlockingIOError:

@@ -129,7 +129,6 @@ class Node:
                 case model.CgroupGone(cgroup):
                     self.kills.gone(cgroup, now_s)
                     self.modes.gone(cgroup)
-                    self.kills.facts.forget(cgroup)
                 case model.CgroupMissed(place):
                     self.kills.attribution.missed(place, now_s)
                 case model.TreeOverflowed(why):
@@ -138,7 +137,6 @@ class Node:
                     self._resync_due = True  # not now: this may be within a resync
 
     def reload(self, rules: model.Rules, now_s: float) -> None:
-        """New rules are in force."""
         self.modes.rules = rules
         for cgroup in self.modes.containers():
             self.between()

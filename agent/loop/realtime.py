@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from agent.kernel import scheduling
 from agent.kernel.scheduling import LATE, SchedulingClass
@@ -26,21 +27,16 @@ CHECK_EVERY_S = 0.5
 SAID_S = 600.0
 
 
+@dataclass(eq=False)
 class RealTime:
     """``wanted`` False: never real-time, a nice value at most. check_budget() may be called by any thread."""
 
-    def __init__(
-        self,
-        metrics: Metrics,
-        *,
-        wanted: bool,
-        clock: Callable[[], float] = time.monotonic,
-        cpu_s: Callable[[], float] = time.process_time,
-    ) -> None:
-        self._metrics = metrics
-        self._wanted = wanted
-        self._clock = clock
-        self._cpu_s = cpu_s
+    metrics: Metrics
+    wanted: bool
+    clock: Callable[[], float] = time.monotonic
+    cpu_s: Callable[[], float] = time.process_time
+
+    def __post_init__(self) -> None:
         self._class = SchedulingClass.USUAL
         self._suspended = False
         self._used: deque[tuple[float, float]] = deque()
@@ -49,18 +45,18 @@ class RealTime:
 
     def start(self) -> None:
         """Called by the main thread, which is the loop's, when the other threads are running."""
-        self._used.append((self._clock(), self._cpu_s()))
-        self._class = scheduling.raise_priority() if self._wanted else scheduling.set_nice()
-        self._metrics.realtime_priority_active.set(self._class.before_workloads)
+        self._used.append((self.clock(), self.cpu_s()))
+        self._class = scheduling.raise_priority() if self.wanted else scheduling.set_nice()
+        self.metrics.realtime_priority_active.set(self._class.before_workloads)
         if self._class.before_workloads:
             logger.info("scheduling: %s, before the node's workloads", self._class)
-        elif self._wanted:
+        elif self.wanted:
             why = "real-time scheduling is not available (capability SYS_NICE, kernel)"
             logger.warning("scheduling: %s; %s: %s.", self._class, why, LATE)
 
     def check_budget(self) -> None:
         """Suspend real-time priority, or resume it. Called wherever there is work; costs nothing most of the time."""
-        now_s = self._clock()
+        now_s = self.clock()
         if not self._class.real_time or now_s - self._used[-1][0] < CHECK_EVERY_S:
             return
         if self._lock.acquire(blocking=False):
@@ -70,7 +66,7 @@ class RealTime:
                 self._lock.release()
 
     def _check(self, now_s: float) -> None:
-        cpu_s = self._cpu_s()
+        cpu_s = self.cpu_s()
         self._used.append((now_s, cpu_s))
         while len(self._used) > 2 and self._used[1][0] <= now_s - WINDOW_S:
             self._used.popleft()
@@ -78,7 +74,7 @@ class RealTime:
         if not self._suspended and share > TOO_MUCH:
             scheduling.suspend_real_time()
             self._suspended = True
-            self._metrics.realtime_priority_suspensions.inc()
+            self.metrics.realtime_priority_suspensions.inc()
             if (left_out := self._said.due("suspended")) is not None:
                 used = f"the agent used {share:.0%} of a processor for {WINDOW_S:.0f} s"
                 more = f" ({left_out} times more since this was last said)" if left_out else ""
@@ -87,4 +83,4 @@ class RealTime:
         elif self._suspended and share < LITTLE:
             self._class = scheduling.raise_priority()
             self._suspended = False
-        self._metrics.realtime_priority_active.set(self._class.before_workloads and not self._suspended)
+        self.metrics.realtime_priority_active.set(self._class.before_workloads and not self._suspended)

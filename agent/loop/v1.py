@@ -41,7 +41,6 @@ class V1Counters:
             self._on_trouble(str(error))
 
     def forget(self, cgroup: Cgroup) -> None:
-        """The cgroup was removed."""
         directory = self._mount / cgroup.path
         if self._cgroups.get(directory) == cgroup:
             del self._cgroups[directory]

@@ -87,16 +87,10 @@ class StatusServer(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port in use, also where port 0 was requested."""
-        return self.server_name, self.server_port
-
     def start(self) -> None:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving and listening."""
         self._waker.close()
         if self._thread.is_alive():
             self._thread.join()

@@ -147,7 +147,6 @@ class Metrics:
         return content_type, encode(self.registry)
 
     def _of(self, key: Key, metric: M, *labels: str) -> M:
-        """The container's series of a metric."""
         self._series.setdefault(key, set()).add((metric, labels))
         return metric.labels(*key, *labels)
 

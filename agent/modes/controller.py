@@ -44,10 +44,9 @@ class ModeController:
     _desired: dict[int, DesiredMode] = field(default_factory=dict, init=False)
 
     def check_settings(self, pod: Pod) -> None:
-        """Report each invalid label or annotation once."""
+        """Report invalid labels and annotations."""
         for bad in (*invalid_modes(pod, self.rules), *invalid_tolerances(pod, self.rules)):
-            if self.notices.first_time(pod.uid, "invalid", bad.key, bad.value):
-                self.notices.invalid(pod, bad)
+            self.notices.invalid(pod, bad)
 
     def pod_changed(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
         """Decide the modes of the pod's containers. ``between`` is called before each.
@@ -75,7 +74,6 @@ class ModeController:
         return kept if kept or not known else None
 
     def gone(self, cgroup: Cgroup) -> None:
-        """The cgroup was removed."""
         self.enforcer.gone(cgroup)
         if cgroup.path not in self.tree.cgroups:  # or another has its path already
             self.values.pop(cgroup.path, None)
@@ -84,7 +82,6 @@ class ModeController:
         self.consequences.gone(cgroup)
 
     def containers(self) -> list[Cgroup]:
-        """All containers of the node."""
         return [c for c in self.tree.cgroups.values() if c.place.kind is CgroupKind.CONTAINER]
 
     def _container_of(self, cgroup: Cgroup) -> Cgroup | None:
@@ -182,9 +179,7 @@ class ModeController:
         if in_force is not None:
             wanted = None if mode is None else mode.oom_group
             self.metrics.oom_group(pod.namespace, pod.name, desired.container, in_force.oom_group, wanted)
-        if mode is None or in_force is not mode or mode is not desired.decision.mode or not self.announce_applied:
-            return
-        if self.notices.first_time(container.inode, "applied", mode.value):
+        if self.announce_applied and mode is not None and in_force is mode is desired.decision.mode:
             self.notices.applied(pod, desired.container, mode, container.inode, desired.decision.why)
 
     def attempted(self, attempt: Attempt, at_s: float, notified_s: float | None = None) -> None:
@@ -204,21 +199,17 @@ class ModeController:
         pod = self.registry.pod_of(cgroup.place)
         if pod is None:
             return
-        failed = outcome in (WriteOutcome.DENIED, WriteOutcome.UNSUPPORTED)
-        if failed and self.notices.first_time(cgroup.inode, "write", outcome.value):
-            self._failed(pod, attempt)
+        if outcome in (WriteOutcome.DENIED, WriteOutcome.UNSUPPORTED):
+            named = self.registry.identity(cgroup.place)
+            container = named.container if named is not None else None
+            if outcome is WriteOutcome.UNSUPPORTED and self.files.version == "v1" and container is not None:
+                self.notices.failed(pod, notes.group_on_v1_note(container), f"v1-{container}", cgroup.inode)
+            else:
+                note = notes.mode_failed_note(cgroup.path, attempt.write.detail)
+                self.notices.failed(pod, note, cgroup.path, cgroup.inode)
         if attempt.conflict:
             self.metrics.write_conflicts.inc()
             self.notices.failed(pod, notes.conflict_note(cgroup.path), f"conflict-{cgroup.inode}-{int(at_s)}")
-
-    def _failed(self, pod: Pod, attempt: Attempt) -> None:
-        named = self.registry.identity(attempt.cgroup.place)
-        container = named.container if named is not None else None
-        if attempt.write.outcome is WriteOutcome.UNSUPPORTED and self.files.version == "v1" and container is not None:
-            self.notices.failed(pod, notes.group_on_v1_note(container), f"v1-{container}")
-            return
-        path = attempt.cgroup.path
-        self.notices.failed(pod, notes.mode_failed_note(path, attempt.write.detail), path)
 
     def _ancestors_with_1(self, container: Cgroup) -> list[str]:
         """Paths above a container with 0: a kill at a limit there or further up ends everything below. The nearest first."""
@@ -228,9 +219,9 @@ class ModeController:
 
     def _warn_of_ancestors(self, container: Cgroup) -> None:
         pod = self.registry.pod_of(container.place)
-        for above in () if pod is None else self._ancestors_with_1(container):
-            if pod is not None and self.notices.first_time(pod.uid, "ancestor", above):
-                self.notices.failed(pod, notes.ancestor_note(above), f"ancestor-{above}")
+        if pod is not None:
+            for above in self._ancestors_with_1(container):
+                self.notices.failed(pod, notes.ancestor_note(above), f"ancestor-{above}", pod.uid)
 
     def ancestor_conflicts(self) -> int:
         """How many containers in mode single are below a cgroup with memory.oom.group 1."""

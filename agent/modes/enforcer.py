@@ -42,19 +42,16 @@ class _Enforced:
     correct_at_s: float | None = None  # in a conflict: when the next correction is due
 
 
+@dataclass(eq=False)
 class Enforcer:
     """``dry_run`` never writes. ``unix_s`` is the wall clock, for the record of the original values only."""
 
-    def __init__(
-        self, files: CgroupFiles, originals: Originals, unix_s: Callable[[], float], *, dry_run: bool = False
-    ) -> None:
-        self._files = files
-        self._originals = originals
-        self._unix_s = unix_s
-        self._dry_run = dry_run
-        self._enforced: dict[int, _Enforced] = {}
-        self._to_restore: dict[int, Cgroup] = {}
-        self._remembered: set[int] = set()
+    files: CgroupFiles
+    originals: Originals
+    unix_s: Callable[[], float]
+    dry_run: bool = False
+    _enforced: dict[int, _Enforced] = field(default_factory=dict, init=False)
+    _to_restore: dict[int, Cgroup] = field(default_factory=dict, init=False)
 
     def wanted(self, cgroup: Cgroup) -> int | None:
         """The enforced value of this cgroup; None: none is."""
@@ -80,7 +77,7 @@ class Enforcer:
         found = []
         for enforced in [enforced for enforced in self._enforced.values() if enforced.correct_at_s is None]:
             between()
-            plan = self._files.plan_oom_group(enforced.cgroup, enforced.wanted)
+            plan = self.files.plan_oom_group(enforced.cgroup, enforced.wanted)
             if plan.outcome not in (WriteOutcome.ALREADY, WriteOutcome.GONE):
                 found.append(enforced.cgroup)
         return found
@@ -89,7 +86,7 @@ class Enforcer:
         """Correct these values, and try again to restore those that could not be restored."""
         found = [enforced for cgroup in deviating if (enforced := self._enforced.get(cgroup.inode)) is not None]
         attempts = [self._attempt(enforced, now_s) for enforced in found if enforced.correct_at_s is None]
-        originals = [(cgroup, self._originals.original(inode)) for inode, cgroup in self._to_restore.items()]
+        originals = [(cgroup, self.originals.original(inode)) for inode, cgroup in self._to_restore.items()]
         return attempts + [self._restore(cgroup, original) for cgroup, original in originals if original is not None]
 
     def due_s(self) -> float | None:
@@ -114,31 +111,29 @@ class Enforcer:
         If that fails, the next resync tries again.
         """
         self._enforced.pop(cgroup.inode, None)
-        original = self._originals.original(cgroup.inode)
+        original = self.originals.original(cgroup.inode)
         if original is None:
             return None
         self._to_restore[cgroup.inode] = cgroup
         return self._restore(cgroup, original)
 
     def _restore(self, cgroup: Cgroup, original: Original) -> Attempt:
-        write = (self._files.plan_oom_group if self._dry_run else self._files.hold_oom_group)(cgroup, original.value)
+        write = (self.files.plan_oom_group if self.dry_run else self.files.hold_oom_group)(cgroup, original.value)
         if write.outcome in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.GONE):
             self._forget(cgroup.inode)
         return Attempt(cgroup, write)
 
     def gone(self, cgroup: Cgroup) -> None:
-        """The cgroup was removed."""
         self._enforced.pop(cgroup.inode, None)
         self._forget(cgroup.inode)
 
     def _forget(self, inode: int) -> None:
         self._to_restore.pop(inode, None)
-        self._remembered.discard(inode)
-        self._originals.forget_original(inode)
+        self.originals.forget_original(inode)
 
     def _attempt(self, enforced: _Enforced, now_s: float, *, changed: bool = False) -> Attempt:
         # At a container's start the runtime's own 1 comes after our first look: that is no drift.
-        drift = changed and (enforced.cgroup.inode in self._remembered or enforced.wanted != 0)
+        drift = changed and (enforced.wanted != 0 or self.originals.original(enforced.cgroup.inode) is not None)
         write = self._write(enforced)
         if write.outcome is WriteOutcome.GONE:
             self._enforced.pop(enforced.cgroup.inode, None)
@@ -151,20 +146,18 @@ class Enforcer:
         It is the value that this very write found: a look before it may have come before the runtime's own write.
         """
         cgroup = enforced.cgroup
-        if self._dry_run:
-            return self._files.plan_oom_group(cgroup, enforced.wanted)
+        if self.dry_run:
+            return self.files.plan_oom_group(cgroup, enforced.wanted)
 
         def remember(before: int) -> None:
-            if cgroup.inode not in self._remembered:
-                original = Original(cgroup.inode, cgroup.path, before, enforced.pod_uid, self._unix_s())
-                self._originals.remember_original(original)
-                self._remembered.add(cgroup.inode)
+            if self.originals.original(cgroup.inode) is None:
+                original = Original(cgroup.inode, cgroup.path, before, enforced.pod_uid, self.unix_s())
+                self.originals.remember_original(original)
 
-        return self._files.hold_oom_group(cgroup, enforced.wanted, remember)
+        return self.files.hold_oom_group(cgroup, enforced.wanted, remember)
 
 
 def _is_new_conflict(enforced: _Enforced, now_s: float) -> bool:
-    """Count one more rewrite."""
     enforced.rewrites.append(now_s)
     many = len(enforced.rewrites) > CONFLICT_REWRITES and now_s - enforced.rewrites[0] <= CONFLICT_WINDOW_S
     if not many or enforced.correct_at_s is not None:

@@ -25,32 +25,37 @@ class ModeNotices:
     unix_s: Callable[[], float]
     _announced: dict[str | int, set[tuple[str, ...]]] = field(default_factory=dict, init=False)
 
-    def first_time(self, subject: str | int, *what: str) -> bool:
-        """Whether this is the first call with these arguments. The subject is a pod's uid or a cgroup's inode."""
+    def forget(self, subject: str | int) -> None:
+        """The pod with this uid, or the cgroup with this inode, is gone."""
+        self._announced.pop(subject, None)
+
+    def _first_time(self, subject: str | int, *what: str) -> bool:
         known = self._announced.setdefault(subject, set())
         new = what not in known
         known.add(what)
         return new
 
-    def forget(self, subject: str | int) -> None:
-        """The pod or cgroup is gone."""
-        self._announced.pop(subject, None)
-
     def applied(self, pod: Pod, container: str, mode: Mode, inode: int, why: str) -> None:
-        """A container's mode is in force for the first time since its start."""
+        """A container's mode is in force: once per mode and instance of the container."""
+        if not self._first_time(inode, "applied", mode.value):
+            return
         note = notes.mode_applied_note(container, mode, why)
         log(logger, logging.INFO, note, namespace=pod.namespace, pod=pod.name, container=container, mode=mode.value)
         self._notice(pod, Reason.MODE_APPLIED, "HoldOOMGroup", note, f"{mode.value}-{inode}", warning=False)
 
     def invalid(self, pod: Pod, bad: BadWish) -> None:
-        """A label or annotation with an invalid value."""
+        """A label or annotation with an invalid value: once."""
+        if not self._first_time(pod.uid, "invalid", bad.key, bad.value):
+            return
         note = notes.mode_invalid_note(bad)
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, key=bad.key)
         self.metrics.modes_invalid.inc()
         self._notice(pod, Reason.MODE_INVALID, "ReadMode", note, f"{pod.uid}-{bad.key}-{bad.value}")
 
-    def failed(self, pod: Pod, note: str, what: str) -> None:
-        """A mode that is not in force, and why; ``what`` makes it one Event however often it is found."""
+    def failed(self, pod: Pod, note: str, what: str, subject: str | int | None = None) -> None:
+        """A mode that is not in force, and why: once per ``what`` and ``subject``; without a subject each call is logged."""
+        if subject is not None and not self._first_time(subject, what):
+            return
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name)
         self.metrics.modes_failed.inc()
         self._notice(pod, Reason.MODE_FAILED, "HoldOOMGroup", note, f"{pod.uid}-{what}")

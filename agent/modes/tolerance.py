@@ -24,7 +24,7 @@ from agent.model import (
     Source,
     Tolerance,
 )
-from agent.modes.matching import disobeyed, first_rule
+from agent.modes.policy import disobeyed, first_rule
 from agent.settings.values import one_of, tolerated
 
 OWN_SCOPES = frozenset({Scope.CONTAINER, Scope.POD})  # the container's own doing

@@ -79,7 +79,7 @@ def made_up() -> Iterator[tuple[str, Callable[[], None]]]:
     metrics.events_pending.set(0)
     server = StatusServer(("127.0.0.1", 0), metrics.page, lambda: (True, "made up"), lambda: (True, "made up"))
     server.start()
-    host, port = server.address
+    host, port = server.server_name, server.server_port
     try:
         yield f"http://{host}:{port}/metrics", lambda: _happen(metrics)
     finally:

@@ -73,7 +73,7 @@ MUTANTS = (
     Mutant(
         "the value before the first write is not remembered",
         "modes/enforcer.py",
-        "                self._originals.remember_original(",
+        "                self.originals.remember_original(",
         "                (lambda _: None)(",
         ("modes/test_enforcer.py",),
     ),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -29,7 +31,10 @@ class Running:
         self.mailbox = Mailbox()
         settings = load({"node_name": "node-1", "config": str(self.config)}, {})
         world = self.world
-        self.loop = Loop(world.node, world.tree, None, self.mailbox, world.ledger, RulesFile(self.config), settings)
+        log: Any = SimpleNamespace(
+            sequence=None, trouble=None, fileno=lambda: None, read=lambda *_: [], due_s=lambda: None
+        )
+        self.loop = Loop(world.node, world.tree, log, self.mailbox, world.ledger, RulesFile(self.config), settings)
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._run)
 

@@ -18,8 +18,7 @@ from agent.model import (
     Rule,
     Rules,
 )
-from agent.modes.matching import any_glob, selector_matches
-from agent.modes.policy import MOST_INVALID, decide, decide_unnamed, invalid_modes
+from agent.modes.policy import MOST_INVALID, any_glob, decide, decide_unnamed, invalid_modes, selector_matches
 from tests.unit.modes.pods import a_pod
 
 KEYS, VALUES, NAMES = ("a", "b", "c"), ("", "x", "y"), ("web", "db", "job")

@@ -6,7 +6,7 @@ import pytest
 
 from agent.cgroup.layout import classify
 from agent.model import Cgroup, KillAttempt, KillOutcome, OnExceeded
-from agent.modes.restarts import AGAIN_S, GIVE_UP_S, LATER_S, Restart, Restarts
+from agent.modes.consequences import AGAIN_S, GIVE_UP_S, LATER_S, Restart, Restarts
 from tests.unit.loop.world import CONTAINER
 
 HERDER = Cgroup(classify(CONTAINER), 7)
