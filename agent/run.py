@@ -60,7 +60,6 @@ def build_node(
     settings: Settings,
     boot: str,
     files: CgroupFiles,
-    tree: Tree,
     ledger: Ledger,
     metrics: Metrics,
     outbox: Outbox,
@@ -72,6 +71,7 @@ def build_node(
 ) -> Node:
     """The rooms that the loop's thread owns. ``kill`` is cgroup.killing.kill_container; ``kmsg`` False: the log can't be read."""
     name, values, on_error = settings.node_name, dict[str, int](), error_counter(metrics)
+    tree = Tree(files, root_override=settings.cgroup_roots)
     registry = Registry(ledger.kept_decisions())
     pod_of = registry.pods.get
     facts = Lookup(files, registry, lambda: tree.cgroups, values, on_error)
@@ -129,7 +129,6 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     if hierarchy.local_events:
         logger.warning("cgroup2 is %s. %s", LOCAL_EVENTS, LOCAL_EVENTS_MEND)
     files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
-    tree = Tree(files, root_override=settings.cgroup_roots)
     v1 = V1Counters(hierarchy.memory_mount, logger.warning) if hierarchy.version == "v1" else None
     log = _open_log(settings, ledger, boot, metrics)
     user_agent = f"oomward/{__version__} (node {settings.node_name})"
@@ -140,10 +139,10 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     outbox = Outbox(ledger, metrics, schedule, sender.send, boot)
     kill = partial(kill_container, files)
     kmsg = log.trouble is None
-    node = build_node(settings, boot, files, tree, ledger, metrics, outbox, kill, kmsg=kmsg, v1=v1)
+    node = build_node(settings, boot, files, ledger, metrics, outbox, kill, kmsg=kmsg, v1=v1)
     rules = RulesFile(settings.config) if settings.config is not None else None
     real_time = RealTime(metrics, wanted=settings.real_time)
-    loop = Loop(node, tree, log, mailbox, ledger, rules, settings, v1, real_time)
+    loop = Loop(node, log, mailbox, rules, settings, real_time)
     beats = (
         Heartbeat("loop", lambda: loop.last_beat_monotonic_s, STUCK_S),
         Heartbeat("pod watch", lambda: watch.last_beat_monotonic_s, POD_WATCH_SILENT_S),
@@ -167,7 +166,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     finally:
         stop.set()
         v1_close = (v1.close,) if v1 is not None else ()
-        for end in (sender.stop, server.close, ledger.close, log.close, tree.close, *v1_close, files.close):
+        for end in (sender.stop, server.close, ledger.close, log.close, node.tree.close, *v1_close, files.close):
             end()
     logger.info("stopped; the values of memory.oom.group stay as they are")
     return 0

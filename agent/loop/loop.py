@@ -13,13 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
 
-from agent.cgroup.tree import Tree
-from agent.ledger import Ledger
 from agent.loop.log_reader import LogReader
 from agent.loop.mailbox import Mailbox
 from agent.loop.node import Node
 from agent.loop.realtime import RealTime
-from agent.loop.v1 import V1Counters
 from agent.model import CountersTouched, OomReport, TreeEvent
 from agent.settings import RulesFile, Settings, SettingsError
 
@@ -38,16 +35,13 @@ STUCK_S = 60.0  # after that long without a turn /healthz fails
 
 @dataclass(eq=False)
 class Loop:
-    """Runs until ``stop``. None: no ``rules`` file to watch; no cgroup ``v1``; the scheduler is left alone without ``real_time``."""
+    """Runs until ``stop``. None: there is no ``rules`` file to watch; without ``real_time`` the scheduler is left alone."""
 
     _node: Node
-    _tree: Tree
     _log: LogReader
     _mailbox: Mailbox
-    _ledger: Ledger
     _rules: RulesFile | None
     _settings: Settings
-    _v1: V1Counters | None = None
     _real_time: RealTime | None = None
     last_beat_monotonic_s: float = field(default_factory=time.monotonic, init=False)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector, init=False)
@@ -74,25 +68,25 @@ class Loop:
         """The turns. An exception here ends the process: a blind agent is worse than none."""
         now = time.monotonic()
         self._node.start(now)
-        self._ledger.commit()
+        self._node.ledger.commit()
         self._housekeeping_at = now + HOUSEKEEPING_S
         self._resync_at = now + self._settings.resync_interval_s
         with self._selector:
-            for source in (self._tree, self._mailbox, self._log, self._v1):
+            for source in (self._node.tree, self._mailbox, self._log, self._node.kills.v1):
                 if source is not None and (descriptor := source.fileno()) is not None:
                     self._selector.register(descriptor, selectors.EVENT_READ)
             while not self._stopping:
                 woken_by = self._selector.select(self._wait_s())
                 now = time.monotonic()
-                if any(key.fd == self._log.fileno() for key, _ in woken_by):
+                if any(key.fileobj == self._log.fileno() for key, _ in woken_by):
                     self._let_it_print(now)
                 self._turn(now)
-        self._ledger.record((), (), self._position())
+        self._node.ledger.record((), (), self._position())
 
     def _wait_s(self) -> float:
         times = [self._housekeeping_at, self._resync_at, self._retry_at_s, self._counted_at_s, self._log_at_s]
         log = self._log if self._log_at_s == inf else None  # else even an open report waits for that time
-        sources = [source for source in (self._node, log, self._v1) if source is not None]
+        sources = [source for source in (self._node, log, self._node.kills.v1) if source is not None]
         times += [t for source in sources if (t := source.due_s()) is not None]
         return max(0.0, min(times) - time.monotonic())
 
@@ -103,7 +97,7 @@ class Loop:
             return
         self._draining = True
         try:
-            self._handle(self._tree.read(now), now)
+            self._handle(self._node.tree.read(now), now)
         finally:
             self._draining = False
             self._drained_at_s = time.monotonic()
@@ -124,9 +118,9 @@ class Loop:
 
     def _turn(self, now: float) -> None:
         self.last_beat_monotonic_s = now
-        self._handle(self._tree.read(now), now)
-        if self._v1 is not None:
-            self._handle(self._v1.read(now), now)
+        self._handle(self._node.tree.read(now), now)
+        if self._node.kills.v1 is not None:
+            self._handle(self._node.kills.v1.read(now), now)
         if now >= self._counted_at_s:
             counted, self._counted, self._counted_at_s = self._counted, {}, inf
             self._node.tree_events(counted.values(), now)
@@ -182,16 +176,16 @@ class Loop:
         """All changes of this turn, in one transaction."""
         if now >= self._retry_at_s:
             self._retry_at_s = inf
-            self._ledger.flush()
-        self._ledger.commit()
-        self._retry_at_s = min(self._retry_at_s, now + RETRY_S) if self._ledger.pending else inf
+            self._node.ledger.flush()
+        self._node.ledger.commit()
+        self._retry_at_s = min(self._retry_at_s, now + RETRY_S) if self._node.ledger.pending else inf
 
     def _housekeeping(self, now: float) -> None:
         """Drop what is not needed any more. Writes nothing if nothing is new."""
         self._node.housekeeping(now)
         self._save_position()
         days, count = self._settings.kill_retention_days, self._settings.kill_retention_count
-        self._ledger.prune(time.time(), days, count, PRUNE_ROWS)
+        self._node.ledger.prune(time.time(), days, count, PRUNE_ROWS)
         self._reload_rules(now)
 
     def _save_position(self) -> None:
@@ -199,9 +193,9 @@ class Loop:
         position = self._position()
         if position is None:
             return
-        saved = self._ledger.kmsg_sequence
+        saved = self._node.ledger.kmsg_sequence
         if self._reports_since_saved or saved is None or position - saved >= UNSAVED_RECORDS:
-            self._ledger.record((), (), position)
+            self._node.ledger.record((), (), position)
             self._reports_since_saved = self._node.kills.attribution.oldest_waiting_sequence is not None
 
     def _reload_rules(self, now: float) -> None:

@@ -65,9 +65,8 @@ class StatusServer(ThreadingHTTPServer):
         }
         self.guards = guards
         self._at_request = at_request
-        self._places = threading.BoundedSemaphore(MOST_CLIENTS)
         self._clients: dict[socket.socket, None] = {}  # being served; the oldest first
-        self._clients_lock = threading.Lock()
+        self._clients_changed = threading.Condition()
         self._failures = Once(60.0)
         host, port = listen
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -121,12 +120,14 @@ class StatusServer(ThreadingHTTPServer):
         return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._places.acquire(blocking=False):
-            self._disconnect_the_oldest()
-            if not self._places.acquire(timeout=PLACE_WAIT_S):
-                self.shutdown_request(request)
-                return
-        with self._clients_lock:
+        with self._clients_changed:
+            if len(self._clients) >= MOST_CLIENTS:
+                with contextlib.suppress(OSError):  # it is leaving already
+                    # SSLSocket's own shutdown() would let its thread continue unencrypted.
+                    socket.socket.shutdown(next(iter(self._clients)), socket.SHUT_RDWR)
+                if not self._clients_changed.wait_for(lambda: len(self._clients) < MOST_CLIENTS, PLACE_WAIT_S):
+                    self.shutdown_request(request)
+                    return
             self._clients[request] = None
         try:
             super().process_request(request, client_address)
@@ -141,18 +142,10 @@ class StatusServer(ThreadingHTTPServer):
         finally:
             self._leave(request)
 
-    def _disconnect_the_oldest(self) -> None:
-        with self._clients_lock:
-            oldest = next(iter(self._clients), None)
-        if oldest is not None:
-            with contextlib.suppress(OSError):  # it is leaving already
-                # SSLSocket's own shutdown() would let its thread continue unencrypted.
-                socket.socket.shutdown(oldest, socket.SHUT_RDWR)
-
     def _leave(self, request: socket.socket) -> None:
-        with self._clients_lock:
+        with self._clients_changed:
             self._clients.pop(request, None)
-        self._places.release()
+            self._clients_changed.notify()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         error = sys.exception()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from math import nan
-from typing import Any, Generic, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
@@ -33,105 +33,104 @@ if CREATED_SWITCH not in os.environ:
     disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-class Metric(Generic[M]):
-    """A row of the table: an instance of Metrics gets the metric ``oomward_<attribute>`` as its attribute.
+class _Row(NamedTuple):
+    kind: type[MetricWrapperBase]
+    text: str
+    labels: tuple[str, ...]
+    values: Iterable[str]
+    more: dict[str, Any]
+
+
+def metric(kind: type[M], text: str, *labels: str, values: Iterable[str] = (), **more: Any) -> M:
+    """A row of the table, typed as what an instance of Metrics has in its place: the metric ``oomward_<attribute>``.
 
     The ``values`` of the only label have their zeros from the start.
     """
-
-    def __init__(self, kind: type[M], text: str, *labels: str, values: Iterable[str] = (), **more: Any) -> None:
-        self._kind, self._text, self._labels, self._values, self._more = kind, text, labels, values, more
-
-    def __get__(self, instance: object, owner: type) -> M:
-        """Never called, since the instance has the attribute itself: for the type checker."""
-        raise AttributeError
-
-    def create(self, name: str, registry: CollectorRegistry) -> M:
-        metric = self._kind(f"oomward_{name}", self._text, self._labels, registry=registry, **self._more)
-        for value in self._values:
-            metric.labels(value)
-        return metric
+    return cast(M, _Row(kind, text, labels, values, more))
 
 
 class Metrics:
     """Callers count on the attributes; for series of containers there are methods."""
 
-    oom_kills = Metric(
+    oom_kills = metric(
         Counter,
         "OOM kills counted by the kernel, one per process, by the scope of the limit that was hit.",
         *CONTAINER,
         "mode",
         "scope",
     )
-    oom_kill_outcomes = Metric(
+    oom_kill_outcomes = metric(
         Counter, "OOM kills, one per kill, by what happened to the container.", *CONTAINER, "outcome"
     )
-    container_oom_group = Metric(Gauge, "memory.oom.group of a container: 0 or 1.", *CONTAINER)
-    container_oom_group_desired = Metric(Gauge, "Desired memory.oom.group of a container: 0 or 1.", *CONTAINER)
-    series_evictions = Metric(Counter, "Containers with series removed early because there were too many.")
+    container_oom_group = metric(Gauge, "memory.oom.group of a container: 0 or 1.", *CONTAINER)
+    container_oom_group_desired = metric(Gauge, "Desired memory.oom.group of a container: 0 or 1.", *CONTAINER)
+    series_evictions = metric(Counter, "Containers with series removed early because there were too many.")
 
-    unattributed_oom_kills = Metric(
+    unattributed_oom_kills = metric(
         Counter, "OOM kills in pods that could not be attributed to a container, one per process."
     )
-    host_oom_kills = Metric(Counter, "OOM kills outside of pods, one per process.")
-    oom_kills_without_details = Metric(Counter, "OOM kills for which the kernel's log does not name all processes.")
-    oom_group_writes = Metric(
+    host_oom_kills = metric(Counter, "OOM kills outside of pods, one per process.")
+    oom_kills_without_details = metric(Counter, "OOM kills for which the kernel's log does not name all processes.")
+    oom_group_writes = metric(
         Counter, "Attempts to enforce memory.oom.group, by outcome.", "outcome", values=WriteOutcome
     )
-    oom_group_write_duration_seconds = Metric(
+    oom_group_write_duration_seconds = metric(
         Histogram,
         "Time from the notification of another process's write to memory.oom.group until the agent has written.",
         buckets=LATENCY_BUCKETS_S,
     )
-    drift_corrections = Metric(
+    drift_corrections = metric(
         Counter, "Values of memory.oom.group that another process had changed and that were corrected."
     )
-    resyncs = Metric(Counter, "Full resyncs of all cgroups.")
-    resync_corrections = Metric(Counter, "Differences that only a full resync found. Should stay 0.")
-    write_conflicts = Metric(
+    resyncs = metric(Counter, "Full resyncs of all cgroups.")
+    resync_corrections = metric(Counter, "Differences that only a full resync found. Should stay 0.")
+    write_conflicts = metric(
         Counter, "Conflicts: another process keeps rewriting memory.oom.group, so corrections slow down."
     )
-    ancestor_conflicts = Metric(Gauge, "Containers in mode single below a cgroup with memory.oom.group 1.")
-    modes_invalid = Metric(Counter, "Labels and annotations with an invalid value.")
-    modes_failed = Metric(Counter, "Modes found not to be in force.")
-    tolerance_exceeded = Metric(Counter, "Containers that exceeded their tolerance of OOM kills.")
-    containers_killed = Metric(
+    ancestor_conflicts = metric(Gauge, "Containers in mode single below a cgroup with memory.oom.group 1.")
+    modes_invalid = metric(Counter, "Labels and annotations with an invalid value.")
+    modes_failed = metric(Counter, "Modes found not to be in force.")
+    tolerance_exceeded = metric(Counter, "Containers that exceeded their tolerance of OOM kills.")
+    containers_killed = metric(
         Counter,
         "Containers that the agent killed, by reason (failed: the attempt failed).",
         "reason",
         values=KILLED_WHY,
     )
-    pod_failure = Metric(Gauge, "1 while the pod fails, by category of the diagnosis.", "namespace", "pod", "category")
-    kmsg_readable = Metric(Gauge, "1: the kernel's log is read. 0: it is not readable, so kills have no process names.")
-    kmsg_lost_records = Metric(Counter, "Records of the kernel's log that were overwritten before they were read.")
-    kmsg_foreign_records = Metric(Counter, "Records of the log that the kernel did not write; ignored.")
-    inotify_overflows = Metric(Counter, "Times that inotify notifications were lost or a watch was not available.")
-    pod_watch_restarts = Metric(Counter, "Restarts of the pod watch, by reason.", "reason", values=WATCH_REASONS)
-    pods_skipped = Metric(Counter, "Pod objects from the API that could not be parsed.")
-    events = Metric(Counter, "Events, by outcome of the delivery.", "outcome", values=EVENT_OUTCOMES)
-    events_pending = Metric(Gauge, "Events and new counts that are not posted yet.")
-    cgroup_errors = Metric(Counter, "Errors from reading control files of existing cgroups.")
-    unmatched_reports = Metric(Counter, "OOM reports in the kernel's log that no counter matched.")
-    config_reload_failures = Metric(Counter, "Rejected configuration changes; the previous rules stay in force.")
-    ledger_persistent = Metric(Gauge, "1: the ledger is on disk. 0: in memory only.")
-    realtime_priority_active = Metric(
+    pod_failure = metric(Gauge, "1 while the pod fails, by category of the diagnosis.", "namespace", "pod", "category")
+    kmsg_readable = metric(Gauge, "1: the kernel's log is read. 0: it is not readable, so kills have no process names.")
+    kmsg_lost_records = metric(Counter, "Records of the kernel's log that were overwritten before they were read.")
+    kmsg_foreign_records = metric(Counter, "Records of the log that the kernel did not write; ignored.")
+    inotify_overflows = metric(Counter, "Times that inotify notifications were lost or a watch was not available.")
+    pod_watch_restarts = metric(Counter, "Restarts of the pod watch, by reason.", "reason", values=WATCH_REASONS)
+    pods_skipped = metric(Counter, "Pod objects from the API that could not be parsed.")
+    events = metric(Counter, "Events, by outcome of the delivery.", "outcome", values=EVENT_OUTCOMES)
+    events_pending = metric(Gauge, "Events and new counts that are not posted yet.")
+    cgroup_errors = metric(Counter, "Errors from reading control files of existing cgroups.")
+    unmatched_reports = metric(Counter, "OOM reports in the kernel's log that no counter matched.")
+    config_reload_failures = metric(Counter, "Rejected configuration changes; the previous rules stay in force.")
+    ledger_persistent = metric(Gauge, "1: the ledger is on disk. 0: in memory only.")
+    realtime_priority_active = metric(
         Gauge, "1: the agent has real-time priority over the node's workloads. 0: it may be late on busy CPUs."
     )
-    realtime_priority_suspensions = Metric(
+    realtime_priority_suspensions = metric(
         Counter, "Times that real-time priority was suspended because the agent used more than half of a CPU."
     )
-    inotify_watches = Metric(Gauge, "Inotify watches in use; NaN if unknown.")
-    cgroups = Metric(Gauge, "Watched cgroups, by kind.", "kind")
-    heartbeat_timestamp_seconds = Metric(Gauge, "Unix time of a thread's last heartbeat.", "thread")
-    build_info = Metric(Gauge, "Version of the agent.", "version")
+    inotify_watches = metric(Gauge, "Inotify watches in use; NaN if unknown.")
+    cgroups = metric(Gauge, "Watched cgroups, by kind.", "kind")
+    heartbeat_timestamp_seconds = metric(Gauge, "Unix time of a thread's last heartbeat.", "thread")
+    build_info = metric(Gauge, "Version of the agent.", "version")
 
     def __init__(self, version: str, *, process_metrics: bool = True) -> None:
         self.registry = CollectorRegistry()
         if process_metrics:
             ProcessCollector(registry=self.registry)
-        for name, metric in vars(type(self)).items():
-            if isinstance(metric, Metric):
-                vars(self)[name] = metric.create(name, self.registry)
+        for name, row in vars(type(self)).items():
+            if isinstance(row, _Row):
+                made = row.kind(f"oomward_{name}", row.text, row.labels, registry=self.registry, **row.more)
+                for value in row.values:
+                    made.labels(value)
+                setattr(self, name, made)
         self.build_info.labels(version).set(1)
         self.inotify_watches.set(nan)
         self._ended: dict[Key, float] = {}
@@ -146,9 +145,9 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self.registry)
 
-    def _of(self, key: Key, metric: M, *labels: str) -> M:
-        self._series.setdefault(key, set()).add((metric, labels))
-        return metric.labels(*key, *labels)
+    def _of(self, key: Key, kind: M, *labels: str) -> M:
+        self._series.setdefault(key, set()).add((kind, labels))
+        return kind.labels(*key, *labels)
 
     def seed(self, totals: Mapping[tuple[str, str, str, str, str], int], now_s: float) -> None:
         """The ledger's totals from before this start; the series end if their containers don't show up."""
@@ -215,8 +214,8 @@ class Metrics:
             ended_s = self._ended.pop(key, None)
             if ended_s is None:
                 continue
-            for metric, labels in self._series.pop(key, ()):
-                metric.remove(*key, *labels)
+            for kind, labels in self._series.pop(key, ()):
+                kind.remove(*key, *labels)
             dropped.append(key)
             if now_s - ended_s <= KEEP_S:
                 self.series_evictions.inc()

@@ -70,7 +70,7 @@ class Log:
         self.reader = LogReader(self._open, None, self.world.metrics, ())
         self.mailbox = Mailbox()
         settings = load({"node_name": "n"}, {})
-        self.loop = Loop(self.world.node, self.world.tree, self.reader, self.mailbox, self.world.ledger, None, settings)
+        self.loop = Loop(self.world.node, self.reader, self.mailbox, None, settings)
         self._thread = threading.Thread(target=self.loop.run, daemon=True)
         self._thread.start()
 

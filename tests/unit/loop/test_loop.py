@@ -34,7 +34,7 @@ class Running:
         log: Any = SimpleNamespace(
             sequence=None, trouble=None, fileno=lambda: None, read=lambda *_: [], due_s=lambda: None
         )
-        self.loop = Loop(world.node, world.tree, log, self.mailbox, world.ledger, RulesFile(self.config), settings)
+        self.loop = Loop(world.node, log, self.mailbox, RulesFile(self.config), settings)
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._run)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent.cgroup.files import CgroupFiles
-from agent.cgroup.tree import Tree
 from agent.events.outbox import Outbox
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
@@ -89,7 +88,6 @@ class World:
     def begin(self) -> None:
         """Start an agent on what is there."""
         self.files = CgroupFiles(self.mount, self._version, check_magic=False)
-        self.tree = Tree(self.files)
         self.ledger = Ledger.open(self.state, self.boot)
         self.metrics = Metrics("1", process_metrics=False)
         schedule = Posted(self.posted, self.room)
@@ -100,7 +98,6 @@ class World:
             self.settings,
             self.boot,
             self.files,
-            self.tree,
             self.ledger,
             self.metrics,
             outbox,
@@ -108,6 +105,7 @@ class World:
             kmsg=self._kmsg,
             unix_s=self.unix_s,
         )
+        self.tree = self.node.tree
         self.registry, self.failing = self.node.pods.registry, self.node.pods.failing
         self.node.start(self.now)
 
