@@ -77,23 +77,12 @@ def build_node(
     facts = Lookup(files, registry, lambda: tree.cgroups, values, on_error)
     failing = Failing(metrics, unix_s, ledger.kills(since_unix_s=unix_s() - HOUR_S))
     kill_events = KillEvents(name, ledger, outbox, pod_of, failing.advice, unix_s)
-    notices = ModeNotices(boot, metrics, outbox.post, unix_s)
+    notices = ModeNotices(boot, metrics, outbox.post, unix_s, settings.mode_applied_events)
     emulate_group = settings.emulate_group_on_v1 and files.version == "v1"
     consequences = Consequences(ledger, kill, notices, pod_of, emulate_group)
-    enforcer, announce = Enforcer(files, ledger, unix_s), settings.mode_applied_events
+    enforcer = Enforcer(files, ledger, unix_s)
     modes = ModeController(
-        settings.rules,
-        files,
-        tree,
-        enforcer,
-        registry,
-        notices,
-        metrics,
-        facts,
-        consequences,
-        values,
-        on_error,
-        announce,
+        settings.rules, files, tree, enforcer, registry, notices, metrics, facts, consequences, values, on_error
     )
     seen = ledger.seen_this_boot
     attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=seen, kmsg=kmsg)

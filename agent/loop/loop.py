@@ -53,7 +53,6 @@ class Loop:
     _log_at_s: float = field(default=inf, init=False)  # when the log is to be read; until then it doesn't wake us
     _reports_since_saved: bool = field(default=False, init=False)
     _drained_at_s: float = field(default=0.0, init=False)
-    _draining: bool = field(default=False, init=False)
     _stopping: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -93,13 +92,12 @@ class Loop:
     def _drain(self) -> None:
         """Read inotify between two steps of something long; not from within itself."""
         now = time.monotonic()
-        if self._draining or now - self._drained_at_s < DRAIN_EVERY_S:
+        if now - self._drained_at_s < DRAIN_EVERY_S:
             return
-        self._draining = True
+        self._drained_at_s = inf
         try:
             self._handle(self._node.tree.read(now), now)
         finally:
-            self._draining = False
             self._drained_at_s = time.monotonic()
 
     def _handle(self, events: Iterable[TreeEvent], now: float) -> None:

@@ -7,7 +7,7 @@ stays armed to its end, and the next one starts afresh.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.ledger import Ledger
 from agent.model import Cgroup, KillAttempt, KillOutcome, Mode, OnExceeded, OomKill, Pod, Tolerance
@@ -33,13 +33,13 @@ class Restart:
     trouble_reported: bool = False
 
 
+@dataclass(eq=False)
 class Restarts:
     """``attempt`` is cgroup.killing.kill_container; ``report`` gets "" at the end, or once why not all could be killed (yet)."""
 
-    def __init__(self, attempt: Callable[[Cgroup], KillAttempt], report: Callable[[Restart, str], None]) -> None:
-        self._attempt = attempt
-        self._report = report
-        self._restarts: dict[int, Restart] = {}
+    attempt: Callable[[Cgroup], KillAttempt]
+    report: Callable[[Restart, str], None]
+    _restarts: dict[int, Restart] = field(default_factory=dict, init=False)
 
     def start(self, container: Cgroup, pod_uid: str, name: str, why: OnExceeded | None, now_s: float) -> None:
         """Kill all of it now; a second call for the same cgroup changes nothing."""
@@ -51,7 +51,7 @@ class Restarts:
         """The cgroup was removed, so no process is left."""
         restart = self._restarts.pop(container.inode, None)
         if restart is not None and restart.next_s is not None:
-            self._report(restart, "")
+            self.report(restart, "")
 
     def due_s(self) -> float | None:
         """Monotonic time of the next attempt; None: none."""
@@ -63,19 +63,19 @@ class Restarts:
                 self._try(restart, now_s)
 
     def _try(self, restart: Restart, now_s: float) -> None:
-        attempt = self._attempt(restart.container)
+        attempt = self.attempt(restart.container)
         if attempt.outcome in (KillOutcome.EMPTY, KillOutcome.GONE):
             restart.next_s = None
             if attempt.outcome is KillOutcome.GONE:
                 del self._restarts[restart.container.inode]
-            self._report(restart, "")
+            self.report(restart, "")
             return
         trouble = attempt.detail
         if attempt.outcome is KillOutcome.KILLED and now_s - restart.since_s > GIVE_UP_S:
             trouble = f"processes are left {GIVE_UP_S:.0f} s after SIGKILL; see what they wait for in /proc/<pid>/stack"
         if trouble and not restart.trouble_reported:
             restart.trouble_reported = True
-            self._report(restart, trouble)
+            self.report(restart, trouble)
         restart.next_s = now_s + (LATER_S if restart.trouble_reported else AGAIN_S)
 
 

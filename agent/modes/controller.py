@@ -40,7 +40,6 @@ class ModeController:
     consequences: Consequences
     values: dict[str, int]
     on_error: Callable[[CgroupError], None]
-    announce_applied: bool
     _desired: dict[int, DesiredMode] = field(default_factory=dict, init=False)
 
     def check_settings(self, pod: Pod) -> None:
@@ -179,7 +178,7 @@ class ModeController:
         if in_force is not None:
             wanted = None if mode is None else mode.oom_group
             self.metrics.oom_group(pod.namespace, pod.name, desired.container, in_force.oom_group, wanted)
-        if self.announce_applied and mode is not None and in_force is mode is desired.decision.mode:
+        if mode is not None and in_force is mode is desired.decision.mode:
             self.notices.applied(pod, desired.container, mode, container.inode, desired.decision.why)
 
     def attempted(self, attempt: Attempt, at_s: float, notified_s: float | None = None) -> None:

@@ -13,10 +13,7 @@ from agent.pods.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class DesiredMode:
-    """``pod_uid`` None: the API server has not reported the pod and nothing is remembered. ``container`` None: no name yet.
-
-    ``tolerance`` None: any number of kills, or no name yet.
-    """
+    """``pod_uid`` None: the pod is not known. ``container`` None: no name yet. ``tolerance`` None: any number, or no name yet."""
 
     decision: Decision
     pod_uid: str | None

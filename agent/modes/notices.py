@@ -23,6 +23,7 @@ class ModeNotices:
     metrics: Metrics
     post: Callable[[Notice], bool]
     unix_s: Callable[[], float]
+    announce_applied: bool = True
     _announced: dict[str | int, set[tuple[str, ...]]] = field(default_factory=dict, init=False)
 
     def forget(self, subject: str | int) -> None:
@@ -37,7 +38,7 @@ class ModeNotices:
 
     def applied(self, pod: Pod, container: str, mode: Mode, inode: int, why: str) -> None:
         """A container's mode is in force: once per mode and instance of the container."""
-        if not self._first_time(inode, "applied", mode.value):
+        if not self.announce_applied or not self._first_time(inode, "applied", mode.value):
             return
         note = notes.mode_applied_note(container, mode, why)
         log(logger, logging.INFO, note, namespace=pod.namespace, pod=pod.name, container=container, mode=mode.value)

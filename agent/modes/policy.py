@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import mmap
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from agent.model import (
     MODE_ANNOTATION_PREFIX,
@@ -70,39 +70,46 @@ def invalid_modes(pod: Pod, rules: Rules) -> tuple[BadWish, ...]:
 
     At most MOST_INVALID are named; one more then says how many others there are. None in disobeyed namespaces.
     """
-    if disobeyed(pod, rules):
-        return ()
-    invalid = []
-    label = pod.labels.get(MODE_LABEL)
-    if label is not None and _mode(label) is None:
-        invalid.append(BadWish(Source.LABEL, MODE_LABEL, label, None, "is not a mode"))
-    names = {container.name for container in pod.containers}
-    for key, value in sorted(pod.annotations.items()):
-        name = key.removeprefix(MODE_ANNOTATION_PREFIX)
-        if name == key or (name in names and _mode(value) is not None):
-            continue
-        why = "is not a mode" if name in names else "the pod has no container of that name"
-        invalid.append(BadWish(Source.ANNOTATION, key, value, name, why))
+    invalid = list(invalid_annotations(pod, rules, MODE_ANNOTATION_PREFIX, {MODE_ANNOTATION_PREFIX: _mode}))
+    label = pod.labels.get(MODE_LABEL, Mode.SINGLE)
+    if not disobeyed(pod, rules) and label.lower() not in list(Mode):
+        invalid.insert(0, BadWish(Source.LABEL, MODE_LABEL, label, None, "is not a mode"))
     if (more := len(invalid) - MOST_INVALID) > 0:
         why = f"and {more} more annotations like these"
         invalid[MOST_INVALID:] = [BadWish(Source.ANNOTATION, MODE_ANNOTATION_PREFIX + "…", "", None, why)]
     return tuple(invalid)
 
 
+def invalid_annotations(
+    pod: Pod, rules: Rules, prefix: str, parsers: Mapping[str, Callable[[str], object]]
+) -> Iterator[BadWish]:
+    """Annotations whose parser, by key, raises ValueError. ``prefix`` has one for keys that end with a container's name."""
+    names = {container.name for container in pod.containers}
+    for key, value in () if disobeyed(pod, rules) else sorted(pod.annotations.items()):
+        name = key.removeprefix(prefix) if key.startswith(prefix) else None
+        if name is not None and name not in names:
+            yield BadWish(Source.ANNOTATION, key, value, name, "the pod has no container of that name")
+            continue
+        try:
+            parsers.get(key if name is None else prefix, str)(value)
+        except ValueError as error:
+            yield BadWish(Source.ANNOTATION, key, value, name, str(error))
+
+
 def _requested(source: Source, key: str, value: str) -> Decision:
-    mode = _mode(value)
-    if mode is not None:
-        return Decision(mode, source, key, f"{source.value} {key}={value}")
-    shown = value if len(value) <= MOST_SHOWN else value[: MOST_SHOWN - 1] + "…"
-    why = f"{source.value} {key} has the value {shown!r}, which is not a mode: it has no effect"
-    return Decision(None, source, key, why)
+    try:
+        return Decision(_mode(value), source, key, f"{source.value} {key}={value}")
+    except ValueError:
+        shown = value if len(value) <= MOST_SHOWN else value[: MOST_SHOWN - 1] + "…"
+        why = f"{source.value} {key} has the value {shown!r}, which is not a mode: it has no effect"
+        return Decision(None, source, key, why)
 
 
-def _mode(value: str) -> Mode | None:
+def _mode(value: str) -> Mode:
     try:
         return Mode(value.lower())
     except ValueError:
-        return None
+        raise ValueError("is not a mode") from None
 
 
 def disobeyed(pod: Pod, rules: Rules) -> bool:

@@ -21,17 +21,16 @@ from agent.model import (
     Pod,
     Rules,
     Scope,
-    Source,
     Tolerance,
 )
-from agent.modes.policy import disobeyed, first_rule
+from agent.modes.policy import MOST_INVALID, disobeyed, first_rule, invalid_annotations
 from agent.settings.values import one_of, tolerated
 
 OWN_SCOPES = frozenset({Scope.CONTAINER, Scope.POD})  # the container's own doing
-MOST_INVALID = 10
 on_exceeded, scope = one_of(*OnExceeded), one_of("own", "any")
-VALUES: dict[str, Callable[[str], object]] = {
+PARSERS: dict[str, Callable[[str], object]] = {
     TOLERATE_ANNOTATION: tolerated,
+    TOLERATE_ANNOTATION_PREFIX: tolerated,
     ON_EXCEEDED_ANNOTATION: on_exceeded,
     TOLERATE_SCOPE_ANNOTATION: scope,
 }
@@ -61,20 +60,7 @@ def _annotated(pod: Pod, key: str) -> Tolerance | None:
 
 def invalid_tolerances(pod: Pod, rules: Rules) -> tuple[BadWish, ...]:
     """Annotations about tolerance with an invalid value, MOST_INVALID at most. None in disobeyed namespaces."""
-    return () if disobeyed(pod, rules) else tuple(islice(_invalid(pod), MOST_INVALID))
-
-
-def _invalid(pod: Pod) -> Iterator[BadWish]:
-    names = {container.name for container in pod.containers}
-    for key, value in sorted(pod.annotations.items()):
-        name = key.removeprefix(TOLERATE_ANNOTATION_PREFIX) if key.startswith(TOLERATE_ANNOTATION_PREFIX) else None
-        if name is not None and name not in names:
-            yield BadWish(Source.ANNOTATION, key, value, name, "the pod has no container of that name")
-            continue
-        try:
-            VALUES.get(TOLERATE_ANNOTATION if name is not None else key, str)(value)
-        except ValueError as error:
-            yield BadWish(Source.ANNOTATION, key, value, name, str(error))
+    return tuple(islice(invalid_annotations(pod, rules, TOLERATE_ANNOTATION_PREFIX, PARSERS), MOST_INVALID))
 
 
 def killed_recently(kills: Iterable[OomKill], tolerance: Tolerance, now_unix_s: float) -> int:
