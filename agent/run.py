@@ -35,8 +35,7 @@ from agent.loop.node import Node
 from agent.loop.pods import Pods
 from agent.loop.realtime import RealTime
 from agent.loop.v1 import V1Counters
-from agent.metrics.health import Heartbeat, health
-from agent.metrics.http import StatusServer
+from agent.metrics.http import Heartbeat, StatusServer, health
 from agent.metrics.metrics import Metrics
 from agent.model import Cgroup, KillAttempt, ThreadDied
 from agent.modes.consequences import Consequences

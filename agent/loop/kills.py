@@ -99,13 +99,11 @@ class Kills:
         self.count_node(now_s)
 
     def log_lost(self, why: str) -> None:
-        """The kernel's log can't be read any more."""
         self.metrics.kmsg_readable.set(False)
         self.attribution.log_lost()
         log(logger, logging.ERROR, f"{why}. Kills go on being counted; the names of their victims will be missing.")
 
     def log_found(self, now_s: float) -> None:
-        """The kernel's log can be read, or read again."""
         self.metrics.kmsg_readable.set(True)
         self.attribution.log_found(now_s)
         log(logger, logging.INFO, "the kernel's log can be read: kills have the names of their victims again")

@@ -77,9 +77,7 @@ class Loop:
             while not self._stopping:
                 woken_by = self._selector.select(self._wait_s())
                 now = time.monotonic()
-                if any(key.fileobj == self._log.fileno() for key, _ in woken_by):
-                    self._let_it_print(now)
-                self._turn(now)
+                self._turn(now, log=any(key.fileobj == self._log.fileno() for key, _ in woken_by))
         self._node.ledger.record((), (), self._position())
 
     def _wait_s(self) -> float:
@@ -108,13 +106,8 @@ class Loop:
             self._counted_at_s = min(self._counted_at_s, now + AFTER_THE_KERNEL_S)
         self._node.tree_events([event for event in events if not isinstance(event, CountersTouched)], now)
 
-    def _let_it_print(self, now: float) -> None:
-        """The log has the first line of something: read it when the kernel has printed the others."""
-        if (descriptor := self._log.fileno()) is not None and self._log_at_s == inf:
-            self._log_at_s = now + AFTER_THE_KERNEL_S
-            self._selector.unregister(descriptor)
-
-    def _turn(self, now: float) -> None:
+    def _turn(self, now: float, *, log: bool = False) -> None:
+        """``log``: the kernel's log woke the loop."""
         self.last_beat_monotonic_s = now
         self._handle(self._node.tree.read(now), now)
         if self._node.kills.v1 is not None:
@@ -125,7 +118,7 @@ class Loop:
         for message in self._mailbox.take():
             self._drain()
             self._node.message(message, now)
-        if self._may_read_log(now) and (reports := self._read_log(now)):
+        if self._may_read_log(now, log) and (reports := self._read_log(now)):
             self._drain()
             self._reports_since_saved = True
             self._node.kills.reports(reports, now)
@@ -141,15 +134,17 @@ class Loop:
         if self._real_time is not None:
             self._real_time.check_budget()
 
-    def _may_read_log(self, now: float) -> bool:
-        if self._log_at_s == inf:
-            return True
-        if now < self._log_at_s:
-            return False
-        self._log_at_s = inf
-        if (descriptor := self._log.fileno()) is not None:
-            self._selector.register(descriptor, selectors.EVENT_READ)
-        return True
+    def _may_read_log(self, now: float, woken: bool) -> bool:
+        """Not when its first line wakes us: the kernel prints the others first."""
+        descriptor = self._log.fileno()
+        if woken and descriptor is not None and self._log_at_s == inf:
+            self._log_at_s = now + AFTER_THE_KERNEL_S
+            self._selector.unregister(descriptor)
+        elif self._log_at_s <= now:
+            self._log_at_s = inf
+            if descriptor is not None:
+                self._selector.register(descriptor, selectors.EVENT_READ)
+        return self._log_at_s == inf
 
     def _read_log(self, now: float) -> list[OomReport]:
         """New reports. While the log can't be read the counters continue without it."""
@@ -179,7 +174,6 @@ class Loop:
         self._retry_at_s = min(self._retry_at_s, now + RETRY_S) if self._node.ledger.pending else inf
 
     def _housekeeping(self, now: float) -> None:
-        """Drop what is not needed any more. Writes nothing if nothing is new."""
         self._node.housekeeping(now)
         self._save_position()
         days, count = self._settings.kill_retention_days, self._settings.kill_retention_count

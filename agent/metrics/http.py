@@ -1,4 +1,4 @@
-"""The server of the pages /metrics, /healthz, /readyz, and an index of them.
+"""The server of the pages /metrics, /healthz with the threads' heartbeats, /readyz, and an index of them.
 
 MOST_CLIENTS are served at once; one more disconnects the one that has been connected longest, so that open connections can't
 keep the kubelet's probes out. Sleeps until a client connects. What one client gets is answering.py's.
@@ -15,7 +15,8 @@ import socketserver
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
 from typing import Any
 
@@ -31,6 +32,29 @@ INDEX = b"oomward\n/metrics  for Prometheus\n/healthz  is every thread alive\n/r
 logger = logging.getLogger("oomward")
 
 State = Callable[[], tuple[bool, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """``last_monotonic_s`` gives the time of the thread's last heartbeat; after ``limit_s`` without one it hangs."""
+
+    thread: str
+    last_monotonic_s: Callable[[], float]
+    limit_s: float
+
+    def last_unix_s(self) -> float:
+        return time.time() - time.monotonic() + self.last_monotonic_s()
+
+
+def health(beats: Sequence[Heartbeat], now_s: float) -> tuple[bool, str]:
+    """Whether no thread hangs, and a line per thread. ``now_s`` is monotonic."""
+    ages = [(beat, max(0.0, now_s - beat.last_monotonic_s())) for beat in beats]
+    lines = [
+        f"{beat.thread}: last sign of life {age_s:.1f} s ago (limit {beat.limit_s:.0f} s)"
+        + ("" if age_s < beat.limit_s else ": it hangs, and the kubelet should start the agent anew")
+        for beat, age_s in ages
+    ]
+    return all(age_s < beat.limit_s for beat, age_s in ages), "\n".join(lines)
 
 
 class ListenError(AgentError):

@@ -43,7 +43,6 @@ class ModeController:
     _desired: dict[int, DesiredMode] = field(default_factory=dict, init=False)
 
     def check_settings(self, pod: Pod) -> None:
-        """Report invalid labels and annotations."""
         for bad in (*invalid_modes(pod, self.rules), *invalid_tolerances(pod, self.rules)):
             self.notices.invalid(pod, bad)
 
@@ -119,7 +118,6 @@ class ModeController:
         return value
 
     def consider(self, container: Cgroup, now_s: float, notified_s: float | None = None) -> None:
-        """Decide the container's mode and enforce it."""
         desired = self._desired[container.inode] = desired_mode(
             container,
             self.registry,

@@ -118,7 +118,6 @@ def disobeyed(pod: Pod, rules: Rules) -> bool:
 
 
 def first_rule(pod: Pod, container: str, rules: Rules) -> Rule | None:
-    """The first configured rule that applies to this container."""
     return next((rule for rule in rules.rules if _applies(rule, pod, container)), None)
 
 

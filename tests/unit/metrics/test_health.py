@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.metrics.health import Heartbeat, health
+from agent.metrics.http import Heartbeat, health
 
 BEATS = (Heartbeat("loop", lambda: 100.0, 60.0), Heartbeat("pod watch", lambda: 30.0, 300.0))
 
