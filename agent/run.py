@@ -83,8 +83,7 @@ def build_node(
     modes = ModeController(
         settings.rules, files, tree, enforcer, registry, notices, metrics, facts, consequences, values, on_error
     )
-    seen = ledger.seen_this_boot
-    attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=seen, kmsg=kmsg)
+    attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg)
     recorder = Recorder(ledger, metrics, failing.settled, kill_events.post)
     kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, v1)
     pods = Pods(registry, modes, ledger, failing, metrics)
@@ -125,8 +124,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     watch = PodWatch(api, settings.node_name, mailbox.put, stop=stop)
     schedule = Schedule(settings.event_budget_pod, settings.event_budget_node)
     outbox = Outbox(ledger, metrics, schedule, sender.send, boot)
-    kill = partial(kill_container, files)
-    kmsg = log.trouble is None
+    kill, kmsg = partial(kill_container, files), log.trouble is None
     node = build_node(settings, boot, files, ledger, metrics, outbox, kill, kmsg=kmsg, v1=v1)
     rules = RulesFile(settings.config) if settings.config is not None else None
     real_time = RealTime(metrics, wanted=settings.real_time)

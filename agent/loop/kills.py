@@ -61,17 +61,14 @@ class Kills:
             return  # its removal was reported already
         if self.v1 is not None:
             self.v1.follow(cgroup)  # before the first reading, so that no kill happens in between
-        if self._counts(cgroup):
-            reading = self.facts.counters(cgroup)
-            if isinstance(reading, MemoryEvents):
-                self.attribution.appeared(cgroup, reading, now_s, newborn=newborn)
+        if self._counts(cgroup) and isinstance(reading := self.facts.counters(cgroup), MemoryEvents):
+            self.attribution.appeared(cgroup, reading, now_s, newborn=newborn)
 
     def _counts(self, cgroup: Cgroup) -> bool:
         return cgroup.place.kind in COUNTED_KINDS[self.version]
 
     def read(self, cgroup: Cgroup, now_s: float) -> None:
-        reading = self.facts.counters(cgroup)
-        if isinstance(reading, MemoryEvents):
+        if isinstance(reading := self.facts.counters(cgroup), MemoryEvents):
             self.attribution.counted(cgroup, reading, now_s)
 
     def read_all(self, cgroups: Iterable[Cgroup], now_s: float, between: Callable[[], None]) -> None:
@@ -82,8 +79,7 @@ class Kills:
         self.count_node(now_s)
 
     def count_node(self, now_s: float) -> None:
-        total = node_oom_kills()
-        if total is not None:
+        if (total := node_oom_kills()) is not None:
             self.attribution.counted_node(total, now_s)
 
     def gone(self, cgroup: Cgroup, now_s: float) -> None:

@@ -1,7 +1,6 @@
-"""The reader of the kernel's log: records in, OOM reports out; knows up to which record the ledger need not read again.
+"""The reader of the kernel's log: records in, OOM reports out.
 
-Ignores and counts records that the kernel did not write, and counts lost ones. A log that can't be opened or read is opened again
-later, behind the last record read.
+A log that can't be opened or read is opened again later, behind the last record read.
 """
 
 from __future__ import annotations

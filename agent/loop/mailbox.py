@@ -19,7 +19,6 @@ class Mailbox:
         return self._wake
 
     def put(self, message: Message) -> None:
-        """Leave a message; never waits."""
         self._messages.append(message)
         self.wake()
 

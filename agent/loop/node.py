@@ -49,13 +49,12 @@ class Node:
     _ledger_trouble: str | None = field(default=None, init=False)
 
     def ready(self) -> tuple[bool, str]:
-        """Whether the first list and the first scan are done, with a sentence for each."""
         listed = self.pods.registry.listed
-        kept = "ledger on disk" if self.ledger.persistent else "ledger in memory only"
+        ledger = "ledger on disk" if self.ledger.persistent else "ledger in memory only"
         lines = (
             "pods listed" if listed else "waiting for the API's first list of pods",
             "cgroups scanned" if self._scanned else "cgroups not scanned yet",
-            f"{kept}: {self.ledger.trouble}" if self.ledger.trouble else kept,
+            f"{ledger}: {self.ledger.trouble}" if self.ledger.trouble else ledger,
         )
         return listed and self._scanned, "\n".join(lines)
 
@@ -74,8 +73,7 @@ class Node:
         self.tree_events(self.tree.scan(now_s), now_s, newborn=False, notified=False)
         self.tree.untold()  # without notifications, of course
         self.kills.attribution.ignore_earlier()
-        removed = tuple(self.kills.attribution.forget_removed())
-        self.kills.recorder.findings(Findings(gone_inodes=removed), None)
+        self.kills.recorder.findings(Findings(gone_inodes=tuple(self.kills.attribution.forget_removed())), None)
         live = {cgroup.inode for cgroup in self.tree.cgroups.values()}
         for original in self.ledger.originals():
             if original.inode not in live:
@@ -94,7 +92,7 @@ class Node:
             case model.PodChanged():
                 self.pods.changed(message, now_s, self.between)
             case model.PodDeleted(uid):
-                self.pods.deleted(uid, now_s)
+                self.pods.left(uid, now_s)
             case model.PodSkipped(what, why):
                 self.metrics.pods_skipped.inc()
                 log(logger, logging.WARNING, f"{what} could not be read and is left as it was: {why}")

@@ -30,7 +30,7 @@ class Pods:
 
     def listed(self, message: PodsListed, now_s: float, between: Callable[[], None]) -> None:
         for uid in self.registry.replace(message.pods, message.skipped, now_s):
-            self._left(uid, now_s)
+            self.left(uid, now_s)
         for pod in message.pods:
             between()
             self._decide(pod, now_s, between)
@@ -49,13 +49,8 @@ class Pods:
     def _decide(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
         self.registry.forget_remembered(pod.cgroup_key)
         self.modes.pod_changed(pod, now_s, between)
-        kept = self.modes.decisions(pod)
-        if kept is not None:
+        if (kept := self.modes.decisions(pod)) is not None:
             self.ledger.keep_decisions(pod.uid, kept)
-
-    def deleted(self, uid: str, now_s: float) -> None:
-        self.registry.depart(uid, now_s)
-        self._left(uid, now_s)
 
     def trouble(self, message: WatchTrouble) -> None:
         self.metrics.pod_watch_restarts.labels(message.reason).inc()
@@ -63,15 +58,14 @@ class Pods:
             level = logging.DEBUG if message.reason in QUIET else logging.WARNING
             log(logger, level, message.detail, reason=message.reason)
 
-    def _left(self, uid: str, now_s: float) -> None:
+    def left(self, uid: str, now_s: float) -> None:
+        self.registry.depart(uid, now_s)
         self.failing.gone(uid)
-        pod = self.registry.pods.get(uid)
-        if pod is not None:
+        if (pod := self.registry.pods.get(uid)) is not None:
             for container in pod.containers:
                 self.metrics.container_gone(pod.namespace, pod.name, container.name, now_s)
 
     def housekeeping(self, now_s: float, between: Callable[[], None]) -> None:
-        """Forget pods that left, diagnose the others again, drop series that ended."""
         for uid in self.registry.forget_departed(now_s):
             self.ledger.forget_pod(uid)
             self.modes.notices.forget(uid)

@@ -1,7 +1,6 @@
-"""Real-time priority within a budget: active while the agent needs little processor time, suspended while it needs much.
+"""Real-time priority within a budget, since workloads must not pay for a flood of scrapes or a storm of kills.
 
-The write that puts a mode into force has to come before a container's first instruction, also on busy processors. But workloads
-must not pay for a flood of scrapes or a storm of kills.
+The write that puts a mode into force has to come before a container's first instruction, also on busy processors.
 """
 
 from __future__ import annotations
@@ -76,10 +75,9 @@ class RealTime:
             self._suspended = True
             self.metrics.realtime_priority_suspensions.inc()
             if (left_out := self._said.due("suspended")) is not None:
-                used = f"the agent used {share:.0%} of a processor for {WINDOW_S:.0f} s"
+                why = f"the agent used {share:.0%} of a processor for {WINDOW_S:.0f} s: its real-time priority is suspended"
                 more = f" ({left_out} times more since this was last said)" if left_out else ""
-                why = f"{used}: its real-time priority is suspended until it needs less: {LATE}{more}"
-                log(logger, logging.WARNING, why)
+                log(logger, logging.WARNING, f"{why} until it needs less: {LATE}{more}")
         elif self._suspended and share < LITTLE:
             self._class = scheduling.raise_priority()
             self._suspended = False

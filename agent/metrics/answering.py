@@ -1,7 +1,6 @@
 """One client of the pages: its time, its TLS handshake, its request and the answer.
 
-All bytes of a client, both ways, have CLIENT_TIME_S together. Health and readiness are for everybody: the kubelet's probes
-carry neither password nor certificate.
+Health and readiness are for everybody: the kubelet's probes carry neither password nor certificate.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 
 from agent.settings import PageGuards
 
-CLIENT_TIME_S = 10.0  # for a client's whole request and answer, however slowly it sends or reads
+CLIENT_TIME_S = 10.0  # for all bytes of a client, both ways, however slowly it sends or reads
 PLAIN = "text/plain; charset=utf-8"
 GUARDED = frozenset({"/metrics"})
 Page = Callable[[str], tuple[int, str, bytes]]  # from the Accept header to status code, content type and body

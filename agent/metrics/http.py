@@ -1,7 +1,6 @@
 """The server of the pages /metrics, /healthz with the threads' heartbeats, /readyz, and an index of them.
 
-MOST_CLIENTS are served at once; one more disconnects the one that has been connected longest, so that open connections can't
-keep the kubelet's probes out. Sleeps until a client connects. What one client gets is answering.py's.
+One client more than MOST_CLIENTS disconnects the oldest, so that open connections can't keep the kubelet's probes out.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def health(beats: Sequence[Heartbeat], now_s: float) -> tuple[bool, str]:
     ages = [(beat, max(0.0, now_s - beat.last_monotonic_s())) for beat in beats]
     lines = [
         f"{beat.thread}: last sign of life {age_s:.1f} s ago (limit {beat.limit_s:.0f} s)"
-        + ("" if age_s < beat.limit_s else ": it hangs, and the kubelet should start the agent anew")
+        + ("" if age_s < beat.limit_s else ": it hangs, and the kubelet should restart the agent")
         for beat, age_s in ages
     ]
     return all(age_s < beat.limit_s for beat, age_s in ages), "\n".join(lines)

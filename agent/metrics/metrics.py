@@ -27,6 +27,7 @@ WATCH_REASONS = ("timeout", "relist", "gone", "refused", "unreachable", "error",
 KILLED_WHY = ("tolerance", "group", "failed")
 CREATED_SWITCH = "PROMETHEUS_DISABLE_CREATED_SERIES"  # the library's own, which has them on where it is not set
 Key = tuple[str, str, str]  # namespace, pod, container
+Series = tuple[MetricWrapperBase, tuple[str, ...]]  # a metric, and the labels beyond the key
 M = TypeVar("M", bound=MetricWrapperBase)
 
 if CREATED_SWITCH not in os.environ:
@@ -134,9 +135,7 @@ class Metrics:
         self.build_info.labels(version).set(1)
         self.inotify_watches.set(nan)
         self._ended: dict[Key, float] = {}
-        self._series: dict[
-            Key, set[tuple[MetricWrapperBase, tuple[str, ...]]]
-        ] = {}  # each with its labels beyond the key
+        self._series: dict[Key, set[Series]] = {}
         self._living: set[tuple[str, str]] = set()  # namespace, pod
         self._failures: dict[str, set[tuple[str, str, str]]] = {}
 

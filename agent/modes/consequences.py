@@ -48,7 +48,6 @@ class Restarts:
             self._try(restart, now_s)
 
     def gone(self, container: Cgroup) -> None:
-        """The cgroup was removed, so no process is left."""
         restart = self._restarts.pop(container.inode, None)
         if restart is not None and restart.next_s is not None:
             self.report(restart, "")
@@ -120,8 +119,7 @@ class Consequences:
             self.restarts.start(container, desired.pod_uid, desired.container, None, now_s)
         if desired.tolerance is None or not self._armed(container, desired):
             return
-        pod = self.pod_of(desired.pod_uid)
-        if pod is not None:
+        if (pod := self.pod_of(desired.pod_uid)) is not None:
             self.notices.tolerance_exceeded(pod, desired.container, desired.tolerance, container.inode)
         if desired.tolerance.on_exceeded is OnExceeded.RESTART:
             self.restarts.start(container, desired.pod_uid, desired.container, OnExceeded.RESTART, now_s)
@@ -132,6 +130,5 @@ class Consequences:
         self.restarts.gone(container)
 
     def _ended(self, restart: Restart, trouble: str) -> None:
-        pod = self.pod_of(restart.pod_uid)
-        if pod is not None:
+        if (pod := self.pod_of(restart.pod_uid)) is not None:
             self.notices.killed_as_a_whole(pod, restart.name, restart.why, restart.container.inode, trouble)

@@ -94,13 +94,11 @@ class ModeController:
         """
         notified_s = at_s if notified else None
         if self.enforcer.wanted(cgroup) is not None:
-            attempt = self.enforcer.touched(cgroup, at_s)
-            if attempt is not None:
+            if (attempt := self.enforcer.touched(cgroup, at_s)) is not None:
                 self.attempted(attempt, at_s, notified_s)
             return
         value = self._read(cgroup)
-        container = self._container_of(cgroup)
-        if container is not None:
+        if (container := self._container_of(cgroup)) is not None:
             self.consider(container, at_s, notified_s)
         elif value:
             for each in self.containers():

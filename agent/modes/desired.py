@@ -48,8 +48,7 @@ def desired_mode(
 
 def _unnamed(pod: Pod, live: Collection[str], rules: Rules, limit_bytes: Callable[[], int | None]) -> Decision:
     decision = decide_unnamed(pod, candidates(pod, live, None), rules)
-    if decision is None:
-        decision = decide_unnamed(pod, candidates(pod, live, limit_bytes()), rules)
+    decision = decision or decide_unnamed(pod, candidates(pod, live, limit_bytes()), rules)
     if decision is None:
         return _leave("its name is not known yet, and the pod's containers request different modes")
     if decision.mode is Mode.GROUP:

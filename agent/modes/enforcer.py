@@ -25,7 +25,7 @@ class Originals(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to enforce or restore. ``drift``: another process had changed the value. ``conflict``: one has begun with this."""
+    """One attempt to enforce or restore. ``drift``: another process had changed the value. ``conflict``: one started with this."""
 
     cgroup: Cgroup
     write: KnobWrite
@@ -106,10 +106,7 @@ class Enforcer:
         return attempts
 
     def release(self, cgroup: Cgroup) -> Attempt | None:
-        """No value is desired any more: restore the original one. None: it was never changed.
-
-        If that fails, the next resync tries again.
-        """
+        """Restore the original value, at the next resync again if that fails. None: it was never changed."""
         self._enforced.pop(cgroup.inode, None)
         original = self.originals.original(cgroup.inode)
         if original is None:

@@ -1,7 +1,6 @@
-"""How many OOM-killed processes of a container are tolerated, and when there was one too many. Pure.
+"""How many OOM-killed processes of a container are tolerated: by container annotation, pod annotation, first rule that applies. Pure.
 
-Precedence as for modes: container annotation, pod annotation, first rule that applies. An invalid value tolerates any number,
-as without a tolerance, and is reported.
+An invalid value tolerates any number, as without a tolerance, and is reported.
 """
 
 from __future__ import annotations
