@@ -68,6 +68,9 @@ class Kills:
         return cgroup.place.kind in COUNTED_KINDS[self.version]
 
     def read(self, cgroup: Cgroup, now_s: float) -> None:
+        """Read the counters, for a cgroup inside a container those of the container: they include its own."""
+        if cgroup.place.kind is CgroupKind.NESTED:
+            cgroup = self.tree.cgroups.get(self.facts.container_path(cgroup.path) or "", cgroup)
         if isinstance(reading := self.facts.counters(cgroup), MemoryEvents):
             self.attribution.counted(cgroup, reading, now_s)
 

@@ -77,7 +77,7 @@ class Loop:
             while not self._stopping:
                 woken_by = self._selector.select(self._wait_s())
                 now = time.monotonic()
-                self._turn(now, log=any(key.fileobj == self._log.fileno() for key, _ in woken_by))
+                self._turn(now, any(key.fileobj == self._log.fileno() for key, _ in woken_by))
         self._node.ledger.record((), (), self._position())
 
     def _wait_s(self) -> float:
@@ -106,7 +106,7 @@ class Loop:
             self._counted_at_s = min(self._counted_at_s, now + AFTER_THE_KERNEL_S)
         self._node.tree_events([event for event in events if not isinstance(event, CountersTouched)], now)
 
-    def _turn(self, now: float, *, log: bool = False) -> None:
+    def _turn(self, now: float, log: bool = False) -> None:
         """``log``: the kernel's log woke the loop."""
         self.last_beat_monotonic_s = now
         self._handle(self._node.tree.read(now), now)

@@ -1,7 +1,4 @@
-"""The node: hands each message, tree event and timer to the room that it concerns.
-
-Called by one thread only (loop.py); waits for nothing and starts nothing.
-"""
+"""The node: hands each message, tree event and timer to the room that it concerns. Called by the loop's thread only; never waits."""
 
 from __future__ import annotations
 

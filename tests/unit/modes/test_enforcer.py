@@ -188,6 +188,18 @@ def test_an_agent_started_anew_gives_back_what_the_first_one_found(
     assert knob.value == 1
 
 
+def test_after_a_restart_of_the_agent_the_first_correction_counts_as_drift(
+    knob: Knob, memory: Memory, enforcer: Enforcer
+) -> None:
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
+    second = Enforcer(knob, memory, unix_s=lambda: 2.0)
+    second.enforce(CGROUP, 0, "uid", 0.0)
+    knob.value = 1
+    attempt = second.touched(CGROUP, 1.0)
+    assert attempt is not None
+    assert attempt.drift
+
+
 def test_a_dry_run_writes_nothing_and_remembers_nothing(knob: Knob, memory: Memory) -> None:
     attempt = Enforcer(knob, memory, unix_s=lambda: 1.0, dry_run=True).enforce(CGROUP, 0, "uid", 0.0)
     assert attempt is not None
