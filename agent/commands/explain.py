@@ -55,7 +55,7 @@ from agent.model import (
     Source,
 )
 from agent.model.status import Phase
-from agent.modes import bad_wishes, decide, disobeyed
+from agent.modes.policy import decide, disobeyed, invalid_modes
 from agent.settings import Settings
 from agent.wording.kills import bytes_text
 from agent.wording.notes import group_on_v1_note, mode_invalid_note
@@ -246,7 +246,7 @@ def _notes(found: Survey, pod: Pod | None, containers: Iterable[ContainerExplana
     if pod is None:
         return tuple(notes)
     rules = found.settings.rules
-    notes += [mode_invalid_note(bad) for bad in bad_wishes(pod, rules)]
+    notes += [mode_invalid_note(bad) for bad in invalid_modes(pod, rules)]
     asks = MODE_LABEL in pod.labels or any(key.startswith(MODE_ANNOTATION_PREFIX) for key in pod.annotations)
     if asks and disobeyed(pod, rules):
         notes.append(

@@ -19,8 +19,8 @@ from agent.commands.survey import Survey, survey
 from agent.kernel.kmsg import boot_id
 from agent.ledger import AgentLock, Ledger
 from agent.model import Cgroup, KnobWrite, Original, WriteOutcome
-from agent.modes.desired import Wish
-from agent.modes.enforcer import Enforcer, Held
+from agent.modes.desired import DesiredMode
+from agent.modes.enforcer import Attempt, Enforcer
 from agent.settings import Settings
 
 GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteOutcome.GONE)
@@ -101,7 +101,7 @@ def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> i
         for cgroup in {container, found.child(container) or container}:
             held = None
             if cgroup in wanted:
-                held = enforcer.hold(cgroup, wanted[cgroup], wish.pod_uid or "", time.monotonic())
+                held = enforcer.enforce(cgroup, wanted[cgroup], wish.pod_uid or "", time.monotonic())
             elif wish.pod_uid is not None:
                 held = enforcer.release(cgroup)
             if held is not None and _worth_showing(held, wish):
@@ -111,12 +111,12 @@ def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> i
     return EXIT_OK if found.registry.listed and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
 
 
-def _worth_showing(held: Held, wish: Wish) -> bool:
+def _worth_showing(held: Attempt, wish: DesiredMode) -> bool:
     """A cgroup without a container name and with the right value is a pause sandbox: not worth a row."""
     return wish.container is not None or held.write.outcome is not WriteOutcome.ALREADY
 
 
-def _row(found: Survey, wish: Wish, held: Held) -> WriteRow:
+def _row(found: Survey, wish: DesiredMode, held: Attempt) -> WriteRow:
     pod = found.registry.pod_of(held.cgroup.place)
     named = found.registry.identity(held.cgroup.place)
     write = held.write

@@ -17,7 +17,7 @@ from agent.cgroup.tree import Tree
 from agent.kube.api import ApiError, connect
 from agent.ledger import LedgerReader, NoLedgerError
 from agent.model import Cgroup, CgroupKind, KeptDecision, Vanished
-from agent.modes.desired import Wish, knobs_of, wish_for
+from agent.modes.desired import DesiredMode, desired_mode, oom_group_values
 from agent.pods.list import list_pods
 from agent.pods.registry import Registry
 from agent.settings import Settings
@@ -49,7 +49,7 @@ class Survey:
         child = self.child(cgroup)
         return self.files.limit_bytes(child) if limit is None and child is not None else limit
 
-    def wish(self, container: Cgroup) -> Wish:
+    def wish(self, container: Cgroup) -> DesiredMode:
         """The container's desired mode, and why. Raises CgroupError."""
 
         def limit_bytes() -> int | None:
@@ -60,12 +60,12 @@ class Survey:
             others = (c for c in self.containers() if c.place.container_id == container_id)
             return any(self.files.populated(c) is True for c in others)
 
-        return wish_for(container, self.registry, self.settings.rules, limit_bytes, runs)
+        return desired_mode(container, self.registry, self.settings.rules, limit_bytes, runs)
 
-    def knobs(self, container: Cgroup, wish: Wish) -> dict[Cgroup, int]:
+    def knobs(self, container: Cgroup, wish: DesiredMode) -> dict[Cgroup, int]:
         """memory.oom.group by cgroup for this mode; empty without a desired mode."""
         mode = wish.decision.mode
-        return {} if mode is None else knobs_of(container, self.child(container), mode)
+        return {} if mode is None else oom_group_values(container, self.child(container), mode)
 
 
 @contextmanager

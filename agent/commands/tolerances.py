@@ -13,8 +13,8 @@ from agent.commands.survey import Survey
 from agent.kernel.kmsg import boot_id
 from agent.ledger import LedgerReader, NoLedgerError
 from agent.model import Cgroup, Mode
-from agent.modes import exceeded, killed_of_late
-from agent.modes.desired import Wish
+from agent.modes.desired import DesiredMode
+from agent.modes.tolerance import exceeded, killed_recently
 
 
 def tolerances(found: Survey, troubles: list[str], unix_s: Callable[[], float] = time.time) -> dict[int, Tolerated]:
@@ -42,7 +42,7 @@ def with_tolerance(one: ContainerExplanation, tolerated: Tolerated | None) -> Co
     return replace(one, tolerated=tolerated, mode_wanted=Mode.GROUP if tolerated.armed else one.mode_wanted)
 
 
-def _tolerant(found: Survey, cgroup: Cgroup) -> Wish | None:
+def _tolerant(found: Survey, cgroup: Cgroup) -> DesiredMode | None:
     try:
         wish = found.wish(cgroup)
     except CgroupError:
@@ -51,8 +51,8 @@ def _tolerant(found: Survey, cgroup: Cgroup) -> Wish | None:
     return wish if single else None
 
 
-def _state(reader: LedgerReader, cgroup: Cgroup, wish: Wish, now_unix_s: float) -> Tolerated:
+def _state(reader: LedgerReader, cgroup: Cgroup, wish: DesiredMode, now_unix_s: float) -> Tolerated:
     assert wish.tolerance is not None and wish.pod_uid is not None  # noqa: PT018
     kills = [k for k in reader.kills_in(wish.pod_uid, boot_id(), cgroup.inode) if k.cgroup_path == cgroup.path]
     armed = exceeded(kills, wish.tolerance) is not None
-    return Tolerated(wish.tolerance, killed_of_late(kills, wish.tolerance, now_unix_s), armed)
+    return Tolerated(wish.tolerance, killed_recently(kills, wish.tolerance, now_unix_s), armed)

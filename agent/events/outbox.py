@@ -102,7 +102,7 @@ class Outbox:
             self._schedule.put(notice)
         else:
             self._left_out = True
-        self._metrics.events_pending(len(self._schedule))
+        self._metrics.events_pending.set(len(self._schedule))
 
     def refill(self) -> bool:
         """Up to PAGE Events that only the ledger has come into the schedule. False: there were none."""
@@ -116,7 +116,7 @@ class Outbox:
         full = len(self._schedule) >= self._schedule.room
         self._left_out = self._left_out or full
         self._reading = bool(page) and not full
-        self._metrics.events_pending(len(self._schedule))
+        self._metrics.events_pending.set(len(self._schedule))
         return bool(page)
 
     def _may_refill(self) -> bool:
@@ -154,7 +154,7 @@ class Outbox:
             self._drop(notice, message.outcome)
             return
         notice = _sent(notice, message.count, now_s)
-        self._metrics.event(message.outcome)
+        self._metrics.events.labels(message.outcome).inc()
         self._ledger.series_delivered(notice, message.outcome)
         if notice.sent_count < notice.count:
             self._schedule.put(notice)
@@ -173,13 +173,13 @@ class Outbox:
         """It is never sent; the next kill of its group starts another Event."""
         if self._newest.get(notice.group) == notice.name:
             del self._newest[notice.group]
-        self._metrics.event(outcome)
+        self._metrics.events.labels(outcome).inc()
         self._ledger.delivered(notice.name, outcome)
         self._remove(notice)
 
     def _remove(self, notice: Notice) -> None:
         self._schedule.remove(notice)
-        self._metrics.events_pending(len(self._schedule))
+        self._metrics.events_pending.set(len(self._schedule))
 
 
 def _counted_by(event: Notice, more: Notice) -> Notice:

@@ -49,18 +49,20 @@ class Recorder:
 
     def _report(self, findings: Findings) -> None:
         for kill in findings.kills:
-            count = self._metrics.host_kill if _outside_of_pods(kill) else self._metrics.kill
-            count(kill)
+            if _outside_of_pods(kill):
+                self._metrics.host_oom_kills.inc(kill.processes)
+            else:
+                self._metrics.kill(kill)
             log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
         for kill in findings.amended:
             fields = wording.kill_fields(kill) | {"event": "oom_kill_details"}
             log(logger, logging.INFO, f"details of an OOM kill came late: {wording.kill_line(kill)}", **fields)
         for kill in findings.unattributed:
-            self._metrics.unattributed(kill.processes)
+            self._metrics.unattributed_oom_kills.inc(kill.processes)
             why = "its cgroup was removed before it was read, and its report was lost"
             text = f"no container found for an OOM kill below {kill.cgroup_path}: {why}"
             log(logger, logging.WARNING, text, kill_id=kill.kill_id, processes=kill.processes)
-        self._metrics.unmatched_reports(findings.unmatched_reports)
+        self._metrics.unmatched_reports.inc(findings.unmatched_reports)
         for kill in findings.settled:
             self.settled(kill)
 

@@ -1,7 +1,6 @@
-"""The loop's reader of the kernel's log: records in, reports out, and how far it has come.
+"""The reader of the kernel's log: records in, OOM reports out.
 
-Joins kernel.kmsg, oom_blocks and oom_report; owns the position that the ledger keeps. Believes nothing that isn't the
-kernel's own, and counts what was lost. A log that can't be opened or read is opened again later, behind the last record read.
+A log that can't be opened or read is opened again later, behind the last record read.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from agent.kernel.oom_report import reports_of
 from agent.metrics.metrics import Metrics
 from agent.model import KmsgGap, KmsgRecord, OomReport
 
-AT_ONCE = 200  # records a turn, some milliseconds: enforcement has its turn in between
-ASK_AGAIN_S = 0.030  # how long the log must be quiet changes with what the counters say
+AT_ONCE = 200  # records per turn, some milliseconds: enforcement has its turn in between
+ASK_AGAIN_S = 0.030  # how long the log must be quiet depends on the counters, which change
 RETRY_FIRST_S = 1.0  # after a failure, then twice as long each time …
-RETRY_MOST_S = 60.0  # … up to this, and then only in a turn that takes place anyway: a node at rest isn't woken
+RETRY_MOST_S = 60.0  # … up to this, and then only in a turn that takes place anyway: an idle node isn't woken
 
 
 class LogReader:
@@ -45,7 +44,7 @@ class LogReader:
         self._due_s: float | None = None
         self._read_up_to = after_sequence
         self.sequence: int | None = None  # every report that begins at or before this record was given
-        self.trouble: str | None = None  # why the log can't be read, and what to do; None: it is read
+        self.trouble: str | None = None  # why the log can't be read, and what to do; None: it can
         self._wait_s = 0.0  # before the next try
         self._retry_at_s = self._readable_since_s = -inf
         self._kmsg: Kmsg | None = None
@@ -55,37 +54,37 @@ class LogReader:
             self.trouble = str(error)
 
     def fileno(self) -> int | None:
-        """The descriptor, for a selector; another one after the log was lost; None while it can't be read."""
+        """The descriptor for a selector, another one after the log was lost; None while it can't be read."""
         return self._kmsg.fileno() if self._kmsg is not None else None
 
     def due_s(self) -> float | None:
-        """When to read again though the log has nothing new: a report may still go on, or the log is to be opened; None: neither."""
+        """When to read without a new record: a report may be complete then, or the log is to be opened; None: neither."""
         retry_s = None if self._kmsg is not None or self._wait_s == RETRY_MOST_S else self._retry_at_s
         return min((time for time in (self._due_s, retry_s) if time is not None), default=None)
 
     def read(self, now_s: float, quiet_s: Callable[[bool], float]) -> list[OomReport]:
-        """What the log has, up to AT_ONCE records, and the report that has been quiet for long enough.
+        """The reports in up to AT_ONCE records, and the pending one if the log has been quiet for long enough.
 
-        ``now_s`` monotonic, in seconds; ``quiet_s`` tells how long is enough, in seconds, given whether the log spoke of a group kill.
-        ``fileno`` and ``trouble`` are others afterwards where the log was lost or found.
+        ``now_s`` is monotonic. ``quiet_s`` gives the seconds that are enough, by whether the pending report is of a group kill.
+        ``fileno`` and ``trouble`` change if the log is lost or found.
         """
         self._now_us = int(now_s * 1e6)
         ended: list[Block] = []
         items = self._items(now_s)
         for item in items:
             if isinstance(item, KmsgGap):
-                self._metrics.kmsg_lost(item.lost)
+                self._metrics.kmsg_lost_records.inc(item.lost)
             else:
                 self._read_up_to = item.sequence
             ended += self._blocks.feed(item)
             self._note_position()
         foreign = self._blocks.foreign_records
-        self._metrics.kmsg_foreign(foreign - self._foreign)
+        self._metrics.kmsg_foreign_records.inc(foreign - self._foreign)
         self._foreign = foreign
         self._due_s = None
         if self._blocks.pending:
             quiet_us = round(quiet_s(self._blocks.pending_group) * 1e6)
-            if len(items) < AT_ONCE:  # else what goes on may be among those yet to be read
+            if len(items) < AT_ONCE:  # else its next lines may be among those that are not read yet
                 ended += self._blocks.flush(self._now_us, quiet_us)
             self._note_position()
         if self._blocks.pending:
@@ -94,7 +93,6 @@ class LogReader:
         return [report for report in reports if report.first_sequence not in self._used]
 
     def _items(self, now_s: float) -> list[KmsgRecord | KmsgGap]:
-        """The log's next records; none where it can't be read."""
         if self._kmsg is None and now_s < self._retry_at_s:
             return []
         try:

@@ -1,7 +1,7 @@
-"""The loop: one selector over inotify, the kernel's log, the mailbox and time; it calls the Node and nobody else does.
+"""The loop: one selector over inotify, the kernel's log, the mailbox and time; it calls the Node.
 
-Enforcement first: in every turn the tree is read before anything that may take longer, and glanced at between the steps of
-that. A kill can wait: the kernel's own work at it goes before ours. Sleeps when nothing happens.
+Enforcement first: every turn reads the tree before anything that may take longer, and drains inotify between the steps of that.
+A kill can wait: the kernel finishes its own work first. Sleeps when nothing happens.
 """
 
 from __future__ import annotations
@@ -11,69 +11,53 @@ import os
 import selectors
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from math import inf
 
-from agent.cgroup.tree import Tree
-from agent.ledger import Ledger
 from agent.loop.log_reader import LogReader
 from agent.loop.mailbox import Mailbox
 from agent.loop.node import Node
 from agent.loop.realtime import RealTime
-from agent.loop.v1 import V1Counters
 from agent.model import CountersTouched, OomReport, TreeEvent
 from agent.settings import RulesFile, Settings, SettingsError
 
 logger = logging.getLogger("oomward")
 
 HOUSEKEEPING_S = 30.0  # the one wake-up of an idle loop, besides the full resync
-RETRY_S = 10.0  # what the disk refused is tried again that often
+RETRY_S = 10.0  # after the disk refused a write
 PRUNE_ROWS = 500  # of a table at a time
-UNSAVED_RECORDS = 500  # the kernel's log holds more than that, so that none counts as lost after a kill -9
-GLANCE_EVERY_S = 0.001  # how long a container's start may wait for something else of ours, and then for one step of it
-# We come before all that is not real-time (real_time.py), where there is but one processor also before the thread that kills and
-# prints line by line, and before the process that dies: while its memory isn't back, a smaller one may be killed as well.
+UNSAVED_RECORDS = 500  # the kernel's log has room for more, so that none counts as lost after a kill -9
+DRAIN_EVERY_S = 0.001  # a container's start may wait that long for other work of ours, and then for one step of it
+# With real-time priority (realtime.py) we run before the thread that kills and prints line by line if there is but one processor,
+# and before the process that dies: while its memory isn't free, a smaller one may be killed as well.
 AFTER_THE_KERNEL_S = 0.005 if len(os.sched_getaffinity(0)) == 1 else 0.001
-STUCK_S = 60.0  # a loop that hasn't turned for that long is stuck: /healthz goes red
+STUCK_S = 60.0  # after that long without a turn /healthz fails
 
 
+@dataclass(eq=False)
 class Loop:
-    """Runs until ``stop`` is asked for. ``log`` None: there is no kernel log to read here. ``v1`` None: cgroup v2.
+    """Runs until ``stop``. None: there is no ``rules`` file to watch; without ``real_time`` the scheduler is left alone."""
 
-    ``real_time`` None: the scheduler is left alone.
-    """
+    _node: Node
+    _log: LogReader
+    _mailbox: Mailbox
+    _rules: RulesFile | None
+    _settings: Settings
+    _real_time: RealTime | None = None
+    last_beat_monotonic_s: float = field(default_factory=time.monotonic, init=False)
+    _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector, init=False)
+    _housekeeping_at: float = field(default=0.0, init=False)
+    _resync_at: float = field(default=0.0, init=False)
+    _counted: dict[int, CountersTouched] = field(default_factory=dict, init=False)
+    _counted_at_s: float = field(default=inf, init=False)  # when their counters are to be read
+    _retry_at_s: float = field(default=inf, init=False)  # when the ledger is to try the disk again
+    _log_at_s: float = field(default=inf, init=False)  # when the log is to be read; until then it doesn't wake us
+    _reports_since_saved: bool = field(default=False, init=False)
+    _drained_at_s: float = field(default=0.0, init=False)
+    _stopping: bool = field(default=False, init=False)
 
-    def __init__(
-        self,
-        node: Node,
-        tree: Tree,
-        log: LogReader | None,
-        mailbox: Mailbox,
-        ledger: Ledger,
-        rules: RulesFile | None,
-        settings: Settings,
-        v1: V1Counters | None = None,
-        real_time: RealTime | None = None,
-    ) -> None:
-        self._node = node
-        self._tree = tree
-        self._log = log
-        self._mailbox = mailbox
-        self._ledger = ledger
-        self._rules = rules
-        self._settings = settings
-        self._v1 = v1
-        self._real_time = real_time
-        self._selector = selectors.DefaultSelector()
-        self._counted: dict[int, CountersTouched] = {}
-        self._counted_at_s = inf  # when their counters are to be read
-        self._retry_at_s = inf  # when the ledger is to try the disk again
-        self._reports_since_saved = False
-        self._log_at_s = inf  # when a log that has begun to tell is to be read; till then it doesn't wake us
-        self._stopping = False
-        self._glanced_at_s = 0.0
-        self._glancing = False
-        node.between = self._glance
-        self.last_beat_monotonic_s = time.monotonic()
+    def __post_init__(self) -> None:
+        self._node.between = self._drain
 
     def stop(self) -> None:
         """End after this turn; safe in a signal handler."""
@@ -81,73 +65,65 @@ class Loop:
         self._mailbox.wake()
 
     def run(self) -> None:
-        """The turns. Whatever is raised here ends the process: a blind agent is worse than none."""
+        """The turns. An exception here ends the process: a blind agent is worse than none."""
         now = time.monotonic()
         self._node.start(now)
-        self._ledger.commit()
+        self._node.ledger.commit()
         self._housekeeping_at = now + HOUSEKEEPING_S
         self._resync_at = now + self._settings.resync_interval_s
         with self._selector:
-            for source in (self._tree, self._mailbox, self._log, self._v1):
+            for source in (self._node.tree, self._mailbox, self._log, self._node.kills.v1):
                 if source is not None and (descriptor := source.fileno()) is not None:
                     self._selector.register(descriptor, selectors.EVENT_READ)
             while not self._stopping:
                 woken_by = self._selector.select(self._wait_s())
                 now = time.monotonic()
-                if any(key.fd == self._log_fd for key, _ in woken_by):
-                    self._let_it_print(now)
-                self._turn(now)
-        self._ledger.record((), (), self._position())
+                self._turn(now, any(key.fileobj == self._log.fileno() for key, _ in woken_by))
+        self._node.ledger.record((), (), self._position())
 
     def _wait_s(self) -> float:
         times = [self._housekeeping_at, self._resync_at, self._retry_at_s, self._counted_at_s, self._log_at_s]
         log = self._log if self._log_at_s == inf else None  # else even an open report waits for that time
-        sources = [source for source in (self._node, log, self._v1) if source is not None]
-        times += [t for t in (source.due_s() for source in sources) if t is not None]
+        sources = [source for source in (self._node, log, self._node.kills.v1) if source is not None]
+        times += [t for source in sources if (t := source.due_s()) is not None]
         return max(0.0, min(times) - time.monotonic())
 
-    def _glance(self) -> None:
-        """Between two steps of something long: has the tree anything to tell? Not from within such a glance."""
+    def _drain(self) -> None:
+        """Read inotify between two steps of something long; not from within itself."""
         now = time.monotonic()
-        if self._glancing or now - self._glanced_at_s < GLANCE_EVERY_S:
+        if now - self._drained_at_s < DRAIN_EVERY_S:
             return
-        self._glancing = True
+        self._drained_at_s = inf
         try:
-            self._heard(self._tree.read(now), now)
+            self._handle(self._node.tree.read(now), now)
         finally:
-            self._glancing = False
-            self._glanced_at_s = time.monotonic()
+            self._drained_at_s = time.monotonic()
 
-    def _heard(self, events: Iterable[TreeEvent], now: float) -> None:
-        """Counters that rose are read after the kernel's work at the kill, all else now."""
+    def _handle(self, events: Iterable[TreeEvent], now: float) -> None:
+        """Counters are read after the kernel's work on the kill, everything else is handled now."""
         counted = {event.cgroup.inode: event for event in events if isinstance(event, CountersTouched)}
         if counted:
             self._counted |= counted
             self._counted_at_s = min(self._counted_at_s, now + AFTER_THE_KERNEL_S)
         self._node.tree_events([event for event in events if not isinstance(event, CountersTouched)], now)
 
-    def _let_it_print(self, now: float) -> None:
-        """The log has begun to tell of something, and is a line at a time."""
-        if self._log_fd is not None and self._log_at_s == inf:
-            self._log_at_s = now + AFTER_THE_KERNEL_S
-            self._selector.unregister(self._log_fd)
-
-    def _turn(self, now: float) -> None:
+    def _turn(self, now: float, log: bool = False) -> None:
+        """``log``: the kernel's log woke the loop."""
         self.last_beat_monotonic_s = now
-        self._heard(self._tree.read(now), now)
-        if self._v1 is not None:
-            self._heard(self._v1.read(now), now)
+        self._handle(self._node.tree.read(now), now)
+        if self._node.kills.v1 is not None:
+            self._handle(self._node.kills.v1.read(now), now)
         if now >= self._counted_at_s:
             counted, self._counted, self._counted_at_s = self._counted, {}, inf
             self._node.tree_events(counted.values(), now)
         for message in self._mailbox.take():
-            self._glance()
+            self._drain()
             self._node.message(message, now)
-        if self._log is not None and self._may_read_log(now) and (reports := self._read_log(self._log, now)):
-            self._glance()
+        if self._may_read_log(now, log) and (reports := self._read_log(now)):
+            self._drain()
             self._reports_since_saved = True
-            self._node.reports(reports, now)
-        self._glance()
+            self._node.kills.reports(reports, now)
+        self._drain()
         self._node.after(now, self._position())
         if now >= self._resync_at:
             self._resync_at = now + self._settings.resync_interval_s
@@ -159,64 +135,61 @@ class Loop:
         if self._real_time is not None:
             self._real_time.check_budget()
 
-    def _may_read_log(self, now: float) -> bool:
-        if self._log_at_s == inf:
-            return True
-        if now < self._log_at_s:
-            return False
-        self._log_at_s = inf
-        if self._log_fd is not None:
-            self._selector.register(self._log_fd, selectors.EVENT_READ)
-        return True
+    def _may_read_log(self, now: float, woken: bool) -> bool:
+        """Not when its first line wakes us: the kernel prints the others first."""
+        descriptor = self._log.fileno()
+        if woken and descriptor is not None and self._log_at_s == inf:
+            self._log_at_s = now + AFTER_THE_KERNEL_S
+            self._selector.unregister(descriptor)
+        elif self._log_at_s <= now:
+            self._log_at_s = inf
+            if descriptor is not None:
+                self._selector.register(descriptor, selectors.EVENT_READ)
+        return self._log_at_s == inf
 
-    @property
-    def _log_fd(self) -> int | None:
-        return self._log.fileno() if self._log is not None else None
-
-    def _read_log(self, log: LogReader, now: float) -> list[OomReport]:
-        """What the kernel's log has to tell. While it can't be read the counters go on without it."""
-        before = log.fileno()
-        reports = log.read(now, self._node.attribution.log_quiet_s)
-        if before is not None and log.trouble is not None:
+    def _read_log(self, now: float) -> list[OomReport]:
+        """New reports. While the log can't be read the counters continue without it."""
+        before = self._log.fileno()
+        reports = self._log.read(now, self._node.kills.attribution.log_quiet_s)
+        if before is not None and self._log.trouble is not None:
             self._selector.unregister(before)
-            self._node.log_lost(log.trouble)
-        elif before is None and (found := log.fileno()) is not None:
+            self._node.kills.log_lost(self._log.trouble)
+        elif before is None and (found := self._log.fileno()) is not None:
             self._selector.register(found, selectors.EVENT_READ)
-            self._node.log_found(now)
+            self._node.kills.log_found(now)
         return reports
 
     def _position(self) -> int | None:
         """How far the log need not be read again: before the oldest report that still waits for its counter."""
-        if self._log is None or self._log.sequence is None:
+        if self._log.sequence is None:
             return None
-        waiting = self._node.attribution.oldest_waiting_sequence
+        waiting = self._node.kills.attribution.oldest_waiting_sequence
         return self._log.sequence if waiting is None else min(self._log.sequence, waiting - 1)
 
     def _write_ledger(self, now: float) -> None:
-        """All that this turn changed, in one transaction."""
+        """All changes of this turn, in one transaction."""
         if now >= self._retry_at_s:
             self._retry_at_s = inf
-            self._ledger.flush()
-        self._ledger.commit()
-        self._retry_at_s = min(self._retry_at_s, now + RETRY_S) if self._ledger.pending else inf
+            self._node.ledger.flush()
+        self._node.ledger.commit()
+        self._retry_at_s = min(self._retry_at_s, now + RETRY_S) if self._node.ledger.pending else inf
 
     def _housekeeping(self, now: float) -> None:
-        """What may be dropped is dropped. Writes nothing when there is nothing new."""
         self._node.housekeeping(now)
         self._save_position()
         days, count = self._settings.kill_retention_days, self._settings.kill_retention_count
-        self._ledger.prune(time.time(), days, count, PRUNE_ROWS)
+        self._node.ledger.prune(time.time(), days, count, PRUNE_ROWS)
         self._reload_rules(now)
 
     def _save_position(self) -> None:
-        """After reports, so that none is read twice, and now and then: what else the node logs is no reason to write."""
+        """After reports, so that none is read twice, and every UNSAVED_RECORDS; other records are no reason to write."""
         position = self._position()
         if position is None:
             return
-        saved = self._ledger.kmsg_sequence
+        saved = self._node.ledger.kmsg_sequence
         if self._reports_since_saved or saved is None or position - saved >= UNSAVED_RECORDS:
-            self._ledger.record((), (), position)
-            self._reports_since_saved = self._node.attribution.oldest_waiting_sequence is not None
+            self._node.ledger.record((), (), position)
+            self._reports_since_saved = self._node.kills.attribution.oldest_waiting_sequence is not None
 
     def _reload_rules(self, now: float) -> None:
         if self._rules is None or not self._rules.changed():
@@ -224,7 +197,8 @@ class Loop:
         try:
             rules = self._rules.load()
         except SettingsError as error:
-            self._node.rules_refused(str(error))
+            self._node.metrics.config_reload_failures.inc()
+            logger.error("the changed configuration is refused, the rules in force stay: %s", error)
             return
         logger.info("new rules are in force")
         self._node.reload(rules, now)

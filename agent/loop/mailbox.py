@@ -9,7 +9,7 @@ from agent.model import Message
 
 
 class Mailbox:
-    """``put`` is for any thread; ``fileno`` and ``take`` are the loop's."""
+    """``put`` and ``wake`` are for any thread; ``fileno`` and ``take`` are the loop's."""
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque()
@@ -19,16 +19,14 @@ class Mailbox:
         return self._wake
 
     def put(self, message: Message) -> None:
-        """Leave a message; never waits."""
         self._messages.append(message)
-        os.eventfd_write(self._wake, 1)
+        self.wake()
 
     def wake(self) -> None:
-        """Make the loop look up without a message (signals)."""
+        """Wake the loop without a message; safe in a signal handler."""
         os.eventfd_write(self._wake, 1)
 
     def take(self) -> list[Message]:
-        """All messages that are there, oldest first."""
         try:
             os.eventfd_read(self._wake)
         except BlockingIOError:

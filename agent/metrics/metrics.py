@@ -1,250 +1,236 @@
-"""The metrics: a registry of its own, a typed method for everything that is counted, and the page.
+"""The table of the agent's metrics, one attribute each, and the page. See docs/reference/metrics.md.
 
-Takes records, gives the page; the series of containers, which come and go, are series.py's. Counting is the loop's alone; the page
-may be asked for by any thread, as the library allows. Never a pid, a comm or anything else without bounds in a label.
+The series of containers begin at zero, continue over restarts, end after their pod, and are bounded in number. The loop's thread
+alone counts; any thread may ask for the page. No label is a PID, a process name or anything else without bounds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from math import nan
+from typing import Any, NamedTuple, TypeVar, cast
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics import MetricWrapperBase
 
-from agent.metrics.series import UNKNOWN, ContainerSeries
-from agent.model import CgroupKind, OomKill, WriteOutcome
+from agent.model import Mode, OomKill, Outcome, Scope, WriteOutcome
 
+KEEP_S = 300.0  # series of a container outlive its pod by that long
+MOST_CONTAINERS = 5000  # with series at once; beyond, those that ended first are dropped
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0)
-EVENT_OUTCOMES = (
-    "created",
-    "exists",
-    "patched",
-    "dropped_gone",
-    "dropped_invalid",
-    "dropped_expired",
-)  # model.EventDelivered
+CONTAINER = ("namespace", "pod", "container")
+UNKNOWN = "unknown"
+EVENT_OUTCOMES = ("created", "exists", "patched", "dropped_gone", "dropped_invalid", "dropped_expired")
 WATCH_REASONS = ("timeout", "relist", "gone", "refused", "unreachable", "error", "short")  # model.WatchTrouble
-
-
 KILLED_WHY = ("tolerance", "group", "failed")
+CREATED_SWITCH = "PROMETHEUS_DISABLE_CREATED_SERIES"  # the library's own, which has them on where it is not set
+Key = tuple[str, str, str]  # namespace, pod, container
+Series = tuple[MetricWrapperBase, tuple[str, ...]]  # a metric, and the labels beyond the key
+M = TypeVar("M", bound=MetricWrapperBase)
+
+if CREATED_SWITCH not in os.environ:
+    disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-class Metrics(ContainerSeries):
-    """See docs/reference/metrics.md, which a test holds against this class."""
+class _Row(NamedTuple):
+    kind: type[MetricWrapperBase]
+    text: str
+    labels: tuple[str, ...]
+    values: Iterable[str]
+    more: dict[str, Any]
+
+
+def metric(kind: type[M], text: str, *labels: str, values: Iterable[str] = (), **more: Any) -> M:
+    """A row of the table, typed as what an instance of Metrics has in its place: the metric ``oomward_<attribute>``.
+
+    The ``values`` of the only label have their zeros from the start.
+    """
+    return cast(M, _Row(kind, text, labels, values, more))
+
+
+class Metrics:
+    """Callers count on the attributes; for series of containers there are methods."""
+
+    oom_kills = metric(
+        Counter,
+        "OOM kills counted by the kernel, one per process, by the scope of the limit that was hit.",
+        *CONTAINER,
+        "mode",
+        "scope",
+    )
+    oom_kill_outcomes = metric(
+        Counter, "OOM kills, one per kill, by what happened to the container.", *CONTAINER, "outcome"
+    )
+    container_oom_group = metric(Gauge, "memory.oom.group of a container: 0 or 1.", *CONTAINER)
+    container_oom_group_desired = metric(Gauge, "Desired memory.oom.group of a container: 0 or 1.", *CONTAINER)
+    series_evictions = metric(Counter, "Containers with series removed early because there were too many.")
+
+    unattributed_oom_kills = metric(
+        Counter, "OOM kills in pods that could not be attributed to a container, one per process."
+    )
+    host_oom_kills = metric(Counter, "OOM kills outside of pods, one per process.")
+    oom_kills_without_details = metric(Counter, "OOM kills for which the kernel's log does not name all processes.")
+    oom_group_writes = metric(
+        Counter, "Attempts to enforce memory.oom.group, by outcome.", "outcome", values=WriteOutcome
+    )
+    oom_group_write_duration_seconds = metric(
+        Histogram,
+        "Time from the notification of another process's write to memory.oom.group until the agent has written.",
+        buckets=LATENCY_BUCKETS_S,
+    )
+    drift_corrections = metric(
+        Counter, "Values of memory.oom.group that another process had changed and that were corrected."
+    )
+    resyncs = metric(Counter, "Full resyncs of all cgroups.")
+    resync_corrections = metric(Counter, "Differences that only a full resync found. Should stay 0.")
+    write_conflicts = metric(
+        Counter, "Conflicts: another process keeps rewriting memory.oom.group, so corrections slow down."
+    )
+    ancestor_conflicts = metric(Gauge, "Containers in mode single below a cgroup with memory.oom.group 1.")
+    modes_invalid = metric(Counter, "Labels and annotations with an invalid value.")
+    modes_failed = metric(Counter, "Modes found not to be in force.")
+    tolerance_exceeded = metric(Counter, "Containers that exceeded their tolerance of OOM kills.")
+    containers_killed = metric(
+        Counter,
+        "Containers that the agent killed, by reason (failed: the attempt failed).",
+        "reason",
+        values=KILLED_WHY,
+    )
+    pod_failure = metric(Gauge, "1 while the pod fails, by category of the diagnosis.", "namespace", "pod", "category")
+    kmsg_readable = metric(Gauge, "1: the kernel's log is read. 0: it is not readable, so kills have no process names.")
+    kmsg_lost_records = metric(Counter, "Records of the kernel's log that were overwritten before they were read.")
+    kmsg_foreign_records = metric(Counter, "Records of the log that the kernel did not write; ignored.")
+    inotify_overflows = metric(Counter, "Times that inotify notifications were lost or a watch was not available.")
+    pod_watch_restarts = metric(Counter, "Restarts of the pod watch, by reason.", "reason", values=WATCH_REASONS)
+    pods_skipped = metric(Counter, "Pod objects from the API that could not be parsed.")
+    events = metric(Counter, "Events, by outcome of the delivery.", "outcome", values=EVENT_OUTCOMES)
+    events_pending = metric(Gauge, "Events and new counts that are not posted yet.")
+    cgroup_errors = metric(Counter, "Errors from reading control files of existing cgroups.")
+    unmatched_reports = metric(Counter, "OOM reports in the kernel's log that no counter matched.")
+    config_reload_failures = metric(Counter, "Rejected configuration changes; the previous rules stay in force.")
+    ledger_persistent = metric(Gauge, "1: the ledger is on disk. 0: in memory only.")
+    realtime_priority_active = metric(
+        Gauge, "1: the agent has real-time priority over the node's workloads. 0: it may be late on busy CPUs."
+    )
+    realtime_priority_suspensions = metric(
+        Counter, "Times that real-time priority was suspended because the agent used more than half of a CPU."
+    )
+    inotify_watches = metric(Gauge, "Inotify watches in use; NaN if unknown.")
+    cgroups = metric(Gauge, "Watched cgroups, by kind.", "kind")
+    heartbeat_timestamp_seconds = metric(Gauge, "Unix time of a thread's last heartbeat.", "thread")
+    build_info = metric(Gauge, "Version of the agent.", "version")
 
     def __init__(self, version: str, *, process_metrics: bool = True) -> None:
-        super().__init__(CollectorRegistry())
+        self.registry = CollectorRegistry()
         if process_metrics:
             ProcessCollector(registry=self.registry)
-        self._unattributed = self._counter(
-            "unattributed_oom_kills", "OOM kills in pods that could not be attributed to a container, one per process."
-        )
-        self._host_kills = self._counter("host_oom_kills", "OOM kills outside of pods, one per process.")
-        self._undetailed = self._counter(
-            "oom_kills_without_details", "OOM kills for which the kernel's log does not name all processes."
-        )
-        self._writes = self._counter(
-            "oom_group_writes", "Attempts to enforce memory.oom.group, by outcome.", ("outcome",)
-        )
-        self._latency = Histogram(
-            "oomward_oom_group_write_duration_seconds",
-            "Time from the notification of another process's write to memory.oom.group until the agent has written.",
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
-        )
-        self._drift = self._counter(
-            "drift_corrections", "Values of memory.oom.group that another process had changed and that were corrected."
-        )
-        self._resyncs = self._counter("resyncs", "Full resyncs of all cgroups.")
-        self._resync = self._counter("resync_corrections", "Differences that only a full resync found. Should stay 0.")
-        self._fights = self._counter(
-            "write_conflicts", "Conflicts: another process keeps rewriting memory.oom.group, so corrections slow down."
-        )
-        self._ancestors = self._gauge(
-            "ancestor_conflicts", "Containers in mode single below a cgroup with memory.oom.group 1."
-        )
-        self._invalid = self._counter("modes_invalid", "Labels and annotations with an invalid value.")
-        self._failed = self._counter("modes_failed", "Modes found not to be in force.")
-        self._tolerance_exceeded = self._counter(
-            "tolerance_exceeded", "Containers that exceeded their tolerance of OOM kills."
-        )
-        self._containers_killed = self._counter(
-            "containers_killed",
-            "Containers that the agent killed, by reason (failed: the attempt failed).",
-            ("reason",),
-        )
-        self._failures = self._gauge(
-            "pod_failure", "1 while the pod fails, by category of the diagnosis.", ("namespace", "pod", "category")
-        )
-        self._shown_failures: dict[str, set[tuple[str, str, str]]] = {}
-        self._kmsg = self._gauge(
-            "kmsg_readable", "1: the kernel's log is read. 0: it is not readable, so kills have no process names."
-        )
-        self._lost = self._counter(
-            "kmsg_lost_records", "Records of the kernel's log that were overwritten before they were read."
-        )
-        self._foreign = self._counter(
-            "kmsg_foreign_records", "Records of the log that the kernel did not write; ignored."
-        )
-        self._overflows = self._counter(
-            "inotify_overflows", "Times that inotify notifications were lost or a watch was not available."
-        )
-        self._restarts = self._counter("pod_watch_restarts", "Restarts of the pod watch, by reason.", ("reason",))
-        self._skipped = self._counter("pods_skipped", "Pod objects from the API that could not be parsed.")
-        self._events = self._counter("events", "Events, by outcome of the delivery.", ("outcome",))
-        self._pending = self._gauge("events_pending", "Events and new counts that are not posted yet.")
-        self._errors = self._counter("cgroup_errors", "Errors from reading control files of existing cgroups.")
-        self._unmatched = self._counter("unmatched_reports", "OOM reports in the kernel's log that no counter matched.")
-        self._refused = self._counter(
-            "config_reload_failures", "Rejected configuration changes; the previous rules stay in force."
-        )
-        self._ledger = self._gauge("ledger_persistent", "1: the ledger is on disk. 0: in memory only.")
-        self._comes_first = self._gauge(
-            "realtime_priority_active",
-            "1: the agent has real-time priority over the node's workloads. 0: it may be late on busy CPUs.",
-        )
-        self._stood_back = self._counter(
-            "realtime_priority_suspensions",
-            "Times that real-time priority was suspended because the agent used more than half of a CPU.",
-        )
-        self._watches = self._gauge("inotify_watches", "Inotify watches in use; NaN if unknown.")
-        self._watches.set(nan)
-        self._cgroups = self._gauge("cgroups", "Watched cgroups, by kind.", ("kind",))
-        self._beats = self._gauge("heartbeat_timestamp_seconds", "Unix time of a thread's last heartbeat.", ("thread",))
-        build = Gauge("oomward_build_info", "Version of the agent.", ("version",), registry=self.registry)
-        build.labels(version).set(1)
-        for outcome in WriteOutcome:
-            self._writes.labels(outcome.value)
-        for word in EVENT_OUTCOMES:
-            self._events.labels(word)
-        for word in KILLED_WHY:
-            self._containers_killed.labels(word)
-        for word in WATCH_REASONS:
-            self._restarts.labels(word)
+        for name, row in vars(type(self)).items():
+            if isinstance(row, _Row):
+                made = row.kind(f"oomward_{name}", row.text, row.labels, registry=self.registry, **row.more)
+                for value in row.values:
+                    made.labels(value)
+                setattr(self, name, made)
+        self.build_info.labels(version).set(1)
+        self.inotify_watches.set(nan)
+        self._ended: dict[Key, float] = {}
+        self._series: dict[Key, set[Series]] = {}
+        self._living: set[tuple[str, str]] = set()  # namespace, pod
+        self._failures: dict[str, set[tuple[str, str, str]]] = {}
 
     def page(self, accept: str = "") -> tuple[str, bytes]:
         """Content type and body, in the format that the Accept header asks for."""
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self.registry)
 
-    # -------------------------------------------------------------------------------------------------------- kills
+    def _of(self, key: Key, kind: M, *labels: str) -> M:
+        self._series.setdefault(key, set()).add((kind, labels))
+        return kind.labels(*key, *labels)
+
+    def seed(self, totals: Mapping[tuple[str, str, str, str, str], int], now_s: float) -> None:
+        """The ledger's totals from before this start; the series end if their containers don't show up."""
+        for (namespace, pod, container, mode, scope), processes in totals.items():
+            self._of((namespace, pod, container), self.oom_kills, mode, scope).inc(processes)
+            self._ended[namespace, pod, container] = now_s
 
     def kill(self, kill: OomKill) -> None:
         """A kill in a pod: counts its processes."""
-        key = (kill.namespace or "", kill.pod or "", kill.container or "")
-        mode = kill.mode.value if kill.mode else UNKNOWN
-        scope = kill.scope.value if kill.scope else UNKNOWN
-        self._count(key, mode, scope, kill.processes)
+        self._of(_key(kill), self.oom_kills, kill.mode or UNKNOWN, kill.scope or UNKNOWN).inc(kill.processes)
         if kill.details_missing:
-            self._undetailed.inc()
+            self.oom_kills_without_details.inc()
 
-    def host_kill(self, kill: OomKill) -> None:
-        """A kill outside of pods."""
-        self._host_kills.inc(kill.processes)
+    def outcome(self, kill: OomKill) -> None:
+        """A kill in a pod whose outcome is known, or will never be."""
+        self._of(_key(kill), self.oom_kill_outcomes, kill.outcome or UNKNOWN).inc()
 
-    def unattributed(self, processes: int) -> None:
-        """Kills in pods that no container could be named for."""
-        self._unattributed.inc(processes)
+    def container_running(self, namespace: str, pod: str, container: str, mode: Mode | None) -> None:
+        """The container's series begin at 0: increase() does not see a series that begins at 1.
 
-    def unmatched_reports(self, count: int) -> None:
-        """Reports that no counter asked for."""
-        self._unmatched.inc(count)
+        One series for each scope with the ``mode`` in force (None: not known), and none with another mode: call again when it changes.
+        """
+        key = (namespace, pod, container)
+        self._living.add((namespace, pod))
+        self._ended.pop(key, None)
+        for outcome in Outcome:
+            self._of(key, self.oom_kill_outcomes, outcome)
+        for scope in (*Scope, UNKNOWN):
+            self._of(key, self.oom_kills, mode or UNKNOWN, scope)
 
-    # -------------------------------------------------------------------------------------------------------- knobs
+    def oom_group(self, namespace: str, pod: str, container: str, actual: int, desired: int | None) -> None:
+        """The value of memory.oom.group, and the desired one (None: no mode is desired)."""
+        key = (namespace, pod, container)
+        self._of(key, self.container_oom_group).set(actual)
+        if desired is not None:
+            self._of(key, self.container_oom_group_desired).set(desired)
+        elif (self.container_oom_group_desired, ()) in self._series[key]:
+            self._series[key].remove((self.container_oom_group_desired, ()))
+            self.container_oom_group_desired.remove(*key)
 
-    def write(self, outcome: WriteOutcome) -> None:
-        self._writes.labels(outcome.value).inc()
+    def container_gone(self, namespace: str, pod: str, container: str, now_s: float) -> None:
+        """The pod is gone: its series end KEEP_S later, unless it comes back. ``now_s`` is monotonic."""
+        self._living.discard((namespace, pod))
+        for key in ((namespace, pod, container), (namespace, pod, "")):  # "": kills without a container's name
+            if key in self._series:
+                self._ended.setdefault(key, now_s)
 
-    def write_latency(self, seconds: float) -> None:
-        self._latency.observe(seconds)
+    def drop_stale(self, now_s: float, between: Callable[[], None] = lambda: None) -> list[Key]:
+        """Drop series that ended KEEP_S ago, and those that ended first beyond MOST_CONTAINERS; returns their keys.
 
-    def drift_repair(self) -> None:
-        self._drift.inc()
-
-    def resynced(self, repairs: int) -> None:
-        """A full look, and how many differences it found that nothing had told of."""
-        self._resyncs.inc()
-        self._resync.inc(repairs)
-
-    def tolerance_exceeded(self) -> None:
-        self._tolerance_exceeded.inc()
-
-    def container_killed(self, why: str) -> None:
-        """``tolerance``, ``group`` (emulated on v1), or ``failed``."""
-        self._containers_killed.labels(why).inc()
+        A series whose pod is not known to live counts as ended from here on, such as that of a kill recorded after its pod's end.
+        ``between`` is called before each that is dropped, and may bring some back.
+        """
+        for key in self._series:
+            if key[:2] in self._living:
+                self._ended.pop(key, None)
+            else:
+                self._ended.setdefault(key, now_s)
+        over = len(self._series) - MOST_CONTAINERS
+        by_age = sorted(self._ended, key=lambda key: self._ended[key])
+        dropped = []
+        for key in [key for i, key in enumerate(by_age) if i < over or now_s - self._ended[key] > KEEP_S]:
+            between()
+            ended_s = self._ended.pop(key, None)
+            if ended_s is None:
+                continue
+            for kind, labels in self._series.pop(key, ()):
+                kind.remove(*key, *labels)
+            dropped.append(key)
+            if now_s - ended_s <= KEEP_S:
+                self.series_evictions.inc()
+        return dropped
 
     def pod_failures(self, uid: str, failures: set[tuple[str, str, str]]) -> None:
-        """How a pod fails now: all of it, by namespace, name and category; what was shown of this uid before goes."""
-        before = self._shown_failures.pop(uid, set())
+        """All current failures of a pod, by namespace, name and category; they replace those of the same uid."""
+        before = self._failures.pop(uid, set())
         if failures:
-            self._shown_failures[uid] = failures
-        others = set().union(*self._shown_failures.values()) if before - failures else set()
+            self._failures[uid] = failures
+        others = set().union(*self._failures.values()) if before - failures else set()
         for labels in before - failures - others:
-            self._failures.remove(*labels)
+            self.pod_failure.remove(*labels)
         for labels in failures:
-            self._failures.labels(*labels).set(1)
+            self.pod_failure.labels(*labels).set(1)
 
-    def fight(self) -> None:
-        self._fights.inc()
 
-    def ancestor_conflicts(self, containers: int) -> None:
-        """How many containers there are just now whose 0 a 1 above them makes useless."""
-        self._ancestors.set(containers)
-
-    def mode_invalid(self) -> None:
-        self._invalid.inc()
-
-    def mode_failed(self) -> None:
-        self._failed.inc()
-
-    # ------------------------------------------------------------------------------------------------------ sources
-
-    def kmsg_readable(self, readable: bool) -> None:
-        self._kmsg.set(1 if readable else 0)
-
-    def kmsg_lost(self, records: int) -> None:
-        self._lost.inc(records)
-
-    def kmsg_foreign(self, records: int) -> None:
-        self._foreign.inc(records)
-
-    def inotify_overflow(self) -> None:
-        self._overflows.inc()
-
-    def inotify_watches(self, count: int) -> None:
-        self._watches.set(count)
-
-    def cgroups(self, kind: CgroupKind, count: int) -> None:
-        self._cgroups.labels(kind.value).set(count)
-
-    def heartbeat(self, thread: str, unix_s: Callable[[], float]) -> None:
-        """``unix_s`` gives the time of the last one; called at every scrape, by the thread that serves it."""
-        self._beats.labels(thread).set_function(unix_s)
-
-    def watch_restart(self, reason: str) -> None:
-        self._restarts.labels(reason).inc()
-
-    def pod_skipped(self) -> None:
-        self._skipped.inc()
-
-    def cgroup_error(self) -> None:
-        self._errors.inc()
-
-    def event(self, outcome: str) -> None:
-        self._events.labels(outcome).inc()
-
-    def events_pending(self, count: int) -> None:
-        self._pending.set(count)
-
-    def config_refused(self) -> None:
-        self._refused.inc()
-
-    def comes_first(self, first: bool) -> None:
-        self._comes_first.set(1 if first else 0)
-
-    def stood_back(self) -> None:
-        self._stood_back.inc()
-
-    def ledger_persistent(self, persistent: bool) -> None:
-        self._ledger.set(1 if persistent else 0)
+def _key(kill: OomKill) -> Key:
+    return kill.namespace or "", kill.pod or "", kill.container or ""

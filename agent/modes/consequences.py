@@ -1,89 +1,134 @@
-"""Tolerance with a limit: which containers were killed in once too often, and what is done about it.
+"""What follows from a container's kills: an exceeded tolerance arms or restarts it; on cgroup v1, mode group is emulated.
 
-Asks the ledger, so that a restart of the agent changes nothing; an instance of a container that exceeded what is tolerated
-stays armed to its end, and the next one starts afresh. Decides by policy, kills through restarts.py, tells through telling.
+Counts by the ledger, so that a restart of the agent changes nothing; an instance of a container that exceeded its tolerance
+stays armed to its end, and the next one starts afresh.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from agent.ledger import Ledger
-from agent.model import Cgroup, Mode, OnExceeded, OomKill, Pod, Tolerance
-from agent.modes import exceeded
-from agent.modes.desired import Wish
+from agent.model import Cgroup, KillAttempt, KillOutcome, Mode, OnExceeded, OomKill, Pod, Tolerance
+from agent.modes.desired import DesiredMode
 from agent.modes.notices import ModeNotices
-from agent.modes.restarts import Restarts
+from agent.modes.tolerance import exceeded
+
+AGAIN_S = 0.02
+GIVE_UP_S = 10.0  # an exit may take that long: a process that writes back or dumps core does not refuse
+LATER_S = 5.0  # after that, and after a refusal
 
 
-class Consequences:
-    """``emulate_group``: on cgroup v1 the agent does what mode group asks for, since the kernel can't."""
+@dataclass(slots=True)
+class Restart:
+    """``why`` is RESTART for an exceeded tolerance, None for a kill that takes the group with it."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        restarts: Restarts,
-        notices: ModeNotices,
-        pod_of: Callable[[str], Pod | None],
-        *,
-        emulate_group: bool,
-    ) -> None:
-        self._ledger = ledger
-        self._restarts = restarts
-        self._notices = notices
-        self._pod_of = pod_of
-        self.emulate_group = emulate_group
-        self._known: dict[int, tuple[Tolerance, float | None]] = {}
+    container: Cgroup
+    pod_uid: str
+    name: str
+    why: OnExceeded | None
+    since_s: float
+    next_s: float | None = None  # None: no process is left
+    trouble_reported: bool = False
 
-    def mode_of(self, container: Cgroup, wish: Wish) -> Mode | None:
-        """The mode to be held: the one wished for, or group where more was killed than is tolerated."""
-        armed = wish.decision.mode is Mode.SINGLE and self._exceeded(container, wish) is not None
-        return Mode.GROUP if armed else wish.decision.mode
 
-    def _exceeded(self, container: Cgroup, wish: Wish) -> float | None:
-        if wish.tolerance is None or wish.pod_uid is None:
-            return None
-        known = self._known.get(container.inode)
-        if known is None or known[0] != wish.tolerance:
-            found = self._ledger.kills_in(wish.pod_uid, container.inode)
-            kills = [kill for kill in found if kill.cgroup_path == container.path]
-            known = self._known[container.inode] = (wish.tolerance, exceeded(kills, wish.tolerance))
-        return known[1]
+@dataclass(eq=False)
+class Restarts:
+    """``attempt`` is cgroup.killing.kill_container; ``report`` gets "" at the end, or once why not all could be killed (yet)."""
 
-    def concerns(self, wish: Wish) -> bool:
-        """Whether a kill in such a container may have consequences."""
-        return wish.tolerance is not None or self.emulate_group
+    attempt: Callable[[Cgroup], KillAttempt]
+    report: Callable[[Restart, str], None]
+    _restarts: dict[int, Restart] = field(default_factory=dict, init=False)
 
-    def killed(self, container: Cgroup) -> None:
-        """There was a kill in it, or news of one: it is counted anew."""
-        self._known.pop(container.inode, None)
-
-    def act(self, container: Cgroup, wish: Wish, kill: OomKill | None, now_s: float) -> None:
-        """What follows from the container's kills, beside its mode. ``kill`` is the one that just happened, None: none did."""
-        if wish.container is None or wish.pod_uid is None:
-            return
-        if self.emulate_group and kill is not None and self.mode_of(container, wish) is Mode.GROUP:
-            self._restarts.start(container, wish.pod_uid, wish.container, None, now_s)
-        if wish.decision.mode is not Mode.SINGLE or wish.tolerance is None or self._exceeded(container, wish) is None:
-            return
-        pod = self._pod_of(wish.pod_uid)
-        if pod is not None:
-            self._notices.tolerance_exceeded(pod, wish.container, wish.tolerance, container.inode)
-        if wish.tolerance.on_exceeded is OnExceeded.RESTART:
-            self._restarts.start(container, wish.pod_uid, wish.container, OnExceeded.RESTART, now_s)
+    def start(self, container: Cgroup, pod_uid: str, name: str, why: OnExceeded | None, now_s: float) -> None:
+        """Kill all of it now; a second call for the same cgroup changes nothing."""
+        if container.inode not in self._restarts:
+            restart = self._restarts[container.inode] = Restart(container, pod_uid, name, why, now_s)
+            self._try(restart, now_s)
 
     def gone(self, container: Cgroup) -> None:
-        """Its end: the next instance starts afresh."""
-        self._known.pop(container.inode, None)
-        self._restarts.gone(container)
+        restart = self._restarts.pop(container.inode, None)
+        if restart is not None and restart.next_s is not None:
+            self.report(restart, "")
 
     def due_s(self) -> float | None:
-        """When a killing has to be looked after."""
-        return self._restarts.due_s()
+        """Monotonic time of the next attempt; None: none."""
+        return min((r.next_s for r in self._restarts.values() if r.next_s is not None), default=None)
 
     def collect(self, now_s: float) -> None:
-        """Restarts that came to an end are told."""
-        for killed in self._restarts.collect(now_s):
-            pod = self._pod_of(killed.pod_uid)
-            if pod is not None:
-                self._notices.killed_as_a_whole(pod, killed.name, killed.why, killed.container.inode, killed.trouble)
+        for restart in list(self._restarts.values()):
+            if restart.next_s is not None and restart.next_s <= now_s:
+                self._try(restart, now_s)
+
+    def _try(self, restart: Restart, now_s: float) -> None:
+        attempt = self.attempt(restart.container)
+        if attempt.outcome in (KillOutcome.EMPTY, KillOutcome.GONE):
+            restart.next_s = None
+            if attempt.outcome is KillOutcome.GONE:
+                del self._restarts[restart.container.inode]
+            self.report(restart, "")
+            return
+        trouble = attempt.detail
+        if attempt.outcome is KillOutcome.KILLED and now_s - restart.since_s > GIVE_UP_S:
+            trouble = f"processes are left {GIVE_UP_S:.0f} s after SIGKILL; see what they wait for in /proc/<pid>/stack"
+        if trouble and not restart.trouble_reported:
+            restart.trouble_reported = True
+            self.report(restart, trouble)
+        restart.next_s = now_s + (LATER_S if restart.trouble_reported else AGAIN_S)
+
+
+@dataclass(eq=False)
+class Consequences:
+    """``kill`` is cgroup.killing.kill_container. ``emulate_group``: the agent does what mode group requests, as v1's kernel can't."""
+
+    ledger: Ledger
+    kill: Callable[[Cgroup], KillAttempt]
+    notices: ModeNotices
+    pod_of: Callable[[str], Pod | None]
+    emulate_group: bool
+
+    def __post_init__(self) -> None:
+        self.restarts = Restarts(self.kill, self._ended)
+        self._known: dict[int, tuple[Tolerance, bool]] = {}  # by inode: whether this tolerance is exceeded
+
+    def mode_of(self, container: Cgroup, desired: DesiredMode) -> Mode | None:
+        """The mode to enforce: the desired one, or group if the tolerance is exceeded."""
+        return Mode.GROUP if self._armed(container, desired) else desired.decision.mode
+
+    def _armed(self, container: Cgroup, desired: DesiredMode) -> bool:
+        if desired.decision.mode is not Mode.SINGLE or desired.tolerance is None or desired.pod_uid is None:
+            return False
+        known = self._known.get(container.inode)
+        if known is None or known[0] != desired.tolerance:
+            found = self.ledger.kills_in(desired.pod_uid, container.inode)
+            kills = [kill for kill in found if kill.cgroup_path == container.path]
+            over = exceeded(kills, desired.tolerance) is not None
+            known = self._known[container.inode] = (desired.tolerance, over)
+        return known[1]
+
+    def killed(self, container: Cgroup) -> None:
+        """A kill in it was recorded or amended: count again."""
+        self._known.pop(container.inode, None)
+
+    def act(self, container: Cgroup, desired: DesiredMode, kill: OomKill | None, now_s: float) -> None:
+        """Restart the container if its kills require it. ``kill`` is the one that just happened, None: none did."""
+        if desired.container is None or desired.pod_uid is None:
+            return
+        if self.emulate_group and kill is not None and self.mode_of(container, desired) is Mode.GROUP:
+            self.restarts.start(container, desired.pod_uid, desired.container, None, now_s)
+        if desired.tolerance is None or not self._armed(container, desired):
+            return
+        if (pod := self.pod_of(desired.pod_uid)) is not None:
+            self.notices.tolerance_exceeded(pod, desired.container, desired.tolerance, container.inode)
+        if desired.tolerance.on_exceeded is OnExceeded.RESTART:
+            self.restarts.start(container, desired.pod_uid, desired.container, OnExceeded.RESTART, now_s)
+
+    def gone(self, container: Cgroup) -> None:
+        """The cgroup was removed: the next instance starts afresh."""
+        self._known.pop(container.inode, None)
+        self.restarts.gone(container)
+
+    def _ended(self, restart: Restart, trouble: str) -> None:
+        if (pod := self.pod_of(restart.pod_uid)) is not None:
+            self.notices.killed_as_a_whole(pod, restart.name, restart.why, restart.container.inode, trouble)

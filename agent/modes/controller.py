@@ -1,254 +1,223 @@
-"""Each container's desired mode goes to its memory.oom.group; what comes of it is counted, shown and reported.
+"""Each container's desired mode goes to its memory.oom.group; the result is counted, shown and reported.
 
-The hot path, from a runtime's write to ours, is knob_touched.
+The hot path, from another process's write to ours, is oom_group_touched.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD
 from agent.cgroup.tree import Tree
 from agent.metrics.metrics import Metrics
-from agent.model import Cgroup, CgroupKind, KeptDecision, Mode, OomKill, Pod, Rules, Vanished, WriteOutcome
-from agent.modes import bad_tolerances, bad_wishes, decide
-from agent.modes.ancestors import Ancestors
-from agent.modes.announced import Announced
+from agent.model import Cgroup, CgroupKind, KeptDecision, Mode, OomKill, Pod, Rules, WriteOutcome, levels_above
 from agent.modes.consequences import Consequences
-from agent.modes.desired import Wish, knobs_of, wish_for
-from agent.modes.enforcer import Enforcer, Held, Why
+from agent.modes.desired import DesiredMode, desired_mode, oom_group_values
+from agent.modes.enforcer import Attempt, Enforcer
 from agent.modes.notices import ModeNotices
+from agent.modes.policy import decide, invalid_modes
+from agent.modes.tolerance import invalid_tolerances
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.wording import notes
 
 
+@dataclass(eq=False)
 class ModeController:
-    """``knobs`` is what memory.oom.group said last, by path; shared with facts, written here only. ``rules`` may be replaced."""
+    """``values`` are the last known ones of memory.oom.group, by path; shared with ``facts``, written here only."""
 
-    def __init__(
-        self,
-        *,
-        rules: Rules,
-        files: CgroupFiles,
-        tree: Tree,
-        enforcer: Enforcer,
-        registry: Registry,
-        notices: ModeNotices,
-        metrics: Metrics,
-        facts: Lookup,
-        consequences: Consequences,
-        knobs: dict[str, int],
-        on_error: Callable[[CgroupError], None],
-        announce_applied: bool,
-    ) -> None:
-        self.rules = rules
-        self._files = files
-        self._tree = tree
-        self._enforcer = enforcer
-        self._registry = registry
-        self._notices = notices
-        self._metrics = metrics
-        self._facts = facts
-        self._consequences = consequences
-        self._knobs = knobs
-        self._on_error = on_error
-        self._announce_applied = announce_applied
-        self._wishes: dict[int, Wish] = {}
-        self._announced = Announced()
-        self._ancestors = Ancestors(knobs, enforcer, registry, notices, self._announced)
+    rules: Rules
+    files: CgroupFiles
+    tree: Tree
+    enforcer: Enforcer
+    registry: Registry
+    notices: ModeNotices
+    metrics: Metrics
+    facts: Lookup
+    consequences: Consequences
+    values: dict[str, int]
+    on_error: Callable[[CgroupError], None]
+    _desired: dict[int, DesiredMode] = field(default_factory=dict, init=False)
 
-    def check_asked(self, pod: Pod) -> None:
-        """Say once of each label or annotation that it asks for something that can't be."""
-        for wish in (*bad_wishes(pod, self.rules), *bad_tolerances(pod, self.rules)):
-            if self._announced.first_time(pod.uid, "invalid", wish.key, wish.value):
-                self._notices.invalid(pod, wish)
+    def check_settings(self, pod: Pod) -> None:
+        for bad in (*invalid_modes(pod, self.rules), *invalid_tolerances(pod, self.rules)):
+            self.notices.invalid(pod, bad)
 
     def pod_changed(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
-        """A pod as it is now: what it asks for goes to its containers. ``between`` is called before each."""
-        self._begin_series(pod)
-        for cgroup in self._tree.containers(pod.cgroup_key):
+        """Decide the modes of the pod's containers. ``between`` is called before each.
+
+        Their metrics begin now, since a container that dies at once is named only after its death. Without a desired mode
+        a container has the kubelet's: group on v2, unless it runs with singleProcessOOMKill.
+        """
+        default = Mode.SINGLE if self.files.version == "v1" else Mode.GROUP
+        for container in pod.containers:
+            mode = decide(pod, container.name, self.rules).mode or default
+            self.metrics.container_running(pod.namespace, pod.name, container.name, mode)
+        for cgroup in self.tree.containers(pod.cgroup_key):
             between()
             self.consider(cgroup, now_s)
 
-    def _begin_series(self, pod: Pod) -> None:
-        """Zeros before anything happens: a container that dies at once is named only after its death.
-
-        What nobody asks for is as the kubelet has it: group on v2, unless it runs with singleProcessOOMKill.
-        """
-        default = Mode.SINGLE if self._files.version == "v1" else Mode.GROUP
-        for container in pod.containers:
-            mode = decide(pod, container.name, self.rules).mode or default
-            self._metrics.container_running(pod.namespace, pod.name, container.name, mode)
-
     def decisions(self, pod: Pod) -> list[KeptDecision] | None:
-        """What the ledger shall keep for a start without the API; None: nothing is decided yet, so keep what is there."""
-        known = [(c, w) for c in self._tree.containers(pod.cgroup_key) if (w := self._wishes.get(c.inode)) is not None]
+        """For the ledger, which keeps them for a start without the API; None: nothing is decided yet, so keep the previous ones."""
+        known = [(c, d) for c in self.tree.containers(pod.cgroup_key) if (d := self._desired.get(c.inode)) is not None]
         of_pod = pod.uid, pod.cgroup_key, pod.namespace, pod.name
         kept = [
-            KeptDecision(*of_pod, w.container, c.place.container_id, w.decision.mode, w.decision.rule, w.tolerance)
-            for c, w in known
-            if w.decision.mode is not None and w.container is not None
+            KeptDecision(*of_pod, d.container, c.place.container_id, d.decision.mode, d.decision.rule, d.tolerance)
+            for c, d in known
+            if d.decision.mode is not None and d.container is not None
         ]
         return kept if kept or not known else None
 
     def gone(self, cgroup: Cgroup) -> None:
-        """The cgroup was removed."""
-        self._enforcer.gone(cgroup)
-        if cgroup.path not in self._tree.cgroups:  # or another has its path already
-            self._knobs.pop(cgroup.path, None)
-        self._wishes.pop(cgroup.inode, None)
-        self._announced.forget(cgroup.inode)
-        self._consequences.gone(cgroup)
-
-    def forget_pod(self, uid: str) -> None:
-        """The pod left long ago."""
-        self._announced.forget(uid)
+        self.enforcer.gone(cgroup)
+        if cgroup.path not in self.tree.cgroups:  # or another has its path already
+            self.values.pop(cgroup.path, None)
+        self._desired.pop(cgroup.inode, None)
+        self.notices.forget(cgroup.inode)
+        self.consequences.gone(cgroup)
 
     def containers(self) -> list[Cgroup]:
-        """All of the node."""
-        return [c for c in self._tree.cgroups.values() if c.place.kind is CgroupKind.CONTAINER]
+        return [c for c in self.tree.cgroups.values() if c.place.kind is CgroupKind.CONTAINER]
 
-    def _container_cgroup(self, cgroup: Cgroup) -> Cgroup | None:
-        """The container that this cgroup is, or the child of."""
-        path = self._facts.container_path(cgroup.path)
-        return self._tree.cgroups.get(path) if path is not None else None
+    def _container_of(self, cgroup: Cgroup) -> Cgroup | None:
+        """The container that this cgroup is, or is the child of."""
+        path = self.facts.container_path(cgroup.path)
+        return self.tree.cgroups.get(path) if path is not None else None
 
-    def knob_touched(self, cgroup: Cgroup, at_s: float, *, notified: bool) -> None:
-        """The hot path: from another's write to ours with nothing in between that can wait.
+    def oom_group_touched(self, cgroup: Cgroup, at_s: float, *, notified: bool) -> None:
+        """The hot path: nothing between another process's write and ours can wait.
 
-        ``notified``: a notification of a write was read at ``at_s``; else somebody looked and may find a write of long ago.
+        ``notified``: a notification of the write was read at ``at_s``; else a scan found the file, and the write may be old.
         """
         notified_s = at_s if notified else None
-        if self._enforcer.wanted(cgroup) is not None:
-            held = self._enforcer.touched(cgroup, at_s)
-            if held is not None:
-                self.held(held, at_s, notified_s)
+        if self.enforcer.wanted(cgroup) is not None:
+            if (attempt := self.enforcer.touched(cgroup, at_s)) is not None:
+                self.attempted(attempt, at_s, notified_s)
             return
-        value = self._read_knob(cgroup)
-        container = self._container_cgroup(cgroup)
-        if container is not None:
+        value = self._read(cgroup)
+        if (container := self._container_of(cgroup)) is not None:
             self.consider(container, at_s, notified_s)
         elif value:
             for each in self.containers():
-                self._ancestors.warn(each)
+                self._warn_of_ancestors(each)
 
-    def _read_knob(self, cgroup: Cgroup) -> int | None:
+    def _read(self, cgroup: Cgroup) -> int | None:
         try:
-            value = self._files.read_oom_group(cgroup)
+            value = self.files.read_oom_group(cgroup)
         except CgroupError as error:
-            self._on_error(error)
+            self.on_error(error)
             return None
-        if isinstance(value, Vanished):
+        if not isinstance(value, int):
             return None
-        self._knobs[cgroup.path] = value
+        self.values[cgroup.path] = value
         return value
 
     def consider(self, container: Cgroup, now_s: float, notified_s: float | None = None) -> None:
-        """Decide the container's mode and see to it."""
-        wish = wish_for(
+        desired = self._desired[container.inode] = desired_mode(
             container,
-            self._registry,
+            self.registry,
             self.rules,
-            lambda: self._facts.limit_bytes(container.path),
+            lambda: self.facts.limit_bytes(container.path),
             lambda other: self._runs(container.place.pod_key, other),
         )
-        self._wishes[container.inode] = wish
-        child = self._tree.cgroups.get(f"{container.path}/{RUNTIME_CHILD}")
-        mode = self._consequences.mode_of(container, wish)
-        wanted = knobs_of(container, child, mode) if mode is not None and not self._emulated(mode) else {}
+        child = self.tree.cgroups.get(f"{container.path}/{RUNTIME_CHILD}")
+        mode = self.consequences.mode_of(container, desired)
+        values = {} if mode is None or self._is_emulated(mode) else oom_group_values(container, child, mode)
         for cgroup in {container, child or container}:
-            held = None
-            if cgroup in wanted:
-                held = self._enforcer.hold(cgroup, wanted[cgroup], wish.pod_uid or "", now_s)
-            elif wish.pod_uid is not None:  # nothing is given back because the API is silent
-                held = self._enforcer.release(cgroup)
-            if held is not None:
-                self.held(held, now_s, notified_s)
-        if wish.container is not None:
-            self._named(container, wish)
-            self._consequences.act(container, wish, None, now_s)
-        self._ancestors.warn(container)
+            attempt = None
+            if cgroup in values:
+                attempt = self.enforcer.enforce(cgroup, values[cgroup], desired.pod_uid or "", now_s)
+            elif desired.pod_uid is not None:  # nothing is restored because the API does not answer
+                attempt = self.enforcer.release(cgroup)
+            if attempt is not None:
+                self.attempted(attempt, now_s, notified_s)
+        if desired.container is not None:
+            self._show(container)
+            self.consequences.act(container, desired, None, now_s)
+        self._warn_of_ancestors(container)
 
     def _runs(self, pod_key: str | None, container_id: str) -> bool:
-        pods = self._tree.containers(pod_key) if pod_key is not None else ()
-        return any(c.place.container_id == container_id and self._facts.populated(c) for c in pods)
+        pods = self.tree.containers(pod_key) if pod_key is not None else ()
+        return any(c.place.container_id == container_id and self.facts.populated(c) for c in pods)
 
-    def _emulated(self, mode: Mode) -> bool:
-        """Whether it is we who see to the mode, and not the kernel."""
-        return mode is Mode.GROUP and self._files.version == "v1" and self._consequences.emulate_group
+    def _is_emulated(self, mode: Mode) -> bool:
+        return mode is Mode.GROUP and self.consequences.emulate_group
 
     def killed(self, kills: Iterable[OomKill], now_s: float) -> None:
-        """Kills that were recorded, or of which more is known now: what follows for their containers."""
+        """Kills that were recorded or amended may have consequences for their containers."""
         for kill in kills:
-            container = self._tree.cgroups.get(kill.cgroup_path)
-            if container is None or container.place.kind is not CgroupKind.CONTAINER:
-                continue
-            if kill.cgroup_inode != container.inode:
-                continue  # of one that had this path before
-            wish = self._wishes.get(container.inode)
-            if wish is not None and self._consequences.concerns(wish):
-                self._consequences.killed(container)
+            container = self.tree.cgroups.get(kill.cgroup_path)
+            if container is None or kill.cgroup_inode != container.inode:
+                continue  # it is gone; another may have its path
+            desired = self._desired.get(container.inode)
+            if desired is not None and (desired.tolerance is not None or self.consequences.emulate_group):
+                self.consequences.killed(container)
                 self.consider(container, now_s)
-                self._consequences.act(container, wish, kill, now_s)
+                self.consequences.act(container, desired, kill, now_s)
 
-    def _named(self, container: Cgroup, wish: Wish) -> None:
-        """A container whose name is known: its metrics begin, its init is remembered, its mode is announced once."""
-        pod = self._registry.pods.get(wish.pod_uid or "")
-        if pod is None or wish.container is None:
+    def _show(self, cgroup: Cgroup) -> None:
+        """A container with a name: its metrics begin, its init process is remembered, its mode is announced once."""
+        container = self._container_of(cgroup)
+        desired = self._desired.get(container.inode) if container is not None else None
+        pod = self.registry.pods.get(desired.pod_uid or "") if desired is not None else None
+        if container is None or desired is None or pod is None or desired.container is None:
             return
-        self._facts.learn_init(container)
-        self._facts.limit_bytes(container.path)  # to be known when a group kill has taken the cgroup with it
-        mode = self._consequences.mode_of(container, wish)
-        in_force = mode if mode is not None and self._emulated(mode) else self._facts.mode(container)
-        if not self._registry.has_departed(pod.uid):  # else its series would have no end
-            self._metrics.container_running(pod.namespace, pod.name, wish.container, in_force)
+        self.facts.learn_init(container)
+        self.facts.limit_bytes(container.path)  # read while it is there: a group kill removes the cgroup
+        mode = self.consequences.mode_of(container, desired)
+        in_force = mode if mode is not None and self._is_emulated(mode) else self.facts.mode(container)
+        if not self.registry.has_departed(pod.uid):  # else its series would have no end
+            self.metrics.container_running(pod.namespace, pod.name, desired.container, in_force)
         if in_force is not None:
             wanted = None if mode is None else mode.oom_group
-            self._metrics.oom_group(pod.namespace, pod.name, wish.container, in_force.oom_group, wanted)
-        announced = self._announce_applied and mode is wish.decision.mode is not None and in_force is mode
-        if announced and mode is not None and self._announced.first_time(container.inode, "applied", mode.value):
-            self._notices.applied(pod, wish.container, mode, container.inode, wish.decision.why)
+            self.metrics.oom_group(pod.namespace, pod.name, desired.container, in_force.oom_group, wanted)
+        if mode is not None and in_force is mode is desired.decision.mode:
+            self.notices.applied(pod, desired.container, mode, container.inode, desired.decision.why)
 
-    def held(self, held: Held, at_s: float, notified_s: float | None = None) -> None:
-        """One attempt at a knob, counted and, where it failed, told. ``notified_s``: it answers another's write, heard of then."""
-        outcome = held.write.outcome
-        self._metrics.write(outcome)
+    def attempted(self, attempt: Attempt, at_s: float, notified_s: float | None = None) -> None:
+        """Count an attempt and report its failure. ``notified_s``: when another process's write was notified that it answers."""
+        cgroup, outcome = attempt.cgroup, attempt.write.outcome
+        self.metrics.oom_group_writes.labels(outcome).inc()
         if outcome in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY):
-            self._knobs[held.cgroup.path] = held.write.wanted
+            self.values[cgroup.path] = attempt.write.wanted
         else:
-            self._show_what_is(held.cgroup)
+            self._read(cgroup)
+            self._show(cgroup)
         if outcome is WriteOutcome.WRITTEN:
             if notified_s is not None:
-                self._metrics.write_latency(max(0.0, time.monotonic() - notified_s))
-            if held.why is Why.DRIFT:
-                self._metrics.drift_repair()
-        failed = outcome in (WriteOutcome.DENIED, WriteOutcome.UNSUPPORTED)
-        pod = self._registry.pod_of(held.cgroup.place)
-        if pod is not None and failed and self._announced.first_time(held.cgroup.inode, "write", outcome.value):
-            self._failed(pod, held)
-        if pod is not None and held.fight_began:
-            self._metrics.fight()
-            self._notices.failed(pod, notes.conflict_note(held.cgroup.path), f"fight-{held.cgroup.inode}-{int(at_s)}")
-
-    def _failed(self, pod: Pod, held: Held) -> None:
-        named = self._registry.identity(held.cgroup.place)
-        container = named.container if named is not None else None
-        if held.write.outcome is WriteOutcome.UNSUPPORTED and self._files.version == "v1" and container is not None:
-            self._notices.failed(pod, notes.group_on_v1_note(container), f"v1-{container}")
+                self.metrics.oom_group_write_duration_seconds.observe(max(0.0, time.monotonic() - notified_s))
+            if attempt.drift:
+                self.metrics.drift_corrections.inc()
+        pod = self.registry.pod_of(cgroup.place)
+        if pod is None:
             return
-        self._notices.failed(pod, notes.mode_failed_note(held.cgroup.path, held.write.detail), held.cgroup.path)
+        if outcome in (WriteOutcome.DENIED, WriteOutcome.UNSUPPORTED):
+            named = self.registry.identity(cgroup.place)
+            container = named.container if named is not None else None
+            if outcome is WriteOutcome.UNSUPPORTED and self.files.version == "v1" and container is not None:
+                self.notices.failed(pod, notes.group_on_v1_note(container), f"v1-{container}", cgroup.inode)
+            else:
+                note = notes.mode_failed_note(cgroup.path, attempt.write.detail)
+                self.notices.failed(pod, note, cgroup.path, cgroup.inode)
+        if attempt.conflict:
+            self.metrics.write_conflicts.inc()
+            self.notices.failed(pod, notes.conflict_note(cgroup.path), f"conflict-{cgroup.inode}-{int(at_s)}")
 
-    def _show_what_is(self, cgroup: Cgroup) -> None:
-        """A write that came to nothing: what the knob says now is what the metrics shall say."""
-        self._read_knob(cgroup)
-        container = self._container_cgroup(cgroup)
-        wish = self._wishes.get(container.inode) if container is not None else None
-        if container is not None and wish is not None:
-            self._named(container, wish)
+    def _ancestors_with_1(self, container: Cgroup) -> list[str]:
+        """Paths above a container with 0: a kill at a limit there or further up ends everything below. The nearest first."""
+        if self.enforcer.wanted(container) != 0:
+            return []
+        return [above for above in levels_above(container.path) if self.values.get(above)]
+
+    def _warn_of_ancestors(self, container: Cgroup) -> None:
+        pod = self.registry.pod_of(container.place)
+        if pod is not None:
+            for above in self._ancestors_with_1(container):
+                self.notices.failed(pod, notes.ancestor_note(above), f"ancestor-{above}", pod.uid)
 
     def ancestor_conflicts(self) -> int:
-        """How many containers in mode single there are below a level whose memory.oom.group is 1."""
-        return self._ancestors.conflicts(self.containers())
+        """How many containers in mode single are below a cgroup with memory.oom.group 1."""
+        return sum(bool(self._ancestors_with_1(container)) for container in self.containers())

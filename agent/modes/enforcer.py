@@ -1,206 +1,163 @@
-"""Wanted mode and cgroup become the right memory.oom.group, and it stays that way.
-
-Owns what is held: which cgroup at which value, the originals and their restoring, and the slowing down in a fight. Takes
-wishes and word of others' writes in, gives what was done out. Writes only through the cgroup room's guarded files.
-"""
+"""Keeps memory.oom.group of cgroups at its desired value: corrects changes, restores original values, slows down in a conflict."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
+from agent.cgroup.files import CgroupFiles
 from agent.model import Cgroup, KnobWrite, Original, WriteOutcome
 
-FIGHT_REWRITES = 10  # more of them by somebody else …
-FIGHT_WINDOW_S = 10.0  # … in this time is a fight: then
-FIGHT_REPAIR_EVERY_S = 1.0  # one repair a second until they stop
-
-
-class Knobs(Protocol):
-    """The part of cgroup.files that writes. ``before_write`` hears the value that is about to be changed."""
-
-    def hold_oom_group(
-        self, cgroup: Cgroup, wanted: int, before_write: Callable[[int], None] | None = None
-    ) -> KnobWrite: ...
-    def plan_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite: ...
+CONFLICT_REWRITES = 10  # more than that many by another process
+CONFLICT_WINDOW_S = 10.0  # within that time are a conflict:
+CORRECT_EVERY_S = 1.0  # then one correction per second until they stop
 
 
 class Originals(Protocol):
-    """The part of the ledger that keeps what was there before us."""
+    """The part of the ledger that keeps the values from before our first write."""
 
     def remember_original(self, original: Original) -> None: ...
     def original(self, inode: int) -> Original | None: ...
     def forget_original(self, inode: int) -> None: ...
 
 
-class Why(StrEnum):
-    """What made us look at a knob."""
-
-    APPLY = "apply"  # a wish is new
-    DRIFT = "drift"  # somebody wrote
-    RESYNC = "resync"  # the slow full look
-    RESTORE = "restore"  # the wish is gone: the original comes back
-
-
 @dataclass(frozen=True, slots=True)
-class Held:
-    """One attempt and what came of it. ``fight_began``: this was the rewrite that made it a fight."""
+class Attempt:
+    """One attempt to enforce or restore. ``drift``: another process had changed the value. ``conflict``: one started with this."""
 
     cgroup: Cgroup
     write: KnobWrite
-    why: Why
-    fight_began: bool = False
+    drift: bool = False
+    conflict: bool = False
 
 
 @dataclass(slots=True)
-class _Hold:
+class _Enforced:
     cgroup: Cgroup
     wanted: int
     pod_uid: str
-    rewrites: deque[float] = field(default_factory=lambda: deque(maxlen=FIGHT_REWRITES + 1))
-    fighting: bool = False
-    repair_at_s: float | None = None
+    rewrites: deque[float] = field(default_factory=lambda: deque(maxlen=CONFLICT_REWRITES + 1))
+    correct_at_s: float | None = None  # in a conflict: when the next correction is due
 
 
+@dataclass(eq=False)
 class Enforcer:
-    """``dry_run`` plans and never writes. ``unix_s`` is the wall clock, for the originals' record only."""
+    """``dry_run`` never writes. ``unix_s`` is the wall clock, for the record of the original values only."""
 
-    def __init__(
-        self, knobs: Knobs, originals: Originals, unix_s: Callable[[], float], *, dry_run: bool = False
-    ) -> None:
-        self._knobs = knobs
-        self._originals = originals
-        self._unix_s = unix_s
-        self._dry_run = dry_run
-        self._holds: dict[int, _Hold] = {}
-        self._owed: dict[int, Cgroup] = {}
-        self._remembered: set[int] = set()
+    files: CgroupFiles
+    originals: Originals
+    unix_s: Callable[[], float]
+    dry_run: bool = False
+    _enforced: dict[int, _Enforced] = field(default_factory=dict, init=False)
+    _to_restore: dict[int, Cgroup] = field(default_factory=dict, init=False)
 
     def wanted(self, cgroup: Cgroup) -> int | None:
-        """The value this cgroup is held at; None when it isn't."""
-        hold = self._holds.get(cgroup.inode)
-        return None if hold is None else hold.wanted
+        """The enforced value of this cgroup; None: none is."""
+        enforced = self._enforced.get(cgroup.inode)
+        return None if enforced is None else enforced.wanted
 
-    @property
-    def fights(self) -> int:
-        """How many cgroups somebody else keeps rewriting just now."""
-        return sum(hold.fighting for hold in self._holds.values())
-
-    def hold(self, cgroup: Cgroup, wanted: int, pod_uid: str, now_s: float) -> Held | None:
-        """Hold this cgroup's memory.oom.group at ``wanted`` (0 or 1) from now on; None when it was held there already."""
-        known = self._holds.get(cgroup.inode)
-        if known is not None and known.wanted == wanted:
+    def enforce(self, cgroup: Cgroup, wanted: int, pod_uid: str, now_s: float) -> Attempt | None:
+        """Keep this cgroup's memory.oom.group at ``wanted`` (0 or 1) from now on; None: it was kept there already."""
+        if self.wanted(cgroup) == wanted:
             return None
-        self._holds[cgroup.inode] = _Hold(cgroup, wanted, pod_uid)
-        return self._repair(self._holds[cgroup.inode], Why.APPLY, now_s)
+        enforced = self._enforced[cgroup.inode] = _Enforced(cgroup, wanted, pod_uid)
+        return self._attempt(enforced, now_s)
 
-    def touched(self, cgroup: Cgroup, now_s: float) -> Held | None:
-        """Somebody (we too) wrote the knob. None: it isn't held, or a fight has us wait."""
-        hold = self._holds.get(cgroup.inode)
-        if hold is None or hold.repair_at_s is not None:
+    def touched(self, cgroup: Cgroup, now_s: float) -> Attempt | None:
+        """A process wrote the file (it may have been ours). None: nothing is enforced, or the correction waits for a conflict."""
+        enforced = self._enforced.get(cgroup.inode)
+        if enforced is None or enforced.correct_at_s is not None:
             return None
-        return self._repair(hold, Why.DRIFT, now_s)
+        return self._attempt(enforced, now_s, changed=True)
 
-    def strays(self, between: Callable[[], None]) -> list[Cgroup]:
-        """Look at every held knob: those that are not as they should be just now, but for fights' that wait.
-
-        ``between`` is called before each.
-        """
+    def deviating(self, between: Callable[[], None]) -> list[Cgroup]:
+        """Read every enforced value: the cgroups with another one, except in a conflict. ``between`` is called before each."""
         found = []
-        for hold in [hold for hold in self._holds.values() if hold.repair_at_s is None]:
+        for enforced in [enforced for enforced in self._enforced.values() if enforced.correct_at_s is None]:
             between()
-            plan = self._knobs.plan_oom_group(hold.cgroup, hold.wanted)
+            plan = self.files.plan_oom_group(enforced.cgroup, enforced.wanted)
             if plan.outcome not in (WriteOutcome.ALREADY, WriteOutcome.GONE):
-                found.append(hold.cgroup)
+                found.append(enforced.cgroup)
         return found
 
-    def resync(self, strays: Iterable[Cgroup], now_s: float) -> list[Held]:
-        """Repair these, whose change had escaped notice. And try again what is owed."""
-        holds = [hold for cgroup in strays if (hold := self._holds.get(cgroup.inode)) is not None]
-        looked = [self._repair(hold, Why.RESYNC, now_s) for hold in holds if hold.repair_at_s is None]
-        owed = [(cgroup, self._originals.original(inode)) for inode, cgroup in self._owed.items()]
-        return looked + [self._restore(cgroup, original) for cgroup, original in owed if original is not None]
+    def resync(self, deviating: Iterable[Cgroup], now_s: float) -> list[Attempt]:
+        """Correct these values, and try again to restore those that could not be restored."""
+        found = [enforced for cgroup in deviating if (enforced := self._enforced.get(cgroup.inode)) is not None]
+        attempts = [self._attempt(enforced, now_s) for enforced in found if enforced.correct_at_s is None]
+        originals = [(cgroup, self.originals.original(inode)) for inode, cgroup in self._to_restore.items()]
+        return attempts + [self._restore(cgroup, original) for cgroup, original in originals if original is not None]
 
     def due_s(self) -> float | None:
-        """Monotonic time of the next repair that a fight has put off; None: none."""
-        return min((h.repair_at_s for h in self._holds.values() if h.repair_at_s is not None), default=None)
+        """Monotonic time of the next correction in a conflict; None: none."""
+        return min((e.correct_at_s for e in self._enforced.values() if e.correct_at_s is not None), default=None)
 
-    def collect(self, now_s: float) -> list[Held]:
-        """The repairs that were put off and are due; a fight whose other side has stopped ends here."""
-        done = []
-        for hold in list(self._holds.values()):
-            if hold.repair_at_s is not None and hold.repair_at_s <= now_s:
-                hold.repair_at_s = None
-                done.append(self._repair(hold, Why.DRIFT, now_s))
-                if hold.rewrites and now_s - hold.rewrites[-1] > FIGHT_WINDOW_S:
-                    hold.fighting = False
-                    hold.rewrites.clear()
-                elif hold.fighting:
-                    hold.repair_at_s = now_s + FIGHT_REPAIR_EVERY_S
-        return done
+    def collect(self, now_s: float) -> list[Attempt]:
+        """The corrections in conflicts that are due; a conflict ends if the other process has stopped."""
+        attempts = []
+        for enforced in list(self._enforced.values()):
+            if enforced.correct_at_s is not None and enforced.correct_at_s <= now_s:
+                attempts.append(self._attempt(enforced, now_s, changed=True))
+                enforced.correct_at_s = now_s + CORRECT_EVERY_S
+                if now_s - enforced.rewrites[-1] > CONFLICT_WINDOW_S:
+                    enforced.correct_at_s = None
+                    enforced.rewrites.clear()
+        return attempts
 
-    def release(self, cgroup: Cgroup) -> Held | None:
-        """The wish is gone: give back what was there before our first write. None: we never changed it.
-
-        A restoring that fails stays owed, and is tried again at the next resync.
-        """
-        self._holds.pop(cgroup.inode, None)
-        original = self._originals.original(cgroup.inode)
+    def release(self, cgroup: Cgroup) -> Attempt | None:
+        """Restore the original value, at the next resync again if that fails. None: it was never changed."""
+        self._enforced.pop(cgroup.inode, None)
+        original = self.originals.original(cgroup.inode)
         if original is None:
             return None
-        self._owed[cgroup.inode] = cgroup
+        self._to_restore[cgroup.inode] = cgroup
         return self._restore(cgroup, original)
 
-    def _restore(self, cgroup: Cgroup, original: Original) -> Held:
-        hold = self._knobs.plan_oom_group if self._dry_run else self._knobs.hold_oom_group
-        write = hold(cgroup, original.value)
+    def _restore(self, cgroup: Cgroup, original: Original) -> Attempt:
+        write = (self.files.plan_oom_group if self.dry_run else self.files.hold_oom_group)(cgroup, original.value)
         if write.outcome in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.GONE):
-            self._owed.pop(cgroup.inode, None)
-            self._originals.forget_original(cgroup.inode)
-            self._remembered.discard(cgroup.inode)
-        return Held(cgroup, write, Why.RESTORE)
+            self._forget(cgroup.inode)
+        return Attempt(cgroup, write)
 
     def gone(self, cgroup: Cgroup) -> None:
-        """The cgroup was removed; with it what it held."""
-        self._holds.pop(cgroup.inode, None)
-        self._owed.pop(cgroup.inode, None)
-        self._remembered.discard(cgroup.inode)
-        self._originals.forget_original(cgroup.inode)
+        self._enforced.pop(cgroup.inode, None)
+        self._forget(cgroup.inode)
 
-    def _repair(self, hold: _Hold, why: Why, now_s: float) -> Held:
-        first = hold.cgroup.inode not in self._remembered
-        write = self._write(hold)
-        if first and hold.wanted == 0 and why is Why.DRIFT:
-            why = Why.APPLY  # at a container's start the runtime's own 1 comes after our wish: that is no drift
+    def _forget(self, inode: int) -> None:
+        self._to_restore.pop(inode, None)
+        self.originals.forget_original(inode)
+
+    def _attempt(self, enforced: _Enforced, now_s: float, *, changed: bool = False) -> Attempt:
+        # At a container's start the runtime's own 1 comes after our first look: that is no drift.
+        drift = changed and (enforced.wanted != 0 or self.originals.original(enforced.cgroup.inode) is not None)
+        write = self._write(enforced)
         if write.outcome is WriteOutcome.GONE:
-            self._holds.pop(hold.cgroup.inode, None)
-        rewritten = why is Why.DRIFT and write.outcome in (WriteOutcome.WRITTEN, WriteOutcome.CONFLICT)
-        return Held(hold.cgroup, write, why, fight_began=rewritten and self._rewritten(hold, now_s))
+            self._enforced.pop(enforced.cgroup.inode, None)
+        rewritten = drift and write.outcome in (WriteOutcome.WRITTEN, WriteOutcome.CONFLICT)
+        return Attempt(enforced.cgroup, write, drift, rewritten and _is_new_conflict(enforced, now_s))
 
-    def _write(self, hold: _Hold) -> KnobWrite:
-        """The original goes into the ledger before the first write, so that no kill of ours in between loses it.
+    def _write(self, enforced: _Enforced) -> KnobWrite:
+        """The original goes into the ledger before the first write, so that a kill of the agent in between does not lose it.
 
         It is the value that this very write found: a look before it may have come before the runtime's own write.
         """
-        if self._dry_run:
-            return self._knobs.plan_oom_group(hold.cgroup, hold.wanted)
+        cgroup = enforced.cgroup
+        if self.dry_run:
+            return self.files.plan_oom_group(cgroup, enforced.wanted)
 
         def remember(before: int) -> None:
-            if hold.cgroup.inode not in self._remembered:
-                original = Original(hold.cgroup.inode, hold.cgroup.path, before, hold.pod_uid, self._unix_s())
-                self._originals.remember_original(original)
-                self._remembered.add(hold.cgroup.inode)
+            if self.originals.original(cgroup.inode) is None:
+                original = Original(cgroup.inode, cgroup.path, before, enforced.pod_uid, self.unix_s())
+                self.originals.remember_original(original)
 
-        return self._knobs.hold_oom_group(hold.cgroup, hold.wanted, remember)
+        return self.files.hold_oom_group(cgroup, enforced.wanted, remember)
 
-    def _rewritten(self, hold: _Hold, now_s: float) -> bool:
-        hold.rewrites.append(now_s)
-        many = len(hold.rewrites) > FIGHT_REWRITES and now_s - hold.rewrites[0] <= FIGHT_WINDOW_S
-        if many and hold.repair_at_s is None:
-            hold.repair_at_s = now_s + FIGHT_REPAIR_EVERY_S
-        began = many and not hold.fighting
-        hold.fighting = hold.fighting or many
-        return began
+
+def _is_new_conflict(enforced: _Enforced, now_s: float) -> bool:
+    enforced.rewrites.append(now_s)
+    many = len(enforced.rewrites) > CONFLICT_REWRITES and now_s - enforced.rewrites[0] <= CONFLICT_WINDOW_S
+    if not many or enforced.correct_at_s is not None:
+        return False
+    enforced.correct_at_s = now_s + CORRECT_EVERY_S
+    return True

@@ -1,82 +1,85 @@
-"""What people are told of modes: a log line, a metric and an Event on the pod, each once.
-
-Takes what was decided or has failed; hands the Event on as a record.
-"""
+"""Reports about modes: a log line, a metric and an Event on the pod."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from agent.metrics.metrics import Metrics
-from agent.model import (
-    BadWish,
-    Mode,
-    Notice,
-    ObjectRef,
-    OnExceeded,
-    Pod,
-    Reason,
-    Tolerance,
-    event_name,
-)
+from agent.model import BadWish, Mode, Notice, ObjectRef, OnExceeded, Pod, Reason, Tolerance, event_name
 from agent.wording import notes
 from agent.wording.logs import log
 
 logger = logging.getLogger("oomward")
 
 
+@dataclass(eq=False)
 class ModeNotices:
-    """``post`` takes an Event that happens once, and says whether its name is a new one."""
+    """``post`` takes an Event that happens once, and returns whether its name is a new one."""
 
-    def __init__(
-        self, boot_id: str, metrics: Metrics, post: Callable[[Notice], bool], unix_s: Callable[[], float]
-    ) -> None:
-        self._boot_id = boot_id
-        self._metrics = metrics
-        self._post = post
-        self._unix_s = unix_s
+    boot_id: str
+    metrics: Metrics
+    post: Callable[[Notice], bool]
+    unix_s: Callable[[], float]
+    announce_applied: bool = True
+    _announced: dict[str | int, set[tuple[str, ...]]] = field(default_factory=dict, init=False)
+
+    def forget(self, subject: str | int) -> None:
+        """The pod with this uid, or the cgroup with this inode, is gone."""
+        self._announced.pop(subject, None)
+
+    def _first_time(self, subject: str | int, *what: str) -> bool:
+        known = self._announced.setdefault(subject, set())
+        new = what not in known
+        known.add(what)
+        return new
 
     def applied(self, pod: Pod, container: str, mode: Mode, inode: int, why: str) -> None:
-        """A container's mode is in force for the first time since its start."""
+        """A container's mode is in force: once per mode and instance of the container."""
+        if not self.announce_applied or not self._first_time(inode, "applied", mode.value):
+            return
         note = notes.mode_applied_note(container, mode, why)
         log(logger, logging.INFO, note, namespace=pod.namespace, pod=pod.name, container=container, mode=mode.value)
         self._notice(pod, Reason.MODE_APPLIED, "HoldOOMGroup", note, f"{mode.value}-{inode}", warning=False)
 
-    def invalid(self, pod: Pod, wish: BadWish) -> None:
-        """A label or annotation that asks for no mode."""
-        note = notes.mode_invalid_note(wish)
-        log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, key=wish.key)
-        self._metrics.mode_invalid()
-        self._notice(pod, Reason.MODE_INVALID, "ReadMode", note, f"{pod.uid}-{wish.key}-{wish.value}", warning=True)
+    def invalid(self, pod: Pod, bad: BadWish) -> None:
+        """A label or annotation with an invalid value: once."""
+        if not self._first_time(pod.uid, "invalid", bad.key, bad.value):
+            return
+        note = notes.mode_invalid_note(bad)
+        log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, key=bad.key)
+        self.metrics.modes_invalid.inc()
+        self._notice(pod, Reason.MODE_INVALID, "ReadMode", note, f"{pod.uid}-{bad.key}-{bad.value}")
 
-    def failed(self, pod: Pod, note: str, what: str) -> None:
-        """A mode that is not in force, and why; ``what`` makes it one Event however often it is found."""
+    def failed(self, pod: Pod, note: str, what: str, subject: str | int | None = None) -> None:
+        """A mode that is not in force, and why: once per ``what`` and ``subject``; without a subject each call is logged."""
+        if subject is not None and not self._first_time(subject, what):
+            return
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name)
-        self._metrics.mode_failed()
-        self._notice(pod, Reason.MODE_FAILED, "HoldOOMGroup", note, f"{pod.uid}-{what}", warning=True)
+        self.metrics.modes_failed.inc()
+        self._notice(pod, Reason.MODE_FAILED, "HoldOOMGroup", note, f"{pod.uid}-{what}")
 
     def tolerance_exceeded(self, pod: Pod, container: str, tolerance: Tolerance, inode: int) -> None:
-        """More processes of a container were killed than it tolerates: once for each instance of it."""
+        """Once for each instance of a container."""
         note = notes.tolerance_exceeded_note(container, tolerance)
-        if self._notice(pod, Reason.TOLERANCE_EXCEEDED, "HoldOOMGroup", note, f"tolerance-{inode}", warning=True):
+        if self._notice(pod, Reason.TOLERANCE_EXCEEDED, "HoldOOMGroup", note, f"tolerance-{inode}"):
             log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
-            self._metrics.tolerance_exceeded()
+            self.metrics.tolerance_exceeded.inc()
 
     def killed_as_a_whole(self, pod: Pod, container: str, why: OnExceeded | None, inode: int, trouble: str) -> None:
         """The agent has killed all processes of a container, or could not (``trouble``)."""
         note = notes.killed_as_a_whole_note(container, why, trouble)
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
-        self._metrics.container_killed("failed" if trouble else "tolerance" if why else "group")
+        self.metrics.containers_killed.labels("failed" if trouble else "tolerance" if why else "group").inc()
         reason = Reason.MODE_FAILED if trouble else Reason.CONTAINER_RESTARTED
         action = "HoldOOMGroup" if trouble else "KillContainer"
-        self._notice(pod, reason, action, note, f"killed-{inode}-{trouble}", warning=True)
+        self._notice(pod, reason, action, note, f"killed-{inode}-{trouble}")
 
-    def _notice(self, pod: Pod, reason: Reason, action: str, note: str, key: str, *, warning: bool) -> bool:
+    def _notice(self, pod: Pod, reason: Reason, action: str, note: str, key: str, *, warning: bool = True) -> bool:
         """Whether it is a new one. An inode in ``key`` means something in one boot only."""
-        named = f"{reason}\0{self._boot_id}\0{key}"
+        named = f"{reason}\0{self.boot_id}\0{key}"
         digest = hashlib.sha256(named.encode(errors="surrogatepass")).hexdigest()[:20]
         about = ObjectRef("Pod", pod.name, pod.namespace, pod.uid)
-        notice = Notice(event_name(pod.name, digest), about, reason, warning, action, note, self._unix_s())
-        return self._post(notice)
+        return self.post(Notice(event_name(pod.name, digest), about, reason, warning, action, note, self.unix_s()))

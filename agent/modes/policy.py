@@ -1,115 +1,152 @@
-"""Which mode a container should be in: a pure function from pod, container name and rules, with the reason.
-
-Takes the snapshot of a pod and the configured rules, gives Decisions and the labels that can't be obeyed. Precedence:
-container annotation, pod label, first configured rule that matches, leave alone. No input or output, no state.
-"""
+"""A container's mode by container annotation, pod label, first rule that applies, else none; with the reason. Pure."""
 
 from __future__ import annotations
 
+import fnmatch
 import mmap
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from agent.model import (
     MODE_ANNOTATION_PREFIX,
     MODE_LABEL,
     BadWish,
     Decision,
+    LabelSelector,
     Mode,
+    Operator,
     Pod,
+    Requirement,
+    Rule,
     Rules,
     Source,
 )
-from agent.modes.matching import disobeyed, rule_matches
 
-MOST_BAD_WISHES = 10
+MOST_INVALID = 10
 MOST_SHOWN = 80
 
 
 def decide(pod: Pod, container: str, rules: Rules) -> Decision:
     """The mode of one container by name, whether the pod has such a container or not.
 
-    An annotation or label whose value is no mode is neither obeyed nor passed over: what it covers is left alone, so that
-    a typo never makes a less specific setting apply. In disobeyed namespaces only rules count.
+    An annotation or label with an invalid value leaves its containers alone: a typo never makes a less specific setting apply.
     """
     if not disobeyed(pod, rules):
         key = MODE_ANNOTATION_PREFIX + container
         if key in pod.annotations:
-            return _spoken(Source.ANNOTATION, key, pod.annotations[key])
+            return _requested(Source.ANNOTATION, key, pod.annotations[key])
         if MODE_LABEL in pod.labels:
-            return _spoken(Source.LABEL, MODE_LABEL, pod.labels[MODE_LABEL])
-    for rule in rules.rules:
-        if rule_matches(rule, pod, container):
-            asked = "leave alone" if rule.mode is None else rule.mode.value
-            return Decision(rule.mode, Source.RULE, rule.name, f"configured rule {rule.name}: {asked}")
-    return Decision(None, Source.NONE, "", "no annotation, label or configured rule requests a mode")
+            return _requested(Source.LABEL, MODE_LABEL, pod.labels[MODE_LABEL])
+    rule = first_rule(pod, container, rules)
+    if rule is None:
+        return Decision(None, Source.NONE, "", "no annotation, label or configured rule requests a mode")
+    requested = "leave alone" if rule.mode is None else rule.mode.value
+    return Decision(rule.mode, Source.RULE, rule.name, f"configured rule {rule.name}: {requested}")
 
 
 def decide_unnamed(pod: Pod, names: Collection[str], rules: Rules) -> Decision | None:
-    """The decision for a container that may be any of ``names``: the first's if all agree on the mode, else None.
-
-    Agreeing on "leave alone" counts; None also when there are no names.
-    """
+    """The decision for a container that may be any of ``names``; None without names or if they differ in the mode."""
     decisions = [decide(pod, name, rules) for name in names]
-    if not decisions or len({decision.mode for decision in decisions}) != 1:
-        return None
-    return decisions[0]
+    return decisions[0] if len({decision.mode for decision in decisions}) == 1 else None
 
 
 def candidates(pod: Pod, known_live_ids: Collection[str], limit_bytes: int | None) -> tuple[str, ...]:
     """Which containers of the pod a cgroup may be while the API has not named its id.
 
-    Those that aren't running under another id, narrowed to those with the cgroup's own memory limit if there are any.
-    ``limit_bytes`` is the cgroup's memory.max, None for ``max``. The kernel keeps whole pages and rounds down
-    (page_counter_memparse), so limits are compared by page. ``max`` narrows nothing: every new cgroup says so until the
-    runtime has written the limit, and a container that never asked must not be taken for one without a limit that did.
+    Those that don't run under another id; if some of them have the cgroup's own memory.max, only those.
+    The kernel keeps whole pages and rounds down (page_counter_memparse), so limits are compared by page. ``limit_bytes`` None,
+    ``max``, excludes nothing: every new cgroup has it until the runtime has written the limit, and a container without a
+    requested mode must not be taken for one without a limit.
     """
     free = [c for c in pod.containers if c.container_id is None or c.container_id not in known_live_ids]
-    if limit_bytes is None:
-        return tuple(c.name for c in free)
-    page = limit_bytes // mmap.PAGESIZE
-    same = [c for c in free if c.limit_bytes is not None and c.limit_bytes // mmap.PAGESIZE == page]
+    same = []
+    if limit_bytes is not None:
+        page = limit_bytes // mmap.PAGESIZE
+        same = [c for c in free if c.limit_bytes is not None and c.limit_bytes // mmap.PAGESIZE == page]
     return tuple(c.name for c in (same or free))
 
 
-def bad_wishes(pod: Pod, rules: Rules) -> tuple[BadWish, ...]:
-    """Labels and annotations that ask for no mode, or for no container of the pod: the label first, then by key.
+def invalid_modes(pod: Pod, rules: Rules) -> tuple[BadWish, ...]:
+    """Labels and annotations without a valid mode, or for no container of the pod: the label first, then by key.
 
-    At most MOST_BAD_WISHES are named; one more then says how many others there are. None in disobeyed namespaces.
+    At most MOST_INVALID are named; one more then says how many others there are. None in disobeyed namespaces.
     """
-    if disobeyed(pod, rules):
-        return ()
-    bad = []
-    label = pod.labels.get(MODE_LABEL)
-    if label is not None and _mode(label) is None:
-        bad.append(BadWish(Source.LABEL, MODE_LABEL, label, None, "is not a mode"))
+    invalid = list(invalid_annotations(pod, rules, MODE_ANNOTATION_PREFIX, {MODE_ANNOTATION_PREFIX: _mode}))
+    label = pod.labels.get(MODE_LABEL, Mode.SINGLE)
+    if not disobeyed(pod, rules) and label.lower() not in list(Mode):
+        invalid.insert(0, BadWish(Source.LABEL, MODE_LABEL, label, None, "is not a mode"))
+    if (more := len(invalid) - MOST_INVALID) > 0:
+        why = f"and {more} more annotations like these"
+        invalid[MOST_INVALID:] = [BadWish(Source.ANNOTATION, MODE_ANNOTATION_PREFIX + "…", "", None, why)]
+    return tuple(invalid)
+
+
+def invalid_annotations(
+    pod: Pod, rules: Rules, prefix: str, parsers: Mapping[str, Callable[[str], object]]
+) -> Iterator[BadWish]:
+    """Annotations whose parser, by key, raises ValueError. ``prefix`` has one for keys that end with a container's name."""
     names = {container.name for container in pod.containers}
-    for key in sorted(pod.annotations):
-        if not key.startswith(MODE_ANNOTATION_PREFIX):
+    for key, value in () if disobeyed(pod, rules) else sorted(pod.annotations.items()):
+        name = key.removeprefix(prefix) if key.startswith(prefix) else None
+        if name is not None and name not in names:
+            yield BadWish(Source.ANNOTATION, key, value, name, "the pod has no container of that name")
             continue
-        name, value = key.removeprefix(MODE_ANNOTATION_PREFIX), pod.annotations[key]
-        if name not in names:
-            bad.append(BadWish(Source.ANNOTATION, key, value, name, "the pod has no container of that name"))
-        elif _mode(value) is None:
-            bad.append(BadWish(Source.ANNOTATION, key, value, name, "is not a mode"))
-    if len(bad) <= MOST_BAD_WISHES:
-        return tuple(bad)
-    more = len(bad) - MOST_BAD_WISHES
-    rest = BadWish(Source.ANNOTATION, MODE_ANNOTATION_PREFIX + "…", "", None, f"and {more} more annotations like these")
-    return (*bad[:MOST_BAD_WISHES], rest)
+        try:
+            parsers.get(key if name is None else prefix, str)(value)
+        except ValueError as error:
+            yield BadWish(Source.ANNOTATION, key, value, name, str(error))
 
 
-def _spoken(source: Source, key: str, value: str) -> Decision:
-    mode = _mode(value)
-    if mode is not None:
-        return Decision(mode, source, key, f"{source.value} {key}={value}")
-    shown = value if len(value) <= MOST_SHOWN else value[: MOST_SHOWN - 1] + "…"
-    return Decision(
-        None, source, key, f"{source.value} {key} has the value {shown!r}, which is not a mode: it has no effect"
-    )
+def _requested(source: Source, key: str, value: str) -> Decision:
+    try:
+        return Decision(_mode(value), source, key, f"{source.value} {key}={value}")
+    except ValueError:
+        shown = value if len(value) <= MOST_SHOWN else value[: MOST_SHOWN - 1] + "…"
+        why = f"{source.value} {key} has the value {shown!r}, which is not a mode: it has no effect"
+        return Decision(None, source, key, why)
 
 
-def _mode(value: str) -> Mode | None:
+def _mode(value: str) -> Mode:
     try:
         return Mode(value.lower())
     except ValueError:
-        return None
+        raise ValueError("is not a mode") from None
+
+
+def disobeyed(pod: Pod, rules: Rules) -> bool:
+    """Whether labels and annotations are ignored in the pod's namespace."""
+    return any_glob(rules.disobeyed_namespaces, pod.namespace)
+
+
+def first_rule(pod: Pod, container: str, rules: Rules) -> Rule | None:
+    return next((rule for rule in rules.rules if _applies(rule, pod, container)), None)
+
+
+def _applies(rule: Rule, pod: Pod, container: str) -> bool:
+    return (
+        (not rule.namespaces or any_glob(rule.namespaces, pod.namespace))
+        and (not rule.containers or any_glob(rule.containers, container))
+        and selector_matches(rule.pods, pod.labels)
+    )
+
+
+def selector_matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
+    """Whether all requirements are met, as in k8s.io/apimachinery's labels.Requirement.Matches; none at all always are."""
+    return all(_met(requirement, labels) for requirement in selector.requirements)
+
+
+def _met(requirement: Requirement, labels: Mapping[str, str]) -> bool:
+    present = requirement.key in labels
+    match requirement.operator:
+        case Operator.EXISTS:
+            return present
+        case Operator.DOES_NOT_EXIST:
+            return not present
+        case Operator.IN:
+            return present and labels[requirement.key] in requirement.values
+        case Operator.NOT_IN:
+            return not present or labels[requirement.key] not in requirement.values
+
+
+def any_glob(globs: Collection[str], text: str) -> bool:
+    """Whether a shell-style glob (``*``, ``?``, ``[…]``, ``[!…]``) matches the whole text, case-sensitive."""
+    return any(fnmatch.fnmatchcase(text, glob) for glob in globs)

@@ -1,13 +1,13 @@
-"""How many OOM-killed processes of a container are tolerated, and when it was one too many. Pure.
+"""How many OOM-killed processes of a container are tolerated: by container annotation, pod annotation, first rule that applies. Pure.
 
-Precedence as for modes: container annotation, pod annotation, first configured rule that matches. A value that can't be
-read tolerates anything, as if nothing had been said, and is named.
+An invalid value tolerates any number, as without a tolerance, and is reported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from agent.model import (
     ON_EXCEEDED_ANNOTATION,
@@ -20,86 +20,55 @@ from agent.model import (
     Pod,
     Rules,
     Scope,
-    Source,
     Tolerance,
 )
-from agent.modes.matching import disobeyed, rule_matches
+from agent.modes.policy import MOST_INVALID, disobeyed, first_rule, invalid_annotations
 from agent.settings.values import one_of, tolerated
 
-OWN_DOING = frozenset({Scope.CONTAINER, Scope.POD})
-MOST_BAD = 10
-ANY = "any"
-SCOPES = ("own", ANY)
+OWN_SCOPES = frozenset({Scope.CONTAINER, Scope.POD})  # the container's own doing
+on_exceeded, scope = one_of(*OnExceeded), one_of("own", "any")
+PARSERS: dict[str, Callable[[str], object]] = {
+    TOLERATE_ANNOTATION: tolerated,
+    TOLERATE_ANNOTATION_PREFIX: tolerated,
+    ON_EXCEEDED_ANNOTATION: on_exceeded,
+    TOLERATE_SCOPE_ANNOTATION: scope,
+}
 
 
 def tolerance_of(pod: Pod, container: str, rules: Rules) -> Tolerance | None:
-    """What is tolerated of this container; None: anything. In disobeyed namespaces only rules count."""
-    spoken = None if disobeyed(pod, rules) else _spoken(pod, container)
-    if spoken is not None:
-        return spoken
-    rule = next((rule for rule in rules.rules if rule_matches(rule, pod, container)), None)
+    """The container's tolerance; None: any number is tolerated. In disobeyed namespaces only rules count."""
+    if not disobeyed(pod, rules):
+        for key in (TOLERATE_ANNOTATION_PREFIX + container, TOLERATE_ANNOTATION):
+            if key in pod.annotations:
+                return _annotated(pod, key)
+    rule = first_rule(pod, container, rules)
     return None if rule is None else rule.tolerance
 
 
-def _spoken(pod: Pod, container: str) -> Tolerance | None:
-    for key in (TOLERATE_ANNOTATION_PREFIX + container, TOLERATE_ANNOTATION):
-        if key not in pod.annotations:
-            continue
-        try:
-            found = tolerated(pod.annotations[key])
-            then = pod.annotations.get(ON_EXCEEDED_ANNOTATION, OnExceeded.ARM.value)
-            scope = pod.annotations.get(TOLERATE_SCOPE_ANNOTATION, SCOPES[0])
-            return replace(
-                found,
-                on_exceeded=OnExceeded(one_of(*OnExceeded)(then)),
-                any_scope=one_of(*SCOPES)(scope) == ANY,
-                said_by=f"annotation {key}",
-            )
-        except ValueError:
-            return None
-    return None
+def _annotated(pod: Pod, key: str) -> Tolerance | None:
+    try:
+        return replace(
+            tolerated(pod.annotations[key]),
+            on_exceeded=OnExceeded(on_exceeded(pod.annotations.get(ON_EXCEEDED_ANNOTATION, OnExceeded.ARM))),
+            any_scope=scope(pod.annotations.get(TOLERATE_SCOPE_ANNOTATION, "own")) == "any",
+            said_by=f"annotation {key}",
+        )
+    except ValueError:
+        return None
 
 
-def bad_tolerances(pod: Pod, rules: Rules) -> tuple[BadWish, ...]:
-    """Annotations about tolerance that say nothing that can be done, MOST_BAD at most. None in disobeyed namespaces."""
-    if disobeyed(pod, rules):
-        return ()
-    return tuple(wish for wish, _ in zip(_bad(pod), range(MOST_BAD), strict=False))
+def invalid_tolerances(pod: Pod, rules: Rules) -> tuple[BadWish, ...]:
+    """Annotations about tolerance with an invalid value, MOST_INVALID at most. None in disobeyed namespaces."""
+    return tuple(islice(invalid_annotations(pod, rules, TOLERATE_ANNOTATION_PREFIX, PARSERS), MOST_INVALID))
 
 
-def _bad(pod: Pod) -> Iterator[BadWish]:
-    names = {container.name for container in pod.containers}
-    for key, value in sorted(pod.annotations.items()):
-        name = key.removeprefix(TOLERATE_ANNOTATION_PREFIX) if key.startswith(TOLERATE_ANNOTATION_PREFIX) else None
-        if name is not None and name not in names:
-            yield BadWish(Source.ANNOTATION, key, value, name, "the pod has no container of that name")
-            continue
-        try:
-            if key == TOLERATE_ANNOTATION or name is not None:
-                tolerated(value)
-            elif key == ON_EXCEEDED_ANNOTATION:
-                one_of(*OnExceeded)(value)
-            elif key == TOLERATE_SCOPE_ANNOTATION:
-                one_of(*SCOPES)(value)
-        except ValueError as error:
-            yield BadWish(Source.ANNOTATION, key, value, name, str(error))
-
-
-def killed_of_late(kills: Iterable[OomKill], tolerance: Tolerance, now_unix_s: float) -> int:
-    """How many processes count against the tolerance just now."""
+def killed_recently(kills: Iterable[OomKill], tolerance: Tolerance, now_unix_s: float) -> int:
+    """How many processes count against the tolerance now."""
     return sum(k.processes for k in _counted(kills, tolerance) if now_unix_s - k.at_unix_s <= tolerance.window_s)
 
 
-def _counted(kills: Iterable[OomKill], tolerance: Tolerance) -> Iterator[OomKill]:
-    return (kill for kill in kills if tolerance.any_scope or kill.scope in OWN_DOING)
-
-
 def exceeded(kills: Iterable[OomKill], tolerance: Tolerance) -> float | None:
-    """When one process too many was killed (unix seconds); None: it has not been. ``kills`` are of one instance of a container.
-
-    Kills that were not the container's own doing don't count, unless the tolerance is of any scope: those of scope
-    kubepods and node, and those of which it is not known.
-    """
+    """When the tolerance was exceeded first, in unix seconds; None: never. ``kills`` are of one instance of a container."""
     recent: list[tuple[float, int]] = []
     for kill in sorted(_counted(kills, tolerance), key=lambda kill: kill.at_unix_s):
         recent = [(at, n) for at, n in recent if kill.at_unix_s - at <= tolerance.window_s]
@@ -107,3 +76,8 @@ def exceeded(kills: Iterable[OomKill], tolerance: Tolerance) -> float | None:
         if sum(n for _, n in recent) > tolerance.kills:
             return kill.at_unix_s
     return None
+
+
+def _counted(kills: Iterable[OomKill], tolerance: Tolerance) -> Iterator[OomKill]:
+    """Kills of scope kubepods, node or unknown count only with ``any_scope``."""
+    return (kill for kill in kills if tolerance.any_scope or kill.scope in OWN_SCOPES)

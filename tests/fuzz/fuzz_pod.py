@@ -6,7 +6,8 @@ from unicodedata import category
 
 from agent.kube.api import decoded
 from agent.model import ContainerKind, Mode, Pod, Rules
-from agent.modes import MOST_BAD_WISHES, bad_tolerances, bad_wishes, candidates, decide, tolerance_of
+from agent.modes.policy import MOST_INVALID, candidates, decide, invalid_modes
+from agent.modes.tolerance import invalid_tolerances, tolerance_of
 from agent.pods.parse import UnreadablePodError, parse_pod
 from agent.wording.notes import mode_invalid_note
 
@@ -41,8 +42,8 @@ def _check_pod(pod: Pod) -> None:
         if tolerance is not None and (tolerance.kills < 0 or tolerance.window_s <= 0):
             raise AssertionError(f"no tolerance: {tolerance}")
     candidates(pod, (), 64 << 20)
-    wishes = (*bad_wishes(pod, RULES), *bad_tolerances(pod, RULES))
-    if len(wishes) > 2 * MOST_BAD_WISHES + 1:
+    wishes = (*invalid_modes(pod, RULES), *invalid_tolerances(pod, RULES))
+    if len(wishes) > 2 * MOST_INVALID + 1:
         raise AssertionError(f"{len(wishes)} bad wishes are told of one pod")
     for wish in wishes:
         note = mode_invalid_note(wish)

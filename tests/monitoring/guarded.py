@@ -31,7 +31,7 @@ def page() -> Iterator[str]:
         server = StatusServer(("127.0.0.1", 0), Metrics("0.0.0").page, fine, fine, guards)
         server.start()
         try:
-            yield f"https://127.0.0.1:{server.address[1]}/metrics"
+            yield f"https://127.0.0.1:{server.server_port}/metrics"
         finally:
             server.close()
 

@@ -73,13 +73,13 @@ def made_up() -> Iterator[tuple[str, Callable[[], None]]]:
     for pod, mode in (("herder-0", Mode.SINGLE), ("plain-7d5bcf9f8d-x2x4k", Mode.GROUP)):
         metrics.container_running("shop", pod, "main", mode)
         metrics.oom_group("shop", pod, "main", mode.oom_group, mode.oom_group if mode is Mode.SINGLE else None)
-    metrics.ledger_persistent(True)
-    metrics.kmsg_readable(True)
-    metrics.inotify_watches(42)
-    metrics.events_pending(0)
+    metrics.ledger_persistent.set(True)
+    metrics.kmsg_readable.set(True)
+    metrics.inotify_watches.set(42)
+    metrics.events_pending.set(0)
     server = StatusServer(("127.0.0.1", 0), metrics.page, lambda: (True, "made up"), lambda: (True, "made up"))
     server.start()
-    host, port = server.address
+    host, port = server.server_name, server.server_port
     try:
         yield f"http://{host}:{port}/metrics", lambda: _happen(metrics)
     finally:
@@ -95,11 +95,11 @@ def _happen(metrics: Metrics) -> None:
     metrics.kill(single)
     metrics.outcome(single)
     metrics.kill(replace(single, pod="plain-7d5bcf9f8d-x2x4k", mode=Mode.GROUP, processes=3, outcome=Outcome.DIED))
-    metrics.host_kill(single)
-    metrics.write(WriteOutcome.WRITTEN)
-    metrics.write_latency(0.0004)
-    metrics.event(EVENT_OUTCOMES[0])
-    metrics.watch_restart(WATCH_REASONS[0])
+    metrics.host_oom_kills.inc(single.processes)
+    metrics.oom_group_writes.labels(WriteOutcome.WRITTEN).inc()
+    metrics.oom_group_write_duration_seconds.observe(0.0004)
+    metrics.events.labels(EVENT_OUTCOMES[0]).inc()
+    metrics.pod_watch_restarts.labels(WATCH_REASONS[0]).inc()
 
 
 def check_made_up() -> list[Answer]:

@@ -73,22 +73,22 @@ MUTANTS = (
     Mutant(
         "the value before the first write is not remembered",
         "modes/enforcer.py",
-        "            self._originals.remember_original(",
-        "            (lambda _: None)(",
+        "                self.originals.remember_original(",
+        "                (lambda _: None)(",
         ("modes/test_enforcer.py",),
     ),
     Mutant(
-        "a fight is fought at full speed",
+        "values are corrected at full speed in a conflict",
         "modes/enforcer.py",
-        "        if hold is None or hold.repair_at_s is not None:\n",
-        "        if hold is None:\n",
+        "        if enforced is None or enforced.correct_at_s is not None:\n",
+        "        if enforced is None:\n",
         ("modes/test_enforcer.py",),
     ),
     Mutant(
         "an odd value falls back on a less special statement",
         "modes/policy.py",
-        "            return _spoken(Source.ANNOTATION, key, pod.annotations[key])\n",
-        "            if _mode(pod.annotations[key]):\n                return _spoken(Source.ANNOTATION, key, pod.annotations[key])\n",
+        "            return _requested(Source.ANNOTATION, key, pod.annotations[key])\n",
+        "            if _mode(pod.annotations[key]):\n                return _requested(Source.ANNOTATION, key, pod.annotations[key])\n",
         ("modes/test_decide.py",),
     ),
     Mutant(
@@ -193,7 +193,7 @@ MUTANTS = (
     Mutant(
         "lost records are not counted",
         "loop/log_reader.py",
-        "                self._metrics.kmsg_lost(item.lost)\n",
+        "                self._metrics.kmsg_lost_records.inc(item.lost)\n",
         "                pass\n",
         ("loop/test_log_reader.py",),
     ),
@@ -328,7 +328,7 @@ MUTANTS = (
     Mutant(
         "kills that were not the container's own doing count against its tolerance",
         "modes/tolerance.py",
-        "if tolerance.any_scope or kill.scope in OWN_DOING)",
+        "if tolerance.any_scope or kill.scope in OWN_SCOPES)",
         "if kill)",
         ("modes/test_tolerance.py",),
     ),
@@ -357,7 +357,7 @@ MUTANTS = (
     Mutant(
         "a container is taken to run by its cgroup alone, with processes or without",
         "modes/controller.py",
-        "return any(c.place.container_id == container_id and self._facts.populated(c) for c in pods)",
+        "return any(c.place.container_id == container_id and self.facts.populated(c) for c in pods)",
         "return any(c.place.container_id == container_id for c in pods)",
         ("loop/test_node.py",),
     ),
@@ -425,7 +425,7 @@ MUTANTS = (
         ("kills/test_attribution.py",),
     ),
     Mutant(
-        "who needs too much of the processor goes on coming first",
+        "an agent that needs too much of the processor keeps real-time priority",
         "loop/realtime.py",
         "share > TOO_MUCH:",
         "share > TOO_MUCH * 9:",
@@ -474,9 +474,9 @@ MUTANTS = (
         ("cgroup/test_tree.py",),
     ),
     Mutant(
-        "the kernel gets no moment to tell of what a full look found amiss",
+        "the kernel gets no moment to notify of what a full resync found",
         "loop/node.py",
-        "        if strays or self._tree.finds_untold:\n",
+        "        if deviating or self.tree.finds_untold:\n",
         "        if False:\n",
         ("loop/test_node_trouble.py",),
     ),

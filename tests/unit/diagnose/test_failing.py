@@ -115,7 +115,7 @@ def test_after_a_restart_the_kills_of_the_last_hour_still_count(world: World) ->
 def test_a_status_that_changes_alone_decides_no_mode(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     tell(world, pod_json(RUNNING))
     decided: list[object] = []
-    monkeypatch.setattr(world.node._modes, "pod_changed", lambda *args: decided.append(args))
+    monkeypatch.setattr(world.node.modes, "pod_changed", lambda *args: decided.append(args))
     world.message(PodChanged(parse_pod(pod_json(OUT_OF_PULLS)), decides=False, asks=False))
     assert decided == []
     assert failure(world, "ImagePullBackOff") == 1

@@ -15,7 +15,7 @@ from agent.kube.api import connect
 from agent.ledger import Ledger
 from agent.ledger.retention import DAY_S
 from agent.model import Outcome, Tolerance
-from agent.modes import exceeded, killed_of_late
+from agent.modes.tolerance import exceeded, killed_recently
 from tests.lab.apiserver import ApiServer
 from tests.unit.events.world import NOW, Desk, notice
 from tests.unit.ledger.records import a_kill
@@ -78,7 +78,7 @@ def test_tolerance_never_counts_more_than_there_were(
         at_s += step_s
         kills.append(a_kill(number, at=at_s))
     tolerance = Tolerance(tolerated, window_s)
-    assert killed_of_late(kills, tolerance, at_s + off_s) <= len(kills)
+    assert killed_recently(kills, tolerance, at_s + off_s) <= len(kills)
     if len(kills) <= tolerated:
         assert exceeded(kills, tolerance) is None
 

@@ -66,11 +66,11 @@ class Log:
         if exists:
             self.make()
         self.world = World(tmp_path, kmsg=exists)
-        self.world.metrics.kmsg_readable(exists)
+        self.world.metrics.kmsg_readable.set(exists)
         self.reader = LogReader(self._open, None, self.world.metrics, ())
         self.mailbox = Mailbox()
         settings = load({"node_name": "n"}, {})
-        self.loop = Loop(self.world.node, self.world.tree, self.reader, self.mailbox, self.world.ledger, None, settings)
+        self.loop = Loop(self.world.node, self.reader, self.mailbox, None, settings)
         self._thread = threading.Thread(target=self.loop.run, daemon=True)
         self._thread.start()
 

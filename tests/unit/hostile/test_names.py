@@ -121,7 +121,7 @@ def test_no_name_breaks_page_log_or_event(
             world.told(parse_pod(pod_json(namespace, name, container, label, key)))
             world.make(knob=1)
             world.kill()
-            world.node.reports(reports(comm), world.now)
+            world.node.kills.reports(reports(comm), world.now)
             world.turn(after_s=6)
             world.turn(after_s=1)
             (kill,) = world.ledger.kills()

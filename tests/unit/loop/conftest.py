@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-import agent.loop.node as node_module
+import agent.loop.kills as kills_module
 import agent.pods.lookup as facts_module
 from tests.unit.loop.world import World
 
 
 @pytest.fixture(autouse=True)
 def quiet_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_module, "node_oom_kills", lambda: 0)
+    monkeypatch.setattr(kills_module, "node_oom_kills", lambda: 0)
     monkeypatch.setattr(facts_module, "node_oom_kills", lambda: 0)
-    monkeypatch.setattr(node_module, "is_first_pid_namespace", lambda: True)
+    monkeypatch.setattr(kills_module, "is_first_pid_namespace", lambda: True)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.metrics.series import KEEP_S
+from agent.metrics.metrics import KEEP_S
 from agent.model import PodDeleted, Rules
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, UID, World, pod
 

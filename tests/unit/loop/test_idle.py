@@ -28,7 +28,7 @@ class Idle:
         log: Any = self.log
         settings = load({"node_name": "node-1"}, {})
         self.mailbox = Mailbox()
-        self.loop = Loop(world.node, world.tree, log, self.mailbox, world.ledger, None, settings)
+        self.loop = Loop(world.node, log, self.mailbox, None, settings)
         self.loop._housekeeping_at = self.loop._resync_at = world.now
         self.statements: list[str] = []
         world.ledger._store._connection.set_trace_callback(self.statements.append)

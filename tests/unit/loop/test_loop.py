@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -29,7 +31,10 @@ class Running:
         self.mailbox = Mailbox()
         settings = load({"node_name": "node-1", "config": str(self.config)}, {})
         world = self.world
-        self.loop = Loop(world.node, world.tree, None, self.mailbox, world.ledger, RulesFile(self.config), settings)
+        log: Any = SimpleNamespace(
+            sequence=None, trouble=None, fileno=lambda: None, read=lambda *_: [], due_s=lambda: None
+        )
+        self.loop = Loop(world.node, log, self.mailbox, RulesFile(self.config), settings)
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._run)
 
@@ -98,7 +103,7 @@ def test_a_write_in_the_midst_of_a_slow_full_look_is_answered_before_its_next_st
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A container's start waits for one step of whatever else goes on, not for all of it."""
-    monkeypatch.setattr(loop_module, "GLANCE_EVERY_S", 0.0)
+    monkeypatch.setattr(loop_module, "DRAIN_EVERY_S", 0.0)
     running = Running(tmp_path)
     world = running.world
     world.told(pod({MODE: "single"}))

@@ -70,8 +70,9 @@ class Node:
 
     def __init__(self) -> None:
         self.events: list[tuple[TreeEvent, float]] = []
+        self.kills: Any = self
         self.attribution: Any = self
-        self.log_quiet_s = self.oldest_waiting_sequence = None
+        self.log_quiet_s = self.oldest_waiting_sequence = self.v1 = None
         self.between: Callable[[], None] = lambda: None
         self.at_turn: Callable[[], None] = lambda: None
 
@@ -96,8 +97,9 @@ def housekeeping_is_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def loop_of(node: Any, tree: Any, log: Any, mailbox: Mailbox) -> Loop:
     """With a ledger that is never asked for anything but to write."""
-    ledger: Any = SimpleNamespace(commit=lambda: True, pending=0, record=lambda *_: None)
-    return Loop(node, tree, log, mailbox, ledger, None, load({"node_name": "n"}, {}))
+    node.tree = tree
+    node.ledger = SimpleNamespace(commit=lambda: True, pending=0, record=lambda *_: None)
+    return Loop(node, log, mailbox, None, load({"node_name": "n"}, {}))
 
 
 @pytest.mark.parametrize("which", ["counters", "log"])

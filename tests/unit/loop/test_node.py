@@ -174,7 +174,7 @@ def test_labels_are_checked_only_when_what_a_pod_asks_for_changed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[Pod] = []
-    monkeypatch.setattr(world.node._modes, "check_asked", checked.append)
+    monkeypatch.setattr(world.node.modes, "check_settings", checked.append)
     world.message(PodChanged(pod(), asks=False))
     assert checked == []
     world.message(PodChanged(pod()))

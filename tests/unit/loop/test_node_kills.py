@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import agent.loop.node as node_module
+import agent.loop.kills as kills_module
 import agent.pods.lookup as facts_module
 from agent.model import Mode, OomReport, Outcome, PodDeleted, Scope, TaskRow, Victim
 from tests.unit.cgroup.fakes import remove
@@ -56,14 +56,14 @@ def start(world: World, labels: dict[str, str] | None = None) -> None:
 def test_a_kill_has_the_counters_word_and_the_logs_whichever_comes_first(world: World, log_first: bool) -> None:
     start(world, {MODE: "single"})
     if log_first:
-        world.node.reports([report()], world.now)
+        world.node.kills.reports([report()], world.now)
         world.turn()
         assert world.ledger.kills() == [], "the counter has not spoken"
         world.kill()
     else:
         world.kill()
         assert world.ledger.kills() == [], "the log follows within milliseconds"
-        world.node.reports([report()], world.now)
+        world.node.kills.reports([report()], world.now)
         world.turn()
     (kill,) = world.ledger.kills()
     assert (kill.container, kill.victims, kill.mode, kill.scope) == ("main", (WORKER,), Mode.SINGLE, Scope.CONTAINER)
@@ -91,7 +91,7 @@ def test_a_report_that_comes_late_adds_its_details_to_the_ledger_and_counts_noth
     start(world, {MODE: "single"})
     world.kill()
     world.turn(after_s=0.05)
-    world.node.reports([report()], world.now)
+    world.node.kills.reports([report()], world.now)
     world.turn(after_s=0.1)
     (kill,) = world.ledger.kills()
     assert kill.victims == (WORKER,)
@@ -104,7 +104,7 @@ def test_a_group_kill_is_one_kill_of_so_many_processes(world: World) -> None:
     start(world)
     victims = (WORKER, Victim(1, "herder"), Victim(5, "sh"))
     world.kill(count=4, groups=1)
-    world.node.reports([report(CONTAINER, *victims, group=True)], world.now)
+    world.node.kills.reports([report(CONTAINER, *victims, group=True)], world.now)
     world.turn(after_s=0.1)
     (kill,) = world.ledger.kills()
     assert (kill.processes, kill.group_kill, kill.mode, kill.outcome) == (3, True, Mode.GROUP, Outcome.DIED)
@@ -137,7 +137,7 @@ def test_a_kill_in_the_runtimes_child_is_the_containers(world: World) -> None:
     child = f"{CONTAINER}/container"
     world.make(child, knob=1)
     world.kill(child)
-    world.node.reports([report(child)], world.now)
+    world.node.kills.reports([report(child)], world.now)
     world.turn()
     (kill,) = world.ledger.kills()
     assert (kill.container, kill.cgroup_path, kill.victims) == ("main", CONTAINER, (WORKER,))
@@ -147,7 +147,7 @@ def test_a_container_that_vanished_unread_is_found_by_its_pods_counter_and_the_l
     start(world)
     world.kill_unseen(count=2, groups=1)
     world.remove(CONTAINER)
-    world.node.reports([report(CONTAINER, WORKER, group=True)], world.now)
+    world.node.kills.reports([report(CONTAINER, WORKER, group=True)], world.now)
     world.turn(after_s=1)
     (kill,) = world.ledger.kills()
     assert (kill.container, kill.processes, kill.outcome) == ("main", 1, Outcome.DIED)
@@ -200,7 +200,7 @@ def test_a_kill_is_still_named_after_its_pod_has_left_the_api(world: World) -> N
 def test_the_pods_limit_is_told_from_the_containers(world: World) -> None:
     start(world, {MODE: "single"})
     world.kill()
-    world.node.reports([report(domain=POD)], world.now)
+    world.node.kills.reports([report(domain=POD)], world.now)
     world.turn()
     world.turn(after_s=0.6)
     (kill,) = world.ledger.kills()
@@ -214,16 +214,16 @@ def test_one_limit_at_both_levels_is_the_containers_to_a_user(world: World) -> N
     for path in (POD, CONTAINER):
         (world.mount / path / "memory.max").write_text(f"{256 << 20}\n")
     world.kill()
-    world.node.reports([report(domain=POD)], world.now)
+    world.node.kills.reports([report(domain=POD)], world.now)
     world.turn()
     assert world.ledger.kills()[0].scope is Scope.CONTAINER
 
 
 def test_a_process_of_the_nodes_own_is_an_event_on_the_node(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that reached its own limit: /proc/vmstat counts it, no pod does."""
-    for module in (node_module, facts_module):
+    for module in (kills_module, facts_module):
         monkeypatch.setattr(module, "node_oom_kills", lambda: 1)
-    world.node.reports([report(SERVICE)], world.now)
+    world.node.kills.reports([report(SERVICE)], world.now)
     world.turn(after_s=1)
     (kill,) = world.ledger.kills()
     assert (kill.cgroup_path, kill.pod, kill.victims) == (SERVICE, None, (WORKER,))
@@ -240,10 +240,10 @@ def test_a_pid_of_the_kernels_log_is_asked_for_its_cgroup_only_where_it_means_th
 ) -> None:
     """Without hostPID the pid is another process in our namespace, or none."""
     pids: list[int] = []
-    monkeypatch.setattr(node_module, "is_first_pid_namespace", lambda: first)
-    monkeypatch.setattr(node_module, "cgroup_of", pids.append)
+    monkeypatch.setattr(kills_module, "is_first_pid_namespace", lambda: first)
+    monkeypatch.setattr(kills_module, "cgroup_of", pids.append)
     world = World(tmp_path, kmsg=True)
-    world.node.reports([replace(report(), task_memcg=None)], world.now)
+    world.node.kills.reports([replace(report(), task_memcg=None)], world.now)
     assert pids == asked
     world.end()
 
@@ -279,7 +279,7 @@ def test_a_group_kill_whose_cgroup_is_gone_still_has_the_containers_limit(world:
     (world.mount / CONTAINER / "memory.max").write_text(f"{256 << 20}\n")
     world.kill_unseen(count=3, groups=1)
     world.remove(CONTAINER)
-    world.node.reports([report(CONTAINER, domain=POD, group=True)], world.now)
+    world.node.kills.reports([report(CONTAINER, domain=POD, group=True)], world.now)
     world.turn(after_s=10.0)
     (kill,) = world.ledger.kills()
     assert kill.scope is Scope.CONTAINER

@@ -74,7 +74,7 @@ def test_a_late_report_that_names_the_node_changes_the_record_and_no_counter(wor
     count(world, oom_kill=1)
     world.turn(after_s=0.51)
     assert scopes(world) == [None]
-    world.node.reports([replace(report(), global_oom=True, oom_memcg=None)], world.now)
+    world.node.kills.reports([replace(report(), global_oom=True, oom_memcg=None)], world.now)
     world.turn(after_s=0.1)
     assert scopes(world) == [Scope.NODE]
     world.turn(after_s=0.6)
@@ -93,7 +93,7 @@ def test_without_a_log_it_was_the_node_if_no_limit_was_ever_hit(world: World, lo
 
 
 def test_a_log_that_is_lost_leaves_it_to_the_counters(world: World) -> None:
-    world.node.log_lost("/dev/kmsg: gone")
+    world.node.kills.log_lost("/dev/kmsg: gone")
     count(world, oom_kill=1)
     world.turn()
     assert scopes(world) == [Scope.NODE]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.metrics.series import KEEP_S
+from agent.metrics.metrics import KEEP_S
 from agent.model import MODE_LABEL, PodDeleted, PodSkipped, TreeOverflowed, WatchTrouble
-from agent.modes.enforcer import FIGHT_REPAIR_EVERY_S, FIGHT_REWRITES, FIGHT_WINDOW_S
+from agent.modes.enforcer import CONFLICT_REWRITES, CONFLICT_WINDOW_S, CORRECT_EVERY_S
 from tests.unit.cgroup.fakes import make, remove
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, UID, World, pod
 
@@ -51,17 +51,17 @@ def test_somebody_who_keeps_rewriting_slows_us_down_is_told_of_and_then_we_recov
     world.told(pod({MODE: "single"}))
     world.make(knob=1)
     world.posted.clear()
-    for _ in range(FIGHT_REWRITES + 1):
+    for _ in range(CONFLICT_REWRITES + 1):
         world.write(CONTAINER, 1)
     assert world.reasons() == ["OOMModeFailed"]
     assert world.metric("oomward_write_conflicts_total") == 1
     world.write(CONTAINER, 1)
     assert world.knob() == 1, "we wait"
-    assert world.node.due_s() == world.now + FIGHT_REPAIR_EVERY_S
-    world.turn(after_s=FIGHT_REPAIR_EVERY_S)
+    assert world.node.due_s() == world.now + CORRECT_EVERY_S
+    world.turn(after_s=CORRECT_EVERY_S)
     assert world.knob() == 0
-    for _ in range(int(FIGHT_WINDOW_S) + 2):
-        world.turn(after_s=FIGHT_REPAIR_EVERY_S)
+    for _ in range(int(CONFLICT_WINDOW_S) + 2):
+        world.turn(after_s=CORRECT_EVERY_S)
     assert world.node.due_s() is None
     world.write(CONTAINER, 1)
     assert world.knob() == 0, "at once again"
@@ -263,15 +263,6 @@ def test_every_restart_of_the_watch_is_counted_by_reason(world: World) -> None:
     assert world.metric('oomward_pod_watch_restarts_total{reason="timeout"}') == 1
 
 
-def test_refused_rules_leave_the_ones_in_force(world: World) -> None:
-    world.told(pod({MODE: "single"}))
-    world.make(knob=1)
-    world.node.rules_refused("config.yaml line 3: no such key")
-    world.write(CONTAINER, 1)
-    assert world.knob() == 0
-    assert world.metric("oomward_config_reload_failures_total") == 1
-
-
 def test_a_resync_with_nothing_amiss_repairs_nothing(world: World) -> None:
     world.told(pod({MODE: "single"}))
     world.make(knob=1)
@@ -362,7 +353,8 @@ def test_a_pod_whose_container_restarts_again_and_again_leaves_nothing_behind(wo
         world.make(f"{POD}/{name}", knob=1)
         assert world.knob(f"{POD}/{name}") == 0
         world.remove(f"{POD}/{name}")
-        return sum(len(each) for each in vars(world.node._modes).values() if isinstance(each, Sized))
+        parts = (world.node.modes, world.node.modes.notices)
+        return sum(len(each) for part in parts for each in vars(part).values() if isinstance(each, Sized))
 
     restart(0)
     few = restart(1)

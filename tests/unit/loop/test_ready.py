@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.loop import Node
+from agent.loop.node import Node
 from tests.unit.loop.world import MODE, World, pod
 
 

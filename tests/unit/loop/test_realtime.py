@@ -102,7 +102,7 @@ def test_it_is_said_once_in_ten_minutes(world: World, caplog: pytest.LogCaptureF
         world.work(10, 0.9)
         world.work(10, 0.0)
     assert world.shown("realtime_priority_suspensions_total") == 5
-    assert len([message for message in caplog.messages if "stands back" in message]) == 1
+    assert len([message for message in caplog.messages if "is suspended" in message]) == 1
 
 
 def test_a_long_sleep_before_a_look_is_no_excuse_and_no_reason(world: World) -> None:

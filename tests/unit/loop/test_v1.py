@@ -10,9 +10,10 @@ import pytest
 import agent.loop.v1 as v1_module
 from agent.cgroup.layout import classify
 from agent.kernel.v1events import V1EventsUnavailableError
-from agent.loop.v1 import LOOKS_S, V1Counters
-from agent.model import Cgroup
-from tests.unit.loop.world import CONTAINER, POD
+from agent.loop.v1 import READ_AFTER_S, V1Counters
+from agent.model import Cgroup, CountersTouched
+from tests.unit.cgroup.fakes import make
+from tests.unit.loop.world import CONTAINER, POD, World, pod
 
 MAIN = Cgroup(classify(CONTAINER), 7)
 
@@ -70,7 +71,7 @@ def test_a_signal_is_a_look_now_and_several_later(counters: V1Counters, kernel: 
     counters.follow(MAIN)
     kernel.fired = [tmp_path / CONTAINER]
     assert [event.cgroup for event in counters.read(100.0)] == [MAIN]
-    for after_s in LOOKS_S:
+    for after_s in READ_AFTER_S:
         assert counters.due_s() == 100.0 + after_s
         assert [event.cgroup for event in counters.read(100.0 + after_s)] == [MAIN]
     assert counters.due_s() is None
@@ -82,7 +83,7 @@ def test_many_signals_at_once_are_one_look(counters: V1Counters, kernel: Eventfd
     for _ in range(3):
         kernel.fired = [tmp_path / CONTAINER]
         counters.read(100.0)
-    assert len(counters.read(100.0 + LOOKS_S[-1])) == 1
+    assert len(counters.read(100.0 + READ_AFTER_S[-1])) == 1
     assert counters.due_s() is None
 
 
@@ -126,3 +127,20 @@ def test_one_that_is_gone_already_is_passed_over_and_one_that_is_refused_is_told
     counters.follow(MAIN)
     assert len(troubles) == 1
     assert "run as root" in troubles[0]
+
+
+def test_a_signal_of_a_cgroup_inside_a_container_leads_to_a_reading_of_the_container(tmp_path: Path) -> None:
+    """The workload's own cgroup has hit a limit of its own, so the kernel signals only that one; kills are counted per container."""
+    world = World(tmp_path, version="v1", announce=False)
+    files = {"memory__usage_in_bytes": "0\n", "memory__oom_control": "oom_kill 0\n"}
+    for path in (CONTAINER, f"{CONTAINER}/own"):
+        make(world.mount, path, **files)
+    world.turn()
+    world.told(pod())
+    (world.mount / CONTAINER / "own" / "memory.oom_control").write_text("oom_kill 1\n")
+    nested = world.tree.cgroups[f"{CONTAINER}/own"]
+    world.node.tree_events([CountersTouched(nested, world.now)], world.now)
+    world.turn()
+    world.turn(after_s=1.0)
+    assert [(kill.container, kill.processes) for kill in world.ledger.kills()] == [("main", 1)]
+    world.end()

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from agent.cgroup.files import CgroupFiles
-from agent.cgroup.tree import Tree
-from agent.diagnose.failing import HOUR_S, Failing
-from agent.events.kill_events import KillEvents
 from agent.events.outbox import Outbox
-from agent.kills.recorder import Recorder
 from agent.ledger import Ledger
-from agent.loop import Node
 from agent.metrics.metrics import Metrics
 from agent.model import (
     Cgroup,
@@ -29,11 +25,8 @@ from agent.model import (
     PodsListed,
     Rules,
 )
-from agent.modes.consequences import Consequences
-from agent.modes.enforcer import Enforcer
-from agent.modes.notices import ModeNotices
-from agent.modes.restarts import Restarts
-from agent.pods.registry import Registry
+from agent.run import build_node
+from agent.settings import load
 from tests.unit.cgroup.fakes import make, remove
 from tests.unit.events.world import Posted
 
@@ -82,11 +75,12 @@ class World:
         self.posted: list[Notice] = []
         self.sent: list[Notice] = []
         self.room = 1000
-        self._rules = rules or Rules()
         self._version = version
         self._kmsg = kmsg
-        self._announce = announce
-        self._emulate_group = emulate_group
+        settings = load({"node_name": "node-1"}, {})
+        self.settings = replace(
+            settings, rules=rules or Rules(), emulate_group_on_v1=emulate_group, mode_applied_events=announce
+        )
         self.killed: list[str] = []
         self.kill_outcomes: list[KillAttempt] = []
         self.begin()
@@ -94,39 +88,25 @@ class World:
     def begin(self) -> None:
         """Start an agent on what is there."""
         self.files = CgroupFiles(self.mount, self._version, check_magic=False)
-        self.tree = Tree(self.files)
         self.ledger = Ledger.open(self.state, self.boot)
         self.metrics = Metrics("1", process_metrics=False)
-        self.registry = Registry(self.ledger.kept_decisions())
-        self.restarts = Restarts(self._kill)
         schedule = Posted(self.posted, self.room)
         outbox = Outbox(
             self.ledger, self.metrics, schedule, self.sent.append, self.boot, clock=lambda: self.now, unix_s=self.unix_s
         )
-        self.failing = Failing(self.metrics, self.unix_s, self.ledger.kills(since_unix_s=self.unix_s() - HOUR_S))
-        pod_of = self.registry.pods.get
-        kill_events = KillEvents("node-1", self.ledger, outbox, pod_of, self.failing.advice, self.unix_s)
-        notices = ModeNotices(self.boot, self.metrics, outbox.post, self.unix_s)
-        self.node = Node(
-            name="node-1",
-            boot_id=self.boot,
-            rules=self._rules,
-            files=self.files,
-            tree=self.tree,
-            ledger=self.ledger,
-            metrics=self.metrics,
-            enforcer=Enforcer(self.files, self.ledger, lambda: self.now),
-            registry=self.registry,
-            recorder=Recorder(self.ledger, self.metrics, self.failing.settled, kill_events.post),
-            notices=notices,
-            outbox=outbox,
-            failing=self.failing,
-            consequences=Consequences(
-                self.ledger, self.restarts, notices, self.registry.pods.get, emulate_group=self._emulate_group
-            ),
+        self.node = build_node(
+            self.settings,
+            self.boot,
+            self.files,
+            self.ledger,
+            self.metrics,
+            outbox,
+            self._kill,
             kmsg=self._kmsg,
-            announce_applied=self._announce,
+            unix_s=self.unix_s,
         )
+        self.tree = self.node.tree
+        self.registry, self.failing = self.node.pods.registry, self.node.pods.failing
         self.node.start(self.now)
 
     def unix_s(self) -> float:

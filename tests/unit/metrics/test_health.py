@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.metrics.health import Heartbeat, health
+from agent.metrics.http import Heartbeat, health
 
 BEATS = (Heartbeat("loop", lambda: 100.0, 60.0), Heartbeat("pod watch", lambda: 30.0, 300.0))
 
@@ -19,8 +19,7 @@ def test_one_that_hangs_is_named_and_the_others_are_told_as_well() -> None:
     assert not good
     first, second = why.splitlines()
     assert (
-        first
-        == "loop: last sign of life 60.0 s ago (limit 60 s): it hangs, and the kubelet should start the agent anew"
+        first == "loop: last sign of life 60.0 s ago (limit 60 s): it hangs, and the kubelet should restart the agent"
     )
     assert "hangs" not in second
 

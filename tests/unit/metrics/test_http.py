@@ -52,7 +52,7 @@ def server(state: State) -> Iterator[StatusServer]:
 
 
 def get(server: StatusServer, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
-    host, port = server.address
+    host, port = server.server_name, server.server_port
     request = urllib.request.Request(f"http://{host}:{port}{path}", headers=headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
@@ -85,7 +85,7 @@ def test_head_has_no_body(server: StatusServer) -> None:
 
 
 def test_a_client_that_says_nothing_holds_up_nobody(server: StatusServer) -> None:
-    silent = [socket.create_connection(server.address) for _ in range(5)]
+    silent = [socket.create_connection((server.server_name, server.server_port)) for _ in range(5)]
     assert get(server, "/healthz")[0] == 200
     for connection in silent:
         connection.close()
@@ -93,7 +93,9 @@ def test_a_client_that_says_nothing_holds_up_nobody(server: StatusServer) -> Non
 
 def test_a_port_that_is_taken_is_said_with_what_to_do(server: StatusServer) -> None:
     with pytest.raises(ListenError, match=r"another agent or exporter may be there; .* --listen"):
-        StatusServer(server.address, lambda _: ("", b""), lambda: (True, ""), lambda: (True, ""))
+        StatusServer(
+            (server.server_name, server.server_port), lambda _: ("", b""), lambda: (True, ""), lambda: (True, "")
+        )
 
 
 def test_an_address_that_is_not_this_machine_s_is_not_blamed_on_another_agent() -> None:
@@ -103,7 +105,7 @@ def test_an_address_that_is_not_this_machine_s_is_not_blamed_on_another_agent() 
 
 def ask(server: StatusServer, request: bytes) -> bytes:
     """The answer byte for byte, until the server closes."""
-    with socket.create_connection(server.address, timeout=PATIENCE_S) as connection:
+    with socket.create_connection((server.server_name, server.server_port), timeout=PATIENCE_S) as connection:
         connection.sendall(request)
         answer = b""
         while chunk := connection.recv(65536):
@@ -134,7 +136,7 @@ def test_prometheus_gets_the_format_that_it_asks_for() -> None:
     metrics = Metrics("1", process_metrics=False)
     server = StatusServer(("127.0.0.1", 0), metrics.page, lambda: (True, ""), lambda: (True, ""))
     server.start()
-    host, port = server.address
+    host, port = server.server_name, server.server_port
     for accept, wanted in (
         ("application/openmetrics-text;version=1.0.0", "application/openmetrics-text"),
         ("", "text/plain"),
@@ -148,7 +150,10 @@ def test_prometheus_gets_the_format_that_it_asks_for() -> None:
 
 def test_one_client_too_many_costs_the_longest_waiting_its_place(server: StatusServer) -> None:
     """So whoever holds connections open can't keep the kubelet's probes out."""
-    silent = [socket.create_connection(server.address, timeout=PATIENCE_S) for _ in range(MOST_CLIENTS)]
+    silent = [
+        socket.create_connection((server.server_name, server.server_port), timeout=PATIENCE_S)
+        for _ in range(MOST_CLIENTS)
+    ]
     assert get(server, "/healthz")[0] == 200
     assert silent[0].recv(1) == b"", "the oldest was sent away"
     last = silent[-1]
@@ -159,7 +164,10 @@ def test_one_client_too_many_costs_the_longest_waiting_its_place(server: StatusS
 
 
 def test_probes_are_answered_however_many_clients_wait(server: StatusServer) -> None:
-    silent = [socket.create_connection(server.address, timeout=PATIENCE_S) for _ in range(3 * MOST_CLIENTS)]
+    silent = [
+        socket.create_connection((server.server_name, server.server_port), timeout=PATIENCE_S)
+        for _ in range(3 * MOST_CLIENTS)
+    ]
     for _ in range(3 * MOST_CLIENTS):
         assert get(server, "/healthz")[0] == 200
     for connection in silent:
@@ -185,7 +193,7 @@ def test_a_client_that_dribbles_has_no_more_time_than_one_that_is_silent(
     """A time-out for each read would begin again with every byte; here all bytes together have one."""
     clock = HandSet()
     monkeypatch.setattr(answering, "time", clock)
-    with socket.create_connection(server.address, timeout=PATIENCE_S / 2) as connection:
+    with socket.create_connection((server.server_name, server.server_port), timeout=PATIENCE_S / 2) as connection:
         assert clock.asked.wait(PATIENCE_S), "its time begins with the connection"
         for _ in range(4):
             clock.now_s += PATIENCE_S / 4
@@ -212,7 +220,7 @@ def test_a_silent_client_is_sent_away_when_its_time_is_over(monkeypatch: pytest.
     server = StatusServer(("127.0.0.1", 0), lambda _: ("", b""), lambda: (True, ""), lambda: (True, ""))
     server.start()
     began = time.monotonic()
-    with socket.create_connection(server.address, timeout=PATIENCE_S) as connection:
+    with socket.create_connection((server.server_name, server.server_port), timeout=PATIENCE_S) as connection:
         assert connection.recv(1) == b""
     assert time.monotonic() - began >= 0.3
     server.close()
@@ -223,15 +231,15 @@ def test_a_client_that_does_not_read_has_no_more_time_either(monkeypatch: pytest
     large = b"x" * (64 << 20)
     left = threading.Event()
     server = StatusServer(("127.0.0.1", 0), lambda _: ("", large), lambda: (True, ""), lambda: (True, ""))
-    leave = server._server._leave
+    leave = server._leave
 
     def leave_and_tell(request: socket.socket) -> None:
         leave(request)
         left.set()
 
-    monkeypatch.setattr(server._server, "_leave", leave_and_tell)
+    monkeypatch.setattr(server, "_leave", leave_and_tell)
     server.start()
-    with socket.create_connection(server.address, timeout=PATIENCE_S) as connection:
+    with socket.create_connection((server.server_name, server.server_port), timeout=PATIENCE_S) as connection:
         connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         assert left.wait(PATIENCE_S), "its place is free again though it never read"
     server.close()
@@ -300,7 +308,7 @@ def test_a_client_that_talks_nonsense_harms_nobody(server: StatusServer) -> None
 
 
 def test_a_client_that_goes_away_midway_harms_nobody(server: StatusServer) -> None:
-    with socket.create_connection(server.address) as connection:
+    with socket.create_connection((server.server_name, server.server_port)) as connection:
         connection.sendall(b"GET /met")
     assert get(server, "/healthz")[0] == 200
 
@@ -313,7 +321,7 @@ def test_it_listens_on_ipv6() -> None:
             pytest.skip("this machine has no IPv6")
     server = StatusServer(("::1", 0), lambda _: ("", b""), lambda: (True, "fine"), lambda: (True, ""))
     server.start()
-    host, port = server.address
+    host, port = server.server_name, server.server_port
     with urllib.request.urlopen(f"http://[{host}]:{port}/healthz", timeout=PATIENCE_S) as answer:
         assert answer.read() == b"ok\nfine\n"
     with pytest.raises(ListenError, match=r"on \[::1\]:\d+ \("):

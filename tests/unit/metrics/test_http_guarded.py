@@ -17,7 +17,6 @@ import pytest
 
 from agent.metrics import answering
 from agent.metrics import http as pages_module
-from agent.metrics.answering import Guards
 from agent.metrics.http import MOST_CLIENTS, StatusServer
 from agent.settings import PageGuards, load
 from tests.unit.patience import PATIENCE_S
@@ -45,7 +44,7 @@ class Pages:
             "users": {"basic_auth_file": "users"},
         }
         flags = {name: str(self.folder / file) for guard in guards for name, file in files[guard].items()}
-        page_guards: Guards = PageGuards(load(flags, {"NODE_NAME": "n"}))
+        page_guards = PageGuards(load(flags, {"NODE_NAME": "n"}))
         good = lambda: (True, "fine")  # noqa: E731
         server = StatusServer(("127.0.0.1", 0), lambda _: ("text/plain", page), good, good, page_guards)
         server.start()
@@ -83,7 +82,7 @@ def kubelet_context() -> ssl.SSLContext:
 
 def get(server: StatusServer, path: str, context: ssl.SSLContext | None = None, **headers: str) -> tuple[int, str]:
     """``context`` None: plain HTTP."""
-    host, port = server.address
+    host, port = server.server_name, server.server_port
     connection = (
         http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
         if context is None
@@ -123,7 +122,7 @@ def test_a_large_page_comes_whole(pages: Pages) -> None:
 def test_a_rotated_certificate_is_shown_to_the_next_client(pages: Pages) -> None:
     def name() -> str:
         with (
-            socket.create_connection(server.address, timeout=PATIENCE_S) as plain,
+            socket.create_connection((server.server_name, server.server_port), timeout=PATIENCE_S) as plain,
             client_context().wrap_socket(plain, server_hostname="127.0.0.1") as connection,
         ):
             shown = connection.getpeercert()
@@ -139,7 +138,10 @@ def test_a_rotated_certificate_is_shown_to_the_next_client(pages: Pages) -> None
 
 def test_clients_that_never_finish_their_handshake_hold_up_nobody(pages: Pages) -> None:
     server = pages.serve("tls")
-    silent = [socket.create_connection(server.address, timeout=PATIENCE_S) for _ in range(2 * MOST_CLIENTS)]
+    silent = [
+        socket.create_connection((server.server_name, server.server_port), timeout=PATIENCE_S)
+        for _ in range(2 * MOST_CLIENTS)
+    ]
     for connection in silent[::2]:
         connection.sendall(b"\x16\x03\x01")
     for _ in range(MOST_CLIENTS):
@@ -152,7 +154,7 @@ def test_a_handshake_has_no_more_time_than_all_the_rest(pages: Pages, monkeypatc
     monkeypatch.setattr(answering, "CLIENT_TIME_S", 0.3)
     server = pages.serve("tls")
     began = time.monotonic()
-    with socket.create_connection(server.address, timeout=PATIENCE_S) as connection:
+    with socket.create_connection((server.server_name, server.server_port), timeout=PATIENCE_S) as connection:
         assert connection.recv(1) == b""
     assert time.monotonic() - began >= 0.3
 
@@ -163,15 +165,15 @@ def test_a_client_that_does_not_read_its_page_has_no_more_time_either(
     monkeypatch.setattr(answering, "CLIENT_TIME_S", 0.5)
     server = pages.serve("tls", page=b"x" * (32 << 20))
     left = threading.Event()
-    leave = server._server._leave
+    leave = server._leave
 
     def leave_and_tell(request: socket.socket) -> None:
         leave(request)
         left.set()
 
-    monkeypatch.setattr(server._server, "_leave", leave_and_tell)
+    monkeypatch.setattr(server, "_leave", leave_and_tell)
     with (
-        socket.create_connection(server.address, timeout=PATIENCE_S) as plain,
+        socket.create_connection((server.server_name, server.server_port), timeout=PATIENCE_S) as plain,
         client_context().wrap_socket(plain, server_hostname="127.0.0.1") as connection,
     ):
         connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
@@ -205,7 +207,7 @@ def test_a_resumed_session_is_as_good_as_its_certificate(pages: Pages) -> None:
         context: ssl.SSLContext, session: ssl.SSLSession | None
     ) -> tuple[bytes, ssl.SSLSession | None, bool | None]:
         with (
-            socket.create_connection(server.address, timeout=PATIENCE_S) as plain,
+            socket.create_connection((server.server_name, server.server_port), timeout=PATIENCE_S) as plain,
             context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as connection,
         ):
             connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
@@ -235,8 +237,8 @@ def test_metrics_want_user_and_password_and_probes_do_not(pages: Pages, guards: 
 
 
 def test_who_is_turned_away_is_told_how_to_come_in(pages: Pages) -> None:
-    host, port = pages.serve("users").address
-    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
+    server = pages.serve("users")
+    connection = http.client.HTTPConnection(server.server_name, server.server_port, timeout=PATIENCE_S)
     connection.request("HEAD", "/metrics?x=1")
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (401, b"")

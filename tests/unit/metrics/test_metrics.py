@@ -11,9 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import agent.metrics.metrics as module
-from agent.metrics import series
-from agent.metrics.metrics import Metrics
-from agent.metrics.series import KEEP_S
+from agent.metrics.metrics import KEEP_S, Metrics
 from agent.model import CgroupKind, Mode, Scope, WriteOutcome
 from tests.unit.wording.kills import GROUP, HOST, KILL, LOST
 
@@ -46,7 +44,7 @@ def metrics() -> Metrics:
 @pytest.fixture
 def bound(monkeypatch: pytest.MonkeyPatch) -> int:
     """A hundred containers in place of MOST_CONTAINERS: what is dropped beyond a bound doesn't depend on how large it is."""
-    monkeypatch.setattr(series, "MOST_CONTAINERS", 100)
+    monkeypatch.setattr(module, "MOST_CONTAINERS", 100)
     return 100
 
 
@@ -229,16 +227,16 @@ def test_what_nobody_told_of_is_not_a_number_and_has_no_series() -> None:
 def test_the_time_of_a_heartbeat_is_read_at_every_scrape() -> None:
     m = metrics()
     times = iter((1.5, 2.5))
-    m.heartbeat("loop", lambda: next(times))
+    m.heartbeat_timestamp_seconds.labels("loop").set_function(lambda: next(times))
     key = ("oomward_heartbeat_timestamp_seconds", frozenset({("thread", "loop")}))
     assert [samples(m)[key], samples(m)[key]] == [1.5, 2.5]
 
 
 def test_cgroups_are_counted_by_kind() -> None:
     m = metrics()
-    m.cgroups(CgroupKind.CONTAINER, 12)
-    m.cgroups(CgroupKind.POD, 5)
-    m.cgroups(CgroupKind.CONTAINER, 11)
+    m.cgroups.labels(CgroupKind.CONTAINER).set(12)
+    m.cgroups.labels(CgroupKind.POD).set(5)
+    m.cgroups.labels(CgroupKind.CONTAINER).set(11)
     found = samples(m)
     assert found["oomward_cgroups", frozenset({("kind", "container")})] == 11
     assert found["oomward_cgroups", frozenset({("kind", "pod")})] == 5
@@ -264,9 +262,9 @@ def test_a_mode_that_nobody_wants_any_more_has_no_wanted_series() -> None:
 
 def test_kills_outside_of_pods_and_lost_details_have_counters_of_their_own() -> None:
     m = metrics()
-    m.host_kill(HOST)
+    m.host_oom_kills.inc(HOST.processes)
     m.kill(LOST)
-    m.unattributed(2)
+    m.unattributed_oom_kills.inc(2)
     found = samples(m)
     assert found["oomward_host_oom_kills_total", frozenset()] == 1
     assert found["oomward_oom_kills_without_details_total", frozenset()] == 1

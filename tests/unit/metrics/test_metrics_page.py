@@ -14,8 +14,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from agent.metrics.metrics import Metrics
-from agent.metrics.series import CREATED_SWITCH
+from agent.metrics.metrics import CREATED_SWITCH, Metrics
 from agent.model import CgroupKind, Mode, WriteOutcome
 from tests.unit.wording.kills import GROUP, HOST, KILL, LOST
 
@@ -34,36 +33,37 @@ def scenario() -> Metrics:
     m.oom_group("default", "plain", "main", 1, None)
     for kill in (KILL, GROUP, LOST):
         m.kill(kill)
-    m.host_kill(HOST)
-    m.unattributed(2)
-    m.unmatched_reports(1)
+    m.host_oom_kills.inc(HOST.processes)
+    m.unattributed_oom_kills.inc(2)
+    m.unmatched_reports.inc(1)
     for outcome in (WriteOutcome.WRITTEN, WriteOutcome.WRITTEN, WriteOutcome.DENIED):
-        m.write(outcome)
+        m.oom_group_writes.labels(outcome).inc()
     for seconds in (0.0003, 0.0004, 0.07):
-        m.write_latency(seconds)
-    m.drift_repair()
-    m.resynced(0)
-    m.fight()
-    m.ancestor_conflicts(1)
-    m.mode_invalid()
-    m.mode_failed()
-    m.tolerance_exceeded()
-    m.container_killed("tolerance")
+        m.oom_group_write_duration_seconds.observe(seconds)
+    m.drift_corrections.inc()
+    m.resyncs.inc()
+    m.resync_corrections.inc(0)
+    m.write_conflicts.inc()
+    m.ancestor_conflicts.set(1)
+    m.modes_invalid.inc()
+    m.modes_failed.inc()
+    m.tolerance_exceeded.inc()
+    m.containers_killed.labels("tolerance").inc()
     m.pod_failures("uid-1", {("default", "herder-1", "OOMKilledProcess")})
-    m.kmsg_readable(True)
-    m.kmsg_lost(133)
-    m.kmsg_foreign(4)
-    m.inotify_overflow()
-    m.inotify_watches(321)
-    m.cgroups(CgroupKind.CONTAINER, 12)
-    m.heartbeat("loop", lambda: 0.5)
-    m.watch_restart("gone")
-    m.pod_skipped()
-    m.cgroup_error()
-    m.event("created")
-    m.events_pending(3)
-    m.config_refused()
-    m.ledger_persistent(True)
+    m.kmsg_readable.set(True)
+    m.kmsg_lost_records.inc(133)
+    m.kmsg_foreign_records.inc(4)
+    m.inotify_overflows.inc()
+    m.inotify_watches.set(321)
+    m.cgroups.labels(CgroupKind.CONTAINER).set(12)
+    m.heartbeat_timestamp_seconds.labels("loop").set_function(lambda: 0.5)
+    m.pod_watch_restarts.labels("gone").inc()
+    m.pods_skipped.inc()
+    m.cgroup_errors.inc()
+    m.events.labels("created").inc()
+    m.events_pending.set(3)
+    m.config_reload_failures.inc()
+    m.ledger_persistent.set(True)
     return m
 
 
@@ -162,7 +162,7 @@ def test_names_types_and_units_follow_the_conventions() -> None:
 @pytest.mark.parametrize("outcome", list(WriteOutcome))
 def test_each_outcome_of_a_write_is_counted_under_its_own_name(outcome: WriteOutcome) -> None:
     m = Metrics("1", process_metrics=False)
-    m.write(outcome)
+    m.oom_group_writes.labels(outcome).inc()
     lines = [
         line
         for line in page(m, "").splitlines()
@@ -177,6 +177,6 @@ def test_the_process_tells_of_its_own_size() -> None:
 
 def test_two_agents_in_one_process_share_nothing() -> None:
     first, second = Metrics("1", process_metrics=False), Metrics("2", process_metrics=False)
-    first.drift_repair()
+    first.drift_corrections.inc()
     assert "oomward_drift_corrections_total 1.0" in page(first, "")
     assert "oomward_drift_corrections_total 0.0" in page(second, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 
-from agent.modes import candidates
+from agent.modes.policy import candidates
 from tests.unit.modes.pods import a_container, a_pod
 
 MIB = 1 << 20

@@ -220,7 +220,7 @@ def make_v1(tmp_path: Path, *, emulate_group: bool = True) -> World:
 def kill_v1(world: World, count: int) -> None:
     cgroup = world.tree.cgroups[CONTAINER]
     (world.mount / CONTAINER / "memory.oom_control").write_text(f"oom_kill {count}\n")
-    world.node._read_counters(cgroup, world.now)
+    world.node.kills.read(cgroup, world.now)
     world.turn()
     world.turn(after_s=1.0)
 

@@ -13,7 +13,7 @@ from agent.model import (
     Rules,
     Source,
 )
-from agent.modes import decide, decide_unnamed
+from agent.modes.policy import decide, decide_unnamed
 from tests.unit.modes.pods import a_pod
 
 NO_RULES = Rules()

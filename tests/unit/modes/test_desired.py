@@ -9,7 +9,7 @@ import pytest
 
 from agent.cgroup.layout import classify
 from agent.model import Cgroup, KeptDecision, Mode, Pod, Rule, Rules
-from agent.modes.desired import Wish, knobs_of, wish_for
+from agent.modes.desired import DesiredMode, desired_mode, oom_group_values
 from agent.pods.registry import Registry
 from tests.unit.loop.world import CONTAINER, ID, MODE, SANDBOX, UID, pod
 
@@ -26,15 +26,15 @@ def wish(
     rules: Rules | None = None,
     limit: int | None = None,
     running: Collection[str] = (ID,),
-) -> Wish:
+) -> DesiredMode:
     registry = Registry()
     if one is not None:
         registry.put(one, 0.0)
-    return wish_for(Cgroup(classify(path), 7), registry, rules or Rules(), lambda: limit, running.__contains__)
+    return desired_mode(Cgroup(classify(path), 7), registry, rules or Rules(), lambda: limit, running.__contains__)
 
 
-def kept(*decisions: KeptDecision, path: str = CONTAINER) -> Wish:
-    return wish_for(Cgroup(classify(path), 7), Registry(decisions), Rules(), lambda: None, (ID,).__contains__)
+def kept(*decisions: KeptDecision, path: str = CONTAINER) -> DesiredMode:
+    return desired_mode(Cgroup(classify(path), 7), Registry(decisions), Rules(), lambda: None, (ID,).__contains__)
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -46,7 +46,7 @@ def test_a_named_container_gets_what_its_pod_asks_for(mode: Mode) -> None:
 def test_a_pod_that_the_api_has_not_told_of_is_left_alone() -> None:
     found = wish(None)
     assert (found.decision.mode, found.pod_uid) == (None, None)
-    assert "not told of this pod yet" in found.decision.why
+    assert "has not reported this pod yet" in found.decision.why
 
 
 def test_single_does_not_wait_for_the_name_even_on_what_may_be_a_sandbox() -> None:
@@ -106,13 +106,13 @@ def test_without_the_api_a_restarted_container_gets_single_if_all_of_its_pod_had
 def test_the_apis_word_counts_more_than_what_was_kept() -> None:
     registry = Registry([KEPT])
     registry.put(pod(), 0.0)
-    assert wish_for(CGROUP, registry, Rules(), lambda: None, (ID,).__contains__).decision.mode is None
+    assert desired_mode(CGROUP, registry, Rules(), lambda: None, (ID,).__contains__).decision.mode is None
 
 
 def test_an_id_that_was_kept_for_another_pod_names_nothing_here() -> None:
     registry = Registry([replace(KEPT, pod_uid="0" * 36, container="stranger")])
     registry.put(pod(ids={"main": None}), 0.0)
-    assert wish_for(CGROUP, registry, Rules(), lambda: None, (ID,).__contains__).container is None
+    assert desired_mode(CGROUP, registry, Rules(), lambda: None, (ID,).__contains__).container is None
 
 
 @pytest.mark.parametrize(
@@ -127,4 +127,4 @@ def test_an_id_that_was_kept_for_another_pod_names_nothing_here() -> None:
 def test_single_needs_a_0_at_every_level_and_group_a_1_where_the_processes_are(
     child: Cgroup | None, mode: Mode, knobs: dict[Cgroup, int]
 ) -> None:
-    assert knobs_of(CGROUP, child, mode) == knobs
+    assert oom_group_values(CGROUP, child, mode) == knobs

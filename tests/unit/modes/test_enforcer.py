@@ -1,4 +1,4 @@
-"""Held, not set: the value comes back whoever wrote, the original comes back on opt-out, and a fight slows us down."""
+"""Attempt, not set: the value comes back whoever wrote, the original comes back on opt-out, and a fight slows us down."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
+from agent.cgroup.files import CgroupFiles
 from agent.model import Cgroup, CgroupKind, CgroupPlace, KnobWrite, Original, WriteOutcome
-from agent.modes.enforcer import FIGHT_REPAIR_EVERY_S, FIGHT_REWRITES, FIGHT_WINDOW_S, Enforcer, Why
+from agent.modes.enforcer import CONFLICT_REWRITES, CONFLICT_WINDOW_S, CORRECT_EVERY_S, Enforcer
 
 CGROUP = Cgroup(CgroupPlace("kubepods/podu/c", CgroupKind.CONTAINER, "u", "c"), inode=7)
 
 
-class Knob:
+class Knob(CgroupFiles):
     """One cgroup's knob, written by us as files.py would, and by others at will."""
 
     def __init__(self, value: int) -> None:
@@ -93,21 +94,21 @@ def enforcer(knob: Knob, memory: Memory) -> Enforcer:
     return Enforcer(knob, memory, unix_s=lambda: 1.0)
 
 
-def test_a_wish_is_written_and_what_was_there_before_is_remembered(
+def test_a_desired_value_is_written_and_what_was_there_before_is_remembered(
     knob: Knob, memory: Memory, enforcer: Enforcer
 ) -> None:
-    held = enforcer.hold(CGROUP, 0, "uid", 0.0)
-    assert held is not None
-    assert (held.write.outcome, held.why) == (WriteOutcome.WRITTEN, Why.APPLY)
+    attempt = enforcer.enforce(CGROUP, 0, "uid", 0.0)
+    assert attempt is not None
+    assert (attempt.write.outcome, attempt.drift) == (WriteOutcome.WRITTEN, False)
     assert knob.value == 0
     assert memory.rows[7] == Original(7, CGROUP.path, 1, "uid", 1.0)
 
 
 def test_a_value_that_is_right_already_is_not_written_and_nothing_is_remembered(memory: Memory) -> None:
     knob = Knob(0)
-    held = Enforcer(knob, memory, unix_s=lambda: 1.0).hold(CGROUP, 0, "uid", 0.0)
-    assert held is not None
-    assert held.write.outcome is WriteOutcome.ALREADY
+    attempt = Enforcer(knob, memory, unix_s=lambda: 1.0).enforce(CGROUP, 0, "uid", 0.0)
+    assert attempt is not None
+    assert attempt.write.outcome is WriteOutcome.ALREADY
     assert (knob.writes, memory.rows) == (0, {})
 
 
@@ -117,16 +118,16 @@ def test_at_whichever_look_the_runtimes_value_comes_it_is_remembered_before_it_i
 ) -> None:
     knob = Starting(look)
     enforcer = Enforcer(knob, memory, unix_s=lambda: 1.0)
-    enforcer.hold(CGROUP, 0, "uid", 0.0)
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
     for turn in range(4):
         enforcer.touched(CGROUP, turn)
     assert (knob.value, knob.writes) == (0, 1)
     assert memory.rows[7].value == 1
 
 
-def test_the_same_wish_again_does_nothing(knob: Knob, enforcer: Enforcer) -> None:
-    enforcer.hold(CGROUP, 0, "uid", 0.0)
-    assert enforcer.hold(CGROUP, 0, "uid", 1.0) is None
+def test_the_same_value_again_does_nothing(knob: Knob, enforcer: Enforcer) -> None:
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
+    assert enforcer.enforce(CGROUP, 0, "uid", 1.0) is None
     assert knob.writes == 1
 
 
@@ -134,15 +135,15 @@ def test_the_same_wish_again_does_nothing(knob: Knob, enforcer: Enforcer) -> Non
 def test_whoever_writes_another_value_it_is_back_at_once_in_both_modes(wanted: int, memory: Memory) -> None:
     knob = Knob(1 - wanted)
     enforcer = Enforcer(knob, memory, unix_s=lambda: 1.0)
-    enforcer.hold(CGROUP, wanted, "uid", 0.0)
+    enforcer.enforce(CGROUP, wanted, "uid", 0.0)
     knob.value = 1 - wanted
-    held = enforcer.touched(CGROUP, 1.0)
-    assert held is not None
-    assert (held.write.outcome, held.why, knob.value) == (WriteOutcome.WRITTEN, Why.DRIFT, wanted)
+    attempt = enforcer.touched(CGROUP, 1.0)
+    assert attempt is not None
+    assert (attempt.write.outcome, attempt.drift, knob.value) == (WriteOutcome.WRITTEN, True, wanted)
 
 
 def test_the_notification_of_our_own_write_leads_to_no_second_write(knob: Knob, enforcer: Enforcer) -> None:
-    enforcer.hold(CGROUP, 0, "uid", 0.0)
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
     enforcer.touched(CGROUP, 0.001)
     assert knob.writes == 1
 
@@ -156,98 +157,109 @@ def test_a_cgroup_that_nobody_asked_for_is_never_written(knob: Knob, enforcer: E
 def test_opting_out_gives_back_what_was_there_before_the_first_write(
     knob: Knob, memory: Memory, enforcer: Enforcer
 ) -> None:
-    enforcer.hold(CGROUP, 0, "uid", 0.0)
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
     knob.value = 1
     enforcer.touched(CGROUP, 1.0)
-    held = enforcer.release(CGROUP)
-    assert held is not None
-    assert (held.why, knob.value, memory.rows) == (Why.RESTORE, 1, {})
+    attempt = enforcer.release(CGROUP)
+    assert attempt is not None
+    assert (attempt.drift, knob.value, memory.rows) == (False, 1, {})
     assert enforcer.wanted(CGROUP) is None
 
 
 def test_a_restoring_that_failed_is_tried_again_at_the_next_resync(
     knob: Knob, memory: Memory, enforcer: Enforcer
 ) -> None:
-    enforcer.hold(CGROUP, 0, "uid", 0.0)
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
     knob.fault = WriteOutcome.DENIED
     enforcer.release(CGROUP)
     assert 7 in memory.rows
     knob.fault = None
-    enforcer.resync(enforcer.strays(lambda: None), 10.0)
+    enforcer.resync(enforcer.deviating(lambda: None), 10.0)
     assert (knob.value, memory.rows) == (1, {})
 
 
 def test_an_agent_started_anew_gives_back_what_the_first_one_found(
     knob: Knob, memory: Memory, enforcer: Enforcer
 ) -> None:
-    enforcer.hold(CGROUP, 0, "uid", 0.0)
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
     second = Enforcer(knob, memory, unix_s=lambda: 2.0)
-    second.hold(CGROUP, 0, "uid", 0.0)
+    second.enforce(CGROUP, 0, "uid", 0.0)
     second.release(CGROUP)
     assert knob.value == 1
 
 
+def test_after_a_restart_of_the_agent_the_first_correction_counts_as_drift(
+    knob: Knob, memory: Memory, enforcer: Enforcer
+) -> None:
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
+    second = Enforcer(knob, memory, unix_s=lambda: 2.0)
+    second.enforce(CGROUP, 0, "uid", 0.0)
+    knob.value = 1
+    attempt = second.touched(CGROUP, 1.0)
+    assert attempt is not None
+    assert attempt.drift
+
+
 def test_a_dry_run_writes_nothing_and_remembers_nothing(knob: Knob, memory: Memory) -> None:
-    held = Enforcer(knob, memory, unix_s=lambda: 1.0, dry_run=True).hold(CGROUP, 0, "uid", 0.0)
-    assert held is not None
-    assert held.write.outcome is WriteOutcome.DRY_RUN
+    attempt = Enforcer(knob, memory, unix_s=lambda: 1.0, dry_run=True).enforce(CGROUP, 0, "uid", 0.0)
+    assert attempt is not None
+    assert attempt.write.outcome is WriteOutcome.DRY_RUN
     assert (knob.value, memory.rows) == (1, {})
 
 
-def fight(knob: Knob, enforcer: Enforcer, start_s: float, every_s: float, times: int) -> list[bool]:
-    """Somebody rewrites the knob; returns for each time whether we were told that a fight began."""
+def rewrite(knob: Knob, enforcer: Enforcer, start_s: float, every_s: float, times: int) -> list[bool]:
+    """Somebody rewrites the knob; returns for each time whether a conflict began."""
     began = []
     for i in range(times):
         knob.value = 1
-        held = enforcer.touched(CGROUP, start_s + i * every_s)
-        began.append(held is not None and held.fight_began)
+        attempt = enforcer.touched(CGROUP, start_s + i * every_s)
+        began.append(attempt is not None and attempt.conflict)
     return began
 
 
-def test_more_than_ten_rewrites_in_ten_seconds_are_a_fight_told_once(knob: Knob, enforcer: Enforcer) -> None:
-    enforcer.hold(CGROUP, 0, "uid", 0.0)
-    began = fight(knob, enforcer, 1.0, 0.1, 50)
-    assert began.index(True) == FIGHT_REWRITES
+def test_more_than_ten_rewrites_in_ten_seconds_are_a_conflict_reported_once(knob: Knob, enforcer: Enforcer) -> None:
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
+    began = rewrite(knob, enforcer, 1.0, 0.1, 50)
+    assert began.index(True) == CONFLICT_REWRITES
     assert began.count(True) == 1
-    assert enforcer.fights == 1
+    assert enforcer.due_s() is not None
 
 
-def test_rewrites_that_are_far_apart_are_no_fight(knob: Knob, enforcer: Enforcer) -> None:
-    enforcer.hold(CGROUP, 0, "uid", 0.0)
-    assert not any(fight(knob, enforcer, 1.0, FIGHT_WINDOW_S / FIGHT_REWRITES + 0.1, 40))
+def test_rewrites_that_are_far_apart_are_no_conflict(knob: Knob, enforcer: Enforcer) -> None:
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
+    assert not any(rewrite(knob, enforcer, 1.0, CONFLICT_WINDOW_S / CONFLICT_REWRITES + 0.1, 40))
 
 
-def test_in_a_fight_we_repair_once_a_second(knob: Knob, enforcer: Enforcer) -> None:
-    enforcer.hold(CGROUP, 0, "uid", 0.0)
-    fight(knob, enforcer, 1.0, 0.01, 50)
+def test_in_a_conflict_we_correct_once_a_second(knob: Knob, enforcer: Enforcer) -> None:
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
+    rewrite(knob, enforcer, 1.0, 0.01, 50)
     before = knob.writes
     now = 2.0
     for _ in range(5):
         knob.value = 1
         now = max(now, enforcer.due_s() or now)
         enforcer.collect(now)
-        fight(knob, enforcer, now, 0.01, 20)
-        now += FIGHT_REPAIR_EVERY_S
+        rewrite(knob, enforcer, now, 0.01, 20)
+        now += CORRECT_EVERY_S
     assert knob.writes - before == 5
 
 
-def test_a_fight_is_over_when_the_other_side_stops(knob: Knob, enforcer: Enforcer) -> None:
-    enforcer.hold(CGROUP, 0, "uid", 0.0)
-    fight(knob, enforcer, 1.0, 0.01, 50)
+def test_a_conflict_is_over_when_the_other_side_stops(knob: Knob, enforcer: Enforcer) -> None:
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
+    rewrite(knob, enforcer, 1.0, 0.01, 50)
     now = 1.5
     while (due := enforcer.due_s()) is not None:
         now = due
         enforcer.collect(now)
         assert now < 60
-    assert enforcer.fights == 0
     assert knob.value == 0
     knob.value = 1
     enforcer.touched(CGROUP, now + 1)
     assert knob.value == 0
 
 
-def test_a_vanished_cgroup_is_held_no_more(knob: Knob, enforcer: Enforcer) -> None:
-    enforcer.hold(CGROUP, 0, "uid", 0.0)
+def test_a_vanished_cgroup_is_enforced_no_more(knob: Knob, enforcer: Enforcer) -> None:
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
     enforcer.gone(CGROUP)
     assert enforcer.wanted(CGROUP) is None
     assert enforcer.touched(CGROUP, 1.0) is None

@@ -18,7 +18,7 @@ from agent.model import (
     Rule,
     Rules,
 )
-from agent.modes import MOST_BAD_WISHES, bad_wishes, decide, decide_unnamed, glob_matches, selector_matches
+from agent.modes.policy import MOST_INVALID, any_glob, decide, decide_unnamed, invalid_modes, selector_matches
 from tests.unit.modes.pods import a_pod
 
 KEYS, VALUES, NAMES = ("a", "b", "c"), ("", "x", "y"), ("web", "db", "job")
@@ -102,7 +102,7 @@ def test_an_unnamed_container_is_never_given_a_mode_that_one_candidate_would_not
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=30), st.none() | st.text(max_size=70))
 def test_any_text_in_labels_and_annotations_is_borne(modes: dict[str, str], label: str | None) -> None:
     pod = a_pod("herder", label=label, modes=modes)
-    assert len(bad_wishes(pod, Rules())) <= MOST_BAD_WISHES + 1
+    assert len(invalid_modes(pod, Rules())) <= MOST_INVALID + 1
     for name in ("herder", *modes):
         mode = decide(pod, name, Rules()).mode
         said = modes.get(name, label)
@@ -112,8 +112,8 @@ def test_any_text_in_labels_and_annotations_is_borne(modes: dict[str, str], labe
 @given(st.sampled_from(("web*", "?b", "[dj]b", "[!d]b", "*", "a.b")), st.text("dbjwea.x", max_size=5))
 def test_globs_match_the_whole_text(glob: str, text: str) -> None:
     pattern = glob.replace(".", r"\.").replace("*", ".*").replace("?", ".").replace("[!", "[^")
-    assert glob_matches(glob, text) == (re.fullmatch(pattern, text, re.DOTALL) is not None)
+    assert any_glob((glob,), text) == (re.fullmatch(pattern, text, re.DOTALL) is not None)
 
 
 def test_case_counts_in_globs() -> None:
-    assert not glob_matches("Web", "web")
+    assert not any_glob(("Web",), "web")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model import OnExceeded, OomKill, Pod, Rule, Rules, Scope, Tolerance
-from agent.modes import bad_tolerances, exceeded, tolerance_of
+from agent.modes.tolerance import exceeded, invalid_tolerances, tolerance_of
 from tests.unit.modes.pods import a_pod
 from tests.unit.wording.kills import KILL
 
@@ -71,7 +71,7 @@ def test_the_first_rule_that_matches_decides_also_when_it_says_nothing() -> None
 def test_a_bad_value_tolerates_anything_and_is_named(value: str) -> None:
     pod = asking(tolerate=value)
     assert tolerance_of(pod, "herder", NO_RULES) is None
-    (wish,) = bad_tolerances(pod, NO_RULES)
+    (wish,) = invalid_tolerances(pod, NO_RULES)
     assert (wish.key, wish.value) == ("oomward.dev/tolerate", value)
     assert wish.why
 
@@ -79,12 +79,12 @@ def test_a_bad_value_tolerates_anything_and_is_named(value: str) -> None:
 def test_bad_words_beside_a_good_number_are_named_and_nothing_is_done_for_them() -> None:
     pod = asking(tolerate="5/10m", on_exceeded="explode", tolerate_scope="universe", nobody="5/10m")
     assert tolerance_of(pod, "herder", NO_RULES) is None
-    assert [wish.key for wish in bad_tolerances(pod, NO_RULES)] == [
+    assert [wish.key for wish in invalid_tolerances(pod, NO_RULES)] == [
         "oomward.dev/on-exceeded",
         "oomward.dev/tolerate-scope",
         "tolerate.oomward.dev/nobody",
     ]
-    assert bad_tolerances(pod, Rules(disobeyed_namespaces=("*",))) == ()
+    assert invalid_tolerances(pod, Rules(disobeyed_namespaces=("*",))) == ()
 
 
 def test_five_are_tolerated_and_the_sixth_is_one_too_many() -> None:

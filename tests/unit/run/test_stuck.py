@@ -9,7 +9,7 @@ import pytest
 
 from agent import run as program
 from agent.events.sender import EventSender
-from agent.loop import Node
+from agent.loop.node import Node
 from agent.pods.watch import PodWatch
 from tests.lab.apiserver import ApiServer
 from tests.unit.kube.world import pod_json

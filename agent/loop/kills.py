@@ -1,0 +1,128 @@
+"""From counters and the kernel's log to recorded kills: which counters are read, and when."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from agent.cgroup.files import CgroupError
+from agent.cgroup.tree import Tree
+from agent.kernel.limits import is_first_pid_namespace
+from agent.kernel.processes import cgroup_of, node_oom_kills
+from agent.kills import Attribution
+from agent.kills.recorder import Recorder
+from agent.loop.v1 import V1Counters
+from agent.metrics.metrics import Metrics
+from agent.model import Cgroup, CgroupKind, MemoryEvents, OomKill, OomReport, Outcome
+from agent.pods.lookup import Lookup
+from agent.wording.logs import Once, log
+
+logger = logging.getLogger("oomward")
+
+UNREADABLE_SAID_S = 600.0
+COUNTED_KINDS = {  # on v1 parents' counters don't include their children's; below a container they are never of interest
+    "v1": (CgroupKind.CONTAINER,),
+    "v2": (CgroupKind.CONTAINER, CgroupKind.POD, CgroupKind.KUBEPODS),
+}
+
+
+def error_counter(metrics: Metrics) -> Callable[[CgroupError], None]:
+    """For control files that can't be read: each error is counted, and logged once in UNREADABLE_SAID_S."""
+    said = Once(UNREADABLE_SAID_S)
+
+    def count(error: CgroupError) -> None:
+        metrics.cgroup_errors.inc()
+        if (left_out := said.due(str(error))) is not None:
+            more = f" ({left_out} times more since this was last said)" if left_out else ""
+            log(logger, logging.WARNING, f"{error}{more}")
+
+    return count
+
+
+@dataclass(eq=False)
+class Kills:
+    """``version`` is that of the cgroup hierarchy. ``v1`` follows its counters; None on v2, where the tree does."""
+
+    boot_id: str
+    version: str
+    tree: Tree
+    facts: Lookup
+    attribution: Attribution
+    recorder: Recorder
+    metrics: Metrics
+    v1: V1Counters | None = None
+    # In another PID namespace a PID of the kernel's log is another process.
+    _host_pids: bool = field(default_factory=lambda: is_first_pid_namespace() is True, init=False)
+
+    def appeared(self, cgroup: Cgroup, now_s: float, *, newborn: bool) -> None:
+        """``newborn``: it was created while we watched, so its counters began at 0."""
+        if self.tree.cgroups.get(cgroup.path) != cgroup:
+            return  # its removal was reported already
+        if self.v1 is not None:
+            self.v1.follow(cgroup)  # before the first reading, so that no kill happens in between
+        if self._counts(cgroup) and isinstance(reading := self.facts.counters(cgroup), MemoryEvents):
+            self.attribution.appeared(cgroup, reading, now_s, newborn=newborn)
+
+    def _counts(self, cgroup: Cgroup) -> bool:
+        return cgroup.place.kind in COUNTED_KINDS[self.version]
+
+    def read(self, cgroup: Cgroup, now_s: float) -> None:
+        """Read the counters, for a cgroup inside a container those of the container: they include its own."""
+        if cgroup.place.kind is CgroupKind.NESTED:
+            cgroup = self.tree.cgroups.get(self.facts.container_path(cgroup.path) or "", cgroup)
+        if isinstance(reading := self.facts.counters(cgroup), MemoryEvents):
+            self.attribution.counted(cgroup, reading, now_s)
+
+    def read_all(self, cgroups: Iterable[Cgroup], now_s: float, between: Callable[[], None]) -> None:
+        """Read the counters of these cgroups, as far as they are of interest, and the node's. ``between`` is called before each."""
+        for cgroup in filter(self._counts, list(cgroups)):
+            between()
+            self.read(cgroup, now_s)
+        self.count_node(now_s)
+
+    def count_node(self, now_s: float) -> None:
+        if (total := node_oom_kills()) is not None:
+            self.attribution.counted_node(total, now_s)
+
+    def gone(self, cgroup: Cgroup, now_s: float) -> None:
+        if self.v1 is not None:
+            self.v1.forget(cgroup)
+        self.attribution.removed(cgroup, now_s)
+        self.facts.forget(cgroup)
+
+    def reports(self, reports: Iterable[OomReport], now_s: float) -> None:
+        """OOM reports of the kernel's log. Where one lacks the cgroup's line, the dying process's own cgroup is looked up."""
+        for report in reports:
+            self.attribution.reported(_with_cgroup(report) if self._host_pids else report, now_s)
+        self.count_node(now_s)
+
+    def log_lost(self, why: str) -> None:
+        self.metrics.kmsg_readable.set(False)
+        self.attribution.log_lost()
+        log(logger, logging.ERROR, f"{why}. Kills go on being counted; the names of their victims will be missing.")
+
+    def log_found(self, now_s: float) -> None:
+        self.metrics.kmsg_readable.set(True)
+        self.attribution.log_found(now_s)
+        log(logger, logging.INFO, "the kernel's log can be read: kills have the names of their victims again")
+
+    def record(self, now_s: float, kmsg_sequence: int | None) -> list[OomKill]:
+        """Record and report what is ready; returns the kills that are new or amended. ``kmsg_sequence``: how far the log is done."""
+        findings = self.attribution.collect(now_s)
+        self.recorder.findings(findings, kmsg_sequence)
+        return [*findings.kills, *findings.amended]
+
+    def outcome_now(self, kill: OomKill) -> Outcome:
+        """Of a kill that a previous agent recorded without its outcome: what its container looks like now."""
+        cgroup = self.tree.cgroups.get(kill.cgroup_path)
+        same = cgroup is not None and (kill.boot_id, kill.cgroup_inode) == (self.boot_id, cgroup.inode)
+        lives = cgroup is not None and same and self.facts.lives(cgroup)
+        return Outcome.SURVIVED if lives else Outcome.DIED
+
+
+def _with_cgroup(report: OomReport) -> OomReport:
+    if report.task_memcg is not None or report.group_memcg is not None:
+        return report
+    path = cgroup_of(report.victims[0].pid) if report.victims else None
+    return report if path is None else replace(report, task_memcg=path)
