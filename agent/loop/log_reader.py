@@ -15,7 +15,7 @@ from agent.kernel.oom_report import reports_of
 from agent.metrics.metrics import Metrics
 from agent.model import KmsgGap, KmsgRecord, OomReport
 
-AT_ONCE = 200  # records per turn, some milliseconds: enforcement has its turn in between
+AT_ONCE = 50  # records per turn, less than a millisecond: enforcement has its turn in between, and no turn is long
 ASK_AGAIN_S = 0.030  # how long the log must be quiet depends on the counters, which change
 RETRY_FIRST_S = 1.0  # after a failure, then twice as long each time …
 RETRY_MOST_S = 60.0  # … up to this, and then only in a turn that takes place anyway: an idle node isn't woken
@@ -44,6 +44,7 @@ class LogReader:
         self._due_s: float | None = None
         self._read_up_to = after_sequence
         self.sequence: int | None = None  # every report that begins at or before this record was given
+        self.more = False  # whether the last read may have left records behind
         self.trouble: str | None = None  # why the log can't be read, and what to do; None: it can
         self._wait_s = 0.0  # before the next try
         self._retry_at_s = self._readable_since_s = -inf
@@ -59,6 +60,8 @@ class LogReader:
 
     def due_s(self) -> float | None:
         """When to read without a new record: a report may be complete then, or the log is to be opened; None: neither."""
+        if self.more:
+            return -inf
         retry_s = None if self._kmsg is not None or self._wait_s == RETRY_MOST_S else self._retry_at_s
         return min((time for time in (self._due_s, retry_s) if time is not None), default=None)
 
@@ -82,9 +85,10 @@ class LogReader:
         self._metrics.kmsg_foreign_records.inc(foreign - self._foreign)
         self._foreign = foreign
         self._due_s = None
+        self.more = len(items) == AT_ONCE
         if self._blocks.pending:
             quiet_us = round(quiet_s(self._blocks.pending_group) * 1e6)
-            if len(items) < AT_ONCE:  # else its next lines may be among those that are not read yet
+            if not self.more:  # else its next lines may be among those that are not read yet
                 ended += self._blocks.flush(self._now_us, quiet_us)
             self._note_position()
         if self._blocks.pending:

@@ -6,6 +6,7 @@ A kill can wait: the kernel finishes its own work first. Sleeps when nothing hap
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import selectors
@@ -23,7 +24,7 @@ from agent.settings import RulesFile, Settings, SettingsError
 
 logger = logging.getLogger("oomward")
 
-HOUSEKEEPING_S = 30.0  # the one wake-up of an idle loop, besides the full resync
+HOUSEKEEPING_S = 40.0  # the one wake-up of an idle loop, besides the full resync
 RETRY_S = 10.0  # after the disk refused a write
 PRUNE_ROWS = 500  # of a table at a time
 UNSAVED_RECORDS = 500  # the kernel's log has room for more, so that none counts as lost after a kill -9
@@ -54,6 +55,7 @@ class Loop:
     _log_at_s: float = field(default=inf, init=False)  # when the log is to be read; until then it doesn't wake us
     _reports_since_saved: bool = field(default=False, init=False)
     _drained_at_s: float = field(default=0.0, init=False)
+    _frozen: bool = field(default=False, init=False)
     _stopping: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -134,11 +136,14 @@ class Loop:
         self._write_ledger(now)
         if self._real_time is not None:
             self._real_time.check_budget()
+        if not self._frozen and self._node.ready()[0]:
+            self._frozen = True
+            gc.freeze()  # what the agent consists of stays: a full collection would be a turn of 30 ms
 
     def _may_read_log(self, now: float, woken: bool) -> bool:
         """Not when its first line wakes us: the kernel prints the others first."""
         descriptor = self._log.fileno()
-        if woken and descriptor is not None and self._log_at_s == inf:
+        if woken and descriptor is not None and self._log_at_s == inf and not self._log.more:
             self._log_at_s = now + AFTER_THE_KERNEL_S
             self._selector.unregister(descriptor)
         elif self._log_at_s <= now:

@@ -455,8 +455,8 @@ MUTANTS = (
     Mutant(
         "a report is over though more of the log lies there unread",
         "loop/log_reader.py",
-        "            if len(items) < AT_ONCE:",
-        "            if len(items) <= AT_ONCE:",
+        "        self.more = len(items) == AT_ONCE\n",
+        "        self.more = False\n",
         ("loop/test_log_reader.py",),
     ),
     Mutant(

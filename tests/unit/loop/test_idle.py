@@ -73,3 +73,15 @@ def test_an_idle_loop_wakes_at_most_once_in_twenty_seconds(idle: Idle) -> None:
     assert 1 / HOUSEKEEPING_S + 1 / idle.loop._settings.resync_interval_s <= MOST_WAKE_UPS_PER_S
     assert idle.loop._housekeeping_at == idle.world.now + HOUSEKEEPING_S
     assert (idle.loop._retry_at_s, idle.world.node.due_s()) == (inf, None), "nothing else is due"
+
+
+def test_what_the_agent_consists_of_is_no_longer_collected_once_it_is_ready(
+    idle: Idle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full collection took 28 ms: ten times as long as a turn may take."""
+    frozen: list[bool] = []
+    monkeypatch.setattr("gc.freeze", lambda: frozen.append(idle.world.node.ready()[0]))
+    idle.loop._frozen = False
+    for _ in range(3):
+        idle.turn()
+    assert frozen == [True]

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,14 @@ def test_a_report_is_not_over_while_more_lies_in_the_log_than_is_read_at_once(lo
     assert log.reader.read(12.0, soon) == []
     assert log.reader.read(12.0, soon) == []
     assert pids(log.reader.read(12.005, soon)) == [[21, 22, 23]]
+
+
+def test_while_a_turn_leaves_records_behind_the_next_is_due_at_once(log: Log) -> None:
+    log.say(*["eth0: link is up"] * (AT_ONCE + 1))
+    log.reader.read(10.0, soon)
+    assert (log.reader.more, log.reader.due_s()) == (True, -inf)
+    log.reader.read(10.0, soon)
+    assert (log.reader.more, log.reader.due_s()) == (False, None)
 
 
 def test_the_next_report_ends_the_one_before_at_once(log: Log) -> None:

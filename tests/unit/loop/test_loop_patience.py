@@ -55,6 +55,7 @@ class Tree(Source):
 
 class Log(Source):
     sequence = trouble = None
+    more = False
     due: float | None = None  # of a report that is open
 
     def due_s(self) -> float | None:
@@ -81,6 +82,9 @@ class Node:
 
     def due_s(self) -> None:
         return None
+
+    def ready(self) -> tuple[bool, str]:
+        return False, ""
 
     def tree_events(self, events: Iterable[TreeEvent], now_s: float) -> None:
         self.events += [(event, now_s) for event in events]
@@ -170,6 +174,29 @@ def test_an_open_report_that_is_due_does_not_keep_the_loop_spinning_while_the_lo
     mailbox.wake()
     loop.run()
     assert turns == 3
+    for source in (tree, log):
+        source.close()
+    mailbox.close()
+
+
+def test_what_a_turn_left_in_the_log_is_read_in_the_next_without_waiting() -> None:
+    node, tree, log, mailbox = Node(), Tree(), Log(), Mailbox()
+    loop = loop_of(node, tree, log, mailbox)
+    turns = 0
+
+    def at_turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            log.more = True
+            log.tell()
+        elif log.heard_s:
+            loop.stop()
+
+    node.at_turn = at_turn
+    mailbox.wake()
+    loop.run()
+    assert turns == 2, "the first line woke the loop in an earlier turn"
     for source in (tree, log):
         source.close()
     mailbox.close()
