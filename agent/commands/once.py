@@ -5,25 +5,23 @@ Decides and writes as the agent does, and keeps the original values in the same 
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterable
+from contextlib import closing
 from typing import TextIO
 
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import classify, find_hierarchy
 from agent.commands import EXIT_FAILED, EXIT_OK
-from agent.commands.output.screen import WriteRow, show_writes
+from agent.commands.looking import say
+from agent.commands.output.screen import GOOD, WriteRow, show_writes
 from agent.commands.output.table import Output
 from agent.commands.survey import Survey, survey
 from agent.kernel.kmsg import boot_id
 from agent.ledger import AgentLock, Ledger
 from agent.model import Cgroup, KnobWrite, Original, WriteOutcome
-from agent.modes.desired import Wish
+from agent.modes.desired import Wish, knobs_of
 from agent.modes.enforcer import Enforcer, Held
 from agent.settings import Settings
-
-GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteOutcome.GONE)
 
 
 def apply(settings: Settings, output: Output, file: TextIO) -> int:
@@ -32,15 +30,13 @@ def apply(settings: Settings, output: Output, file: TextIO) -> int:
 
     Raises LockedError while an agent runs with this state directory: it enforces the modes already.
     """
-    with AgentLock(settings.state_dir, settings.node_name), survey(settings) as found:
-        ledger = Ledger.open(settings.state_dir, boot_id())
-        try:
-            code = _apply(found, Enforcer(found.files, _AtOnce(ledger), time.time), output, file)
-            if ledger.trouble:
-                _say([ledger.trouble])
-            return code if ledger.persistent else EXIT_FAILED
-        finally:
-            ledger.close()
+    with (
+        AgentLock(settings.state_dir, settings.node_name),
+        survey(settings) as found,
+        closing(Ledger.open(settings.state_dir, boot_id())) as ledger,
+    ):
+        code = _apply(found, Enforcer(found.files, _AtOnce(ledger), time.time), output, file)
+        return code if _is_kept(ledger) else EXIT_FAILED
 
 
 def dry_run(settings: Settings, output: Output, file: TextIO) -> int:
@@ -54,12 +50,11 @@ def restore(settings: Settings, output: Output, file: TextIO) -> int:
 
     Raises LockedError while an agent runs with this state directory: it would write its own values again at once.
     """
-    with AgentLock(settings.state_dir, settings.node_name):
-        ledger = Ledger.open(settings.state_dir, boot_id())
-        try:
-            return _restore(settings, ledger, output, file)
-        finally:
-            ledger.close()
+    with (
+        AgentLock(settings.state_dir, settings.node_name),
+        closing(Ledger.open(settings.state_dir, boot_id())) as ledger,
+    ):
+        return _restore(settings, ledger, output, file)
 
 
 class _AtOnce:
@@ -88,73 +83,62 @@ class _NoOriginals:
         """Nothing is remembered."""
 
 
+def _is_kept(ledger: Ledger) -> bool:
+    """Whether the originals are in the file; says why not."""
+    if ledger.trouble:
+        say([ledger.trouble])
+    return ledger.persistent
+
+
 def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> int:
     rows: list[WriteRow] = []
-    troubles = list(found.troubles)
     for container in found.containers():
         try:
             wish = found.wish(container)
         except CgroupError as error:
-            troubles.append(str(error))
+            found.trouble(error)
             continue
-        wanted = found.knobs(container, wish)
-        for cgroup in {container, found.child(container) or container}:
+        child, mode = found.child(container), wish.decision.mode
+        desired = {} if mode is None else knobs_of(container, child, mode)
+        for cgroup in {container, child or container}:
             held = None
-            if cgroup in wanted:
-                held = enforcer.hold(cgroup, wanted[cgroup], wish.pod_uid or "", time.monotonic())
+            if cgroup in desired:
+                held = enforcer.hold(cgroup, desired[cgroup], wish.pod_uid or "", time.monotonic())
             elif wish.pod_uid is not None:
                 held = enforcer.release(cgroup)
-            if held is not None and _worth_showing(held, wish):
+            # A cgroup without a container name and with the right value is a pause sandbox: not worth a row.
+            if held is not None and (wish.container is not None or held.write.outcome is not WriteOutcome.ALREADY):
                 rows.append(_row(found, wish, held))
-    show_writes(sorted(rows, key=lambda row: row.path), output, file)
-    _say(troubles)
+    show_writes(sorted(rows, key=lambda row: row.cgroup), output, file)
+    say(found.troubles)
     return EXIT_OK if found.registry.listed and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
 
 
-def _worth_showing(held: Held, wish: Wish) -> bool:
-    """A cgroup without a container name and with the right value is a pause sandbox: not worth a row."""
-    return wish.container is not None or held.write.outcome is not WriteOutcome.ALREADY
-
-
 def _row(found: Survey, wish: Wish, held: Held) -> WriteRow:
-    pod = found.registry.pod_of(held.cgroup.place)
-    named = found.registry.identity(held.cgroup.place)
-    write = held.write
-    return WriteRow(
-        held.cgroup.path,
-        write.before,
-        write.wanted,
-        write.outcome,
-        write.detail or wish.decision.why,
-        pod.namespace if pod else (named.namespace if named else None),
-        pod.name if pod else (named.pod if named else None),
-        wish.container,
-    )
+    place, write = held.cgroup.place, held.write
+    pod, named = found.registry.pod_of(place), found.registry.identity(place)
+    namespace, name = (pod.namespace, pod.name) if pod else (named.namespace, named.pod) if named else (None, None)
+    why = write.detail or wish.decision.why
+    return WriteRow(namespace, name, wish.container, place.path, write.before, write.wanted, write.outcome, why)
 
 
 def _restore(settings: Settings, ledger: Ledger, output: Output, file: TextIO) -> int:
     hierarchy = find_hierarchy(settings.cgroup_mount)
-    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
     rows = []
-    try:
+    with closing(CgroupFiles(hierarchy.memory_mount, hierarchy.version)) as files:
         for original in sorted(ledger.originals(), key=lambda original: original.path):
             write = _restored(files, original)
             if write.outcome in GOOD:
                 ledger.forget_original(original.inode)
             why = write.detail or "the value before oomward's first write"
-            rows.append(WriteRow(original.path, write.before, original.value, write.outcome, why))
-    finally:
-        files.close()
+            rows.append(WriteRow(None, None, None, original.path, write.before, original.value, write.outcome, why))
     for uid in {decision.pod_uid for decision in ledger.kept_decisions()}:
         ledger.forget_pod(uid)  # else an agent that starts without the API would enforce them again
-    if not rows:
-        _say([f"nothing to restore: the ledger in {settings.state_dir} has no value that was changed since this boot"])
-    else:
+    if rows:
         show_writes(rows, output, file)
-    if ledger.trouble:
-        _say([ledger.trouble])
-    good = all(row.outcome in GOOD for row in rows) and ledger.persistent
-    return EXIT_OK if good else EXIT_FAILED
+    else:
+        say([f"nothing to restore: the ledger in {settings.state_dir} has no value that was changed since this boot"])
+    return EXIT_OK if _is_kept(ledger) and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
 
 
 def _restored(files: CgroupFiles, original: Original) -> KnobWrite:
@@ -163,8 +147,3 @@ def _restored(files: CgroupFiles, original: Original) -> KnobWrite:
         return files.hold_oom_group(Cgroup(place, original.inode), original.value)
     except ValueError as error:  # a ledger edited by hand
         return KnobWrite(WriteOutcome.DENIED, None, original.value, str(error))
-
-
-def _say(troubles: Iterable[str]) -> None:
-    for trouble in troubles:
-        print(f"oomward: {trouble}", file=sys.stderr)  # noqa: T201

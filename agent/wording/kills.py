@@ -6,7 +6,7 @@ Takes records and returns text that is safe to print: everything from the kernel
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agent.model import MODE_LABEL, Mode, OomKill, Outcome, Scope, TaskRow
@@ -57,6 +57,17 @@ def note(text: str) -> str:
     room = NOTE_BYTES - len(ELLIPSIS.encode())
     front = raw[: room - room // 3].decode("utf-8", "ignore")
     return front + ELLIPSIS + raw[len(raw) - room // 3 :].decode("utf-8", "ignore")
+
+
+def count(number: int, noun: str) -> str:
+    """``1 process``, ``2 processes``, ``0 cgroups``."""
+    return f"{number} {noun}" + ("" if number == 1 else "es" if noun.endswith("s") else "s")
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first few: ``a, b, c and 4 more``."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def bytes_text(size: int) -> str:

@@ -1,19 +1,16 @@
-"""Output of ``check``: a row per prerequisite with its status, what was found, and what to do.
-
-Takes Checks in output order. All text goes through ``safe()``.
-"""
+"""Output of ``check``: a row per prerequisite with its status, what was found, and what to do."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TextIO
 
 from rich.text import Text
 
-from agent.commands.output.table import Column, Output, print_json, print_table
+from agent.commands.output.table import Column, Output, print_rows
 from agent.wording.kills import safe
 
 TEXT_LIMIT = 1200
@@ -37,29 +34,21 @@ class Check:
     advice: str = ""
 
 
-def show_checks(checks: Iterable[Check], output: Output, file: TextIO) -> None:
-    """Print checks in the given order; a table ends with the number of each status."""
-    rows = tuple(checks)
-    if output is Output.JSON:
-        print_json("checks", [check_json(row) for row in rows], file)
-        return
-    print_table(rows, COLUMNS, "Nothing was checked.", file)
-    if rows:
-        file.write(f"\n{total(rows)}\n")
+def show_checks(checks: Sequence[Check], output: Output, file: TextIO) -> None:
+    """Print checks in the given order; a table ends with the number of each status. JSON is not cut: it escapes text itself."""
+    print_rows("checks", checks, COLUMNS, _check_json, "Nothing was checked.", output, file)
+    if checks and output is Output.TABLE:
+        file.write(f"\n{total(checks)}\n")
 
 
-def check_json(check: Check) -> dict[str, object]:
-    """A check's row. Text is not cut or made safe: JSON escapes it."""
-    return {"name": check.name, "status": check.status.value, "found": check.found, "mend": check.advice}
-
-
-def total(checks: Iterable[Check]) -> str:
+def total(checks: Sequence[Check]) -> str:
     """``2 fail, 1 warn, 14 pass.``, without zeros."""
     counts = Counter(check.status for check in checks)
     return ", ".join(f"{counts[s]} {s.value}" for s in (Status.FAIL, Status.WARN, Status.PASS) if counts[s]) + "."
 
 
-STYLES = {Status.PASS: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
+def _check_json(check: Check) -> dict[str, object]:
+    return {"name": check.name, "status": check.status.value, "found": check.found, "mend": check.advice}
 
 
 def _sentences(check: Check) -> Text:
@@ -69,6 +58,7 @@ def _sentences(check: Check) -> Text:
     return text
 
 
+STYLES = {Status.PASS: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
 COLUMNS: tuple[Column[Check], ...] = (
     Column("STATUS", lambda check: Text(check.status.value, style=STYLES[check.status])),
     Column("CHECK", lambda check: Text(safe(check.name))),

@@ -1,7 +1,4 @@
-"""Output of ``diagnose``, and of ``explain`` for a failing pod: rows for a whole node, sections for one pod.
-
-Takes Diagnoses, with text that is safe already.
-"""
+"""Output of ``diagnose``, and of ``explain`` for a failing pod. A Diagnosis has text that is safe already."""
 
 from __future__ import annotations
 
@@ -11,16 +8,11 @@ from typing import TextIO
 
 from rich.text import Text
 
-from agent.commands.output.sections import Line, print_sections
-from agent.commands.output.table import Column, Output, print_json, print_table
+from agent.commands.output.table import Column, Line, Output, print_rows, print_sections
 from agent.model.diagnosis import Answer, Category, Diagnosis, Will
 
 STYLES = {Answer.YES: "green", Answer.PERHAPS: "", Answer.NO: "red"}
-HELPS = {
-    Answer.YES: "a retry with the same configuration can help",
-    Answer.PERHAPS: "a retry with the same configuration may help",
-    Answer.NO: "a retry with the same configuration does not help",
-}
+HELPS = {Answer.YES: "can help", Answer.PERHAPS: "may help", Answer.NO: "does not help"}
 TRANSIENT = {Answer.YES: "transient", Answer.PERHAPS: "perhaps transient", Answer.NO: "not transient"}
 WILL = {Will.RUNS: "let it run", Will.NOTHING: "do nothing"}  # the other values are verbs
 LESS_SEVERE = (Category.NOT_READY, Category.NOT_STARTING, Category.PREEMPTED, Category.NODE_SHUTDOWN)
@@ -28,26 +20,23 @@ LESS_SEVERE = (Category.NOT_READY, Category.NOT_STARTING, Category.PREEMPTED, Ca
 
 def show_diagnoses(rows: Sequence[Diagnosis], nothing: str, output: Output, file: TextIO) -> None:
     """A row per diagnosis; ``nothing`` is printed if there are none."""
-    if output is Output.JSON:
-        print_json("diagnoses", [asdict(row) for row in rows], file)
-    else:
-        print_table(rows, COLUMNS, nothing, file)
+    print_rows("diagnoses", rows, COLUMNS, asdict, nothing, output, file)
 
 
 def show_pod_diagnoses(rows: Sequence[Diagnosis], nothing: str, output: Output, file: TextIO) -> None:
     """A section per diagnosis of one pod."""
     if output is Output.JSON or not rows:
         show_diagnoses(rows, nothing, output, file)
-        return
-    print_sections(diagnosis_sections(rows), file)
+    else:
+        print_sections(diagnosis_sections(rows), file)
 
 
-def diagnosis_sections(rows: Sequence[Diagnosis]) -> Iterator[tuple[str, list[Line]]]:
+def diagnosis_sections(rows: Sequence[Diagnosis]) -> Iterator[tuple[str, Iterator[Line]]]:
     """Title and named lines of each section."""
     for row in rows:
         kind = f" ({row.kind.value})" if row.kind is not None else ""
         of = f"pod {row.namespace}/{row.pod}" if row.container is None else f"container {row.container}{kind}"
-        yield f"Diagnosis of {of}", list(_lines(row))
+        yield f"Diagnosis of {of}", _lines(row)
 
 
 def _lines(row: Diagnosis) -> Iterator[Line]:
@@ -55,7 +44,8 @@ def _lines(row: Diagnosis) -> Iterator[Line]:
     yield "What", Text(row.what)
     if row.message:
         yield "Message", Text(row.message)
-    yield "Outlook", Text(f"{TRANSIENT[row.transient]}; {HELPS[row.retry_helps]}")
+    helps = HELPS[row.retry_helps]
+    yield "Outlook", Text(f"{TRANSIENT[row.transient]}; a retry with the same configuration {helps}")
     yield "Next", Text(row.next_step.text)
     yield "To do", Text(row.advice, style="bold")
 
@@ -69,10 +59,8 @@ def _answer(answer: Answer) -> Text:
 
 
 def _next(row: Diagnosis) -> Text:
-    return Text(
-        WILL.get(row.next_step.will, row.next_step.will.value),
-        style="red" if row.next_step.will is Will.NOTHING else "",
-    )
+    will = row.next_step.will
+    return Text(WILL.get(will, will.value), style="red" if will is Will.NOTHING else "")
 
 
 COLUMNS: tuple[Column[Diagnosis], ...] = (

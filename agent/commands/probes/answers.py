@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from agent.commands.output.checklist import Check, Status
 from agent.model import AgentError
 
-MOST_NAMED = 3
-WATCHES_ADVICE = "Raise it on the node: sysctl -w fs.inotify.max_user_watches=1048576, and in /etc/sysctl.d to keep it."
-INSTANCES_ADVICE = (
-    "Raise it on the node: sysctl -w fs.inotify.max_user_instances=1024, and in /etc/sysctl.d to keep it."
-)
+ERRORS = (AgentError, OSError, ValueError)  # of a probe
 ADVICE = {
     errno.EACCES: "Run as root; in a pod, with securityContext.privileged.",
     errno.EPERM: "Run as root; in a pod, with securityContext.privileged.",
@@ -36,12 +32,12 @@ def failed(name: str, found: str, advice: str) -> Check:
     return Check(name, Status.FAIL, found, advice)
 
 
-def guarded(name: str, probe: Callable[[], Iterable[Check]]) -> list[Check]:
+def guarded(name: str, probe: Callable[..., Iterable[Check]], *arguments: object) -> list[Check]:
     """The probe's checks; an error becomes a failed check, and the other probes still run."""
     checks: list[Check] = []
     try:
-        checks.extend(probe())
-    except (AgentError, OSError, ValueError) as error:
+        checks.extend(probe(*arguments))
+    except ERRORS as error:
         checks.append(failed(name, *explained(error)))
     return checks
 
@@ -52,14 +48,3 @@ def explained(error: Exception) -> tuple[str, str]:
     if isinstance(error, ValueError):
         return f"unexpected content: {error}", "Report this text as a bug."
     return str(error), advice or "Do what the message says, then run the check again."
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few: ``a, b, c and 4 more``."""
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def count(number: int, noun: str) -> str:
-    """``1 container``, ``2 containers``."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from agent.cgroup.tree import Tree
 from agent.cgroup.watches import NoInotifyError
 from agent.commands.output.checklist import Check
-from agent.commands.probes.answers import INSTANCES_ADVICE, WATCHES_ADVICE, failed, passed, warned
+from agent.commands.probes.answers import failed, passed, warned
 from agent.commands.survey import Survey
 from agent.kernel.limits import PROC, InotifyLimits, InotifyUse, inotify_limits, inotify_use
 
 NOWHERE = ("oomward-check",)  # a root that does not exist: this tree watches only the top of the mount
 ROOM_TO_GROW = 2
+WATCHES_ADVICE = "Raise it on the node: sysctl -w fs.inotify.max_user_watches=1048576, and in /etc/sysctl.d to keep it."
+INSTANCES_ADVICE = (
+    "Raise it on the node: sysctl -w fs.inotify.max_user_instances=1024, and in /etc/sysctl.d to keep it. If few are in use, "
+    "raise the limit of open files (ulimit -n)."
+)
 QUEUE_ADVICE = "Raise it on the node: sysctl -w fs.inotify.max_queued_events=16384 (the kernel's default), or more."
 AT_ONCE = 2  # events per watched file in one turn of the loop, e.g. if a daemon-reload rewrites every memory.oom.group
 
@@ -40,49 +46,36 @@ def no_instance(proc: Path = PROC) -> Iterator[Check]:
         "inotify instances",
         f"no inotify instance is available, so nothing can be watched: {_of(used.instances, known.instances)} in use "
         "(fs.inotify.max_user_instances)",
-        f"{INSTANCES_ADVICE} If few are in use, raise the limit of open files (ulimit -n).",
+        INSTANCES_ADVICE,
     )
 
 
 def _one_more(found: Survey) -> bool:
     """Whether one more watch is refused. Raises NoInotifyError without an instance."""
-    tree = Tree(found.files, root_override=NOWHERE)
-    try:
+    with closing(Tree(found.files, root_override=NOWHERE)) as tree:
         return bool(tree.scan(time.monotonic()))
-    finally:
-        tree.close()
 
 
 def _watches(need: int, known: InotifyLimits, used: InotifyUse, refused: bool) -> Check:
     in_use = _of(used.watches, known.watches)
     if refused:
-        return failed(
-            "inotify watches",
-            f"the limit fs.inotify.max_user_watches is reached: {in_use} in use. Cgroups without a watch are seen only at the "
-            "full resync",
-            WATCHES_ADVICE,
-        )
+        reached = f"the limit fs.inotify.max_user_watches is reached: {in_use} in use"
+        effect = "Cgroups without a watch are seen only at the full resync"
+        return failed("inotify watches", f"{reached}. {effect}", WATCHES_ADVICE)
     others = max(0, used.watches - need)
     if known.watches is not None and others + ROOM_TO_GROW * need > known.watches:
-        return warned(
-            "inotify watches",
-            f"{need} needed now, with little room below fs.inotify.max_user_watches: {in_use} in use",
-            WATCHES_ADVICE,
-        )
+        little = f"{need} needed now, with little room below fs.inotify.max_user_watches: {in_use} in use"
+        return warned("inotify watches", little, WATCHES_ADVICE)
     return passed("inotify watches", f"{need} needed now: {in_use} in use, including this check")
 
 
 def _queue(need: int, known: InotifyLimits) -> Iterator[Check]:
-    if known.queued_events is None:
-        return
-    if known.queued_events < AT_ONCE * need:
-        yield warned(
-            "inotify queue",
-            f"fs.inotify.max_queued_events is {known.queued_events} for {need} watches: an overflow causes a full resync",
-            QUEUE_ADVICE,
-        )
-    else:
-        yield passed("inotify queue", f"room for {known.queued_events} events")
+    room = known.queued_events
+    if room is not None and room < AT_ONCE * need:
+        small = f"fs.inotify.max_queued_events is {room} for {need} watches: an overflow causes a full resync"
+        yield warned("inotify queue", small, QUEUE_ADVICE)
+    elif room is not None:
+        yield passed("inotify queue", f"room for {room} events")
 
 
 def _of(used: int, limit: int | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from agent.commands.output.checklist import Check
@@ -18,8 +19,7 @@ FROM_THE_OLDEST = -1
 WITHOUT_LOG = "Without it kills are counted, but the killed processes are not known."
 # Documentation/admin-guide/cgroup-v2.rst and its history
 OOM_GROUP_SINCE = (4, 19)
-GROUP_KILLS_SINCE = (5, 17)
-PEAK_SINCE = (5, 19)
+OPTIONAL = (("oom_group_kill (5.17)", (5, 17)), ("memory.peak (5.19)", (5, 19)))
 
 
 def release(proc: Path = PROC) -> Iterator[Check]:
@@ -35,28 +35,23 @@ def release(proc: Path = PROC) -> Iterator[Check]:
             "Nothing for mode single. For mode group, use a node with Linux 4.19 or newer and cgroup v2.",
         )
     else:
-        lacking = [
-            what
-            for what, since in (("oom_group_kill (5.17)", GROUP_KILLS_SINCE), ("memory.peak (5.19)", PEAK_SINCE))
-            if version < since
-        ]
+        lacking = [what for what, since in OPTIONAL if version < since]
         without = f", without {' and '.join(lacking)}, which oomward does not need" if lacking else ""
         yield passed("kernel", f"Linux {text}{without}")
 
 
-def real_time(*, wanted: bool) -> Iterator[Check]:
+def real_time(wanted: bool) -> Iterator[Check]:
     """Whether real-time priority is available: tried briefly with this process."""
-    name = "scheduling"
     if not wanted:
-        yield warned(name, f"realTime is false: {scheduling.LATE}", "Set realTime to true.")
+        yield warned("scheduling", f"realTime is false: {scheduling.LATE}", "Set realTime to true.")
         return
     ours = scheduling.raise_priority()
     scheduling.suspend_real_time()
     if ours.before_workloads:
-        yield passed(name, f"{ours}: the agent runs before the node's workloads, within a CPU budget")
+        yield passed("scheduling", f"{ours}: the agent runs before the node's workloads, within a CPU budget")
     else:
         yield warned(
-            name,
+            "scheduling",
             f"{ours}: real-time scheduling is not available, so {scheduling.LATE}",
             "Give the container the capability SYS_NICE; if it has it, boot the node with rt_group_sched=0 (Linux 6.15), or "
             "give the agent a larger CPU request.",
@@ -66,11 +61,8 @@ def real_time(*, wanted: bool) -> Iterator[Check]:
 def log(path: Path) -> Iterator[Check]:
     """Whether a record of the kernel log can be read (dev-kmsg)."""
     try:
-        kmsg = Kmsg(path, FROM_THE_OLDEST)
-        try:
+        with closing(Kmsg(path, FROM_THE_OLDEST)) as kmsg:
             records = kmsg.read(1)
-        finally:
-            kmsg.close()
     except KmsgUnavailableError as error:
         what, _, advice = str(error).partition("; ")
         yield warned("kernel log", f"{what}. {WITHOUT_LOG}", f"{advice[:1].upper()}{advice[1:]}.")

@@ -15,7 +15,7 @@ from agent.kernel.kmsg import boot_id
 from agent.ledger import AgentLock, Ledger, LockedError
 from agent.model import Original
 from agent.settings import Settings
-from tests.unit.commands.world import CONTAINER, MODE, POD, SANDBOX, LookedAtNode, pod_json
+from tests.unit.commands.world import CONTAINER, MODE, POD, SANDBOX, UID2, LookedAtNode, pod_json
 
 Command = Callable[[Settings, Output, Any], int]
 
@@ -144,6 +144,19 @@ def test_a_sandbox_that_is_as_it_should_be_is_no_news(node: LookedAtNode) -> Non
     _, rows = run(node, once.apply)
     assert SANDBOX not in [row["cgroup"] for row in rows]
     assert knob(node, SANDBOX) == 0
+
+
+def test_what_the_api_says_of_a_pod_that_cannot_be_read_does_a_terminal_no_harm(
+    node: LookedAtNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = pod_json("other\x1b[2J", UID2)
+    broken["spec"]["containers"] = "\x1b[31mnone"
+    node.server.put_pod(broken)
+    for command in (once.dry_run, once.apply):
+        run(node, command)
+        said = capsys.readouterr().err
+        assert "other" in said
+        assert "\x1b" not in said
 
 
 def test_group_on_cgroup_v1_is_unsupported_and_single_is_so_already(node: LookedAtNode) -> None:

@@ -23,7 +23,7 @@ from tests.unit.wording.test_kills import KILLS, harmless
 HELD = ContainerRow(
     "default", "herder-1", "herder", Mode.SINGLE, Mode.SINGLE, 256 * MIB, 200 * MIB, 256 * MIB + MIB // 2, 7
 )
-DRIFTED = replace(HELD, actual=Mode.GROUP)
+DRIFTED = replace(HELD, mode_actual=Mode.GROUP)
 BARE = ContainerRow("kube-system", "coredns-1", "coredns")
 
 
@@ -135,8 +135,10 @@ def test_no_line_is_wider_than_the_terminal_and_none_can_do_it_harm(width: int, 
 
 
 def test_a_mode_that_is_not_in_force_stands_out_and_one_that_is_does_not() -> None:
-    assert "\x1b[1;31mgroup" in on_terminal(lambda console: containers.containers_table([DRIFTED], console), 120)
-    assert "31m" not in on_terminal(lambda console: containers.containers_table([HELD], console), 120)
+    assert "\x1b[1;31mgroup" in on_terminal(
+        lambda console: fitted((DRIFTED,), containers.CONTAINER_COLUMNS, console), 120
+    )
+    assert "31m" not in on_terminal(lambda console: fitted((HELD,), containers.CONTAINER_COLUMNS, console), 120)
 
 
 def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,6 +160,13 @@ def test_sizes_are_read_as_people_write_them(size: int, text: str) -> None:
     assert wording.bytes_text(size) == text
 
 
+def test_numbers_and_lists_of_names_are_read_as_people_write_them() -> None:
+    assert [wording.count(n, "process") for n in (0, 1, 2)] == ["0 processes", "1 process", "2 processes"]
+    assert wording.count(3, "cgroup") == "3 cgroups"
+    assert wording.some(["a", "b", "c"]) == "a, b, c"
+    assert wording.some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+
+
 def test_notes_about_modes_name_the_value_the_place_and_what_to_do() -> None:
     invalid = notes.mode_invalid_note(BadWish(Source.LABEL, "oomward.dev/mode", "sin\ngle", None, "is not a mode"))
     assert "oomward.dev/mode" in invalid
