@@ -23,8 +23,8 @@ ENDS = {Mode.SINGLE: "ends only the process the kernel picks", Mode.GROUP: "ends
 
 def mode_applied_note(container: str, mode: Mode, why: str) -> str:
     """A mode is in force."""
-    set_by = f"Set by {safe(why, 200)}."
-    return note(f"Mode {mode.value} is in force for container {safe(container)}: an OOM kill {ENDS[mode]}. {set_by}")
+    effect = f"Mode {mode.value} is in force for container {safe(container)}: an OOM kill {ENDS[mode]}"
+    return note(f"{effect}. Set by {safe(why, 200)}.")
 
 
 def mode_invalid_note(bad: BadWish) -> str:
