@@ -19,7 +19,7 @@ from agent.diagnose import diagnose as diagnoses_of
 from agent.model import AgentError, OomKill, Pod
 from agent.model.diagnosis import ContainerFacts, Diagnosis, NodeFacts
 from agent.settings import Settings
-from agent.wording.kills import safe
+from agent.wording.text import safe
 
 KILLS_BACK_S = 24 * 3600.0
 MOST_KILLS = 10_000

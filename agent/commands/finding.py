@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agent.commands.survey import Survey
 from agent.model import AgentError, CgroupPlace, Pod
-from agent.wording.kills import safe, some
+from agent.wording.text import safe, some
 
 MOST_NAMED = 10
 ID_PREFIX = re.compile(r"[0-9a-f]{6,64}\Z")

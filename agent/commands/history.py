@@ -13,7 +13,7 @@ from agent.commands.output.table import Output
 from agent.ledger import LedgerReader
 from agent.model import AgentError
 from agent.settings import Settings
-from agent.wording.kills import count, safe
+from agent.wording.text import count, safe
 
 
 def history(

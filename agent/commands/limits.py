@@ -9,7 +9,7 @@ from agent.commands.output.containers import SHORT_ID
 from agent.commands.output.explanation import CgroupFacts, ContainerExplanation
 from agent.commands.output.table import UNKNOWN
 from agent.model import ContainerKind, Pod
-from agent.wording.kills import bytes_text
+from agent.wording.text import bytes_text
 
 Limit = tuple[str, int | None]  # a container's name and its limit
 # Limits of these kinds are added up: init and ephemeral containers do not last.

@@ -20,7 +20,7 @@ from agent.kernel.kmsg import boot_id
 from agent.ledger import LedgerReader
 from agent.model import Cgroup, Identity, Mode, Tolerance, Vanished, levels_above
 from agent.modes import exceeded, killed_of_late
-from agent.wording.kills import safe
+from agent.wording.text import safe
 
 T = TypeVar("T")
 MOST_SAID = 1200  # characters of one trouble

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TextIO
 
-from agent.wording.kills import safe
+from agent.wording.text import safe
 
 LINE_LIMIT = 8192
 MOST_KEYS = 1000  # in one Once

@@ -16,7 +16,7 @@ from agent.model import (
     Source,
     Tolerance,
 )
-from agent.wording.kills import note, safe
+from agent.wording.text import duration_text, note, safe
 
 ENDS = {Mode.SINGLE: "ends only the process the kernel picks", Mode.GROUP: "ends the whole container"}
 
@@ -95,11 +95,3 @@ def killed_as_a_whole_note(container: str, why: OnExceeded | None, trouble: str)
     return note(
         f"The agent killed all processes of container {safe(container)} ({reason}). Its restart policy applies."
     )
-
-
-def duration_text(seconds: float) -> str:
-    """``10m``, ``1h``, ``30s``: as written in settings and annotations."""
-    for unit, size in (("h", 3600), ("m", 60)):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:g}s"

@@ -11,7 +11,7 @@ from typing import TextIO
 from rich.text import Text
 
 from agent.commands.output.table import Column, Output, print_rows
-from agent.wording.kills import safe
+from agent.wording.text import safe
 
 TEXT_LIMIT = 1200
 

@@ -23,8 +23,7 @@ from agent.commands.output.table import (
     size,
 )
 from agent.model import Mode, Tolerance
-from agent.wording.kills import safe
-from agent.wording.notes import duration_text
+from agent.wording.text import duration_text, safe
 from agent.wording.times import rfc3339
 
 SHORT_ID = 12  # characters of a container id, as in crictl and docker

@@ -13,8 +13,7 @@ from agent.commands.output.diagnoses import diagnosis_sections
 from agent.commands.output.table import NAME_LIMIT, UNKNOWN, Line, Output, print_json, print_sections
 from agent.model import Mode
 from agent.model.diagnosis import Diagnosis
-from agent.wording.kills import bytes_text, count, safe
-from agent.wording.notes import duration_text
+from agent.wording.text import bytes_text, count, duration_text, safe
 
 PATH_LIMIT = 2000
 

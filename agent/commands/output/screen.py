@@ -10,7 +10,8 @@ from rich.text import Text
 
 from agent.commands.output.table import NAME_LIMIT, UNKNOWN, Column, Output, plain, print_rows, size
 from agent.model import OomKill, Outcome, Scope, WriteOutcome
-from agent.wording.kills import kill_fields, safe
+from agent.wording.kills import kill_fields
+from agent.wording.text import safe
 from agent.wording.times import rfc3339
 
 GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteOutcome.GONE)

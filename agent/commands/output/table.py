@@ -18,7 +18,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from agent.wording.kills import bytes_text, safe
+from agent.wording.text import bytes_text, safe
 
 NAME_LIMIT = 320  # namespace/pod: at most 63 + 1 + 253
 UNKNOWN = "?"

@@ -11,7 +11,7 @@ from agent.commands.survey import Survey
 from agent.kube.access import NEEDED, Permission, review, server_version
 from agent.kube.api import Api, ApiError, ApiRefusedError, ApiUnreachableError, NoApiError, connect
 from agent.settings import Settings
-from agent.wording.kills import count, some
+from agent.wording.text import count, some
 
 NO_RBAC = warned(
     "RBAC", "permissions and pods were not checked, since the API is not reachable", "Fix the failed API check first."

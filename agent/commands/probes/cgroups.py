@@ -11,7 +11,7 @@ from agent.commands.output.checklist import Check
 from agent.commands.probes.answers import failed, passed, warned
 from agent.commands.survey import Survey
 from agent.model import Vanished, WriteOutcome
-from agent.wording.kills import count, some
+from agent.wording.text import count, some
 
 FILE = "memory.oom.group"
 TO_V2 = (

@@ -12,7 +12,7 @@ from agent.commands.probes.answers import failed, passed, warned
 from agent.commands.survey import Survey
 from agent.kernel.limits import is_first_pid_namespace
 from agent.model import Cgroup, CgroupKind, Mode, Vanished, levels_above
-from agent.wording.kills import count, some
+from agent.wording.text import count, some
 
 NO_CONTAINER = "no container runs here"
 HOST_PID = "Set hostPID: true in the pod template of the DaemonSet."

@@ -11,7 +11,7 @@ from agent.commands.output.checklist import Check
 from agent.commands.probes.answers import passed, warned
 from agent.ledger import LedgerReader, NoLedgerError
 from agent.ledger.store import FILE
-from agent.wording.kills import bytes_text
+from agent.wording.text import bytes_text
 
 NAME = "ledger"
 LITTLE_BYTES = 64 << 20
