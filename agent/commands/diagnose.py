@@ -11,7 +11,7 @@ from typing import TextIO
 
 from agent.commands import EXIT_OK
 from agent.commands.finding import find
-from agent.commands.looking import GoneError, Reads, identity_of, say
+from agent.commands.looking import GoneError, Reads, say
 from agent.commands.output.diagnoses import show_diagnoses, show_pod_diagnoses
 from agent.commands.output.table import Output
 from agent.commands.survey import Survey, survey
@@ -91,7 +91,7 @@ def _diagnosed(found: Survey, pod: Pod, kills: Sequence[OomKill]) -> tuple[Diagn
 def _facts(found: Survey, pod: Pod) -> Iterator[tuple[str, ContainerFacts]]:
     """By name, of the pod's containers that have a cgroup."""
     for cgroup in found.containers():
-        name = identity_of(found, cgroup).container if cgroup.place.pod_key == pod.cgroup_key else None
+        name = found.identity(cgroup).container if cgroup.place.pod_key == pod.cgroup_key else None
         if name is None:
             continue
         reads = Reads(found, cgroup)

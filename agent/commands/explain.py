@@ -6,7 +6,7 @@ Reads only; needs no running agent. Without the API a pod is found by its uid or
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TextIO
 
 from agent.cgroup.files import KNOB, V1_SIZES, V2_SIZES
@@ -14,21 +14,7 @@ from agent.commands import EXIT_OK
 from agent.commands.diagnose import diagnose_pod
 from agent.commands.finding import NodePod, find
 from agent.commands.limits import limits_of, limits_sentence, sum_of
-from agent.commands.looking import (
-    GoneError,
-    Reads,
-    desired,
-    grouped_above,
-    identity_of,
-    is_sandbox,
-    killed_in,
-    mode_of,
-    oom_groups,
-    processes_killed,
-    say,
-    tolerances,
-)
-from agent.commands.output.containers import Tolerated
+from agent.commands.looking import GoneError, Reads, Recorded, grouped_above, mode_of, recorded, say
 from agent.commands.output.explanation import (
     CgroupFacts,
     ContainerExplanation,
@@ -71,15 +57,6 @@ FILES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    """From the ledger: killed processes, tolerances by inode, and originals by inode."""
-
-    killed: Mapping[tuple[str, str], int] | None
-    originals: Mapping[int, Original]
-    tolerated: Mapping[int, Tolerated]
-
-
 def explain(settings: Settings, pod: str, output: Output, file: TextIO) -> int:
     """Print everything about one pod, given by name, namespace/name, uid, or 6 or more first characters of a container id.
 
@@ -94,17 +71,14 @@ def explain(settings: Settings, pod: str, output: Output, file: TextIO) -> int:
 
 
 def _explain(found: Survey, node_pod: NodePod) -> PodExplanation:
-    killed = processes_killed(found)
-    none: tuple[Original, ...] = ()
-    originals = found.recorded(lambda reader: reader.originals(boot_id()), none)
-    recorded = _Recorded(killed, {one.inode: one for one in originals}, tolerances(found))
+    known = recorded(found)
     pod = node_pod.pod
     own = [cgroup for cgroup in found.containers() if cgroup.place.pod_key == node_pod.key]
-    sandboxes = [cgroup for cgroup in own if is_sandbox(found, cgroup)]
-    containers = [_running(found, pod, one, recorded) for one in own if one not in sandboxes]
+    sandboxes = [cgroup for cgroup in own if found.is_sandbox(cgroup)]
+    containers = [_running(found, pod, one, known) for one in own if one not in sandboxes]
     if pod is not None:
         names = {one.name for one in containers}
-        containers += [_idle(found, pod, one, killed) for one in pod.containers if one.name not in names]
+        containers += [_idle(found, pod, one, known) for one in pod.containers if one.name not in names]
         order = [one.name for one in pod.containers]  # init containers first; unnamed ones last
         containers.sort(key=lambda one: order.index(one.name) if one.name in order else len(order))
     cgroup, limits = _pod_facts(found, node_pod.key), limits_of(containers, pod)
@@ -129,32 +103,30 @@ def _explain(found: Survey, node_pod: NodePod) -> PodExplanation:
     )
 
 
-def _running(found: Survey, pod: Pod | None, cgroup: Cgroup, recorded: _Recorded) -> ContainerExplanation:
+def _running(found: Survey, pod: Pod | None, cgroup: Cgroup, known: Recorded) -> ContainerExplanation:
     """A container with a cgroup; without it if the cgroup is removed meanwhile."""
-    identity, reads = identity_of(found, cgroup), Reads(found, cgroup)
+    identity, reads = found.identity(cgroup), Reads(found, cgroup)
     name = identity.container
     spec = pod.container(name) if pod is not None and name is not None else None
     wish = reads.take("mode_wanted", found.wish)
     decision = wish.decision if wish is not None else UNREADABLE
-    kills = killed_in(recorded.killed, identity)
-    stated = _stated(name, spec, cgroup.place.container_id, decision, kills)
-    tolerated = recorded.tolerated.get(cgroup.inode)
-    stated = replace(stated, tolerated=tolerated, mode_wanted=desired(decision.mode, tolerated))
+    stated = replace(
+        _stated(name, spec, cgroup.place.container_id, decision, known.killed_in(identity)),
+        mode_wanted=known.desired(cgroup, decision.mode),
+        tolerated=known.tolerated.get(cgroup.inode),
+    )
     try:
-        values = reads.take(KNOB, lambda container: oom_groups(found, container))
+        values = reads.take(KNOB, found.oom_groups)
         facts = _facts(found, cgroup)
     except GoneError:
         return stated
-    groups = [] if found.hierarchy.version == "v1" or values is None else [*values.items()]
-    shown = tuple(_oom_group(found, recorded.originals, path, value) for path, value in groups)
-    return replace(stated, mode_actual=mode_of(values), knobs=shown, cgroup=facts)
+    groups = () if found.hierarchy.version == "v1" or values is None else _oom_groups(found, values)
+    return replace(stated, mode_actual=mode_of(values), knobs=groups, cgroup=facts)
 
 
-def _idle(
-    found: Survey, pod: Pod, spec: PodContainer, killed: Mapping[tuple[str, str], int] | None
-) -> ContainerExplanation:
+def _idle(found: Survey, pod: Pod, spec: PodContainer, known: Recorded) -> ContainerExplanation:
     """A container of the pod without a cgroup: it has ended, or has not started."""
-    kills = killed_in(killed, Identity(pod.namespace, pod.name, pod.uid, spec.name))
+    kills = known.killed_in(Identity(pod.namespace, pod.name, pod.uid, spec.name))
     return _stated(spec.name, spec, spec.container_id, decide(pod, spec.name, found.settings.rules), kills)
 
 
@@ -179,10 +151,12 @@ def _stated(
     )
 
 
-def _oom_group(found: Survey, originals: Mapping[int, Original], path: str, value: int) -> OomGroup:
-    cgroup = found.tree.cgroups.get(path)
-    original = originals.get(cgroup.inode) if cgroup is not None else None
-    return OomGroup(path, value, original.value if original is not None else None)
+def _oom_groups(found: Survey, values: Mapping[str, int]) -> tuple[OomGroup, ...]:
+    none: tuple[Original, ...] = ()
+    kept = found.recorded(lambda reader: reader.originals(boot_id()), none)
+    originals = {original.inode: original.value for original in kept}
+    inodes = {path: found.tree.cgroups[path].inode for path in values}
+    return tuple(OomGroup(path, value, originals.get(inodes[path])) for path, value in values.items())
 
 
 def _sandbox_name(pod: Pod | None) -> str:

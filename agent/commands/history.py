@@ -8,7 +8,7 @@ from typing import TextIO
 
 from agent.commands import EXIT_OK
 from agent.commands.looking import say
-from agent.commands.output.screen import show_kills
+from agent.commands.output.screen import KILLS
 from agent.commands.output.table import Output
 from agent.ledger import LedgerReader
 from agent.model import AgentError
@@ -39,7 +39,7 @@ def history(
     since_unix_s = 0.0 if since_s is None else time.time() - since_s
     with closing(LedgerReader(settings.state_dir)) as reader:
         kills = reader.kills(since_unix_s=since_unix_s, namespace=namespace, pod=pod, limit=limit + 1)
-    show_kills(kills[:limit], output, file)
+    KILLS.show(kills[:limit], output, file)
     if len(kills) > limit:
         say([f"these are the newest {limit} kills of more: raise --limit to see them"])
     if reader.bad_rows:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 from agent.cgroup.files import CgroupError
@@ -59,43 +60,6 @@ class Reads:
         )
 
 
-def identity_of(found: Survey, cgroup: Cgroup) -> Identity:
-    """The names of a container's cgroup: from the API, else from the ledger, else from the path.
-
-    ``pod_uid`` may be a static pod's config hash until the API reports the pod.
-    """
-    registry, place = found.registry, cgroup.place
-    if (named := registry.identity(place)) is not None:
-        return named
-    if (pod := registry.pod_of(place)) is not None:
-        return Identity(pod.namespace, pod.name, pod.uid)
-    if remembered := registry.remembered(place):
-        return Identity(remembered[0].namespace, remembered[0].pod, remembered[0].pod_uid)
-    return Identity(pod_uid=place.pod_key)
-
-
-def is_sandbox(found: Survey, cgroup: Cgroup) -> bool:
-    """The API knows the pod but no container of this id: the pause sandbox, or a container that the kubelet has not reported yet."""
-    registry = found.registry
-    return registry.pod_of(cgroup.place) is not None and registry.identity(cgroup.place) is None
-
-
-def oom_groups(found: Survey, container: Cgroup) -> dict[str, int] | Vanished:
-    """memory.oom.group by path, of the container and of crun's cgroup below it. Raises CgroupError.
-
-    Without such a file (cgroup v1) the value is 0: every kill ends one process.
-    """
-    own = found.files.read_oom_group(container)
-    if isinstance(own, Vanished):
-        return own
-    values = {container.path: own}
-    if (child := found.child(container)) is not None:
-        below = found.files.read_oom_group(child)
-        if not isinstance(below, Vanished):
-            values[child.path] = below
-    return values
-
-
 def mode_of(values: Mapping[str, int] | None) -> Mode | None:
     """The mode in force: group if any value is 1 (mem_cgroup_get_oom_group). None: could not be read."""
     if values is None:
@@ -118,21 +82,35 @@ def _is_grouped(found: Survey, path: str) -> bool:
         return False
 
 
-def processes_killed(found: Survey) -> dict[tuple[str, str], int] | None:
-    """Killed processes by pod uid and container name, from the ledger; None if it cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """From the ledger. ``killed`` processes by pod uid and container name; None if it cannot be read.
+
+    ``tolerated`` by the container's inode; containers without a tolerance or without mode single are left out.
+    """
+
+    killed: Mapping[tuple[str, str], int] | None
+    tolerated: Mapping[int, Tolerated]
+
+    def killed_in(self, identity: Identity) -> int | None:
+        """Killed processes of one container; None if not known."""
+        if self.killed is None or identity.pod_uid is None or identity.container is None:
+            return None
+        return self.killed.get((identity.pod_uid, identity.container), 0)
+
+    def desired(self, cgroup: Cgroup, mode: Mode | None) -> Mode | None:
+        """The desired mode; of an armed container it is group."""
+        used = self.tolerated.get(cgroup.inode)
+        return Mode.GROUP if used is not None and used.armed else mode
+
+
+def recorded(found: Survey) -> Recorded:
+    """What the ledger has about the containers."""
     without = "kills are counted by the kernel since each container's start"
-    return found.recorded(LedgerReader.processes_killed, None, without)
+    return Recorded(found.recorded(LedgerReader.processes_killed, None, without), _tolerated(found))
 
 
-def killed_in(killed: Mapping[tuple[str, str], int] | None, identity: Identity) -> int | None:
-    """Of one container; None if not known."""
-    if killed is None or identity.pod_uid is None or identity.container is None:
-        return None
-    return killed.get((identity.pod_uid, identity.container), 0)
-
-
-def tolerances(found: Survey) -> dict[int, Tolerated]:
-    """How much of each tolerance is used up, by the container's inode. Containers without one or without mode single are left out."""
+def _tolerated(found: Survey) -> dict[int, Tolerated]:
     tolerant: list[tuple[Cgroup, str, Tolerance]] = []
     for cgroup in found.containers():
         with suppress(CgroupError):  # reported where its mode is read
@@ -140,20 +118,15 @@ def tolerances(found: Survey) -> dict[int, Tolerated]:
             if wish.decision.mode is Mode.SINGLE and wish.tolerance is not None and wish.pod_uid is not None:
                 tolerant.append((cgroup, wish.pod_uid, wish.tolerance))
 
-    def used(reader: LedgerReader) -> dict[int, Tolerated]:
-        found = {}
+    def read(reader: LedgerReader) -> dict[int, Tolerated]:
+        used = {}
         for cgroup, uid, tolerance in tolerant:
             kills = [k for k in reader.kills_in(uid, boot_id(), cgroup.inode) if k.cgroup_path == cgroup.path]
             recently = killed_of_late(kills, tolerance, time.time())
-            found[cgroup.inode] = Tolerated(tolerance, recently, exceeded(kills, tolerance) is not None)
-        return found
+            used[cgroup.inode] = Tolerated(tolerance, recently, exceeded(kills, tolerance) is not None)
+        return used
 
-    return found.recorded(used, {}) if tolerant else {}
-
-
-def desired(mode: Mode | None, tolerated: Tolerated | None) -> Mode | None:
-    """The desired mode of an armed container is group."""
-    return Mode.GROUP if tolerated is not None and tolerated.armed else mode
+    return found.recorded(read, {}) if tolerant else {}
 
 
 def say(troubles: Iterable[str]) -> None:

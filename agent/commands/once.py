@@ -13,7 +13,7 @@ from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import classify, find_hierarchy
 from agent.commands import EXIT_FAILED, EXIT_OK
 from agent.commands.looking import say
-from agent.commands.output.screen import GOOD, WriteRow, show_writes
+from agent.commands.output.screen import GOOD, WRITES, WriteRow
 from agent.commands.output.table import Output
 from agent.commands.survey import Survey, survey
 from agent.kernel.kmsg import boot_id
@@ -109,7 +109,7 @@ def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> i
             # A cgroup without a container name and with the right value is a pause sandbox: not worth a row.
             if held is not None and (wish.container is not None or held.write.outcome is not WriteOutcome.ALREADY):
                 rows.append(_row(found, wish, held))
-    show_writes(sorted(rows, key=lambda row: row.cgroup), output, file)
+    WRITES.show(sorted(rows, key=lambda row: row.cgroup), output, file)
     say(found.troubles)
     return EXIT_OK if found.registry.listed and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
 
@@ -135,7 +135,7 @@ def _restore(settings: Settings, ledger: Ledger, output: Output, file: TextIO) -
     for uid in {decision.pod_uid for decision in ledger.kept_decisions()}:
         ledger.forget_pod(uid)  # else an agent that starts without the API would enforce them again
     if rows:
-        show_writes(rows, output, file)
+        WRITES.show(rows, output, file)
     else:
         say([f"nothing to restore: the ledger in {settings.state_dir} has no value that was changed since this boot"])
     return EXIT_OK if _is_kept(ledger) and all(row.outcome in GOOD for row in rows) else EXIT_FAILED

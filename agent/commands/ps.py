@@ -6,24 +6,12 @@ Needs no running agent and no API: what has no name is shown by pod uid and cont
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TextIO
 
 from agent.commands import EXIT_OK
-from agent.commands.looking import (
-    GoneError,
-    Reads,
-    desired,
-    identity_of,
-    is_sandbox,
-    killed_in,
-    mode_of,
-    oom_groups,
-    processes_killed,
-    say,
-    tolerances,
-)
-from agent.commands.output.containers import ContainerRow, ContainersScreen, Tolerated, show_containers
+from agent.commands.looking import GoneError, Reads, Recorded, mode_of, recorded, say
+from agent.commands.output.containers import CONTAINERS, ContainerRow, ContainersScreen
 from agent.commands.output.table import Output
 from agent.commands.survey import Survey, survey
 from agent.model import Cgroup
@@ -44,7 +32,7 @@ def ps(
     """
     if watch_s is None:
         rows, troubles = _look(settings)
-        show_containers(rows, output, file)
+        CONTAINERS.show(rows, output, file)
         say(troubles)
         return EXIT_OK
     last: list[str] = []
@@ -64,9 +52,8 @@ def ps(
 def _look(settings: Settings) -> tuple[list[ContainerRow], list[str]]:
     """The rows by namespace, pod and container, and the errors."""
     with survey(settings) as found:
-        killed, used = processes_killed(found), tolerances(found)
-        made = (_row(found, cgroup, killed, used.get(cgroup.inode)) for cgroup in found.containers())
-        rows = [row for row in made if row is not None]
+        known = recorded(found)
+        rows = [row for cgroup in found.containers() if (row := _row(found, cgroup, known)) is not None]
     return sorted(rows, key=_by_name), found.troubles
 
 
@@ -74,19 +61,17 @@ def _by_name(row: ContainerRow) -> tuple[str, ...]:
     return row.namespace or "", row.pod or row.pod_uid or "", row.container or row.container_id or ""
 
 
-def _row(
-    found: Survey, cgroup: Cgroup, killed: Mapping[tuple[str, str], int] | None, tolerated: Tolerated | None
-) -> ContainerRow | None:
+def _row(found: Survey, cgroup: Cgroup, known: Recorded) -> ContainerRow | None:
     """None: a pause sandbox, or removed meanwhile."""
-    if is_sandbox(found, cgroup):
+    if found.is_sandbox(cgroup):
         return None
-    identity, reads, files = identity_of(found, cgroup), Reads(found, cgroup), found.files
+    identity, reads = found.identity(cgroup), Reads(found, cgroup)
     try:
         wish = reads.take("mode_wanted", found.wish)
-        values = reads.take("mode_actual", lambda container: oom_groups(found, container))
+        values = reads.take("mode_actual", found.oom_groups)
         limit, usage, peak = reads.sizes()
-        kills = killed_in(killed, identity)
-        if kills is None and (events := reads.take("kills", files.memory_events)) is not None:
+        kills = known.killed_in(identity)
+        if kills is None and (events := reads.take("kills", found.files.memory_events)) is not None:
             # A group kill counts its first victim twice (measured, 6.1 and 6.12).
             kills = events.oom_kill - (events.oom_group_kill or 0)
     except GoneError:
@@ -95,13 +80,13 @@ def _row(
         identity.namespace,
         identity.pod,
         identity.container,
-        desired(wish.decision.mode if wish is not None else None, tolerated),
+        known.desired(cgroup, wish.decision.mode if wish is not None else None),
         mode_of(values),
         limit,
         usage,
         peak,
         kills,
-        tolerated,
+        known.tolerated.get(cgroup.inode),
         identity.pod_uid,
         cgroup.place.container_id,
         cgroup.path,

@@ -17,7 +17,7 @@ from agent.cgroup.layout import RUNTIME_CHILD, Hierarchy, find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.kube.api import ApiError, connect
 from agent.ledger import LedgerReader, NoLedgerError
-from agent.model import Cgroup, CgroupKind, Vanished
+from agent.model import VANISHED, Cgroup, CgroupKind, Identity, Vanished
 from agent.modes.desired import Wish, wish_for
 from agent.pods.list import list_pods
 from agent.pods.registry import Registry
@@ -64,6 +64,36 @@ class Survey:
             return any(self.files.populated(c) is True for c in others)
 
         return wish_for(container, self.registry, self.settings.rules, limit_bytes, runs)
+
+    def identity(self, cgroup: Cgroup) -> Identity:
+        """The names of a container's cgroup: from the API, else from the ledger, else from the path.
+
+        ``pod_uid`` may be a static pod's config hash until the API reports the pod.
+        """
+        place = cgroup.place
+        if (named := self.registry.identity(place)) is not None:
+            return named
+        if (pod := self.registry.pod_of(place)) is not None:
+            return Identity(pod.namespace, pod.name, pod.uid)
+        if remembered := self.registry.remembered(place):
+            return Identity(remembered[0].namespace, remembered[0].pod, remembered[0].pod_uid)
+        return Identity(pod_uid=place.pod_key)
+
+    def is_sandbox(self, cgroup: Cgroup) -> bool:
+        """The API knows the pod but no container of this id: the pause sandbox, or a container not reported yet."""
+        return self.registry.pod_of(cgroup.place) is not None and self.registry.identity(cgroup.place) is None
+
+    def oom_groups(self, container: Cgroup) -> dict[str, int] | Vanished:
+        """memory.oom.group by path, of the container and of crun's cgroup below it. Raises CgroupError.
+
+        Without such a file (cgroup v1) the value is 0: every kill ends one process.
+        """
+        values = {}
+        for cgroup in filter(None, (container, self.child(container))):
+            value = self.files.read_oom_group(cgroup)
+            if not isinstance(value, Vanished):
+                values[cgroup.path] = value
+        return values if container.path in values else VANISHED
 
     def recorded(self, read: Callable[[LedgerReader], T], otherwise: T, without: str = "") -> T:
         """From the ledger, or ``otherwise``. ``without`` says what is shown without a ledger; "": that is no error."""

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from rich.text import Text
 
-from agent.commands.output.table import Column, Output, print_rows
+from agent.commands.output.table import Column, Listing, Output
 from agent.wording.text import safe
 
 TEXT_LIMIT = 1200
@@ -36,7 +36,7 @@ class Check:
 
 def show_checks(checks: Sequence[Check], output: Output, file: TextIO) -> None:
     """Print checks in the given order; a table ends with the number of each status. JSON is not cut: it escapes text itself."""
-    print_rows("checks", checks, COLUMNS, _check_json, "Nothing was checked.", output, file)
+    Listing("checks", COLUMNS, _check_json, "Nothing was checked.").show(checks, output, file)
     if checks and output is Output.TABLE:
         file.write(f"\n{total(checks)}\n")
 

@@ -11,17 +11,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from agent.commands.output.table import (
-    NAME_LIMIT,
-    UNKNOWN,
-    Column,
-    Output,
-    console_on,
-    fitted,
-    plain,
-    print_rows,
-    size,
-)
+from agent.commands.output.table import NAME_LIMIT, UNKNOWN, Column, Listing, Output, console_on, fitted, plain, size
 from agent.model import Mode, Tolerance
 from agent.wording.text import duration_text, safe
 from agent.wording.times import rfc3339
@@ -66,21 +56,12 @@ class ContainerRow:
     unread: tuple[str, ...] = ()
 
 
-def show_containers(rows: Sequence[ContainerRow], output: Output, file: TextIO) -> None:
-    """Print containers in the given order."""
-    print_rows("containers", rows, CONTAINER_COLUMNS, _container_json, NO_CONTAINERS, output, file)
-
-
 def _container_json(row: ContainerRow) -> dict[str, object]:
     fields = asdict(row)
-    if used := row.tolerated:
-        limit = used.tolerance
-        fields["tolerated"] = {
-            "killed": used.killed,
-            "kills": limit.kills,
-            "window_s": limit.window_s,
-            "armed": used.armed,
-        }
+    if row.tolerated:
+        kills, window_s = row.tolerated.tolerance.kills, row.tolerated.tolerance.window_s
+        used = {"killed": row.tolerated.killed, "kills": kills, "window_s": window_s, "armed": row.tolerated.armed}
+        fields["tolerated"] = used
     return {name: value for name, value in fields.items() if value or name not in ONLY_IF_SET}
 
 
@@ -113,7 +94,7 @@ class ContainersScreen:
             self._live.update(self._page(rows, troubles, time), refresh=True)
         else:
             self._console.print(Text(time))
-            show_containers(rows, self._output, self._file)
+            CONTAINERS.show(rows, self._output, self._file)
             self._console.print()
 
     def _page(self, rows: Sequence[ContainerRow], troubles: Sequence[str], time: str) -> Group:
@@ -158,18 +139,18 @@ def _kills(row: ContainerRow) -> Text:
     return Text(f"{kills} ({row.tolerated.killed}/{limit.kills} in {duration_text(limit.window_s)})")
 
 
+def _limit(row: ContainerRow) -> Text:
+    return size(row.limit_bytes, UNKNOWN if "limit_bytes" in row.unread else "none")
+
+
 CONTAINER_COLUMNS: tuple[Column[ContainerRow], ...] = (
     Column("POD", _pod),
     Column("CONTAINER", _container),
     Column("DESIRED", _desired),
     Column("ACTUAL", _actual),
-    Column(
-        "LIMIT",
-        lambda row: size(row.limit_bytes, UNKNOWN if "limit_bytes" in row.unread else "none"),
-        spare=1,
-        right=True,
-    ),
+    Column("LIMIT", _limit, spare=1, right=True),
     Column("USAGE", lambda row: size(row.usage_bytes), spare=2, right=True),
     Column("PEAK", lambda row: size(row.peak_bytes), spare=3, right=True),
     Column("KILLS", _kills, right=True),
 )
+CONTAINERS = Listing("containers", CONTAINER_COLUMNS, _container_json, NO_CONTAINERS)

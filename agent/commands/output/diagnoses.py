@@ -8,7 +8,7 @@ from typing import TextIO
 
 from rich.text import Text
 
-from agent.commands.output.table import Column, Line, Output, print_rows, print_sections
+from agent.commands.output.table import Column, Line, Listing, Output, print_sections
 from agent.model.diagnosis import Answer, Category, Diagnosis, Will
 
 STYLES = {Answer.YES: "green", Answer.PERHAPS: "", Answer.NO: "red"}
@@ -20,7 +20,7 @@ LESS_SEVERE = (Category.NOT_READY, Category.NOT_STARTING, Category.PREEMPTED, Ca
 
 def show_diagnoses(rows: Sequence[Diagnosis], nothing: str, output: Output, file: TextIO) -> None:
     """A row per diagnosis; ``nothing`` is printed if there are none."""
-    print_rows("diagnoses", rows, COLUMNS, asdict, nothing, output, file)
+    Listing("diagnoses", COLUMNS, asdict, nothing).show(rows, output, file)
 
 
 def show_pod_diagnoses(rows: Sequence[Diagnosis], nothing: str, output: Output, file: TextIO) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TextIO
 
 from rich.text import Text
 
-from agent.commands.output.table import NAME_LIMIT, UNKNOWN, Column, Output, plain, print_rows, size
+from agent.commands.output.table import NAME_LIMIT, UNKNOWN, Column, Listing, plain, size
 from agent.model import OomKill, Outcome, Scope, WriteOutcome
 from agent.wording.kills import kill_fields
 from agent.wording.text import safe
@@ -35,18 +33,8 @@ class WriteRow:
     why: str
 
 
-def show_kills(kills: Sequence[OomKill], output: Output, file: TextIO) -> None:
-    """Print kills in the given order. JSON has the fields of the log line and the time."""
-    print_rows("kills", kills, KILL_COLUMNS, _kill_json, "No OOM kills.", output, file)
-
-
-def show_writes(rows: Sequence[WriteRow], output: Output, file: TextIO) -> None:
-    """Print writes in the given order."""
-    nothing = "Nothing to do: no running container on this node requests a mode."
-    print_rows("writes", rows, WRITE_COLUMNS, asdict, nothing, output, file)
-
-
 def _kill_json(kill: OomKill) -> dict[str, object]:
+    """The fields of the log line, and the time."""
     return {"time": rfc3339(kill.at_unix_s, "microseconds"), **kill_fields(kill)}
 
 
@@ -101,3 +89,5 @@ WRITE_COLUMNS: tuple[Column[WriteRow], ...] = (
     Column("WHY", lambda row: Text(safe(row.why, NAME_LIMIT)), spare=1),
     Column("CGROUP", lambda row: plain(row.cgroup), spare=2),
 )
+KILLS = Listing("kills", KILL_COLUMNS, _kill_json, "No OOM kills.")
+WRITES = Listing("writes", WRITE_COLUMNS, asdict, "Nothing to do: no running container on this node requests a mode.")

@@ -46,6 +46,24 @@ class Column(Generic[T]):
     right: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """Rows of one kind. ``name`` is their key in JSON, ``nothing`` the text of an empty table."""
+
+    name: str
+    columns: Sequence[Column[T]]
+    to_json: Callable[[T], dict[str, object]]
+    nothing: str
+
+    def show(self, rows: Sequence[T], output: Output, file: TextIO) -> None:
+        """Print rows in the given order."""
+        if output is Output.JSON:
+            print_json(self.name, [self.to_json(row) for row in rows], file)
+        else:
+            console = console_on(file)
+            console.print(fitted(rows, self.columns, console) if rows else self.nothing)
+
+
 def plain(text: str | None) -> Text:
     """A name, safe to print; None: unknown."""
     return Text(UNKNOWN if text is None else safe(text, NAME_LIMIT))
@@ -64,23 +82,6 @@ def console_on(file: TextIO) -> Console:
     if not console.is_terminal:
         console.width = UNLIMITED
     return console
-
-
-def print_rows(
-    name: str,
-    rows: Sequence[T],
-    columns: Sequence[Column[T]],
-    to_json: Callable[[T], dict[str, object]],
-    nothing: str,
-    output: Output,
-    file: TextIO,
-) -> None:
-    """Print rows in the given order, as a table or as JSON. ``nothing`` is the text of an empty table."""
-    if output is Output.JSON:
-        print_json(name, [to_json(row) for row in rows], file)
-        return
-    console = console_on(file)
-    console.print(fitted(rows, columns, console) if rows else nothing)
 
 
 def print_json(name: str, content: object, file: TextIO) -> None:

@@ -42,12 +42,12 @@ def printed(show: Callable[[StringIO], None]) -> str:
 
 def kills_text(*kills: OomKill) -> list[list[str]]:
     """Words of each line, split where two blanks are."""
-    text = printed(lambda file: screen.show_kills(kills, Output.TABLE, file))
+    text = printed(lambda file: screen.KILLS.show(kills, Output.TABLE, file))
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines()]
 
 
 def containers_text(*rows: ContainerRow) -> list[list[str]]:
-    text = printed(lambda file: containers.show_containers(rows, Output.TABLE, file))
+    text = printed(lambda file: containers.CONTAINERS.show(rows, Output.TABLE, file))
     return [line.split() for line in text.splitlines()]
 
 
@@ -95,12 +95,12 @@ def test_a_container_has_its_modes_its_memory_and_its_kills() -> None:
 
 def test_nothing_to_show_is_said() -> None:
     assert kills_text() == [["No OOM kills."]]
-    assert printed(lambda file: containers.show_containers((), Output.TABLE, file)) == "No containers of pods.\n"
+    assert printed(lambda file: containers.CONTAINERS.show((), Output.TABLE, file)) == "No containers of pods.\n"
 
 
 def test_in_a_pipe_every_value_is_whole_and_on_its_own_line() -> None:
     long = replace(KILL, pod="p" * 253, container="c" * 63)
-    text = printed(lambda file: screen.show_kills([long], Output.TABLE, file))
+    text = printed(lambda file: screen.KILLS.show([long], Output.TABLE, file))
     assert len(text.splitlines()) == 2
     assert f"default/{'p' * 253}" in text
     assert "c" * 63 in text
@@ -155,14 +155,14 @@ def test_names_that_look_like_markup_or_emoji_are_shown_as_they_are() -> None:
 def test_output_that_is_not_utf_8_gets_what_it_can_show() -> None:
     raw = BytesIO()
     file = TextIOWrapper(raw, encoding="ascii")
-    containers.show_containers([replace(HELD, container="caf\u00e9")], Output.TABLE, file)
+    containers.CONTAINERS.show([replace(HELD, container="caf\u00e9")], Output.TABLE, file)
     file.flush()
     assert b"caf\\xe9" in raw.getvalue()
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_json_twin_of_a_kill_has_every_field_of_the_log_line_and_the_time(name: str) -> None:
-    text = printed(lambda file: screen.show_kills([CASES[name]], Output.JSON, file))
+    text = printed(lambda file: screen.KILLS.show([CASES[name]], Output.JSON, file))
     (found,) = json.loads(text)["kills"]
     assert {field for field in OomKill.__slots__ if field not in found} == {"boot_id", "cgroup_inode", "ordinal"}
     assert "kill_id" in found, "which is made of these"
@@ -172,7 +172,7 @@ def test_the_json_twin_of_a_kill_has_every_field_of_the_log_line_and_the_time(na
 
 
 def test_the_json_twin_of_a_container_has_bytes_and_nulls() -> None:
-    text = printed(lambda file: containers.show_containers([DRIFTED, BARE], Output.JSON, file))
+    text = printed(lambda file: containers.CONTAINERS.show([DRIFTED, BARE], Output.JSON, file))
     held, bare = json.loads(text)["containers"]
     assert held == {
         "namespace": "default", "pod": "herder-1", "container": "herder", "mode_wanted": "single", "mode_actual": "group",
@@ -182,4 +182,4 @@ def test_the_json_twin_of_a_container_has_bytes_and_nulls() -> None:
 
 
 def test_nothing_to_show_is_an_empty_list_in_json() -> None:
-    assert json.loads(printed(lambda file: screen.show_kills((), Output.JSON, file))) == {"kills": []}
+    assert json.loads(printed(lambda file: screen.KILLS.show((), Output.JSON, file))) == {"kills": []}
