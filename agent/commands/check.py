@@ -11,10 +11,9 @@ from typing import TextIO
 from agent.cgroup.layout import find_hierarchy
 from agent.cgroup.watches import NoInotifyError
 from agent.commands import EXIT_FAILED, EXIT_OK
-from agent.commands.output.checklist import Check, Status, show_checks
 from agent.commands.output.table import Output
 from agent.commands.probes import api, cgroups, containers, inotify, kernel, ledger
-from agent.commands.probes.answers import ERRORS, explained, failed, guarded
+from agent.commands.probes.checks import ERRORS, Check, Status, explained, failed, guarded, show_checks
 from agent.commands.survey import Survey, survey
 from agent.model import AgentError
 from agent.settings import Settings

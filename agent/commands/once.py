@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from typing import TextIO
+
+from rich.text import Text
 
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import classify, find_hierarchy
 from agent.commands import EXIT_FAILED, EXIT_OK
 from agent.commands.looking import say
-from agent.commands.output.screen import GOOD, WRITES, WriteRow
-from agent.commands.output.table import Output
+from agent.commands.output.table import NAME_LIMIT, Column, Listing, Output, plain
 from agent.commands.survey import Survey, survey
 from agent.kernel.kmsg import boot_id
 from agent.ledger import AgentLock, Ledger
@@ -22,6 +24,27 @@ from agent.model import Cgroup, KnobWrite, Original, WriteOutcome
 from agent.modes.desired import Wish, knobs_of
 from agent.modes.enforcer import Enforcer, Held
 from agent.settings import Settings
+from agent.wording.text import safe
+
+GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteOutcome.GONE)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRow:
+    """A write of one memory.oom.group, done or dry. ``namespace``, ``pod`` and ``container`` None: unknown.
+
+    ``before`` None: not readable, or the kernel has no such file. ``why``: the reason for the mode, or the error. Field names
+    are JSON keys.
+    """
+
+    namespace: str | None
+    pod: str | None
+    container: str | None
+    cgroup: str
+    before: int | None
+    wanted: int
+    outcome: WriteOutcome
+    why: str
 
 
 def apply(settings: Settings, output: Output, file: TextIO) -> int:
@@ -147,3 +170,20 @@ def _restored(files: CgroupFiles, original: Original) -> KnobWrite:
         return files.hold_oom_group(Cgroup(place, original.inode), original.value)
     except ValueError as error:  # a ledger edited by hand
         return KnobWrite(WriteOutcome.DENIED, None, original.value, str(error))
+
+
+def _write_outcome(row: WriteRow) -> Text:
+    text = "would write" if row.outcome is WriteOutcome.DRY_RUN else row.outcome.value
+    return Text(text, style="" if row.outcome in GOOD else "bold red")
+
+
+WRITE_COLUMNS: tuple[Column[WriteRow], ...] = (
+    Column("POD", lambda row: plain(row.cgroup if row.pod is None else f"{row.namespace}/{row.pod}")),
+    Column("CONTAINER", lambda row: plain("-" if row.container is None else row.container)),
+    Column("BEFORE", lambda row: Text("-" if row.before is None else str(row.before)), right=True),
+    Column("DESIRED", lambda row: Text(str(row.wanted)), right=True),
+    Column("OUTCOME", _write_outcome),
+    Column("WHY", lambda row: Text(safe(row.why, NAME_LIMIT)), spare=1),
+    Column("CGROUP", lambda row: plain(row.cgroup), spare=2),
+)
+WRITES = Listing("writes", WRITE_COLUMNS, asdict, "Nothing to do: no running container on this node requests a mode.")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent import __version__
-from agent.commands.output.checklist import Check
-from agent.commands.probes.answers import failed, passed, warned
+from agent.commands.probes.checks import Check, failed, passed, warned
 from agent.commands.survey import Survey
 from agent.kube.access import NEEDED, Permission, review, server_version
 from agent.kube.api import Api, ApiError, ApiRefusedError, ApiUnreachableError, NoApiError, connect

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from agent.cgroup.files import CgroupError
 from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, MISMATCH, Hierarchy, find_roots
 from agent.cgroup.proof import prove_knob
-from agent.commands.output.checklist import Check
-from agent.commands.probes.answers import failed, passed, warned
+from agent.commands.probes.checks import Check, failed, passed, warned
 from agent.commands.survey import Survey
 from agent.model import Vanished, WriteOutcome
 from agent.wording.text import count, some

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from agent.cgroup.layout import classify
-from agent.commands.output.checklist import Check
-from agent.commands.probes.answers import failed, passed, warned
+from agent.commands.probes.checks import Check, failed, passed, warned
 from agent.commands.survey import Survey
 from agent.kernel.limits import is_first_pid_namespace
 from agent.model import Cgroup, CgroupKind, Mode, Vanished, levels_above

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from agent.cgroup.tree import Tree
 from agent.cgroup.watches import NoInotifyError
-from agent.commands.output.checklist import Check
-from agent.commands.probes.answers import failed, passed, warned
+from agent.commands.probes.checks import Check, failed, passed, warned
 from agent.commands.survey import Survey
 from agent.kernel.limits import PROC, InotifyLimits, InotifyUse, inotify_limits, inotify_use
 

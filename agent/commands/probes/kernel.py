@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from agent.commands.output.checklist import Check
-from agent.commands.probes.answers import passed, warned
+from agent.commands.probes.checks import Check, passed, warned
 from agent.kernel import scheduling
 from agent.kernel.kmsg import Kmsg, KmsgUnavailableError
 from agent.kernel.limits import PROC, kernel_release, version_of

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from agent.commands.output.checklist import Check
-from agent.commands.probes.answers import passed, warned
+from agent.commands.probes.checks import Check, passed, warned
 from agent.ledger import LedgerReader, NoLedgerError
 from agent.ledger.store import FILE
 from agent.wording.text import bytes_text

@@ -14,10 +14,9 @@ from inotify_simple import INotify
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import Hierarchy
 from agent.commands import EXIT_FAILED, EXIT_OK
-from agent.commands.output.checklist import Status
 from agent.commands.output.table import Output
 from agent.commands.probes import cgroups
-from agent.commands.probes.answers import explained
+from agent.commands.probes.checks import Status, explained
 from agent.kernel import scheduling
 from agent.kernel.scheduling import SchedulingClass
 from agent.ledger import AgentLock, Ledger

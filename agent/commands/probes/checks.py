@@ -1,9 +1,10 @@
-"""Output of ``check``: a row per prerequisite with its status, what was found, and what to do."""
+"""A check of one prerequisite: made from the result or the error of a probe, and printed as a row of ``check``."""
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TextIO
@@ -11,8 +12,19 @@ from typing import TextIO
 from rich.text import Text
 
 from agent.commands.output.table import Column, Listing, Output
+from agent.model import AgentError
 from agent.wording.text import safe
 
+ERRORS = (AgentError, OSError, ValueError)  # of a probe
+ADVICE = {
+    errno.EACCES: "Run as root; in a pod, with securityContext.privileged.",
+    errno.EPERM: "Run as root; in a pod, with securityContext.privileged.",
+    errno.EROFS: "Mount it read-write into the container.",
+    errno.ENOENT: "Mount the node's own into the container, or give the right path.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n); for inotify also sysctl fs.inotify.max_user_instances.",
+    errno.ENFILE: "Raise the node's limit of open files: sysctl fs.file-max.",
+    errno.ENOSPC: "Free some space on its disk.",
+}
 TEXT_LIMIT = 1200
 
 
@@ -32,6 +44,36 @@ class Check:
     status: Status
     found: str
     advice: str = ""
+
+
+def passed(name: str, found: str) -> Check:
+    return Check(name, Status.PASS, found)
+
+
+def warned(name: str, found: str, advice: str) -> Check:
+    return Check(name, Status.WARN, found, advice)
+
+
+def failed(name: str, found: str, advice: str) -> Check:
+    return Check(name, Status.FAIL, found, advice)
+
+
+def guarded(name: str, probe: Callable[..., Iterable[Check]], *arguments: object) -> list[Check]:
+    """The probe's checks; an error becomes a failed check, and the other probes still run."""
+    checks: list[Check] = []
+    try:
+        checks.extend(probe(*arguments))
+    except ERRORS as error:
+        checks.append(failed(name, *explained(error)))
+    return checks
+
+
+def explained(error: Exception) -> tuple[str, str]:
+    """The error as text, and what to do. Our own errors say that themselves."""
+    advice = ADVICE.get(error.errno or 0) if isinstance(error, OSError) else None
+    if isinstance(error, ValueError):
+        return f"unexpected content: {error}", "Report this text as a bug."
+    return str(error), advice or "Do what the message says, then run the check again."
 
 
 def show_checks(checks: Sequence[Check], output: Output, file: TextIO) -> None:
