@@ -15,7 +15,6 @@ from typing import TypeVar
 
 from agent.cgroup.files import CgroupError
 from agent.cgroup.layout import classify
-from agent.commands.output.containers import Tolerated
 from agent.commands.survey import Survey
 from agent.kernel.kmsg import boot_id
 from agent.ledger import LedgerReader
@@ -80,6 +79,15 @@ def _is_grouped(found: Survey, path: str) -> bool:
     except CgroupError as error:
         found.trouble(error)
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerated:
+    """``killed`` of the tolerance's ``kills`` are used up now; ``armed``: it was exceeded."""
+
+    tolerance: Tolerance
+    killed: int
+    armed: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def apply(settings: Settings, output: Output, file: TextIO) -> int:
 def dry_run(settings: Settings, output: Output, file: TextIO) -> int:
     """Show what ``apply`` would write; write nothing. Needs no lock, so it runs beside an agent."""
     with survey(settings) as found:
-        return _apply(found, Enforcer(found.files, _NoOriginals(), time.time, dry_run=True), output, file)
+        return _apply(found, Enforcer(found.files, _Planned(found), time.time, dry_run=True), output, file)
 
 
 def restore(settings: Settings, output: Output, file: TextIO) -> int:
@@ -93,17 +93,22 @@ class _AtOnce:
         self._ledger.commit()
 
 
-class _NoOriginals:
-    """The ledger of a dry run."""
+class _Planned:
+    """The ledger's originals for a dry run, which writes none."""
+
+    def __init__(self, found: Survey) -> None:
+        none: tuple[Original, ...] = ()
+        kept = found.recorded(lambda reader: reader.originals(boot_id()), none)
+        self._by_inode = {original.inode: original for original in kept}
+
+    def original(self, inode: int) -> Original | None:
+        return self._by_inode.get(inode)
 
     def remember_original(self, original: Original) -> None:
         raise AssertionError(f"a dry run wrote {original.path}")
 
-    def original(self, inode: int) -> Original | None:  # noqa: ARG002
-        return None
-
     def forget_original(self, inode: int) -> None:
-        """Nothing is remembered."""
+        """The ledger keeps it."""
 
 
 def _is_kept(ledger: Ledger) -> bool:

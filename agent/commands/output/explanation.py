@@ -9,7 +9,7 @@ from typing import TextIO
 from rich.text import Text
 
 from agent.commands.diagnose import diagnosis_sections
-from agent.commands.output.containers import Tolerated
+from agent.commands.looking import Tolerated
 from agent.commands.output.table import NAME_LIMIT, UNKNOWN, Line, Output, print_json, print_sections
 from agent.model import Mode
 from agent.model.diagnosis import Diagnosis

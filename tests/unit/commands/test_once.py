@@ -74,6 +74,15 @@ def test_a_pod_that_no_longer_asks_gets_its_value_back(node: LookedAtNode) -> No
     assert knob(node) == 1
 
 
+def test_a_dry_run_shows_the_value_that_a_pod_which_no_longer_asks_would_get_back(node: LookedAtNode) -> None:
+    run(node, once.apply)
+    node.server.put_pod(pod_json())
+    code, (row,) = run(node, once.dry_run)
+    assert (code, row["before"], row["wanted"], row["outcome"]) == (EXIT_OK, 0, 1, "dry_run")
+    assert knob(node) == 0
+    assert run(node, once.apply)[1][0]["outcome"] == "written", "the original is still in the ledger"
+
+
 def test_restore_gives_back_and_forgets_and_then_has_nothing_to_do(
     node: LookedAtNode, capsys: pytest.CaptureFixture[str]
 ) -> None:

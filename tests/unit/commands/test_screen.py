@@ -14,9 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.commands import history
-from agent.commands.output import containers
-from agent.commands.output.containers import ContainerRow
 from agent.commands.output.table import Output, fitted
+from agent.commands.ps import COLUMNS, CONTAINERS, ContainerRow
 from agent.model import Mode, OomKill
 from tests.unit.wording.kills import CASES, GROUP, HOST, KILL, LOST, MIB, SERVICE
 from tests.unit.wording.test_kills import KILLS, harmless
@@ -48,7 +47,7 @@ def kills_text(*kills: OomKill) -> list[list[str]]:
 
 
 def containers_text(*rows: ContainerRow) -> list[list[str]]:
-    text = printed(lambda file: containers.CONTAINERS.show(rows, Output.TABLE, file))
+    text = printed(lambda file: CONTAINERS.show(rows, Output.TABLE, file))
     return [line.split() for line in text.splitlines()]
 
 
@@ -96,7 +95,7 @@ def test_a_container_has_its_modes_its_memory_and_its_kills() -> None:
 
 def test_nothing_to_show_is_said() -> None:
     assert kills_text() == [["No OOM kills."]]
-    assert printed(lambda file: containers.CONTAINERS.show((), Output.TABLE, file)) == "No containers of pods.\n"
+    assert printed(lambda file: CONTAINERS.show((), Output.TABLE, file)) == "No containers of pods.\n"
 
 
 def test_in_a_pipe_every_value_is_whole_and_on_its_own_line() -> None:
@@ -136,10 +135,8 @@ def test_no_line_is_wider_than_the_terminal_and_none_can_do_it_harm(width: int, 
 
 
 def test_a_mode_that_is_not_in_force_stands_out_and_one_that_is_does_not() -> None:
-    assert "\x1b[1;31mgroup" in on_terminal(
-        lambda console: fitted((DRIFTED,), containers.CONTAINER_COLUMNS, console), 120
-    )
-    assert "31m" not in on_terminal(lambda console: fitted((HELD,), containers.CONTAINER_COLUMNS, console), 120)
+    assert "\x1b[1;31mgroup" in on_terminal(lambda console: fitted((DRIFTED,), COLUMNS, console), 120)
+    assert "31m" not in on_terminal(lambda console: fitted((HELD,), COLUMNS, console), 120)
 
 
 def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +153,7 @@ def test_names_that_look_like_markup_or_emoji_are_shown_as_they_are() -> None:
 def test_output_that_is_not_utf_8_gets_what_it_can_show() -> None:
     raw = BytesIO()
     file = TextIOWrapper(raw, encoding="ascii")
-    containers.CONTAINERS.show([replace(HELD, container="caf\u00e9")], Output.TABLE, file)
+    CONTAINERS.show([replace(HELD, container="caf\u00e9")], Output.TABLE, file)
     file.flush()
     assert b"caf\\xe9" in raw.getvalue()
 
@@ -173,7 +170,7 @@ def test_the_json_twin_of_a_kill_has_every_field_of_the_log_line_and_the_time(na
 
 
 def test_the_json_twin_of_a_container_has_bytes_and_nulls() -> None:
-    text = printed(lambda file: containers.CONTAINERS.show([DRIFTED, BARE], Output.JSON, file))
+    text = printed(lambda file: CONTAINERS.show([DRIFTED, BARE], Output.JSON, file))
     held, bare = json.loads(text)["containers"]
     assert held == {
         "namespace": "default", "pod": "herder-1", "container": "herder", "mode_wanted": "single", "mode_actual": "group",
