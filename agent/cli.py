@@ -121,10 +121,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             scheduling.suspend_real_time()
         with _within_budget(arguments.command):
             return _call(settings, arguments)
-    except SettingsError as error:
-        return _complain(error, EXIT_USAGE)
-    except AgentError as error:
-        return _complain(error, EXIT_FAILED)
+    except (SettingsError, AgentError) as error:
+        print(f"oomward: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED
     except BrokenPipeError:  # `oomward … | head`: the reader has closed the pipe: no failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
@@ -143,11 +142,6 @@ def _within_budget(command: str) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-def _complain(error: Exception, code: int) -> int:
-    print(f"oomward: {error}", file=sys.stderr)  # noqa: T201
-    return code
 
 
 def _call(settings: Settings, arguments: argparse.Namespace) -> int:

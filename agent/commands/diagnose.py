@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TextIO
 
@@ -92,21 +93,15 @@ def _kills(found: Survey, pod: Pod | None = None) -> Sequence[OomKill]:
 
 
 def _diagnosed(found: Survey, pod: Pod, kills: Sequence[OomKill]) -> tuple[Diagnosis, ...]:
-    return diagnoses_of(pod, kills, NodeFacts(time.time(), dict(_facts(found, pod))))
-
-
-def _facts(found: Survey, pod: Pod) -> Iterator[tuple[str, ContainerFacts]]:
-    """By name, of the pod's containers that have a cgroup."""
+    facts = {}
     for cgroup in found.containers():
         name = found.identity(cgroup).container if cgroup.place.pod_key == pod.cgroup_key else None
-        if name is None:
-            continue
-        reads = Reads(found, cgroup)
-        try:
-            limit = reads.take("limit_bytes", found.limit_bytes)
-            yield name, ContainerFacts(limit, reads.take("peak_bytes", found.files.peak_bytes))
-        except GoneError:
-            continue
+        if name is not None:
+            with suppress(GoneError):
+                reads = Reads(found, cgroup)
+                limit = reads.take("limit_bytes", found.limit_bytes)
+                facts[name] = ContainerFacts(limit, reads.take("peak_bytes", found.files.peak_bytes))
+    return diagnoses_of(pod, kills, NodeFacts(time.time(), facts))
 
 
 def show_diagnoses(rows: Sequence[Diagnosis], nothing: str, output: Output, file: TextIO) -> None:

@@ -24,7 +24,6 @@ from agent.commands.output.explanation import (
 )
 from agent.commands.output.table import UNKNOWN, Output
 from agent.commands.survey import Survey, survey
-from agent.kernel.kmsg import boot_id
 from agent.model import (
     MODE_ANNOTATION_PREFIX,
     MODE_LABEL,
@@ -33,7 +32,6 @@ from agent.model import (
     Decision,
     Identity,
     Mode,
-    Original,
     Pod,
     PodContainer,
     Source,
@@ -152,11 +150,9 @@ def _stated(
 
 
 def _oom_groups(found: Survey, values: Mapping[str, int]) -> tuple[OomGroup, ...]:
-    none: tuple[Original, ...] = ()
-    kept = found.recorded(lambda reader: reader.originals(boot_id()), none)
-    originals = {original.inode: original.value for original in kept}
-    inodes = {path: found.tree.cgroups[path].inode for path in values}
-    return tuple(OomGroup(path, value, originals.get(inodes[path])) for path, value in values.items())
+    originals = found.originals()
+    kept = {path: originals.get(found.tree.cgroups[path].inode) for path in values}
+    return tuple(OomGroup(path, value, one.value if (one := kept[path]) else None) for path, value in values.items())
 
 
 def _sandbox_name(pod: Pod | None) -> str:

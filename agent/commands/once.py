@@ -77,7 +77,15 @@ def restore(settings: Settings, output: Output, file: TextIO) -> int:
         AgentLock(settings.state_dir, settings.node_name),
         closing(Ledger.open(settings.state_dir, boot_id())) as ledger,
     ):
-        return _restore(settings, ledger, output, file)
+        rows = _restored(settings, ledger)
+        for uid in {decision.pod_uid for decision in ledger.kept_decisions()}:
+            ledger.forget_pod(uid)  # else an agent that starts without the API would enforce them again
+        if rows:
+            WRITES.show(rows, output, file)
+        else:
+            none = "has no value that was changed since this boot"
+            say([f"nothing to restore: the ledger in {settings.state_dir} {none}"])
+        return EXIT_OK if _is_kept(ledger) and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
 
 
 class _AtOnce:
@@ -97,12 +105,7 @@ class _Planned:
     """The ledger's originals for a dry run, which writes none."""
 
     def __init__(self, found: Survey) -> None:
-        none: tuple[Original, ...] = ()
-        kept = found.recorded(lambda reader: reader.originals(boot_id()), none)
-        self._by_inode = {original.inode: original for original in kept}
-
-    def original(self, inode: int) -> Original | None:
-        return self._by_inode.get(inode)
+        self.original = found.originals().get
 
     def remember_original(self, original: Original) -> None:
         raise AssertionError(f"a dry run wrote {original.path}")
@@ -150,31 +153,21 @@ def _row(found: Survey, wish: Wish, held: Held) -> WriteRow:
     return WriteRow(namespace, name, wish.container, place.path, write.before, write.wanted, write.outcome, why)
 
 
-def _restore(settings: Settings, ledger: Ledger, output: Output, file: TextIO) -> int:
+def _restored(settings: Settings, ledger: Ledger) -> list[WriteRow]:
     hierarchy = find_hierarchy(settings.cgroup_mount)
     rows = []
     with closing(CgroupFiles(hierarchy.memory_mount, hierarchy.version)) as files:
         for original in sorted(ledger.originals(), key=lambda original: original.path):
-            write = _restored(files, original)
+            path, value = original.path, original.value
+            try:
+                write = files.hold_oom_group(Cgroup(classify(path), original.inode), value)
+            except ValueError as error:  # a ledger edited by hand
+                write = KnobWrite(WriteOutcome.DENIED, None, value, str(error))
             if write.outcome in GOOD:
                 ledger.forget_original(original.inode)
             why = write.detail or "the value before oomward's first write"
-            rows.append(WriteRow(None, None, None, original.path, write.before, original.value, write.outcome, why))
-    for uid in {decision.pod_uid for decision in ledger.kept_decisions()}:
-        ledger.forget_pod(uid)  # else an agent that starts without the API would enforce them again
-    if rows:
-        WRITES.show(rows, output, file)
-    else:
-        say([f"nothing to restore: the ledger in {settings.state_dir} has no value that was changed since this boot"])
-    return EXIT_OK if _is_kept(ledger) and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
-
-
-def _restored(files: CgroupFiles, original: Original) -> KnobWrite:
-    place = classify(original.path)
-    try:
-        return files.hold_oom_group(Cgroup(place, original.inode), original.value)
-    except ValueError as error:  # a ledger edited by hand
-        return KnobWrite(WriteOutcome.DENIED, None, original.value, str(error))
+            rows.append(WriteRow(None, None, None, path, write.before, value, write.outcome, why))
+    return rows
 
 
 def _write_outcome(row: WriteRow) -> Text:

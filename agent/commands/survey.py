@@ -15,14 +15,16 @@ from agent import __version__
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD, Hierarchy, find_hierarchy
 from agent.cgroup.tree import Tree
+from agent.kernel.kmsg import boot_id
 from agent.kube.api import ApiError, connect
 from agent.ledger import LedgerReader, NoLedgerError
-from agent.model import VANISHED, Cgroup, CgroupKind, Identity, Vanished
+from agent.model import VANISHED, Cgroup, CgroupKind, Identity, Original, Vanished
 from agent.modes.desired import Wish, wish_for
 from agent.pods.list import list_pods
 from agent.pods.registry import Registry
 from agent.settings import Settings
 
+D = TypeVar("D")
 T = TypeVar("T")
 
 
@@ -95,7 +97,11 @@ class Survey:
                 values[cgroup.path] = value
         return values if container.path in values else VANISHED
 
-    def recorded(self, read: Callable[[LedgerReader], T], otherwise: T, without: str = "") -> T:
+    def originals(self) -> dict[int, Original]:
+        """The values before oomward's first writes in this boot, by inode."""
+        return {one.inode: one for one in self.recorded(lambda reader: reader.originals(boot_id()), ())}
+
+    def recorded(self, read: Callable[[LedgerReader], T], otherwise: D, without: str = "") -> T | D:
         """From the ledger, or ``otherwise``. ``without`` says what is shown without a ledger; "": that is no error."""
         try:
             reader = LedgerReader(self.settings.state_dir)

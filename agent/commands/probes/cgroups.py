@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from agent.cgroup.files import CgroupError
-from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, MISMATCH, Hierarchy, find_roots
+from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, MISMATCH, Hierarchy, find_hierarchy, find_roots
 from agent.cgroup.proof import prove_knob
-from agent.commands.probes.checks import Check, failed, passed, warned
+from agent.commands.probes.checks import Check, failed, guarded, passed, warned
 from agent.commands.survey import Survey
 from agent.model import Vanished, WriteOutcome
 from agent.wording.text import count, some
@@ -22,6 +23,13 @@ NO_ROOTS = (
     "kubelet first."
 )
 CONTROLLER_ON = "echo +memory > cgroup.subtree_control of each cgroup from the mount's top down to the pod's"
+
+
+def hierarchy(cgroup_mount: Path) -> Iterator[Check]:
+    """The version, and memory.oom.group."""
+    found = find_hierarchy(cgroup_mount)
+    yield from version(found)
+    yield from guarded(FILE, oom_group, found)
 
 
 def version(hierarchy: Hierarchy) -> Iterator[Check]:

@@ -1,17 +1,21 @@
-"""The kernel's version, scheduling and log."""
+"""The kernel's version, scheduling, log and inotify limits."""
 
 from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from agent.commands.probes.checks import Check, passed, warned
+from agent.cgroup.tree import Tree
+from agent.cgroup.watches import NoInotifyError
+from agent.commands.probes.checks import Check, failed, passed, warned
+from agent.commands.survey import Survey
 from agent.kernel import scheduling
 from agent.kernel.kmsg import Kmsg, KmsgUnavailableError
-from agent.kernel.limits import PROC, kernel_release, version_of
+from agent.kernel.limits import PROC, InotifyLimits, InotifyUse, inotify_limits, inotify_use, kernel_release, version_of
 
 KMSG_DEVICE = (1, 11)  # Documentation/admin-guide/devices.txt
 FROM_THE_OLDEST = -1
@@ -19,6 +23,15 @@ WITHOUT_LOG = "Without it kills are counted, but the killed processes are not kn
 # Documentation/admin-guide/cgroup-v2.rst and its history
 OOM_GROUP_SINCE = (4, 19)
 OPTIONAL = (("oom_group_kill (5.17)", (5, 17)), ("memory.peak (5.19)", (5, 19)))
+NOWHERE = ("oomward-check",)  # a root that does not exist: this tree watches only the top of the mount
+ROOM_TO_GROW = 2
+WATCHES_ADVICE = "Raise it on the node: sysctl -w fs.inotify.max_user_watches=1048576, and in /etc/sysctl.d to keep it."
+INSTANCES_ADVICE = (
+    "Raise it on the node: sysctl -w fs.inotify.max_user_instances=1024, and in /etc/sysctl.d to keep it. If few are in use, "
+    "raise the limit of open files (ulimit -n)."
+)
+QUEUE_ADVICE = "Raise it on the node: sysctl -w fs.inotify.max_queued_events=16384 (the kernel's default), or more."
+AT_ONCE = 2  # events per watched file in one turn of the loop, e.g. if a daemon-reload rewrites every memory.oom.group
 
 
 def release(proc: Path = PROC) -> Iterator[Check]:
@@ -78,3 +91,63 @@ def log(path: Path) -> Iterator[Check]:
 def _is_kmsg(path: Path) -> bool:
     status = path.stat()
     return stat.S_ISCHR(status.st_mode) and (os.major(status.st_rdev), os.minor(status.st_rdev)) == KMSG_DEVICE
+
+
+def inotify(found: Survey) -> Iterator[Check]:
+    """inotify: tested with one more instance and watch, and its limits compared with the need of this node.
+
+    Called while the survey's watches exist: as many as the agent's.
+    """
+    need = found.tree.watches
+    known, used = inotify_limits(), inotify_use()
+    try:
+        refused = _one_more(found)
+    except NoInotifyError:
+        yield from no_inotify()
+        return
+    yield passed("inotify instances", f"one more is available: {_of(used.instances, known.instances)} in use")
+    yield _watches(need, known, used, refused)
+    yield from _queue(need, known)
+
+
+def no_inotify() -> Iterator[Check]:
+    """EMFILE of inotify_init1(2): nearly always max_user_instances, else the limit of open files."""
+    known, used = inotify_limits(), inotify_use()
+    yield failed(
+        "inotify instances",
+        f"no inotify instance is available, so nothing can be watched: {_of(used.instances, known.instances)} in use "
+        "(fs.inotify.max_user_instances)",
+        INSTANCES_ADVICE,
+    )
+
+
+def _one_more(found: Survey) -> bool:
+    """Whether one more watch is refused. Raises NoInotifyError without an instance."""
+    with closing(Tree(found.files, root_override=NOWHERE)) as tree:
+        return bool(tree.scan(time.monotonic()))
+
+
+def _watches(need: int, known: InotifyLimits, used: InotifyUse, refused: bool) -> Check:
+    in_use = _of(used.watches, known.watches)
+    if refused:
+        reached = f"the limit fs.inotify.max_user_watches is reached: {in_use} in use"
+        effect = "Cgroups without a watch are seen only at the full resync"
+        return failed("inotify watches", f"{reached}. {effect}", WATCHES_ADVICE)
+    others = max(0, used.watches - need)
+    if known.watches is not None and others + ROOM_TO_GROW * need > known.watches:
+        little = f"{need} needed now, with little room below fs.inotify.max_user_watches: {in_use} in use"
+        return warned("inotify watches", little, WATCHES_ADVICE)
+    return passed("inotify watches", f"{need} needed now: {in_use} in use, including this check")
+
+
+def _queue(need: int, known: InotifyLimits) -> Iterator[Check]:
+    room = known.queued_events
+    if room is not None and room < AT_ONCE * need:
+        small = f"fs.inotify.max_queued_events is {room} for {need} watches: an overflow causes a full resync"
+        yield warned("inotify queue", small, QUEUE_ADVICE)
+    elif room is not None:
+        yield passed("inotify queue", f"room for {room} events")
+
+
+def _of(used: int, limit: int | None) -> str:
+    return f"{used} of {limit}" if limit is not None else f"{used} (the limit can't be read)"
