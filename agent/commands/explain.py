@@ -106,11 +106,11 @@ def _running(found: Survey, pod: Pod | None, cgroup: Cgroup, known: Recorded) ->
     identity, reads = found.identity(cgroup), Reads(found, cgroup)
     name = identity.container
     spec = pod.container(name) if pod is not None and name is not None else None
-    wish = reads.take("mode_wanted", found.wish)
-    decision = wish.decision if wish is not None else UNREADABLE
+    desired = reads.take("mode_wanted", found.desired)
+    decision = desired.decision if desired is not None else UNREADABLE
     stated = replace(
         _stated(name, spec, cgroup.place.container_id, decision, known.killed_in(identity)),
-        mode_wanted=known.desired(cgroup, decision.mode),
+        mode_wanted=known.effective(cgroup, decision.mode),
         tolerated=known.tolerated.get(cgroup.inode),
     )
     try:

@@ -66,19 +66,18 @@ def _list(pods: list[NodePod]) -> str:
 
 def _node_pods(found: Survey) -> list[NodePod]:
     """Pods of the API, and those with a cgroup here."""
-    ids: dict[str, set[str]] = {}
-    places: dict[str, CgroupPlace] = {}
+    places: dict[str, list[CgroupPlace]] = {}
     for cgroup in found.tree.cgroups.values():
-        if (key := cgroup.place.pod_key) is not None:
-            places.setdefault(key, cgroup.place)
-            ids.setdefault(key, set()).update({cgroup.place.container_id or ""} - {""})
+        if cgroup.place.pod_key is not None:
+            places.setdefault(cgroup.place.pod_key, []).append(cgroup.place)
+    ids = {key: frozenset(place.container_id for place in its if place.container_id) for key, its in places.items()}
     pods = []
     for pod in found.registry.pods.values():
         named = {one for c in pod.containers for one in (c.container_id, c.previous_id) if one is not None}
-        own = frozenset(ids.get(pod.cgroup_key, set()) | named)
+        own = ids.get(pod.cgroup_key, frozenset()) | named
         pods.append(NodePod(pod.cgroup_key, pod.uid, pod.namespace, pod.name, pod, own))
     for key in places.keys() - {one.key for one in pods}:
-        seen = found.registry.remembered(places[key])
+        seen = found.registry.remembered(places[key][0])
         uid, namespace, name = (seen[0].pod_uid, seen[0].namespace, seen[0].pod) if seen else (key, None, None)
-        pods.append(NodePod(key, uid, namespace, name, None, frozenset(ids[key])))
+        pods.append(NodePod(key, uid, namespace, name, None, ids[key]))
     return pods

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from agent.cgroup.files import CgroupError
-from agent.cgroup.layout import classify
 from agent.commands.survey import Survey
 from agent.kernel.kmsg import boot_id
 from agent.ledger import LedgerReader
@@ -74,8 +73,8 @@ def grouped_above(found: Survey, own: Iterable[Cgroup]) -> tuple[str, ...]:
 
 def _is_grouped(found: Survey, path: str) -> bool:
     try:
-        inode = found.files.inode(path)
-        return not isinstance(inode, Vanished) and found.files.read_oom_group(Cgroup(classify(path), inode)) == 1
+        cgroup = found.at(path)
+        return cgroup is not None and found.files.read_oom_group(cgroup) == 1
     except CgroupError as error:
         found.trouble(error)
         return False
@@ -106,7 +105,7 @@ class Recorded:
             return None
         return self.killed.get((identity.pod_uid, identity.container), 0)
 
-    def desired(self, cgroup: Cgroup, mode: Mode | None) -> Mode | None:
+    def effective(self, cgroup: Cgroup, mode: Mode | None) -> Mode | None:
         """The desired mode; of an armed container it is group."""
         used = self.tolerated.get(cgroup.inode)
         return Mode.GROUP if used is not None and used.armed else mode
@@ -122,9 +121,9 @@ def _tolerated(found: Survey) -> dict[int, Tolerated]:
     tolerant: list[tuple[Cgroup, str, Tolerance]] = []
     for cgroup in found.containers():
         with suppress(CgroupError):  # reported where its mode is read
-            wish = found.wish(cgroup)
-            if wish.decision.mode is Mode.SINGLE and wish.tolerance is not None and wish.pod_uid is not None:
-                tolerant.append((cgroup, wish.pod_uid, wish.tolerance))
+            desired = found.desired(cgroup)
+            if desired.decision.mode is Mode.SINGLE and desired.tolerance is not None and desired.pod_uid is not None:
+                tolerant.append((cgroup, desired.pod_uid, desired.tolerance))
 
     def read(reader: LedgerReader) -> dict[int, Tolerated]:
         used = {}

@@ -125,32 +125,32 @@ def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> i
     rows: list[WriteRow] = []
     for container in found.containers():
         try:
-            wish = found.wish(container)
+            desired = found.desired(container)
         except CgroupError as error:
             found.trouble(error)
             continue
-        child, mode = found.child(container), wish.decision.mode
-        desired = {} if mode is None else knobs_of(container, child, mode)
+        child, mode = found.child(container), desired.decision.mode
+        values = {} if mode is None else knobs_of(container, child, mode)
         for cgroup in {container, child or container}:
-            held = None
-            if cgroup in desired:
-                held = enforcer.hold(cgroup, desired[cgroup], wish.pod_uid or "", time.monotonic())
-            elif wish.pod_uid is not None:
-                held = enforcer.release(cgroup)
+            done = None
+            if cgroup in values:
+                done = enforcer.hold(cgroup, values[cgroup], desired.pod_uid or "", time.monotonic())
+            elif desired.pod_uid is not None:
+                done = enforcer.release(cgroup)
             # A cgroup without a container name and with the right value is a pause sandbox: not worth a row.
-            if held is not None and (wish.container is not None or held.write.outcome is not WriteOutcome.ALREADY):
-                rows.append(_row(found, wish, held))
+            if done is not None and (desired.container is not None or done.write.outcome is not WriteOutcome.ALREADY):
+                rows.append(_row(found, desired, done))
     WRITES.show(sorted(rows, key=lambda row: row.cgroup), output, file)
     say(found.troubles)
     return EXIT_OK if found.registry.listed and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
 
 
-def _row(found: Survey, wish: Wish, held: Held) -> WriteRow:
-    place, write = held.cgroup.place, held.write
+def _row(found: Survey, desired: Wish, done: Held) -> WriteRow:
+    place, write = done.cgroup.place, done.write
     pod, named = found.registry.pod_of(place), found.registry.identity(place)
     namespace, name = (pod.namespace, pod.name) if pod else (named.namespace, named.pod) if named else (None, None)
-    why = write.detail or wish.decision.why
-    return WriteRow(namespace, name, wish.container, place.path, write.before, write.wanted, write.outcome, why)
+    why = write.detail or desired.decision.why
+    return WriteRow(namespace, name, desired.container, place.path, write.before, write.wanted, write.outcome, why)
 
 
 def _restored(settings: Settings, ledger: Ledger) -> list[WriteRow]:

@@ -105,7 +105,7 @@ def _row(found: Survey, cgroup: Cgroup, known: Recorded) -> ContainerRow | None:
         return None
     identity, reads = found.identity(cgroup), Reads(found, cgroup)
     try:
-        wish = reads.take("mode_wanted", found.wish)
+        desired = reads.take("mode_wanted", found.desired)
         values = reads.take("mode_actual", found.oom_groups)
         limit, usage, peak = reads.sizes()
         kills = known.killed_in(identity)
@@ -118,7 +118,7 @@ def _row(found: Survey, cgroup: Cgroup, known: Recorded) -> ContainerRow | None:
         identity.namespace,
         identity.pod,
         identity.container,
-        known.desired(cgroup, wish.decision.mode if wish is not None else None),
+        known.effective(cgroup, desired.decision.mode if desired is not None else None),
         mode_of(values),
         limit,
         usage,

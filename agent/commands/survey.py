@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from agent import __version__
 from agent.cgroup.files import CgroupFiles
-from agent.cgroup.layout import RUNTIME_CHILD, Hierarchy, find_hierarchy
+from agent.cgroup.layout import RUNTIME_CHILD, Hierarchy, classify, find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.kernel.kmsg import boot_id
 from agent.kube.api import ApiError, connect
@@ -54,7 +54,7 @@ class Survey:
         child = self.child(cgroup)
         return self.files.limit_bytes(child) if limit is None and child is not None else limit
 
-    def wish(self, container: Cgroup) -> Wish:
+    def desired(self, container: Cgroup) -> Wish:
         """The container's desired mode, and why. Raises CgroupError."""
 
         def limit_bytes() -> int | None:
@@ -96,6 +96,11 @@ class Survey:
             if not isinstance(value, Vanished):
                 values[cgroup.path] = value
         return values if container.path in values else VANISHED
+
+    def at(self, path: str) -> Cgroup | None:
+        """The cgroup at this path, which need not be of a pod; None if there is none. Raises CgroupError."""
+        inode = self.files.inode(path)
+        return None if isinstance(inode, Vanished) else Cgroup(classify(path), inode)
 
     def originals(self) -> dict[int, Original]:
         """The values before oomward's first writes in this boot, by inode."""

@@ -1,4 +1,4 @@
-"""Output of ``explain`` for one pod: sections of named lines, or JSON."""
+"""Output of ``explain`` for one pod: sections of named lines, or JSON. Names of fields are JSON keys."""
 
 from __future__ import annotations
 
@@ -49,9 +49,8 @@ class OomGroup:
 class ContainerExplanation:
     """``name`` None: unknown. ``cgroup`` None: it does not run. ``mode_actual`` None: it does not run, or could not be read.
 
-    ``rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``,
-    ``spec_limit_bytes``, ``restarts``, ``state`` and on) are None without it. ``kills``: processes killed, as far back as the
-    ledger reaches; None without a ledger. Field names are JSON keys.
+    ``rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``, ``state`` and
+    others) are None without it. ``kills``: processes killed, as far back as the ledger reaches; None without a ledger.
     """
 
     name: str | None
@@ -71,7 +70,7 @@ class ContainerExplanation:
     last_reason: str | None = None
     last_exit_code: int | None = None
     last_finished: str | None = None
-    tolerated: Tolerated | None = None  # None: any number of kills
+    tolerated: Tolerated | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +79,7 @@ class PodExplanation:
 
     ``limits`` compares the pod's limit with its containers', ``limits_sum_bytes`` is their sum, None if one has no limit.
     ``sandboxes``: paths of cgroups without a container name. ``grouped_above``: cgroups above the containers with
-    memory.oom.group 1. ``notes``: sentences, e.g. about invalid labels. ``files``: a value's file (``what``) on cgroup v2 and
-    on v1. ``diagnoses``: of its failing containers. Field names are JSON keys.
+    memory.oom.group 1. ``notes``: sentences, e.g. about invalid labels. ``files``: a value's file (``what``) on both versions.
     """
 
     uid: str

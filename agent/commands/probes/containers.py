@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from agent.cgroup.layout import classify
 from agent.commands.probes.checks import Check, failed, passed, warned
 from agent.commands.survey import Survey
 from agent.kernel.limits import is_first_pid_namespace
@@ -131,13 +130,12 @@ def kubelet(found: Survey) -> Iterator[Check]:
 def _without_mode(found: Survey) -> list[tuple[str, int]]:
     """Name and memory.oom.group of each container that is known by name and has no requested mode."""
     values = []
-    for container in found.containers():
+    for container in found.containers() if found.registry.listed else ():
         named, pod = found.registry.identity(container.place), found.registry.pod_of(container.place)
-        if not found.registry.listed or named is None or pod is None or found.wish(container).decision.mode is not None:
-            continue
-        value = found.files.read_oom_group(found.child(container) or container)
-        if not isinstance(value, Vanished):
-            values.append((f"{named.namespace}/{named.pod} {named.container}", value))
+        if named is not None and pod is not None and found.desired(container).decision.mode is None:
+            value = found.files.read_oom_group(found.child(container) or container)
+            if not isinstance(value, Vanished):
+                values.append((f"{named.namespace}/{named.pod} {named.container}", value))
     return values
 
 
@@ -157,7 +155,7 @@ def ancestors(found: Survey) -> Iterator[Check]:
         where = f"all {count(len(above), 'cgroup')} above containers (pods, QoS, kubepods and up)"
         yield passed("ancestors", f"memory.oom.group is 0 in {where}")
     else:
-        singles = [c.path for c in found.containers() if found.wish(c).decision.mode is Mode.SINGLE]
+        singles = [c.path for c in found.containers() if found.desired(c).decision.mode is Mode.SINGLE]
         affected = [path for path in singles if not set(grouped).isdisjoint(levels_above(path))]
         text = f"memory.oom.group is 1 at {some(grouped)}: if this level or one above it reaches its limit, everything below is killed"
         advice = "Write 0 there, and find out what set it: OOMPolicy=kill of a systemd slice, or another agent."
@@ -171,7 +169,6 @@ def _above_containers(found: Survey) -> list[Cgroup]:
     """kubepods roots, QoS levels, pods, and the cgroups above the roots except the top, which has no such file."""
     above = {c.path: c for c in found.tree.cgroups.values() if c.place.kind in ABOVE_CONTAINERS}
     for path in {path for root in found.tree.roots for path in levels_above(root.path)}:
-        inode = found.files.inode(path)
-        if not isinstance(inode, Vanished):
-            above[path] = Cgroup(classify(path), inode)
+        if (cgroup := found.at(path)) is not None:
+            above[path] = cgroup
     return list(above.values())
