@@ -31,10 +31,9 @@ GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteO
 
 @dataclass(frozen=True, slots=True)
 class WriteRow:
-    """A write of one memory.oom.group, done or dry. ``namespace``, ``pod`` and ``container`` None: unknown.
+    """A write of one memory.oom.group, done or dry. Names that are None are unknown. Field names are JSON keys.
 
-    ``before`` None: not readable, or the kernel has no such file. ``why``: the reason for the mode, or the error. Field names
-    are JSON keys.
+    ``before`` None: not readable, or the kernel has no such file. ``why``: the reason for the mode, or the error.
     """
 
     namespace: str | None
@@ -48,8 +47,7 @@ class WriteRow:
 
 
 def apply(settings: Settings, output: Output, file: TextIO) -> int:
-    """Write every desired value once. Returns 1 if a value is not in force, the API is not reachable, or an original value
-    could not be kept for ``restore``.
+    """Write every desired value once. Returns 1 if one is not in force or its original not kept, or the API is not reachable.
 
     Raises LockedError while an agent runs with this state directory: it enforces the modes already.
     """

@@ -43,10 +43,9 @@ ONLY_IF_SET = ("tolerated", "pod_uid", "container_id", "cgroup", "unread")  # in
 class ContainerRow:
     """One running container. ``mode_wanted`` None: no mode is requested. ``limit_bytes`` None: no limit.
 
-    ``namespace``, ``pod`` and ``container`` None: unknown, so ``pod_uid`` and ``container_id`` are shown. ``mode_actual`` is
-    from memory.oom.group. ``peak_bytes`` None: not available (before 5.19). ``kills``: processes killed, as far back as the
-    ledger reaches; without a ledger, since the container's start. ``tolerated`` None: any number of kills. ``unread`` names
-    the fields that could not be read. Field names are JSON keys.
+    Names that are None are unknown. ``peak_bytes`` None: not available (before 5.19). ``kills``: processes killed, as far back
+    as the ledger reaches; without a ledger, since the container's start. ``tolerated`` None: any number of kills. ``unread``
+    names the fields that could not be read. Field names are JSON keys.
     """
 
     namespace: str | None

@@ -22,6 +22,10 @@ NO_ROOTS = (
     "In a container, mount the host's /sys/fs/cgroup (hostPath) and give it as --cgroup-mount; on a new node, start the "
     "kubelet first."
 )
+OTHER_DRIVER = (
+    "the runtime uses the kubelet's systemd names as cgroupfs paths, so the limits of their pods do not apply to them"
+)
+SAME_DRIVER = "Give kubelet (cgroupDriver) and runtime (SystemdCgroup) the same driver, and restart these pods."
 CONTROLLER_ON = "echo +memory > cgroup.subtree_control of each cgroup from the mount's top down to the pod's"
 
 
@@ -76,22 +80,16 @@ def roots(found: Survey) -> Iterator[Check]:
     """The kubepods roots and the cgroup driver that made them (kubelet: cgroupDriver)."""
     strays = [c.path for c in found.containers() if any(MISMATCH.match(part) for part in c.path.split("/"))]
     if strays:
-        yield warned(
-            "cgroup driver",
-            f"{count(len(strays), 'container')} outside of kubepods ({some(strays)}): the runtime uses the kubelet's systemd "
-            "names as cgroupfs paths, so the limits of their pods do not apply to them",
-            "Give kubelet (cgroupDriver) and runtime (SystemdCgroup) the same driver, and restart these pods.",
-        )
+        where = f"{count(len(strays), 'container')} outside of kubepods ({some(strays)})"
+        yield warned("cgroup driver", f"{where}: {OTHER_DRIVER}", SAME_DRIVER)
     paths, mount = sorted(root.path for root in found.tree.roots), found.hierarchy.memory_mount
     missing = [path for path in found.settings.cgroup_roots if path not in found.tree.cgroups]
     if missing:
         others = find_roots(lambda path: _children(found, path))
         instead = f"; found instead: {some(others)}" if others else ""
-        yield failed(
-            "kubepods roots",
-            f"--cgroup-root names {some(missing)}, but there is no such kubepods cgroup below {mount}{instead}",
-            "Remove cgroupRoots to find all roots, or give paths relative to the mount.",
-        )
+        what = f"--cgroup-root names {some(missing)}, but there is no such kubepods cgroup below {mount}{instead}"
+        advice = "Remove cgroupRoots to find all roots, or give paths relative to the mount."
+        yield failed("kubepods roots", what, advice)
     elif not paths:
         why = "no kubelet runs pods here, or this is not the node's own cgroup tree"
         yield failed("kubepods roots", f"no kubepods cgroup below {mount}: {why}", NO_ROOTS)

@@ -14,6 +14,13 @@ from agent.wording.text import count, some
 
 NO_CONTAINER = "no container runs here"
 HOST_PID = "Set hostPID: true in the pod template of the DaemonSet."
+SOME_LOST = (
+    "They may have started or ended during this check: run it again. If they are still listed, oomward does not know the "
+    "cgroup paths of their runtime: report /proc/<pid>/cgroup of one."
+)
+ALL_LOST = (
+    "Check that --node-name is this node and --cgroup-mount its own cgroup tree; else report /proc/<pid>/cgroup of one."
+)
 ON_V1 = "cgroup v1 has no memory.oom.group"
 ABOVE_CONTAINERS = (CgroupKind.KUBEPODS, CgroupKind.QOS, CgroupKind.POD)
 
@@ -56,18 +63,9 @@ def all_found(found: Survey) -> Iterator[Check]:
     elif not lost:
         yield passed("containers", f"all {number} of the API have a cgroup here")
     elif len(lost) < len(running):
-        yield warned(
-            "containers",
-            f"{len(lost)} of {number} have no cgroup here: {some(lost)}",
-            "They may have started or ended during this check: run it again. If they are still listed, oomward does not know the "
-            "cgroup paths of their runtime: report /proc/<pid>/cgroup of one.",
-        )
+        yield warned("containers", f"{len(lost)} of {number} have no cgroup here: {some(lost)}", SOME_LOST)
     else:
-        yield failed(
-            "containers",
-            f"none of the {number} of the API has a cgroup here: {some(lost)}",
-            "Check that --node-name is this node and --cgroup-mount its own cgroup tree; else report /proc/<pid>/cgroup of one.",
-        )
+        yield failed("containers", f"none of the {number} of the API has a cgroup here: {some(lost)}", ALL_LOST)
 
 
 def pids(found: Survey) -> Iterator[Check]:
@@ -106,11 +104,10 @@ def kubelet(found: Survey) -> Iterator[Check]:
     zeros = sorted(name for name, value in values if value == 0)
     number = f"{count(len(values), 'container')} without a requested mode"
     if not values:
-        yield warned(
-            "kubelet",
-            "cannot see whether singleProcessOOMKill is set: no container known to the API is without a requested mode",
-            "Start a pod without a mode (with the API reachable) and run the check again.",
+        unseen = (
+            "cannot see whether singleProcessOOMKill is set: no container known to the API is without a requested mode"
         )
+        yield warned("kubelet", unseen, "Start a pod without a mode (with the API reachable) and run the check again.")
     elif not zeros:
         effect = "an OOM kill ends the whole container, except in mode single"
         yield passed("kubelet", f"sets memory.oom.group=1 (default since 1.28), seen on {number}: {effect}")

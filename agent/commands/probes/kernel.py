@@ -23,6 +23,10 @@ WITHOUT_LOG = "Without it kills are counted, but the killed processes are not kn
 # Documentation/admin-guide/cgroup-v2.rst and its history
 OOM_GROUP_SINCE = (4, 19)
 OPTIONAL = (("oom_group_kill (5.17)", (5, 17)), ("memory.peak (5.19)", (5, 19)))
+REAL_TIME_ADVICE = (
+    "Give the container the capability SYS_NICE; if it has it, boot the node with rt_group_sched=0 (Linux 6.15), or give the agent "
+    "a larger CPU request."
+)
 NOWHERE = ("oomward-check",)  # a root that does not exist: this tree watches only the top of the mount
 ROOM_TO_GROW = 2
 WATCHES_ADVICE = "Raise it on the node: sysctl -w fs.inotify.max_user_watches=1048576, and in /etc/sysctl.d to keep it."
@@ -41,11 +45,9 @@ def release(proc: Path = PROC) -> Iterator[Check]:
     if version is None:
         yield warned("kernel", f"its release {text!r} has no version number", "See the check of memory.oom.group.")
     elif version < OOM_GROUP_SINCE:
-        yield warned(
-            "kernel",
-            f"Linux {text} is older than 4.19 and has no memory.oom.group: each OOM kill ends one process",
-            "Nothing for mode single. For mode group, use a node with Linux 4.19 or newer and cgroup v2.",
-        )
+        old = f"Linux {text} is older than 4.19 and has no memory.oom.group: each OOM kill ends one process"
+        advice = "Nothing for mode single. For mode group, use a node with Linux 4.19 or newer and cgroup v2."
+        yield warned("kernel", old, advice)
     else:
         lacking = [what for what, since in OPTIONAL if version < since]
         without = f", without {' and '.join(lacking)}, which oomward does not need" if lacking else ""
@@ -62,12 +64,8 @@ def real_time(wanted: bool) -> Iterator[Check]:
     if ours.before_workloads:
         yield passed("scheduling", f"{ours}: the agent runs before the node's workloads, within a CPU budget")
     else:
-        yield warned(
-            "scheduling",
-            f"{ours}: real-time scheduling is not available, so {scheduling.LATE}",
-            "Give the container the capability SYS_NICE; if it has it, boot the node with rt_group_sched=0 (Linux 6.15), or "
-            "give the agent a larger CPU request.",
-        )
+        late = f"{ours}: real-time scheduling is not available, so {scheduling.LATE}"
+        yield warned("scheduling", late, REAL_TIME_ADVICE)
 
 
 def log(path: Path) -> Iterator[Check]:
@@ -94,10 +92,7 @@ def _is_kmsg(path: Path) -> bool:
 
 
 def inotify(found: Survey) -> Iterator[Check]:
-    """inotify: tested with one more instance and watch, and its limits compared with the need of this node.
-
-    Called while the survey's watches exist: as many as the agent's.
-    """
+    """Tested with one more instance and watch; limits compared with this node's need: the survey has as many watches as the agent."""
     need = found.tree.watches
     known, used = inotify_limits(), inotify_use()
     try:
@@ -113,12 +108,9 @@ def inotify(found: Survey) -> Iterator[Check]:
 def no_inotify() -> Iterator[Check]:
     """EMFILE of inotify_init1(2): nearly always max_user_instances, else the limit of open files."""
     known, used = inotify_limits(), inotify_use()
-    yield failed(
-        "inotify instances",
-        f"no inotify instance is available, so nothing can be watched: {_of(used.instances, known.instances)} in use "
-        "(fs.inotify.max_user_instances)",
-        INSTANCES_ADVICE,
-    )
+    in_use = f"{_of(used.instances, known.instances)} in use (fs.inotify.max_user_instances)"
+    none = "no inotify instance is available, so nothing can be watched"
+    yield failed("inotify instances", f"{none}: {in_use}", INSTANCES_ADVICE)
 
 
 def _one_more(found: Survey) -> bool:
