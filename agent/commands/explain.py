@@ -33,7 +33,6 @@ from agent.model import (
     Identity,
     Mode,
     Pod,
-    PodContainer,
     Source,
 )
 from agent.model.status import Phase
@@ -76,7 +75,11 @@ def _explain(found: Survey, node_pod: NodePod) -> PodExplanation:
     containers = [_running(found, pod, one, known) for one in own if one not in sandboxes]
     if pod is not None:
         names = {one.name for one in containers}
-        containers += [_idle(found, pod, one, known) for one in pod.containers if one.name not in names]
+        for one in pod.containers:
+            if one.name not in names:  # it has ended, or has not started
+                identity = Identity(pod.namespace, pod.name, pod.uid, one.name)
+                decision = decide(pod, one.name, found.settings.rules)
+                containers.append(_stated(pod, identity, one.container_id, decision, known))
         order = [one.name for one in pod.containers]  # init containers first; unnamed ones last
         containers.sort(key=lambda one: order.index(one.name) if one.name in order else len(order))
     cgroup, limits = _pod_facts(found, node_pod.key), limits_of(containers, pod)
@@ -104,12 +107,10 @@ def _explain(found: Survey, node_pod: NodePod) -> PodExplanation:
 def _running(found: Survey, pod: Pod | None, cgroup: Cgroup, known: Recorded) -> ContainerExplanation:
     """A container with a cgroup; without it if the cgroup is removed meanwhile."""
     identity, reads = found.identity(cgroup), Reads(found, cgroup)
-    name = identity.container
-    spec = pod.container(name) if pod is not None and name is not None else None
     desired = reads.take("mode_wanted", found.desired)
     decision = desired.decision if desired is not None else UNREADABLE
     stated = replace(
-        _stated(name, spec, cgroup.place.container_id, decision, known.killed_in(identity)),
+        _stated(pod, identity, cgroup.place.container_id, decision, known),
         mode_wanted=known.effective(cgroup, decision.mode),
         tolerated=known.tolerated.get(cgroup.inode),
     )
@@ -122,22 +123,18 @@ def _running(found: Survey, pod: Pod | None, cgroup: Cgroup, known: Recorded) ->
     return replace(stated, mode_actual=mode_of(values), knobs=groups, cgroup=facts)
 
 
-def _idle(found: Survey, pod: Pod, spec: PodContainer, known: Recorded) -> ContainerExplanation:
-    """A container of the pod without a cgroup: it has ended, or has not started."""
-    kills = known.killed_in(Identity(pod.namespace, pod.name, pod.uid, spec.name))
-    return _stated(spec.name, spec, spec.container_id, decide(pod, spec.name, found.settings.rules), kills)
-
-
 def _stated(
-    name: str | None, spec: PodContainer | None, container_id: str | None, decision: Decision, kills: int | None
+    pod: Pod | None, identity: Identity, container_id: str | None, decision: Decision, known: Recorded
 ) -> ContainerExplanation:
     """The facts that need no cgroup."""
-    known = ContainerExplanation(name, None, container_id, decision.mode, decision.rule, decision.why, kills=kills)
+    name, kills = identity.container, known.killed_in(identity)
+    stated = ContainerExplanation(name, None, container_id, decision.mode, decision.rule, decision.why, kills=kills)
+    spec = pod.container(name) if pod is not None and name is not None else None
     if spec is None:
-        return known
+        return stated
     state, last = spec.status.state, spec.status.last
     return replace(
-        known,
+        stated,
         kind=spec.kind.value,
         spec_limit_bytes=spec.limit_bytes,
         restarts=spec.status.restart_count,

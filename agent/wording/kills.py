@@ -14,6 +14,9 @@ from agent.wording.text import bytes_text, count, note, safe
 NOT_ITS_FAULT = "This was not the container's fault."
 MOST_NAMES = 5  # processes of one kill that are named
 MOST_LIMITS = 6  # containers that are listed with their limits
+# Fields of a kill that the log has as they are.
+WHERE = ("kill_id", "node", "namespace", "pod", "pod_uid", "container", "container_id", "cgroup_path")
+WHAT = ("processes", "group_kill", "mode", "scope", "outcome")
 
 
 def kill_note(
@@ -168,23 +171,8 @@ def kill_fields(kill: OomKill) -> dict[str, object]:
     victim = kill.victims[0] if kill.victims else None
     return {
         "event": "oom_kill",
-        "kill_id": kill.kill_id,
-        "node": kill.node,
-        "namespace": kill.namespace,
-        "pod": kill.pod,
-        "pod_uid": kill.pod_uid,
-        "container": kill.container,
-        "container_id": kill.container_id,
-        "cgroup_path": kill.cgroup_path,
-        "processes": kill.processes,
-        "group_kill": kill.group_kill,
-        "mode": kill.mode.value if kill.mode else None,
-        "scope": kill.scope.value if kill.scope else None,
-        "outcome": kill.outcome.value if kill.outcome else None,
-        "victim_pid": victim.pid if victim else None,
-        "victim_comm": victim.comm if victim else None,
-        "victim_uid": victim.uid if victim else None,
-        "victim_resident_bytes": victim.resident_bytes if victim else None,
+        **{name: getattr(kill, name) for name in (*WHERE, *WHAT)},
+        **{f"victim_{name}": getattr(victim, name, None) for name in ("pid", "comm", "uid", "resident_bytes")},
         "victims": [{"pid": v.pid, "comm": v.comm, "resident_bytes": v.resident_bytes} for v in kill.victims],
         "limit_bytes": kill.limit_bytes,
         "usage_bytes": kill.usage_bytes,
