@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from typing import TextIO
 
@@ -15,7 +14,7 @@ from rich.text import Text
 
 from agent.commands import EXIT_OK
 from agent.commands.finding import find
-from agent.commands.looking import GoneError, Reads, say
+from agent.commands.looking import Reads, say
 from agent.commands.output.table import Column, Line, Listing, Output, print_sections
 from agent.commands.survey import Survey, survey
 from agent.diagnose import diagnose as diagnoses_of
@@ -93,14 +92,14 @@ def _kills(found: Survey, pod: Pod | None = None) -> Sequence[OomKill]:
 
 
 def _diagnosed(found: Survey, pod: Pod, kills: Sequence[OomKill]) -> tuple[Diagnosis, ...]:
-    facts = {}
+    facts: dict[str, ContainerFacts] = {}
     for cgroup in found.containers():
         name = found.identity(cgroup).container if cgroup.place.pod_key == pod.cgroup_key else None
         if name is not None:
-            with suppress(GoneError):
-                reads = Reads(found, cgroup)
-                limit = reads.take("limit_bytes", found.limit_bytes)
-                facts[name] = ContainerFacts(limit, reads.take("peak_bytes", found.files.peak_bytes))
+            reads = Reads(found, cgroup)
+            limit = reads.take("limit_bytes", found.limit_bytes)
+            sizes = ContainerFacts(limit, reads.take("peak_bytes", found.files.peak_bytes))
+            facts |= {} if reads.removed else {name: sizes}
     return diagnoses_of(pod, kills, NodeFacts(time.time(), facts))
 
 

@@ -14,7 +14,7 @@ from agent.commands import EXIT_OK
 from agent.commands.diagnose import diagnose_pod
 from agent.commands.finding import NodePod, find
 from agent.commands.limits import limits_of, limits_sentence, sum_of
-from agent.commands.looking import GoneError, Reads, Recorded, grouped_above, mode_of, recorded, say
+from agent.commands.looking import Reads, Recorded, grouped_above, mode_of, recorded, say
 from agent.commands.output.explanation import (
     CgroupFacts,
     ContainerExplanation,
@@ -114,10 +114,9 @@ def _running(found: Survey, pod: Pod | None, cgroup: Cgroup, known: Recorded) ->
         mode_wanted=known.effective(cgroup, decision.mode),
         tolerated=known.tolerated.get(cgroup.inode),
     )
-    try:
-        values = reads.take(KNOB, found.oom_groups)
-        facts = _facts(found, cgroup)
-    except GoneError:
+    values = reads.take(KNOB, found.oom_groups)
+    facts = _facts(found, cgroup)
+    if reads.removed or facts is None:
         return stated
     groups = () if found.hierarchy.version == "v1" or values is None else _oom_groups(found, values)
     return replace(stated, mode_actual=mode_of(values), knobs=groups, cgroup=facts)
@@ -162,21 +161,18 @@ def _pod_facts(found: Survey, key: str) -> CgroupFacts | None:
     """Of the pod's own cgroup; None if it has none."""
     for cgroup in found.tree.cgroups.values():
         if cgroup.place.pod_key == key and cgroup.place.kind is CgroupKind.POD:
-            try:
-                return _facts(found, cgroup)
-            except GoneError:
-                return None
+            return _facts(found, cgroup)
     return None
 
 
-def _facts(found: Survey, cgroup: Cgroup) -> CgroupFacts:
-    """Raises GoneError."""
+def _facts(found: Survey, cgroup: Cgroup) -> CgroupFacts | None:
+    """None: removed meanwhile."""
     reads = Reads(found, cgroup)
     limit, usage, peak = reads.sizes()
     events = reads.take("oom_kill", found.files.memory_events)
     facts = CgroupFacts(cgroup.path, limit, usage, peak, unread=tuple(sorted(reads.unread)))
-    if events is None:
-        return facts
+    if events is None or reads.removed:
+        return None if reads.removed else facts
     if found.hierarchy.version == "v1":
         return replace(facts, oom_kill=events.oom_kill)
     groups, own = events.oom_group_kill, events.local_oom

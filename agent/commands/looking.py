@@ -1,7 +1,7 @@
 """Shared by the reading commands: control files, names of cgroups, tolerances, and the words on standard error.
 
 Takes a Survey and returns values; writes nothing. An error becomes a sentence in the survey's troubles and a name in
-``unread``; a cgroup that is removed meanwhile raises GoneError, and the caller skips it.
+``unread``.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ T = TypeVar("T")
 MOST_SAID = 1200  # characters of one trouble
 
 
-class GoneError(Exception):
-    """The cgroup was removed while it was read: not an error."""
-
-
 class Reads:
-    """Values of one cgroup's files. ``unread`` names those that could not be read; the survey's troubles say why."""
+    """Values of one cgroup's files. ``unread`` names those that could not be read; the survey's troubles say why.
+
+    ``removed``: the cgroup was removed meanwhile, so the values are of no use; that is no error.
+    """
 
     def __init__(self, found: Survey, cgroup: Cgroup) -> None:
         self.unread: set[str] = set()
+        self.removed = False
         self._found, self._cgroup = found, cgroup
 
     def take(self, name: str, read: Callable[[Cgroup], T | Vanished]) -> T | None:
-        """The result of ``read``; None if it raised CgroupError. Raises GoneError."""
+        """The result of ``read``; None if it raised CgroupError, or the cgroup was removed."""
         try:
             value = read(self._cgroup)
         except CgroupError as error:
@@ -45,17 +45,15 @@ class Reads:
             self._found.trouble(error)
             return None
         if isinstance(value, Vanished):
-            raise GoneError
+            self.removed = True
+            return None
         return value
 
     def sizes(self) -> tuple[int | None, int | None, int | None]:
-        """Limit, usage and peak in bytes; None as in CgroupFacts. Raises GoneError."""
+        """Limit, usage and peak in bytes; None as in CgroupFacts."""
         files = self._found.files
-        return (
-            self.take("limit_bytes", self._found.limit_bytes),
-            self.take("usage_bytes", files.usage_bytes),
-            self.take("peak_bytes", files.peak_bytes),
-        )
+        limit, usage = self.take("limit_bytes", self._found.limit_bytes), self.take("usage_bytes", files.usage_bytes)
+        return limit, usage, self.take("peak_bytes", files.peak_bytes)
 
 
 def mode_of(values: Mapping[str, int] | None) -> Mode | None:

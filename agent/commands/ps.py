@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from agent.commands import EXIT_OK
-from agent.commands.looking import GoneError, Reads, Recorded, Tolerated, mode_of, recorded, say
+from agent.commands.looking import Reads, Recorded, Tolerated, mode_of, recorded, say
 from agent.commands.output.table import (
     NAME_LIMIT,
     SHORT_ID,
@@ -103,15 +103,14 @@ def _row(found: Survey, cgroup: Cgroup, known: Recorded) -> ContainerRow | None:
     if found.is_sandbox(cgroup):
         return None
     identity, reads = found.identity(cgroup), Reads(found, cgroup)
-    try:
-        desired = reads.take("mode_wanted", found.desired)
-        values = reads.take("mode_actual", found.oom_groups)
-        limit, usage, peak = reads.sizes()
-        kills = known.killed_in(identity)
-        if kills is None and (events := reads.take("kills", found.files.memory_events)) is not None:
-            # A group kill counts its first victim twice (measured, 6.1 and 6.12).
-            kills = events.oom_kill - (events.oom_group_kill or 0)
-    except GoneError:
+    desired = reads.take("mode_wanted", found.desired)
+    values = reads.take("mode_actual", found.oom_groups)
+    limit, usage, peak = reads.sizes()
+    kills = known.killed_in(identity)
+    if kills is None and (events := reads.take("kills", found.files.memory_events)) is not None:
+        # A group kill counts its first victim twice (measured, 6.1 and 6.12).
+        kills = events.oom_kill - (events.oom_group_kill or 0)
+    if reads.removed:
         return None
     return ContainerRow(
         identity.namespace,

@@ -32,11 +32,10 @@ def access(settings: Settings) -> Iterator[Check]:
     """The API itself, then a check per permission."""
     try:
         api = connect(settings.kubeconfig, user_agent=f"oomward/{__version__} (check)", lax_ca=settings.api_lax_ca)
+        yield passed("API", f"Kubernetes {server_version(api)} answers at {api.server}")
     except NoApiError as error:
         yield from (failed("API", str(error), CONNECTION), NO_RBAC)
         return
-    try:
-        yield passed("API", f"Kubernetes {server_version(api)} answers at {api.server}")
     except ApiRefusedError as error:
         if error.status != 403:
             advice = TOKEN if error.status == 401 else NETWORK

@@ -96,7 +96,8 @@ def inotify(found: Survey) -> Iterator[Check]:
     need = found.tree.watches
     known, used = inotify_limits(), inotify_use()
     try:
-        refused = _one_more(found)
+        with closing(Tree(found.files, root_override=NOWHERE)) as tree:
+            refused = bool(tree.scan(time.monotonic()))
     except NoInotifyError:
         yield from no_inotify()
         return
@@ -111,12 +112,6 @@ def no_inotify() -> Iterator[Check]:
     in_use = f"{_of(used.instances, known.instances)} in use (fs.inotify.max_user_instances)"
     none = "no inotify instance is available, so nothing can be watched"
     yield failed("inotify instances", f"{none}: {in_use}", INSTANCES_ADVICE)
-
-
-def _one_more(found: Survey) -> bool:
-    """Whether one more watch is refused. Raises NoInotifyError without an instance."""
-    with closing(Tree(found.files, root_override=NOWHERE)) as tree:
-        return bool(tree.scan(time.monotonic()))
 
 
 def _watches(need: int, known: InotifyLimits, used: InotifyUse, refused: bool) -> Check:

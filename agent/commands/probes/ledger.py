@@ -33,18 +33,14 @@ def ledger(state_dir: Path) -> Iterator[Check]:
         where = "" if place == state_dir else f" and its directory below {place}"
         yield passed(NAME, f"none at {file} yet: the agent creates it{where}")
     else:
-        yield _contents(state_dir, file)
-
-
-def _contents(state_dir: Path, file: Path) -> Check:
-    try:
-        with closing(LedgerReader(state_dir)) as reader:
-            reader.kills(limit=1)
-            reader.kept_decisions()
-    except NoLedgerError as error:
-        moved = f"at its start the agent moves {file} aside and creates a new one"
-        return warned(NAME, str(error), f"If no other program has it open, nothing: {moved}.")
-    return passed(NAME, f"{file} can be read and written")
+        try:
+            with closing(LedgerReader(state_dir)) as reader:
+                reader.kills(limit=1)
+                reader.kept_decisions()
+            yield passed(NAME, f"{file} can be read and written")
+        except NoLedgerError as error:
+            moved = f"at its start the agent moves {file} aside and creates a new one"
+            yield warned(NAME, str(error), f"If no other program has it open, nothing: {moved}.")
 
 
 def _free_bytes(place: Path) -> int:
