@@ -82,7 +82,9 @@ def _explain(found: Survey, node_pod: NodePod) -> PodExplanation:
                 containers.append(_stated(pod, identity, one.container_id, decision, known))
         order = [one.name for one in pod.containers]  # init containers first; unnamed ones last
         containers.sort(key=lambda one: order.index(one.name) if one.name in order else len(order))
-    cgroup, limits = _pod_facts(found, node_pod.key), limits_of(containers, pod)
+    pods = (one for one in found.tree.cgroups.values() if one.place.kind is CgroupKind.POD)
+    at = next((one for one in pods if one.place.pod_key == node_pod.key), None)
+    cgroup, limits = None if at is None else _facts(found, at), limits_of(containers, pod)
     return PodExplanation(
         uid=node_pod.uid,
         namespace=node_pod.namespace,
@@ -155,14 +157,6 @@ def _sandbox_name(pod: Pod | None) -> str:
     """A container that the kubelet has not reported yet looks like the sandbox."""
     starting = pod is not None and any(one.status.state.phase in (Phase.NONE, Phase.WAITING) for one in pod.containers)
     return "sandbox (pause), or a container that is starting" if starting else "sandbox (pause)"
-
-
-def _pod_facts(found: Survey, key: str) -> CgroupFacts | None:
-    """Of the pod's own cgroup; None if it has none."""
-    for cgroup in found.tree.cgroups.values():
-        if cgroup.place.pod_key == key and cgroup.place.kind is CgroupKind.POD:
-            return _facts(found, cgroup)
-    return None
 
 
 def _facts(found: Survey, cgroup: Cgroup) -> CgroupFacts | None:

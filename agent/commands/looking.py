@@ -58,9 +58,7 @@ class Reads:
 
 def mode_of(values: Mapping[str, int] | None) -> Mode | None:
     """The mode in force: group if any value is 1 (mem_cgroup_get_oom_group). None: could not be read."""
-    if values is None:
-        return None
-    return Mode.GROUP if any(values.values()) else Mode.SINGLE
+    return None if values is None else Mode.GROUP if any(values.values()) else Mode.SINGLE
 
 
 def grouped_above(found: Survey, own: Iterable[Cgroup]) -> tuple[str, ...]:

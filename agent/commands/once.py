@@ -46,6 +46,27 @@ class WriteRow:
     why: str
 
 
+class _AtOnce(Ledger):
+    """Each original is in the file before the value is changed: no container's start waits for this command."""
+
+    def remember_original(self, original: Original) -> None:
+        super().remember_original(original)
+        self.commit()
+
+
+class _Planned:
+    """The ledger's originals for a dry run, which writes none."""
+
+    def __init__(self, found: Survey) -> None:
+        self.original = found.originals().get
+
+    def remember_original(self, original: Original) -> None:
+        raise AssertionError(f"a dry run wrote {original.path}")
+
+    def forget_original(self, inode: int) -> None:
+        """The ledger keeps it."""
+
+
 def apply(settings: Settings, output: Output, file: TextIO) -> int:
     """Write every desired value once. Returns 1 if one is not in force or its original not kept, or the API is not reachable.
 
@@ -54,9 +75,9 @@ def apply(settings: Settings, output: Output, file: TextIO) -> int:
     with (
         AgentLock(settings.state_dir, settings.node_name),
         survey(settings) as found,
-        closing(Ledger.open(settings.state_dir, boot_id())) as ledger,
+        closing(_AtOnce.open(settings.state_dir, boot_id())) as ledger,
     ):
-        code = _apply(found, Enforcer(found.files, _AtOnce(ledger), time.time), output, file)
+        code = _apply(found, Enforcer(found.files, ledger, time.time), output, file)
         return code if _is_kept(ledger) else EXIT_FAILED
 
 
@@ -84,32 +105,6 @@ def restore(settings: Settings, output: Output, file: TextIO) -> int:
             none = "has no value that was changed since this boot"
             say([f"nothing to restore: the ledger in {settings.state_dir} {none}"])
         return EXIT_OK if _is_kept(ledger) and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
-
-
-class _AtOnce:
-    """The ledger's originals, each in the file before the value is changed: no container's start waits for this command."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.original = ledger.original
-        self.forget_original = ledger.forget_original
-        self._ledger = ledger
-
-    def remember_original(self, original: Original) -> None:
-        self._ledger.remember_original(original)
-        self._ledger.commit()
-
-
-class _Planned:
-    """The ledger's originals for a dry run, which writes none."""
-
-    def __init__(self, found: Survey) -> None:
-        self.original = found.originals().get
-
-    def remember_original(self, original: Original) -> None:
-        raise AssertionError(f"a dry run wrote {original.path}")
-
-    def forget_original(self, inode: int) -> None:
-        """The ledger keeps it."""
 
 
 def _is_kept(ledger: Ledger) -> bool:
