@@ -5,8 +5,9 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterable, Sequence
 
+from agent.commands.looking import SHORT_ID
 from agent.commands.output.explanation import CgroupFacts, ContainerExplanation
-from agent.commands.output.table import SHORT_ID, UNKNOWN
+from agent.commands.output.table import UNKNOWN
 from agent.model import ContainerKind, Pod
 from agent.wording.text import bytes_text
 

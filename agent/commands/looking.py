@@ -22,6 +22,7 @@ from agent.modes import exceeded, killed_of_late
 from agent.wording.text import safe
 
 T = TypeVar("T")
+SHORT_ID = 12  # characters of a container id, as in crictl and docker
 MOST_SAID = 1200  # characters of one trouble
 
 

@@ -17,19 +17,8 @@ from rich.live import Live
 from rich.text import Text
 
 from agent.commands import EXIT_OK
-from agent.commands.looking import Reads, Recorded, Tolerated, mode_of, recorded, say
-from agent.commands.output.table import (
-    NAME_LIMIT,
-    SHORT_ID,
-    UNKNOWN,
-    Column,
-    Listing,
-    Output,
-    console_on,
-    fitted,
-    plain,
-    size,
-)
+from agent.commands.looking import SHORT_ID, Reads, Recorded, Tolerated, mode_of, recorded, say
+from agent.commands.output.table import NAME_LIMIT, UNKNOWN, Column, Listing, Output, console_on, fitted, plain, size
 from agent.commands.survey import Survey, survey
 from agent.model import Cgroup, Mode
 from agent.settings import Settings

@@ -21,7 +21,6 @@ from rich.text import Text
 from agent.wording.text import bytes_text, safe
 
 NAME_LIMIT = 320  # namespace/pod: at most 63 + 1 + 253
-SHORT_ID = 12  # characters of a container id, as in crictl and docker
 UNKNOWN = "?"
 NAME_WIDTH = 9  # of a section's lines
 UNLIMITED = 100_000  # columns: more than any table has
