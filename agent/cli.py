@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,16 @@ EXIT_USAGE = 2  # arguments or configuration are wrong: nothing was started
 LEAST_WATCH_S = 0.5
 EPILOG = "Exit codes: 0 success, 1 failure (the message says what failed and what to do), 2 wrong arguments or configuration."
 REAL_TIME_S = 2.0  # how long a command may keep real-time priority
+
+COMMANDS = {
+    "run": "watch this node until stopped: the command of the DaemonSet",
+    "once": "apply the desired mode of every container once, then exit",
+    "check": "check every prerequisite on this node, and show what to do where one is missing",
+    "ps": "list the containers of this node: desired and actual mode, memory limit, usage, peak, OOM kills",
+    "explain": "show each container's OOM mode, why it applies, its memory limits and its recent OOM kills",
+    "diagnose": "show why containers of this node fail, what Kubernetes will do, and what you can do",
+    "history": "list the OOM kills of this node, newest first, including those of deleted containers",
+}
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
 # ruff: noqa: PLC0415
@@ -37,52 +47,38 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"oomward {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EPILOG)
-        add_arguments(made)
-        return made
-
-    command("run", "watch this node until stopped: the command of the DaemonSet")
-    once = command("once", "apply the desired mode of every container once, then exit")
-    instead = once.add_mutually_exclusive_group()
-    instead.add_argument("--dry-run", action="store_true", help="show what would be written; write nothing")
-    instead.add_argument("--restore", action="store_true", help="restore every value that oomward has changed")
-    _add_output(once)
-    _add_output(command("check", "check every prerequisite on this node, and show what to do where one is missing"))
-    ps = command(
-        "ps", "list the containers of this node: desired and actual mode, memory limit, usage, peak, OOM kills"
-    )
-    ps.add_argument(
-        "--watch",
-        nargs="?",
-        type=_seconds,
-        const=2.0,
-        metavar="SECONDS",
-        help="refresh every SECONDS (default 2) until Ctrl-C",
-    )
-    _add_output(ps)
-    explain = command(
-        "explain", "show each container's OOM mode, why it applies, its memory limits and its recent OOM kills"
-    )
-    explain.add_argument(
-        "pod", metavar="POD", help="name, namespace/name, uid, or the first characters of a container id"
-    )
-    _add_output(explain)
-    diagnose = command(
-        "diagnose", "show why containers of this node fail, what Kubernetes will do, and what you can do"
-    )
-    which = diagnose.add_mutually_exclusive_group()
-    which.add_argument("pod", nargs="?", metavar="POD", help="only this pod, named as for explain")
-    which.add_argument("--all", action="store_true", help="all pods of this node (the default)")
-    _add_output(diagnose)
-    history = command("history", "list the OOM kills of this node, newest first, including those of deleted containers")
-    history.add_argument("--namespace", metavar="NAMESPACE", help="only kills in this namespace")
-    history.add_argument("--pod", metavar="POD", help="only kills in this pod: name or namespace/name")
-    history.add_argument("--since", type=_duration, metavar="DURATION", help="only kills in the last 30m, 6h …")
-    history.add_argument("--limit", type=_positive, default=100, metavar="N", help="at most N kills (default 100)")
-    _add_output(history)
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EPILOG)
+        add_arguments(command)
+        _add_own(name, command)
+        if name != "run":
+            command.add_argument("--output", choices=("table", "json"), default="table", help="table (default) or json")
     return top
+
+
+def _add_own(name: str, command: argparse.ArgumentParser) -> None:
+    """The arguments of this command only."""
+    add = command.add_argument
+    match name:
+        case "once":
+            instead = command.add_mutually_exclusive_group()
+            instead.add_argument("--dry-run", action="store_true", help="show what would be written; write nothing")
+            restores = "restore every value that oomward has changed"
+            instead.add_argument("--restore", action="store_true", help=restores)
+        case "ps":
+            refreshes = "refresh every SECONDS (default 2) until Ctrl-C"
+            add("--watch", nargs="?", type=_seconds, const=2.0, metavar="SECONDS", help=refreshes)
+        case "explain":
+            add("pod", metavar="POD", help="name, namespace/name, uid, or the first characters of a container id")
+        case "diagnose":
+            which = command.add_mutually_exclusive_group()
+            which.add_argument("pod", nargs="?", metavar="POD", help="only this pod, named as for explain")
+            which.add_argument("--all", action="store_true", help="all pods of this node (the default)")
+        case "history":
+            add("--namespace", metavar="NAMESPACE", help="only kills in this namespace")
+            add("--pod", metavar="POD", help="only kills in this pod: name or namespace/name")
+            add("--since", type=_duration, metavar="DURATION", help="only kills in the last 30m, 6h …")
+            add("--limit", type=_positive, default=100, metavar="N", help="at most N kills (default 100)")
 
 
 def _duration(text: str) -> float:
@@ -107,10 +103,6 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _add_output(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--output", choices=("table", "json"), default="table", help="table (default) or json")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     from agent.kernel import scheduling
@@ -128,11 +120,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not settings.real_time:
             scheduling.suspend_real_time()
         with _within_budget(arguments.command):
-            return COMMANDS[arguments.command](settings, arguments)
-    except SettingsError as error:
-        return _complain(error, EXIT_USAGE)
-    except AgentError as error:
-        return _complain(error, EXIT_FAILED)
+            return _call(settings, arguments)
+    except (SettingsError, AgentError) as error:
+        print(f"oomward: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED
     except BrokenPipeError:  # `oomward … | head`: the reader has closed the pipe: no failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
@@ -153,74 +144,40 @@ def _within_budget(command: str) -> Iterator[None]:
         timer.cancel()
 
 
-def _complain(error: Exception, code: int) -> int:
-    print(f"oomward: {error}", file=sys.stderr)  # noqa: T201
+def _call(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Import and run the command."""
+    if arguments.command == "run":
+        from agent.run import run
+
+        return run(settings)
+    from agent.commands.output.table import Output
+
+    output, file = Output(arguments.output), sys.stdout
+    match arguments.command:
+        case "once":
+            from agent.commands import once
+
+            do = once.restore if arguments.restore else once.dry_run if arguments.dry_run else once.apply
+            code = do(settings, output, file)
+        case "check":
+            from agent.commands.check import check
+
+            code = check(settings, output, file)
+        case "ps":
+            from agent.commands.ps import ps
+
+            code = ps(settings, output, file, watch_s=arguments.watch)
+        case "explain":
+            from agent.commands.explain import explain
+
+            code = explain(settings, arguments.pod, output, file)
+        case "diagnose":
+            from agent.commands.diagnose import diagnose
+
+            code = diagnose(settings, arguments.pod, output, file)
+        case _:
+            from agent.commands.history import history
+
+            asked = {"namespace": arguments.namespace, "pod": arguments.pod, "since_s": arguments.since}
+            code = history(settings, output, file, **asked, limit=arguments.limit)
     return code
-
-
-def _run(settings: Settings, _arguments: argparse.Namespace) -> int:
-    from agent.run import run
-
-    return run(settings)
-
-
-def _once(settings: Settings, arguments: argparse.Namespace) -> int:
-    from agent.commands import once
-    from agent.commands.output.table import Output
-
-    do = once.restore if arguments.restore else once.dry_run if arguments.dry_run else once.apply
-    return do(settings, Output(arguments.output), sys.stdout)
-
-
-def _check(settings: Settings, arguments: argparse.Namespace) -> int:
-    from agent.commands.check import check
-    from agent.commands.output.table import Output
-
-    return check(settings, Output(arguments.output), sys.stdout)
-
-
-def _ps(settings: Settings, arguments: argparse.Namespace) -> int:
-    from agent.commands.output.table import Output
-    from agent.commands.ps import ps
-
-    return ps(settings, Output(arguments.output), sys.stdout, watch_s=arguments.watch)
-
-
-def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
-    from agent.commands.explain import explain
-    from agent.commands.output.table import Output
-
-    return explain(settings, arguments.pod, Output(arguments.output), sys.stdout)
-
-
-def _diagnose(settings: Settings, arguments: argparse.Namespace) -> int:
-    from agent.commands.diagnose import diagnose
-    from agent.commands.output.table import Output
-
-    return diagnose(settings, arguments.pod, Output(arguments.output), sys.stdout)
-
-
-def _history(settings: Settings, arguments: argparse.Namespace) -> int:
-    from agent.commands.history import history
-    from agent.commands.output.table import Output
-
-    return history(
-        settings,
-        Output(arguments.output),
-        sys.stdout,
-        namespace=arguments.namespace,
-        pod=arguments.pod,
-        since_s=arguments.since,
-        limit=arguments.limit,
-    )
-
-
-COMMANDS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
-    "run": _run,
-    "once": _once,
-    "check": _check,
-    "ps": _ps,
-    "explain": _explain,
-    "diagnose": _diagnose,
-    "history": _history,
-}

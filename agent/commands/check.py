@@ -6,18 +6,15 @@ becomes a failed check; the others still run.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
 from typing import TextIO
 
-from agent.cgroup.layout import find_hierarchy
 from agent.cgroup.watches import NoInotifyError
 from agent.commands import EXIT_FAILED, EXIT_OK
-from agent.commands.output.checklist import Check, Status, show_checks
 from agent.commands.output.table import Output
-from agent.commands.probes import api, cgroups, containers, inotify, kernel, ledger, modes
-from agent.commands.probes.answers import explained, failed, guarded
+from agent.commands.probes import api, cgroups, containers, kernel, ledger
+from agent.commands.probes.checks import ERRORS, Check, Status, explained, failed, guarded, show_checks
 from agent.commands.survey import survey
-from agent.model import AgentError
 from agent.settings import Settings
 
 
@@ -28,53 +25,35 @@ def check(settings: Settings, output: Output, file: TextIO) -> int:
     return EXIT_FAILED if any(one.status is Status.FAIL for one in checks) else EXIT_OK
 
 
-def checks_of(settings: Settings) -> tuple[Check, ...]:
+def checks_of(settings: Settings) -> list[Check]:
     """All checks, from the kernel up."""
-    access = guarded("API", lambda: api.access(settings))
-    return (
-        *guarded("kernel", kernel.release),
-        *_of_hierarchy(settings),
-        *_of_survey(settings, api_answers=all(one.status is not Status.FAIL for one in access if one.name == "API")),
-        *guarded("scheduling", lambda: kernel.real_time(wanted=settings.real_time)),
-        *guarded("kernel log", lambda: kernel.log(settings.kmsg)),
-        *guarded("ledger", lambda: ledger.ledger(settings.state_dir)),
-        *access,
-    )
-
-
-def _of_hierarchy(settings: Settings) -> list[Check]:
-    try:
-        hierarchy = find_hierarchy(settings.cgroup_mount)
-    except (AgentError, OSError) as error:
-        return [failed("cgroup version", *explained(error))]
+    access = guarded("API", api.access, settings)
+    api_answers = not any(one.name == "API" and one.status is Status.FAIL for one in access)
     return [
-        *guarded("cgroup version", lambda: cgroups.version(hierarchy)),
-        *guarded(cgroups.FILE, lambda: cgroups.oom_group(hierarchy)),
+        *guarded("kernel", kernel.release),
+        *guarded("cgroup version", cgroups.hierarchy, settings.cgroup_mount),
+        *_of_survey(settings, api_answers=api_answers),
+        *guarded("scheduling", kernel.real_time, settings.real_time),
+        *guarded("kernel log", kernel.log, settings.kmsg),
+        *guarded("ledger", ledger.ledger, settings.state_dir),
+        *access,
     ]
 
 
-def _of_survey(settings: Settings, *, api_answers: bool) -> list[Check]:
-    with ExitStack() as stack:
-        try:
-            found = stack.enter_context(survey(settings))
-        except (AgentError, OSError, ValueError) as error:
-            return _no_survey(error)
-        return [
-            *guarded("kubepods roots", lambda: cgroups.roots(found)),
-            *guarded("memory controller", lambda: cgroups.memory_controller(found)),
-            *guarded("runtimes", lambda: containers.runtimes(found)),
-            *(guarded("pods", lambda: api.pods(found)) if api_answers else ()),
-            *guarded("containers", lambda: containers.all_found(found)),
-            *guarded("kubelet", lambda: modes.kubelet(found)),
-            *guarded("ancestors", lambda: modes.ancestors(found)),
-            *guarded("pids", lambda: containers.pids(found)),
-            *guarded("inotify", lambda: inotify.limits(found)),
-        ]
-
-
-def _no_survey(error: Exception) -> list[Check]:
-    """Without an inotify instance nothing else can be checked; nodes run out of them first."""
-    if isinstance(error, NoInotifyError):
-        return guarded("inotify instances", inotify.no_instance)
-    found, advice = explained(error)
-    return [failed("containers", f"cannot read the containers of this node: {found}", advice)]
+def _of_survey(settings: Settings, *, api_answers: bool) -> Iterator[Check]:
+    try:
+        with survey(settings) as found:
+            yield from guarded("kubepods roots", cgroups.roots, found)
+            yield from guarded("memory controller", cgroups.memory_controller, found)
+            yield from guarded("runtimes", containers.runtimes, found)
+            yield from guarded("pods", api.pods, found) if api_answers else ()
+            yield from guarded("containers", containers.all_found, found)
+            yield from guarded("kubelet", containers.kubelet, found)
+            yield from guarded("ancestors", containers.ancestors, found)
+            yield from guarded("pids", containers.pids, found)
+            yield from guarded("inotify", kernel.inotify, found)
+    except NoInotifyError:  # nothing else can be checked without an instance; nodes run out of them first
+        yield from guarded("inotify instances", kernel.no_inotify)
+    except ERRORS as error:
+        what, advice = explained(error)
+        yield failed("containers", f"cannot read the containers of this node: {what}", advice)

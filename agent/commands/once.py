@@ -5,48 +5,86 @@ Decides and writes as the agent does, and keeps the original values in the same 
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from typing import TextIO
+
+from rich.text import Text
 
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import classify, find_hierarchy
 from agent.commands import EXIT_FAILED, EXIT_OK
-from agent.commands.output.screen import WriteRow, show_writes
-from agent.commands.output.table import Output
+from agent.commands.looking import say
+from agent.commands.output.table import NAME_LIMIT, Column, Listing, Output, plain
 from agent.commands.survey import Survey, survey
 from agent.kernel.kmsg import boot_id
 from agent.ledger import AgentLock, Ledger
 from agent.model import Cgroup, KnobWrite, Original, WriteOutcome
-from agent.modes.desired import DesiredMode
+from agent.modes.desired import DesiredMode, oom_group_values
 from agent.modes.enforcer import Attempt, Enforcer
 from agent.settings import Settings
+from agent.wording.text import safe
 
 GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteOutcome.GONE)
 
 
+@dataclass(frozen=True, slots=True)
+class WriteRow:
+    """A write of one memory.oom.group, done or dry. Names that are None are unknown. Field names are JSON keys.
+
+    ``before`` None: not readable, or the kernel has no such file. ``why``: the reason for the mode, or the error.
+    """
+
+    namespace: str | None
+    pod: str | None
+    container: str | None
+    cgroup: str
+    before: int | None
+    wanted: int
+    outcome: WriteOutcome
+    why: str
+
+
+class _AtOnce(Ledger):
+    """Each original is in the file before the value is changed: no container's start waits for this command."""
+
+    def remember_original(self, original: Original) -> None:
+        super().remember_original(original)
+        self.commit()
+
+
+class _Planned:
+    """The ledger's originals for a dry run, which writes none."""
+
+    def __init__(self, found: Survey) -> None:
+        self.original = found.originals().get
+
+    def remember_original(self, original: Original) -> None:
+        raise AssertionError(f"a dry run wrote {original.path}")
+
+    def forget_original(self, inode: int) -> None:
+        """The ledger keeps it."""
+
+
 def apply(settings: Settings, output: Output, file: TextIO) -> int:
-    """Write every desired value once. Returns 1 if a value is not in force, the API is not reachable, or an original value
-    could not be kept for ``restore``.
+    """Write every desired value once. Returns 1 if one is not in force or its original not kept, or the API is not reachable.
 
     Raises LockedError while an agent runs with this state directory: it enforces the modes already.
     """
-    with AgentLock(settings.state_dir, settings.node_name), survey(settings) as found:
-        ledger = Ledger.open(settings.state_dir, boot_id())
-        try:
-            code = _apply(found, Enforcer(found.files, _AtOnce(ledger), time.time), output, file)
-            if ledger.trouble:
-                _say([ledger.trouble])
-            return code if ledger.persistent else EXIT_FAILED
-        finally:
-            ledger.close()
+    with (
+        AgentLock(settings.state_dir, settings.node_name),
+        survey(settings) as found,
+        closing(_AtOnce.open(settings.state_dir, boot_id())) as ledger,
+    ):
+        code = _apply(found, Enforcer(found.files, ledger, time.time), output, file)
+        return code if _is_kept(ledger) else EXIT_FAILED
 
 
 def dry_run(settings: Settings, output: Output, file: TextIO) -> int:
     """Show what ``apply`` would write; write nothing. Needs no lock, so it runs beside an agent."""
     with survey(settings) as found:
-        return _apply(found, Enforcer(found.files, _NoOriginals(), time.time, dry_run=True), output, file)
+        return _apply(found, Enforcer(found.files, _Planned(found), time.time, dry_run=True), output, file)
 
 
 def restore(settings: Settings, output: Output, file: TextIO) -> int:
@@ -54,117 +92,89 @@ def restore(settings: Settings, output: Output, file: TextIO) -> int:
 
     Raises LockedError while an agent runs with this state directory: it would write its own values again at once.
     """
-    with AgentLock(settings.state_dir, settings.node_name):
-        ledger = Ledger.open(settings.state_dir, boot_id())
-        try:
-            return _restore(settings, ledger, output, file)
-        finally:
-            ledger.close()
+    with (
+        AgentLock(settings.state_dir, settings.node_name),
+        closing(Ledger.open(settings.state_dir, boot_id())) as ledger,
+    ):
+        rows = _restored(settings, ledger)
+        for uid in {decision.pod_uid for decision in ledger.kept_decisions()}:
+            ledger.forget_pod(uid)  # else an agent that starts without the API would enforce them again
+        if rows:
+            WRITES.show(rows, output, file)
+        else:
+            none = "has no value that was changed since this boot"
+            say([f"nothing to restore: the ledger in {settings.state_dir} {none}"])
+        return EXIT_OK if _is_kept(ledger) and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
 
 
-class _AtOnce:
-    """The ledger's originals, each in the file before the value is changed: no container's start waits for this command."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.original = ledger.original
-        self.forget_original = ledger.forget_original
-        self._ledger = ledger
-
-    def remember_original(self, original: Original) -> None:
-        self._ledger.remember_original(original)
-        self._ledger.commit()
-
-
-class _NoOriginals:
-    """The ledger of a dry run."""
-
-    def remember_original(self, original: Original) -> None:
-        raise AssertionError(f"a dry run wrote {original.path}")
-
-    def original(self, inode: int) -> Original | None:  # noqa: ARG002
-        return None
-
-    def forget_original(self, inode: int) -> None:
-        """Nothing is remembered."""
+def _is_kept(ledger: Ledger) -> bool:
+    """Whether the originals are in the file; says why not."""
+    if ledger.trouble:
+        say([ledger.trouble])
+    return ledger.persistent
 
 
 def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> int:
     rows: list[WriteRow] = []
-    troubles = list(found.troubles)
     for container in found.containers():
         try:
-            wish = found.wish(container)
+            desired = found.desired(container)
         except CgroupError as error:
-            troubles.append(str(error))
+            found.trouble(error)
             continue
-        wanted = found.knobs(container, wish)
-        for cgroup in {container, found.child(container) or container}:
-            held = None
-            if cgroup in wanted:
-                held = enforcer.enforce(cgroup, wanted[cgroup], wish.pod_uid or "", time.monotonic())
-            elif wish.pod_uid is not None:
-                held = enforcer.release(cgroup)
-            if held is not None and _worth_showing(held, wish):
-                rows.append(_row(found, wish, held))
-    show_writes(sorted(rows, key=lambda row: row.path), output, file)
-    _say(troubles)
+        child, mode = found.child(container), desired.decision.mode
+        values = {} if mode is None else oom_group_values(container, child, mode)
+        for cgroup in {container, child or container}:
+            done = None
+            if cgroup in values:
+                done = enforcer.enforce(cgroup, values[cgroup], desired.pod_uid or "", time.monotonic())
+            elif desired.pod_uid is not None:
+                done = enforcer.release(cgroup)
+            # A cgroup without a container name and with the right value is a pause sandbox: not worth a row.
+            if done is not None and (desired.container is not None or done.write.outcome is not WriteOutcome.ALREADY):
+                rows.append(_row(found, desired, done))
+    WRITES.show(sorted(rows, key=lambda row: row.cgroup), output, file)
+    say(found.troubles)
     return EXIT_OK if found.registry.listed and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
 
 
-def _worth_showing(held: Attempt, wish: DesiredMode) -> bool:
-    """A cgroup without a container name and with the right value is a pause sandbox: not worth a row."""
-    return wish.container is not None or held.write.outcome is not WriteOutcome.ALREADY
+def _row(found: Survey, desired: DesiredMode, done: Attempt) -> WriteRow:
+    place, write = done.cgroup.place, done.write
+    pod, named = found.registry.pod_of(place), found.registry.identity(place)
+    namespace, name = (pod.namespace, pod.name) if pod else (named.namespace, named.pod) if named else (None, None)
+    why = write.detail or desired.decision.why
+    return WriteRow(namespace, name, desired.container, place.path, write.before, write.wanted, write.outcome, why)
 
 
-def _row(found: Survey, wish: DesiredMode, held: Attempt) -> WriteRow:
-    pod = found.registry.pod_of(held.cgroup.place)
-    named = found.registry.identity(held.cgroup.place)
-    write = held.write
-    return WriteRow(
-        held.cgroup.path,
-        write.before,
-        write.wanted,
-        write.outcome,
-        write.detail or wish.decision.why,
-        pod.namespace if pod else (named.namespace if named else None),
-        pod.name if pod else (named.pod if named else None),
-        wish.container,
-    )
-
-
-def _restore(settings: Settings, ledger: Ledger, output: Output, file: TextIO) -> int:
+def _restored(settings: Settings, ledger: Ledger) -> list[WriteRow]:
     hierarchy = find_hierarchy(settings.cgroup_mount)
-    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
     rows = []
-    try:
+    with closing(CgroupFiles(hierarchy.memory_mount, hierarchy.version)) as files:
         for original in sorted(ledger.originals(), key=lambda original: original.path):
-            write = _restored(files, original)
+            path, value = original.path, original.value
+            try:
+                write = files.hold_oom_group(Cgroup(classify(path), original.inode), value)
+            except ValueError as error:  # a ledger edited by hand
+                write = KnobWrite(WriteOutcome.DENIED, None, value, str(error))
             if write.outcome in GOOD:
                 ledger.forget_original(original.inode)
             why = write.detail or "the value before oomward's first write"
-            rows.append(WriteRow(original.path, write.before, original.value, write.outcome, why))
-    finally:
-        files.close()
-    for uid in {decision.pod_uid for decision in ledger.kept_decisions()}:
-        ledger.forget_pod(uid)  # else an agent that starts without the API would enforce them again
-    if not rows:
-        _say([f"nothing to restore: the ledger in {settings.state_dir} has no value that was changed since this boot"])
-    else:
-        show_writes(rows, output, file)
-    if ledger.trouble:
-        _say([ledger.trouble])
-    good = all(row.outcome in GOOD for row in rows) and ledger.persistent
-    return EXIT_OK if good else EXIT_FAILED
+            rows.append(WriteRow(None, None, None, path, write.before, value, write.outcome, why))
+    return rows
 
 
-def _restored(files: CgroupFiles, original: Original) -> KnobWrite:
-    place = classify(original.path)
-    try:
-        return files.hold_oom_group(Cgroup(place, original.inode), original.value)
-    except ValueError as error:  # a ledger edited by hand
-        return KnobWrite(WriteOutcome.DENIED, None, original.value, str(error))
+def _write_outcome(row: WriteRow) -> Text:
+    text = "would write" if row.outcome is WriteOutcome.DRY_RUN else row.outcome.value
+    return Text(text, style="" if row.outcome in GOOD else "bold red")
 
 
-def _say(troubles: Iterable[str]) -> None:
-    for trouble in troubles:
-        print(f"oomward: {trouble}", file=sys.stderr)  # noqa: T201
+WRITE_COLUMNS: tuple[Column[WriteRow], ...] = (
+    Column("POD", lambda row: plain(row.cgroup if row.pod is None else f"{row.namespace}/{row.pod}")),
+    Column("CONTAINER", lambda row: plain("-" if row.container is None else row.container)),
+    Column("BEFORE", lambda row: Text("-" if row.before is None else str(row.before)), right=True),
+    Column("DESIRED", lambda row: Text(str(row.wanted)), right=True),
+    Column("OUTCOME", _write_outcome),
+    Column("WHY", lambda row: Text(safe(row.why, NAME_LIMIT)), spare=1),
+    Column("CGROUP", lambda row: plain(row.cgroup), spare=2),
+)
+WRITES = Listing("writes", WRITE_COLUMNS, asdict, "Nothing to do: no running container on this node requests a mode.")

@@ -1,29 +1,34 @@
-"""The node's state for one command: its cgroups, and its pods from the API or else from the ledger.
+"""The node's state for one command: its cgroups, its pods from the API or else from the ledger, and the ledger's content.
 
-Takes settings and returns a Survey; writes nothing. Errors go to ``troubles``, and the rest goes on.
+Writes nothing. An error goes to ``troubles``, and the rest continues.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from agent import __version__
 from agent.cgroup.files import CgroupFiles
-from agent.cgroup.layout import RUNTIME_CHILD, Hierarchy, find_hierarchy
+from agent.cgroup.layout import RUNTIME_CHILD, Hierarchy, classify, find_hierarchy
 from agent.cgroup.tree import Tree
+from agent.kernel.kmsg import boot_id
 from agent.kube.api import ApiError, connect
 from agent.ledger import LedgerReader, NoLedgerError
-from agent.model import Cgroup, CgroupKind, KeptDecision, Vanished
-from agent.modes.desired import DesiredMode, desired_mode, oom_group_values
+from agent.model import VANISHED, Cgroup, CgroupKind, Identity, Original, Vanished
+from agent.modes.desired import DesiredMode, desired_mode
 from agent.pods.list import list_pods
 from agent.pods.registry import Registry
 from agent.settings import Settings
 
+D = TypeVar("D")
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Survey:
     """``registry.listed`` False: the API did not answer, see ``troubles``."""
 
@@ -31,8 +36,8 @@ class Survey:
     hierarchy: Hierarchy
     files: CgroupFiles
     tree: Tree
-    registry: Registry
-    troubles: tuple[str, ...]
+    registry: Registry = field(default_factory=Registry)
+    troubles: list[str] = field(default_factory=list)
 
     def containers(self) -> list[Cgroup]:
         """Cgroups of containers and pause sandboxes, by path."""
@@ -49,7 +54,7 @@ class Survey:
         child = self.child(cgroup)
         return self.files.limit_bytes(child) if limit is None and child is not None else limit
 
-    def wish(self, container: Cgroup) -> DesiredMode:
+    def desired(self, container: Cgroup) -> DesiredMode:
         """The container's desired mode, and why. Raises CgroupError."""
 
         def limit_bytes() -> int | None:
@@ -62,56 +67,94 @@ class Survey:
 
         return desired_mode(container, self.registry, self.settings.rules, limit_bytes, runs)
 
-    def knobs(self, container: Cgroup, wish: DesiredMode) -> dict[Cgroup, int]:
-        """memory.oom.group by cgroup for this mode; empty without a desired mode."""
-        mode = wish.decision.mode
-        return {} if mode is None else oom_group_values(container, self.child(container), mode)
+    def identity(self, cgroup: Cgroup) -> Identity:
+        """The names of a container's cgroup: from the API, else from the ledger, else from the path.
+
+        ``pod_uid`` may be a static pod's config hash until the API reports the pod.
+        """
+        place = cgroup.place
+        if (named := self.registry.identity(place)) is not None:
+            return named
+        if (pod := self.registry.pod_of(place)) is not None:
+            return Identity(pod.namespace, pod.name, pod.uid)
+        if remembered := self.registry.remembered(place):
+            return Identity(remembered[0].namespace, remembered[0].pod, remembered[0].pod_uid)
+        return Identity(pod_uid=place.pod_key)
+
+    def is_sandbox(self, cgroup: Cgroup) -> bool:
+        """The API knows the pod but no container of this id: the pause sandbox, or a container not reported yet."""
+        return self.registry.pod_of(cgroup.place) is not None and self.registry.identity(cgroup.place) is None
+
+    def oom_groups(self, container: Cgroup) -> dict[str, int] | Vanished:
+        """memory.oom.group by path, of the container and of crun's cgroup below it. Raises CgroupError.
+
+        Without such a file (cgroup v1) the value is 0: every kill ends one process.
+        """
+        values = {}
+        for cgroup in filter(None, (container, self.child(container))):
+            value = self.files.read_oom_group(cgroup)
+            if not isinstance(value, Vanished):
+                values[cgroup.path] = value
+        return values if container.path in values else VANISHED
+
+    def at(self, path: str) -> Cgroup | None:
+        """The cgroup at this path, which need not be of a pod; None if there is none. Raises CgroupError."""
+        inode = self.files.inode(path)
+        return None if isinstance(inode, Vanished) else Cgroup(classify(path), inode)
+
+    def originals(self) -> dict[int, Original]:
+        """The values before oomward's first writes in this boot, by inode."""
+        return {one.inode: one for one in self.recorded(lambda reader: reader.originals(boot_id()), ())}
+
+    def recorded(self, read: Callable[[LedgerReader], T], otherwise: D, without: str = "") -> T | D:
+        """From the ledger, or ``otherwise``. ``without`` says what is shown without a ledger; "": that is no error."""
+        try:
+            reader = LedgerReader(self.settings.state_dir)
+        except NoLedgerError as error:
+            if without:
+                self.trouble(f"{without}: {error}")
+            return otherwise
+        with closing(reader):
+            try:
+                return read(reader)
+            except NoLedgerError as error:
+                self.trouble(error)
+                return otherwise
+
+    def trouble(self, error: object) -> None:
+        """Keep what was wrong, each once."""
+        if str(error) not in self.troubles:
+            self.troubles.append(str(error))
+
+    def list_pods(self) -> None:
+        """Ask the API for this node's pods."""
+        settings = self.settings
+        try:
+            api = connect(settings.kubeconfig, user_agent=f"oomward/{__version__}", lax_ca=settings.api_lax_ca)
+            listed = list_pods(api, settings.node_name, lambda skipped: self.trouble(f"{skipped.what}: {skipped.why}"))
+        except ApiError as error:
+            self.trouble(f"the API is not reachable, so pods are as the agent knew them last: {error}")
+            return
+        self.registry.replace(listed.pods, listed.skipped, time.monotonic())
+        for pod in listed.pods:
+            self.registry.forget_remembered(pod.cgroup_key)
+        if not listed.pods:
+            self.trouble(
+                f"the API has no pod on node {settings.node_name!r}: is this the node's name in `kubectl get nodes` "
+                "(--node-name, NODE_NAME)?"
+            )
 
 
 @contextmanager
 def survey(settings: Settings) -> Iterator[Survey]:
     """Read the node's state. Raises NoMemoryHierarchyError, NotACgroupMountError, NoInotifyError."""
     hierarchy = find_hierarchy(settings.cgroup_mount)
-    files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
-    tree = Tree(files, root_override=settings.cgroup_roots)
-    try:
+    with (
+        closing(CgroupFiles(hierarchy.memory_mount, hierarchy.version)) as files,
+        closing(Tree(files, root_override=settings.cgroup_roots)) as tree,
+    ):
         tree.scan(time.monotonic())
-        registry, troubles = _registry(settings)
-        yield Survey(settings, hierarchy, files, tree, registry, tuple(troubles))
-    finally:
-        tree.close()
-        files.close()
-
-
-def _registry(settings: Settings) -> tuple[Registry, list[str]]:
-    troubles: list[str] = []
-    registry = Registry(_remembered(settings, troubles))
-    try:
-        api = connect(settings.kubeconfig, user_agent=f"oomward/{__version__}", lax_ca=settings.api_lax_ca)
-        listed = list_pods(api, settings.node_name, lambda skipped: troubles.append(f"{skipped.what}: {skipped.why}"))
-    except ApiError as error:
-        troubles.append(f"the API is not reachable, so pods are as the agent knew them last: {error}")
-        return registry, troubles
-    registry.replace(listed.pods, listed.skipped, time.monotonic())
-    for pod in listed.pods:
-        registry.forget_remembered(pod.cgroup_key)
-    if not listed.pods:
-        troubles.append(
-            f"the API has no pod on node {settings.node_name!r}: is this the node's name in `kubectl get nodes` "
-            "(--node-name, NODE_NAME)?"
-        )
-    return registry, troubles
-
-
-def _remembered(settings: Settings, troubles: list[str]) -> tuple[KeptDecision, ...]:
-    try:
-        reader = LedgerReader(settings.state_dir)
-    except NoLedgerError:
-        return ()  # no agent has run here: not an error
-    try:
-        return reader.kept_decisions()
-    except NoLedgerError as error:
-        troubles.append(str(error))
-        return ()
-    finally:
-        reader.close()
+        found = Survey(settings, hierarchy, files, tree)
+        found.registry = Registry(found.recorded(LedgerReader.kept_decisions, ()))
+        found.list_pods()
+        yield found

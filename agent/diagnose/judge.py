@@ -10,7 +10,7 @@ from agent.diagnose.rule import Rule, sentence, words_of
 from agent.diagnose.table import TABLE
 from agent.model import ContainerKind, OomKill, Pod
 from agent.model.diagnosis import Category, Diagnosis, NodeFacts
-from agent.wording.kills import cut, safe
+from agent.wording.text import cut, safe
 
 MOST_SAID = 600  # characters of each of a diagnosis' sentences
 MOST_MESSAGE = 600

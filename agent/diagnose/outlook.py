@@ -13,7 +13,7 @@ from agent.diagnose.case import At, Case
 from agent.model import ContainerKind, Pod, PodContainer
 from agent.model.diagnosis import NextStep, Will
 from agent.model.status import Controller
-from agent.wording.kills import safe
+from agent.wording.text import safe
 
 FIRST_S, MOST_S = 10.0, 300.0
 LADDER_S = (10.0, 20.0, 40.0, 80.0, 160.0, 300.0)

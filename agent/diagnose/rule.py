@@ -16,7 +16,7 @@ from agent.diagnose.case import At, Case
 from agent.model import ContainerKind, PodContainer, Scope
 from agent.model.diagnosis import Answer, Category
 from agent.model.status import Phase
-from agent.wording.kills import bytes_text, safe
+from agent.wording.text import bytes_text, safe
 
 RETRY = "set restartPolicy OnFailure to have it restarted"
 MOST_WORD = 160  # characters of a name or image

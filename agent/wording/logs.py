@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from agent.wording.kills import safe
+from agent.wording.text import safe
 from agent.wording.times import rfc3339
 
 LINE_LIMIT = 8192

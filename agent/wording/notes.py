@@ -16,15 +16,15 @@ from agent.model import (
     Source,
     Tolerance,
 )
-from agent.wording.kills import note, safe
+from agent.wording.text import count, duration_text, note, safe
 
 ENDS = {Mode.SINGLE: "ends only the process the kernel picks", Mode.GROUP: "ends the whole container"}
 
 
 def mode_applied_note(container: str, mode: Mode, why: str) -> str:
     """A mode is in force."""
-    set_by = f"Set by {safe(why, 200)}."
-    return note(f"Mode {mode.value} is in force for container {safe(container)}: an OOM kill {ENDS[mode]}. {set_by}")
+    effect = f"Mode {mode.value} is in force for container {safe(container)}: an OOM kill {ENDS[mode]}"
+    return note(f"{effect}. Set by {safe(why, 200)}.")
 
 
 def mode_invalid_note(bad: BadWish) -> str:
@@ -72,34 +72,19 @@ def ancestor_note(path: str) -> str:
 
 def tolerance_exceeded_note(container: str, tolerance: Tolerance) -> str:
     """More processes were killed than the container tolerates."""
-    many = "process" if tolerance.kills == 1 else "processes"
-    then = (
-        "The next OOM kill ends the whole container (memory.oom.group is now 1), and its restart policy applies"
-        if tolerance.on_exceeded is OnExceeded.ARM
-        else "The agent kills the whole container now, and its restart policy applies"
-    )
+    armed = "The next OOM kill ends the whole container (memory.oom.group is now 1)"
+    then = armed if tolerance.on_exceeded is OnExceeded.ARM else "The agent kills the whole container now"
     return note(
-        f"More than {tolerance.kills} {many} of container {safe(container)} were OOM-killed within "
-        f"{duration_text(tolerance.window_s)}: the tolerance of {safe(tolerance.said_by, 200)} is exceeded. {then}. "
-        "Raise the container's limit, or run fewer or smaller processes in it."
+        f"More than {count(tolerance.kills, 'process')} of container {safe(container)} were OOM-killed within "
+        f"{duration_text(tolerance.window_s)}: the tolerance of {safe(tolerance.said_by, 200)} is exceeded. {then}, and its "
+        "restart policy applies. Raise the container's limit, or run fewer or smaller processes in it."
     )
 
 
 def killed_as_a_whole_note(container: str, why: OnExceeded | None, trouble: str) -> str:
     """The agent has killed a whole container. ``why`` None: mode group on cgroup v1. ``trouble``: it could not, and why."""
     reason = "mode group on cgroup v1, after an OOM kill" if why is None else "its tolerance was exceeded"
+    what = f"all processes of container {safe(container)} ({reason})"
     if trouble:
-        return note(
-            f"The agent could not kill all processes of container {safe(container)} ({reason}): {safe(trouble, 400)}."
-        )
-    return note(
-        f"The agent killed all processes of container {safe(container)} ({reason}). Its restart policy applies."
-    )
-
-
-def duration_text(seconds: float) -> str:
-    """``10m``, ``1h``, ``30s``: as written in settings and annotations."""
-    for unit, size in (("h", 3600), ("m", 60)):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:g}s"
+        return note(f"The agent could not kill {what}: {safe(trouble, 400)}.")
+    return note(f"The agent killed {what}. Its restart policy applies.")

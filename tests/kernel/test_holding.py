@@ -1,4 +1,4 @@
-"""Held, not set: whoever rewrites the knob of a running container, it is back; every kind of container; nothing above hidden."""
+"""Enforced, not set: whoever rewrites the value of a running container, it is corrected; every kind of container; nothing above hidden."""
 
 from __future__ import annotations
 

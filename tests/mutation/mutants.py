@@ -341,7 +341,7 @@ MUTANTS = (
     ),
     Mutant(
         "control characters reach terminals and Events",
-        "wording/kills.py",
+        "wording/text.py",
         '    if unicodedata.category(char) in ("Cc", ',
         '    if unicodedata.category(char) in ("XX", ',
         ("wording/test_kills.py",),

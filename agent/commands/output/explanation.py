@@ -1,29 +1,21 @@
-"""Output of ``explain`` for one pod: sections of named lines, or JSON.
-
-Takes a PodExplanation. Text from the kernel or a pod goes through ``safe()``.
-"""
+"""Output of ``explain`` for one pod: sections of named lines, or JSON. Names of fields are JSON keys."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
 from rich.text import Text
 
-from agent.commands.output.cells import UNKNOWN
-from agent.commands.output.containers import Tolerated
-from agent.commands.output.diagnoses import diagnosis_sections
-from agent.commands.output.sections import Line, print_sections
-from agent.commands.output.table import Output
+from agent.commands.diagnose import diagnosis_sections
+from agent.commands.looking import Tolerated
+from agent.commands.output.table import NAME_LIMIT, UNKNOWN, Line, Output, print_json, print_sections
 from agent.model import Mode
 from agent.model.diagnosis import Diagnosis
-from agent.wording.kills import bytes_text, safe
-from agent.wording.notes import duration_text
+from agent.wording.text import bytes_text, count, duration_text, safe
 
 PATH_LIMIT = 2000
-NAME_LIMIT = 320
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +49,8 @@ class OomGroup:
 class ContainerExplanation:
     """``name`` None: unknown. ``cgroup`` None: it does not run. ``mode_actual`` None: it does not run, or could not be read.
 
-    ``rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``,
-    ``spec_limit_bytes``, ``restarts``, ``state`` and on) are None without it. ``kills``: processes killed, as far back as the
-    ledger reaches; None without a ledger. Field names are JSON keys.
+    ``rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``, ``state`` and
+    others) are None without it. ``kills``: processes killed, as far back as the ledger reaches; None without a ledger.
     """
 
     name: str | None
@@ -79,16 +70,7 @@ class ContainerExplanation:
     last_reason: str | None = None
     last_exit_code: int | None = None
     last_finished: str | None = None
-    tolerated: Tolerated | None = None  # None: any number of kills
-
-
-@dataclass(frozen=True, slots=True)
-class FileNames:
-    """The file of a value on cgroup v2 and on v1."""
-
-    what: str
-    v2: str
-    v1: str
+    tolerated: Tolerated | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +79,7 @@ class PodExplanation:
 
     ``limits`` compares the pod's limit with its containers', ``limits_sum_bytes`` is their sum, None if one has no limit.
     ``sandboxes``: paths of cgroups without a container name. ``grouped_above``: cgroups above the containers with
-    memory.oom.group 1. ``notes``: sentences, e.g. about invalid labels. ``diagnoses``: of its failing containers. Field names
-    are JSON keys.
+    memory.oom.group 1. ``notes``: sentences, e.g. about invalid labels. ``files``: a value's file (``what``) on both versions.
     """
 
     uid: str
@@ -116,38 +97,36 @@ class PodExplanation:
     limits: str
     grouped_above: tuple[str, ...]
     notes: tuple[str, ...]
-    files: tuple[FileNames, ...]
+    files: tuple[dict[str, str], ...]
     diagnoses: tuple[Diagnosis, ...] = ()
 
 
 def show_explanation(pod: PodExplanation, output: Output, file: TextIO) -> None:
     """Print the explanation."""
     if output is Output.JSON:
-        file.write(json.dumps({"pod": asdict(pod)}, indent=2, ensure_ascii=True) + "\n")
-        return
-    print_sections(_sections(pod), file)
+        print_json("pod", asdict(pod), file)
+    else:
+        print_sections(_sections(pod), file)
 
 
-# -------------------------------------------------------------------------------------------------------------- sections
-
-
-def _sections(pod: PodExplanation) -> Iterator[tuple[str, list[Line]]]:
+def _sections(pod: PodExplanation) -> Iterator[tuple[str, Iterator[Line]]]:
     named = f"{pod.namespace or UNKNOWN}/{pod.name}" if pod.name is not None else "of unknown name"
-    yield f"Pod {safe(named, NAME_LIMIT)}", list(_pod(pod))
+    yield f"Pod {safe(named, NAME_LIMIT)}", _pod(pod)
     for container in pod.containers:
         kind = f" ({container.kind})" if container.kind else ""
         name = "of unknown name" if container.name is None else safe(container.name)
-        yield f"Container {name}{kind}", list(_container(container))
+        yield f"Container {name}{kind}", _container(container)
     yield from diagnosis_sections(pod.diagnoses)
     for path in pod.sandboxes:
-        yield pod.sandbox_name[0].upper() + pod.sandbox_name[1:], [("Cgroup", _path(path))]
-    here = {"v1": "v1 (here)", "v2": "v2 (here)"}.get(pod.cgroup_version, "")
-    names = [(one.what, Text(f"{one.v2:24}{one.v1}")) for one in pod.files]
-    head = (
-        "",
-        Text(f"{here if pod.cgroup_version == 'v2' else 'v2':24}{here if pod.cgroup_version == 'v1' else 'v1'}"),
-    )
-    yield f"Files below {safe(pod.mount, PATH_LIMIT)}/<cgroup>", [head, *names]
+        yield pod.sandbox_name[0].upper() + pod.sandbox_name[1:], iter([("Cgroup", Text(safe(path, PATH_LIMIT)))])
+    yield f"Files below {safe(pod.mount, PATH_LIMIT)}/<cgroup>", _files(pod)
+
+
+def _files(pod: PodExplanation) -> Iterator[Line]:
+    v2, v1 = (f"{version} (here)" if version == pod.cgroup_version else version for version in ("v2", "v1"))
+    yield "", Text(f"{v2:24}{v1}")
+    for one in pod.files:
+        yield one["what"], Text(f"{one['v2']:24}{one['v1']}")
 
 
 def _pod(pod: PodExplanation) -> Iterator[Line]:
@@ -159,17 +138,16 @@ def _pod(pod: PodExplanation) -> Iterator[Line]:
         yield from _cgroup(pod.cgroup, pod.spec_limit_bytes)
     yield "Limits", Text(safe(pod.limits, PATH_LIMIT))
     for path in pod.grouped_above:
-        text = f"memory.oom.group is 1 at {safe(path, PATH_LIMIT)}: if this level or one above it reaches its limit, "
-        yield (
-            "Above",
-            Text(f"{text}an OOM kill ends everything below, regardless of the container's mode", style="bold red"),
-        )
+        where = f"memory.oom.group is 1 at {safe(path, PATH_LIMIT)}: if this level or one above it reaches its limit"
+        effect = "an OOM kill ends everything below, regardless of the container's mode"
+        yield "Above", Text(f"{where}, {effect}", style="bold red")
     for note in pod.notes:
         yield "Note", Text(safe(note, PATH_LIMIT), style="yellow")
 
 
 def _container(one: ContainerExplanation) -> Iterator[Line]:
-    yield "Desired", Text(f"{one.mode_wanted.value if one.mode_wanted else 'no mode'}: {safe(_why(one), NAME_LIMIT)}")
+    why = one.why if not one.rule or one.rule in one.why else f"{one.why} ({one.rule})"
+    yield "Desired", Text(f"{one.mode_wanted or 'no mode'}: {safe(why, NAME_LIMIT)}")
     if one.cgroup is not None:
         yield "Actual", _actual(one)
     yield "Id", Text(safe(one.container_id or "none yet", 80))
@@ -180,7 +158,7 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
     else:
         yield from _cgroup(one.cgroup, one.spec_limit_bytes)
     if one.kills is not None:
-        yield "Kills", Text(f"{one.kills} process{'' if one.kills == 1 else 'es'} in the ledger")
+        yield "Kills", Text(f"{count(one.kills, 'process')} in the ledger")
     if one.tolerated is not None:
         yield "Allows", _tolerated(one.tolerated)
     if one.state is not None:
@@ -196,29 +174,25 @@ def _tolerated(tolerated: Tolerated) -> Text:
     return Text(f"{text}; exceeded: the next OOM kill ends the whole container", style="bold yellow")
 
 
-def _why(one: ContainerExplanation) -> str:
-    return one.why if not one.rule or one.rule in one.why else f"{one.why} ({one.rule})"
-
-
 def _actual(one: ContainerExplanation) -> Text:
     if one.mode_actual is None:
         return Text(UNKNOWN)
     if not one.knobs:
-        return Text(f"{one.mode_actual.value}: cgroup v1 has no memory.oom.group, and each OOM kill ends one process")
+        return Text(f"{one.mode_actual}: cgroup v1 has no memory.oom.group, and each OOM kill ends one process")
     values: list[str] = []
     for group in one.knobs:
         before = "" if group.original is None else f" ({group.original} before oomward's first write)"
         where = f" at {safe(group.path.rpartition('/')[2])} below, crun's cgroup of the processes" if values else ""
         values.append(f"{group.value}{where}{before}")
     drifted = one.mode_wanted is not None and one.mode_wanted is not one.mode_actual
-    text = f"{one.mode_actual.value}: memory.oom.group is {' and '.join(values)}"
+    text = f"{one.mode_actual}: memory.oom.group is {' and '.join(values)}"
     return Text(text, style="bold red" if drifted else "")
 
 
 def _state(one: ContainerExplanation) -> str:
     state = safe(one.state or "not reported yet")
     state += f" ({safe(one.state_reason)})" if one.state_reason else ""
-    state += f", {one.restarts} restart{'' if one.restarts == 1 else 's'}" if one.restarts else ""
+    state += f", {count(one.restarts, 'restart')}" if one.restarts else ""
     if one.last_reason is None and one.last_exit_code is None:
         return state
     code = f", exit code {one.last_exit_code}" if one.last_exit_code is not None else ""
@@ -227,7 +201,7 @@ def _state(one: ContainerExplanation) -> str:
 
 
 def _cgroup(facts: CgroupFacts, spec_limit_bytes: int | None) -> Iterator[Line]:
-    yield "Cgroup", _path(facts.path)
+    yield "Cgroup", Text(safe(facts.path, PATH_LIMIT))
     limit = _size(facts, "limit_bytes", "none")
     if spec_limit_bytes is not None and spec_limit_bytes - (facts.limit_bytes or 0) not in range(1 << 16):
         limit += f" ({bytes_text(spec_limit_bytes)} in the spec)"  # the kernel rounds down to pages of at most 64 KiB
@@ -235,10 +209,8 @@ def _cgroup(facts: CgroupFacts, spec_limit_bytes: int | None) -> Iterator[Line]:
     share = ""
     if facts.limit_bytes and facts.usage_bytes is not None:
         share = f", {100 * facts.usage_bytes // facts.limit_bytes} % of the limit"
-    yield (
-        "Usage",
-        Text(f"{_size(facts, 'usage_bytes', UNKNOWN)}{share}; peak {_size(facts, 'peak_bytes', 'not available')}"),
-    )
+    peak = _size(facts, "peak_bytes", "not available")
+    yield "Usage", Text(f"{_size(facts, 'usage_bytes', UNKNOWN)}{share}; peak {peak}")
     yield "OOM", Text(_counters(facts))
 
 
@@ -256,7 +228,3 @@ def _counters(facts: CgroupFacts) -> str:
     shown = [f"{name} {value}" for name in names if (value := getattr(facts, name)) is not None]
     own = "" if facts.local_oom is None else f" (this cgroup's own limit: {facts.local_oom})"
     return ", ".join(shown) + own
-
-
-def _path(path: str) -> Text:
-    return Text(safe(path, PATH_LIMIT))

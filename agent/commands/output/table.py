@@ -1,13 +1,13 @@
-"""Tables and their JSON form, for every command.
+"""How commands print: tables, sections of named lines, and JSON. Text from the kernel or a pod goes through ``safe()``.
 
-Takes rows of any type and columns that make cells of them. On a terminal the least important columns are left out, then
-cells are folded; without a terminal each row is one line. rich handles colours, NO_COLOR and TERM=dumb; markup is off.
+On a terminal the least important columns are left out, then cells are folded; without a terminal each row is one line. rich
+handles colours, NO_COLOR and TERM=dumb; markup is off.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from io import TextIOWrapper
@@ -18,7 +18,15 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-WITHOUT_END = 100_000  # columns: more than any table has
+from agent.wording.text import bytes_text, safe
+
+NAME_LIMIT = 320  # namespace/pod: at most 63 + 1 + 253
+UNKNOWN = "?"
+NAME_WIDTH = 9  # of a section's lines
+UNLIMITED = 100_000  # columns: more than any table has
+
+T = TypeVar("T")
+Line = tuple[str, Text]
 
 
 class Output(StrEnum):
@@ -26,9 +34,6 @@ class Output(StrEnum):
 
     TABLE = "table"
     JSON = "json"
-
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,42 +46,79 @@ class Column(Generic[T]):
     right: bool = False
 
 
-def print_json(name: str, rows: list[dict[str, object]], file: TextIO) -> None:
-    """ASCII only: no surrogate or escape sequence in a name reaches the terminal."""
-    file.write(json.dumps({name: rows}, indent=2, ensure_ascii=True) + "\n")
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """Rows of one kind. ``name`` is their key in JSON, ``nothing`` the text of an empty table."""
+
+    name: str
+    columns: Sequence[Column[T]]
+    to_json: Callable[[T], dict[str, object]]
+    nothing: str
+
+    def show(self, rows: Sequence[T], output: Output, file: TextIO) -> None:
+        """Print rows in the given order."""
+        if output is Output.JSON:
+            print_json(self.name, [self.to_json(row) for row in rows], file)
+        else:
+            console = console_on(file)
+            console.print(fitted(rows, self.columns, console) if rows else self.nothing)
 
 
-def print_table(rows: Sequence[T], columns: Sequence[Column[T]], nothing: str, file: TextIO) -> None:
+def plain(text: str | None) -> Text:
+    """A name, safe to print; None: unknown."""
+    return Text(UNKNOWN if text is None else safe(text, NAME_LIMIT))
+
+
+def size(size_bytes: int | None, without: str = UNKNOWN) -> Text:
+    """A size; None is shown as ``without``."""
+    return Text(without if size_bytes is None else bytes_text(size_bytes))
+
+
+def console_on(file: TextIO) -> Console:
+    """Lines are not folded without a terminal."""
     if isinstance(file, TextIOWrapper):
         file.reconfigure(errors="backslashreplace")  # do not fail on a terminal without UTF-8
     console = Console(file=file, markup=False, emoji=False, highlight=False)
-    if not rows:
-        console.print(nothing)
-        return
     if not console.is_terminal:
-        console.width = WITHOUT_END
-    console.print(fitted(rows, columns, console))
+        console.width = UNLIMITED
+    return console
+
+
+def print_json(name: str, content: object, file: TextIO) -> None:
+    """ASCII only: no surrogate or escape sequence in a name reaches the terminal."""
+    file.write(json.dumps({name: content}, indent=2, ensure_ascii=True) + "\n")
 
 
 def fitted(rows: Sequence[T], columns: Sequence[Column[T]], console: Console) -> Table:
     """The table with as many columns as fit; if the ``spare`` 0 columns do not fit, they are folded."""
     kept = list(columns)
     while True:
-        table = _table(rows, kept)
-        spare = max(kept, key=lambda column: column.spare)
-        if spare.spare == 0 or _natural_width(table, console) <= console.width:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for column in kept:
+            table.add_column(column.header, justify="right" if column.right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(column.cell(row) for column in kept))
+        natural = Measurement.get(console, replace(console.options, max_width=UNLIMITED), table)
+        last = max(kept, key=lambda column: column.spare)
+        if last.spare == 0 or natural.maximum <= console.width:
             return table
-        kept.remove(spare)
+        kept.remove(last)
 
 
-def _natural_width(table: Table, console: Console) -> int:
-    return Measurement.get(console, replace(console.options, max_width=WITHOUT_END), table).maximum
-
-
-def _table(rows: Sequence[T], columns: Sequence[Column[T]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column.header, justify="right" if column.right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(column.cell(row) for column in columns))
-    return table
+def print_sections(sections: Iterable[tuple[str, Iterable[Line]]], file: TextIO) -> None:
+    """Titles with named lines, separated by blank lines; long lines are folded on a terminal only."""
+    console = console_on(file)
+    for number, (title, lines) in enumerate(sections):
+        if number:
+            console.print()
+        console.print(Text(title, style="bold"))
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True, min_width=NAME_WIDTH)
+        grid.add_column(overflow="fold")
+        for name, text in lines:
+            if console.is_terminal:
+                grid.add_row(f"  {name}", text)
+            else:
+                console.print(Text(f"  {name:{NAME_WIDTH}}").append(text))
+        if console.is_terminal:
+            console.print(grid)

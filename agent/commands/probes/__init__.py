@@ -1,2 +1,2 @@
-"""The probes of ``oomward check``, by concern. Each tests one prerequisite and yields Checks; none changes anything except
-oom_group(), which uses a cgroup of its own. A probe may raise: answers.guarded() makes a failed check of it."""
+"""The probes of ``oomward check``. Each tests one prerequisite and yields Checks; only oom_group() writes, in a cgroup of its
+own. A probe may raise: checks.guarded() makes a failed check of it."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from agent.cgroup.files import CgroupError, CgroupFiles
-from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, MISMATCH, Hierarchy, find_roots
+from agent.cgroup.files import CgroupError
+from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, MISMATCH, Hierarchy, find_hierarchy, find_roots
 from agent.cgroup.proof import prove_knob
-from agent.commands.output.checklist import Check
-from agent.commands.probes.answers import count, failed, passed, some, warned
+from agent.commands.probes.checks import Check, failed, guarded, passed, warned
 from agent.commands.survey import Survey
-from agent.model import Cgroup, Vanished, WriteOutcome
+from agent.model import Vanished, WriteOutcome
+from agent.wording.text import count, some
 
 FILE = "memory.oom.group"
 TO_V2 = (
@@ -21,7 +22,18 @@ NO_ROOTS = (
     "In a container, mount the host's /sys/fs/cgroup (hostPath) and give it as --cgroup-mount; on a new node, start the "
     "kubelet first."
 )
+OTHER_DRIVER = (
+    "the runtime uses the kubelet's systemd names as cgroupfs paths, so the limits of their pods do not apply to them"
+)
+SAME_DRIVER = "Give kubelet (cgroupDriver) and runtime (SystemdCgroup) the same driver, and restart these pods."
 CONTROLLER_ON = "echo +memory > cgroup.subtree_control of each cgroup from the mount's top down to the pod's"
+
+
+def hierarchy(cgroup_mount: Path) -> Iterator[Check]:
+    """The version, and memory.oom.group."""
+    found = find_hierarchy(cgroup_mount)
+    yield from version(found)
+    yield from guarded(FILE, oom_group, found)
 
 
 def version(hierarchy: Hierarchy) -> Iterator[Check]:
@@ -29,11 +41,8 @@ def version(hierarchy: Hierarchy) -> Iterator[Check]:
     where = f"at {hierarchy.memory_mount}"
     if hierarchy.version == "v1":
         beside = " beside a v2 tree without it (hybrid)" if hierarchy.hybrid else ""
-        yield warned(
-            "cgroup version",
-            f"memory is on cgroup v1 {where}{beside}: each OOM kill ends one process, and mode group is not available",
-            TO_V2,
-        )
+        effect = "each OOM kill ends one process, and mode group is not available"
+        yield warned("cgroup version", f"memory is on cgroup v1 {where}{beside}: {effect}", TO_V2)
         return
     notes = ", v1 hierarchies for the rest (hybrid)" if hierarchy.hybrid else ""
     if hierarchy.local_events:
@@ -47,79 +56,56 @@ def oom_group(hierarchy: Hierarchy) -> Iterator[Check]:
     if hierarchy.version == "v1":
         yield warned(FILE, "cgroup v1 has no memory.oom.group: nothing is written on this node", "See cgroup version.")
         return
-    proof = prove_knob(hierarchy.memory_mount)
     mount = hierarchy.memory_mount
+    proof = prove_knob(mount)
     match proof.outcome:
         case WriteOutcome.WRITTEN if not proof.detail:
             yield passed(FILE, f"written and read back in a test cgroup in {mount}")
         case WriteOutcome.WRITTEN:
             yield warned(FILE, f"can be written{proof.detail}", "Remove that empty directory with rmdir.")
         case WriteOutcome.DENIED:
-            yield failed(
-                FILE,
-                f"cannot be written in {mount}: {proof.detail}",
-                "Run as root with the host's /sys/fs/cgroup mounted read-write; on SELinux nodes as spc_t (privileged).",
+            advice = (
+                "Run as root with the host's /sys/fs/cgroup mounted read-write; on SELinux nodes as spc_t (privileged)."
             )
+            yield failed(FILE, f"cannot be written in {mount}: {proof.detail}", advice)
         case WriteOutcome.CONFLICT:
-            yield failed(
-                FILE,
-                f"does not keep the written value: {proof.detail}",
-                "Find the program that writes it too: another agent, or a unit manager.",
-            )
+            advice = "Find the program that writes it too: another agent, or a unit manager."
+            yield failed(FILE, f"does not keep the written value: {proof.detail}", advice)
         case _:
-            yield failed(
-                FILE,
-                f"does not exist in {mount}: {proof.detail}",
-                f"With Linux 4.19 or newer: {CONTROLLER_ON}. The kubelet and systemd do this where they run pods.",
-            )
+            advice = f"With Linux 4.19 or newer: {CONTROLLER_ON}. The kubelet and systemd do this where they run pods."
+            yield failed(FILE, f"does not exist in {mount}: {proof.detail}", advice)
 
 
 def roots(found: Survey) -> Iterator[Check]:
     """The kubepods roots and the cgroup driver that made them (kubelet: cgroupDriver)."""
-    paths = sorted(root.path for root in found.tree.roots)
-    strays = [cgroup.path for cgroup in found.containers() if _is_stray(cgroup)]
+    strays = [c.path for c in found.containers() if any(MISMATCH.match(part) for part in c.path.split("/"))]
     if strays:
-        yield warned(
-            "cgroup driver",
-            f"{count(len(strays), 'container')} outside of kubepods ({some(strays)}): the runtime uses the kubelet's systemd "
-            "names as cgroupfs paths, so the limits of their pods do not apply to them",
-            "Give kubelet (cgroupDriver) and runtime (SystemdCgroup) the same driver, and restart these pods.",
-        )
-    asked, mount = found.settings.cgroup_roots, found.hierarchy.memory_mount
-    missing = [path for path in asked if path not in found.tree.cgroups]
+        where = f"{count(len(strays), 'container')} outside of kubepods ({some(strays)})"
+        yield warned("cgroup driver", f"{where}: {OTHER_DRIVER}", SAME_DRIVER)
+    paths, mount = sorted(root.path for root in found.tree.roots), found.hierarchy.memory_mount
+    missing = [path for path in found.settings.cgroup_roots if path not in found.tree.cgroups]
     if missing:
-        yield failed(
-            "kubepods roots",
-            f"--cgroup-root names {some(missing)}, but there is no such kubepods cgroup below {mount}{_others(found)}",
-            "Remove cgroupRoots to find all roots, or give paths relative to the mount.",
-        )
+        others = find_roots(lambda path: _children(found, path))
+        instead = f"; found instead: {some(others)}" if others else ""
+        what = f"--cgroup-root names {some(missing)}, but there is no such kubepods cgroup below {mount}{instead}"
+        advice = "Remove cgroupRoots to find all roots, or give paths relative to the mount."
+        yield failed("kubepods roots", what, advice)
     elif not paths:
-        found_none = (
-            f"no kubepods cgroup below {mount}: no kubelet runs pods here, or this is not the node's own cgroup tree"
-        )
-        yield failed("kubepods roots", found_none, NO_ROOTS)
+        why = "no kubelet runs pods here, or this is not the node's own cgroup tree"
+        yield failed("kubepods roots", f"no kubepods cgroup below {mount}: {why}", NO_ROOTS)
     else:
         drivers = {"systemd" if path.endswith(".slice") else "cgroupfs" for path in paths}
         yield passed("kubepods roots", f"{some(paths)}, cgroup driver {' and '.join(sorted(drivers))}")
 
 
-def _others(found: Survey) -> str:
-    others = find_roots(lambda path: _children(found.files, path))
-    return f"; found instead: {some(others)}" if others else ""
-
-
-def _children(files: CgroupFiles, path: str) -> tuple[str, ...]:
-    names = files.children(path)
+def _children(found: Survey, path: str) -> tuple[str, ...]:
+    names = found.files.children(path)
     return () if isinstance(names, Vanished) else names
-
-
-def _is_stray(cgroup: Cgroup) -> bool:
-    return any(MISMATCH.match(part) for part in cgroup.path.split("/"))
 
 
 def memory_controller(found: Survey) -> Iterator[Check]:
     """Whether the memory controller is on in every container's cgroup: counters, limits and memory.oom.group need it."""
-    containers = found.containers()
+    name, containers = "memory controller", found.containers()
     reached = [*containers, *(child for child in map(found.child, containers) if child)] or list(found.tree.roots)
     without, reason = [], ""
     for cgroup in reached:
@@ -129,16 +115,10 @@ def memory_controller(found: Survey) -> Iterator[Check]:
             without.append(cgroup.path)
             reason = reason or str(error)
     if without:
-        yield failed(
-            "memory controller",
-            f"{count(len(without), 'cgroup')} without OOM counters ({some(without)}): {reason}",
-            f"Enable it: {CONTROLLER_ON}. Or find out what disabled it.",
-        )
+        what = f"{count(len(without), 'cgroup')} without OOM counters ({some(without)}): {reason}"
+        yield failed(name, what, f"Enable it: {CONTROLLER_ON}. Or find out what disabled it.")
     elif containers:
-        yield passed(
-            "memory controller", f"enabled in all {count(len(containers), 'cgroup')} of containers and sandboxes"
-        )
-    elif reached:
-        yield passed("memory controller", "enabled at the kubepods roots; no container runs yet")
+        yield passed(name, f"enabled in all {count(len(containers), 'cgroup')} of containers and sandboxes")
     else:
-        yield passed("memory controller", f"enabled at {found.hierarchy.memory_mount}; no container runs yet")
+        where = "the kubepods roots" if reached else found.hierarchy.memory_mount
+        yield passed(name, f"enabled at {where}; no container runs yet")

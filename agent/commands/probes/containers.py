@@ -1,19 +1,28 @@
-"""The running containers: their runtimes, whether all were found, and whether their processes are visible."""
+"""The running containers: their runtimes, whether all were found and their processes are visible, and memory.oom.group on and
+above those without a requested mode."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 
-from agent.commands.output.checklist import Check
-from agent.commands.probes.answers import count, failed, passed, some, warned
+from agent.commands.probes.checks import Check, failed, passed, warned
 from agent.commands.survey import Survey
 from agent.kernel.limits import is_first_pid_namespace
-from agent.model import Cgroup, Vanished
+from agent.model import Cgroup, CgroupKind, Mode, Vanished, levels_above
+from agent.wording.text import count, some
 
 NO_CONTAINER = "no container runs here"
 HOST_PID = "Set hostPID: true in the pod template of the DaemonSet."
-WITHOUT_PIDS = "so whether a container survives a kill is not known"
+SOME_LOST = (
+    "They may have started or ended during this check: run it again. If they are still listed, oomward does not know the "
+    "cgroup paths of their runtime: report /proc/<pid>/cgroup of one."
+)
+ALL_LOST = (
+    "Check that --node-name is this node and --cgroup-mount its own cgroup tree; else report /proc/<pid>/cgroup of one."
+)
+ON_V1 = "cgroup v1 has no memory.oom.group"
+ABOVE_CONTAINERS = (CgroupKind.KUBEPODS, CgroupKind.QOS, CgroupKind.POD)
 
 
 def runtimes(found: Survey) -> Iterator[Check]:
@@ -48,23 +57,15 @@ def all_found(found: Survey) -> Iterator[Check]:
         if container.running and container.container_id is not None
     ]
     lost = sorted(name for name, container_id in running if container_id not in seen)
+    number = count(len(running), "running container")
     if not running:
         yield passed("containers", "the API has no running container on this node")
     elif not lost:
-        yield passed("containers", f"all {count(len(running), 'running container')} of the API have a cgroup here")
+        yield passed("containers", f"all {number} of the API have a cgroup here")
     elif len(lost) < len(running):
-        yield warned(
-            "containers",
-            f"{len(lost)} of {count(len(running), 'running container')} have no cgroup here: {some(lost)}",
-            "They may have started or ended during this check: run it again. If they are still listed, oomward does not know the "
-            "cgroup paths of their runtime: report /proc/<pid>/cgroup of one.",
-        )
+        yield warned("containers", f"{len(lost)} of {number} have no cgroup here: {some(lost)}", SOME_LOST)
     else:
-        yield failed(
-            "containers",
-            f"none of the {count(len(running), 'running container')} of the API has a cgroup here: {some(lost)}",
-            "Check that --node-name is this node and --cgroup-mount its own cgroup tree; else report /proc/<pid>/cgroup of one.",
-        )
+        yield failed("containers", f"none of the {number} of the API has a cgroup here: {some(lost)}", ALL_LOST)
 
 
 def pids(found: Survey) -> Iterator[Check]:
@@ -76,20 +77,95 @@ def pids(found: Survey) -> Iterator[Check]:
     populated = [cgroup for cgroup in found.containers() if found.files.populated(cgroup) is True]
     hidden = [cgroup.path for cgroup in populated if found.files.pids(cgroup) == ()]
     hidden = [path for path in hidden if not isinstance(found.files.inode(path), Vanished)]
+    number = count(len(populated), "cgroup")
     if hidden:
-        yield warned(
-            "pids",
-            f"the processes of {len(hidden)} of {count(len(populated), 'cgroup')} of containers have no PID here ({some(hidden)}), "
-            f"{WITHOUT_PIDS}",
-            HOST_PID,
-        )
+        where = f"{len(hidden)} of {number} of containers have no PID here ({some(hidden)})"
+        unknown = "so whether a container survives a kill is not known"
+        yield warned("pids", f"the processes of {where}, {unknown}", HOST_PID)
     elif populated:
-        yield passed("pids", f"processes of {count(len(populated), 'cgroup')} of containers and sandboxes are visible")
+        yield passed("pids", f"processes of {number} of containers and sandboxes are visible")
     elif is_first_pid_namespace():
         yield passed("pids", "this is the machine's own PID namespace: processes of containers will be visible")
     else:
-        yield warned(
-            "pids",
-            f"{NO_CONTAINER}, and this is not the machine's own PID namespace",
-            f"Start a pod here and run the check again. {HOST_PID}",
+        why = f"{NO_CONTAINER}, and this is not the machine's own PID namespace"
+        yield warned("pids", why, f"Start a pod here and run the check again. {HOST_PID}")
+
+
+def kubelet(found: Survey) -> Iterator[Check]:
+    """Whether the kubelet runs with singleProcessOOMKill, seen on containers without a requested mode.
+
+    Since 1.28 the kubelet writes 1 to each new container, or nothing with singleProcessOOMKill: true (since 1.32); it never
+    writes 0. Pause sandboxes are always 0, so only containers known to the API count.
+    """
+    if found.hierarchy.version == "v1":
+        yield passed("kubelet", ON_V1)
+        return
+    values = _without_mode(found)
+    zeros = sorted(name for name, value in values if value == 0)
+    number = f"{count(len(values), 'container')} without a requested mode"
+    if not values:
+        unseen = (
+            "cannot see whether singleProcessOOMKill is set: no container known to the API is without a requested mode"
         )
+        yield warned("kubelet", unseen, "Start a pod without a mode (with the API reachable) and run the check again.")
+    elif not zeros:
+        effect = "an OOM kill ends the whole container, except in mode single"
+        yield passed("kubelet", f"sets memory.oom.group=1 (default since 1.28), seen on {number}: {effect}")
+    elif len(zeros) == len(values):
+        why = "singleProcessOOMKill, or older than 1.28"
+        effect = "an OOM kill ends one process, except in mode group"
+        yield passed("kubelet", f"leaves memory.oom.group=0 ({why}), seen on {number}: {effect}")
+    else:
+        yield warned(
+            "kubelet",
+            f"memory.oom.group is 0 on {len(zeros)} of {number} ({some(zeros)}) and 1 on the others: "
+            "singleProcessOOMKill was changed while they ran, or systemd wrote 0 after a daemon-reload",
+            "Set their mode with the label oomward.dev/mode, which oomward then enforces; or restart their pods.",
+        )
+
+
+def _without_mode(found: Survey) -> list[tuple[str, int]]:
+    """Name and memory.oom.group of each container that is known by name and has no requested mode."""
+    values = []
+    for container in found.containers() if found.registry.listed else ():
+        named, pod = found.registry.identity(container.place), found.registry.pod_of(container.place)
+        if named is not None and pod is not None and found.desired(container).decision.mode is None:
+            value = found.files.read_oom_group(found.child(container) or container)
+            if not isinstance(value, Vanished):
+                values.append((f"{named.namespace}/{named.pod} {named.container}", value))
+    return values
+
+
+def ancestors(found: Survey) -> Iterator[Check]:
+    """Whether memory.oom.group is 1 above containers: the kernel uses the highest such cgroup within the OOM domain.
+
+    Then everything below it dies, whatever the container's value (mem_cgroup_get_oom_group, mm/memcontrol.c; cgroup-v2.rst).
+    """
+    if found.hierarchy.version == "v1":
+        yield passed("ancestors", ON_V1)
+        return
+    above = _above_containers(found)
+    grouped = sorted(cgroup.path for cgroup in above if found.files.read_oom_group(cgroup) == 1)
+    if not above:
+        yield passed("ancestors", "no cgroup above containers exists yet")
+    elif not grouped:
+        where = f"all {count(len(above), 'cgroup')} above containers (pods, QoS, kubepods and up)"
+        yield passed("ancestors", f"memory.oom.group is 0 in {where}")
+    else:
+        singles = [c.path for c in found.containers() if found.desired(c).decision.mode is Mode.SINGLE]
+        affected = [path for path in singles if not set(grouped).isdisjoint(levels_above(path))]
+        text = f"memory.oom.group is 1 at {some(grouped)}: if this level or one above it reaches its limit, everything below is killed"
+        advice = "Write 0 there, and find out what set it: OOMPolicy=kill of a systemd slice, or another agent."
+        if affected:
+            yield failed("ancestors", f"{text}, including {count(len(affected), 'container')} in mode single", advice)
+        else:
+            yield warned("ancestors", f"{text}. No container in mode single runs there now", advice)
+
+
+def _above_containers(found: Survey) -> list[Cgroup]:
+    """kubepods roots, QoS levels, pods, and the cgroups above the roots except the top, which has no such file."""
+    above = {c.path: c for c in found.tree.cgroups.values() if c.place.kind in ABOVE_CONTAINERS}
+    for path in {path for root in found.tree.roots for path in levels_above(root.path)}:
+        if (cgroup := found.at(path)) is not None:
+            above[path] = cgroup
+    return list(above.values())

@@ -11,9 +11,9 @@ import pytest
 
 from agent.cgroup import mount, proof
 from agent.commands.check import check, checks_of
-from agent.commands.output.checklist import Check, Status
 from agent.commands.output.table import Output
 from agent.commands.probes import kernel
+from agent.commands.probes.checks import Check, Status
 from agent.settings import Settings, load
 from tests.lab.apiserver import ApiServer
 from tests.unit.cgroup.fakes import CONTAINER, FILES, make

@@ -14,10 +14,9 @@ from inotify_simple import INotify
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import Hierarchy
 from agent.commands import EXIT_FAILED, EXIT_OK
-from agent.commands.output.checklist import Status
 from agent.commands.output.table import Output
 from agent.commands.probes import cgroups
-from agent.commands.probes.answers import explained, some
+from agent.commands.probes.checks import Status, explained
 from agent.kernel import scheduling
 from agent.kernel.scheduling import SchedulingClass
 from agent.ledger import AgentLock, Ledger
@@ -133,11 +132,6 @@ def test_it_works_beside_a_running_agent(node: CheckedNode) -> None:
 def test_errors_are_explained_by_what_they_are() -> None:
     assert explained(OSError(errno.EROFS, "Read-only file system"))[1] == "Mount it read-write into the container."
     assert explained(OSError(errno.EIO, "Input/output error"))[1].startswith("Do what the message says")
-
-
-def test_of_many_names_the_first_are_told() -> None:
-    assert some(["a", "b", "c"]) == "a, b, c"
-    assert some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
 
 
 # ---------------------------------------------------------------------------------------------------------------- API

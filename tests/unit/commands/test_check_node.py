@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.commands.output.checklist import Status
 from agent.commands.probes import containers, kernel
-from agent.commands.probes.inotify import _queue, _watches
+from agent.commands.probes.checks import Status
+from agent.commands.probes.kernel import _queue, _watches
 from agent.kernel.limits import InotifyLimits, InotifyUse
 from agent.ledger import Ledger
 from agent.ledger.store import FILE

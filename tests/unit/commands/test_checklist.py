@@ -7,8 +7,8 @@ from io import StringIO
 
 import pytest
 
-from agent.commands.output.checklist import Check, Status, show_checks, total
 from agent.commands.output.table import Output
+from agent.commands.probes.checks import Check, Status, show_checks, total
 
 GOOD = Check("kernel", Status.PASS, "Linux 6.12")
 POOR = Check("pids", Status.WARN, "none to be seen", "Set hostPID.")

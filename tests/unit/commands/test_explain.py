@@ -12,7 +12,8 @@ import pytest
 
 from agent.cgroup.files import CgroupFiles
 from agent.commands import EXIT_OK
-from agent.commands.explain import explain, limits_sentence
+from agent.commands.explain import explain
+from agent.commands.limits import limits_sentence
 from agent.commands.output.explanation import CgroupFacts
 from agent.commands.output.table import Output
 from agent.model import VANISHED, AgentError, Cgroup, Original, Vanished

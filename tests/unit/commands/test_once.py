@@ -15,7 +15,7 @@ from agent.kernel.kmsg import boot_id
 from agent.ledger import AgentLock, Ledger, LockedError
 from agent.model import Original
 from agent.settings import Settings
-from tests.unit.commands.world import CONTAINER, MODE, POD, SANDBOX, LookedAtNode, pod_json
+from tests.unit.commands.world import CONTAINER, MODE, POD, SANDBOX, UID2, LookedAtNode, pod_json
 
 Command = Callable[[Settings, Output, Any], int]
 
@@ -72,6 +72,15 @@ def test_a_pod_that_no_longer_asks_gets_its_value_back(node: LookedAtNode) -> No
     code, (row,) = run(node, once.apply)
     assert (code, row["wanted"], row["outcome"]) == (EXIT_OK, 1, "written")
     assert knob(node) == 1
+
+
+def test_a_dry_run_shows_the_value_that_a_pod_which_no_longer_asks_would_get_back(node: LookedAtNode) -> None:
+    run(node, once.apply)
+    node.server.put_pod(pod_json())
+    code, (row,) = run(node, once.dry_run)
+    assert (code, row["before"], row["wanted"], row["outcome"]) == (EXIT_OK, 0, 1, "dry_run")
+    assert knob(node) == 0
+    assert run(node, once.apply)[1][0]["outcome"] == "written", "the original is still in the ledger"
 
 
 def test_restore_gives_back_and_forgets_and_then_has_nothing_to_do(
@@ -144,6 +153,19 @@ def test_a_sandbox_that_is_as_it_should_be_is_no_news(node: LookedAtNode) -> Non
     _, rows = run(node, once.apply)
     assert SANDBOX not in [row["cgroup"] for row in rows]
     assert knob(node, SANDBOX) == 0
+
+
+def test_what_the_api_says_of_a_pod_that_cannot_be_read_does_a_terminal_no_harm(
+    node: LookedAtNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = pod_json("other\x1b[2J", UID2)
+    broken["spec"]["containers"] = "\x1b[31mnone"
+    node.server.put_pod(broken)
+    for command in (once.dry_run, once.apply):
+        run(node, command)
+        said = capsys.readouterr().err
+        assert "other" in said
+        assert "\x1b" not in said
 
 
 def test_group_on_cgroup_v1_is_unsupported_and_single_is_so_already(node: LookedAtNode) -> None:

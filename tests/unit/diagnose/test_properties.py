@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.commands.output.diagnoses import show_diagnoses, show_pod_diagnoses
+from agent.commands.diagnose import show_diagnoses, show_pod_diagnoses
 from agent.commands.output.table import Output
 from agent.diagnose import TABLE, diagnose
 from agent.diagnose.case import WAITS

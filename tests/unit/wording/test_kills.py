@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agent.model import BadWish, Mode, OnExceeded, OomKill, Outcome, Scope, Source, TaskRow, Tolerance, Victim
 from agent.wording import kills as wording
 from agent.wording import notes
+from agent.wording.text import bytes_text, count, cut, safe, some
 from tests.unit.wording.kills import CASES, KILL
 
 GOLDEN = Path(__file__).with_name("notes.golden.txt")
@@ -90,7 +91,7 @@ def test_no_kill_makes_a_note_that_is_too_long_or_could_do_harm(
 
 @given(st.text(max_size=300), st.integers(1, 100))
 def test_safe_text_is_harmless_and_short(text: str, limit: int) -> None:
-    found = wording.safe(text, limit)
+    found = safe(text, limit)
     assert len(found) <= limit
     assert harmless(found)
 
@@ -111,7 +112,7 @@ def test_safe_text_is_harmless_and_short(text: str, limit: int) -> None:
     ],
 )
 def test_what_can_not_be_seen_or_would_move_the_cursor_is_shown_by_its_number(text: str, shown: str) -> None:
-    assert wording.safe(text) == shown
+    assert safe(text) == shown
 
 
 @pytest.mark.parametrize("scope", [Scope.CONTAINER, Scope.POD, Scope.KUBEPODS])
@@ -137,7 +138,7 @@ def test_a_kill_without_victims_says_that_they_are_not_known() -> None:
 
 
 def test_a_text_that_is_cut_keeps_its_beginning_and_its_end() -> None:
-    found = wording.cut("the beginning " + "x" * 200 + " the end", 60)
+    found = cut("the beginning " + "x" * 200 + " the end", 60)
     assert found.startswith("the beginning")
     assert found.endswith("the end")
     assert len(found) == 60
@@ -157,7 +158,14 @@ def test_a_text_that_is_cut_keeps_its_beginning_and_its_end() -> None:
     ],
 )
 def test_sizes_are_read_as_people_write_them(size: int, text: str) -> None:
-    assert wording.bytes_text(size) == text
+    assert bytes_text(size) == text
+
+
+def test_numbers_and_lists_of_names_are_read_as_people_write_them() -> None:
+    assert [count(n, "process") for n in (0, 1, 2)] == ["0 processes", "1 process", "2 processes"]
+    assert count(3, "cgroup") == "3 cgroups"
+    assert some(["a", "b", "c"]) == "a, b, c"
+    assert some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
 
 
 def test_notes_about_modes_name_the_value_the_place_and_what_to_do() -> None:
