@@ -9,7 +9,9 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from agent.ledger.checkpoints import Checkpointer
@@ -18,6 +20,7 @@ from agent.ledger.opening import Opened, is_damage, open_file, open_in_memory
 FILE = "ledger.sqlite3"
 CHECKPOINT_ROWS = 500  # changed rows; some 4 MiB of log, at which SQLite would checkpoint by itself
 MOST_RENEWALS = 3
+MOST_WAIT_S = 1.0  # for the disk, before kills are reported though they are in memory only
 END_S = 5.0
 
 
@@ -35,6 +38,7 @@ class Store:
         self._wake: Callable[[], None] | None = None
         self._checkpointer: Checkpointer | None = None
         self._checkpointed_rows = 0
+        self._refused_since_s = inf
         self._replacing: threading.Thread | None = None
         self._replacement: Opened | None = None
         opened = open_file(self._path, boot_id, now_unix_s)
@@ -79,8 +83,12 @@ class Store:
         Without trouble the log is being started again: try when woken.
         """
         checkpointer, error = self._checkpointer, None
-        if self._replacing is not None or (checkpointer is not None and not checkpointer.may_write()):
+        if self._replacing is not None:
             return False
+        if checkpointer is not None and not checkpointer.may_write():
+            self._refused(monotonic())
+            return False
+        self._refused_since_s = inf
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             change(self._connection)
@@ -99,6 +107,15 @@ class Store:
             self._checkpointed_rows = self._connection.total_changes
             checkpointer.want()
         return True
+
+    def _refused(self, now_s: float) -> None:
+        """The log is being started again, which waits for the disk: after MOST_WAIT_S nobody waits for it any more."""
+        self._refused_since_s = min(self._refused_since_s, now_s)
+        if now_s - self._refused_since_s >= MOST_WAIT_S:
+            self._passing = (
+                f"the ledger {self._path} can't be written: the disk has not answered for more than {MOST_WAIT_S:g} s; changes "
+                "wait in memory and are tried again; look for a slow or broken disk"
+            )
 
     def _roll_back(self) -> None:
         """A full disk or an I/O error has often rolled back already, and then says so by another error."""

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
 
+from agent.ledger.store import MOST_WAIT_S
 from agent.loop.log_reader import LogReader
 from agent.loop.mailbox import Mailbox
 from agent.loop.node import Node
@@ -176,8 +177,8 @@ class Loop:
         if now >= self._retry_at_s:
             self._retry_at_s = inf
             self._node.ledger.flush()
-        self._node.ledger.commit()
-        self._retry_at_s = min(self._retry_at_s, now + RETRY_S) if self._node.ledger.pending else inf
+        retry_s = RETRY_S if self._node.ledger.commit() else MOST_WAIT_S
+        self._retry_at_s = min(self._retry_at_s, now + retry_s) if self._node.ledger.pending else inf
 
     def _housekeeping(self, now: float) -> None:
         self._node.housekeeping(now)

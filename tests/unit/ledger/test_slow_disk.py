@@ -132,6 +132,29 @@ def test_a_file_that_is_removed_is_made_again_and_checkpointed_again(
     assert open_ledger().baselines() == {7: a_baseline(2)}
 
 
+def test_when_the_disk_hangs_a_commit_is_put_off_for_a_second_and_then_waits_in_memory(
+    open_ledger: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else no kill would be counted, logged or posted until the disk is back."""
+    now_s = 100.0
+    monkeypatch.setattr(store, "monotonic", lambda: now_s)
+    ledger = open_ledger()
+    ledger.checkpoint_in_background(lambda: None)
+    checkpointer = ledger._store._checkpointer
+    assert checkpointer is not None
+    checkpointer._writer.acquire()  # as its thread has it while it starts the log again
+    ledger.record([a_kill(1)], [a_baseline(1)], 1)
+    assert (ledger.commit(), ledger.trouble) == (False, None)
+    now_s += store.MOST_WAIT_S
+    assert ledger.commit(), "a kill is reported"
+    assert "the disk has not answered for more than 1 s" in (ledger.trouble or "")
+    assert ledger.pending
+    checkpointer._writer.release()
+    assert ledger.commit()
+    assert (ledger.pending, ledger.trouble) == (0, None)
+    assert [kill.kill_id for kill in ledger.kills(limit=9)] == [a_kill(1).kill_id]
+
+
 REPLACED = """
 import json, os, sys, threading
 from pathlib import Path
