@@ -105,7 +105,7 @@ class Tree:
         for path in sorted(self._directories, key=_depth, reverse=True):
             if between is not None:
                 between()
-            if path and self._inode(path) != self._directories.get(path):
+            if path in self._directories and self._inode(path) != self._directories.get(path):
                 events += self._forget(path, now_s)
         events += self._visit("", now_s)
         self._between = None
