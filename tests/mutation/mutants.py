@@ -483,8 +483,8 @@ MUTANTS = (
     Mutant(
         "a pid that is used again is taken for the process that had it before",
         "kernel/processes.py",
-        " and stat.start_ticks == identity.start_ticks",
-        "",
+        "    return _stat(identity.pid, proc) == (identity.start_ticks, False)\n",
+        "    return (_stat(identity.pid, proc) or (0, True))[1] is False\n",
         ("kernel/test_processes.py",),
     ),
 )

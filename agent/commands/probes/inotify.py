@@ -22,7 +22,7 @@ AT_ONCE = 2  # events per watched file in one turn of the loop, e.g. if a daemon
 def limits(found: Survey, proc: Path = PROC) -> Iterator[Check]:
     """Watches, instances and the queue: tested with one more instance and watch, and compared with the sysctls."""
     need = found.tree.watches
-    known, used = inotify_limits(proc), inotify_use(proc)
+    known, used = inotify_limits(proc), inotify_use()
     try:
         refused = _one_more(found)
     except NoInotifyError:
@@ -35,7 +35,7 @@ def limits(found: Survey, proc: Path = PROC) -> Iterator[Check]:
 
 def no_instance(proc: Path = PROC) -> Iterator[Check]:
     """EMFILE of inotify_init1(2): nearly always max_user_instances, else the limit of open files."""
-    known, used = inotify_limits(proc), inotify_use(proc)
+    known, used = inotify_limits(proc), inotify_use()
     yield failed(
         "inotify instances",
         f"no inotify instance is available, so nothing can be watched: {_of(used.instances, known.instances)} in use "

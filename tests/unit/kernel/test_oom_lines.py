@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.kernel.oom_block import parse_row
 from agent.kernel.oom_lines import (
     Claim,
     GroupKill,
@@ -17,7 +18,6 @@ from agent.kernel.oom_lines import (
     is_unfinished,
     is_within,
     parse_line,
-    parse_row,
     unescape,
     unescape_comm,
 )
