@@ -1,6 +1,6 @@
 """Counters of OOM kills: memory.events and memory.events.local on cgroup v2, memory.oom_control on v1.
 
-Takes cgroups, gives MemoryEvents. Reads as little as the kernel's order of counting allows.
+Reads as little as the kernel's order of counting allows.
 """
 
 from __future__ import annotations
@@ -15,20 +15,11 @@ UNREAD = (-1, None)
 
 
 class EventsReader:
-    """``version`` is v1 or v2."""
+    """``last``: ``oom`` of memory.events and of memory.events.local as read last, of the cgroups that are read many times."""
 
-    def __init__(self, mount: CgroupMount, version: str) -> None:
+    def __init__(self, mount: CgroupMount) -> None:
         self._mount = mount
-        self._version = version
-        self._last: dict[Cgroup, tuple[int, int | None]] = {}  # of those remembered: ``oom`` and ``local_oom``
-
-    def remember(self, cgroup: Cgroup) -> None:
-        """It will be read again and again, until ``forget``."""
-        self._last.setdefault(cgroup, UNREAD)
-
-    def forget(self, cgroup: Cgroup) -> None:
-        """The cgroup was removed."""
-        self._last.pop(cgroup, None)
+        self.last: dict[Cgroup, tuple[int, int | None]] = {}
 
     def read(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
         """Counters of this cgroup and of those below it (cgroup-v2.rst, memory.events; v1: memory.oom_control).
@@ -36,40 +27,41 @@ class EventsReader:
         v1 counts one cgroup only: there the subtree is added up. Unknown keys are left out, missing ones are 0 or None as
         MemoryEvents says. Raises CgroupError.
         """
-        own = self._read_v1(cgroup) if self._version == "v1" else self._read_v2(cgroup)
-        if own is None:
-            raise missing(cgroup.path, "memory.oom_control" if self._version == "v1" else "memory.events")
-        return own
+        is_v1 = self._mount.version == "v1"
+        counts = self._v1_counts(cgroup) if is_v1 else self._v2_counts(cgroup)
+        if counts is None:
+            raise missing(cgroup.path, "memory.oom_control" if is_v1 else "memory.events")
+        return counts
 
-    def _read_v2(self, cgroup: Cgroup) -> MemoryEvents | Vanished | None:
+    def _v2_counts(self, cgroup: Cgroup) -> MemoryEvents | Vanished | None:
         text = self._mount.read(cgroup.path, cgroup.inode, "memory.events")
         if not isinstance(text, str):
             return text
         counts = pairs(text)
         hits = counts.get("oom", 0)
-        own_hits = self._read_own_hits(cgroup, hits)
+        own_hits = self._own_hits(cgroup, hits)
         if isinstance(own_hits, Vanished):
             return VANISHED
         return MemoryEvents(counts.get("oom_kill", 0), hits, counts.get("oom_group_kill"), own_hits)
 
-    def _read_own_hits(self, cgroup: Cgroup, hits: int) -> int | Vanished | None:
+    def _own_hits(self, cgroup: Cgroup, hits: int) -> int | Vanished | None:
         """``oom`` of memory.events.local; None before Linux 5.2.
 
         The kernel counts a hit there first, and then in memory.events of each level (memcg_memory_event, mm/memcontrol.c): as long as
-        that one says the same, this one does.
+        that file has the same count, this one has.
         """
-        known = self._last.get(cgroup)
-        if known is not None and known[0] == hits:
-            return known[1]
+        last = self.last.get(cgroup)
+        if last is not None and last[0] == hits:
+            return last[1]
         text = self._mount.read(cgroup.path, cgroup.inode, "memory.events.local")
         if isinstance(text, Vanished):
             return VANISHED
         own_hits = None if text is None else pairs(text).get("oom")
-        if known is not None:
-            self._last[cgroup] = (hits, own_hits)
+        if last is not None:
+            self.last[cgroup] = (hits, own_hits)
         return own_hits
 
-    def _read_v1(self, cgroup: Cgroup) -> MemoryEvents | Vanished | None:
+    def _v1_counts(self, cgroup: Cgroup) -> MemoryEvents | Vanished | None:
         own = self._v1_kills(cgroup.path, cgroup.inode)
         if not isinstance(own, int):
             return own
@@ -82,7 +74,7 @@ class EventsReader:
 
 
 def missing(path: str, file: str) -> CgroupError:
-    """A file is missing from a cgroup that is there."""
+    """The error for a file that is missing from a cgroup that exists."""
     return CgroupError(path, file, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
 
 

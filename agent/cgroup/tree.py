@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from inotify_simple import flags
 
-from agent.cgroup.files import KNOB, CgroupError, CgroupFiles
+from agent.cgroup.files import OOM_GROUP, CgroupError, CgroupFiles
 from agent.cgroup.layout import MAX_ROOT_DEPTH, RUNTIME_CHILD, classify, may_hold_roots
 from agent.cgroup.watches import DIRECTORY, Watch, Watches
 from agent.model import (
@@ -208,7 +208,7 @@ class Tree:
         """Watch what there is to watch of a cgroup; returns the files that were not watched before and are now."""
         if self._files.version == "v1":
             return []
-        wanted = [KNOB]
+        wanted = [OOM_GROUP]
         if place.kind in COUNTED:
             wanted.append(EVENTS)
         missing = [file for file in wanted if Watch(place.path, file) not in self._watches]
@@ -242,7 +242,7 @@ class Tree:
         for at in self._subtree(path):
             del self._directories[at]
             self._below.pop(at, None)
-            for file in (DIRECTORY, KNOB, EVENTS, SWITCH):
+            for file in (DIRECTORY, OOM_GROUP, EVENTS, SWITCH):
                 self._watches.drop(Watch(at, file))
             cgroup = self._cgroups.pop(at, None)
             if cgroup is not None:
@@ -309,7 +309,7 @@ class Tree:
         cgroup = self._cgroups.get(watch.path)
         if cgroup is None:
             return []
-        return [KnobTouched(cgroup, now_s) if watch.file == KNOB else CountersTouched(cgroup, now_s)]
+        return [KnobTouched(cgroup, now_s) if watch.file == OOM_GROUP else CountersTouched(cgroup, now_s)]
 
 
 def _parent(path: str) -> str:

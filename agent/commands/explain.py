@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TextIO
 
-from agent.cgroup.files import KNOB, V1_SIZES, V2_SIZES
+from agent.cgroup.files import OOM_GROUP, V1_SIZES, V2_SIZES
 from agent.commands import EXIT_OK
 from agent.commands.diagnosing import diagnose_pod
 from agent.commands.looking import (
@@ -69,7 +69,7 @@ DISOBEYED_KEY = "ignoreLabelsIn"
 # Limits of these kinds are added up: init and ephemeral containers do not last.
 SUMMED = (ContainerKind.REGULAR.value, ContainerKind.SIDECAR.value, None)
 FILES = (
-    FileNames("Mode", KNOB, "none: always single"),
+    FileNames("Mode", OOM_GROUP, "none: always single"),
     FileNames("Limit", V2_SIZES["limit"], V1_SIZES["limit"]),
     FileNames("Usage", V2_SIZES["usage"], V1_SIZES["usage"]),
     FileNames("Peak", V2_SIZES["peak"], V1_SIZES["peak"]),
@@ -148,7 +148,7 @@ def _running(
     decision = wish.decision if wish is not None else UNREADABLE
     stated = _stated(name, spec, cgroup.place.container_id, decision, ledger.killed_in(identity))
     try:
-        values = reads.take(KNOB, lambda: knobs(found, cgroup))
+        values = reads.take(OOM_GROUP, lambda: knobs(found, cgroup))
         facts = _facts(found, cgroup, troubles)
     except GoneError:
         return stated

@@ -38,7 +38,7 @@ MUTANTS = (
     Mutant(
         "what was written is not read back",
         "cgroup/files.py",
-        "    after = _value(fd)\n",
+        "    after = value(fd)\n",
         "    after = wanted\n",
         ("cgroup/test_files_trouble.py",),
     ),

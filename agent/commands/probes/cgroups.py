@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, MISMATCH, Hierarchy, find_roots
-from agent.cgroup.proof import prove_knob
+from agent.cgroup.proof import prove_oom_group
 from agent.commands.output.checklist import Check
 from agent.commands.probes.answers import count, failed, passed, some, warned
 from agent.commands.survey import Survey
@@ -47,7 +47,7 @@ def oom_group(hierarchy: Hierarchy) -> Iterator[Check]:
     if hierarchy.version == "v1":
         yield warned(FILE, "cgroup v1 has no memory.oom.group: nothing is written on this node", "See cgroup version.")
         return
-    proof = prove_knob(hierarchy.memory_mount)
+    proof = prove_oom_group(hierarchy.memory_mount)
     mount = hierarchy.memory_mount
     match proof.outcome:
         case WriteOutcome.WRITTEN if not proof.detail:
