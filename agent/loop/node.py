@@ -162,7 +162,6 @@ class Node:
         """The first scan: cgroups that were there before us."""
         self._count_node(now_s)
         self.tree_events(self._tree.scan(now_s), now_s, newborn=False, notified=False)
-        self._tree.untold()  # nobody could tell of what was there before us
         self.attribution.ignore_earlier()
         self._forget_what_went()
         self._scanned = True
@@ -270,10 +269,10 @@ class Node:
         began_s = time.monotonic()
         self.tree_events(self._tree.scan(now_s, self.between), now_s, notified=False)
         strays = self._enforcer.strays(self.between)
-        if strays or self._tree.finds_untold:
+        if strays or self._tree.unnotified:
             time.sleep(TOLD_AFTER_S)
         self.tree_events(self._tree.read(now_s + time.monotonic() - began_s), now_s)
-        repaired = self._tree.untold()
+        repaired = len(self._tree.unnotified)
         for held in self._enforcer.resync(strays, now_s):
             repaired += held.write.outcome is WriteOutcome.WRITTEN
             self._modes.held(held, now_s)

@@ -117,7 +117,7 @@ def test_what_is_told_while_a_scan_looks_has_not_escaped_notice(mount: Path, tre
     found = appeared(tree.scan(2.0, glance))
     assert len(found) + len(appeared(told)) == 2
     assert found, "one of them the scan found first"
-    assert tree.untold() == 0
+    assert tree.unnotified == set()
 
 
 @pytest.mark.parametrize("moment", range(9))
