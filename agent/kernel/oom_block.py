@@ -10,18 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.kernel.oom_lines import (
-    Claim,
-    DumpLine,
-    Killed,
-    Reading,
-    StatsFor,
-    TableHead,
-    TaskIn,
-    Usage,
-    comm_of,
-    is_within,
-)
+from agent.kernel.oom_lines import Claim, DumpLine, Killed, Reading, comm_of, is_within
 from agent.model import KmsgRecord, TaskRow
 
 MOST_ROWS = 64
@@ -55,23 +44,20 @@ class Dump:
     """The lines before the claim: usage, limit, task table. ``begin``: the record of ``… invoked oom-killer``."""
 
     begin: KmsgRecord | None = None
-    usage: Usage | None = None
+    usage_bytes: int | None = None
+    limit_bytes: int | None = None
     domain: str | None = None
     columns: tuple[str, ...] | None = None
+    task_in: tuple[Reading, ...] | None = None
     rows: list[Row] = field(default_factory=list)
-    task_in: tuple[Reading, ...] = ()
 
     def take(self, line: DumpLine) -> None:
         """Keep the line's values; of several ``Memory cgroup stats for`` the first is the domain's."""
-        match line:
-            case Usage():
-                self.usage = line
-            case StatsFor():
-                self.domain = self.domain or line.path
-            case TableHead():
-                self.columns = line.columns
-            case TaskIn():
-                self.task_in = line.readings
+        if line.usage_bytes is not None:
+            self.usage_bytes, self.limit_bytes = line.usage_bytes, line.limit_bytes
+        self.domain = self.domain or line.domain
+        self.columns = line.columns or self.columns
+        self.task_in = line.task_in or self.task_in
 
     def take_row(self, text: str, page_bytes: int) -> None:
         """Keep a row of the task table; of a long table only the largest are kept."""
@@ -95,7 +81,7 @@ class Dump:
     def contradicts(self, claim: Claim) -> bool:
         """Whether dump and claim are of different reports: a memory cgroup's and a global OOM's, or two cgroups'."""
         if claim.global_oom:
-            return self.domain is not None or self.usage is not None or bool(self.task_in)
+            return self.domain is not None or self.usage_bytes is not None or bool(self.task_in)
         domains = {reading.oom_memcg for reading in claim.readings} - {None}
         return self.domain is not None and bool(domains) and self.domain not in domains
 

@@ -16,16 +16,13 @@ from dataclasses import dataclass, field, replace
 from agent.kernel.oom_block import Block, Dump, KillLine
 from agent.kernel.oom_lines import (
     Claim,
+    DumpLine,
     GroupKill,
     Invoked,
     Killed,
     Line,
     NoVictim,
     Skipped,
-    StatsFor,
-    TableHead,
-    TaskIn,
-    Usage,
     is_unfinished,
     parse_line,
 )
@@ -152,7 +149,7 @@ class OomBlocks:
             case Invoked():
                 self._limit.dumps.append(record.at_us)
                 ended = self._next(Block(dump=Dump(begin=record)))
-            case Usage() | StatsFor() | TableHead() | TaskIn():
+            case DumpLine():
                 ended = self._begin_unless(self._block.only_dump)
                 self._block.dump.take(line)
             case Claim():

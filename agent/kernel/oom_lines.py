@@ -11,15 +11,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.model import Victim
+from agent.model import Victim, is_inside
 
 COMM_MAX_BYTES = 15  # TASK_COMM_LEN is 16 with the final NUL
 UNLIMITED_KB = 9_007_199_254_740_000  # PAGE_COUNTER_MAX in kB is a little above, how much depends on the page size
 _ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
-
-
-def _unescaped_bytes(text: str) -> bytes:
-    return _ESCAPE.sub(lambda m: bytes((int(m[1], 16),)), text.encode("utf-8", "surrogateescape"))
 
 
 def unescape(text: str) -> str:
@@ -30,9 +26,14 @@ def unescape(text: str) -> str:
     return _unescaped_bytes(text).decode("utf-8", "surrogateescape")
 
 
-def unescape_comm(text: str) -> str:
-    r"""A process name of the log, always encodable: ``\xNN`` undone, UTF-8, and other bytes (a letter cut in two) as ``\xNN`` again."""
-    return _unescaped_bytes(text).decode("utf-8", "backslashreplace")
+def comm_of(text: str) -> str | None:
+    r"""A process name of the log, always encodable: UTF-8, other bytes (a letter cut in two) as ``\xNN``. None: too long for a name."""
+    name = _unescaped_bytes(text)
+    return name.decode("utf-8", "backslashreplace") if len(name) <= COMM_MAX_BYTES else None
+
+
+def _unescaped_bytes(text: str) -> bytes:
+    return _ESCAPE.sub(lambda m: bytes((int(m[1], 16),)), text.encode("utf-8", "surrogateescape"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +51,19 @@ class Invoked:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """``memory: usage …kB, limit …kB``: of the OOM domain. ``limit_bytes`` None: the domain has no such limit."""
+class DumpLine:
+    """One line of the dump, which sets only its own fields; all are of the OOM domain.
 
-    usage_bytes: int
-    limit_bytes: int | None
+    ``memory: usage …kB, limit …kB``: ``limit_bytes`` None is no limit. ``Memory cgroup stats for PATH:`` has the ``domain`` (before 5.0 one
+    such line per descendant, the domain's first). The head of the task table: its ``columns`` between pid and name. ``Task in A killed as
+    a result of limit of B`` (before 5.0): ``task_in`` without a pid; empty when A does not lie in B.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class StatsFor:
-    """``Memory cgroup stats for PATH:``: the OOM domain (before 5.0 one such line per descendant, the domain's first)."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class TableHead:
-    """The head of the task table: ``columns`` between the pid and the name."""
-
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TaskIn:
-    """``Task in A killed as a result of limit of B`` (before 5.0): no pid. No reading: A does not lie in B."""
-
-    readings: tuple[Reading, ...]
+    usage_bytes: int | None = None
+    limit_bytes: int | None = None
+    domain: str | None = None
+    columns: tuple[str, ...] | None = None
+    task_in: tuple[Reading, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +109,6 @@ class GroupKill:
     path: str
 
 
-DumpLine = Usage | StatsFor | TableHead | TaskIn
 Line = Invoked | DumpLine | Claim | Killed | Skipped | NoVictim | GroupKill
 
 
@@ -146,23 +133,19 @@ def is_unfinished(text: str) -> bool:
 
 
 def is_within(path: str, ancestor: str) -> bool:
-    """Whether a cgroup path is this ancestor or lies below it."""
-    return path == ancestor or path.startswith(ancestor.rstrip("/") + "/")
+    """Whether a cgroup path of the log is this ancestor or lies below it."""
+    return is_inside(path, ancestor.rstrip("/"))
 
 
-def comm_of(text: str) -> str | None:
-    """The process name that this escaped text is; None: it is too long for one."""
-    return unescape_comm(text) if len(_unescaped_bytes(text)) <= COMM_MAX_BYTES else None
-
-
-def _usage(match: re.Match[str]) -> Usage:
+def _usage(match: re.Match[str]) -> DumpLine:
     usage_kb, limit_kb = int(match[1]), int(match[2])
-    return Usage(usage_kb * 1024, None if limit_kb >= UNLIMITED_KB else limit_kb * 1024)
+    return DumpLine(usage_kb * 1024, None if limit_kb >= UNLIMITED_KB else limit_kb * 1024)
 
 
-def _task_in(match: re.Match[str]) -> TaskIn:
+def _task_in(match: re.Match[str]) -> DumpLine:
     pairs = _splits(match[1], " killed as a result of limit of /")
-    return TaskIn(tuple(Reading(unescape(limit), unescape(task)) for task, limit in pairs if is_within(task, limit)))
+    readings = (Reading(unescape(limit), unescape(task)) for task, limit in pairs if is_within(task, limit))
+    return DumpLine(task_in=tuple(readings))
 
 
 def _claim(match: re.Match[str]) -> Claim:
@@ -239,7 +222,7 @@ _LINES: tuple[tuple[str, Callable[[re.Match[str]], Line | None]], ...] = (
     (r"Tasks in (/.*) are going to be killed due to memory\.oom\.group set", lambda m: GroupKill(unescape(m[1]))),
     (r"Task in (/.* killed as a result of limit of /.*)", _task_in),
     (r"memory: usage (\d{1,18})kB, limit (\d{1,18})kB, failcnt \d+", _usage),
-    (r"Memory cgroup stats for (/.*?)(?::|: cache:\d+KB .*)", lambda m: StatsFor(unescape(m[1]))),
-    (r"\[ +pid +\] +((?:[a-z_]+ +)*)name", lambda m: TableHead(tuple(m[1].split()))),
+    (r"Memory cgroup stats for (/.*?)(?::|: cache:\d+KB .*)", lambda m: DumpLine(domain=unescape(m[1]))),
+    (r"\[ +pid +\] +((?:[a-z_]+ +)*)name", lambda m: DumpLine(columns=tuple(m[1].split()))),
 )
 _FORMS = tuple((re.compile(pattern), line_of) for pattern, line_of in _LINES)

@@ -78,8 +78,8 @@ def _report(block: Block, victims: tuple[Victim, ...]) -> OomReport:
         oom_memcg=reading.oom_memcg,
         task_memcg=reading.task_memcg,
         group_memcg=block.group,
-        limit_bytes=dump.usage.limit_bytes if dump.usage else None,
-        usage_bytes=dump.usage.usage_bytes if dump.usage else None,
+        limit_bytes=dump.limit_bytes,
+        usage_bytes=dump.usage_bytes,
         tasks=dump.tasks(),
         constraint=claim.constraint,
     )
