@@ -55,8 +55,6 @@ class CgroupFiles(CgroupMount):
         super().let_go(cgroup)
         self._events.last.pop(cgroup, None)
 
-    # --------------------------------------------------------------------------------------------- memory.oom.group
-
     def read_oom_group(self, cgroup: Cgroup) -> int | Vanished:
         """memory.oom.group: 0 or 1. Raises CgroupError.
 
@@ -90,30 +88,28 @@ class CgroupFiles(CgroupMount):
         try:
             with self.directory(cgroup.path, cgroup.inode) as directory:
                 if before_write is None:
-                    return self._plan(cgroup.path, directory, wanted)
+                    return self._plan(directory, wanted)
                 try:
                     with opened(directory, OOM_GROUP, os.O_RDWR, regular=True) as fd:
                         return _write(fd, wanted, before_write)
                 except OSError as error:
                     if error.errno not in (errno.ENOENT, *DENIED):
                         raise
-                    plan = self._plan(cgroup.path, directory, wanted)
+                    plan = self._plan(directory, wanted)
                     return refused(error, wanted, plan.before) if plan.outcome is WriteOutcome.DRY_RUN else plan
         except OSError as error:
             return KnobWrite(WriteOutcome.GONE, None, wanted) if error.errno in GONE else refused(error, wanted)
 
-    def _plan(self, path: str, directory: int, wanted: int) -> KnobWrite:
+    def _plan(self, directory: int, wanted: int) -> KnobWrite:
         try:
             with opened(directory, OOM_GROUP, regular=True) as fd:
                 before = value(fd)
         except FileNotFoundError:
-            if not self.is_still(path, directory):
+            if not self.is_still(directory):
                 return KnobWrite(WriteOutcome.GONE, None, wanted)
             outcome = WriteOutcome.UNSUPPORTED if wanted else WriteOutcome.ALREADY
             return KnobWrite(outcome, None, wanted, NO_OOM_GROUP)
         return KnobWrite(WriteOutcome.ALREADY if before == wanted else WriteOutcome.DRY_RUN, before, wanted)
-
-    # --------------------------------------------------------------------------------------------------------- kill
 
     def kill_all(self, cgroup: Cgroup) -> bool | Vanished:
         """SIGKILL to all processes of a container and below, by the kernel in one step (cgroup.kill, since 5.14).
@@ -128,12 +124,10 @@ class CgroupFiles(CgroupMount):
                     with opened(directory, KILL, os.O_WRONLY, regular=True) as fd:
                         os.pwrite(fd, b"1\n", 0)
                 except FileNotFoundError:
-                    return False if self.is_still(cgroup.path, directory) else VANISHED
+                    return False if self.is_still(directory) else VANISHED
         except OSError as error:
             return gone_or_raise(cgroup.path, KILL, error)
         return True
-
-    # ------------------------------------------------------------------------------------ counters, sizes, processes
 
     def memory_events(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
         """Counters of OOM kills, of this cgroup and below: see memory_events.py. Raises CgroupError."""

@@ -110,9 +110,6 @@ def _local_events(mount: Path, mountinfo: str | None) -> bool:
     return local
 
 
-# ----------------------------------------------------------------------------------------------------- path to place
-
-
 @lru_cache(maxsize=MOST_PLACES)
 def classify(path: str) -> CgroupPlace:
     """What the cgroup at ``path`` (relative to the hierarchy's mount) is. Any text gives a place, none an error.
@@ -162,9 +159,6 @@ def path_of(parent: str, name: str) -> str:
     return f"{parent}/{name}" if parent else name
 
 
-# ------------------------------------------------------------------------------------------------- paths of the log
-
-
 def place_of_kernel_path(kernel_path: str, known: Container[str]) -> CgroupPlace | None:
     """The place in our view of a path from the kernel's log; ``known`` are our live paths. None: none of ours.
 
@@ -180,9 +174,6 @@ def place_of_kernel_path(kernel_path: str, known: Container[str]) -> CgroupPlace
         if place.pod_key is not None and any(at in known and classify(at).pod_key for at in levels_above(place.path))
     )
     return next(live, None) or next(in_live_pod, None)
-
-
-# ------------------------------------------------------------------------------------------------------------- roots
 
 
 def find_roots(

@@ -166,28 +166,21 @@ class CgroupMount:
                     with opened(directory, file) as fd:
                         return _text(fd, in_parts=file in LISTS).strip()
                 except FileNotFoundError:
-                    return None if self.is_still(path, directory) else VANISHED
+                    return None if self.is_still(directory) else VANISHED
         except OSError as error:
             return gone_or_raise(path, file, error)
 
-    def is_still(self, path: str, directory: int) -> bool:
-        """Whether the open ``directory`` is still the one at ``path``, and not on its way out.
+    def is_still(self, directory: int) -> bool:
+        """Whether this open cgroup, which lacks a file, still exists and is not being removed.
 
-        A removed cgroup has no files, and says ENOENT too. One that is being removed loses memory's files first, in the
-        order of mm/memcontrol.c, then its own, and its directory at last (cgroup_destroy_locked, kernel/cgroup/cgroup.c).
+        A removed cgroup has no files. One that is being removed loses memory's files first, in the order of mm/memcontrol.c, then its
+        own, and its directory last (cgroup_destroy_locked, kernel/cgroup/cgroup.c).
         """
-        try:
-            same = self.inode(path) == os.fstat(directory).st_ino
-        except CgroupError:
-            return True
-        return same and not self._is_going(directory)
-
-    def _is_going(self, directory: int) -> bool:
         try:
             os.stat(FIRST_FILES[self.version], dir_fd=directory, follow_symlinks=False)
         except FileNotFoundError:
-            return self.version == "v1" or "memory" in _controllers(directory)
-        return False
+            return self.version == "v2" and "memory" not in _controllers(directory)
+        return True
 
 
 @contextmanager
