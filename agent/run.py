@@ -15,7 +15,7 @@ from types import FrameType
 from agent import __version__
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.killing import kill_container
-from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, Hierarchy, find_hierarchy
+from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_ADVICE, Hierarchy, find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.diagnose.failing import HOUR_S, Failing
 from agent.events.kill_events import KillEvents
@@ -167,7 +167,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
 def _find_hierarchy(settings: Settings) -> Hierarchy:
     hierarchy = find_hierarchy(settings.cgroup_mount)
     if hierarchy.local_events:
-        logger.warning("cgroup2 is %s. %s", LOCAL_EVENTS, LOCAL_EVENTS_MEND)
+        logger.warning("cgroup2 is %s. %s", LOCAL_EVENTS, LOCAL_EVENTS_ADVICE)
     return hierarchy
 
 

@@ -6,7 +6,7 @@ Knows the names that kubelet, containerd, CRI-O, cri-dockerd, runc and crun give
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -43,7 +43,7 @@ MAX_ROOT_DEPTH = 6
 LOCAL_EVENTS = (
     "mounted with memory_localevents, which is not supported: kills in cgroups below a container's own are missed"
 )
-LOCAL_EVENTS_MEND = (
+LOCAL_EVENTS_ADVICE = (
     "Remove that option from the mount of cgroup2 and restart the node; up to Linux 6.1 a remount without it is enough."
 )
 
@@ -174,23 +174,6 @@ def place_of_kernel_path(kernel_path: str, known: Container[str]) -> CgroupPlace
         if place.pod_key is not None and any(at in known and classify(at).pod_key for at in levels_above(place.path))
     )
     return next(live, None) or next(in_live_pod, None)
-
-
-def find_roots(
-    children: Callable[[str], Iterable[str]], max_depth: int = MAX_ROOT_DEPTH, top: str = ""
-) -> tuple[str, ...]:
-    """Paths of all kubepods roots below ``top``, and of containers that a driver mismatch put outside of any.
-
-    ``children``: the names of a cgroup's child directories (empty when it is gone). A root directly below ``top`` has depth 1.
-    """
-    found: list[str] = []
-    for name in children(top):
-        path = path_of(top, name)
-        if ROOT.match(name) or MISMATCH.match(name):
-            found.append(path)
-        elif max_depth > 1:
-            found += find_roots(children, max_depth - 1, path)
-    return tuple(found)
 
 
 def may_hold_roots(path: str, max_depth: int = MAX_ROOT_DEPTH) -> bool:

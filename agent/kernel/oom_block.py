@@ -88,7 +88,7 @@ class Dump:
 
 @dataclass(frozen=True, slots=True)
 class KillLine:
-    """``may_stand_alone``: the rate limit may have taken the dump of a kill printed at that time."""
+    """A ``Killed process`` line and its record. ``may_stand_alone``: the rate limit may have taken the dump of a kill at that time."""
 
     record: KmsgRecord
     killed: Killed

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
-from agent.cgroup.files import CgroupError, CgroupFiles
-from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, MISMATCH, Hierarchy, find_roots
+from agent.cgroup.files import CgroupError
+from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_ADVICE, MISMATCH, Hierarchy
 from agent.cgroup.proof import prove_oom_group
+from agent.cgroup.tree import Tree
 from agent.commands.output.checklist import Check
 from agent.commands.probes.answers import count, failed, passed, some, warned
 from agent.commands.survey import Survey
-from agent.model import Cgroup, Vanished, WriteOutcome
+from agent.model import Cgroup, WriteOutcome
 
 FILE = "memory.oom.group"
 TO_V2 = (
@@ -37,7 +39,7 @@ def version(hierarchy: Hierarchy) -> Iterator[Check]:
         return
     notes = ", v1 hierarchies for the rest (hybrid)" if hierarchy.hybrid else ""
     if hierarchy.local_events:
-        yield warned("cgroup version", f"v2 {where}{notes}, {LOCAL_EVENTS}", LOCAL_EVENTS_MEND)
+        yield warned("cgroup version", f"v2 {where}{notes}, {LOCAL_EVENTS}", LOCAL_EVENTS_ADVICE)
     else:
         yield passed("cgroup version", f"v2 {where}{notes}")
 
@@ -104,13 +106,16 @@ def roots(found: Survey) -> Iterator[Check]:
 
 
 def _others(found: Survey) -> str:
-    others = find_roots(lambda path: _children(found.files, path))
+    tree = Tree(found.files)
+    try:
+        tree.scan(time.monotonic())
+        others = [
+            *(root.path for root in tree.roots),
+            *(path for path in tree.cgroups if MISMATCH.match(path.rpartition("/")[2])),
+        ]
+    finally:
+        tree.close()
     return f"; found instead: {some(others)}" if others else ""
-
-
-def _children(files: CgroupFiles, path: str) -> tuple[str, ...]:
-    names = files.children(path)
-    return () if isinstance(names, Vanished) else names
 
 
 def _is_stray(cgroup: Cgroup) -> bool:
