@@ -20,7 +20,6 @@ from agent.cgroup.mount import (
     CgroupError,
     CgroupMount,
     NotACgroupMountError,
-    gone_or_raise,
     opened,
 )
 from agent.model import VANISHED, Cgroup, CgroupKind, KnobWrite, MemoryEvents, Vanished, WriteOutcome
@@ -118,15 +117,14 @@ class CgroupFiles(CgroupMount):
         """
         if {cgroup.place.kind, classify(cgroup.path).kind} != {CgroupKind.CONTAINER}:
             raise ValueError(f"{cgroup.path} is no container's cgroup: its processes are not ours to kill")
+        return self.within(cgroup.path, cgroup.inode, KILL, self._kill)
+
+    def _kill(self, directory: int) -> bool | Vanished:
         try:
-            with self.directory(cgroup.path, cgroup.inode) as directory:
-                try:
-                    with opened(directory, KILL, os.O_WRONLY, regular=True) as fd:
-                        os.pwrite(fd, b"1\n", 0)
-                except FileNotFoundError:
-                    return False if self.is_still(directory) else VANISHED
-        except OSError as error:
-            return gone_or_raise(cgroup.path, KILL, error)
+            with opened(directory, KILL, os.O_WRONLY, regular=True) as fd:
+                os.pwrite(fd, b"1\n", 0)
+        except FileNotFoundError:
+            return False if self.is_still(directory) else VANISHED
         return True
 
     def memory_events(self, cgroup: Cgroup) -> MemoryEvents | Vanished:

@@ -14,9 +14,10 @@ import errno
 import os
 import resource
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from agent.model import VANISHED, AgentError, Cgroup, Vanished
 
@@ -40,6 +41,7 @@ ADVICE = {
 MANY = 1 << 16  # open directories, where nothing limits them
 ONE_READ = 4096  # a control file's text is shorter, but for lists of processes
 LISTS = ("cgroup.procs",)  # the kernel gives them in parts (fs/seq_file.c)
+T = TypeVar("T")
 
 
 class NotACgroupMountError(AgentError):
@@ -134,21 +136,23 @@ class CgroupMount:
             raise
         return fd
 
+    def within(self, path: str, inode: int | None, file: str, use: Callable[[int], T]) -> T | Vanished:
+        """Call ``use`` with the cgroup's open directory. Raises CgroupError, which names ``file``."""
+        try:
+            with self.directory(path, inode) as directory:
+                return use(directory)
+        except OSError as error:
+            if error.errno in GONE:
+                return VANISHED
+            raise CgroupError(path, file, error) from error
+
     def inode(self, path: str) -> int | Vanished:
         """The directory's inode, unique within a boot. Raises CgroupError."""
-        try:
-            with self.directory(path) as fd:
-                return os.fstat(fd).st_ino
-        except OSError as error:
-            return gone_or_raise(path, "directory", error)
+        return self.within(path, None, "directory", lambda directory: os.fstat(directory).st_ino)
 
     def children(self, path: str) -> tuple[str, ...] | Vanished:
         """Names of the child cgroups, sorted. Raises CgroupError."""
-        try:
-            with self.directory(path) as fd, os.scandir(fd) as entries:
-                return tuple(sorted(e.name for e in entries if e.is_dir(follow_symlinks=False)))
-        except OSError as error:
-            return gone_or_raise(path, "directory", error)
+        return self.within(path, None, "directory", _children)
 
     def below(self, path: str) -> Iterator[str]:
         """Paths of the cgroups below this one, MAX_NESTING levels down, however deep a workload nests. Raises CgroupError."""
@@ -160,15 +164,14 @@ class CgroupMount:
 
     def read(self, path: str, inode: int | None, file: str) -> str | Vanished | None:
         """The text of a control file; None: the cgroup is there and has no such file. Raises CgroupError."""
+        return self.within(path, inode, file, lambda directory: self._read(directory, file))
+
+    def _read(self, directory: int, file: str) -> str | Vanished | None:
         try:
-            with self.directory(path, inode) as directory:
-                try:
-                    with opened(directory, file) as fd:
-                        return _text(fd, in_parts=file in LISTS).strip()
-                except FileNotFoundError:
-                    return None if self.is_still(directory) else VANISHED
-        except OSError as error:
-            return gone_or_raise(path, file, error)
+            with opened(directory, file) as fd:
+                return _text(fd, in_parts=file in LISTS).strip()
+        except FileNotFoundError:
+            return None if self.is_still(directory) else VANISHED
 
     def is_still(self, directory: int) -> bool:
         """Whether this open cgroup, which lacks a file, still exists and is not being removed.
@@ -204,11 +207,9 @@ def _controllers(directory: int) -> list[str]:
         return ["memory"]
 
 
-def gone_or_raise(path: str, file: str, error: OSError) -> Vanished:
-    """VANISHED for the errors of a cgroup that is gone, CgroupError for all others."""
-    if error.errno in GONE:
-        return VANISHED
-    raise CgroupError(path, file, error) from error
+def _children(directory: int) -> tuple[str, ...]:
+    with os.scandir(directory) as entries:
+        return tuple(sorted(e.name for e in entries if e.is_dir(follow_symlinks=False)))
 
 
 def _text(fd: int, *, in_parts: bool = False) -> str:
