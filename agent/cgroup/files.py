@@ -11,18 +11,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.cgroup.errors import ADVICE, DENIED, GONE, CgroupError, GoneError, NotACgroupMountError, or_vanished
 from agent.cgroup.layout import classify
-from agent.cgroup.memory_events import UNREAD, EventsReader, missing, pairs
-from agent.cgroup.mount import (
-    ADVICE,
-    DENIED,
-    GONE,
-    CgroupError,
-    CgroupMount,
-    NotACgroupMountError,
-    opened,
-)
-from agent.model import VANISHED, Cgroup, CgroupKind, KnobWrite, MemoryEvents, Vanished, WriteOutcome
+from agent.cgroup.memory_events import UNREAD, EventsReader, pairs
+from agent.cgroup.mount import CgroupMount, opened
+from agent.model import Cgroup, CgroupKind, KnobWrite, MemoryEvents, WriteOutcome
 
 __all__ = ["OOM_GROUP", "CgroupError", "CgroupFiles", "NotACgroupMountError", "refused", "value"]
 
@@ -54,13 +47,13 @@ class CgroupFiles(CgroupMount):
         super().let_go(cgroup)
         self._events.last.pop(cgroup, None)
 
-    def read_oom_group(self, cgroup: Cgroup) -> int | Vanished:
+    @or_vanished
+    def read_oom_group(self, cgroup: Cgroup) -> int:
         """memory.oom.group: 0 or 1. Raises CgroupError.
 
         Where there is no such file (v1, before 4.19, no memory controller here) no kill takes the group: that is a 0.
         """
-        text = self.read(cgroup.path, cgroup.inode, OOM_GROUP)
-        return text if isinstance(text, Vanished) else int(text or 0)
+        return int(self.read(cgroup.path, cgroup.inode, OOM_GROUP) or 0)
 
     def plan_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite:
         """What hold_oom_group would do; opens nothing for writing. Raises ValueError as that does."""
@@ -104,84 +97,82 @@ class CgroupFiles(CgroupMount):
             with opened(directory, OOM_GROUP, regular=True) as fd:
                 before = value(fd)
         except FileNotFoundError:
-            if not self.is_still(directory):
-                return KnobWrite(WriteOutcome.GONE, None, wanted)
+            self.check_exists(directory)
             outcome = WriteOutcome.UNSUPPORTED if wanted else WriteOutcome.ALREADY
             return KnobWrite(outcome, None, wanted, NO_OOM_GROUP)
         return KnobWrite(WriteOutcome.ALREADY if before == wanted else WriteOutcome.DRY_RUN, before, wanted)
 
-    def kill_all(self, cgroup: Cgroup) -> bool | Vanished:
+    @or_vanished
+    def kill_all(self, cgroup: Cgroup) -> bool:
         """SIGKILL to all processes of a container and below, by the kernel in one step (cgroup.kill, since 5.14).
 
         False: there is no such file (v1, an older kernel). Raises ValueError for a cgroup that is no container's, CgroupError.
         """
         if {cgroup.place.kind, classify(cgroup.path).kind} != {CgroupKind.CONTAINER}:
             raise ValueError(f"{cgroup.path} is no container's cgroup: its processes are not ours to kill")
-        return self.within(cgroup.path, cgroup.inode, KILL, self._kill)
 
-    def _kill(self, directory: int) -> bool | Vanished:
-        try:
-            with opened(directory, KILL, os.O_WRONLY, regular=True) as fd:
-                os.pwrite(fd, b"1\n", 0)
-        except FileNotFoundError:
-            return False if self.is_still(directory) else VANISHED
-        return True
+        def kill(directory: int) -> bool:
+            try:
+                with opened(directory, KILL, os.O_WRONLY, regular=True) as fd:
+                    return os.pwrite(fd, b"1\n", 0) > 0
+            except FileNotFoundError:
+                self.check_exists(directory)
+                return False
 
-    def memory_events(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
+        return self.within(cgroup.path, cgroup.inode, KILL, kill)
+
+    @or_vanished
+    def memory_events(self, cgroup: Cgroup) -> MemoryEvents:
         """Counters of OOM kills, of this cgroup and below: see memory_events.py. Raises CgroupError."""
         return self._events.read(cgroup)
 
-    def limit_bytes(self, cgroup: Cgroup) -> int | Vanished | None:
+    @or_vanished
+    def limit_bytes(self, cgroup: Cgroup) -> int | None:
         """memory.max (v1: memory.limit_in_bytes); None: no limit. Raises CgroupError."""
         limit = self._size(cgroup, "limit")
-        return None if isinstance(limit, int) and limit >= V1_NO_LIMIT else limit
+        return None if limit is None or limit >= V1_NO_LIMIT else limit
 
-    def usage_bytes(self, cgroup: Cgroup) -> int | Vanished | None:
+    @or_vanished
+    def usage_bytes(self, cgroup: Cgroup) -> int | None:
         """memory.current (v1: memory.usage_in_bytes); None where the kernel has none. Raises CgroupError."""
         return self._size(cgroup, "usage")
 
-    def peak_bytes(self, cgroup: Cgroup) -> int | Vanished | None:
+    @or_vanished
+    def peak_bytes(self, cgroup: Cgroup) -> int | None:
         """memory.peak (since 5.19; v1: memory.max_usage_in_bytes); None where the kernel has none. Raises CgroupError."""
         return self._size(cgroup, "peak")
 
-    def _size(self, cgroup: Cgroup, which: str) -> int | Vanished | None:
+    def _size(self, cgroup: Cgroup, which: str) -> int | None:
         text = self.read(cgroup.path, cgroup.inode, self._sizes[which])
-        return text if isinstance(text, Vanished) else (None if text in ("max", "", None) else int(text))
+        return None if text in ("max", "", None) else int(text)
 
-    def pids(self, cgroup: Cgroup) -> tuple[int, ...] | Vanished:
+    @or_vanished
+    def pids(self, cgroup: Cgroup) -> tuple[int, ...]:
         """Processes of this cgroup and of those below, as our pid namespace numbers them.
 
         Those of other namespaces read as 0 and are left out (hostPID shows them). Raises CgroupError.
         """
-        every = self._processes(cgroup)
-        return every if isinstance(every, Vanished) else tuple(pid for pid in every if pid)
+        return tuple(pid for pid in self._processes(cgroup) if pid)
 
-    def populated(self, cgroup: Cgroup) -> bool | Vanished:
+    @or_vanished
+    def populated(self, cgroup: Cgroup) -> bool:
         """Whether any process is in it or below (v2: cgroup.events, without zombies; v1: cgroup.procs). Raises CgroupError."""
         if self.version == "v1":
-            every = self._processes(cgroup)
-            return every if isinstance(every, Vanished) else bool(every)
-        text = self.read(cgroup.path, cgroup.inode, "cgroup.events")
-        if text is None:
-            raise missing(cgroup.path, "cgroup.events")
-        return text if isinstance(text, Vanished) else bool(pairs(text).get("populated"))
+            return bool(self._processes(cgroup))
+        return bool(pairs(self.need(cgroup.path, cgroup.inode, "cgroup.events")).get("populated"))
 
-    def _processes(self, cgroup: Cgroup) -> tuple[int, ...] | Vanished:
-        own = self.read(cgroup.path, cgroup.inode, "cgroup.procs")
-        if isinstance(own, Vanished):
-            return VANISHED
-        texts = [own or "", *(self._processes_at(path) for path in self.below(cgroup.path))]
-        return tuple(int(line) for text in texts for line in text.split())
-
-    def _processes_at(self, path: str) -> str:
-        try:
-            text = self.read(path, None, "cgroup.procs")
-        except CgroupError as error:
-            # A threaded cgroup's processes are all in its domain's cgroup.procs (cgroup-v2.rst, Threads).
-            if error.errno != errno.EOPNOTSUPP:
-                raise
-            return ""
-        return text if isinstance(text, str) else ""
+    def _processes(self, cgroup: Cgroup) -> list[int]:
+        texts = [self.read(cgroup.path, cgroup.inode, "cgroup.procs")]
+        for path in self.below(cgroup.path):
+            try:
+                texts.append(self.read(path, None, "cgroup.procs"))
+            except GoneError:
+                continue
+            except CgroupError as error:
+                # A threaded cgroup's processes are all in its domain's cgroup.procs (cgroup-v2.rst, Threads).
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
+        return [int(line) for text in texts if text for line in text.split()]
 
 
 def value(fd: int) -> int:

@@ -6,8 +6,8 @@ import os
 import signal
 from contextlib import ExitStack, suppress
 
+from agent.cgroup.errors import CgroupError
 from agent.cgroup.files import CgroupFiles
-from agent.cgroup.mount import CgroupError
 from agent.model import Cgroup, KillAttempt, KillOutcome, Vanished
 
 BATCH = 200  # descriptors at once

@@ -19,45 +19,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from agent.model import VANISHED, AgentError, Cgroup, Vanished
+from agent.cgroup.errors import GONE, CgroupError, GoneError, NotACgroupMountError, or_vanished
+from agent.model import Cgroup, Vanished
 
 MAX_NESTING = 32
 MAGICS = {"v2": 0x63677270, "v1": 0x27E0EB}  # CGROUP2_SUPER_MAGIC and CGROUP_SUPER_MAGIC, linux/magic.h
 FIRST_FILES = {"v2": "memory.current", "v1": "memory.usage_in_bytes"}
-GONE = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR)
-DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # nor wait for a FIFO in a file's place
-AS_ROOT = "run as root, and on SELinux nodes as spc_t"
-ADVICE = {
-    errno.EACCES: AS_ROOT,
-    errno.EPERM: AS_ROOT,
-    errno.EROFS: "mount the host's /sys/fs/cgroup read-write into the agent's container",
-    errno.EMFILE: "raise the limit of open files (RLIMIT_NOFILE)",
-    errno.ENFILE: "raise the node's limit of open files (sysctl fs.file-max)",
-    errno.ENOENT: "the memory controller is not enabled there: see cgroup.subtree_control of the cgroup above it",
-    errno.ELOOP: "it is a link, which no control file is; see what is mounted there",
-}
 MANY = 1 << 16  # open directories, where nothing limits them
 ONE_READ = 4096  # a control file's text is shorter, but for lists of processes
 LISTS = ("cgroup.procs",)  # the kernel gives them in parts (fs/seq_file.c)
 T = TypeVar("T")
-
-
-class NotACgroupMountError(AgentError):
-    """The given mount is no cgroup file system of the expected version."""
-
-
-class CgroupError(OSError):
-    """A control file of an existing cgroup that can't be read. ``str()`` is a sentence with the path and what to do."""
-
-    def __init__(self, path: str, file: str, error: OSError) -> None:
-        advice = ADVICE.get(error.errno or 0, "see the kernel's log; the rest of the node is watched as before")
-        super().__init__(error.errno, f"{file} of cgroup {path or '/'}: {error.strerror}; {advice}")
-        self.path, self.file = path, file
-
-    def __str__(self) -> str:
-        return str(self.strerror)
 
 
 class CgroupMount:
@@ -136,21 +109,23 @@ class CgroupMount:
             raise
         return fd
 
-    def within(self, path: str, inode: int | None, file: str, use: Callable[[int], T]) -> T | Vanished:
-        """Call ``use`` with the cgroup's open directory. Raises CgroupError, which names ``file``."""
+    def within(self, path: str, inode: int | None, file: str, use: Callable[[int], T]) -> T:
+        """Call ``use`` with the cgroup's open directory. Raises GoneError, and CgroupError, which names ``file``."""
         try:
             with self.directory(path, inode) as directory:
                 return use(directory)
         except OSError as error:
             if error.errno in GONE:
-                return VANISHED
+                raise GoneError from error
             raise CgroupError(path, file, error) from error
 
-    def inode(self, path: str) -> int | Vanished:
+    @or_vanished
+    def inode(self, path: str) -> int:
         """The directory's inode, unique within a boot. Raises CgroupError."""
         return self.within(path, None, "directory", lambda directory: os.fstat(directory).st_ino)
 
-    def children(self, path: str) -> tuple[str, ...] | Vanished:
+    @or_vanished
+    def children(self, path: str) -> tuple[str, ...]:
         """Names of the child cgroups, sorted. Raises CgroupError."""
         return self.within(path, None, "directory", _children)
 
@@ -162,28 +137,37 @@ class CgroupMount:
             level = [f"{at}/{name}" for at, names in found for name in names]
             yield from level
 
-    def read(self, path: str, inode: int | None, file: str) -> str | Vanished | None:
-        """The text of a control file; None: the cgroup is there and has no such file. Raises CgroupError."""
-        return self.within(path, inode, file, lambda directory: self._read(directory, file))
+    def read(self, path: str, inode: int | None, file: str) -> str | None:
+        """The text of a control file; None: the cgroup is there and has no such file. Raises GoneError, CgroupError."""
 
-    def _read(self, directory: int, file: str) -> str | Vanished | None:
-        try:
-            with opened(directory, file) as fd:
-                return _text(fd, in_parts=file in LISTS).strip()
-        except FileNotFoundError:
-            return None if self.is_still(directory) else VANISHED
+        def text(directory: int) -> str | None:
+            try:
+                with opened(directory, file) as fd:
+                    return _text(fd, in_parts=file in LISTS).strip()
+            except FileNotFoundError:
+                self.check_exists(directory)
+                return None
 
-    def is_still(self, directory: int) -> bool:
-        """Whether this open cgroup, which lacks a file, still exists and is not being removed.
+        return self.within(path, inode, file, text)
+
+    def need(self, path: str, inode: int | None, file: str) -> str:
+        """As ``read``; raises CgroupError for a missing file."""
+        text = self.read(path, inode, file)
+        if text is None:
+            raise CgroupError(path, file, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+        return text
+
+    def check_exists(self, directory: int) -> None:
+        """Raises OSError (ENODEV) if this open cgroup, which lacks a file, was removed or is being removed.
 
         A removed cgroup has no files. One that is being removed loses memory's files first, in the order of mm/memcontrol.c, then its
         own, and its directory last (cgroup_destroy_locked, kernel/cgroup/cgroup.c).
         """
         try:
             os.stat(FIRST_FILES[self.version], dir_fd=directory, follow_symlinks=False)
-        except FileNotFoundError:
-            return self.version == "v2" and "memory" not in _controllers(directory)
-        return True
+        except FileNotFoundError as error:
+            if self.version == "v1" or "memory" in _controllers(directory):
+                raise OSError(errno.ENODEV, "the cgroup was removed") from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 from agent.cgroup import proof
-from agent.cgroup.mount import NotACgroupMountError
+from agent.cgroup.errors import NotACgroupMountError
 from agent.cgroup.proof import prove_oom_group
 from agent.model import KnobWrite, WriteOutcome
 from tests.unit.cgroup.fakes import CONTAINER, make
