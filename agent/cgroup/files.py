@@ -13,7 +13,6 @@ from pathlib import Path
 
 from agent.cgroup.errors import ADVICE, DENIED, GONE, CgroupError, GoneError, NotACgroupMountError, or_vanished
 from agent.cgroup.layout import classify
-from agent.cgroup.memory_events import UNREAD, EventsReader, pairs
 from agent.cgroup.mount import CgroupMount, opened
 from agent.model import Cgroup, CgroupKind, KnobWrite, MemoryEvents, WriteOutcome
 
@@ -22,6 +21,7 @@ __all__ = ["OOM_GROUP", "CgroupError", "CgroupFiles", "NotACgroupMountError", "r
 OOM_GROUP = "memory.oom.group"
 KILL = "cgroup.kill"
 NO_OOM_GROUP = "there is no memory.oom.group here (cgroup v1, or a kernel older than 4.19): every kill is a single one"
+UNREAD = (-1, None)
 V1_NO_LIMIT = 1 << 60  # memory.limit_in_bytes of an unlimited v1 cgroup is PAGE_COUNTER_MAX, close to 2^63
 V2_SIZES = {"limit": "memory.max", "usage": "memory.current", "peak": "memory.peak"}
 V1_SIZES = {
@@ -36,16 +36,18 @@ class CgroupFiles(CgroupMount):
 
     def __init__(self, mount: Path, version: str, *, check_magic: bool = True) -> None:
         super().__init__(mount, version, check_magic=check_magic)
-        self._events = EventsReader(self)
+        self._last: dict[
+            Cgroup, tuple[int, int | None]
+        ] = {}  # of those kept open: ``oom`` and own ``oom`` as read last
         self._sizes = V1_SIZES if version == "v1" else V2_SIZES
 
     def keep_open(self, cgroup: Cgroup) -> None:
         super().keep_open(cgroup)
-        self._events.last.setdefault(cgroup, UNREAD)
+        self._last.setdefault(cgroup, UNREAD)
 
     def let_go(self, cgroup: Cgroup) -> None:
         super().let_go(cgroup)
-        self._events.last.pop(cgroup, None)
+        self._last.pop(cgroup, None)
 
     @or_vanished
     def read_oom_group(self, cgroup: Cgroup) -> int:
@@ -123,8 +125,32 @@ class CgroupFiles(CgroupMount):
 
     @or_vanished
     def memory_events(self, cgroup: Cgroup) -> MemoryEvents:
-        """Counters of OOM kills, of this cgroup and below: see memory_events.py. Raises CgroupError."""
-        return self._events.read(cgroup)
+        """Counters of OOM kills of this cgroup and of those below it (cgroup-v2.rst, memory.events). Raises CgroupError.
+
+        v1's memory.oom_control counts one cgroup only: there the subtree is added up. Missing keys are 0 or None as MemoryEvents says.
+        """
+        if self.version == "v1":
+            below = (self._read_below(path, "memory.oom_control") for path in self.below(cgroup.path))
+            texts = (self.need(cgroup.path, cgroup.inode, "memory.oom_control"), *below)
+            return MemoryEvents(sum(_pairs(text).get("oom_kill", 0) for text in texts))
+        counts = _pairs(self.need(cgroup.path, cgroup.inode, "memory.events"))
+        hits = counts.get("oom", 0)
+        return MemoryEvents(counts.get("oom_kill", 0), hits, counts.get("oom_group_kill"), self._own_hits(cgroup, hits))
+
+    def _own_hits(self, cgroup: Cgroup, hits: int) -> int | None:
+        """``oom`` of memory.events.local; None before Linux 5.2.
+
+        The kernel counts a hit there first, and then in memory.events of each level (memcg_memory_event, mm/memcontrol.c): as long as
+        that file has the same count, this one has.
+        """
+        last = self._last.get(cgroup)
+        if last is not None and last[0] == hits:
+            return last[1]
+        text = self.read(cgroup.path, cgroup.inode, "memory.events.local")
+        own_hits = _pairs(text or "").get("oom")
+        if last is not None:
+            self._last[cgroup] = (hits, own_hits)
+        return own_hits
 
     @or_vanished
     def limit_bytes(self, cgroup: Cgroup) -> int | None:
@@ -159,20 +185,24 @@ class CgroupFiles(CgroupMount):
         """Whether any process is in it or below (v2: cgroup.events, without zombies; v1: cgroup.procs). Raises CgroupError."""
         if self.version == "v1":
             return bool(self._processes(cgroup))
-        return bool(pairs(self.need(cgroup.path, cgroup.inode, "cgroup.events")).get("populated"))
+        return bool(_pairs(self.need(cgroup.path, cgroup.inode, "cgroup.events")).get("populated"))
 
     def _processes(self, cgroup: Cgroup) -> list[int]:
-        texts = [self.read(cgroup.path, cgroup.inode, "cgroup.procs")]
-        for path in self.below(cgroup.path):
-            try:
-                texts.append(self.read(path, None, "cgroup.procs"))
-            except GoneError:
-                continue
-            except CgroupError as error:
-                # A threaded cgroup's processes are all in its domain's cgroup.procs (cgroup-v2.rst, Threads).
-                if error.errno != errno.EOPNOTSUPP:
-                    raise
-        return [int(line) for text in texts if text for line in text.split()]
+        texts = [self.read(cgroup.path, cgroup.inode, "cgroup.procs") or ""]
+        texts += [self._read_below(path, "cgroup.procs") for path in self.below(cgroup.path)]
+        return [int(line) for text in texts for line in text.split()]
+
+    def _read_below(self, path: str, file: str) -> str:
+        """Empty for a cgroup that was removed, or has no such file."""
+        try:
+            return self.read(path, None, file) or ""
+        except GoneError:
+            return ""
+        except CgroupError as error:
+            # A threaded cgroup's processes are all in its domain's cgroup.procs (cgroup-v2.rst, Threads).
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            return ""
 
 
 def value(fd: int) -> int:
@@ -185,6 +215,12 @@ def refused(error: OSError, wanted: int, before: int | None = None, advice: str 
     outcome = WriteOutcome.DENIED if error.errno in DENIED else WriteOutcome.UNSUPPORTED
     advice = advice or ADVICE.get(error.errno or 0)
     return KnobWrite(outcome, before, wanted, f"{error.strerror}; {advice}" if advice else str(error.strerror))
+
+
+def _pairs(text: str) -> dict[str, int]:
+    """Lines ``name number`` of a control file; others are left out."""
+    found = (line.split() for line in text.splitlines())
+    return {pair[0]: int(pair[1]) for pair in found if len(pair) == 2 and pair[1].isdecimal()}
 
 
 def _write(fd: int, wanted: int, before_write: Callable[[int], None]) -> KnobWrite:

@@ -74,9 +74,9 @@ class CgroupMount:
 
     @contextmanager
     def directory(self, path: str, inode: int | None = None) -> Iterator[int]:
-        """A descriptor of the cgroup's directory, whose inode must be ``inode`` unless that is None.
+        """A descriptor of the cgroup's directory with this inode; None: with any.
 
-        Raises OSError: ENOENT, ENOTDIR or ENODEV when it is gone, when another took its path, or when it is no cgroup.
+        Raises OSError: ENOENT, ENOTDIR or ENODEV when it is gone, when another has its path, or when it is no cgroup.
         """
         key = None if inode is None else (path, inode)
         kept = None if key is None else self._kept.get(key)

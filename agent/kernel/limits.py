@@ -52,7 +52,7 @@ def inotify_limits(proc: Path = PROC) -> InotifyLimits:
 def inotify_use() -> InotifyUse:
     """Counts ``inotify wd:`` lines of fdinfo (proc_pid_fdinfo(5), since 3.8), one per watch.
 
-    Of processes whose effective user is ours: the kernel charges that one (inotify_new_group, fs/notify/inotify).
+    Of processes with our effective user: the kernel charges that one (inotify_new_group, fs/notify/inotify).
     Without hostPID only those of our own pid namespace are visible.
     """
     per_instance = [_watches_of(fdinfo) for fdinfo in _inotify_descriptors()]

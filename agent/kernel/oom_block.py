@@ -26,7 +26,7 @@ class Row:
 
 
 def parse_row(text: str, columns: tuple[str, ...], page_bytes: int) -> Row | None:
-    """A row of the task table whose head had these columns; None: no such row. The name is all after the last number."""
+    """A row of the task table with these columns; None: no such row. The name is all after the last number."""
     match = re.fullmatch(r"\[ *(\d{1,10})\]" + r" +(-?\d{1,18})" * len(columns) + r" (.*)", text, re.DOTALL)
     if match is None or (comm := comm_of(match[len(columns) + 2])) is None:
         return None
@@ -186,7 +186,7 @@ class Block:
         self.records.append(record)
 
     def has_chosen(self, pid: int) -> bool:
-        """Whether a line that names this process is of the claim, whose kill line is yet to come."""
+        """Whether the claim named this process and still waits for its kill line."""
         return self.waits and self.claim is not None and self.claim.pid == pid
 
     def waits_for_group(self, path: str) -> bool:

@@ -124,7 +124,7 @@ def parse_line(text: str) -> Line | None:
 
 
 def is_unfinished(text: str) -> bool:
-    """Whether a line begins here that the kernel prints in pieces (pr_cont) and whose end is not there yet.
+    """Whether this is the beginning of a line that the kernel prints in pieces (pr_cont).
 
     A piece becomes a record of its own (flag ``c``) when another CPU prints in between or the record is full (about
     1000 bytes, which two long cgroup paths reach).
@@ -150,7 +150,7 @@ def _task_in(match: re.Match[str]) -> DumpLine:
 
 def _claim(match: re.Match[str]) -> Claim:
     body = match["body"]
-    # A cgroup's name holds no slash, so the (freely chosen) cpuset name before these marks can't hold one of them.
+    # A cgroup's name has no slash, so the (freely chosen) cpuset name before these marks can't contain one of them.
     marks = [(i, mark) for mark in (",oom_memcg=/", ",global_oom,task_memcg=/") if (i := body.find(mark)) >= 0]
     at, mark = min(marks, default=(-1, ""))
     is_global = mark.startswith(",global") if mark else None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent.kernel.processes import PROC, cgroup_of
 
-LATE = "on a node whose processors are busy a mode may come into force after a container's first instruction"
+LATE = "on a node with busy processors a mode may come into force after a container's first instruction"
 NICE = -15
 PRIORITY = 1  # the lowest of real-time: above everything that is not, below everything that is
 FIRST_CGROUP_NAMESPACE = "cgroup:[4026531835]"  # PROC_CGROUP_INIT_INO, 0xEFFFFFFB: include/linux/proc_ns.h
@@ -90,7 +90,7 @@ def suspend_real_time() -> None:
 
 
 def _threads() -> tuple[int, ...]:
-    """The main thread, whose id is the process's, then the others."""
+    """The main thread, which has the process's id, then the others."""
     found = (thread.native_id for thread in threading.enumerate())
     return (os.getpid(), *(thread for thread in found if thread is not None and thread != os.getpid()))
 

@@ -1,7 +1,7 @@
 """cgroup v1's OOM notifications: eventfds on memory.oom_control, all behind one descriptor.
 
 Writes only ``cgroup.event_control``, which registers a notification and changes nothing else. Counts nothing: read memory.oom_control.
-Documentation/admin-guide/cgroup-v1/memory.rst, section 10. The kernel signals the cgroup whose limit was hit and every one
+Documentation/admin-guide/cgroup-v1/memory.rst, section 10. The kernel signals the cgroup that hit its limit and every one
 below it (mem_cgroup_oom_notify); a removed cgroup signals a last time. memory.oom_control's ``oom_kill`` exists since 4.13.
 """
 
