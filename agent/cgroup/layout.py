@@ -70,18 +70,15 @@ def find_hierarchy(cgroup_mount: Path, mountinfo: str | None = None) -> Hierarch
 
     Raises NoMemoryHierarchyError with what was found instead and what to do.
     """
-    controllers = _read(cgroup_mount / "cgroup.controllers")
-    if controllers is not None:
-        if "memory" not in controllers.split():
-            raise NoMemoryHierarchyError(
-                f"{cgroup_mount} is a cgroup v2 mount without the memory controller (it has: {controllers.strip() or 'none'}). "
-                "Boot without cgroup_disable=memory, or mount the host's cgroup root into the agent's container."
-            )
-        return Hierarchy("v2", cgroup_mount, hybrid=False, local_events=_local_events(cgroup_mount, mountinfo))
-    unified = _read(cgroup_mount / "unified" / "cgroup.controllers")
-    if unified is not None and "memory" in unified.split():
-        mount = cgroup_mount / "unified"
-        return Hierarchy("v2", mount, hybrid=True, local_events=_local_events(mount, mountinfo))
+    controllers, unified = (_controllers(mount) for mount in (cgroup_mount, cgroup_mount / "unified"))
+    if controllers is not None and "memory" not in controllers:
+        raise NoMemoryHierarchyError(
+            f"{cgroup_mount} is a cgroup v2 mount without the memory controller (it has: {' '.join(controllers) or 'none'}). "
+            "Boot without cgroup_disable=memory, or mount the host's cgroup root into the agent's container."
+        )
+    if controllers is not None or "memory" in (unified or ()):
+        mount = cgroup_mount if controllers is not None else cgroup_mount / "unified"
+        return Hierarchy("v2", mount, hybrid=controllers is None, local_events=_local_events(mount, mountinfo))
     if (cgroup_mount / "memory").is_dir() and (cgroup_mount / "memory" / "cgroup.procs").exists():
         return Hierarchy("v1", cgroup_mount / "memory", hybrid=unified is not None, local_events=False)
     raise NoMemoryHierarchyError(
@@ -90,9 +87,9 @@ def find_hierarchy(cgroup_mount: Path, mountinfo: str | None = None) -> Hierarch
     )
 
 
-def _read(path: Path) -> str | None:
+def _controllers(mount: Path) -> list[str] | None:
     try:
-        return path.read_text()
+        return (mount / "cgroup.controllers").read_text().split()
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -100,7 +97,7 @@ def _read(path: Path) -> str | None:
 def _local_events(mount: Path, mountinfo: str | None) -> bool:
     text = mountinfo if mountinfo is not None else Path("/proc/self/mountinfo").read_text()
     local = False
-    for line in text.splitlines():
+    for line in text.split("\n"):
         front, _, back = line.partition(" - ")
         fields, kind = front.split(), back.split()
         if len(fields) > 5 and kind[:1] == ["cgroup2"]:
