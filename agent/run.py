@@ -14,7 +14,7 @@ from types import FrameType
 from agent import __version__
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.killing import kill_container
-from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, find_hierarchy
+from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_ADVICE, find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.diagnose.failing import HOUR_S, Failing
 from agent.events.kill_events import KillEvents
@@ -114,7 +114,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
 
     hierarchy = find_hierarchy(settings.cgroup_mount)
     if hierarchy.local_events:
-        logger.warning("cgroup2 is %s. %s", LOCAL_EVENTS, LOCAL_EVENTS_MEND)
+        logger.warning("cgroup2 is %s. %s", LOCAL_EVENTS, LOCAL_EVENTS_ADVICE)
     files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
     v1 = V1Counters(hierarchy.memory_mount, logger.warning) if hierarchy.version == "v1" else None
     log = _open_log(settings, ledger, boot, metrics)

@@ -1,8 +1,4 @@
-"""All processes of one container are killed, and nobody else's: by the kernel in one step, or one by one by pidfd.
-
-Takes a container's cgroup, makes one attempt and says what came of it; whoever calls tries again until nobody is left. Waits
-for nothing.
-"""
+"""All processes of one container are killed, and no others: by the kernel in one step, or one by one by pidfd. Waits for nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +6,8 @@ import os
 import signal
 from contextlib import ExitStack, suppress
 
+from agent.cgroup.errors import CgroupError
 from agent.cgroup.files import CgroupFiles
-from agent.cgroup.mount import CgroupError
 from agent.model import Cgroup, KillAttempt, KillOutcome, Vanished
 
 BATCH = 200  # descriptors at once
@@ -19,12 +15,13 @@ HIDDEN = "its processes have no pid here: set hostPID: true in the DaemonSet's p
 
 
 def kill_container(files: CgroupFiles, cgroup: Cgroup) -> KillAttempt:
-    """One attempt; trouble is in the outcome. Raises ValueError for a cgroup that is no container's."""
+    """One attempt; trouble is in the outcome. The caller tries again until no process is left.
+
+    Raises ValueError for a cgroup that is no container's.
+    """
     try:
         by_kernel = files.kill_all(cgroup)
-        if isinstance(by_kernel, Vanished):
-            return KillAttempt(KillOutcome.GONE)
-        populated = files.populated(cgroup)
+        populated = by_kernel if isinstance(by_kernel, Vanished) else files.populated(cgroup)
         if isinstance(populated, Vanished):
             return KillAttempt(KillOutcome.GONE)
         if not populated:
@@ -50,8 +47,8 @@ def _one_by_one(files: CgroupFiles, cgroup: Cgroup) -> KillAttempt:
 def _signal(files: CgroupFiles, cgroup: Cgroup, pids: tuple[int, ...]) -> None:
     """SIGKILL to those of these pids that are still in the cgroup. Raises PermissionError, CgroupError.
 
-    A pid may be another process's by now: a pidfd (pidfd_open(2), since 5.3) is of whoever has it, and only after that the
-    cgroup is asked again. If the pid is still in it, the pidfd's process is, or it is gone, and no signal reaches anybody.
+    A pid may be another process's by now: a pidfd (pidfd_open(2), since 5.3) is of the process that has it, and only after that the
+    cgroup is read again. If the pid is still in it, the pidfd's process is, or it is gone, and the signal reaches no process.
     """
     with ExitStack() as opened:
         pidfds = {}

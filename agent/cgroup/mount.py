@@ -1,7 +1,6 @@
 """Open directories of the memory hierarchy: the mount's, and those of the cgroups that are kept open; else a walk from the mount.
 
-Takes paths relative to the mount, gives descriptors and texts. Follows no link, crosses into no other file system, and
-tells "gone" (a value) from "this file is not there" (None) and from trouble (CgroupError, with the path in it).
+Paths are relative to the mount. Follows no link and crosses into no other file system.
 
 An open directory is the cgroup's identity: another one at its path is another directory. It hinders neither rmdir nor the kernel in
 freeing the cgroup, and its files then say ENOENT (measured on 6.18: num_cgroups in /proc/cgroups falls). Files are not kept open: each
@@ -14,97 +13,70 @@ import ctypes
 import errno
 import os
 import resource
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from agent.model import VANISHED, AgentError, Vanished
+from agent.cgroup.errors import GONE, CgroupError, GoneError, NotACgroupMountError, or_vanished
+from agent.model import Cgroup, Vanished
 
 MAX_NESTING = 32
 MAGICS = {"v2": 0x63677270, "v1": 0x27E0EB}  # CGROUP2_SUPER_MAGIC and CGROUP_SUPER_MAGIC, linux/magic.h
 FIRST_FILES = {"v2": "memory.current", "v1": "memory.usage_in_bytes"}
-GONE = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR)
-DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # and a FIFO in a file's place makes nobody wait
-AS_ROOT = "run as root, and on SELinux nodes as spc_t"
-MENDS = {
-    errno.EACCES: AS_ROOT,
-    errno.EPERM: AS_ROOT,
-    errno.EROFS: "mount the host's /sys/fs/cgroup read-write into the agent's container",
-    errno.EMFILE: "raise the limit of open files (RLIMIT_NOFILE)",
-    errno.ENFILE: "raise the node's limit of open files (sysctl fs.file-max)",
-    errno.ENOENT: "the memory controller is not enabled there: see cgroup.subtree_control of the cgroup above it",
-    errno.ELOOP: "it is a link, which no control file is; see what is mounted there",
-}
+NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # nor wait for a FIFO in a file's place
 MANY = 1 << 16  # open directories, where nothing limits them
 ONE_READ = 4096  # a control file's text is shorter, but for lists of processes
 LISTS = ("cgroup.procs",)  # the kernel gives them in parts (fs/seq_file.c)
-NO_MEND = "see the kernel's log; the rest of the node is watched as before"
-
-
-class NotACgroupMountError(AgentError):
-    """The given mount is no cgroup file system of the version expected."""
-
-
-class CgroupError(OSError):
-    """A control file that can't be read though its cgroup is there. Says what, where, and what to do."""
-
-    def __init__(self, path: str, file: str, error: OSError) -> None:
-        mend = MENDS.get(error.errno or 0, NO_MEND)
-        super().__init__(error.errno, f"{file} of cgroup {path or '/'}: {error.strerror}; {mend}")
-        self.path, self.file = path, file
-
-    def __str__(self) -> str:
-        return str(self.strerror)
+T = TypeVar("T")
 
 
 class CgroupMount:
-    """``check_magic`` False lets ordinary directories stand for cgroups, for tests.
+    """``version`` is v1 or v2. ``check_magic`` False lets ordinary directories stand for cgroups, for tests.
 
-    Half of the open files that this process may have are for cgroups; what goes beyond that is walked to.
-    Raises NotACgroupMountError when statfs(2) tells of another file system, OSError when the mount can't be opened.
+    Half of the open files that this process may have are for cgroups; the others are walked to.
+    Raises NotACgroupMountError for another file system (statfs(2)), OSError when the mount can't be opened.
     """
 
     def __init__(self, mount: Path, version: str, *, check_magic: bool = True) -> None:
-        self.path = mount
-        self._version = version
+        self.mount = mount
+        self.version = version
         self._kept: dict[tuple[str, int], int | None] = {}  # by path and inode; None: not opened yet
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._room = MANY if soft == resource.RLIM_INFINITY else soft // 2
         self._fd = os.open(mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            if check_magic and _magic(self._fd) != MAGICS[version]:
-                raise NotACgroupMountError(
-                    f"{mount} is no cgroup {version} file system (statfs magic is not {MAGICS[version]:#x}): "
-                    "mount the host's /sys/fs/cgroup there, or name the right place with --cgroup-mount"
-                )
-            self._device = os.fstat(self._fd).st_dev
-        except BaseException:
+        if check_magic and _magic(self._fd) != MAGICS[version]:
             os.close(self._fd)
-            raise
+            raise NotACgroupMountError(
+                f"{mount} is no cgroup {version} file system (statfs magic is not {MAGICS[version]:#x}): "
+                "mount the host's /sys/fs/cgroup there, or name the right place with --cgroup-mount"
+            )
+        self._device = os.fstat(self._fd).st_dev
 
     def close(self) -> None:
-        for path, inode in tuple(self._kept):
-            self.let_go(path, inode)
-        os.close(self._fd)
+        for fd in (self._fd, *self._kept.values()):
+            if fd is not None:
+                os.close(fd)
+        self._kept.clear()
 
-    def keep_open(self, path: str, inode: int) -> None:
+    def keep_open(self, cgroup: Cgroup) -> None:
         """From its next use on this cgroup's directory stays open, until ``let_go``."""
-        self._kept.setdefault((path, inode), None)
+        self._kept.setdefault((cgroup.path, cgroup.inode), None)
 
-    def let_go(self, path: str, inode: int) -> None:
-        """The cgroup is gone, or of no interest any more."""
-        fd = self._kept.pop((path, inode), None)
+    def let_go(self, cgroup: Cgroup) -> None:
+        """The cgroup was removed, or is not used any more."""
+        fd = self._kept.pop((cgroup.path, cgroup.inode), None)
         if fd is not None:
             self._room += 1
             os.close(fd)
 
     @contextmanager
     def directory(self, path: str, inode: int | None = None) -> Iterator[int]:
-        """A descriptor of the cgroup's directory, whose inode must be ``inode`` unless that is None.
+        """A descriptor of the cgroup's directory with this inode; None: with any.
 
-        Raises OSError: ENOENT, ENOTDIR or ENODEV when it is gone, when another took its path, or when it is no cgroup.
+        Raises OSError: ENOENT, ENOTDIR or ENODEV when it is gone, when another has its path, or when it is no cgroup.
         """
         key = None if inode is None else (path, inode)
         kept = None if key is None else self._kept.get(key)
@@ -137,91 +109,91 @@ class CgroupMount:
             raise
         return fd
 
-    def inode(self, path: str) -> int | Vanished:
-        """The directory's inode: within a boot it names this cgroup and no later one. Raises CgroupError."""
-        try:
-            with self.directory(path) as fd:
-                return os.fstat(fd).st_ino
-        except OSError as error:
-            return gone_or_raise(path, "directory", error)
-
-    def children(self, path: str) -> tuple[str, ...] | Vanished:
-        """Names of the child cgroups, sorted. Raises CgroupError."""
-        try:
-            with self.directory(path) as fd, os.scandir(fd) as entries:
-                return tuple(sorted(e.name for e in entries if e.is_dir(follow_symlinks=False)))
-        except OSError as error:
-            return gone_or_raise(path, "directory", error)
-
-    def below(self, path: str) -> Iterator[str]:
-        """Paths of the cgroups below this one, MAX_NESTING levels down: a workload may nest for ever, we may not wait."""
-        waiting = [(path, 0)]
-        while waiting:
-            at, depth = waiting.pop()
-            names = self.children(at)
-            found = [] if isinstance(names, Vanished) else [f"{at}/{name}" if at else name for name in names]
-            yield from found
-            if depth + 1 < MAX_NESTING:
-                waiting += [(below, depth + 1) for below in found]
-
-    def read(self, path: str, inode: int | None, file: str) -> str | Vanished | None:
-        """The text of a control file; None: the cgroup is there and has no such file. Raises CgroupError."""
+    def within(self, path: str, inode: int | None, file: str, use: Callable[[int], T]) -> T:
+        """Call ``use`` with the cgroup's open directory. Raises GoneError, and CgroupError, which names ``file``."""
         try:
             with self.directory(path, inode) as directory:
-                try:
-                    fd = os.open(file, os.O_RDONLY | NO_LINK, dir_fd=directory)
-                except FileNotFoundError:
-                    return None if self.is_still(path, directory) else VANISHED
-                try:
-                    return _text(fd, in_parts=file in LISTS).strip()
-                finally:
-                    os.close(fd)
+                return use(directory)
         except OSError as error:
-            return gone_or_raise(path, file, error)
+            if error.errno in GONE:
+                raise GoneError from error
+            raise CgroupError(path, file, error) from error
 
-    def is_still(self, path: str, directory: int) -> bool:
-        """Whether the open ``directory`` is still the one at ``path``, and not on its way out.
+    @or_vanished
+    def inode(self, path: str) -> int:
+        """The directory's inode, unique within a boot. Raises CgroupError."""
+        return self.within(path, None, "directory", lambda directory: os.fstat(directory).st_ino)
 
-        A removed cgroup has no files, and says ENOENT too. One that is being removed loses memory's files first, in the
-        order of mm/memcontrol.c, then its own, and its directory at last (cgroup_destroy_locked, kernel/cgroup/cgroup.c).
+    @or_vanished
+    def children(self, path: str) -> tuple[str, ...]:
+        """Names of the child cgroups, sorted. Raises CgroupError."""
+        return self.within(path, None, "directory", _children)
+
+    def below(self, path: str) -> Iterator[str]:
+        """Paths of the cgroups below this one, MAX_NESTING levels down, however deep a workload nests. Raises CgroupError."""
+        level = [path]
+        for _ in range(MAX_NESTING):
+            found = [(at, names) for at in level if not isinstance(names := self.children(at), Vanished)]
+            level = [f"{at}/{name}" for at, names in found for name in names]
+            yield from level
+
+    def read(self, path: str, inode: int | None, file: str) -> str | None:
+        """The text of a control file; None: the cgroup is there and has no such file. Raises GoneError, CgroupError."""
+
+        def text(directory: int) -> str | None:
+            try:
+                with opened(directory, file) as fd:
+                    return _text(fd, in_parts=file in LISTS).strip()
+            except FileNotFoundError:
+                self.check_exists(directory)
+                return None
+
+        return self.within(path, inode, file, text)
+
+    def need(self, path: str, inode: int | None, file: str) -> str:
+        """As ``read``; raises CgroupError for a missing file."""
+        text = self.read(path, inode, file)
+        if text is None:
+            raise CgroupError(path, file, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+        return text
+
+    def check_exists(self, directory: int) -> None:
+        """Raises OSError (ENODEV) if this open cgroup, which lacks a file, was removed or is being removed.
+
+        A removed cgroup has no files. One that is being removed loses memory's files first, in the order of mm/memcontrol.c, then its
+        own, and its directory last (cgroup_destroy_locked, kernel/cgroup/cgroup.c).
         """
         try:
-            same = self.inode(path) == os.fstat(directory).st_ino
-        except CgroupError:
-            return True
-        return same and not self._is_going(directory)
-
-    def _is_going(self, directory: int) -> bool:
-        if _has(directory, FIRST_FILES[self._version]):
-            return False
-        return self._version == "v1" or "memory" in _controllers(directory)
+            os.stat(FIRST_FILES[self.version], dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError as error:
+            if self.version == "v1" or "memory" in _controllers(directory):
+                raise OSError(errno.ENODEV, "the cgroup was removed") from error
 
 
-def _has(directory: int, file: str) -> bool:
+@contextmanager
+def opened(directory: int, file: str, flags: int = os.O_RDONLY, *, regular: bool = False) -> Iterator[int]:
+    """A descriptor of a file in an open directory. ``regular``: raises OSError (EACCES) for any other kind of file."""
+    fd = os.open(file, flags | NO_LINK, dir_fd=directory)
     try:
-        os.stat(file, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+        if regular and not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EACCES, f"{file} is not a regular file")
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _controllers(directory: int) -> list[str]:
     """Controllers that the cgroup has; those of one without the file, which all have, are gone with it."""
     try:
-        fd = os.open("cgroup.controllers", os.O_RDONLY | NO_LINK, dir_fd=directory)
+        with opened(directory, "cgroup.controllers") as fd:
+            return _text(fd).split()
     except FileNotFoundError:
         return ["memory"]
-    try:
-        return _text(fd).split()
-    finally:
-        os.close(fd)
 
 
-def gone_or_raise(path: str, file: str, error: OSError) -> Vanished:
-    """VANISHED for the errors of a cgroup that is gone, CgroupError for all others."""
-    if error.errno in GONE:
-        return VANISHED
-    raise CgroupError(path, file, error) from error
+def _children(directory: int) -> tuple[str, ...]:
+    with os.scandir(directory) as entries:
+        return tuple(sorted(e.name for e in entries if e.is_dir(follow_symlinks=False)))
 
 
 def _text(fd: int, *, in_parts: bool = False) -> str:

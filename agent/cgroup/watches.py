@@ -1,12 +1,9 @@
-"""inotify watches on directories and files of cgroups, by what they are of. inotify(7) on cgroup files: measured on 6.1, 6.12 and 6.18.
-
-Owns the inotify instance. Trouble is reported in a sentence, and a file that isn't there is none.
-"""
+"""inotify watches on directories and files of cgroups. inotify(7) on cgroup files: measured on 6.1, 6.12 and 6.18."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +12,7 @@ from inotify_simple import Event, INotify, flags
 from agent.model import AgentError
 
 DIRECTORY = ""
+SWITCH = "cgroup.subtree_control"
 DIRECTORY_MASK = flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO | flags.ONLYDIR | flags.DONT_FOLLOW
 FILE_MASK = flags.MODIFY | flags.DONT_FOLLOW
 MISSING = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR)
@@ -32,7 +30,7 @@ class NoInotifyError(AgentError):
 
 
 class Watches:
-    """``mount`` is where the cgroups are. ``on_trouble`` is called with why something can't be watched. Raises NoInotifyError."""
+    """``on_trouble`` is called with a sentence for each watch that is refused; a missing file is no trouble. Raises NoInotifyError."""
 
     def __init__(self, mount: Path, on_trouble: Callable[[str], None]) -> None:
         self._mount = mount
@@ -41,8 +39,8 @@ class Watches:
             self.inotify = INotify(nonblocking=True)
         except OSError as error:
             raise NoInotifyError(
-                f"no inotify instance to be had ({error.strerror}): other programs of this user hold them all. Raise the limit "
-                "on the node: sysctl fs.inotify.max_user_instances=1024"
+                f"no inotify instance is available ({error.strerror}): other programs of this user have them all. Raise the "
+                "limit on the node: sysctl fs.inotify.max_user_instances=1024"
             ) from error
         self._watches: dict[int, Watch] = {}
         self._descriptors: dict[Watch, int] = {}
@@ -53,16 +51,13 @@ class Watches:
     def __contains__(self, watch: Watch) -> bool:
         return watch in self._descriptors
 
-    def read(self) -> list[Event]:
-        """What inotify has, without waiting."""
-        return list(self.inotify.read(timeout=0))
-
-    def of(self, descriptor: int) -> Watch | None:
-        """The watch of an event; None: it was dropped."""
-        return self._watches.get(descriptor)
+    def read(self) -> Iterator[tuple[Event, Watch | None]]:
+        """The events that inotify has, without waiting, each with its watch; None: it was dropped, or the queue overflowed."""
+        for event in self.inotify.read(timeout=0):
+            yield event, self._watches.get(event.wd)
 
     def add(self, path: str, file: str = DIRECTORY) -> bool:
-        """Whether this is watched, from now on or already."""
+        """Whether this is watched: already or from now on."""
         watch = Watch(path, file)
         if watch in self._descriptors:
             return True
@@ -79,8 +74,23 @@ class Watches:
         self._descriptors[watch] = descriptor
         return True
 
+    def add_files(self, path: str, files: Iterable[str]) -> list[str]:
+        """Watch these files of a cgroup; returns those that were not watched before and are now."""
+        missing = [file for file in files if Watch(path, file) not in self]
+        watched = [file for file in missing if self.add(path, file)]
+        if len(watched) == len(missing):
+            return watched
+        # No memory controller there yet. Its files come without a notification, but this is written for it.
+        switch = Watch(path.rpartition("/")[0], SWITCH)
+        others_wait = switch in self
+        if self.add(*switch):
+            watched += [file for file in missing if file not in watched and self.add(path, file)]
+            if len(watched) == len(missing) and not others_wait:
+                self.drop(switch)
+        return watched
+
     def drop(self, watch: Watch) -> None:
-        """It is watched no longer, if it was."""
+        """Remove this watch, if there is one."""
         descriptor = self._descriptors.pop(watch, None)
         if descriptor is None:
             return
@@ -88,7 +98,7 @@ class Watches:
         try:
             self.inotify.rm_watch(descriptor)
         except OSError as error:
-            # The kernel drops the watch with the inode, and notifies of that for directories only (measured, 6.18), since 7 for files too.
+            # The kernel drops the watch with the inode, and reports that for directories only (measured, 6.18), since 7 for files too.
             if error.errno != errno.EINVAL:
                 raise
 
@@ -96,7 +106,9 @@ class Watches:
 def _explain(error: OSError, where: str) -> str:
     if error.errno == errno.ENOSPC:
         return (
-            f"no inotify watch to be had for {where}: the limit of watches is reached, changes below it are seen at the slow "
+            f"no inotify watch is available for {where}: the limit of watches is reached, changes below it are seen at the full "
             "resync only; raise it on the node: sysctl fs.inotify.max_user_watches=1048576"
         )
-    return f"no inotify watch to be had for {where}: {error.strerror}; changes there are seen at the slow resync only"
+    return (
+        f"no inotify watch is available for {where}: {error.strerror}; changes there are seen at the full resync only"
+    )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TextIO
 
-from agent.cgroup.files import KNOB, V1_SIZES, V2_SIZES
+from agent.cgroup.files import OOM_GROUP, V1_SIZES, V2_SIZES
 from agent.commands import EXIT_OK
 from agent.commands.diagnose import diagnose_pod
 from agent.commands.finding import NodePod, find
@@ -45,7 +45,7 @@ UNREADABLE = Decision(
     None, Source.NONE, "", "its limit cannot be read, so it cannot be distinguished from the pod's other containers"
 )
 FILES = (
-    {"what": "Mode", "v2": KNOB, "v1": "none: always single"},
+    {"what": "Mode", "v2": OOM_GROUP, "v1": "none: always single"},
     {"what": "Limit", "v2": V2_SIZES["limit"], "v1": V1_SIZES["limit"]},
     {"what": "Usage", "v2": V2_SIZES["usage"], "v1": V1_SIZES["usage"]},
     {"what": "Peak", "v2": V2_SIZES["peak"], "v1": V1_SIZES["peak"]},
@@ -116,7 +116,7 @@ def _running(found: Survey, pod: Pod | None, cgroup: Cgroup, known: Recorded) ->
         mode_wanted=known.effective(cgroup, decision.mode),
         tolerated=known.tolerated.get(cgroup.inode),
     )
-    values = reads.take(KNOB, found.oom_groups)
+    values = reads.take(OOM_GROUP, found.oom_groups)
     facts = _facts(found, cgroup)
     if reads.removed or facts is None:
         return stated

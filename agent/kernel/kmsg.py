@@ -1,7 +1,5 @@
-"""/dev/kmsg: the kernel's log as records, with the gaps in it.
+"""/dev/kmsg: the kernel's log as records, with the gaps in it. Never writes.
 
-Owns the descriptor and the position. Takes a path and the last sequence number that was processed; gives KmsgRecord and
-KmsgGap in order. Understands nothing of what the records say, and never writes.
 Format and errno values: Documentation/ABI/testing/dev-kmsg; ``caller=`` (5.1, optional) from kernel/printk/printk.c.
 """
 
@@ -17,16 +15,15 @@ from pathlib import Path
 from agent.model import KmsgGap, KmsgRecord
 
 BUFFER_BYTES = 32 * 1024  # the longest record is 8 KiB (CONSOLE_EXT_LOG_MAX, PRINTK_MESSAGE_MAX): never EINVAL
-MOST_OVERRUNS = (
-    16  # in one read(): a reader that is overrun each time tries again later, and the loop has other things to do
-)
+MOST_OVERRUNS = 16  # in one read(): the loop has other things to do
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
+_MOUNT = "mount the host's /dev/kmsg into the container, or name it with --kmsg"
 _FIX = {
     errno.EPERM: "run privileged (the device cgroup must let c 1:11 pass) and with CAP_SYSLOG where kernel.dmesg_restrict is 1",
     errno.EACCES: "run as root, or give the agent CAP_SYSLOG and read permission on the file",
-    errno.ENOENT: "mount the host's /dev/kmsg into the container, or name it with --kmsg",
-    errno.ENXIO: "mount the host's /dev/kmsg into the container, or name it with --kmsg",
+    errno.ENOENT: _MOUNT,
+    errno.ENXIO: _MOUNT,
 }
 
 
@@ -35,35 +32,27 @@ class BadRecordError(ValueError):
 
 
 class KmsgUnavailableError(Exception):
-    """The log can't be opened or read: kills are still counted, but who was killed is not known."""
+    """The log can't be opened or read: kills are still counted, but the victims are unknown."""
 
     def __init__(self, path: Path, error: OSError) -> None:
         fix = _FIX.get(error.errno or 0, "check that it is the kernel's log device (c 1:11)")
         super().__init__(f"{path}: {error.strerror or error}; {fix}")
-        self.path = path
-        self.errno = error.errno
+        self.path, self.errno = path, error.errno
 
 
 def parse_record(raw: bytes) -> KmsgRecord:
-    """One record of /dev/kmsg: ``prio,seq,usec,flags[,…];text``, then ``KEY=value`` lines, which are dropped.
+    """One record of /dev/kmsg: ``prio,seq,usec,flags[,…];text``, then ``KEY=value`` lines, which are dropped. Raises BadRecordError.
 
-    Raises BadRecordError for anything else. Fields after the flags are accepted and ignored. Bytes beyond ASCII, which the
-    kernel never writes, become lone surrogates.
+    Bytes beyond ASCII, which the kernel never writes, become lone surrogates.
     """
     head, separator, body = raw.partition(b";")
     fields = head.split(b",")
     if not separator or len(fields) < 3 or not all(f.isdigit() and len(f) <= 20 for f in fields[:3]):
         raise BadRecordError(f"no kmsg record (prio,seq,usec,flags;text): {raw[:60]!r}")
     priority, sequence, at_us = (int(field) for field in fields[:3])
-    flags = fields[3] if len(fields) > 3 else b"-"
-    return KmsgRecord(
-        sequence=sequence,
-        at_us=at_us,
-        facility=priority >> 3,
-        level=priority & 7,
-        fragment=b"c" in flags,
-        text=body.partition(b"\n")[0].decode("ascii", "surrogateescape"),
-    )
+    is_fragment = len(fields) > 3 and b"c" in fields[3]
+    text = body.partition(b"\n")[0].decode("ascii", "surrogateescape")
+    return KmsgRecord(sequence, at_us, priority >> 3, priority & 7, is_fragment, text)
 
 
 def boot_id(path: Path = BOOT_ID) -> str:
@@ -72,11 +61,10 @@ def boot_id(path: Path = BOOT_ID) -> str:
 
 
 class Kmsg:
-    """A reader of /dev/kmsg that never blocks.
+    """A reader of /dev/kmsg, of a recorded file or of a FIFO; it never blocks. Raises KmsgUnavailableError.
 
     ``after_sequence`` None: only records that come from now on. Else: from the oldest one still there, without those up to
-    ``after_sequence``, which must be of this boot. Raises KmsgUnavailableError. A recorded file or a FIFO does as well (then
-    the file's end, or no writer, ends a read; a FIFO is opened for writing, too, since one without a writer is always readable).
+    ``after_sequence``, which must be of this boot. A FIFO is opened for writing, too: one without a writer is always readable.
     """
 
     def __init__(self, path: Path, after_sequence: int | None, read: Callable[[int, int], bytes] | None = None) -> None:
@@ -96,18 +84,17 @@ class Kmsg:
             os.lseek(self._fd, 0, os.SEEK_END)
 
     def fileno(self) -> int:
-        """The descriptor, for a selector: readable means that there are records."""
+        """The descriptor, for a selector."""
         return self._fd
 
     def read(self, limit: int) -> list[KmsgRecord | KmsgGap]:
-        """Up to ``limit`` records that are there now, with a KmsgGap in front of one whose predecessors were lost.
+        """Up to ``limit`` records that are there now, with a KmsgGap in front of one that follows lost records.
 
-        A gap before the very first record of a reader that began at the end counts 1: how many they were is not known.
+        A gap before the very first record of a reader that began at the end counts 1: their number is unknown.
         Lines that are no record are skipped and counted in ``bad_records``. Raises KmsgUnavailableError.
         """
         items: list[KmsgRecord | KmsgGap] = []
-        records = 0
-        while records < limit and self._fill():
+        while limit > 0 and self._fill():
             try:
                 record = parse_record(self._lines.popleft())
             except BadRecordError:
@@ -119,7 +106,7 @@ class Kmsg:
                 items.append(KmsgGap(lost, record.sequence))
             self._expected, self._overrun = record.sequence + 1, False
             items.append(record)
-            records += 1
+            limit -= 1
         return items
 
     def _lost_before(self, record: KmsgRecord) -> int:
@@ -128,6 +115,7 @@ class Kmsg:
         return record.sequence - self._expected
 
     def _fill(self) -> bool:
+        """Whether there are lines; reads more when there are none."""
         overruns = 0
         while not self._lines and overruns < MOST_OVERRUNS:
             try:
@@ -147,7 +135,6 @@ class Kmsg:
         return bool(self._lines)
 
     def close(self) -> None:
-        """Give the descriptor back; a second time does nothing."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -1,54 +1,63 @@
-"""One OOM report's lines, as far as they were there, and how they belong together. Pure: no clock, no input or output.
+"""The lines of one OOM report, as far as they were there, and how they belong together. Pure: no clock, no input or output.
 
-Prefers missing to wrong: where a line can be read in two ways and nothing decides, the cgroup is None.
+Where a line can be read in two ways and nothing decides, the cgroup is None: rather missing than wrong.
 """
 
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.kernel.oom_lines import (
-    Claim,
-    DumpLine,
-    Killed,
-    Reading,
-    Row,
-    StatsFor,
-    TableHead,
-    TaskIn,
-    Usage,
-    is_within,
-    parse_row,
-)
+from agent.kernel.oom_lines import Claim, DumpLine, Killed, Reading, comm_of, is_within
 from agent.model import KmsgRecord, TaskRow
 
 MOST_ROWS = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the task table. ``ids``: the pid and tgid columns."""
+
+    ids: frozenset[int]
+    task: TaskRow
+    total_vm_bytes: int | None
+
+
+def parse_row(text: str, columns: tuple[str, ...], page_bytes: int) -> Row | None:
+    """A row of the task table with these columns; None: no such row. The name is all after the last number."""
+    match = re.fullmatch(r"\[ *(\d{1,10})\]" + r" +(-?\d{1,18})" * len(columns) + r" (.*)", text, re.DOTALL)
+    if match is None or (comm := comm_of(match[len(columns) + 2])) is None:
+        return None
+    pid, *numbers = map(int, match.groups()[:-1])
+    values = dict(zip(columns, numbers, strict=True))
+    if "rss" not in values:
+        return None
+    tgid, total_vm = values.get("tgid", pid), values.get("total_vm")
+    task = TaskRow(tgid, comm, values["rss"] * page_bytes, values.get("uid"), values.get("oom_score_adj"))
+    return Row(frozenset({pid, tgid}), task, None if total_vm is None else total_vm * page_bytes)
+
+
 @dataclass(slots=True)
 class Dump:
-    """What comes before the claim: usage, limit, task table. ``begin``: the record of ``… invoked oom-killer``."""
+    """The lines before the claim: usage, limit, task table. ``begin``: the record of ``… invoked oom-killer``."""
 
     begin: KmsgRecord | None = None
-    usage: Usage | None = None
+    usage_bytes: int | None = None
+    limit_bytes: int | None = None
     domain: str | None = None
     columns: tuple[str, ...] | None = None
+    task_in: tuple[Reading, ...] | None = None
     rows: list[Row] = field(default_factory=list)
-    task_in: tuple[Reading, ...] = ()
 
     def take(self, line: DumpLine) -> None:
-        """Keep what the line says; of several ``Memory cgroup stats for`` the first is the domain's."""
-        match line:
-            case Usage():
-                self.usage = line
-            case StatsFor():
-                self.domain = self.domain or line.path
-            case TableHead():
-                self.columns = line.columns
-            case TaskIn():
-                self.task_in = line.readings
+        """Keep the line's values; of several ``Memory cgroup stats for`` the first is the domain's."""
+        if line.usage_bytes is not None:
+            self.usage_bytes, self.limit_bytes = line.usage_bytes, line.limit_bytes
+        self.domain = self.domain or line.domain
+        self.columns = line.columns or self.columns
+        self.task_in = line.task_in or self.task_in
 
     def take_row(self, text: str, page_bytes: int) -> None:
         """Keep a row of the task table; of a long table only the largest are kept."""
@@ -63,25 +72,23 @@ class Dump:
         return tuple(row.task for row in _largest(self.rows))
 
     def row(self, pid: int) -> Row | None:
-        """This task's row of the table, None when there is none."""
         return next((row for row in self.rows if pid in row.ids), None)
 
     def may_have_listed(self, pid: int) -> bool:
         """Whether this task may have been one of the OOM domain's when the table was printed."""
-        is_whole = self.columns is not None and len(self.rows) < MOST_ROWS
-        return not is_whole or self.row(pid) is not None
+        return self.columns is None or len(self.rows) >= MOST_ROWS or self.row(pid) is not None
 
     def contradicts(self, claim: Claim) -> bool:
-        """Whether it is of another report than the claim: a memory cgroup's for a global OOM, or another cgroup's."""
+        """Whether dump and claim are of different reports: a memory cgroup's and a global OOM's, or two cgroups'."""
         if claim.global_oom:
-            return self.domain is not None or self.usage is not None or bool(self.task_in)
+            return self.domain is not None or self.usage_bytes is not None or bool(self.task_in)
         domains = {reading.oom_memcg for reading in claim.readings} - {None}
         return self.domain is not None and bool(domains) and self.domain not in domains
 
 
 @dataclass(frozen=True, slots=True)
 class KillLine:
-    """``may_stand_alone``: the rate limit may have taken the dump of a kill printed at that time."""
+    """A ``Killed process`` line and its record. ``may_stand_alone``: the rate limit may have taken the dump of a kill at that time."""
 
     record: KmsgRecord
     killed: Killed
@@ -97,8 +104,8 @@ class Block:
     """The lines of one report, as far as they were there: dump, claim, the first victim, its group, the group's kill lines.
 
     ``records``: those of the claim, the group's line and the kill lines, in order. ``printed``: the pids of the kill lines.
-    ``later`` has the kill lines behind ``Tasks in …``, second prints of the first victim too. ``skipped``: the chosen was exiting already.
-    ``cut``: records were lost behind the claim. ``earlier``: the block whose group this is, where that one had ended before.
+    ``later``: the kill lines behind ``Tasks in …``, second prints of the first victim too. ``skipped``: the chosen process was
+    exiting already. ``cut``: records were lost behind the claim. ``earlier``: the block of the group's first victim, if it ended before.
     """
 
     records: list[KmsgRecord] = field(default_factory=list)
@@ -115,21 +122,30 @@ class Block:
     @property
     def only_dump(self) -> bool:
         """Whether there is no line behind the dump yet."""
-        return self.claim is None and self.first is None and self.group is None and not self.skipped
+        return self.claim is None and self._no_kill_yet
 
     @property
     def waits(self) -> bool:
         """Whether the claim's kill line is yet to come."""
-        return self.claim is not None and self.first is None and self.group is None and not self.skipped
+        return self.claim is not None and self._no_kill_yet
 
     @property
-    def tells_of_a_kill(self) -> bool:
+    def _no_kill_yet(self) -> bool:
+        return self.first is None and self.group is None and not self.skipped
+
+    @property
+    def has_kill(self) -> bool:
         """Whether there is a kill line, or one may have been lost."""
         return self.first is not None or self.group is not None or self.cut
 
     @property
+    def kills(self) -> list[KillLine]:
+        """All kill lines, in order."""
+        return [*([self.first] if self.first is not None else []), *self.later]
+
+    @property
     def first_pids(self) -> set[int]:
-        """By which the kernel may name the first victim: a thread's id, and its process's."""
+        """The ids by which the kernel may name the first victim: a thread's, and its process's."""
         pids = {self.first.pid} if self.first is not None else set()
         if self.claim is not None and not self.claim.sacrifice and not self.skipped:
             pids.add(self.claim.pid)
@@ -157,7 +173,7 @@ class Block:
         return self.later.pop()
 
     def take_claim(self, record: KmsgRecord, claim: Claim) -> None:
-        """Keep whom the kernel chose. Before 5.0 the cgroup is in the dump, and the claim has the pid only; 5.0 prints both lines."""
+        """Keep the claim. Before 5.0 the cgroup is in the dump, and the claim has the pid only; 5.0 prints both lines."""
         if self.claim is not None:
             self.claim = replace(self.claim, sacrifice=True)
             return
@@ -170,22 +186,22 @@ class Block:
         self.records.append(record)
 
     def has_chosen(self, pid: int) -> bool:
-        """Whether a line that names this process is of the claim, whose kill line is yet to come."""
+        """Whether the claim named this process and still waits for its kill line."""
         return self.waits and self.claim is not None and self.claim.pid == pid
 
     def waits_for_group(self, path: str) -> bool:
-        """Whether this may be the group of the first victim, whose kill line is there or was lost."""
+        """Whether this may be the group of the first victim; its kill line is there or was lost."""
         task_memcg = self.reading().task_memcg
         is_in = task_memcg is None or is_within(task_memcg, path)
         return is_in and self.group is None and (self.first is not None or self.cut)
 
     def may_be_of_group(self, kill: KillLine) -> bool:
-        """Whether this is one more kill line of the group, or one that can't be told from it."""
+        """Whether this is one more kill line of the group, as far as the line shows."""
         is_same_scope = self.first is None or self.first.killed.global_oom is kill.killed.global_oom
         return self.group is not None and (is_same_scope or self.has_victim(kill.pid))
 
     def claims(self, killed: Killed) -> bool:
-        """Whether this is the kill line of the claim, which waits for one.
+        """Whether this is the kill line that the claim waits for.
 
         It may name a thread (its leader had exited) or, before 5.1, a child. All threads share the address space: the size that the
         table shows decides; without a table the name must do.
@@ -204,16 +220,13 @@ class Block:
         """Domain, cgroup and name as far as claim, kill line, table and dump leave no doubt."""
         if self.claim is None:
             return Reading()
-        left = self.claim.readings
-        row = self.dump.row(self.claim.pid)
-        comms = (
-            self.first.killed.victim.comm if self.first is not None else None,
-            row.task.comm if row is not None else None,
-        )
+        left, row = self.claim.readings, self.dump.row(self.claim.pid)
         if self.dump.domain is not None:
             left = tuple(r for r in left if r.oom_memcg in (None, self.dump.domain)) or left
-        for comm in comms:
-            left = tuple(r for r in left if r.comm == comm) or left
+        if self.first is not None:
+            left = tuple(r for r in left if r.comm == self.first.killed.victim.comm) or left
+        if row is not None:
+            left = tuple(r for r in left if r.comm == row.task.comm) or left
         return Reading(
             _common(r.oom_memcg for r in left), _common(r.task_memcg for r in left), _common(r.comm for r in left)
         )

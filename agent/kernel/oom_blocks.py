@@ -1,9 +1,8 @@
 """Records of the kernel's log in, blocks of the lines of one OOM report out: where a report begins and ends.
 
-Owns what is open between two records: no file, no /proc. Believes facility 0 only. oom_lock lets one OOM kill print at a time
-(mm/oom_kill.c), so a report's lines follow one another, with other lines of the kernel between them, and a line that can't come
-next begins the next block. What is hard is the rate limit (oom_rs: 10 dumps in 5 s for the node): beyond it a kill has only its
-``Killed process`` line, and right behind a group kill that line looks like one more of the group.
+Uses records of facility 0 only. oom_lock lets one OOM kill print at a time (mm/oom_kill.c), so a report's lines follow one another, with
+other lines of the kernel between them, and a line that can't come next begins the next block. The rate limit (oom_rs: 10 dumps in 5 s for
+the node) makes it hard: beyond it a kill has only its ``Killed process`` line, which behind a group kill looks like one more of the group.
 """
 
 from __future__ import annotations
@@ -12,21 +11,18 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from agent.kernel.oom_block import Block, Dump, KillLine
 from agent.kernel.oom_lines import (
     Claim,
+    DumpLine,
     GroupKill,
     Invoked,
     Killed,
     Line,
     NoVictim,
     Skipped,
-    StatsFor,
-    TableHead,
-    TaskIn,
-    Usage,
     is_unfinished,
     parse_line,
 )
@@ -44,90 +40,78 @@ def monotonic_us() -> int:
     return time.monotonic_ns() // 1000
 
 
+@dataclass(slots=True)
 class RateLimit:
     """Whether a kill may lack its dump: mm/oom_kill.c's oom_rs lets ten through in 5 s, for the whole node.
 
-    Times are the records' own, and ``now_us`` (CLOCK_MONOTONIC) at their arrival: after a start or a gap nobody knows
-    for 5 s, by either clock, what was printed before.
+    ``dumps`` and ``first_record_us`` are the records' own times, ``blind_since_us`` is CLOCK_MONOTONIC: for 5 s after a start or a gap,
+    by either clock, the dumps before it are unknown.
     """
 
-    def __init__(self, now_us: int) -> None:
-        self._dumps: deque[int] = deque(maxlen=RATE_LIMIT_DUMPS)
-        self._blind_since_us = now_us
-        self._first_record_us: int | None = None
-
-    def saw_record(self, at_us: int) -> None:
-        """A record came, whatever it is."""
-        if self._first_record_us is None:
-            self._first_record_us = at_us
-
-    def saw_dump(self, at_us: int) -> None:
-        """A dump began."""
-        self._dumps.append(at_us)
+    blind_since_us: int
+    first_record_us: int | None = None
+    dumps: deque[int] = field(default_factory=lambda: deque(maxlen=RATE_LIMIT_DUMPS))
 
     def may_bite(self, at_us: int, now_us: int) -> bool:
         """Whether a kill at this time could be without a dump."""
-        if len(self._dumps) == RATE_LIMIT_DUMPS and at_us - self._dumps[0] < RATE_LIMIT_US:
+        if len(self.dumps) == RATE_LIMIT_DUMPS and at_us - self.dumps[0] < RATE_LIMIT_US:
             return True
-        logged_us = at_us - self._first_record_us if self._first_record_us is not None else 0
-        return max(now_us - self._blind_since_us, logged_us) < RATE_LIMIT_US
+        logged_us = at_us - self.first_record_us if self.first_record_us is not None else 0
+        return max(now_us - self.blind_since_us, logged_us) < RATE_LIMIT_US
 
 
 class OomBlocks:
-    """Feed it every record and gap in order; it gives each block once, when nothing more can belong to it.
+    """Feed it every record and gap in order; it returns each block once, when nothing more can belong to it.
 
-    ``page_bytes`` is the unit of the task table (None: this machine's). ``clock_us`` tells when records arrive: quiet is
+    ``page_bytes`` is the unit of the task table (None: this machine's). ``clock_us`` is the time of a record's arrival: quiet is
     measured between arrival and ``flush``, because the log's own clock (local_clock) drifts from CLOCK_MONOTONIC.
+    ``arrived_us``: when the last line of any report arrived. ``foreign_records``: how many were not the kernel's own.
     """
 
     def __init__(self, page_bytes: int | None = None, clock_us: Callable[[], int] = monotonic_us) -> None:
         self._page_bytes = page_bytes or os.sysconf("SC_PAGE_SIZE")
         self._clock_us = clock_us
         self._block = Block()
-        self._recent: deque[Block] = deque(maxlen=MOST_RECENT)  # given already; the kernel may print on
+        self._recent: deque[Block] = deque(maxlen=MOST_RECENT)  # returned already; the kernel may print on
         self._half: KmsgRecord | None = None
         self._after_skip = False  # the last line was of a process that was exiting already
-        self._arrived_us = clock_us()
-        self._limit = RateLimit(self._arrived_us)
+        self.arrived_us = clock_us()
+        self._limit = RateLimit(self.arrived_us)
         self.foreign_records = 0
 
     @property
     def pending(self) -> bool:
-        """Whether a block is kept back that ``flush`` may give."""
-        return self._block.tells_of_a_kill
+        """Whether there is a block that ``flush`` may return."""
+        return self._block.has_kill
 
     @property
     def pending_group(self) -> bool:
-        """Whether that is of a group kill, of which the kernel may be about to print more."""
+        """Whether it is a group kill's, of which the kernel may be about to print more."""
         return self._block.group is not None
 
-    @property
-    def arrived_us(self) -> int:
-        """When the last line of any report came, by ``clock_us``."""
-        return self._arrived_us
-
     def feed(self, item: KmsgRecord | KmsgGap) -> list[Block]:
-        """Take one record or gap; give the block that it ends."""
+        """Take one record or gap; returns the block that it ends."""
         if isinstance(item, KmsgGap):
             return self._lose()
         if item.facility != 0:
             self.foreign_records += 1
             return []
-        self._limit.saw_record(item.at_us)
+        if self._limit.first_record_us is None:
+            self._limit.first_record_us = item.at_us
         record = self._whole(item)
         line = parse_line(record.text) if record else None
         if record is None or line is None:
             if self._block.only_dump:
                 self._block.dump.take_row(item.text, self._page_bytes)
             return []
-        self._arrived_us = self._clock_us()
+        self.arrived_us = self._clock_us()
         ended = self._take(record, line)
         self._after_skip = isinstance(line, Skipped)
         return ended
 
     def flush(self, now_us: int | None, quiet_us: int = QUIET_US) -> list[Block]:
-        """Give the block kept back if no line of any came for ``quiet_us``; ``now_us`` by ``clock_us``, None: at once."""
-        is_quiet = now_us is None or now_us - self._arrived_us >= quiet_us
+        """The pending block if no line of any came for ``quiet_us``; ``now_us`` by ``clock_us``, None: at once."""
+        is_quiet = now_us is None or now_us - self.arrived_us >= quiet_us
         return self._next(Block()) if self.pending and is_quiet else []
 
     def _whole(self, record: KmsgRecord) -> KmsgRecord | None:
@@ -142,18 +126,18 @@ class OomBlocks:
         return None
 
     def _next(self, block: Block) -> list[Block]:
-        """``block`` begins; the one before is given if it tells of a kill."""
+        """``block`` begins; the one before is returned if it has a kill."""
         ended, self._block = self._block, block
-        if not ended.tells_of_a_kill:
+        if not ended.has_kill:
             return []
         self._recent.append(ended)
         return [ended]
 
     def _lose(self) -> list[Block]:
-        """Records are missing: a claim may still find its kill line, what has one is given, a dump alone is void."""
+        """Records are missing: a claim may still find its kill line, a block that has one ends, a dump alone is void."""
         self._half = None
-        self._arrived_us = self._clock_us()
-        self._limit = RateLimit(self._arrived_us)
+        self.arrived_us = self._clock_us()
+        self._limit = RateLimit(self.arrived_us)
         if not self._block.waits:
             return self._next(Block())
         self._block.cut = True
@@ -163,9 +147,9 @@ class OomBlocks:
         ended: list[Block] = []
         match line:
             case Invoked():
-                self._limit.saw_dump(record.at_us)
+                self._limit.dumps.append(record.at_us)
                 ended = self._next(Block(dump=Dump(begin=record)))
-            case Usage() | StatsFor() | TableHead() | TaskIn():
+            case DumpLine():
                 ended = self._begin_unless(self._block.only_dump)
                 self._block.dump.take(line)
             case Claim():
@@ -184,21 +168,21 @@ class OomBlocks:
         return ended
 
     def _begin_unless(self, is_same: bool) -> list[Block]:
-        """The line is of the block there is, or the next one begins with it."""
+        """The line is of the present block, or the next one begins with it."""
         return [] if is_same else self._next(Block())
 
     def _kill(self, kill: KillLine) -> list[Block]:
         self._half = None
         block = self._block
         is_claimed = block.claims(kill.killed)
-        if not is_claimed and not block.has_victim(kill.pid) and self._was_given(kill):
+        if not is_claimed and not block.has_victim(kill.pid) and self._was_returned(kill):
             return []
         ended = self._begin_unless(is_claimed or block.only_dump or block.may_be_of_group(kill))
         self._block.take_kill(kill)
         return ended
 
-    def _was_given(self, kill: KillLine) -> bool:
-        """Whether this is the second print of a group's first victim, in a block that was given already."""
+    def _was_returned(self, kill: KillLine) -> bool:
+        """Whether this is the second print of a group's first victim, in a block that was returned already."""
         return any(block.has_victim(kill.pid) and self._is_near(block, kill.record) for block in self._recent)
 
     def _group(self, record: KmsgRecord, path: str) -> list[Block]:
@@ -208,16 +192,16 @@ class OomBlocks:
             ended = self._next(Block())
             self._block.take_kill(first)
         elif block.group is not None or not (block.skipped or block.waits_for_group(path)):
-            late = (given for given in reversed(self._recent) if self._is_late(given, record, path))
+            late = (returned for returned in reversed(self._recent) if self._is_late(returned, record, path))
             ended = self._next(Block(earlier=None if self._after_skip else next(late, None)))
         self._block.group = path
         self._block.records.append(record)
         return ended
 
-    def _is_late(self, given: Block, record: KmsgRecord, path: str) -> bool:
-        """Whether a block that was given is of the first victim of this group."""
-        is_known = given.reading().task_memcg is not None
-        return self._is_near(given, record) and is_known and given.waits_for_group(path)
+    def _is_late(self, returned: Block, record: KmsgRecord, path: str) -> bool:
+        """Whether a block that was returned is of the first victim of this group."""
+        is_known = returned.reading().task_memcg is not None
+        return self._is_near(returned, record) and is_known and returned.waits_for_group(path)
 
-    def _is_near(self, given: Block, record: KmsgRecord) -> bool:
-        return record.at_us - given.records[0].at_us < RATE_LIMIT_US
+    def _is_near(self, returned: Block, record: KmsgRecord) -> bool:
+        return record.at_us - returned.records[0].at_us < RATE_LIMIT_US

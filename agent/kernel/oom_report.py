@@ -1,7 +1,4 @@
-"""The lines of one OOM report as OomReports. Pure: no clock, no input or output.
-
-Prefers missing to wrong: a kill line that may be another report's is a kill of its own.
-"""
+"""The lines of one OOM report as OomReports. Pure. A kill line that may be another report's is a kill of its own."""
 
 from __future__ import annotations
 
@@ -16,36 +13,35 @@ NO_CLAIM = Claim(0, (), None)
 
 def reports_of(block: Block) -> list[OomReport]:
     """The block's report, then those group members that may be another's kill, each as a kill of its own."""
-    first = _first_victim(block)
     sure, alone = _members(block)
-    victims = [*([first] if first is not None else []), *(kill.killed.victim for kill in sure)]
-    own = [_report(block, tuple(victims))] if victims else []
+    victims = (*_first_victim(block), *(kill.killed.victim for kill in sure))
+    own = [_report(block, victims)] if victims else []
     return own + [_report(Block([kill.record], first=kill), (kill.killed.victim,)) for kill in alone]
 
 
-def _first_victim(block: Block) -> Victim | None:
-    """Who was killed first: the kill line's word, with the claim's uid, and for a thread's id the process's own.
+def _first_victim(block: Block) -> tuple[Victim, ...]:
+    """The first victim of the kill line, with the claim's uid, and for a thread's id the process's own.
 
-    None when there is no kill line, unless it was lost and the claim alone says for sure who it was.
+    Empty when there is no kill line, unless it was lost and the claim alone leaves no doubt.
     """
     claim, comm = block.claim, block.reading().comm
-    lines = (
-        [block.first] if block.first else [kill for kill in block.later if block.cut and kill.pid in block.first_pids]
-    )
-    seen = lines[0].killed.victim if lines else None
-    if claim is None or (seen is not None and claim.sacrifice and seen.pid != claim.pid):
-        return seen
-    if seen is None:
-        return Victim(claim.pid, comm, claim.uid) if block.cut and comm is not None and not claim.sacrifice else None
+    lines = [kill for kill in block.later if block.cut and kill.pid in block.first_pids]
+    first = block.first or next(iter(lines), None)
+    if first is None:
+        is_lost = block.cut and claim is not None and not claim.sacrifice
+        return (Victim(claim.pid, comm, claim.uid),) if claim is not None and comm is not None and is_lost else ()
+    seen = first.killed.victim
+    if claim is None or (claim.sacrifice and seen.pid != claim.pid):
+        return (seen,)
     name = seen.comm if seen.pid == claim.pid else comm or seen.comm
-    return replace(seen, pid=claim.pid, comm=name, uid=claim.uid if seen.uid is None else seen.uid)
+    return (replace(seen, pid=claim.pid, comm=name, uid=claim.uid if seen.uid is None else seen.uid),)
 
 
 def _members(block: Block) -> tuple[list[KillLine], list[KillLine]]:
     """The kill lines behind ``Tasks in …`` that are surely of the group, and those that may be the first line of another kill.
 
-    The kernel prints the members under one lock, the first victim once more among them. So what comes before that second print is
-    of the group, as is the line right behind the group's; then only what the task table proves, if dumps may be missing.
+    The kernel prints the members under one lock, the first victim once more among them. So the lines before that second print are
+    of the group, as is the line right behind the group's; of the others only those that the task table proves, if dumps may be missing.
     """
     seen, last_second_print = block.first_pids, -1
     members: dict[int, KillLine] = {}
@@ -68,10 +64,10 @@ def _members(block: Block) -> tuple[list[KillLine], list[KillLine]]:
 
 
 def _report(block: Block, victims: tuple[Victim, ...]) -> OomReport:
-    """What the block says of ``victims``. A dump without a claim (EL 8.1: ``Task in …`` has the cgroup) is not used yet."""
+    """The block with these victims. A dump without a claim (EL 8.1: ``Task in …`` has the cgroup) is not used."""
     claim, reading = block.claim or NO_CLAIM, block.reading()
     dump = block.dump if block.claim is not None else Dump()
-    kills = [*([block.first] if block.first is not None else []), *block.later]
+    kills = block.kills
     of_kill = block.records[block.claim is not None :] or block.records
     return OomReport(
         first_sequence=(dump.begin or block.records[0]).sequence,
@@ -82,8 +78,8 @@ def _report(block: Block, victims: tuple[Victim, ...]) -> OomReport:
         oom_memcg=reading.oom_memcg,
         task_memcg=reading.task_memcg,
         group_memcg=block.group,
-        limit_bytes=dump.usage.limit_bytes if dump.usage else None,
-        usage_bytes=dump.usage.usage_bytes if dump.usage else None,
+        limit_bytes=dump.limit_bytes,
+        usage_bytes=dump.usage_bytes,
         tasks=dump.tasks(),
         constraint=claim.constraint,
     )

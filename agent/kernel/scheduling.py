@@ -1,4 +1,4 @@
-"""The kernel's scheduler: when the threads of this process get the processor. Raises their priority and gives it back.
+"""The kernel's scheduler: raises the priority of this process' threads and gives it back.
 
 Why not only a nice value: it weighs a thread against others of its own cgroup. A pod as a whole has the weight of its CPU request
 (sched(7), "The autogroup feature" has the same of groups; kernel/sched/fair.c), so on a busy node a small one waits, nice or not.
@@ -12,7 +12,9 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
-LATE = "on a node whose processors are busy a mode may come into force after a container's first instruction"
+from agent.kernel.processes import PROC, cgroup_of
+
+LATE = "on a node with busy processors a mode may come into force after a container's first instruction"
 NICE = -15
 PRIORITY = 1  # the lowest of real-time: above everything that is not, below everything that is
 FIRST_CGROUP_NAMESPACE = "cgroup:[4026531835]"  # PROC_CGROUP_INIT_INO, 0xEFFFFFFB: include/linux/proc_ns.h
@@ -50,17 +52,17 @@ def raise_priority() -> SchedulingClass:
         return SchedulingClass.NICE_AMONG_ALL
     main, *others = _threads()
     try:
-        _round_robin(main)
+        _schedule(main, os.SCHED_RR, PRIORITY)
     except OSError:
         return usual
     for thread in others:
         with suppress(ProcessLookupError):  # it has ended
-            _round_robin(thread)
+            _schedule(thread, os.SCHED_RR, PRIORITY)
     return SchedulingClass.ROUND_ROBIN
 
 
 def set_nice() -> SchedulingClass:
-    """A nice value for the main thread, and so for those that it starts afterwards; a negative one needs CAP_SYS_NICE.
+    """A nice value for the main thread and the threads that it starts afterwards; a negative one needs CAP_SYS_NICE.
 
     On Linux each thread has one of its own, and the main thread's id is the process's (setpriority(2), Notes).
     """
@@ -71,31 +73,27 @@ def set_nice() -> SchedulingClass:
     return SchedulingClass.NICE
 
 
-def in_root_cgroup(proc: Path = Path("/proc")) -> bool:
+def in_root_cgroup(proc: Path = PROC) -> bool:
     """Whether no cgroup's weight counts for us (cgroups(7), /proc/pid/cgroup). In another cgroup namespace a path of / says nothing."""
     try:
         namespace = os.readlink(proc / "self/ns/cgroup")
-        lines = (proc / "self/cgroup").read_text().splitlines()
     except OSError:
         return False
-    hierarchies = [line.split(":", 2)[1:] for line in lines]
-    of_cpu = [path for controllers, path in hierarchies if "cpu" in controllers.split(",")]
-    unified = [path for controllers, path in hierarchies if not controllers]
-    return namespace == FIRST_CGROUP_NAMESPACE and set(of_cpu or unified) == {"/"}
+    return namespace == FIRST_CGROUP_NAMESPACE and cgroup_of("self", proc, "cpu") == "/"
 
 
 def suspend_real_time() -> None:
     """All threads as any other program's; the main thread's nice value stays."""
     for thread in _threads():
         with suppress(ProcessLookupError):
-            os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+            _schedule(thread, os.SCHED_OTHER, 0)
 
 
 def _threads() -> tuple[int, ...]:
-    """The main thread, whose id is the process's, then the others."""
+    """The main thread, which has the process's id, then the others."""
     found = (thread.native_id for thread in threading.enumerate())
     return (os.getpid(), *(thread for thread in found if thread is not None and thread != os.getpid()))
 
 
-def _round_robin(thread: int) -> None:
-    os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(PRIORITY))
+def _schedule(thread: int, policy: int, priority: int) -> None:
+    os.sched_setscheduler(thread, policy, os.sched_param(priority))

@@ -68,7 +68,6 @@ class Node:
         """The first scan finds the cgroups that were there before us; others were removed while the agent was down."""
         self.kills.count_node(now_s)
         self.tree_events(self.tree.scan(now_s), now_s, newborn=False, notified=False)
-        self.tree.untold()  # without notifications, of course
         self.kills.attribution.ignore_earlier()
         self.kills.recorder.findings(Findings(gone_inodes=tuple(self.kills.attribution.forget_removed())), None)
         live = {cgroup.inode for cgroup in self.tree.cgroups.values()}
@@ -163,10 +162,10 @@ class Node:
         began_s = time.monotonic()
         self.tree_events(self.tree.scan(now_s, self.between), now_s, notified=False)
         deviating = self.modes.enforcer.deviating(self.between)
-        if deviating or self.tree.finds_untold:
+        if deviating or self.tree.unnotified:
             time.sleep(NOTIFIED_AFTER_S)
         self.tree_events(self.tree.read(now_s + time.monotonic() - began_s), now_s)
-        corrected = self.tree.untold()
+        corrected = len(self.tree.unnotified)
         for attempt in self.modes.enforcer.resync(deviating, now_s):
             corrected += attempt.write.outcome is model.WriteOutcome.WRITTEN
             self.modes.attempted(attempt, now_s)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from agent.cgroup.layout import NoMemoryHierarchyError, classify, find_hierarchy, place_of_kernel_path
-from agent.kernel.oom_lines import unescape, unescape_comm
+from agent.kernel.oom_lines import comm_of, unescape
 from agent.model import CgroupKind
 from tests.fuzz.mount import LIKE_V2
 
@@ -49,5 +49,5 @@ def _check_path(path: str) -> None:
 
 
 def _check_escapes(text: str) -> None:
-    unescape_comm(text).encode()
+    (comm_of(text) or "").encode()
     os.fsencode(unescape(text))

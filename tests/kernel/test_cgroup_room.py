@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.cgroup.files import CgroupError, CgroupFiles, NotACgroupMountError
-from agent.cgroup.layout import classify, find_hierarchy, find_roots
+from agent.cgroup.layout import classify, find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.model import (
     VANISHED,
@@ -139,11 +139,10 @@ def test_the_kernels_own_mount_is_known_for_cgroup2_and_for_nothing_else() -> No
 
 
 def test_the_root_is_found_by_looking(files: CgroupFiles) -> None:
-    def children(path: str) -> tuple[str, ...]:
-        names = files.children(path)
-        return names if isinstance(names, tuple) else ()
-
-    assert find_roots(children) == ("kubepods",)
+    everything = Tree(files)
+    everything.scan(0.0)
+    assert [root.path for root in everything.roots] == ["kubepods"]
+    everything.close()
 
 
 def test_the_knob_is_held_and_each_write_is_told(files: CgroupFiles, tree: Tree) -> None:

@@ -38,7 +38,7 @@ MUTANTS = (
     Mutant(
         "what was written is not read back",
         "cgroup/files.py",
-        "    after = _value(fd)\n",
+        "    after = value(fd)\n",
         "    after = wanted\n",
         ("cgroup/test_files_trouble.py",),
     ),
@@ -462,21 +462,21 @@ MUTANTS = (
     Mutant(
         "a file that goes with its cgroup is taken for touched",
         "cgroup/tree.py",
-        "            if event.mask & flags.IGNORED:\n",
-        "            if False:\n",
+        "            elif event.mask & flags.IGNORED:\n",
+        "            elif False:\n",
         ("cgroup/test_tree.py",),
     ),
     Mutant(
         "what the kernel tells of during a full look counts as missed",
         "cgroup/tree.py",
-        "            self._told_meanwhile.add(path)\n",
+        "            self._notified.add(path)\n",
         "            pass\n",
         ("cgroup/test_tree.py",),
     ),
     Mutant(
         "the kernel gets no moment to notify of what a full resync found",
         "loop/node.py",
-        "        if deviating or self.tree.finds_untold:\n",
+        "        if deviating or self.tree.unnotified:\n",
         "        if False:\n",
         ("loop/test_node_trouble.py",),
     ),
@@ -490,8 +490,8 @@ MUTANTS = (
     Mutant(
         "a pid that is used again is taken for the process that had it before",
         "kernel/processes.py",
-        " and stat.start_ticks == identity.start_ticks",
-        "",
+        "    return _stat(identity.pid, proc) == (identity.start_ticks, False)\n",
+        "    return (_stat(identity.pid, proc) or (0, True))[1] is False\n",
         ("kernel/test_processes.py",),
     ),
 )

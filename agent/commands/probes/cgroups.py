@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from agent.cgroup.files import CgroupError
-from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_MEND, MISMATCH, Hierarchy, find_hierarchy, find_roots
-from agent.cgroup.proof import prove_knob
+from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_ADVICE, MISMATCH, Hierarchy, find_hierarchy
+from agent.cgroup.proof import prove_oom_group
+from agent.cgroup.tree import Tree
 from agent.commands.probes.checks import Check, failed, guarded, passed, warned
 from agent.commands.survey import Survey
-from agent.model import Vanished, WriteOutcome
+from agent.model import WriteOutcome
 from agent.wording.text import count, some
 
 FILE = "memory.oom.group"
@@ -46,7 +49,7 @@ def version(hierarchy: Hierarchy) -> Iterator[Check]:
         return
     notes = ", v1 hierarchies for the rest (hybrid)" if hierarchy.hybrid else ""
     if hierarchy.local_events:
-        yield warned("cgroup version", f"v2 {where}{notes}, {LOCAL_EVENTS}", LOCAL_EVENTS_MEND)
+        yield warned("cgroup version", f"v2 {where}{notes}, {LOCAL_EVENTS}", LOCAL_EVENTS_ADVICE)
     else:
         yield passed("cgroup version", f"v2 {where}{notes}")
 
@@ -57,7 +60,7 @@ def oom_group(hierarchy: Hierarchy) -> Iterator[Check]:
         yield warned(FILE, "cgroup v1 has no memory.oom.group: nothing is written on this node", "See cgroup version.")
         return
     mount = hierarchy.memory_mount
-    proof = prove_knob(mount)
+    proof = prove_oom_group(mount)
     match proof.outcome:
         case WriteOutcome.WRITTEN if not proof.detail:
             yield passed(FILE, f"written and read back in a test cgroup in {mount}")
@@ -85,7 +88,7 @@ def roots(found: Survey) -> Iterator[Check]:
     paths, mount = sorted(root.path for root in found.tree.roots), found.hierarchy.memory_mount
     missing = [path for path in found.settings.cgroup_roots if path not in found.tree.cgroups]
     if missing:
-        others = find_roots(lambda path: _children(found, path))
+        others = _others(found)
         instead = f"; found instead: {some(others)}" if others else ""
         what = f"--cgroup-root names {some(missing)}, but there is no such kubepods cgroup below {mount}{instead}"
         advice = "Remove cgroupRoots to find all roots, or give paths relative to the mount."
@@ -98,9 +101,12 @@ def roots(found: Survey) -> Iterator[Check]:
         yield passed("kubepods roots", f"{some(paths)}, cgroup driver {' and '.join(sorted(drivers))}")
 
 
-def _children(found: Survey, path: str) -> tuple[str, ...]:
-    names = found.files.children(path)
-    return () if isinstance(names, Vanished) else names
+def _others(found: Survey) -> list[str]:
+    """Paths of the roots that are there, whatever the settings name."""
+    with closing(Tree(found.files)) as tree:
+        tree.scan(time.monotonic())
+        strays = (path for path in tree.cgroups if MISMATCH.match(path.rpartition("/")[2]))
+        return [*(root.path for root in tree.roots), *strays]
 
 
 def memory_controller(found: Survey) -> Iterator[Check]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from agent.cgroup.layout import Hierarchy, NoMemoryHierarchyError, find_hierarchy, find_roots, may_hold_roots
+from agent.cgroup.layout import Hierarchy, NoMemoryHierarchyError, find_hierarchy, may_hold_roots
 from tests.unit.cgroup.layouts import NAMES
 
 UID, ID, ID2 = NAMES["uid"], NAMES["id"], NAMES["id2"]
@@ -95,42 +94,6 @@ def test_no_cgroups_at_all_are_refused_with_what_to_do(tmp_path: Path) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- roots
-
-
-class Forest:
-    """Directories by name; remembers which were listed."""
-
-    def __init__(self, *paths: str) -> None:
-        self.listed: set[str] = set()
-        self._children: dict[str, set[str]] = {}
-        for path in paths:
-            parts = path.split("/")
-            for i, part in enumerate(parts):
-                self._children.setdefault("/".join(parts[:i]), set()).add(part)
-
-    def __call__(self, path: str) -> Iterable[str]:
-        self.listed.add(path)
-        return sorted(self._children.get(path, ()))
-
-
-def test_roots_are_found_wherever_they_are() -> None:
-    kind = f"system.slice/docker-{ID}.scope/kubelet.slice/kubelet-kubepods.slice"
-    mismatch = f"system.slice/containerd.service/kubepods-pod{NAMES['uid_']}.slice:cri-containerd:{ID}"
-    forest = Forest(
-        "kubepods.slice/kubepods-burstable.slice", f"{kind}/x", mismatch, "user.slice/user-0.slice", "podman"
-    )
-    assert find_roots(forest) == ("kubepods.slice", mismatch, kind)
-
-
-def test_nothing_below_a_root_is_looked_at() -> None:
-    forest = Forest(f"kubepods/burstable/pod{UID}/{ID}/kubelet/kubepods/burstable")
-    assert find_roots(forest) == ("kubepods",)
-    assert forest.listed == {""}
-
-
-def test_the_search_ends_at_its_depth() -> None:
-    assert find_roots(Forest("a/b/kubepods"), max_depth=3) == ("a/b/kubepods",)
-    assert find_roots(Forest("a/b/c/kubepods"), max_depth=3) == ()
 
 
 def test_directories_that_may_yet_hold_a_root_are_those_outside_of_any_and_not_too_deep() -> None:

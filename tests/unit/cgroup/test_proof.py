@@ -12,8 +12,8 @@ from typing import NoReturn
 import pytest
 
 from agent.cgroup import proof
-from agent.cgroup.mount import NotACgroupMountError
-from agent.cgroup.proof import prove_knob
+from agent.cgroup.errors import NotACgroupMountError
+from agent.cgroup.proof import prove_oom_group
 from agent.model import KnobWrite, WriteOutcome
 from tests.unit.cgroup.fakes import CONTAINER, make
 
@@ -40,7 +40,7 @@ def refuse(code: int) -> NoReturn:
 
 
 def test_a_knob_that_takes_both_values_is_proved(mount: Path, own: Path) -> None:
-    assert prove_knob(mount, check_magic=False) == KnobWrite(WriteOutcome.WRITTEN, 0, 0)
+    assert prove_oom_group(mount, check_magic=False) == KnobWrite(WriteOutcome.WRITTEN, 0, 0)
     assert not own.exists()
 
 
@@ -53,21 +53,21 @@ def test_both_values_are_written_and_read_back_in_turn(mount: Path, own: Path, m
         return real(fd, data, at)
 
     monkeypatch.setattr(os, "pwrite", noted)
-    prove_knob(mount, check_magic=False)
+    prove_oom_group(mount, check_magic=False)
     assert written == [b"1\n", b"0\n"]
 
 
 def test_containers_are_not_touched(mount: Path, own: Path) -> None:
     container = make(mount, CONTAINER, memory__oom__group="1\n")
     before = (mount / container.path / "memory.oom.group").stat().st_mtime_ns
-    prove_knob(mount, check_magic=False)
+    prove_oom_group(mount, check_magic=False)
     assert (mount / container.path / "memory.oom.group").stat().st_mtime_ns == before
 
 
 def test_what_a_killed_check_left_behind_is_used_and_removed(mount: Path, own: Path) -> None:
     own.mkdir()
     (own / "memory.oom.group").write_text("1\n")
-    assert prove_knob(mount, check_magic=False) == KnobWrite(WriteOutcome.WRITTEN, 1, 0)
+    assert prove_oom_group(mount, check_magic=False) == KnobWrite(WriteOutcome.WRITTEN, 1, 0)
     assert not own.exists()
 
 
@@ -84,19 +84,19 @@ def test_a_cgroup_that_can_not_be_made_is_told_with_what_to_do(
     code: int, outcome: WriteOutcome, words: str, mount: Path, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proof, "_make", lambda top, name: refuse(code))
-    found = prove_knob(mount, check_magic=False)
+    found = prove_oom_group(mount, check_magic=False)
     assert (found.outcome, words in found.detail) == (outcome, True)
 
 
 def test_a_write_that_is_refused_leaves_nothing_behind(mount: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "pwrite", lambda fd, data, at: refuse(errno.EPERM))
-    assert prove_knob(mount, check_magic=False).outcome is WriteOutcome.DENIED
+    assert prove_oom_group(mount, check_magic=False).outcome is WriteOutcome.DENIED
     assert not own.exists()
 
 
 def test_a_value_that_does_not_stay_is_a_conflict(mount: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "pwrite", lambda fd, data, at: len(data))
-    found = prove_knob(mount, check_magic=False)
+    found = prove_oom_group(mount, check_magic=False)
     assert (found.outcome, found.wanted) == (WriteOutcome.CONFLICT, 1)
     assert found.detail == "it read 0 right after 1 was written"
     assert not own.exists()
@@ -115,14 +115,14 @@ def test_without_the_file_the_reason_is_found(
 ) -> None:
     (mount / "cgroup.subtree_control").write_text(handed)
     monkeypatch.setattr(proof, "_make", lambda top, name: (mount / name).mkdir())
-    found = prove_knob(mount, check_magic=False)
+    found = prove_oom_group(mount, check_magic=False)
     assert (found.outcome, words in found.detail) == (WriteOutcome.UNSUPPORTED, True)
     assert not own.exists()
 
 
 def test_a_cgroup_that_can_not_be_removed_is_named(mount: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proof, "_remove", lambda top, name: refuse(errno.EBUSY))
-    found = prove_knob(mount, check_magic=False)
+    found = prove_oom_group(mount, check_magic=False)
     assert found.outcome is WriteOutcome.WRITTEN
     assert f"{own.name} at the mount's top could not be removed" in found.detail
 
@@ -130,18 +130,18 @@ def test_a_cgroup_that_can_not_be_removed_is_named(mount: Path, own: Path, monke
 def test_a_link_in_its_place_is_not_followed(mount: Path, own: Path) -> None:
     victim = make(mount, CONTAINER, memory__oom__group="1\n")
     own.symlink_to(mount / victim.path)
-    found = prove_knob(mount, check_magic=False)
+    found = prove_oom_group(mount, check_magic=False)
     assert found.outcome is WriteOutcome.UNSUPPORTED
     assert (mount / victim.path / "memory.oom.group").read_text() == "1\n"
 
 
 def test_a_directory_is_really_made_and_removed(mount: Path) -> None:
     (mount / "cgroup.subtree_control").write_text("memory\n")
-    assert prove_knob(mount, check_magic=False).outcome is WriteOutcome.UNSUPPORTED
+    assert prove_oom_group(mount, check_magic=False).outcome is WriteOutcome.UNSUPPORTED
     assert [path.name for path in mount.iterdir()] == ["cgroup.subtree_control"]
 
 
 def test_an_ordinary_directory_is_no_mount_to_prove_anything_on(mount: Path, own: Path) -> None:
     with pytest.raises(NotACgroupMountError):
-        prove_knob(mount)
+        prove_oom_group(mount)
     assert not own.exists()

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from agent.kernel.oom_block import parse_row
 from agent.kernel.oom_lines import (
     Claim,
+    DumpLine,
     GroupKill,
     Killed,
     NoVictim,
     Reading,
     Skipped,
-    StatsFor,
-    TaskIn,
-    Usage,
+    comm_of,
     is_unfinished,
     is_within,
     parse_line,
-    parse_row,
     unescape,
-    unescape_comm,
 )
 
 PAGE = 4096
@@ -44,8 +42,9 @@ def test_a_path_is_unescaped_as_the_file_system_would_name_it() -> None:
 
 
 def test_a_name_cut_inside_a_letter_can_still_be_encoded() -> None:
-    assert unescape_comm(r"na\xc3\xafve\xe6\x97") == "naïve\\xe6\\x97"
-    unescape_comm(r"\xe6").encode("utf-8")
+    assert comm_of(r"na\xc3\xafve\xe6\x97") == "naïve\\xe6\\x97"
+    assert comm_of(r"\xe6") == "\\xe6"
+    assert comm_of("0123456789abcdef") is None
 
 
 @pytest.mark.parametrize("constraint", ["NONE", "CPUSET", "MEMORY_POLICY"])
@@ -159,13 +158,13 @@ def test_a_skipped_kill_is_one_in_every_version(prefix: str) -> None:
 def test_the_small_lines() -> None:
     assert parse_line("Out of memory and no killable processes...") == NoVictim()
     assert parse_line("Tasks in /a b are going to be killed due to memory.oom.group set") == GroupKill("/a b")
-    assert parse_line("memory: usage 4kB, limit 8kB, failcnt 0") == Usage(4096, 8192)
-    assert parse_line("memory: usage 4kB, limit 9007199254740988kB, failcnt 0") == Usage(4096, None)
+    assert parse_line("memory: usage 4kB, limit 8kB, failcnt 0") == DumpLine(4096, 8192)
+    assert parse_line("memory: usage 4kB, limit 9007199254740988kB, failcnt 0") == DumpLine(4096, None)
     assert parse_line("memory+swap: usage 4kB, limit 8kB, failcnt 0") is None
-    assert parse_line("Memory cgroup stats for /s:cri-containerd:1:") == StatsFor("/s:cri-containerd:1")
-    assert parse_line("Memory cgroup stats for /s:c: cache:0KB rss:1KB") == StatsFor("/s:c")
-    assert parse_line("Task in /p/c killed as a result of limit of /p") == TaskIn((Reading("/p", "/p/c"),))
-    assert parse_line("Task in /q/c killed as a result of limit of /p") == TaskIn(())
+    assert parse_line("Memory cgroup stats for /s:cri-containerd:1:") == DumpLine(domain="/s:cri-containerd:1")
+    assert parse_line("Memory cgroup stats for /s:c: cache:0KB rss:1KB") == DumpLine(domain="/s:c")
+    assert parse_line("Task in /p/c killed as a result of limit of /p") == DumpLine(task_in=(Reading("/p", "/p/c"),))
+    assert parse_line("Task in /q/c killed as a result of limit of /p") == DumpLine(task_in=())
 
 
 @pytest.mark.parametrize(

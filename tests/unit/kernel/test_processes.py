@@ -150,6 +150,7 @@ def test_a_process_that_is_gone_is_not_alive() -> None:
     [
         ("0::/kubepods/podx/abc\n", "/kubepods/podx/abc"),
         ("0::/kubepods/podx/abc (deleted)\n", "/kubepods/podx/abc"),
+        ("0::/kubepods/podx/a\rb:c\n", "/kubepods/podx/a\rb:c"),
         ("9:name=systemd:/s\n4:memory:/kubepods/a\n0::/\n", "/kubepods/a"),
         ("5:cpu,cpuacct:/c\n4:hugetlb,memory:/m\n", "/m"),
         (
