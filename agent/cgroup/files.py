@@ -14,7 +14,7 @@ from pathlib import Path
 from agent.cgroup.errors import ADVICE, DENIED, GONE, CgroupError, GoneError, NotACgroupMountError, or_vanished
 from agent.cgroup.layout import classify
 from agent.cgroup.mount import CgroupMount, opened
-from agent.model import Cgroup, CgroupKind, KnobWrite, MemoryEvents, WriteOutcome
+from agent.model import Cgroup, CgroupKind, MemoryEvents, OomGroupWrite, WriteOutcome
 
 __all__ = ["OOM_GROUP", "CgroupError", "CgroupFiles", "NotACgroupMountError", "refused", "value"]
 
@@ -57,13 +57,13 @@ class CgroupFiles(CgroupMount):
         """
         return int(self.read(cgroup.path, cgroup.inode, OOM_GROUP) or 0)
 
-    def plan_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite:
-        """What hold_oom_group would do; opens nothing for writing. Raises ValueError as that does."""
+    def plan_oom_group(self, cgroup: Cgroup, wanted: int) -> OomGroupWrite:
+        """What set_oom_group would do; opens nothing for writing. Raises ValueError as that does."""
         return self._attempt(cgroup, wanted, None)
 
-    def hold_oom_group(
+    def set_oom_group(
         self, cgroup: Cgroup, wanted: int, before_write: Callable[[int], None] | None = None
-    ) -> KnobWrite:
+    ) -> OomGroupWrite:
         """Write ``wanted`` (0 or 1) if the value differs, and read it back. Trouble is in the outcome, not raised.
 
         ``before_write`` is called with the value found, before it is changed. Where there is no such file 0 is
@@ -73,7 +73,7 @@ class CgroupFiles(CgroupMount):
         """
         return self._attempt(cgroup, wanted, before_write or (lambda _: None))
 
-    def _attempt(self, cgroup: Cgroup, wanted: int, before_write: Callable[[int], None] | None) -> KnobWrite:
+    def _attempt(self, cgroup: Cgroup, wanted: int, before_write: Callable[[int], None] | None) -> OomGroupWrite:
         kinds = {cgroup.place.kind, classify(cgroup.path).kind}
         if not kinds <= {CgroupKind.CONTAINER, CgroupKind.NESTED}:
             raise ValueError(f"{cgroup.path} is no container's cgroup: {OOM_GROUP} is not ours to write there")
@@ -92,17 +92,17 @@ class CgroupFiles(CgroupMount):
                     plan = self._plan(directory, wanted)
                     return refused(error, wanted, plan.before) if plan.outcome is WriteOutcome.DRY_RUN else plan
         except OSError as error:
-            return KnobWrite(WriteOutcome.GONE, None, wanted) if error.errno in GONE else refused(error, wanted)
+            return OomGroupWrite(WriteOutcome.GONE, None, wanted) if error.errno in GONE else refused(error, wanted)
 
-    def _plan(self, directory: int, wanted: int) -> KnobWrite:
+    def _plan(self, directory: int, wanted: int) -> OomGroupWrite:
         try:
             with opened(directory, OOM_GROUP, regular=True) as fd:
                 before = value(fd)
         except FileNotFoundError:
             self.check_exists(directory)
             outcome = WriteOutcome.UNSUPPORTED if wanted else WriteOutcome.ALREADY
-            return KnobWrite(outcome, None, wanted, NO_OOM_GROUP)
-        return KnobWrite(WriteOutcome.ALREADY if before == wanted else WriteOutcome.DRY_RUN, before, wanted)
+            return OomGroupWrite(outcome, None, wanted, NO_OOM_GROUP)
+        return OomGroupWrite(WriteOutcome.ALREADY if before == wanted else WriteOutcome.DRY_RUN, before, wanted)
 
     @or_vanished
     def kill_all(self, cgroup: Cgroup) -> bool:
@@ -210,11 +210,11 @@ def value(fd: int) -> int:
     return int(os.pread(fd, 16, 0))
 
 
-def refused(error: OSError, wanted: int, before: int | None = None, advice: str | None = None) -> KnobWrite:
+def refused(error: OSError, wanted: int, before: int | None = None, advice: str | None = None) -> OomGroupWrite:
     """A write that failed with this error, with the advice for it unless another is given."""
     outcome = WriteOutcome.DENIED if error.errno in DENIED else WriteOutcome.UNSUPPORTED
     advice = advice or ADVICE.get(error.errno or 0)
-    return KnobWrite(outcome, before, wanted, f"{error.strerror}; {advice}" if advice else str(error.strerror))
+    return OomGroupWrite(outcome, before, wanted, f"{error.strerror}; {advice}" if advice else str(error.strerror))
 
 
 def _pairs(text: str) -> dict[str, int]:
@@ -223,13 +223,13 @@ def _pairs(text: str) -> dict[str, int]:
     return {pair[0]: int(pair[1]) for pair in found if len(pair) == 2 and pair[1].isdecimal()}
 
 
-def _write(fd: int, wanted: int, before_write: Callable[[int], None]) -> KnobWrite:
+def _write(fd: int, wanted: int, before_write: Callable[[int], None]) -> OomGroupWrite:
     before = value(fd)
     if before == wanted:
-        return KnobWrite(WriteOutcome.ALREADY, before, wanted)
+        return OomGroupWrite(WriteOutcome.ALREADY, before, wanted)
     before_write(before)
     os.pwrite(fd, b"%d\n" % wanted, 0)
     after = value(fd)
     if after != wanted:
-        return KnobWrite(WriteOutcome.CONFLICT, before, wanted, f"it read {after} right after our write")
-    return KnobWrite(WriteOutcome.WRITTEN, before, wanted)
+        return OomGroupWrite(WriteOutcome.CONFLICT, before, wanted, f"it read {after} right after our write")
+    return OomGroupWrite(WriteOutcome.WRITTEN, before, wanted)

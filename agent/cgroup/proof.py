@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.cgroup.files import OOM_GROUP, refused, value
 from agent.cgroup.mount import DIRECTORY, CgroupMount, opened
-from agent.model import KnobWrite, WriteOutcome
+from agent.model import OomGroupWrite, WriteOutcome
 
 SWITCH = "cgroup.subtree_control"
 VALUES = (1, 0)
@@ -23,7 +23,7 @@ TOO_MANY = (
 )
 
 
-def prove_oom_group(memory_mount: Path, *, check_magic: bool = True) -> KnobWrite:
+def prove_oom_group(memory_mount: Path, *, check_magic: bool = True) -> OomGroupWrite:
     """Write 1 and 0 into a cgroup v2 of our own and read each back: ``written``, or the error that prevented it.
 
     ``unsupported``: a cgroup made here has no such file. It exists since 4.19, and only where the cgroup above hands the
@@ -48,7 +48,7 @@ def prove_oom_group(memory_mount: Path, *, check_magic: bool = True) -> KnobWrit
         mount.close()
 
 
-def _prove(top: int, name: str) -> KnobWrite:
+def _prove(top: int, name: str) -> OomGroupWrite:
     own = os.open(name, DIRECTORY, dir_fd=top)
     try:
         with opened(own, OOM_GROUP, os.O_RDWR) as fd:
@@ -57,10 +57,10 @@ def _prove(top: int, name: str) -> KnobWrite:
                 os.pwrite(fd, b"%d\n" % wanted, 0)
                 if (after := value(fd)) != wanted:
                     detail = f"it read {after} right after {wanted} was written"
-                    return KnobWrite(WriteOutcome.CONFLICT, before, wanted, detail)
-            return KnobWrite(WriteOutcome.WRITTEN, before, VALUES[-1])
+                    return OomGroupWrite(WriteOutcome.CONFLICT, before, wanted, detail)
+            return OomGroupWrite(WriteOutcome.WRITTEN, before, VALUES[-1])
     except FileNotFoundError:
-        return KnobWrite(WriteOutcome.UNSUPPORTED, None, VALUES[0], _why_missing(top))
+        return OomGroupWrite(WriteOutcome.UNSUPPORTED, None, VALUES[0], _why_missing(top))
     finally:
         os.close(own)
 

@@ -22,7 +22,7 @@ from agent.model import (
     CgroupKind,
     CgroupMissed,
     CountersTouched,
-    KnobTouched,
+    OomGroupTouched,
     TreeEvent,
     TreeOverflowed,
     Vanished,
@@ -245,4 +245,4 @@ class Tree:
         cgroup = self._cgroups.get(watch.path)
         if cgroup is None:
             return []
-        return [KnobTouched(cgroup, now_s) if watch.file == OOM_GROUP else CountersTouched(cgroup, now_s)]
+        return [OomGroupTouched(cgroup, now_s) if watch.file == OOM_GROUP else CountersTouched(cgroup, now_s)]

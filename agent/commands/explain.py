@@ -109,11 +109,11 @@ def _explain(found: Survey, node_pod: NodePod) -> PodExplanation:
 def _running(found: Survey, pod: Pod | None, cgroup: Cgroup, known: Recorded) -> ContainerExplanation:
     """A container with a cgroup; without it if the cgroup is removed meanwhile."""
     identity, reads = found.identity(cgroup), Reads(found, cgroup)
-    desired = reads.take("mode_wanted", found.desired)
+    desired = reads.take("mode_desired", found.desired)
     decision = desired.decision if desired is not None else UNREADABLE
     stated = replace(
         _stated(pod, identity, cgroup.place.container_id, decision, known),
-        mode_wanted=known.effective(cgroup, decision.mode),
+        mode_desired=known.effective(cgroup, decision.mode),
         tolerated=known.tolerated.get(cgroup.inode),
     )
     values = reads.take(OOM_GROUP, found.oom_groups)
@@ -121,7 +121,7 @@ def _running(found: Survey, pod: Pod | None, cgroup: Cgroup, known: Recorded) ->
     if reads.removed or facts is None:
         return stated
     groups = () if found.hierarchy.version == "v1" or values is None else _oom_groups(found, values)
-    return replace(stated, mode_actual=mode_of(values), knobs=groups, cgroup=facts)
+    return replace(stated, mode_actual=mode_of(values), oom_groups=groups, cgroup=facts)
 
 
 def _stated(
@@ -177,7 +177,7 @@ def _notes(found: Survey, pod: Pod | None, containers: Iterable[ContainerExplana
     """Why a desired mode is not in force."""
     notes = []
     if found.hierarchy.version == "v1":
-        notes += [group_on_v1_note(one.name or UNKNOWN) for one in containers if one.mode_wanted is Mode.GROUP]
+        notes += [group_on_v1_note(one.name or UNKNOWN) for one in containers if one.mode_desired is Mode.GROUP]
     if pod is None:
         return notes
     rules = found.settings.rules

@@ -20,7 +20,7 @@ from agent.commands.output.table import NAME_LIMIT, Column, Listing, Output, pla
 from agent.commands.survey import Survey, survey
 from agent.kernel.kmsg import boot_id
 from agent.ledger import AgentLock, Ledger
-from agent.model import Cgroup, KnobWrite, Original, WriteOutcome
+from agent.model import Cgroup, OomGroupWrite, Original, WriteOutcome
 from agent.modes.desired import DesiredMode, oom_group_values
 from agent.modes.enforcer import Attempt, Enforcer
 from agent.settings import Settings
@@ -153,9 +153,9 @@ def _restored(settings: Settings, ledger: Ledger) -> list[WriteRow]:
         for original in sorted(ledger.originals(), key=lambda original: original.path):
             path, value = original.path, original.value
             try:
-                write = files.hold_oom_group(Cgroup(classify(path), original.inode), value)
+                write = files.set_oom_group(Cgroup(classify(path), original.inode), value)
             except ValueError as error:  # a ledger edited by hand
-                write = KnobWrite(WriteOutcome.DENIED, None, value, str(error))
+                write = OomGroupWrite(WriteOutcome.DENIED, None, value, str(error))
             if write.outcome in GOOD:
                 ledger.forget_original(original.inode)
             why = write.detail or "the value before oomward's first write"

@@ -30,7 +30,7 @@ ONLY_IF_SET = ("tolerated", "pod_uid", "container_id", "cgroup", "unread")  # in
 
 @dataclass(frozen=True, slots=True)
 class ContainerRow:
-    """One running container. ``mode_wanted`` None: no mode is requested. ``limit_bytes`` None: no limit.
+    """One running container. ``mode_desired`` None: no mode is requested. ``limit_bytes`` None: no limit.
 
     Names that are None are unknown. ``peak_bytes`` None: not available (before 5.19). ``kills``: processes killed, as far back
     as the ledger reaches; without a ledger, since the container's start. ``tolerated`` None: any number of kills. ``unread``
@@ -40,7 +40,7 @@ class ContainerRow:
     namespace: str | None
     pod: str | None
     container: str | None
-    mode_wanted: Mode | None = None
+    mode_desired: Mode | None = None
     mode_actual: Mode | None = None
     limit_bytes: int | None = None
     usage_bytes: int | None = None
@@ -92,7 +92,7 @@ def _row(found: Survey, cgroup: Cgroup, known: Recorded) -> ContainerRow | None:
     if found.is_sandbox(cgroup):
         return None
     identity, reads = found.identity(cgroup), Reads(found, cgroup)
-    desired = reads.take("mode_wanted", found.desired)
+    desired = reads.take("mode_desired", found.desired)
     values = reads.take("mode_actual", found.oom_groups)
     limit, usage, peak = reads.sizes()
     kills = known.killed_in(identity)
@@ -174,13 +174,13 @@ def _container(row: ContainerRow) -> Text:
 
 
 def _desired(row: ContainerRow) -> Text:
-    return Text(UNKNOWN if "mode_wanted" in row.unread else row.mode_wanted or "-")
+    return Text(UNKNOWN if "mode_desired" in row.unread else row.mode_desired or "-")
 
 
 def _actual(row: ContainerRow) -> Text:
     if "mode_actual" in row.unread:
         return Text(UNKNOWN)
-    drifted = row.mode_wanted is not None and row.mode_wanted is not row.mode_actual
+    drifted = row.mode_desired is not None and row.mode_desired is not row.mode_actual
     return Text(row.mode_actual or "-", style="bold red" if drifted else "")
 
 

@@ -129,7 +129,7 @@ class Schedule:
         return max(notice.due_s, self._pods[uid].retry_s, self._budgets.ready_s(uid))
 
     def answered(self, notice: Notice, now_s: float, *, charge: bool) -> None:
-        """The API answered for good; the other pods' turn comes first. ``charge``: a reader sees something new, which costs budget."""
+        """The API answered for good; the other pods' turn is next. ``charge``: a reader sees something new, which costs budget."""
         pod = self._pods[notice.about.uid]
         self._turns += 1
         pod.turn = self._turns

@@ -110,8 +110,8 @@ class Node:
         """
         events = tuple(events)
         for event in events:
-            if isinstance(event, (model.KnobTouched, model.CgroupAppeared)):
-                written = notified and isinstance(event, model.KnobTouched)
+            if isinstance(event, (model.OomGroupTouched, model.CgroupAppeared)):
+                written = notified and isinstance(event, model.OomGroupTouched)
                 self.modes.oom_group_touched(event.cgroup, event.at_monotonic_s, notified=written)
         for event in events:
             self.between()

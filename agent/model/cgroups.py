@@ -90,7 +90,7 @@ class WriteOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class KnobWrite:
+class OomGroupWrite:
     """Result of one write of memory.oom.group. ``before`` is the value found, None when it could not be read."""
 
     outcome: WriteOutcome
@@ -130,7 +130,7 @@ class CgroupGone(_OfOneCgroup):
     """It was removed."""
 
 
-class KnobTouched(_OfOneCgroup):
+class OomGroupTouched(_OfOneCgroup):
     """Its memory.oom.group was written, perhaps by us."""
 
 
@@ -154,4 +154,4 @@ class TreeOverflowed:
     at_monotonic_s: float
 
 
-TreeEvent = CgroupAppeared | CgroupGone | CgroupMissed | KnobTouched | CountersTouched | TreeOverflowed
+TreeEvent = CgroupAppeared | CgroupGone | CgroupMissed | OomGroupTouched | CountersTouched | TreeOverflowed

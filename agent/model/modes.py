@@ -66,7 +66,7 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True)
-class BadWish:
+class InvalidSetting:
     """A label or annotation with a value that is not valid. ``value`` is as the user wrote it, not safe to print."""
 
     source: Source

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.cgroup.files import CgroupFiles
-from agent.model import Cgroup, KnobWrite, Original, WriteOutcome
+from agent.model import Cgroup, OomGroupWrite, Original, WriteOutcome
 
 CONFLICT_REWRITES = 10  # more than that many by another process
 CONFLICT_WINDOW_S = 10.0  # within that time are a conflict:
@@ -28,7 +28,7 @@ class Attempt:
     """One attempt to enforce or restore. ``drift``: another process had changed the value. ``conflict``: one started with this."""
 
     cgroup: Cgroup
-    write: KnobWrite
+    write: OomGroupWrite
     drift: bool = False
     conflict: bool = False
 
@@ -115,7 +115,7 @@ class Enforcer:
         return self._restore(cgroup, original)
 
     def _restore(self, cgroup: Cgroup, original: Original) -> Attempt:
-        write = (self.files.plan_oom_group if self.dry_run else self.files.hold_oom_group)(cgroup, original.value)
+        write = (self.files.plan_oom_group if self.dry_run else self.files.set_oom_group)(cgroup, original.value)
         if write.outcome in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.GONE):
             self._forget(cgroup.inode)
         return Attempt(cgroup, write)
@@ -137,7 +137,7 @@ class Enforcer:
         rewritten = drift and write.outcome in (WriteOutcome.WRITTEN, WriteOutcome.CONFLICT)
         return Attempt(enforced.cgroup, write, drift, rewritten and _is_new_conflict(enforced, now_s))
 
-    def _write(self, enforced: _Enforced) -> KnobWrite:
+    def _write(self, enforced: _Enforced) -> OomGroupWrite:
         """The original goes into the ledger before the first write, so that a kill of the agent in between does not lose it.
 
         It is the value that this very write found: a look before it may have come before the runtime's own write.
@@ -151,7 +151,7 @@ class Enforcer:
                 original = Original(cgroup.inode, cgroup.path, before, enforced.pod_uid, self.unix_s())
                 self.originals.remember_original(original)
 
-        return self.files.hold_oom_group(cgroup, enforced.wanted, remember)
+        return self.files.set_oom_group(cgroup, enforced.wanted, remember)
 
 
 def _is_new_conflict(enforced: _Enforced, now_s: float) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.metrics.metrics import Metrics
-from agent.model import BadWish, Mode, Notice, ObjectRef, OnExceeded, Pod, Reason, Tolerance, event_name
+from agent.model import InvalidSetting, Mode, Notice, ObjectRef, OnExceeded, Pod, Reason, Tolerance, event_name
 from agent.wording import notes
 from agent.wording.logs import log
 
@@ -44,7 +44,7 @@ class ModeNotices:
         log(logger, logging.INFO, note, namespace=pod.namespace, pod=pod.name, container=container, mode=mode.value)
         self._notice(pod, Reason.MODE_APPLIED, "HoldOOMGroup", note, f"{mode.value}-{inode}", warning=False)
 
-    def invalid(self, pod: Pod, bad: BadWish) -> None:
+    def invalid(self, pod: Pod, bad: InvalidSetting) -> None:
         """A label or annotation with an invalid value: once."""
         if not self._first_time(pod.uid, "invalid", bad.key, bad.value):
             return

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from agent.model import (
     MODE_ANNOTATION_PREFIX,
     MODE_LABEL,
-    BadWish,
     Decision,
+    InvalidSetting,
     LabelSelector,
     Mode,
     Operator,
@@ -65,7 +65,7 @@ def candidates(pod: Pod, known_live_ids: Collection[str], limit_bytes: int | Non
     return tuple(c.name for c in (same or free))
 
 
-def invalid_modes(pod: Pod, rules: Rules) -> tuple[BadWish, ...]:
+def invalid_modes(pod: Pod, rules: Rules) -> tuple[InvalidSetting, ...]:
     """Labels and annotations without a valid mode, or for no container of the pod: the label first, then by key.
 
     At most MOST_INVALID are named; one more then says how many others there are. None in disobeyed namespaces.
@@ -73,27 +73,27 @@ def invalid_modes(pod: Pod, rules: Rules) -> tuple[BadWish, ...]:
     invalid = list(invalid_annotations(pod, rules, MODE_ANNOTATION_PREFIX, {MODE_ANNOTATION_PREFIX: _mode}))
     label = pod.labels.get(MODE_LABEL, Mode.SINGLE)
     if not disobeyed(pod, rules) and label.lower() not in list(Mode):
-        invalid.insert(0, BadWish(Source.LABEL, MODE_LABEL, label, None, "is not a mode"))
+        invalid.insert(0, InvalidSetting(Source.LABEL, MODE_LABEL, label, None, "is not a mode"))
     if (more := len(invalid) - MOST_INVALID) > 0:
         why = f"and {more} more annotations like these"
-        invalid[MOST_INVALID:] = [BadWish(Source.ANNOTATION, MODE_ANNOTATION_PREFIX + "…", "", None, why)]
+        invalid[MOST_INVALID:] = [InvalidSetting(Source.ANNOTATION, MODE_ANNOTATION_PREFIX + "…", "", None, why)]
     return tuple(invalid)
 
 
 def invalid_annotations(
     pod: Pod, rules: Rules, prefix: str, parsers: Mapping[str, Callable[[str], object]]
-) -> Iterator[BadWish]:
+) -> Iterator[InvalidSetting]:
     """Annotations whose parser, by key, raises ValueError. ``prefix`` has one for keys that end with a container's name."""
     names = {container.name for container in pod.containers}
     for key, value in () if disobeyed(pod, rules) else sorted(pod.annotations.items()):
         name = key.removeprefix(prefix) if key.startswith(prefix) else None
         if name is not None and name not in names:
-            yield BadWish(Source.ANNOTATION, key, value, name, "the pod has no container of that name")
+            yield InvalidSetting(Source.ANNOTATION, key, value, name, "the pod has no container of that name")
             continue
         try:
             parsers.get(key if name is None else prefix, str)(value)
         except ValueError as error:
-            yield BadWish(Source.ANNOTATION, key, value, name, str(error))
+            yield InvalidSetting(Source.ANNOTATION, key, value, name, str(error))
 
 
 def _requested(source: Source, key: str, value: str) -> Decision:

@@ -14,7 +14,7 @@ from agent.model import (
     TOLERATE_ANNOTATION,
     TOLERATE_ANNOTATION_PREFIX,
     TOLERATE_SCOPE_ANNOTATION,
-    BadWish,
+    InvalidSetting,
     OnExceeded,
     OomKill,
     Pod,
@@ -57,7 +57,7 @@ def _annotated(pod: Pod, key: str) -> Tolerance | None:
         return None
 
 
-def invalid_tolerances(pod: Pod, rules: Rules) -> tuple[BadWish, ...]:
+def invalid_tolerances(pod: Pod, rules: Rules) -> tuple[InvalidSetting, ...]:
     """Annotations about tolerance with an invalid value, MOST_INVALID at most. None in disobeyed namespaces."""
     return tuple(islice(invalid_annotations(pod, rules, TOLERATE_ANNOTATION_PREFIX, PARSERS), MOST_INVALID))
 

@@ -10,7 +10,7 @@ from agent.model import (
     ON_EXCEEDED_ANNOTATION,
     TOLERATE_ANNOTATION,
     TOLERATE_ANNOTATION_PREFIX,
-    BadWish,
+    InvalidSetting,
     Mode,
     OnExceeded,
     Source,
@@ -27,7 +27,7 @@ def mode_applied_note(container: str, mode: Mode, why: str) -> str:
     return note(f"{effect}. Set by {safe(why, 200)}.")
 
 
-def mode_invalid_note(bad: BadWish) -> str:
+def mode_invalid_note(bad: InvalidSetting) -> str:
     """A label or annotation with a value that is no mode or no tolerance, or for a container that the pod does not have."""
     if bad.key.startswith((TOLERATE_ANNOTATION, TOLERATE_ANNOTATION_PREFIX, ON_EXCEEDED_ANNOTATION)):
         return note(

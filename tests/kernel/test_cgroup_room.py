@@ -24,8 +24,8 @@ from agent.model import (
     CgroupGone,
     CgroupMissed,
     CountersTouched,
-    KnobTouched,
     MemoryEvents,
+    OomGroupTouched,
     TreeEvent,
     TreeOverflowed,
     WriteOutcome,
@@ -150,24 +150,24 @@ def test_the_knob_is_held_and_each_write_is_told(files: CgroupFiles, tree: Tree)
     until(tree, lambda events: CgroupAppeared in map(type, events))
     assert files.plan_oom_group(cgroup, 1).outcome is WriteOutcome.DRY_RUN
     assert files.read_oom_group(cgroup) == 0
-    write_ = files.hold_oom_group(cgroup, 1)
+    write_ = files.set_oom_group(cgroup, 1)
     assert (write_.outcome, write_.before) == (WriteOutcome.WRITTEN, 0)
     assert files.read_oom_group(cgroup) == 1
-    assert of(tree.read(1.0), KnobTouched) == [cgroup]
-    assert files.hold_oom_group(cgroup, 1).outcome is WriteOutcome.ALREADY
+    assert of(tree.read(1.0), OomGroupTouched) == [cgroup]
+    assert files.set_oom_group(cgroup, 1).outcome is WriteOutcome.ALREADY
     assert tree.read(2.0) == [], "looking is not told"
     write(CONTAINER, "memory.oom.group", "0")
-    assert tree.read(3.0) == [KnobTouched(cgroup, 3.0)]
+    assert tree.read(3.0) == [OomGroupTouched(cgroup, 3.0)]
     write(POD, "memory.oom.group", "1")
     (event,) = tree.read(4.0)
-    assert isinstance(event, KnobTouched)
+    assert isinstance(event, OomGroupTouched)
     assert event.cgroup.path == POD
 
 
 def test_a_removed_cgroup_is_gone_to_every_question(files: CgroupFiles) -> None:
     cgroup = make()
     (MOUNT / CONTAINER).rmdir()
-    assert files.hold_oom_group(cgroup, 1).outcome is WriteOutcome.GONE
+    assert files.set_oom_group(cgroup, 1).outcome is WriteOutcome.GONE
     for ask in (files.read_oom_group, files.memory_events, files.limit_bytes, files.usage_bytes, files.peak_bytes):
         assert ask(cgroup) is VANISHED
     assert files.pids(cgroup) is VANISHED
@@ -189,7 +189,7 @@ def test_a_cgroup_removed_between_its_opening_and_its_files_is_gone(
 
     monkeypatch.setattr(os, "open", removing)
     if file == "memory.oom.group":
-        assert files.hold_oom_group(cgroup, 1).outcome is WriteOutcome.GONE
+        assert files.set_oom_group(cgroup, 1).outcome is WriteOutcome.GONE
     else:
         assert (files.memory_events if file == "memory.events" else files.populated)(cgroup) is VANISHED
 
@@ -216,14 +216,14 @@ def test_a_path_used_again_is_another_cgroup(files: CgroupFiles, tree: Tree) -> 
     (MOUNT / CONTAINER).rmdir()
     second = make()
     assert first.inode != second.inode
-    assert files.hold_oom_group(first, 1).outcome is WriteOutcome.GONE
+    assert files.set_oom_group(first, 1).outcome is WriteOutcome.GONE
     assert files.read_oom_group(second) == 0
     until(tree, lambda events: second in of(events, CgroupAppeared))
     (MOUNT / CONTAINER).rmdir()
     third = make()
     assert tree.read(1.0) == [CgroupGone(second, 1.0), CgroupAppeared(third, 1.0)]
     write(CONTAINER, "memory.oom.group", "1")
-    assert tree.read(2.0) == [KnobTouched(third, 2.0)], "the new one's knob is watched, not the old one's"
+    assert tree.read(2.0) == [OomGroupTouched(third, 2.0)], "the new one's knob is watched, not the old one's"
 
 
 def test_limits_sizes_and_processes_are_the_kernels(files: CgroupFiles) -> None:
@@ -253,8 +253,8 @@ def test_processes_in_threaded_cgroups_are_found_in_their_domain(files: CgroupFi
 def test_a_cgroup_without_the_memory_controller_says_so(files: CgroupFiles) -> None:
     make()
     nested = make(f"{CONTAINER}/container")
-    assert files.hold_oom_group(nested, 0).outcome is WriteOutcome.ALREADY, "no kill takes the group there"
-    assert files.hold_oom_group(nested, 1).outcome is WriteOutcome.UNSUPPORTED
+    assert files.set_oom_group(nested, 0).outcome is WriteOutcome.ALREADY, "no kill takes the group there"
+    assert files.set_oom_group(nested, 1).outcome is WriteOutcome.UNSUPPORTED
     assert files.read_oom_group(nested) == 0
     with pytest.raises(CgroupError, match="memory controller is not enabled"):
         files.memory_events(nested)
@@ -312,8 +312,8 @@ def test_three_hundred_containers_are_told_watched_and_forgotten(files: CgroupFi
     assert tree.scan(1.0) == []
     for path in paths:
         write(path, "memory.oom.group", "1")
-    events = until(tree, lambda events: len(of(events, KnobTouched)) >= 300)
-    assert of(events, KnobTouched) == made
+    events = until(tree, lambda events: len(of(events, OomGroupTouched)) >= 300)
+    assert of(events, OomGroupTouched) == made
     for path in paths:
         (MOUNT / path).rmdir()
     events = until(tree, lambda events: len(of(events, CgroupGone)) >= 300)
@@ -371,7 +371,7 @@ def test_cruns_child_has_the_knob_and_is_watched(tree: Tree) -> None:
     child = make(f"{CONTAINER}/container")
     until(tree, lambda events: child in of(events, CgroupAppeared))
     write(child.path, "memory.oom.group", "1")
-    assert child in of(until(tree, lambda events: KnobTouched in map(type, events)), KnobTouched)
+    assert child in of(until(tree, lambda events: OomGroupTouched in map(type, events)), OomGroupTouched)
 
 
 def test_a_controller_enabled_after_the_cgroup_was_made_brings_its_files_under_watch(tree: Tree) -> None:
@@ -381,9 +381,9 @@ def test_a_controller_enabled_after_the_cgroup_was_made_brings_its_files_under_w
     until(tree, lambda events: child in of(events, CgroupAppeared))
     enable_controllers(MOUNT / CONTAINER)
     assert (MOUNT / child.path / "memory.oom.group").exists()
-    assert KnobTouched(child, 1.0) in tree.read(1.0), "it is there now, and to be looked at"
+    assert OomGroupTouched(child, 1.0) in tree.read(1.0), "it is there now, and to be looked at"
     write(child.path, "memory.oom.group", "1")
-    assert KnobTouched(child, 2.0) in tree.read(2.0)
+    assert OomGroupTouched(child, 2.0) in tree.read(2.0)
 
 
 def test_a_root_that_comes_later_is_found(files: CgroupFiles, tree: Tree) -> None:
@@ -408,9 +408,9 @@ def test_reaching_the_kernels_limit_of_watches_is_told_once_and_mended_when_it_i
         assert ["fs.inotify.max_user_watches" in e.why for e in told] == [True]
         assert tree.scan(2.0) == []
         limit.write_text(before)
-        assert KnobTouched(cgroup, 3.0) in tree.scan(3.0), "what was not watched is looked at when it is"
+        assert OomGroupTouched(cgroup, 3.0) in tree.scan(3.0), "what was not watched is looked at when it is"
         write(CONTAINER, "memory.oom.group", "1")
-        assert tree.read(4.0) == [KnobTouched(cgroup, 4.0)]
+        assert tree.read(4.0) == [OomGroupTouched(cgroup, 4.0)]
     finally:
         limit.write_text(before)
         tree.close()

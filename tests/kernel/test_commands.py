@@ -47,14 +47,14 @@ def test_ps_shows_each_container_as_the_kernel_has_it_and_no_sandbox(node: Node,
     rows = {(row["pod"], row["container"]): row for row in as_json(node, "ps")["containers"]}
     assert rows.keys() == {("herder", "herder"), ("herder", "proxy"), ("plain", "main")}
     row = rows["herder", "herder"]
-    assert (row["mode_wanted"], row["mode_actual"], row["limit_bytes"], row["kills"]) == (
+    assert (row["mode_desired"], row["mode_actual"], row["limit_bytes"], row["kills"]) == (
         "single",
         "single",
         64 * MIB,
         1,
     )
     assert 0 < row["usage_bytes"] <= 64 * MIB
-    assert (rows["plain", "main"]["mode_wanted"], rows["plain", "main"]["mode_actual"]) == (None, "group")
+    assert (rows["plain", "main"]["mode_desired"], rows["plain", "main"]["mode_actual"]) == (None, "group")
     assert rows["plain", "main"]["limit_bytes"] is None
 
 
@@ -63,7 +63,7 @@ def test_ps_shows_a_mode_that_is_not_in_force(node: Node, herder: Instance) -> N
     knob = MOUNT / herder.path / "memory.oom.group"
     knob.write_text("1")
     rows = {row["container"]: row for row in as_json(node, "ps")["containers"]}
-    assert (rows["herder"]["mode_wanted"], rows["herder"]["mode_actual"]) == ("single", "group")
+    assert (rows["herder"]["mode_desired"], rows["herder"]["mode_actual"]) == ("single", "group")
     node.start_agent()
     node.agent.wait_for(lambda: knob.read_text().strip() == "0", 60, "held again")
 

@@ -56,11 +56,11 @@ class ContainerExplanation:
     name: str | None
     kind: str | None
     container_id: str | None
-    mode_wanted: Mode | None
+    mode_desired: Mode | None
     rule: str
     why: str
     mode_actual: Mode | None = None
-    knobs: tuple[OomGroup, ...] = ()
+    oom_groups: tuple[OomGroup, ...] = ()
     cgroup: CgroupFacts | None = None
     spec_limit_bytes: int | None = None
     kills: int | None = None
@@ -147,7 +147,7 @@ def _pod(pod: PodExplanation) -> Iterator[Line]:
 
 def _container(one: ContainerExplanation) -> Iterator[Line]:
     why = one.why if not one.rule or one.rule in one.why else f"{one.why} ({one.rule})"
-    yield "Desired", Text(f"{one.mode_wanted or 'no mode'}: {safe(why, NAME_LIMIT)}")
+    yield "Desired", Text(f"{one.mode_desired or 'no mode'}: {safe(why, NAME_LIMIT)}")
     if one.cgroup is not None:
         yield "Actual", _actual(one)
     yield "Id", Text(safe(one.container_id or "none yet", 80))
@@ -177,14 +177,14 @@ def _tolerated(tolerated: Tolerated) -> Text:
 def _actual(one: ContainerExplanation) -> Text:
     if one.mode_actual is None:
         return Text(UNKNOWN)
-    if not one.knobs:
+    if not one.oom_groups:
         return Text(f"{one.mode_actual}: cgroup v1 has no memory.oom.group, and each OOM kill ends one process")
     values: list[str] = []
-    for group in one.knobs:
+    for group in one.oom_groups:
         before = "" if group.original is None else f" ({group.original} before oomward's first write)"
         where = f" at {safe(group.path.rpartition('/')[2])} below, crun's cgroup of the processes" if values else ""
         values.append(f"{group.value}{where}{before}")
-    drifted = one.mode_wanted is not None and one.mode_wanted is not one.mode_actual
+    drifted = one.mode_desired is not None and one.mode_desired is not one.mode_actual
     text = f"{one.mode_actual}: memory.oom.group is {' and '.join(values)}"
     return Text(text, style="bold red" if drifted else "")
 

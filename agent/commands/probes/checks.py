@@ -90,7 +90,7 @@ def total(checks: Sequence[Check]) -> str:
 
 
 def _check_json(check: Check) -> dict[str, object]:
-    return {"name": check.name, "status": check.status.value, "found": check.found, "mend": check.advice}
+    return {"name": check.name, "status": check.status.value, "found": check.found, "advice": check.advice}
 
 
 def _sentences(check: Check) -> Text:

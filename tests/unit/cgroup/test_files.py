@@ -25,7 +25,7 @@ def test_an_ordinary_directory_is_refused_as_a_cgroup_mount(mount: Path) -> None
 
 def test_a_different_value_is_written_and_read_back(mount: Path, files: CgroupFiles) -> None:
     cgroup = make(mount, CONTAINER, memory__oom__group="1\n")
-    write = files.hold_oom_group(cgroup, 0)
+    write = files.set_oom_group(cgroup, 0)
     assert (write.outcome, write.before) == (WriteOutcome.WRITTEN, 1)
     assert knob(mount).read_text().startswith("0")
     assert files.read_oom_group(cgroup) == 0
@@ -34,15 +34,15 @@ def test_a_different_value_is_written_and_read_back(mount: Path, files: CgroupFi
 def test_what_is_about_to_be_changed_is_told_first(mount: Path, files: CgroupFiles) -> None:
     cgroup = make(mount, CONTAINER, memory__oom__group="1\n")
     heard: list[tuple[int, str]] = []
-    files.hold_oom_group(cgroup, 0, lambda before: heard.append((before, knob(mount).read_text())))
-    files.hold_oom_group(cgroup, 0, lambda before: heard.append((before, "nothing changes")))
+    files.set_oom_group(cgroup, 0, lambda before: heard.append((before, knob(mount).read_text())))
+    files.set_oom_group(cgroup, 0, lambda before: heard.append((before, "nothing changes")))
     assert heard == [(1, "1\n")]
 
 
 def test_the_right_value_is_left_alone(mount: Path, files: CgroupFiles) -> None:
     cgroup = make(mount, CONTAINER)
     before = knob(mount).stat().st_mtime_ns
-    assert files.hold_oom_group(cgroup, 0).outcome is WriteOutcome.ALREADY
+    assert files.set_oom_group(cgroup, 0).outcome is WriteOutcome.ALREADY
     assert knob(mount).stat().st_mtime_ns == before
 
 
@@ -57,13 +57,13 @@ def test_a_plan_says_what_would_be_and_writes_nothing(mount: Path, files: Cgroup
 def test_anything_but_a_containers_cgroup_is_never_written(mount: Path, files: CgroupFiles, path: str) -> None:
     cgroup = make(mount, path)
     with pytest.raises(ValueError, match="not ours to write"):
-        files.hold_oom_group(cgroup, 1)
+        files.set_oom_group(cgroup, 1)
 
 
 @pytest.mark.parametrize("value", [2, -1])
 def test_only_0_and_1_are_written(mount: Path, files: CgroupFiles, value: int) -> None:
     with pytest.raises(ValueError, match="0 or 1"):
-        files.hold_oom_group(make(mount, CONTAINER), value)
+        files.set_oom_group(make(mount, CONTAINER), value)
 
 
 def test_a_link_in_the_knobs_place_is_not_followed(mount: Path, files: CgroupFiles, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_link_in_the_knobs_place_is_not_followed(mount: Path, files: CgroupFil
     victim.write_text("1")
     knob(mount).unlink()
     knob(mount).symlink_to(victim)
-    assert files.hold_oom_group(cgroup, 0).outcome not in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY)
+    assert files.set_oom_group(cgroup, 0).outcome not in (WriteOutcome.WRITTEN, WriteOutcome.ALREADY)
     assert victim.read_text() == "1"
 
 
@@ -83,7 +83,7 @@ def test_a_link_in_a_directorys_place_is_not_followed(mount: Path, files: Cgroup
     (elsewhere / "memory.oom.group").write_text("1")
     (mount / CONTAINER).symlink_to(elsewhere)
     cgroup = Cgroup(classify(CONTAINER), elsewhere.stat().st_ino)
-    assert files.hold_oom_group(cgroup, 0).outcome is WriteOutcome.GONE
+    assert files.set_oom_group(cgroup, 0).outcome is WriteOutcome.GONE
     assert (elsewhere / "memory.oom.group").read_text() == "1"
 
 
@@ -91,13 +91,13 @@ def test_a_device_in_the_knobs_place_is_not_written(mount: Path, files: CgroupFi
     cgroup = make(mount, CONTAINER)
     knob(mount).unlink()
     os.mkfifo(knob(mount))
-    assert files.hold_oom_group(cgroup, 0).outcome is WriteOutcome.DENIED
+    assert files.set_oom_group(cgroup, 0).outcome is WriteOutcome.DENIED
 
 
 def test_a_path_that_is_another_cgroups_now_is_gone(mount: Path, files: CgroupFiles) -> None:
     cgroup = make(mount, CONTAINER, memory__oom__group="1\n")
     stale = replace(cgroup, inode=cgroup.inode + 1)
-    assert files.hold_oom_group(stale, 0).outcome is WriteOutcome.GONE
+    assert files.set_oom_group(stale, 0).outcome is WriteOutcome.GONE
     assert files.read_oom_group(stale) is VANISHED
     assert knob(mount).read_text() == "1\n"
 
@@ -105,7 +105,7 @@ def test_a_path_that_is_another_cgroups_now_is_gone(mount: Path, files: CgroupFi
 def test_a_vanished_cgroup_is_a_value_and_no_error(mount: Path, files: CgroupFiles) -> None:
     cgroup = make(mount, CONTAINER)
     remove(mount, CONTAINER)
-    assert files.hold_oom_group(cgroup, 1).outcome is WriteOutcome.GONE
+    assert files.set_oom_group(cgroup, 1).outcome is WriteOutcome.GONE
     assert files.memory_events(cgroup) is VANISHED
     assert files.limit_bytes(cgroup) is VANISHED
     assert files.pids(cgroup) is VANISHED
@@ -119,8 +119,8 @@ def test_a_kernel_without_the_knob_kills_single_processes_anyway_and_can_do_no_o
     cgroup = make(mount, CONTAINER)
     knob(mount).unlink()
     assert files.read_oom_group(cgroup) == 0
-    assert files.hold_oom_group(cgroup, 0).outcome is WriteOutcome.ALREADY
-    write = files.hold_oom_group(cgroup, 1)
+    assert files.set_oom_group(cgroup, 0).outcome is WriteOutcome.ALREADY
+    write = files.set_oom_group(cgroup, 1)
     assert write.outcome is WriteOutcome.UNSUPPORTED
     assert "4.19" in write.detail
     assert not knob(mount).exists()
@@ -174,8 +174,8 @@ def test_v1_has_its_own_files_and_no_knob(mount: Path) -> None:
     assert (files.limit_bytes(cgroup), files.usage_bytes(cgroup), files.peak_bytes(cgroup)) == (None, 7, 8)
     knob(mount).unlink()
     assert files.read_oom_group(cgroup) == 0
-    assert files.hold_oom_group(cgroup, 0).outcome is WriteOutcome.ALREADY
-    assert files.hold_oom_group(cgroup, 1).outcome is WriteOutcome.UNSUPPORTED
+    assert files.set_oom_group(cgroup, 0).outcome is WriteOutcome.ALREADY
+    assert files.set_oom_group(cgroup, 1).outcome is WriteOutcome.UNSUPPORTED
     files.close()
 
 

@@ -56,7 +56,7 @@ def test_a_refused_write_is_denied_with_the_value_found_and_what_to_do(
 ) -> None:
     cgroup = make(mount, CONTAINER, memory__oom__group="1\n")
     refuse_writing(monkeypatch, code)
-    write = files.hold_oom_group(cgroup, 0)
+    write = files.set_oom_group(cgroup, 0)
     assert (write.outcome, write.before, write.wanted) == (WriteOutcome.DENIED, 1, 0)
     assert os.strerror(code) in write.detail
     assert mend in write.detail
@@ -67,7 +67,7 @@ def test_where_nothing_may_be_written_a_right_value_is_right_all_the_same(
 ) -> None:
     cgroup = make(mount, CONTAINER)
     refuse_writing(monkeypatch, errno.EROFS)
-    assert files.hold_oom_group(cgroup, 0).outcome is WriteOutcome.ALREADY
+    assert files.set_oom_group(cgroup, 0).outcome is WriteOutcome.ALREADY
 
 
 def test_a_plan_opens_nothing_for_writing(mount: Path, files: CgroupFiles, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ def test_a_value_that_does_not_stay_is_a_conflict(
 ) -> None:
     cgroup = make(mount, CONTAINER, memory__oom__group="1\n")
     monkeypatch.setattr(os, "pwrite", lambda *_: 2)  # another's 1 comes right after our 0
-    write = files.hold_oom_group(cgroup, 0)
+    write = files.set_oom_group(cgroup, 0)
     assert (write.outcome, write.before) == (WriteOutcome.CONFLICT, 1)
     assert "read 1" in write.detail
 
@@ -91,7 +91,7 @@ def test_a_cgroup_removed_right_before_its_knob_is_opened_is_gone_and_not_unsupp
 ) -> None:
     cgroup = make(mount, CONTAINER)
     when_opened(monkeypatch, KNOB, lambda: remove(mount, CONTAINER))
-    assert files.hold_oom_group(cgroup, 1).outcome is WriteOutcome.GONE
+    assert files.set_oom_group(cgroup, 1).outcome is WriteOutcome.GONE
 
 
 def test_a_cgroup_replaced_right_before_its_knob_is_opened_is_gone_and_the_new_one_untouched(
@@ -106,7 +106,7 @@ def test_a_cgroup_replaced_right_before_its_knob_is_opened_is_gone_and_the_new_o
         make(mount, CONTAINER)
 
     when_opened(monkeypatch, KNOB, replace)
-    assert files.hold_oom_group(cgroup, 1).outcome is WriteOutcome.GONE
+    assert files.set_oom_group(cgroup, 1).outcome is WriteOutcome.GONE
     assert (mount / CONTAINER / KNOB).read_text() == "0\n"
 
 
@@ -135,7 +135,7 @@ def test_a_file_that_says_enodev_tells_that_the_cgroup_is_gone(
     monkeypatch.setattr(os, "read", removed)
     monkeypatch.setattr(os, "pread", removed)
     assert files.memory_events(cgroup) is VANISHED
-    assert files.hold_oom_group(cgroup, 0).outcome is WriteOutcome.GONE
+    assert files.set_oom_group(cgroup, 0).outcome is WriteOutcome.GONE
 
 
 def test_a_cgroup_without_the_memory_controller_is_an_error_that_says_so(mount: Path, files: CgroupFiles) -> None:
@@ -161,7 +161,7 @@ def test_too_many_open_files_is_an_error_with_its_mend(
         files.inode(CONTAINER)
     with pytest.raises(CgroupError, match="RLIMIT_NOFILE"):
         files.children(CONTAINER)
-    assert files.hold_oom_group(cgroup, 1).outcome is WriteOutcome.UNSUPPORTED
+    assert files.set_oom_group(cgroup, 1).outcome is WriteOutcome.UNSUPPORTED
 
 
 def test_another_file_system_mounted_over_a_cgroup_is_not_it(
@@ -176,7 +176,7 @@ def test_another_file_system_mounted_over_a_cgroup_is_not_it(
         return os.stat_result(found)
 
     monkeypatch.setattr(os, "fstat", elsewhere)
-    assert files.hold_oom_group(cgroup, 0).outcome is WriteOutcome.GONE
+    assert files.set_oom_group(cgroup, 0).outcome is WriteOutcome.GONE
     assert files.limit_bytes(cgroup) is VANISHED
 
 
@@ -230,13 +230,13 @@ def test_a_cgroup_whose_files_are_gone_before_its_directory_is_gone(
         file.unlink()
     assert files.memory_events(cgroup) is VANISHED
     assert files.read_oom_group(cgroup) is VANISHED
-    assert files.hold_oom_group(cgroup, 1).outcome is WriteOutcome.GONE
+    assert files.set_oom_group(cgroup, 1).outcome is WriteOutcome.GONE
 
 
 def test_v1_has_nothing_to_write(mount: Path, v1_files: CgroupFiles) -> None:
     cgroup = make(mount, CONTAINER, memory__usage_in_bytes="0\n")
     (mount / CONTAINER / KNOB).unlink()
-    for write in (v1_files.hold_oom_group(cgroup, 1), v1_files.plan_oom_group(cgroup, 1)):
+    for write in (v1_files.set_oom_group(cgroup, 1), v1_files.plan_oom_group(cgroup, 1)):
         assert write.outcome is WriteOutcome.UNSUPPORTED
         assert "v1" in write.detail
 
@@ -248,10 +248,10 @@ def test_no_descriptor_is_left_open_whatever_happens(mount: Path, version: str) 
         CgroupFiles(mount, version)
     files = CgroupFiles(mount, version, check_magic=False)
     cgroup = make(mount, CONTAINER)
-    files.hold_oom_group(cgroup, 1)
+    files.set_oom_group(cgroup, 1)
     files.pids(cgroup)
     remove(mount, CONTAINER)
-    files.hold_oom_group(cgroup, 0)
+    files.set_oom_group(cgroup, 0)
     files.inode(f"{CONTAINER}/x")
     files.close()
     assert len(os.listdir("/proc/self/fd")) == before

@@ -74,7 +74,7 @@ def test_a_kept_cgroup_that_was_removed_is_gone_and_one_made_at_its_path_is_not_
     assert files.memory_events(kept) is VANISHED
     make(mount, CONTAINER, memory__oom__group="1\n")
     assert files.memory_events(kept) is VANISHED
-    assert files.hold_oom_group(kept, 0).outcome is WriteOutcome.GONE
+    assert files.set_oom_group(kept, 0).outcome is WriteOutcome.GONE
     assert (mount / CONTAINER / KNOB).read_text() == "1\n"
 
 
@@ -85,7 +85,7 @@ def test_a_link_in_the_knobs_place_is_not_followed_from_a_kept_directory(
     victim.write_text("1")
     (mount / CONTAINER / KNOB).unlink()
     (mount / CONTAINER / KNOB).symlink_to(victim)
-    assert files.hold_oom_group(kept, 0).outcome is WriteOutcome.UNSUPPORTED
+    assert files.set_oom_group(kept, 0).outcome is WriteOutcome.UNSUPPORTED
     assert victim.read_text() == "1"
 
 
@@ -106,7 +106,7 @@ def test_a_pods_cgroup_that_is_kept_is_not_written_all_the_same(mount: Path, fil
     files.keep_open(pod)
     files.limit_bytes(pod)
     with pytest.raises(ValueError, match="not ours to write"):
-        files.hold_oom_group(pod, 1)
+        files.set_oom_group(pod, 1)
 
 
 def test_no_kept_descriptor_reaches_a_program_that_is_started(mount: Path, kept: Cgroup) -> None:
@@ -151,7 +151,7 @@ def test_a_thousand_cgroups_that_come_and_go_leave_no_descriptor_behind(mount: P
         path = f"{POD}/{number:064x}"
         cgroup = make(mount, path)
         tree.read(1.0)
-        assert files.hold_oom_group(tree.cgroups[path], 1).outcome is WriteOutcome.WRITTEN
+        assert files.set_oom_group(tree.cgroups[path], 1).outcome is WriteOutcome.WRITTEN
         assert isinstance(files.memory_events(cgroup), MemoryEvents)
         remove(mount, path)
         if number % 10 == 0:

@@ -14,7 +14,7 @@ import pytest
 from agent.cgroup import proof
 from agent.cgroup.errors import NotACgroupMountError
 from agent.cgroup.proof import prove_oom_group
-from agent.model import KnobWrite, WriteOutcome
+from agent.model import OomGroupWrite, WriteOutcome
 from tests.unit.cgroup.fakes import CONTAINER, make
 
 Make = Callable[[int, str], None]
@@ -40,7 +40,7 @@ def refuse(code: int) -> NoReturn:
 
 
 def test_a_knob_that_takes_both_values_is_proved(mount: Path, own: Path) -> None:
-    assert prove_oom_group(mount, check_magic=False) == KnobWrite(WriteOutcome.WRITTEN, 0, 0)
+    assert prove_oom_group(mount, check_magic=False) == OomGroupWrite(WriteOutcome.WRITTEN, 0, 0)
     assert not own.exists()
 
 
@@ -67,7 +67,7 @@ def test_containers_are_not_touched(mount: Path, own: Path) -> None:
 def test_what_a_killed_check_left_behind_is_used_and_removed(mount: Path, own: Path) -> None:
     own.mkdir()
     (own / "memory.oom.group").write_text("1\n")
-    assert prove_oom_group(mount, check_magic=False) == KnobWrite(WriteOutcome.WRITTEN, 1, 0)
+    assert prove_oom_group(mount, check_magic=False) == OomGroupWrite(WriteOutcome.WRITTEN, 1, 0)
     assert not own.exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.tree import Tree
-from agent.model import CgroupAppeared, CgroupGone, CountersTouched, KnobTouched, TreeEvent, TreeOverflowed
+from agent.model import CgroupAppeared, CgroupGone, CountersTouched, OomGroupTouched, TreeEvent, TreeOverflowed
 from tests.unit.cgroup.fakes import CONTAINER, POD, make, remove
 
 
@@ -37,7 +37,7 @@ def test_a_container_made_later_is_told_with_its_writes(mount: Path, tree: Tree)
     cgroup = make(mount, CONTAINER)
     assert tree.read(2.0) == [CgroupAppeared(cgroup, 2.0)]
     (mount / CONTAINER / "memory.oom.group").write_text("1\n")
-    assert tree.read(3.0) == [KnobTouched(cgroup, 3.0)], "two notifications of one write are told once"
+    assert tree.read(3.0) == [OomGroupTouched(cgroup, 3.0)], "two notifications of one write are told once"
     (mount / CONTAINER / "memory.events").write_text("oom_kill 1\n")
     assert tree.read(4.0) == [CountersTouched(cgroup, 4.0)]
 
@@ -76,7 +76,7 @@ def test_files_that_go_with_their_cgroup_are_not_touched(mount: Path, tree: Tree
     again = make(mount, CONTAINER)
     assert tree.read(3.0) == [CgroupAppeared(again, 3.0)]
     (mount / CONTAINER / "memory.oom.group").write_text("1\n")
-    assert tree.read(4.0) == [KnobTouched(again, 4.0)]
+    assert tree.read(4.0) == [OomGroupTouched(again, 4.0)]
 
 
 def test_a_path_used_again_is_another_cgroup(mount: Path, tree: Tree) -> None:
@@ -88,7 +88,7 @@ def test_a_path_used_again_is_another_cgroup(mount: Path, tree: Tree) -> None:
     events = tree.read(2.0)
     assert events == [CgroupGone(first, 2.0), CgroupAppeared(second, 2.0)]
     (mount / CONTAINER / "memory.oom.group").write_text("1\n")
-    assert tree.read(3.0) == [KnobTouched(second, 3.0)]
+    assert tree.read(3.0) == [OomGroupTouched(second, 3.0)]
 
 
 def test_a_scan_repairs_what_notifications_missed(mount: Path, tree: Tree) -> None:
@@ -145,7 +145,7 @@ def test_cruns_child_is_told_and_a_workloads_own_cgroups_are_not(mount: Path, tr
     make(mount, f"{CONTAINER}/init.scope/deeper")
     assert tree.read(2.0) == [CgroupAppeared(child, 2.0)]
     (mount / CONTAINER / "container" / "memory.oom.group").write_text("1\n")
-    assert tree.read(3.0) == [KnobTouched(child, 3.0)]
+    assert tree.read(3.0) == [OomGroupTouched(child, 3.0)]
 
 
 def test_ancestors_knobs_are_watched_too(mount: Path, tree: Tree) -> None:
@@ -153,7 +153,7 @@ def test_ancestors_knobs_are_watched_too(mount: Path, tree: Tree) -> None:
     tree.scan(1.0)
     (mount / POD / "memory.oom.group").write_text("1\n")
     (event,) = tree.read(2.0)
-    assert isinstance(event, KnobTouched)
+    assert isinstance(event, OomGroupTouched)
     assert event.cgroup.path == POD
 
 
@@ -191,8 +191,8 @@ def test_reaching_the_limit_of_watches_is_told_once_and_mended_by_a_later_scan(
     assert CONTAINER in appeared(events), "it is known all the same"
     monkeypatch.setattr(tree._watches.inotify, "add_watch", real)
     repaired = tree.scan(2.0)
-    assert {type(event) for event in repaired} == {KnobTouched, CountersTouched}, (
+    assert {type(event) for event in repaired} == {OomGroupTouched, CountersTouched}, (
         "what may have been missed is looked at"
     )
-    assert CONTAINER in {event.cgroup.path for event in repaired if isinstance(event, KnobTouched)}
+    assert CONTAINER in {event.cgroup.path for event in repaired if isinstance(event, OomGroupTouched)}
     assert tree.scan(3.0) == []

@@ -21,7 +21,7 @@ from agent.model import (
     CgroupGone,
     CgroupMissed,
     CountersTouched,
-    KnobTouched,
+    OomGroupTouched,
     TreeEvent,
     TreeOverflowed,
 )
@@ -158,7 +158,7 @@ def test_a_real_overflow_of_the_queue_is_told_and_a_scan_brings_all_back(mount: 
     late = make(mount, f"{POD}/{ID2}")
     remove(mount, CONTAINER)
     events = tree.read(2.0)
-    assert events[:2] == [KnobTouched(cgroup, 2.0), CountersTouched(cgroup, 2.0)], "thousands are told once"
+    assert events[:2] == [OomGroupTouched(cgroup, 2.0), CountersTouched(cgroup, 2.0)], "thousands are told once"
     (overflow,) = events[2:]
     assert isinstance(overflow, TreeOverflowed)
     assert "fs.inotify.max_queued_events" in overflow.why
@@ -222,9 +222,9 @@ def test_a_controller_that_comes_later_brings_its_files_under_watch(mount: Path,
     write(mount, CONTAINER, "memory.oom.group", "0\n")
     write(mount, CONTAINER, "memory.events", "oom_kill 0\n")
     write(mount, POD, "cgroup.subtree_control", "memory\n")
-    assert tree.read(3.0) == [KnobTouched(cgroup, 3.0), CountersTouched(cgroup, 3.0)], "to be looked at from now on"
+    assert tree.read(3.0) == [OomGroupTouched(cgroup, 3.0), CountersTouched(cgroup, 3.0)], "to be looked at from now on"
     write(mount, CONTAINER, "memory.oom.group", "1\n")
-    assert tree.read(4.0) == [KnobTouched(cgroup, 4.0)]
+    assert tree.read(4.0) == [OomGroupTouched(cgroup, 4.0)]
 
 
 def test_once_nothing_is_missing_a_tree_has_the_watches_that_a_fresh_one_has(mount: Path, trees: Trees) -> None:
@@ -269,7 +269,7 @@ def test_files_that_come_while_a_cgroup_is_looked_at_leave_no_watch_behind(
     fresh.scan(3.0)
     assert tree.watches == fresh.watches
     write(mount, CONTAINER, "memory.oom.group", "1\n")
-    assert tree.read(4.0) == [KnobTouched(cgroup, 4.0)]
+    assert tree.read(4.0) == [OomGroupTouched(cgroup, 4.0)]
 
 
 def test_a_renamed_directory_is_another_cgroup_and_stays_watched(mount: Path, trees: Trees) -> None:
@@ -284,7 +284,7 @@ def test_a_renamed_directory_is_another_cgroup_and_stays_watched(mount: Path, tr
     (second,) = told(events, CgroupAppeared)
     assert (second.path, second.inode) == (other, first.inode)
     write(mount, other, "memory.oom.group", "1\n")
-    assert tree.read(3.0) == [KnobTouched(second, 3.0)]
+    assert tree.read(3.0) == [OomGroupTouched(second, 3.0)]
 
 
 def test_a_renamed_directory_that_a_scan_finds_first_stays_watched_too(mount: Path, trees: Trees) -> None:
@@ -296,7 +296,7 @@ def test_a_renamed_directory_that_a_scan_finds_first_stays_watched_too(mount: Pa
     tree.scan(2.0)
     tree.read(3.0)
     write(mount, other, "memory.oom.group", "1\n")
-    assert [c.path for c in told(tree.read(4.0), KnobTouched)] == [other]
+    assert [c.path for c in told(tree.read(4.0), OomGroupTouched)] == [other]
 
 
 def test_a_renamed_directory_that_is_found_before_its_renaming_is_told_stays_watched_too(
@@ -315,7 +315,7 @@ def test_a_renamed_directory_that_is_found_before_its_renaming_is_told_stays_wat
     (mount / CONTAINER).rename(mount / other)
     tree.read(2.0)
     write(mount, other, "memory.oom.group", "1\n")
-    assert [c.path for c in told(tree.read(3.0), KnobTouched)] == [other]
+    assert [c.path for c in told(tree.read(3.0), OomGroupTouched)] == [other]
 
 
 def test_old_news_of_a_removal_do_not_take_the_cgroup_that_has_the_path_now(mount: Path, trees: Trees) -> None:
@@ -327,7 +327,7 @@ def test_old_news_of_a_removal_do_not_take_the_cgroup_that_has_the_path_now(moun
     assert tree.scan(2.0) == [CgroupGone(first, 2.0), CgroupAppeared(second, 2.0)]
     assert tree.read(3.0) == []
     write(mount, CONTAINER, "memory.oom.group", "1\n")
-    assert tree.read(4.0) == [KnobTouched(second, 4.0)]
+    assert tree.read(4.0) == [OomGroupTouched(second, 4.0)]
 
 
 def test_a_new_kind_node_is_found_when_it_comes(mount: Path, trees: Trees) -> None:

@@ -63,8 +63,8 @@ def test_json_has_name_status_what_was_found_and_the_mend(node: CheckedNode) -> 
     assert code == EXIT_FAILED
     assert rows["RBAC watch pods"]["status"] == "fail"
     assert "no RBAC policy matched" in rows["RBAC watch pods"]["found"]
-    assert "verbs: ['watch']" in rows["RBAC watch pods"]["mend"]
-    assert rows["kernel"]["mend"] == ""
+    assert "verbs: ['watch']" in rows["RBAC watch pods"]["advice"]
+    assert rows["kernel"]["advice"] == ""
 
 
 def test_a_mount_that_counts_each_cgroup_alone_is_not_supported(node: CheckedNode) -> None:

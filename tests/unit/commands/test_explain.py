@@ -113,7 +113,7 @@ def test_without_the_api_the_ledger_has_the_name_of_what_it_decided(node: Looked
     node.remember(a_kill(1), decided=(node.decided(),))
     node.server.close()
     (herder,) = (one for one in told(node)["containers"] if one["name"] == "herder")
-    assert (herder["mode_wanted"], herder["rule"], herder["kills"]) == ("single", MODE, 1)
+    assert (herder["mode_desired"], herder["rule"], herder["kills"]) == ("single", MODE, 1)
     assert f"the last decision: the API has not been reachable since the start ({MODE})" in text(node)
 
 
@@ -162,7 +162,7 @@ def test_the_configured_rule_that_decided_is_named(node: LookedAtNode, tmp_path:
     (tmp_path / "config.yaml").write_text("rules: [{name: all-single, mode: single, namespaces: [default]}]\n")
     node.options["config"] = str(tmp_path / "config.yaml")
     (herder,) = told(node)["containers"]
-    assert (herder["mode_wanted"], herder["rule"]) == ("single", "all-single")
+    assert (herder["mode_desired"], herder["rule"]) == ("single", "all-single")
     assert "single: configured rule all-single: single" in text(node)
 
 
@@ -193,7 +193,7 @@ def test_cruns_knob_is_shown_at_both_levels(node: LookedAtNode) -> None:
     node.container(f"{CONTAINER}/container", knob=1)
     (herder,) = told(node)["containers"]
     assert herder["mode_actual"] == "group"
-    assert [(knob["path"], knob["value"]) for knob in herder["knobs"]] == [
+    assert [(knob["path"], knob["value"]) for knob in herder["oom_groups"]] == [
         (CONTAINER, 0),
         (f"{CONTAINER}/container", 1),
     ]

@@ -80,14 +80,14 @@ def test_what_is_tolerated_is_shown_beside_the_kills(node: LookedAtNode) -> None
     assert shown(node)[1][-4:] == ["2", "(2/5", "in", "10m)"]
     (row,) = rows(node)
     assert row["tolerated"] == {"killed": 2, "kills": 5, "window_s": 600.0, "armed": False}
-    assert row["mode_wanted"] == "single"
+    assert row["mode_desired"] == "single"
 
 
 def test_an_armed_container_is_wanted_as_a_group_and_says_why(node: LookedAtNode) -> None:
     node.remember_tolerant(6)
     assert shown(node)[1][-2:] == ["6", "(armed)"]
     (row,) = rows(node)
-    assert (row["mode_wanted"], row["tolerated"]["armed"]) == ("group", True)
+    assert (row["mode_desired"], row["tolerated"]["armed"]) == ("group", True)
 
 
 def test_the_pause_sandbox_is_not_shown_and_pods_go_by_name(node: LookedAtNode) -> None:
@@ -99,7 +99,7 @@ def test_the_pause_sandbox_is_not_shown_and_pods_go_by_name(node: LookedAtNode) 
 def test_programs_get_bytes_ids_and_the_path(node: LookedAtNode) -> None:
     node.remember(a_kill(1))
     assert rows(node) == [{
-        "namespace": "default", "pod": "herder-1", "container": "herder", "mode_wanted": None, "mode_actual": "group",
+        "namespace": "default", "pod": "herder-1", "container": "herder", "mode_desired": None, "mode_actual": "group",
         "limit_bytes": 256 * MIB, "usage_bytes": 200 * MIB, "peak_bytes": None, "kills": 1,
         "pod_uid": UID, "container_id": ID, "cgroup": CONTAINER,
     }]  # fmt: skip
@@ -117,7 +117,7 @@ def test_on_cgroup_v1_each_kill_is_a_single_one(node: LookedAtNode) -> None:
     node.server.put_pod(pod_json(labels={MODE: "group"}))
     node.to_v1()
     (row,) = rows(node)
-    assert (row["mode_wanted"], row["mode_actual"], row["limit_bytes"]) == ("group", "single", 256 * MIB)
+    assert (row["mode_desired"], row["mode_actual"], row["limit_bytes"]) == ("group", "single", 256 * MIB)
 
 
 def test_without_the_api_a_container_is_shown_by_pod_uid_and_short_id(

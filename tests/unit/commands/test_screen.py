@@ -173,10 +173,10 @@ def test_the_json_twin_of_a_container_has_bytes_and_nulls() -> None:
     text = printed(lambda file: CONTAINERS.show([DRIFTED, BARE], Output.JSON, file))
     held, bare = json.loads(text)["containers"]
     assert held == {
-        "namespace": "default", "pod": "herder-1", "container": "herder", "mode_wanted": "single", "mode_actual": "group",
+        "namespace": "default", "pod": "herder-1", "container": "herder", "mode_desired": "single", "mode_actual": "group",
         "limit_bytes": 256 * MIB, "usage_bytes": 200 * MIB, "peak_bytes": 256 * MIB + MIB // 2, "kills": 7,
     }  # fmt: skip
-    assert [bare[name] for name in ("mode_wanted", "mode_actual", "limit_bytes", "kills")] == [None] * 4
+    assert [bare[name] for name in ("mode_desired", "mode_actual", "limit_bytes", "kills")] == [None] * 4
 
 
 def test_nothing_to_show_is_an_empty_list_in_json() -> None:

@@ -11,7 +11,16 @@ import pytest
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.killing import kill_container
 from agent.cgroup.tree import Tree
-from agent.model import VANISHED, Cgroup, CgroupGone, KillAttempt, KillOutcome, KnobWrite, MemoryEvents, WriteOutcome
+from agent.model import (
+    VANISHED,
+    Cgroup,
+    CgroupGone,
+    KillAttempt,
+    KillOutcome,
+    MemoryEvents,
+    OomGroupWrite,
+    WriteOutcome,
+)
 from tests.unit.cgroup.fakes import CONTAINER, POD, make, remove
 from tests.unit.faults.vanishing import Moments, install
 from tests.unit.loop.world import MODE, World, pod
@@ -25,8 +34,8 @@ ASKED: dict[str, Ask] = {
     "children": lambda files, cgroup: files.children(cgroup.path),
     "read_oom_group": lambda files, cgroup: files.read_oom_group(cgroup),
     "plan_oom_group": lambda files, cgroup: files.plan_oom_group(cgroup, 0),
-    "hold_oom_group 0": lambda files, cgroup: files.hold_oom_group(cgroup, 0),
-    "hold_oom_group 1": lambda files, cgroup: files.hold_oom_group(cgroup, 1),
+    "set_oom_group 0": lambda files, cgroup: files.set_oom_group(cgroup, 0),
+    "set_oom_group 1": lambda files, cgroup: files.set_oom_group(cgroup, 1),
     "memory_events": lambda files, cgroup: files.memory_events(cgroup),
     "limit_bytes": lambda files, cgroup: files.limit_bytes(cgroup),
     "usage_bytes": lambda files, cgroup: files.usage_bytes(cgroup),
@@ -78,7 +87,7 @@ def test_every_question_is_answered_whenever_its_cgroup_goes(tmp_path: Path, nam
 
 
 def is_of_a_vanished_one(answer: object) -> bool:
-    if isinstance(answer, KnobWrite):
+    if isinstance(answer, OomGroupWrite):
         return answer.outcome is WriteOutcome.GONE
     if isinstance(answer, KillAttempt):
         return answer.outcome is KillOutcome.GONE

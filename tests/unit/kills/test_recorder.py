@@ -21,8 +21,8 @@ from agent.kills.recorder import Recorder
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
 from agent.model import (
-    BadWish,
     EventDelivered,
+    InvalidSetting,
     Mode,
     Notice,
     OnExceeded,
@@ -197,7 +197,7 @@ def test_every_reason_is_posted_with_the_type_and_action_that_the_reference_give
     desk.recorder.settled(replace(OPEN, outcome=Outcome.SURVIVED))
     desk.recorder.settled(replace(OPEN, outcome=Outcome.DIED, ordinal=2))
     desk.notices.applied(one, "main", Mode.SINGLE, 7, "label")
-    desk.notices.invalid(one, BadWish(Source.LABEL, "oomward.dev/mode", "x", None, "is not a mode"))
+    desk.notices.invalid(one, InvalidSetting(Source.LABEL, "oomward.dev/mode", "x", None, "is not a mode"))
     desk.notices.failed(one, "it failed", "why")
     desk.notices.tolerance_exceeded(one, "main", Tolerance(5, 600.0), 7)
     desk.notices.killed_as_a_whole(one, "main", OnExceeded.RESTART, 7, "")

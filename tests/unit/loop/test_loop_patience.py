@@ -13,7 +13,7 @@ import pytest
 import agent.loop.loop as loop_module
 from agent.loop.loop import AFTER_THE_KERNEL_S, Loop
 from agent.loop.mailbox import Mailbox
-from agent.model import Cgroup, CgroupKind, CgroupPlace, CountersTouched, KnobTouched, OomReport, TreeEvent
+from agent.model import Cgroup, CgroupKind, CgroupPlace, CountersTouched, OomGroupTouched, OomReport, TreeEvent
 from agent.settings import load
 
 CONTAINER = Cgroup(CgroupPlace("kubepods/podx/a", CgroupKind.CONTAINER, "x", "a"), 7)
@@ -50,7 +50,7 @@ class Source:
 
 class Tree(Source):
     def read(self, now_s: float) -> list[TreeEvent]:
-        return [CountersTouched(CONTAINER, now_s), KnobTouched(CONTAINER, now_s)] if self.heard() else []
+        return [CountersTouched(CONTAINER, now_s), OomGroupTouched(CONTAINER, now_s)] if self.heard() else []
 
 
 class Log(Source):
@@ -126,7 +126,7 @@ def test_it_is_read_a_moment_later_and_nothing_wakes_the_loop_until_then(which: 
     loop.run()
     if which == "counters":
         (knob, at_once_s), (counters, later_s) = node.events
-        assert (type(knob), type(counters)) == (KnobTouched, CountersTouched)
+        assert (type(knob), type(counters)) == (OomGroupTouched, CountersTouched)
         assert later_s - at_once_s >= AFTER_THE_KERNEL_S
     else:
         assert log.heard_s[0] - log.told_s >= AFTER_THE_KERNEL_S

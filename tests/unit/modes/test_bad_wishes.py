@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.model import BadWish, Rules, Source
+from agent.model import InvalidSetting, Rules, Source
 from agent.modes.policy import MOST_INVALID, invalid_modes
 from tests.unit.modes.pods import a_pod
 
@@ -54,4 +54,4 @@ def test_nothing_is_said_of_a_namespace_whose_wishes_do_not_count() -> None:
 
 def test_other_annotations_are_nobodys_business() -> None:
     pod = a_pod("a")
-    assert not any(isinstance(w, BadWish) for w in invalid_modes(pod, NO_RULES))
+    assert not any(isinstance(w, InvalidSetting) for w in invalid_modes(pod, NO_RULES))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.cgroup.files import CgroupFiles
-from agent.model import Cgroup, CgroupKind, CgroupPlace, KnobWrite, Original, WriteOutcome
+from agent.model import Cgroup, CgroupKind, CgroupPlace, OomGroupWrite, Original, WriteOutcome
 from agent.modes.enforcer import CONFLICT_REWRITES, CONFLICT_WINDOW_S, CORRECT_EVERY_S, Enforcer
 
 CGROUP = Cgroup(CgroupPlace("kubepods/podu/c", CgroupKind.CONTAINER, "u", "c"), inode=7)
@@ -21,23 +21,23 @@ class Knob(CgroupFiles):
         self.writes = 0
         self.fault: WriteOutcome | None = None
 
-    def plan_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite:
+    def plan_oom_group(self, cgroup: Cgroup, wanted: int) -> OomGroupWrite:
         same = self.value == wanted
-        return KnobWrite(WriteOutcome.ALREADY if same else WriteOutcome.DRY_RUN, self.value, wanted)
+        return OomGroupWrite(WriteOutcome.ALREADY if same else WriteOutcome.DRY_RUN, self.value, wanted)
 
-    def hold_oom_group(
+    def set_oom_group(
         self, cgroup: Cgroup, wanted: int, before_write: Callable[[int], None] | None = None
-    ) -> KnobWrite:
+    ) -> OomGroupWrite:
         if self.fault is not None:
-            return KnobWrite(self.fault, None, wanted)
+            return OomGroupWrite(self.fault, None, wanted)
         before = self.value
         if before == wanted:
-            return KnobWrite(WriteOutcome.ALREADY, before, wanted)
+            return OomGroupWrite(WriteOutcome.ALREADY, before, wanted)
         if before_write is not None:
             before_write(before)
         self.value = wanted
         self.writes += 1
-        return KnobWrite(WriteOutcome.WRITTEN, before, wanted)
+        return OomGroupWrite(WriteOutcome.WRITTEN, before, wanted)
 
 
 class Starting(Knob):
@@ -52,15 +52,15 @@ class Starting(Knob):
         if self._looks_left == 0:
             self.value = 1
 
-    def plan_oom_group(self, cgroup: Cgroup, wanted: int) -> KnobWrite:
+    def plan_oom_group(self, cgroup: Cgroup, wanted: int) -> OomGroupWrite:
         self._looked()
         return super().plan_oom_group(cgroup, wanted)
 
-    def hold_oom_group(
+    def set_oom_group(
         self, cgroup: Cgroup, wanted: int, before_write: Callable[[int], None] | None = None
-    ) -> KnobWrite:
+    ) -> OomGroupWrite:
         self._looked()
-        return super().hold_oom_group(cgroup, wanted, before_write)
+        return super().set_oom_group(cgroup, wanted, before_write)
 
 
 class Memory:

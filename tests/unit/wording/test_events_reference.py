@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.model import BadWish, Mode, OnExceeded, Reason, Source, Tolerance
+from agent.model import InvalidSetting, Mode, OnExceeded, Reason, Source, Tolerance
 from agent.wording import kills as wording
 from agent.wording import notes
 from tests.unit.wording.kills import GROUP, KILL
@@ -28,7 +28,7 @@ NOTES = {
     Reason.CONTAINER_OOM_KILLED: wording.kill_note(GROUP, kills_last_hour=7, container_limits=LIMITS),
     Reason.MODE_APPLIED: notes.mode_applied_note("herder", Mode.SINGLE, "label oomward.dev/mode=single"),
     Reason.MODE_INVALID: notes.mode_invalid_note(
-        BadWish(Source.LABEL, "oomward.dev/mode", "singel", None, "is not a mode")
+        InvalidSetting(Source.LABEL, "oomward.dev/mode", "singel", None, "is not a mode")
     ),
     Reason.MODE_FAILED: notes.group_on_v1_note("herder"),
     Reason.TOLERANCE_EXCEEDED: notes.tolerance_exceeded_note(

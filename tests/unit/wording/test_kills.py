@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model import BadWish, Mode, OnExceeded, OomKill, Outcome, Scope, Source, TaskRow, Tolerance, Victim
+from agent.model import InvalidSetting, Mode, OnExceeded, OomKill, Outcome, Scope, Source, TaskRow, Tolerance, Victim
 from agent.wording import kills as wording
 from agent.wording import notes
 from agent.wording.text import bytes_text, count, cut, safe, some
@@ -169,7 +169,9 @@ def test_numbers_and_lists_of_names_are_read_as_people_write_them() -> None:
 
 
 def test_notes_about_modes_name_the_value_the_place_and_what_to_do() -> None:
-    invalid = notes.mode_invalid_note(BadWish(Source.LABEL, "oomward.dev/mode", "sin\ngle", None, "is not a mode"))
+    invalid = notes.mode_invalid_note(
+        InvalidSetting(Source.LABEL, "oomward.dev/mode", "sin\ngle", None, "is not a mode")
+    )
     assert "oomward.dev/mode" in invalid
     assert "sin\\ngle" in invalid
     assert "single" in invalid
@@ -181,9 +183,9 @@ def test_notes_about_modes_name_the_value_the_place_and_what_to_do() -> None:
     assert "ends only the process the kernel picks" in notes.mode_applied_note("main", Mode.SINGLE, "label")
 
 
-@given(st.builds(BadWish, st.sampled_from(Source), ODD, ODD, st.none() | ODD, ODD), ODD, ODD)
+@given(st.builds(InvalidSetting, st.sampled_from(Source), ODD, ODD, st.none() | ODD, ODD), ODD, ODD)
 def test_no_label_path_or_reason_makes_a_note_that_is_too_long_or_could_do_harm(
-    wish: BadWish, path: str, why: str
+    wish: InvalidSetting, path: str, why: str
 ) -> None:
     made = [
         notes.mode_invalid_note(wish),
@@ -202,22 +204,25 @@ def test_no_label_path_or_reason_makes_a_note_that_is_too_long_or_could_do_harm(
     ("wish", "text"),
     [
         (
-            BadWish(Source.ANNOTATION, "oomward.dev/tolerate", "5", None, "'5' is no tolerance: write 5/10m"),
+            InvalidSetting(Source.ANNOTATION, "oomward.dev/tolerate", "5", None, "'5' is no tolerance: write 5/10m"),
             "Annotation oomward.dev/tolerate has the invalid value '5': '5' is no tolerance: write "
             "5/10m. Until it is corrected, any number of kills is tolerated.",
         ),
-        (BadWish(Source.LABEL, "k", "on", None, "is not a mode"), "Label k has the value 'on', which is not a mode."),
         (
-            BadWish(Source.ANNOTATION, "k/x", "group", "x", "the pod has no container of that name"),
+            InvalidSetting(Source.LABEL, "k", "on", None, "is not a mode"),
+            "Label k has the value 'on', which is not a mode.",
+        ),
+        (
+            InvalidSetting(Source.ANNOTATION, "k/x", "group", "x", "the pod has no container of that name"),
             "Annotation k/x has the value 'group': the pod has no container of that name.",
         ),
         (
-            BadWish(Source.ANNOTATION, "k/…", "", None, "and 7 more annotations like these"),
+            InvalidSetting(Source.ANNOTATION, "k/…", "", None, "and 7 more annotations like these"),
             "Annotation k/…: and 7 more annotations like these.",
         ),
     ],
 )
-def test_an_invalid_label_or_annotation_is_reported_in_a_sentence(wish: BadWish, text: str) -> None:
+def test_an_invalid_label_or_annotation_is_reported_in_a_sentence(wish: InvalidSetting, text: str) -> None:
     assert notes.mode_invalid_note(wish).startswith(text)
 
 
@@ -238,7 +243,7 @@ def test_every_field_of_a_kill_is_in_its_log_line() -> None:
 
 
 def test_a_note_is_cut_by_bytes_as_the_api_counts_them_and_in_the_middle() -> None:
-    wish = BadWish(Source.LABEL, "k" * 190, "ü" * 2000, None, "ö" * 400)
+    wish = InvalidSetting(Source.LABEL, "k" * 190, "ü" * 2000, None, "ö" * 400)
     note = notes.mode_invalid_note(replace(wish, key="日本" * 90))
     assert len(note) < len(note.encode()) <= 1024
     assert note.endswith("group (an OOM kill ends the whole container).")
