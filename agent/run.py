@@ -72,13 +72,12 @@ def build_node(
     name, values, on_error = settings.node_name, dict[str, int](), error_counter(metrics)
     tree = Tree(files, root_override=settings.cgroup_roots)
     registry = Registry(ledger.kept_decisions())
-    pod_of = registry.pods.get
     facts = Lookup(files, registry, lambda: tree.cgroups, values, on_error)
     failing = Failing(metrics, unix_s, ledger.kills(since_unix_s=unix_s() - HOUR_S))
-    kill_events = KillEvents(name, ledger, outbox, pod_of, failing.advice, unix_s)
+    kill_events = KillEvents(name, ledger, outbox, registry.pods.get, failing.advice, unix_s)
     notices = ModeNotices(boot, metrics, outbox.post, unix_s, settings.mode_applied_events)
     emulate_group = settings.emulate_group_on_v1 and files.version == "v1"
-    consequences = Consequences(ledger, kill, notices, pod_of, emulate_group)
+    consequences = Consequences(ledger, kill, notices, registry.ref, emulate_group)
     enforcer = Enforcer(files, ledger, unix_s)
     modes = ModeController(
         settings.rules, files, tree, enforcer, registry, notices, metrics, facts, consequences, values, on_error

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.ledger import Ledger
-from agent.model import Cgroup, KillAttempt, KillOutcome, Mode, OnExceeded, OomKill, Pod, Tolerance
+from agent.model import Cgroup, KillAttempt, KillOutcome, Mode, ObjectRef, OnExceeded, OomKill, Tolerance
 from agent.modes.desired import DesiredMode
 from agent.modes.notices import ModeNotices
 from agent.modes.tolerance import exceeded
@@ -85,7 +85,7 @@ class Consequences:
     ledger: Ledger
     kill: Callable[[Cgroup], KillAttempt]
     notices: ModeNotices
-    pod_of: Callable[[str], Pod | None]
+    pod_ref: Callable[[str], ObjectRef | None]
     emulate_group: bool
 
     def __post_init__(self) -> None:
@@ -119,7 +119,7 @@ class Consequences:
             self.restarts.start(container, desired.pod_uid, desired.container, None, now_s)
         if desired.tolerance is None or not self._armed(container, desired):
             return
-        if (pod := self.pod_of(desired.pod_uid)) is not None:
+        if (pod := self.pod_ref(desired.pod_uid)) is not None:
             self.notices.tolerance_exceeded(pod, desired.container, desired.tolerance, container.inode)
         if desired.tolerance.on_exceeded is OnExceeded.RESTART:
             self.restarts.start(container, desired.pod_uid, desired.container, OnExceeded.RESTART, now_s)
@@ -130,5 +130,5 @@ class Consequences:
         self.restarts.gone(container)
 
     def _ended(self, restart: Restart, trouble: str) -> None:
-        if (pod := self.pod_of(restart.pod_uid)) is not None:
+        if (pod := self.pod_ref(restart.pod_uid)) is not None:
             self.notices.killed_as_a_whole(pod, restart.name, restart.why, restart.container.inode, trouble)

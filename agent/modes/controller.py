@@ -191,6 +191,8 @@ class ModeController:
                 self.metrics.oom_group_write_duration_seconds.observe(max(0.0, time.monotonic() - notified_s))
             if attempt.drift:
                 self.metrics.drift_corrections.inc()
+        if attempt.conflict:
+            self.metrics.write_conflicts.inc()
         pod = self.registry.pod_of(cgroup.place)
         if pod is None:
             return
@@ -203,7 +205,6 @@ class ModeController:
                 note = notes.mode_failed_note(cgroup.path, attempt.write.detail)
                 self.notices.failed(pod, note, cgroup.path, cgroup.inode)
         if attempt.conflict:
-            self.metrics.write_conflicts.inc()
             self.notices.failed(pod, notes.conflict_note(cgroup.path), f"conflict-{cgroup.inode}-{int(at_s)}")
 
     def _ancestors_with_1(self, container: Cgroup) -> list[str]:

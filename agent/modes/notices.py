@@ -61,14 +61,16 @@ class ModeNotices:
         self.metrics.modes_failed.inc()
         self._notice(pod, Reason.MODE_FAILED, "HoldOOMGroup", note, f"{pod.uid}-{what}")
 
-    def tolerance_exceeded(self, pod: Pod, container: str, tolerance: Tolerance, inode: int) -> None:
+    def tolerance_exceeded(self, pod: ObjectRef, container: str, tolerance: Tolerance, inode: int) -> None:
         """Once for each instance of a container."""
         note = notes.tolerance_exceeded_note(container, tolerance)
         if self._notice(pod, Reason.TOLERANCE_EXCEEDED, "HoldOOMGroup", note, f"tolerance-{inode}"):
             log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
             self.metrics.tolerance_exceeded.inc()
 
-    def killed_as_a_whole(self, pod: Pod, container: str, why: OnExceeded | None, inode: int, trouble: str) -> None:
+    def killed_as_a_whole(
+        self, pod: ObjectRef, container: str, why: OnExceeded | None, inode: int, trouble: str
+    ) -> None:
         """The agent has killed all processes of a container, or could not (``trouble``)."""
         note = notes.killed_as_a_whole_note(container, why, trouble)
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
@@ -77,7 +79,9 @@ class ModeNotices:
         action = "HoldOOMGroup" if trouble else "KillContainer"
         self._notice(pod, reason, action, note, f"killed-{inode}-{trouble}")
 
-    def _notice(self, pod: Pod, reason: Reason, action: str, note: str, key: str, *, warning: bool = True) -> bool:
+    def _notice(
+        self, pod: Pod | ObjectRef, reason: Reason, action: str, note: str, key: str, *, warning: bool = True
+    ) -> bool:
         """Whether it is a new one. An inode in ``key`` means something in one boot only."""
         named = f"{reason}\0{self.boot_id}\0{key}"
         digest = hashlib.sha256(named.encode(errors="surrogatepass")).hexdigest()[:20]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.model import CgroupPlace, Identity, KeptDecision, Pod
+from agent.model import CgroupPlace, Identity, KeptDecision, ObjectRef, Pod
 
 KEEP_S = 120.0  # a kill may be recorded after its pod has left the API, or after two more restarts of its container
 
@@ -100,6 +100,13 @@ class Registry:
             self._ids = {cid: identity for cid, identity in self._ids.items() if identity.pod_uid not in old}
             self._unnamed = {cid: at for cid, at in self._unnamed.items() if cid in self._ids}
         return old
+
+    def ref(self, uid: str) -> ObjectRef | None:
+        """The pod of an Event: by the API or, before it has answered, by the ledger; None: neither knows it."""
+        remembered = (kept for decisions in self._remembered.values() for kept in decisions if kept.pod_uid == uid)
+        if (pod := self.pods.get(uid)) is not None:
+            return ObjectRef("Pod", pod.name, pod.namespace, uid)
+        return next((ObjectRef("Pod", kept.pod, kept.namespace, uid) for kept in remembered), None)
 
     def pod_of(self, place: CgroupPlace) -> Pod | None:
         """The pod of this cgroup; None: the API has not named it (yet)."""

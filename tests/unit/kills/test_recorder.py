@@ -25,6 +25,7 @@ from agent.model import (
     InvalidSetting,
     Mode,
     Notice,
+    ObjectRef,
     OnExceeded,
     Outcome,
     Pod,
@@ -194,14 +195,15 @@ def test_reports_that_no_counter_asked_for_are_counted(desk: Desk) -> None:
 
 def test_every_reason_is_posted_with_the_type_and_action_that_the_reference_gives(desk: Desk) -> None:
     one = desk.pods[UID]
+    about = ObjectRef("Pod", one.name, one.namespace, one.uid)
     desk.recorder.settled(replace(OPEN, outcome=Outcome.SURVIVED))
     desk.recorder.settled(replace(OPEN, outcome=Outcome.DIED, ordinal=2))
     desk.notices.applied(one, "main", Mode.SINGLE, 7, "label")
     desk.notices.invalid(one, InvalidSetting(Source.LABEL, "oomward.dev/mode", "x", None, "is not a mode"))
     desk.notices.failed(one, "it failed", "why")
-    desk.notices.tolerance_exceeded(one, "main", Tolerance(5, 600.0), 7)
-    desk.notices.killed_as_a_whole(one, "main", OnExceeded.RESTART, 7, "")
-    desk.notices.killed_as_a_whole(one, "main", OnExceeded.RESTART, 7, "it would not go")
+    desk.notices.tolerance_exceeded(about, "main", Tolerance(5, 600.0), 7)
+    desk.notices.killed_as_a_whole(about, "main", OnExceeded.RESTART, 7, "")
+    desk.notices.killed_as_a_whole(about, "main", OnExceeded.RESTART, 7, "it would not go")
     found = {n.reason: ("Warning" if n.warning else "Normal", n.action) for n in desk.posted}
     assert found == TYPES
     assert desk.value("oomward_modes_invalid_total") == 1

@@ -12,6 +12,7 @@ from agent.model import (
     KillAttempt,
     KillOutcome,
     Mode,
+    ObjectRef,
     OnExceeded,
     Outcome,
     Pod,
@@ -254,3 +255,21 @@ def test_what_the_kill_was_is_recorded_as_ever(world: World) -> None:
     kills = world.ledger.kills()
     assert [replace(k, outcome=None).mode for k in kills] == [Mode.SINGLE, Mode.SINGLE]
     assert {k.outcome for k in kills} <= {Outcome.SURVIVED, Outcome.DIED, None}
+
+
+def test_a_restart_is_reported_though_the_api_has_not_answered_since_the_agents_start(world: World) -> None:
+    start(world, tolerant(tolerate="2/10m", then="restart"))
+    kill(world, 2)
+    world.end()
+    world.kill_unseen()
+    world.begin()
+    world.turn(after_s=1.0)
+    assert set(world.killed) == {CONTAINER}
+    reasons = {"OOMToleranceExceeded", "OOMContainerRestarted"}
+    told = {(notice.reason.value, notice.about) for notice in world.posted if notice.reason.value in reasons}
+    pod = tolerant()
+    assert told == {(reason, ObjectRef("Pod", pod.name, pod.namespace, pod.uid)) for reason in reasons}
+    assert world.metric("oomward_tolerance_exceeded_total") == 1
+    assert world.metric('oomward_containers_killed_total{reason="tolerance"}') == 1
+    world.listed(tolerant(tolerate="2/10m", then="restart"))
+    assert exceeded_events(world) == 1
