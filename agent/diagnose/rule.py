@@ -18,6 +18,7 @@ from agent.model.diagnosis import Answer, Category
 from agent.model.status import Phase
 from agent.wording.kills import bytes_text, safe
 
+YES, NO, PERHAPS = Answer.YES, Answer.NO, Answer.PERHAPS
 RETRY = "set restartPolicy OnFailure to have it restarted"
 MOST_WORD = 160  # characters of a name or image
 ITS_LIMIT: Mapping[Scope | None, str] = {Scope.CONTAINER: "its memory limit", Scope.POD: "its pod's memory limit"}
@@ -85,11 +86,11 @@ def words_of(case: Case) -> dict[str, str]:
         "pod": safe(pod.name, MOST_WORD),
         "namespace": safe(pod.namespace, MOST_WORD),
         "reason": safe(case.reason, MOST_WORD) or "no reason given",
-        "deadline": None if pod.status.deadline_s is None else f"{pod.status.deadline_s} s",
-        "exit_code": _number(case.ended.exit_code),
+        "deadline": _text(pod.status.deadline_s, " s"),
+        "exit_code": _text(case.ended.exit_code),
         "signal": signal_name(case.signal),
         "image": safe(status.image, MOST_WORD) or None,
-        "uid": _number(status.run_as_user),
+        "uid": _text(status.run_as_user),
         **_memory(case),
     }
     if one is not None:
@@ -134,5 +135,5 @@ def signal_name(number: int | None) -> str | None:
         return f"signal {number}"
 
 
-def _number(value: int | None) -> str | None:
-    return None if value is None else str(value)
+def _text(value: int | None, unit: str = "") -> str | None:
+    return None if value is None else f"{value}{unit}"

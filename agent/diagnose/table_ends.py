@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from agent.diagnose import facts
 from agent.diagnose.case import At
-from agent.diagnose.rule import Rule
+from agent.diagnose.rule import NO, PERHAPS, YES, Rule
 from agent.diagnose.table_pods import DESCRIBE
-from agent.model.diagnosis import Answer, Category
+from agent.model.diagnosis import Category
 
-YES, NO, PERHAPS = Answer.YES, Answer.NO, Answer.PERHAPS
 FAILED = {At.CRASH: Category.CRASH_LOOP, At.ENDED: Category.FAILED}
 OF_OOM = {At.CRASH: Category.CRASH_LOOP, At.ENDED: Category.OOM_CONTAINER}
 OF_CHILD = {At.CRASH: Category.CRASH_LOOP, At.ENDED: Category.OOM_PROCESS}

@@ -6,10 +6,9 @@ Since 1.32 the kubelet repeats the cause in ImagePullBackOff; before, only ErrIm
 from __future__ import annotations
 
 from agent.diagnose.case import At
-from agent.diagnose.rule import Rule
-from agent.model.diagnosis import Answer, Category
+from agent.diagnose.rule import NO, PERHAPS, YES, Rule
+from agent.model.diagnosis import Category
 
-YES, NO, PERHAPS = Answer.YES, Answer.NO, Answer.PERHAPS
 PULL = {At.PULL: Category.ERR_IMAGE_PULL, At.PULL_BACK_OFF: Category.IMAGE_PULL_BACK_OFF}
 HOST = r"(?:(?:Get|Head|Post) \"?https?://(?P<host>[a-z0-9.:\[\]-]{1,253})[^\n]{0,400}?)?"
 

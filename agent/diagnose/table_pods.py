@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from agent.diagnose import facts
 from agent.diagnose.case import At
-from agent.diagnose.rule import Rule
-from agent.model.diagnosis import Answer, Category
+from agent.diagnose.rule import NO, PERHAPS, YES, Rule
+from agent.model.diagnosis import Category
 
-YES, NO, PERHAPS = Answer.YES, Answer.NO, Answer.PERHAPS
 EVICTED = {At.POD: Category.EVICTED}
 REJECTED = {At.POD: Category.REJECTED}
 CREATING = {At.CREATING: Category.NOT_STARTING}

@@ -5,11 +5,10 @@ containerd and CRI-O around runc and crun, Docker before 1.24.
 from __future__ import annotations
 
 from agent.diagnose.case import At
-from agent.diagnose.rule import Rule
+from agent.diagnose.rule import NO, PERHAPS, YES, Rule
 from agent.diagnose.table_pods import DESCRIBE, SECURITY_UID, UID_RANGE
-from agent.model.diagnosis import Answer, Category
+from agent.model.diagnosis import Category
 
-YES, NO, PERHAPS = Answer.YES, Answer.NO, Answer.PERHAPS
 CONFIG = {
     At.CONFIG: Category.CREATE_CONFIG,
     At.WAITING: Category.CREATE_CONFIG,

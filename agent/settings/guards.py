@@ -83,20 +83,18 @@ class _Reread(Generic[T]):
         """The current value, or the previous one if the files are wrong or one is missing (in the middle of a swap)."""
         with self._lock:
             found = [fingerprint(path) for path in self._paths]
-            if found != self._seen and None not in found:
-                self._seen = found  # before reading: a write meanwhile is another change
-                self._read_again()
+            if found == self._seen or None in found:
+                return self._value
+            self._seen = found  # before reading: a write meanwhile is another change
+            problems: list[str] = []
+            value = self._read(problems)
+            if problems:
+                why = SettingsError(problems)
+                logger.error("the changed %s are refused, the previous ones stay in force: %s", self._what, why)
+            else:
+                self._value = value
+                logger.info("the %s have changed and were read again", self._what)
             return self._value
-
-    def _read_again(self) -> None:
-        problems: list[str] = []
-        value = self._read(problems)
-        if problems:
-            why = SettingsError(problems)
-            logger.error("the changed %s are refused, the previous ones stay in force: %s", self._what, why)
-            return
-        self._value = value
-        logger.info("the %s have changed and were read again", self._what)
 
 
 def _tls_context(cert: Path, key: Path, client_ca: Path | None, problems: list[str]) -> ssl.SSLContext:

@@ -45,24 +45,15 @@ RULE_KEYS: dict[str, tuple[Callable[[object], object], str]] = {
     "name": (text, "its name in messages, `explain` and Events; default: `rule-1`, `rule-2`, …"),
     "mode": (rule_mode, "`single`, `group` or `leave` (no mode, and no later rule applies); required"),
     "namespaces": (some_globs, "globs (`*`, `?`, `[…]`) of namespaces; default: all"),
-    "selector": (
-        rule_selector,
-        "label selector of pods, as a string or with matchLabels and matchExpressions; default: all",
-    ),
+    "selector": (rule_selector, "label selector of pods, as a string or with matchLabels and matchExpressions; default: all"),
     "containers": (some_globs, "globs of container names; default: all"),
-    "tolerate": (
-        tolerated,
-        "number of OOM-killed processes per container and time that is tolerated, e.g. `5/10m`; default: any number",
-    ),
-    "onExceeded": (
-        one_of(*OnExceeded),
-        "with `tolerate`: `arm` (the next OOM kill ends the whole container) or `restart` (end it at once); default: `arm`",
-    ),
-    "tolerateScope": (
-        one_of("own", "any"),
-        "with `tolerate`: count only kills at the container's or pod's `own` limit, or `any` kill; default: `own`",
-    ),
-}
+    "tolerate": (tolerated,
+        "number of OOM-killed processes per container and time that is tolerated, e.g. `5/10m`; default: any number"),
+    "onExceeded": (one_of(*OnExceeded),
+        "with `tolerate`: `arm` (the next OOM kill ends the whole container) or `restart` (end it at once); default: `arm`"),
+    "tolerateScope": (one_of("own", "any"),
+        "with `tolerate`: count only kills at the container's or pod's `own` limit, or `any` kill; default: `own`"),
+}  # fmt: skip
 
 
 def read_rules(file: ConfigFile) -> Rules:
