@@ -66,12 +66,12 @@ def test_names_are_there_once_and_are_words_with_hyphens() -> None:
 
 
 def test_every_rule_is_the_diagnosis_of_some_status() -> None:
-    reached = {row["rule"] for told in expected().values() for row in told}
+    reached = {row["rule"] for found in expected().values() for row in found}
     assert reached | BY_KILLS == {rule.name for rule in TABLE}
 
 
 @pytest.mark.parametrize("place", sorted(UNCONDITIONAL))
-def test_wherever_a_container_is_stuck_some_rule_always_holds(place: At) -> None:
+def test_wherever_a_container_is_stuck_some_rule_always_matches(place: At) -> None:
     last = [rule for rule in TABLE if place in rule.at][-1]
     assert not last.reasons
     assert not last.says

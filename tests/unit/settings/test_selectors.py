@@ -115,7 +115,7 @@ def test_an_empty_structure_selects_everything() -> None:
         ({"matchLabels": {"-app": "a"}}, "is not a valid label key"),
     ],
 )
-def test_a_bad_structure_is_refused_with_the_mend(structure: dict[object, object], complaint: str) -> None:
+def test_a_bad_structure_is_refused_with_the_fix(structure: dict[object, object], complaint: str) -> None:
     with pytest.raises(SelectorError, match=complaint):
         from_structure(structure)
 
