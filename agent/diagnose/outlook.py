@@ -92,7 +92,7 @@ def _ended(case: Case, one: PodContainer) -> NextStep:
     elif one.status.restart_rules:
         why = "its restartPolicyRules"
     counted = _counted(case.pod)
-    if case.at is not At.CRASH:
+    if one.status.state.reason != "CrashLoopBackOff":
         text = f"the kubelet restarts it ({why}), first at once, then after 10 s doubling to 5 min"
         return NextStep(Will.RESTART, text + counted)
     shown = back_off_s(one.status.state.message)

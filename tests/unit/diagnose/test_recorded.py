@@ -1,4 +1,4 @@
-"""What each recorded status is diagnosed as: by whom, for how long, what comes by itself, and what to do. expected.tsv is the table."""
+"""What each recorded status is diagnosed as: the category, how long it lasts, what Kubernetes does, and what to do. expected.tsv is the table."""
 
 from __future__ import annotations
 
