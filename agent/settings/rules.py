@@ -11,7 +11,7 @@ import yaml
 from agent.model import LabelSelector, Mode, OnExceeded, Rule, Rules, Tolerance
 from agent.settings.file import ConfigFile
 from agent.settings.problems import shown
-from agent.settings.selectors import SelectorError, from_structure, parse_selector
+from agent.settings.selectors import from_structure, parse_selector
 from agent.settings.values import globs, one_of, scalar, some_globs, text, tolerated
 
 LEAVE = "leave"
@@ -33,12 +33,12 @@ def rule_mode(value: object) -> Mode | None:
 
 
 def rule_selector(value: object) -> LabelSelector:
-    """A selector as text or as Kubernetes' structure. Raises ValueError (SelectorError with the position)."""
+    """A selector as text or as Kubernetes' structure. Raises ValueError."""
     if isinstance(value, str):
         return parse_selector(value)
     if isinstance(value, Mapping):
         return from_structure(value)
-    raise SelectorError(f"must be a string like 'app in (a, b)' or a mapping with matchLabels, not {shown(value)}")
+    raise ValueError(f"must be a string like 'app in (a, b)' or a mapping with matchLabels, not {shown(value)}")
 
 
 RULE_KEYS: dict[str, tuple[Callable[[object], object], str]] = {

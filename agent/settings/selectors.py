@@ -1,7 +1,7 @@
 """Kubernetes label selectors, as a string or a structure, become a LabelSelector.
 
-Pure. Syntax and validation follow k8s.io/apimachinery (pkg/labels, Parse; pkg/util/validation); errors name the character.
-The caller adds file and line.
+Syntax and validation follow k8s.io/apimachinery (pkg/labels, Parse; pkg/util/validation). Errors are ValueErrors that name
+the character; the caller adds file and line.
 """
 
 from __future__ import annotations
@@ -20,80 +20,76 @@ BLANK = " \t\r\n"
 TOKEN = re.compile(rf"[{BLANK}]*(?:(==|!=|[=!,()<>])|([^{BLANK}=!,()<>]+))")
 
 
-class SelectorError(ValueError):
-    """Not a valid selector; says where, and what was expected."""
-
-
 def parse_selector(text: str) -> LabelSelector:
     """``app in (a, b), tier!=db, canary, !legacy``. Empty text selects everything.
 
     As in labels.Parse: ``x in ()`` means the empty value, and ``in`` and ``notin`` are valid keys and values. ``>`` and ``<``
-    are refused, since the API's LabelSelector has no such operator. Raises SelectorError.
+    are refused, since the API's LabelSelector has no such operator.
     """
     return LabelSelector(_Parser(text).requirements())
 
 
 def from_structure(value: Mapping[object, object]) -> LabelSelector:
-    """``{matchLabels: {…}, matchExpressions: [{key, operator, values}]}`` (meta/v1 LabelSelector). Raises SelectorError."""
+    """``{matchLabels: {…}, matchExpressions: [{key, operator, values}]}`` (meta/v1 LabelSelector)."""
     _known_fields(value, "a selector", ("matchLabels", "matchExpressions"))
     labels, expressions = value.get("matchLabels"), value.get("matchExpressions")
     if not isinstance(labels, Mapping | None):
-        raise SelectorError("matchLabels must be a mapping of label keys to values")
+        raise ValueError("matchLabels must be a mapping of label keys to values")
     if not isinstance(expressions, list | None):
-        raise SelectorError("matchExpressions must be a list")
+        raise ValueError("matchExpressions must be a list")
     equal = (requirement(_text(k), Operator.IN, [_text(v)]) for k, v in (labels or {}).items())
     return LabelSelector((*equal, *(_expression(e) for e in expressions or [])))
 
 
 def _expression(value: object) -> Requirement:
     if not isinstance(value, Mapping) or "key" not in value or "operator" not in value:
-        raise SelectorError("each item of matchExpressions needs key, operator and, for In and NotIn, values")
+        raise ValueError("each item of matchExpressions needs key, operator and, for In and NotIn, values")
     _known_fields(value, "an item of matchExpressions", ("key", "operator", "values"))
     try:
         operator = Operator(_text(value["operator"]))
     except ValueError:
-        raise SelectorError(f"operator {shown(value['operator'])} is not one of {', '.join(Operator)}") from None
+        raise ValueError(f"operator {shown(value['operator'])} is not one of {', '.join(Operator)}") from None
     values = value.get("values")
     if not isinstance(values, list | None):
-        raise SelectorError("values must be a list")
+        raise ValueError("values must be a list")
     return requirement(_text(value["key"]), operator, [_text(v) for v in values or []])
 
 
 def _known_fields(value: Mapping[object, object], what: str, known: tuple[str, ...]) -> None:
     for key in value:
         if key not in known:
-            raise SelectorError(f"unknown field {shown(key)}: {what} has {', '.join(known)}")
+            raise ValueError(f"unknown field {shown(key)}: {what} has {', '.join(known)}")
 
 
 def _text(value: object) -> str:
     # YAML does not read true, 1.10 and null as strings; the API refuses them too.
     if not isinstance(value, str):
-        raise SelectorError(f"{shown(value)} is not a string: put it in quotes")
+        raise ValueError(f"{shown(value)} is not a string: put it in quotes")
     return value
 
 
 def requirement(key: str, operator: Operator, values: list[str]) -> Requirement:
-    """A checked requirement (labels.NewRequirement). Raises SelectorError."""
+    """A checked requirement (labels.NewRequirement)."""
     check_key(key)
     takes_values = operator in (Operator.IN, Operator.NOT_IN)
     if takes_values != bool(values):
-        raise SelectorError(f"{operator} of {key} {'needs at least one value' if takes_values else 'takes no values'}")
+        raise ValueError(f"{operator} of {key} {'needs at least one value' if takes_values else 'takes no values'}")
     for value in values:
         check_value(value)
     return Requirement(key, operator, frozenset(values))
 
 
 def check_key(key: str) -> None:
-    """Raise SelectorError unless ``key`` is a label key."""
+    """Raise ValueError unless ``key`` is a label key."""
     domain, slash, name = key.rpartition("/")
     if not NAME.match(name) or (slash and (len(domain) > 253 or not DOMAIN.match(domain))):
-        raise SelectorError(f"{shown(key)} is not a valid label key: [DNS subdomain and /] and {NAME_WORDS}")
+        raise ValueError(f"{shown(key)} is not a valid label key: [DNS subdomain and /] and {NAME_WORDS}")
 
 
 def check_value(value: str) -> None:
-    """Raise SelectorError unless ``value`` can be a label's value; the empty one can."""
+    """Raise ValueError unless ``value`` can be a label's value; the empty one can."""
     if value and not NAME.match(value):
-        raise SelectorError(f"{shown(value)} is not a valid label value: {NAME_WORDS}")
+        raise ValueError(f"{shown(value)} is not a valid label value: {NAME_WORDS}")
 
 
 class _Token(NamedTuple):
@@ -127,10 +123,10 @@ class _Parser:
         """Take one of these symbols and return it; "" if another token is next."""
         return self._take().text if self._at_symbol(*symbols) else ""
 
-    def _wrong(self, why: str, at: int) -> SelectorError:
-        return SelectorError(f"character {at + 1} of selector {shown(self._text)}: {why}")
+    def _wrong(self, why: str, at: int) -> ValueError:
+        return ValueError(f"character {at + 1} of selector {shown(self._text)}: {why}")
 
-    def _unexpected(self, expected: str) -> SelectorError:
+    def _unexpected(self, expected: str) -> ValueError:
         found = repr(self._here.text) if self._here.text else "the end"
         return self._wrong(f"expected {expected} but found {found}", self._here.at)
 
@@ -140,7 +136,7 @@ class _Parser:
         token = self._take()
         try:
             check(token.text)
-        except SelectorError as error:
+        except ValueError as error:
             raise self._wrong(str(error), token.at) from None
         return token.text
 

@@ -1,4 +1,4 @@
-"""What each recorded status is diagnosed as: the category, how long it lasts, what Kubernetes does, and what to do. expected.tsv is the table."""
+"""The diagnosis of each recorded status: expected.tsv is the table."""
 
 from __future__ import annotations
 
