@@ -1,10 +1,5 @@
-"""Why containers of a pod fail, what Kubernetes will do, and what to do.
+"""Why containers of a pod fail, what Kubernetes will do, and what to do: a decision table. Pure, and cheap enough for the loop."""
 
-Owns the decision table. Takes a Pod, the pod's kills and facts of the node; returns Diagnoses. Pure, without state, and
-cheap enough for the loop.
-"""
-
-from agent.diagnose.judge import diagnose
-from agent.diagnose.table import TABLE
+from agent.diagnose.judge import TABLE, diagnose
 
 __all__ = ["TABLE", "diagnose"]

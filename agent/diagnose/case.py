@@ -1,7 +1,4 @@
-"""The input of a rule: one container that may have a problem, or the whole pod, with its kills.
-
-Takes a Pod, its kills and facts of the node; returns Cases. Pure.
-"""
+"""The input of a rule: one container that may have a problem, or the whole pod, with its kills."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from enum import StrEnum
 
 from agent.model import ContainerKind, OomKill, Pod, PodContainer, Scope
 from agent.model.diagnosis import ContainerFacts, NodeFacts
-from agent.model.status import ContainerState, Phase
+from agent.model.status import ContainerState, ContainerStatus, Phase
 
 HOUR_S = 3600.0
 LONG_S = 300.0  # time to start before a container is reported
@@ -40,26 +37,17 @@ class At(StrEnum):
     WAITING = "waiting"  # any other reason
 
 
-WAITS = {
-    "ContainerCreating": At.CREATING,
-    "PodInitializing": At.CREATING,
-    "ErrImagePull": At.PULL,
-    "ErrImageNeverPull": At.PULL,
-    "InvalidImageName": At.PULL,
-    "ImageInspectError": At.PULL,
-    "RegistryUnavailable": At.PULL,
-    "SignatureValidationFailed": At.PULL,
-    "ImagePullBackOff": At.PULL_BACK_OFF,
-    "CreateContainerConfigError": At.CONFIG,
-    "VerifyNonRootError": At.CONFIG,
-    "CreateContainerError": At.CREATE,
-    "RunContainerError": At.START,
-    "RunInitContainerError": At.START,
-    "PreCreateHookError": At.START,
-    "PreStartHookError": At.START,
-    "PostStartHookError": At.START,
-    "CrashLoopBackOff": At.CRASH,
-}
+REASONS = {
+    At.CREATING: ("ContainerCreating", "PodInitializing"),
+    At.PULL: ("ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "RegistryUnavailable",
+              "SignatureValidationFailed"),
+    At.PULL_BACK_OFF: ("ImagePullBackOff",),
+    At.CONFIG: ("CreateContainerConfigError", "VerifyNonRootError"),
+    At.CREATE: ("CreateContainerError",),
+    At.START: ("RunContainerError", "RunInitContainerError", "PreCreateHookError", "PreStartHookError", "PostStartHookError"),
+    At.CRASH: ("CrashLoopBackOff",),
+}  # fmt: skip
+WAITS = {reason: at for at, reasons in REASONS.items() for reason in reasons}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +69,21 @@ class Case:
     kills: tuple[OomKill, ...] = ()
     killed: tuple[OomKill, ...] = ()
     facts: ContainerFacts = NO_FACTS
+
+    @property
+    def status(self) -> ContainerStatus:
+        """The container's; an empty one for the whole pod."""
+        return self.container.status if self.container is not None else ContainerStatus()
+
+    @property
+    def policy(self) -> str:
+        """The restartPolicy in force: the container's own, or else the pod's."""
+        return self.status.restart_policy or self.pod.status.restart_policy
+
+    @property
+    def restarted_by_probes(self) -> bool:
+        """Whether it has a probe that makes the kubelet restart it."""
+        return not self.status.probes.isdisjoint({"liveness", "startup"})
 
     @property
     def recent(self) -> tuple[OomKill, ...]:
@@ -122,12 +125,13 @@ def pod_case(pod: Pod, now_unix_s: float) -> Case:
 
 def creating_case(pod: Pod, now_unix_s: float) -> Case | None:
     """A pod of which no container has started for LONG_S; else None."""
-    waits = [one.status.state.phase is Phase.NONE or _at(one) is At.CREATING for one in pod.containers]
-    waiting_s = None if pod.status.start_unix_s is None else now_unix_s - pod.status.start_unix_s
-    if waiting_s is None or waiting_s < LONG_S or not waits or not all(waits) or pod.status.phase != "Pending":
+    states = [one.status.state for one in pod.containers]
+    start = pod.status.start_unix_s
+    if start is None or now_unix_s - start < LONG_S or not states or pod.status.phase != "Pending":
         return None
-    reason = pod.containers[-1].status.state.reason
-    message = next((one.status.state.message for one in pod.containers if one.status.state.message), "")
+    if not all(_at(one) in (None, At.CREATING) for one in pod.containers):
+        return None
+    reason, message = states[-1].reason, next((state.message for state in states if state.message), "")
     return Case(At.CREATING, pod, reason, _lines(reason, message), message, now_unix_s)
 
 
@@ -137,14 +141,11 @@ def container_cases(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> Ite
         at = _at(one)
         if at is None or at is At.CREATING:
             continue
-        own = sorted((k for k in kills if k.container == one.name and k.pod_uid == pod.uid), key=_newest)
+        own = [kill for kill in kills if kill.container == one.name and kill.pod_uid == pod.uid]
+        own.sort(key=lambda kill: kill.at_unix_s, reverse=True)
         case = _case(pod, one, at, tuple(own), facts)
-        if at is not At.ENDED or not _ended_normally(case, one):
+        if at is not At.ENDED or not _ended_normally(case, one.kind):
             yield case
-
-
-def _newest(kill: OomKill) -> float:
-    return -kill.at_unix_s
 
 
 def _at(one: PodContainer) -> At | None:
@@ -162,19 +163,18 @@ def _at(one: PodContainer) -> At | None:
 
 def _case(pod: Pod, one: PodContainer, at: At, own: tuple[OomKill, ...], facts: NodeFacts) -> Case:
     state = one.status.state
-    ended, ended_id = (
-        (state, one.container_id) if state.phase is Phase.TERMINATED else (one.status.last, one.previous_id)
-    )
-    crashed = at is At.CRASH or (at is At.START and state.reason == "CrashLoopBackOff")
-    source = ended if crashed and ended.message else state
+    ended, ended_id = one.status.last, one.previous_id
+    if state.phase is Phase.TERMINATED:
+        ended, ended_id = state, one.container_id
+    crashed = state.phase is Phase.WAITING and state.reason == "CrashLoopBackOff"
+    text = _without_image_name(one.status.image, state.message)
+    message = state.message or (state.reason if at is At.WAITING else "")
     return Case(
         at,
         pod,
         reason=ended.reason if at is At.START and crashed else state.reason,
-        said=_lines(
-            state.reason, _without_image_name(one.status.image, state.message), ended.message if crashed else ""
-        ),
-        message=source.message or (state.reason if at is At.WAITING else ""),
+        said=_lines(state.reason, text, ended.message if crashed else ""),
+        message=(ended.message if crashed else "") or message,
         now_unix_s=facts.now_unix_s,
         container=one,
         ended=ended,
@@ -196,17 +196,14 @@ def _hit(kill: OomKill, ended: ContainerState, ended_id: str | None) -> bool:
     return started - SLACK_S <= kill.at_unix_s <= ended.finished_unix_s + SLACK_S
 
 
-def _ended_normally(case: Case, one: PodContainer) -> bool:
+def _ended_normally(case: Case, kind: ContainerKind) -> bool:
     """Exit code 0 where no restart is expected and without an OOM kill; or a debugging container."""
     if case.oom:
         return False
-    if one.kind is ContainerKind.EPHEMERAL:
+    if kind is ContainerKind.EPHEMERAL:
         return True
-    if one.status.state.exit_code != 0:
-        return False
-    return one.kind is ContainerKind.INIT or (
-        one.kind is ContainerKind.REGULAR and (one.status.restart_policy or case.pod.status.restart_policy) != "Always"
-    )
+    expected = kind is ContainerKind.INIT or (kind is ContainerKind.REGULAR and case.policy != "Always")
+    return expected and case.ended.exit_code == 0
 
 
 def _without_image_name(image: str, message: str) -> str:

@@ -1,4 +1,4 @@
-"""The conditions of the decision table beyond the API's texts: what the node saw, exit codes, times. Pure."""
+"""The conditions of the decision table beyond the API's texts: kills seen on the node, exit codes, times."""
 
 from __future__ import annotations
 
@@ -12,16 +12,11 @@ PROBED_ENDS = (137, 143)  # the kubelet ends a container with SIGTERM, and after
 READY_KINDS = (ContainerKind.REGULAR, ContainerKind.SIDECAR)
 
 
-def _probed(case: Case) -> bool:
-    probes = case.container.status.probes if case.container is not None else frozenset()
-    return bool(probes & {"liveness", "startup"}) and case.ended.exit_code in PROBED_ENDS
-
-
 def _up_long(case: Case) -> bool:
-    one = case.container
-    if one is None or one.kind not in READY_KINDS or one.status.state.started_unix_s is None:
+    started = case.status.state.started_unix_s
+    if case.container is None or case.container.kind not in READY_KINDS or started is None:
         return False
-    return case.now_unix_s - one.status.state.started_unix_s >= LONG_S
+    return case.now_unix_s - started >= LONG_S
 
 
 def _alive_after_kill(case: Case) -> bool:
@@ -31,20 +26,16 @@ def _alive_after_kill(case: Case) -> bool:
 
 def _in_this_instance(case: Case, kill: OomKill) -> bool:
     """By container id if both have one, or else by time."""
-    one = case.container
-    if one is None:
-        return True
-    if kill.container_id is not None and one.container_id is not None:
-        return kill.container_id == one.container_id
-    started = one.status.state.started_unix_s
+    own_id = case.container.container_id if case.container is not None else None
+    if kill.container_id is not None and own_id is not None:
+        return kill.container_id == own_id
+    started = case.status.state.started_unix_s
     return started is None or kill.at_unix_s >= started
 
 
 def _restarted_by_oom(case: Case) -> bool:
-    if not case.oom or case.ended.phase is not Phase.TERMINATED:
-        return False
     at = case.ended.finished_unix_s
-    return at is not None and case.now_unix_s - at <= HOUR_S
+    return case.oom and case.ended.phase is Phase.TERMINATED and at is not None and case.now_unix_s - at <= HOUR_S
 
 
 def _network(case: Case) -> str:
@@ -58,7 +49,10 @@ OOM_OF_CHILD = Fact(
     "its own exit code is not 137",
     lambda case: case.ended.reason == OOM_KILLED and case.ended.exit_code not in (None, SIGKILLED),
 )
-PROBED = Fact("exit code 137 or 143, and it has a liveness or startup probe", _probed)
+PROBED = Fact(
+    "exit code 137 or 143, and it has a liveness or startup probe",
+    lambda case: case.restarted_by_probes and case.ended.exit_code in PROBED_ENDS,
+)
 OWN_SIGNAL = Fact(
     "it died from SIGILL, SIGABRT, SIGBUS, SIGFPE or SIGSEGV (exit code 132, 134, 135, 136, 139)",
     lambda case: case.signal in OWN_SIGNALS,
@@ -78,11 +72,10 @@ LAST_NOT_ITS_OWN = Fact(
 RESTARTED_BY_OOM = Fact("the previous instance was OOM-killed in the last hour", _restarted_by_oom)
 NOT_STARTED_LONG = Fact(
     "it has run for five minutes, and its startup probe has not succeeded",
-    lambda case: _up_long(case) and case.container is not None and case.container.status.started is False,
+    lambda case: _up_long(case) and case.status.started is False,
 )
 NOT_READY_LONG = Fact(
-    "it has run for five minutes, and is not ready",
-    lambda case: _up_long(case) and case.container is not None and not case.container.status.ready,
+    "it has run for five minutes, and is not ready", lambda case: _up_long(case) and not case.status.ready
 )
 NO_NETWORK = Fact("condition PodReadyToStartContainers is False", lambda case: _network(case) == "False")
 HAS_NETWORK = Fact("condition PodReadyToStartContainers is True", lambda case: _network(case) == "True")

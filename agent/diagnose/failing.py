@@ -1,7 +1,7 @@
-"""Which pods of the node fail now, and why: their statuses and kills go to the diagnosis, what it says to the metric and the Events.
+"""Which pods of the node fail now, and why: diagnoses them, and passes the diagnoses to the metric and the Events.
 
-Owns the pods as last put and the kills of the last hour. Some diagnoses come or go by time alone, so all are looked at again
-once a minute.
+Owns the pods as last put and the kills of the last hour. Some diagnoses appear or disappear by time alone, so all pods are
+diagnosed again once a minute.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from agent.model.diagnosis import Category, Diagnosis, NodeFacts
 LOOK_EVERY_S = 60.0
 HOUR_S = 3600.0
 MOST_KILLS = 100  # of one pod that are kept: the newest
-OF_KILLS = frozenset(
-    {Category.OOM_CONTAINER, Category.OOM_PROCESS, Category.NODE_OOM, Category.CRASH_LOOP}
-)  # categories with advice about the kill
+OF_KILLS = (Category.OOM_CONTAINER, Category.OOM_PROCESS, Category.NODE_OOM, Category.CRASH_LOOP)  # advise about a kill
 
 
 class Failing:
@@ -33,11 +31,7 @@ class Failing:
         self._found: dict[str, tuple[Diagnosis, ...]] = {}
         self._look_at_s = 0.0
         for kill in sorted(kills, key=lambda kill: kill.at_unix_s):
-            self._keep(kill)
-
-    def _keep(self, kill: OomKill) -> None:
-        if kill.pod_uid is not None:
-            self._kills.setdefault(kill.pod_uid, deque(maxlen=MOST_KILLS)).append(kill)
+            self.settled(kill)
 
     def put(self, pod: Pod) -> None:
         """A pod as it is now."""
@@ -45,19 +39,19 @@ class Failing:
         self._judge(pod.uid)
 
     def gone(self, uid: str) -> None:
-        """The API has this pod no longer."""
+        """The API no longer has this pod."""
         self._pods.pop(uid, None)
         self._kills.pop(uid, None)
         self._show(uid, ())
 
     def settled(self, kill: OomKill) -> None:
-        """A kill whose outcome is known."""
-        self._keep(kill)
-        if kill.pod_uid in self._pods:
-            self._judge(kill.pod_uid or "")
+        """A kill with a known outcome."""
+        if kill.pod_uid is not None:
+            self._kills.setdefault(kill.pod_uid, deque(maxlen=MOST_KILLS)).append(kill)
+            self._judge(kill.pod_uid)
 
     def advice(self, kill: OomKill) -> str | None:
-        """What to do about the container, with its numbers; None: the diagnosis (not yet) speaks of such kills."""
+        """What to do about the container, with its numbers; None: no diagnosis is about such kills (yet)."""
         found = self._found.get(kill.pod_uid or "", ())
         fitting = (d for d in found if d.container == kill.container and d.category in OF_KILLS)
         return next((diagnosis.advice for diagnosis in fitting), None)
@@ -70,9 +64,6 @@ class Failing:
         for uid in list(self._pods):
             between()
             self._judge(uid)
-        self._forget_old_kills()
-
-    def _forget_old_kills(self) -> None:
         oldest = self._unix_s() - HOUR_S
         self._kills = {uid: kills for uid, kills in self._kills.items() if kills[-1].at_unix_s > oldest}
 

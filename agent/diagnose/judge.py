@@ -1,4 +1,4 @@
-"""Applies the table: the first matching rule is the diagnosis. Pure, and raises nothing."""
+"""Applies the decision table: the first matching rule is the diagnosis. Raises nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from agent.diagnose.case import At, Case, container_cases, creating_case, pod_case
 from agent.diagnose.outlook import outlook
 from agent.diagnose.rule import Rule, sentence, words_of
-from agent.diagnose.table import TABLE
+from agent.diagnose.table_ends import ENDS, RUNNING
+from agent.diagnose.table_images import IMAGES
+from agent.diagnose.table_pods import PODS
+from agent.diagnose.table_starts import STARTS
 from agent.model import ContainerKind, OomKill, Pod
 from agent.model.diagnosis import Category, Diagnosis, NodeFacts
 from agent.wording.text import cut, safe
@@ -15,6 +18,7 @@ from agent.wording.text import cut, safe
 MOST_SAID = 600  # characters of each of a diagnosis' sentences
 MOST_MESSAGE = 600
 OF_INIT = (Category.CRASH_LOOP, Category.FAILED)  # an init container's are InitContainerError
+TABLE: tuple[Rule, ...] = (*PODS, *IMAGES, *STARTS, *ENDS, *RUNNING)
 BY_PLACE: dict[At, tuple[Rule, ...]] = {at: tuple(rule for rule in TABLE if at in rule.at) for at in At}
 
 
@@ -26,13 +30,13 @@ def diagnose(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> tuple[Diag
     """
     if pod.status.deletion_unix_s is not None:
         return ()
-    whole = _judged(pod_case(pod, facts.now_unix_s))
-    if whole is not None:
-        return (whole,)
-    found = [one for case in container_cases(pod, kills, facts) if (one := _judged(case)) is not None]
-    if not found and (creating := creating_case(pod, facts.now_unix_s)) is not None:
-        found = [one for one in (_judged(creating),) if one is not None]
-    return tuple(found)
+    creating = creating_case(pod, facts.now_unix_s)
+    stages = ([pod_case(pod, facts.now_unix_s)], container_cases(pod, kills, facts), [creating] if creating else [])
+    for cases in stages:
+        found = tuple(one for case in cases if (one := _judged(case)) is not None)
+        if found:
+            return found
+    return ()
 
 
 def _judged(case: Case) -> Diagnosis | None:

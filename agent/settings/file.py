@@ -1,7 +1,6 @@
-"""The configuration file as YAML nodes with marks, so that every problem has its line.
+"""The configuration file as YAML nodes with marks, so that every problem has its line; knows no key.
 
-Reads the file and collects problems; knows no key. Raises nothing. A hostile file (huge, deeply nested, full of aliases) is
-a problem like any other.
+Raises nothing. A hostile file (huge, deeply nested, full of aliases) is a problem like any other.
 """
 
 from __future__ import annotations
@@ -80,14 +79,13 @@ class ConfigFile:
             return {}
         found: dict[str, Entry] = {}
         for key_node, value in node.value:
+            where = self.where(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(f"{self.where(key_node)}: a key of {what} must be a string")
+                self.problems.append(f"{where}: a key of {what} must be a string")
             elif (key := str(key_node.value)) in found:
-                self.problems.append(
-                    f"{self.where(key_node)}: {key} is given twice (first at {found[key].where}); remove one"
-                )
+                self.problems.append(f"{where}: {key} is given twice (first at {found[key].where}); remove one")
             else:
-                found[key] = Entry(key, value, self.where(key_node))
+                found[key] = Entry(key, value, where)
         return found
 
     def check_known(self, entries: Mapping[str, Entry], known: Iterable[str]) -> None:
@@ -120,12 +118,11 @@ class ConfigFile:
         if id(node) in seen or isinstance(node, yaml.ScalarNode):
             return
         seen.add(id(node))
+        inner = node.value
         if isinstance(node, yaml.MappingNode):
-            for entry in self.mapping(node, "this").values():
-                self._check_twice(entry.node, seen)
-        elif isinstance(node, yaml.SequenceNode):
-            for item in node.value:
-                self._check_twice(item, seen)
+            inner = [entry.node for entry in self.mapping(node, "this").values()]
+        for item in inner:
+            self._check_twice(item, seen)
 
 
 def plain(node: yaml.Node) -> object:

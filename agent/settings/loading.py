@@ -1,32 +1,21 @@
-"""Settings from flags, environment, file and defaults. Reports all problems at once."""
+"""Settings from flags, environment, file and defaults; and the mounted file, checked again for rules that change while the agent runs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Set
+import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from agent.model import Rules
 from agent.settings.file import ConfigFile
 from agent.settings.problems import SettingsError
 from agent.settings.rules import RULES_KEYS, read_rules
-from agent.settings.table import FILE_SETTINGS, SETTINGS, Setting, Settings
+from agent.settings.table import SETTINGS, Settings
 
-NEEDS = (
-    ("tls_cert", "tls_key"),
-    ("tls_key", "tls_cert"),
-    ("tls_client_ca", "tls_cert"),
-)  # the first needs the second
-
-
-def check_file(path: Path) -> tuple[ConfigFile, Rules, dict[str, object]]:
-    """The whole file: with its problems, its rules, and its values by field of Settings."""
-    file = ConfigFile(path)
-    file.check_known(file.entries, [*(setting.key for setting in FILE_SETTINGS), *RULES_KEYS])
-    given = {}
-    for setting in FILE_SETTINGS:
-        if (entry := file.entries.get(setting.key)) is not None:
-            given[setting.name] = file.read(entry, setting.parse)
-    return file, read_rules(file), given
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+FILE_SETTINGS = tuple(setting for setting in SETTINGS if setting.name != "config")
+NEEDS = (("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("tls_client_ca", "tls_cert"))  # the first needs the second
+DOWNWARD_API = " (in a DaemonSet, from the downward API: env valueFrom fieldRef fieldPath spec.nodeName)"
 
 
 def load(
@@ -37,26 +26,31 @@ def load(
     An empty environment variable counts as not set. ``required`` fields must be set; a command that needs no node name leaves
     it out and gets "". Raises SettingsError with all problems.
     """
-    problems: list[str] = []
-    chosen = _from_flags(flags, environ, problems)
-    given: dict[str, object] = {}
+    given, problems = _from_flags(flags, environ)
     rules = Rules()
-    if isinstance(config := chosen.get("config"), Path):
-        file, rules, given = check_file(config)
-        problems = [*file.problems, *problems]
-    found: dict[str, object] = {setting.name: setting.default for setting in SETTINGS} | given | chosen
-    unset = [s for s in SETTINGS if s.name in required and found[s.name] is None]
-    problems += [_missing(setting) for setting in unset if setting.name not in given and setting.name not in chosen]
-    problems += _alone(found, given.keys() | chosen.keys())
+    if isinstance(config := given.get("config"), Path):
+        file, rules, from_file = _check_file(config)
+        given = from_file | given
+        problems = file.problems + problems
+    problems += [f"{BY_NAME[name].key} is not set: {_how_to_set(name)}" for name in required if name not in given]
+    defaults = {one.name: None if one.default is None else one.parse(one.default) for one in SETTINGS}
+    found = defaults | given
+    problems += [
+        f"{BY_NAME[one].key} is set without {BY_NAME[other].key}: {_how_to_set(other)}"
+        for one, other in NEEDS
+        if found[one] is not None and other not in given
+    ]
     if problems:
         raise SettingsError(problems)
     found["node_name"] = found["node_name"] or ""
+    found["cgroup_roots"] = found["cgroup_roots"] or ()
     return Settings(**found, rules=rules)  # type: ignore[arg-type]
 
 
-def _from_flags(flags: Mapping[str, object], environ: Mapping[str, str], problems: list[str]) -> dict[str, object]:
-    """The parsed values of flags and environment. Problems name the flag or variable."""
+def _from_flags(flags: Mapping[str, object], environ: Mapping[str, str]) -> tuple[dict[str, object], list[str]]:
+    """The parsed values of flags and environment, None for one with a problem; the problems name the flag or variable."""
     found: dict[str, object] = {}
+    problems: list[str] = []
     for setting in SETTINGS:
         value, where = flags.get(setting.name), setting.flag
         if value is None:
@@ -68,21 +62,63 @@ def _from_flags(flags: Mapping[str, object], environ: Mapping[str, str], problem
         except ValueError as error:
             found[setting.name] = None
             problems.append(f"{where}: {error}")
-    return found
+    return found, problems
 
 
-def _missing(setting: Setting) -> str:
-    text = f"{setting.key} is not set: give {setting.flag} or set {setting.variable}"
-    if setting.name == "node_name":
-        text += " (in a DaemonSet, from the downward API: env valueFrom fieldRef fieldPath spec.nodeName)"
-    return text
+def _how_to_set(name: str) -> str:
+    text = f"give {BY_NAME[name].flag} or set {BY_NAME[name].variable}"
+    return text + DOWNWARD_API if name == "node_name" else text
 
 
-def _alone(found: Mapping[str, object], given: Set[str]) -> list[str]:
-    """Problems of settings without the setting that they need."""
-    by_name = {setting.name: setting for setting in SETTINGS}
-    return [
-        f"{by_name[one].key} is set without {by_name[other].key}: give {by_name[other].flag} or set {by_name[other].variable}"
-        for one, other in NEEDS
-        if found[one] is not None and other not in given
-    ]
+def _check_file(path: Path) -> tuple[ConfigFile, Rules, dict[str, object]]:
+    """The whole file: with its problems, its rules, and its values by field of Settings."""
+    file = ConfigFile(path)
+    file.check_known(file.entries, [*(setting.key for setting in FILE_SETTINGS), *RULES_KEYS])
+    given: dict[str, object] = {}
+    for setting in FILE_SETTINGS:
+        if (entry := file.entries.get(setting.key)) is not None:
+            given[setting.name] = file.read(entry, setting.parse)
+    return file, read_rules(file), given
+
+
+# --------------------------------------------------------------------------------------------------------------- while it runs
+
+
+def load_rules(path: Path) -> Rules:
+    """The rules of a configuration file. Raises SettingsError with every problem of the whole file, not only of the rules.
+
+    Other keys take effect at a restart; a mistake in one is reported now.
+    """
+    file, rules, _ = _check_file(path)
+    if file.problems:
+        raise SettingsError(file.problems)
+    return rules
+
+
+def fingerprint(path: Path) -> tuple[int, int, int, int] | None:
+    """Changes when the file or its content changes; None: no such file."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+class RulesFile:
+    """A file that others change: in place, by rename, or, as the kubelet does for a ConfigMap, by swapping the link ``..data``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = fingerprint(path)
+
+    def changed(self) -> bool:
+        """Whether it has changed since the last call: one stat. A missing file is no change: it may be in the middle of a swap."""
+        now = fingerprint(self._path)
+        if now is None or now == self._seen:
+            return False
+        self._seen = now
+        return True
+
+    def load(self) -> Rules:
+        """Its current rules; raises SettingsError with every problem."""
+        return load_rules(self._path)

@@ -1,4 +1,4 @@
-"""SettingsError, and how a user's value is shown in it: short and on one line."""
+"""SettingsError, and how it shows a user's value: short and on one line."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ MOST_SHOWN = 50
 _REPR = reprlib.Repr()
 _REPR.maxlevel = 2
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
-
-
-def shown(value: object) -> str:
-    """A value for a message; nested and long ones are cut, since YAML aliases can make them endless."""
-    return _REPR.repr(value)
+shown = _REPR.repr  # cuts nested and long values, since YAML aliases can make them endless
 
 
 class SettingsError(ValueError):
@@ -22,7 +18,5 @@ class SettingsError(ValueError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        lines = list(self.problems[:MOST_SHOWN])
-        if len(self.problems) > MOST_SHOWN:
-            lines.append(f"… and {len(self.problems) - MOST_SHOWN} more")
-        super().__init__("\n".join(lines))
+        more = len(problems) - MOST_SHOWN
+        super().__init__("\n".join([*problems[:MOST_SHOWN], *([f"… and {more} more"] if more > 0 else [])]))

@@ -1,19 +1,17 @@
-"""The configured rules: the keys ``rules`` and ``ignoreLabelsIn`` of the file become Rules.
-
-Takes a ConfigFile and returns Rules; problems go to the file's list, and a rule with a problem is left out.
-"""
+"""The configured rules: the keys ``rules`` and ``ignoreLabelsIn`` of the file become Rules."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import yaml
 
 from agent.model import LabelSelector, Mode, OnExceeded, Rule, Rules, Tolerance
 from agent.settings.file import ConfigFile
 from agent.settings.problems import shown
-from agent.settings.selectors import SelectorError, from_structure, parse_selector
+from agent.settings.selectors import from_structure, parse_selector
 from agent.settings.values import globs, one_of, scalar, some_globs, text, tolerated
 
 LEAVE = "leave"
@@ -35,55 +33,45 @@ def rule_mode(value: object) -> Mode | None:
 
 
 def rule_selector(value: object) -> LabelSelector:
-    """A selector as text or as Kubernetes' structure. Raises ValueError (SelectorError with the position)."""
+    """A selector as text or as Kubernetes' structure. Raises ValueError."""
     if isinstance(value, str):
         return parse_selector(value)
     if isinstance(value, Mapping):
         return from_structure(value)
-    raise SelectorError(f"must be a string like 'app in (a, b)' or a mapping with matchLabels, not {shown(value)}")
+    raise ValueError(f"must be a string like 'app in (a, b)' or a mapping with matchLabels, not {shown(value)}")
 
 
 RULE_KEYS: dict[str, tuple[Callable[[object], object], str]] = {
     "name": (text, "its name in messages, `explain` and Events; default: `rule-1`, `rule-2`, …"),
     "mode": (rule_mode, "`single`, `group` or `leave` (no mode, and no later rule applies); required"),
     "namespaces": (some_globs, "globs (`*`, `?`, `[…]`) of namespaces; default: all"),
-    "selector": (
-        rule_selector,
-        "label selector of pods, as a string or with matchLabels and matchExpressions; default: all",
-    ),
+    "selector": (rule_selector, "label selector of pods, as a string or with matchLabels and matchExpressions; default: all"),
     "containers": (some_globs, "globs of container names; default: all"),
-    "tolerate": (
-        tolerated,
-        "number of OOM-killed processes per container and time that is tolerated, e.g. `5/10m`; default: any number",
-    ),
-    "onExceeded": (
-        one_of(*OnExceeded),
-        "with `tolerate`: `arm` (the next OOM kill ends the whole container) or `restart` (end it at once); default: `arm`",
-    ),
-    "tolerateScope": (
-        one_of("own", "any"),
-        "with `tolerate`: count only kills at the container's or pod's `own` limit, or `any` kill; default: `own`",
-    ),
-}
+    "tolerate": (tolerated,
+        "number of OOM-killed processes per container and time that is tolerated, e.g. `5/10m`; default: any number"),
+    "onExceeded": (one_of(*OnExceeded),
+        "with `tolerate`: `arm` (the next OOM kill ends the whole container) or `restart` (end it at once); default: `arm`"),
+    "tolerateScope": (one_of("own", "any"),
+        "with `tolerate`: count only kills at the container's or pod's `own` limit, or `any` kill; default: `own`"),
+}  # fmt: skip
 
 
 def read_rules(file: ConfigFile) -> Rules:
-    """The rules of a file; problems go to its ``problems``."""
-    rules: list[Rule] = []
+    """The rules of a file; problems go to its ``problems``, and a rule with a problem is left out."""
+    rules: dict[str, Rule] = {}
     places: dict[str, str] = {}
     for index, node in enumerate(_rule_nodes(file)):
         rule = _read_rule(file, node, index + 1)
         if rule is None:
             continue
-        if rule.name in places:
-            file.problems.append(
-                f"{file.where(node)}: the rule at {places[rule.name]} is also called {shown(rule.name)}; rename one"
-            )
-        places[rule.name] = file.where(node)
-        rules.append(rule)
+        where = file.where(node)
+        if rule.name in rules:
+            first = places[rule.name]
+            file.problems.append(f"{where}: the rule at {first} is also called {shown(rule.name)}; rename one")
+        rules[rule.name], places[rule.name] = rule, where
     ignored = file.entries.get("ignoreLabelsIn")
-    disobeyed = file.read(ignored, globs) if ignored is not None and not ignored.empty else ()
-    return Rules(tuple(rules), disobeyed or ())
+    disobeyed = file.read(ignored, globs) if ignored is not None and not ignored.empty else None
+    return Rules(tuple(rules.values()), disobeyed or ())
 
 
 def _rule_nodes(file: ConfigFile) -> list[yaml.Node]:
@@ -102,7 +90,7 @@ def _read_rule(file: ConfigFile, node: yaml.Node, number: int) -> Rule | None:
     file.check_known(entries, RULE_KEYS)
     if "mode" not in entries and isinstance(node, yaml.MappingNode):
         file.problems.append(f"{file.where(node)}: rule {number} has no mode: add single, group or {LEAVE}")
-    values = {key: file.read(entry, RULE_KEYS[key][0]) for key, entry in entries.items() if key in RULE_KEYS}
+    values: dict[str, Any] = {k: file.read(entry, RULE_KEYS[k][0]) for k, entry in entries.items() if k in RULE_KEYS}
     for key in ("onExceeded", "tolerateScope"):
         if key in entries and "tolerate" not in entries:
             file.problems.append(
@@ -110,25 +98,20 @@ def _read_rule(file: ConfigFile, node: yaml.Node, number: int) -> Rule | None:
             )
     if len(file.problems) > before:
         return None
-    mode, selector = values["mode"], values.get("selector")
+    name = values.get("name", f"rule-{number}")
+    tolerance: Tolerance | None = values.get("tolerate")
+    if tolerance is not None:
+        tolerance = replace(
+            tolerance,
+            on_exceeded=OnExceeded(values.get("onExceeded", OnExceeded.ARM)),
+            any_scope=values.get("tolerateScope") == "any",
+            said_by=f"configured rule {name}",
+        )
     return Rule(
-        name=str(values.get("name", f"rule-{number}")),
-        mode=mode if isinstance(mode, Mode) else None,
-        namespaces=_texts(values.get("namespaces")),
-        pods=selector if isinstance(selector, LabelSelector) else LabelSelector(),
-        containers=_texts(values.get("containers")),
-        tolerance=_tolerance(values, str(values.get("name", f"rule-{number}"))),
+        name=name,
+        mode=values["mode"],
+        namespaces=values.get("namespaces", ()),
+        pods=values.get("selector", LabelSelector()),
+        containers=values.get("containers", ()),
+        tolerance=tolerance,
     )
-
-
-def _tolerance(values: Mapping[str, object], rule: str) -> Tolerance | None:
-    found = values.get("tolerate")
-    if not isinstance(found, Tolerance):
-        return None
-    then = OnExceeded(str(values.get("onExceeded", OnExceeded.ARM.value)))
-    any_scope = values.get("tolerateScope") == "any"
-    return replace(found, on_exceeded=then, any_scope=any_scope, said_by=f"configured rule {rule}")
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(str(item) for item in value) if isinstance(value, tuple) else ()

@@ -10,8 +10,6 @@ from pathlib import Path
 from agent.model import Budget, Rules
 from agent.settings import values
 
-LEVELS = ("debug", "info", "warning", "error")
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -47,15 +45,15 @@ class Settings:
 class Setting:
     """One row: ``name`` is the field of Settings; flag, environment variable and key follow from it unless given.
 
-    ``takes`` describes the value, ``shown_default`` the default if its plain text is not clear.
+    ``default``: as a user writes it; None: not set, and ``unset`` says what that means. ``takes`` describes the value.
     """
 
     name: str
     parse: Callable[[object], object]
-    default: object
     takes: str
+    default: str | None
     help: str
-    shown_default: str = ""
+    unset: str = "none"
     own_flag: str = ""
     own_variable: str = ""
 
@@ -76,157 +74,49 @@ class Setting:
     @property
     def default_text(self) -> str:
         """The default in help and reference."""
-        return self.shown_default or (
-            str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
-        )
+        return self.unset if self.default is None else self.default
 
 
-PATH, WHOLE, TRUE_FALSE, DURATION = "path", "whole number", "true or false", "duration"
-BUDGET = "number/duration"
+PATH, WHOLE, TRUE_FALSE, BUDGET = "path", "whole number", "true or false", "number/duration"
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "node_name",
-        values.node_name,
-        None,
-        "string",
-        "name of this node in the API",
-        "required",
-        own_variable="NODE_NAME",
-    ),
-    Setting(
-        "kubeconfig",
-        values.path,
-        None,
-        PATH,
-        "file with the address and credentials of the API",
-        "the pod's service account",
-        own_variable="KUBECONFIG",
-    ),
-    Setting("cgroup_mount", values.path, Path("/sys/fs/cgroup"), PATH, "mount point of the node's cgroup file system"),
-    Setting(
-        "cgroup_roots",
-        values.roots,
-        (),
-        "paths",
-        "watch only these kubepods cgroups (relative to the mount, comma-separated)",
-        "all found",
-        own_flag="--cgroup-root",
-    ),
-    Setting(
-        "kmsg",
-        values.path,
-        Path("/dev/kmsg"),
-        PATH,
-        "kernel log device; without it kills are counted but processes not named",
-    ),
-    Setting("state_dir", values.path, Path("/var/lib/oomward"), PATH, "directory of the ledger; must survive restarts"),
-    Setting(
-        "listen",
-        values.listen,
-        ("0.0.0.0", 9797),
-        "host:port",
-        "address of /metrics, /healthz and /readyz",
-        "0.0.0.0:9797",
-    ),
-    Setting(
-        "tls_cert",
-        values.path,
-        None,
-        PATH,
-        "certificate (PEM, followed by its chain): all pages use HTTPS only",
-        "none",
-    ),
-    Setting("tls_key", values.path, None, PATH, "private key of tlsCert (PEM, without a passphrase)", "none"),
-    Setting(
-        "tls_client_ca",
-        values.path,
-        None,
-        PATH,
-        "CA (PEM): /metrics requires a client certificate from this CA",
-        "none",
-    ),
-    Setting(
-        "basic_auth_file",
-        values.path,
-        None,
-        PATH,
-        "file with user:password lines: /metrics requires one of these users",
-        "none",
-    ),
-    Setting("config", values.path, None, PATH, "YAML file with these keys and with rules", "none"),
-    Setting(
-        "log_format",
-        values.one_of("json", "text"),
-        None,
-        "json or text",
-        "log format",
-        "text on a terminal, else json",
-    ),
-    Setting(
-        "log_level",
-        values.one_of(*LEVELS),
-        "info",
-        ", ".join(LEVELS[:-1]) + " or " + LEVELS[-1],
-        "lowest level that is logged",
-    ),
-    Setting(
-        "api_lax_ca",
-        values.switch,
-        False,
-        TRUE_FALSE,
-        "accept an API CA without key usage or key identifiers, which Python 3.13 and newer refuse",
-    ),
-    Setting(
-        "mode_applied_events",
-        values.switch,
-        True,
-        TRUE_FALSE,
-        "post an Event OOMModeApplied at each container start",
-    ),
-    Setting(
-        "emulate_group_on_v1",
-        values.switch,
-        False,
-        TRUE_FALSE,
-        "on cgroup v1: after an OOM kill in a container in mode group, kill the rest of the container",
-    ),
-    Setting(
-        "real_time",
-        values.switch,
-        True,
-        TRUE_FALSE,
-        "run the agent with real-time priority, within a CPU budget, so that modes apply in time on busy processors",
-    ),
-    Setting(
-        "event_budget_pod",
-        values.budget,
-        Budget(10, 60.0),
-        BUDGET,
-        "limit of Events per pod: number at once / interval of one more; the rest is counted in later Events",
-        "10/1m",
-    ),
-    Setting(
-        "event_budget_node",
-        values.budget,
-        Budget(50, 1.0),
-        BUDGET,
-        "limit of Events for the whole node: number at once / interval of one more",
-        "50/1s",
-    ),
-    Setting(
-        "resync_interval_s",
-        values.duration_s,
-        1200.0,
-        DURATION,
-        "interval of the full resync",
-        "20m",
-    ),
-    Setting("kill_retention_days", values.count, 30, WHOLE, "days to keep a kill in the ledger"),
-    Setting("kill_retention_count", values.count, 100_000, WHOLE, "maximum number of kills in the ledger"),
-)
-
-FILE_SETTINGS = tuple(setting for setting in SETTINGS if setting.name != "config")
+    Setting("node_name", values.node_name, "string", None,
+            "name of this node in the API", "required", own_variable="NODE_NAME"),
+    Setting("kubeconfig", values.path, PATH, None,
+            "file with the address and credentials of the API", "the pod's service account", own_variable="KUBECONFIG"),
+    Setting("cgroup_mount", values.path, PATH, "/sys/fs/cgroup", "mount point of the node's cgroup file system"),
+    Setting("cgroup_roots", values.roots, "paths", None,
+            "watch only these kubepods cgroups (relative to the mount, comma-separated)", "all found", own_flag="--cgroup-root"),
+    Setting("kmsg", values.path, PATH, "/dev/kmsg",
+            "kernel log device; without it kills are counted but processes not named"),
+    Setting("state_dir", values.path, PATH, "/var/lib/oomward", "directory of the ledger; must survive restarts"),
+    Setting("listen", values.listen, "host:port", "0.0.0.0:9797", "address of /metrics, /healthz and /readyz"),
+    Setting("tls_cert", values.path, PATH, None, "certificate (PEM, followed by its chain): all pages use HTTPS only"),
+    Setting("tls_key", values.path, PATH, None, "private key of tlsCert (PEM, without a passphrase)"),
+    Setting("tls_client_ca", values.path, PATH, None, "CA (PEM): /metrics requires a client certificate from this CA"),
+    Setting("basic_auth_file", values.path, PATH, None,
+            "file with user:password lines: /metrics requires one of these users"),
+    Setting("config", values.path, PATH, None, "YAML file with these keys and with rules"),
+    Setting("log_format", values.one_of("json", "text"), "json or text", None,
+            "log format", "text on a terminal, else json"),
+    Setting("log_level", values.one_of("debug", "info", "warning", "error"), "debug, info, warning or error", "info",
+            "lowest level that is logged"),
+    Setting("api_lax_ca", values.switch, TRUE_FALSE, "false",
+            "accept an API CA without key usage or key identifiers, which Python 3.13 and newer refuse"),
+    Setting("mode_applied_events", values.switch, TRUE_FALSE, "true",
+            "post an Event OOMModeApplied at each container start"),
+    Setting("emulate_group_on_v1", values.switch, TRUE_FALSE, "false",
+            "on cgroup v1: after an OOM kill in a container in mode group, kill the rest of the container"),
+    Setting("real_time", values.switch, TRUE_FALSE, "true",
+            "run the agent with real-time priority, within a CPU budget, so that modes apply in time on busy processors"),
+    Setting("event_budget_pod", values.budget, BUDGET, "10/1m",
+            "limit of Events per pod: number at once / interval of one more; the rest is counted in later Events"),
+    Setting("event_budget_node", values.budget, BUDGET, "50/1s",
+            "limit of Events for the whole node: number at once / interval of one more"),
+    Setting("resync_interval_s", values.duration_s, "duration", "20m", "interval of the full resync"),
+    Setting("kill_retention_days", values.count, WHOLE, "30", "days to keep a kill in the ledger"),
+    Setting("kill_retention_count", values.count, WHOLE, "100000", "maximum number of kills in the ledger"),
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

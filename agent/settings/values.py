@@ -1,6 +1,6 @@
-"""Parsers of settings: take a flag's text or a YAML value and return the checked value.
+"""Parsers of settings: a flag's text or a YAML value becomes the checked value.
 
-Pure. Each raises ValueError with the problem and the expected form; the caller adds the place.
+Each raises ValueError with the problem and the expected form; the caller adds the place.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from pathlib import Path
 from agent.model import Budget, Tolerance
 from agent.settings.problems import shown
 
-HOST = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9.]{0,251}[A-Za-z0-9])?\Z")
+ADDRESS = re.compile(
+    r"(?:\[(?P<ipv6>[^]]*)\]|(?P<host>[A-Za-z0-9](?:[-A-Za-z0-9.]{0,251}[A-Za-z0-9])?)?):(?P<port>0*[0-9]{1,5})\Z"
+)
 NODE = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?\Z")
+# A [ without its ]. As in fnmatch: a ] directly after [ or [! belongs to the set.
+UNCLOSED = re.compile(r"(?:[^[]++|\[!?+[\s\S][^]]*+\])*+\[")
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST_S = 7 * 86400.0
 LARGEST_COUNT = 10**9
@@ -51,20 +55,16 @@ def path(value: object) -> Path:
 def listen(value: object) -> tuple[str, int]:
     """``host:port``; IPv6 in brackets; no host means all IPv4 addresses; port 0 any free one."""
     given = text(value)
-    host, colon, port = given.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit() and int(port[:6]) <= 65535) or not _is_host(host):
-        raise ValueError(f"{shown(given)} is not an address: write host:port, e.g. 0.0.0.0:9797 or [::]:9797")
-    return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)
-
-
-def _is_host(host: str) -> bool:
-    if host.startswith("["):
-        try:
-            ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]"))
-        except ValueError:
-            return False
-        return host.endswith("]")
-    return not host or HOST.match(host) is not None
+    found = ADDRESS.match(given)
+    try:
+        if found is None or int(found["port"]) > 65535:
+            raise ValueError
+        if found["ipv6"] is not None:
+            ipaddress.IPv6Address(found["ipv6"])
+    except ValueError:
+        message = f"{shown(given)} is not an address: write host:port, e.g. 0.0.0.0:9797 or [::]:9797"
+        raise ValueError(message) from None
+    return found["ipv6"] or found["host"] or "0.0.0.0", int(found["port"])
 
 
 def one_of(*words: str) -> Callable[[object], str]:
@@ -133,10 +133,9 @@ def roots(value: object) -> tuple[str, ...]:
         raise ValueError(f"must be a path or a list of paths, not {shown(value)}")
     paths = tuple(text(item).strip().strip("/") for item in items)
     for found in paths:
-        if any(part in ("", ".", "..") for part in found.split("/")):
-            raise ValueError(
-                f"{shown(found)} is not a path below the cgroup mount: write e.g. kubelet.slice/kubelet-kubepods.slice"
-            )
+        if not {"", ".", ".."}.isdisjoint(found.split("/")):
+            example = "kubelet.slice/kubelet-kubepods.slice"
+            raise ValueError(f"{shown(found)} is not a path below the cgroup mount: write e.g. {example}")
     return paths
 
 
@@ -146,7 +145,8 @@ def globs(value: object) -> tuple[str, ...]:
     if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
         raise ValueError(f"must be a string or a list of strings, not {shown(value)}")
     for item in items:
-        _check_brackets(item)
+        if (found := UNCLOSED.match(item)) is not None:
+            raise ValueError(f"{shown(item)} is not a glob: the [ at character {found.end()} has no ]")
     return tuple(items)
 
 
@@ -156,14 +156,3 @@ def some_globs(value: object) -> tuple[str, ...]:
     if not found:
         raise ValueError("is an empty list: remove the key to match everything, or list what should match")
     return found
-
-
-def _check_brackets(glob: str) -> None:
-    at = glob.find("[")
-    while at >= 0:
-        # As in fnmatch: a ] directly after [ or [! belongs to the set.
-        first = at + (2 if glob[at + 1 : at + 2] == "!" else 1)
-        end = glob.find("]", first + 1)
-        if end < 0:
-            raise ValueError(f"{shown(glob)} is not a glob: the [ at character {at + 1} has no ]")
-        at = glob.find("[", end)

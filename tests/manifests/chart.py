@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-from agent.settings import SettingsError
-from agent.settings.reload import load_rules
+from agent.settings import SettingsError, load_rules
 from tests.manifests.objects import BASE, Object, of_kind
 from tests.manifests.tools import ToolError, Values, helm, notes
 

@@ -44,7 +44,7 @@ def pod_json(state: dict[str, Any], uid: str = UID, **limits: str) -> dict[str, 
     }  # fmt: skip
 
 
-def tell(world: World, obj: dict[str, Any]) -> None:
+def receive(world: World, obj: dict[str, Any]) -> None:
     world.node.message(PodChanged(parse_pod(obj)), world.now)
     world.turn()
 
@@ -54,9 +54,9 @@ def failure(world: World, category: str) -> float | None:
 
 
 def test_a_pod_that_fails_is_shown_as_long_as_it_does(world: World) -> None:
-    tell(world, pod_json(OUT_OF_PULLS))
+    receive(world, pod_json(OUT_OF_PULLS))
     assert failure(world, "ImagePullBackOff") == 1
-    tell(world, pod_json(RUNNING))
+    receive(world, pod_json(RUNNING))
     assert failure(world, "ImagePullBackOff") is None
 
 
@@ -71,8 +71,8 @@ def test_a_list_says_it_of_all_and_a_pod_that_left_is_shown_no_longer(world: Wor
 def test_two_pods_of_one_name_are_shown_until_both_are_well(world: World) -> None:
     """The old one goes while the new one of a StatefulSet is there already."""
     other = UID.replace("1b4e", "2c5f")
-    tell(world, pod_json(OUT_OF_PULLS))
-    tell(world, pod_json(OUT_OF_PULLS, other))
+    receive(world, pod_json(OUT_OF_PULLS))
+    receive(world, pod_json(OUT_OF_PULLS, other))
     world.node.message(PodDeleted(UID), world.now)
     assert failure(world, "ImagePullBackOff") == 1
     world.node.message(PodDeleted(other), world.now)
@@ -81,7 +81,7 @@ def test_two_pods_of_one_name_are_shown_until_both_are_well(world: World) -> Non
 
 def test_a_container_that_lives_on_after_a_kill_is_half_dead_perhaps_for_an_hour(world: World) -> None:
     world.make(knob=1)
-    tell(world, pod_json(RUNNING, memory="256Mi"))
+    receive(world, pod_json(RUNNING, memory="256Mi"))
     world.kill()
     world.turn(after_s=1.0)
     assert failure(world, "OOMKilledProcess") == 1
@@ -92,7 +92,7 @@ def test_a_container_that_lives_on_after_a_kill_is_half_dead_perhaps_for_an_hour
 
 def test_the_event_of_a_kill_says_what_to_do_with_the_containers_own_numbers(world: World) -> None:
     world.make(knob=1)
-    tell(world, pod_json(RUNNING, memory="256Mi"))
+    receive(world, pod_json(RUNNING, memory="256Mi"))
     for _ in range(3):
         world.kill()
         world.turn(after_s=1.0)
@@ -103,23 +103,23 @@ def test_the_event_of_a_kill_says_what_to_do_with_the_containers_own_numbers(wor
 
 def test_after_a_restart_the_kills_of_the_last_hour_still_count(world: World) -> None:
     world.make(knob=1)
-    tell(world, pod_json(RUNNING, memory="256Mi"))
+    receive(world, pod_json(RUNNING, memory="256Mi"))
     world.kill()
     world.turn(after_s=1.0)
     world.end()
     world.begin()
-    tell(world, pod_json(RUNNING, memory="256Mi"))
+    receive(world, pod_json(RUNNING, memory="256Mi"))
     assert failure(world, "OOMKilledProcess") == 1
 
 
 def test_a_status_that_changes_alone_decides_no_mode(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    tell(world, pod_json(RUNNING))
+    receive(world, pod_json(RUNNING))
     decided: list[object] = []
     monkeypatch.setattr(world.node.modes, "pod_changed", lambda *args: decided.append(args))
     world.message(PodChanged(parse_pod(pod_json(OUT_OF_PULLS)), decides=False, asks=False))
     assert decided == []
     assert failure(world, "ImagePullBackOff") == 1
-    tell(world, pod_json(RUNNING, memory="1Gi"))
+    receive(world, pod_json(RUNNING, memory="1Gi"))
     assert len(decided) == 1
 
 

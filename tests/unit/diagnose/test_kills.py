@@ -1,4 +1,4 @@
-"""What the node saw goes into the diagnosis: kills that a status doesn't tell of, whose limit it was, and the numbers of the advice."""
+"""The diagnosis uses the node's own facts: kills that a status does not show, which limit was hit, and the numbers of the advice."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_container_that_lost_a_process_and_runs_on_may_be_half_dead() -> None:
     ("scope", "to"),
     [(Scope.POD, "at its pod's memory limit"), (None, "to an OOM kill (which limit was hit is not known)")],
 )
-def test_a_process_lost_to_another_limit_or_nobody_knows_which_is_not_told_as_lost_to_the_containers(
+def test_a_process_lost_to_another_limit_or_an_unknown_one_is_not_reported_as_lost_to_the_containers(
     scope: Scope | None, to: str
 ) -> None:
     one = the_one(LIVE, kill(30, scope, Outcome.SURVIVED))
@@ -101,7 +101,7 @@ def test_a_process_lost_to_another_limit_or_nobody_knows_which_is_not_told_as_lo
     assert bare.what == f"container web lost a process {to}; it is still running, perhaps only in part"
 
 
-def test_a_process_lost_to_the_nodes_memory_is_told_apart() -> None:
+def test_a_process_lost_to_the_nodes_memory_is_distinguished() -> None:
     one = the_one(LIVE, kill(30, Scope.NODE, Outcome.SURVIVED))
     assert (one.category, one.rule) == (Category.NODE_OOM, "running-node-oom")
 
@@ -128,7 +128,7 @@ def test_which_instance_lost_a_process_goes_by_its_id_before_the_clock() -> None
     assert found.diagnoses(kill(30, outcome=Outcome.SURVIVED, container_id=None)) == (), "by the clock it was before"
 
 
-def test_a_restart_after_an_oom_kill_is_told_for_an_hour() -> None:
+def test_a_restart_after_an_oom_kill_is_reported_for_an_hour() -> None:
     found = recorded("running-after-oom-kubelet-1.29")
     (one,) = found.diagnoses(kill(20, Scope.NODE))
     assert (one.category, one.rule) == (Category.NODE_OOM, "running-after-node-oom")
@@ -145,7 +145,7 @@ def test_which_process_of_several_was_lost_is_said() -> None:
     )
 
 
-def test_a_killed_init_container_is_still_told_as_killed_for_memory() -> None:
+def test_a_killed_init_container_is_still_reported_as_oom_killed() -> None:
     status = recorded("ended-oom-never-kubelet-1.29").parsed
     (web,) = status.containers
     (one,) = diagnose(replace(status, containers=(replace(web, kind=ContainerKind.INIT),)), (), NodeFacts(NOW))

@@ -27,7 +27,7 @@ from tests.unit.profiles import examples
 
 NOW = 1_780_000_000.0
 # What messages are made of: recorded ones, the patterns' own words, format strings, escapes, anything.
-TEXTS = [told for name in NAMES for one in recorded(name).diagnoses() for told in (one.message, one.what)]
+TEXTS = [text for name in NAMES for one in recorded(name).diagnoses() for text in (one.message, one.what)]
 SAID = (
     st.sampled_from(TEXTS)
     | st.text(max_size=200)
@@ -43,7 +43,7 @@ NAME = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_siz
 
 
 def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """An object any of whose fields may be missing."""
+    """An object; any of its fields may be missing."""
     return st.fixed_dictionaries({}, optional=fields)
 
 
@@ -86,13 +86,13 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
         conditions=st.lists(optional(type=st.sampled_from(["Ready", "DisruptionTarget", "PodReadyToStartContainers"]),
                                      status=st.sampled_from(["True", "False", "Unknown"]), reason=REASONS, message=SAID), max_size=3),
     ))  # fmt: skip
-    for kind, told_in in (("initContainers", "initContainerStatuses"), ("containers", "containerStatuses"),
+    for kind, reported_in in (("initContainers", "initContainerStatuses"), ("containers", "containerStatuses"),
                           ("ephemeralContainers", "ephemeralContainerStatuses")):  # fmt: skip
         names = draw(st.lists(NAME, max_size=3, unique=True))
         pod["spec"][kind] = [{"name": name, **draw(optional(
             image=SAID, restartPolicy=POLICIES, restartPolicyRules=RULES, securityContext=SECURITY, livenessProbe=PROBE, startupProbe=PROBE,
             resources=optional(limits=optional(memory=st.sampled_from(["256Mi", "0", "1e9", "16Ei"])))))} for name in names]  # fmt: skip
-        pod["status"][told_in] = [{"name": name, **draw(optional(
+        pod["status"][reported_in] = [{"name": name, **draw(optional(
             state=STATES, lastState=STATES, restartCount=st.integers(0, 2**31 - 1), ready=st.booleans(), started=st.none() | st.booleans()
         ))} for name in [*names, "stranger"]]  # fmt: skip
     return pod
@@ -100,7 +100,7 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def kills_of(draw: st.DrawFn, names: list[str]) -> list[OomKill]:
-    """Kills of the pod's containers, of other ones and of other pods, lately and long ago."""
+    """Kills of the pod's containers, of other ones and of other pods, recent and old."""
     size = st.none() | st.integers(0, 2**63)
     return draw(st.lists(st.builds(
         OomKill, st.just("boot-1-1"), st.floats(0, 2 * NOW), st.just("node-1"), st.just("x"), st.integers(1, 9), st.just("n"), st.just("p"),
@@ -172,20 +172,20 @@ def test_whatever_is_diagnosed_can_be_printed(world: tuple[dict[str, Any], list[
 
 
 @given(worlds())
-def test_whoever_waits_for_a_reason_or_ended_badly_is_told_about(
+def test_a_container_that_waits_for_a_reason_or_failed_is_reported(
     world: tuple[dict[str, Any], list[OomKill], NodeFacts],
 ) -> None:
     pod, kills, facts = world
     parsed = parse_pod(pod)
-    told = {one.container for one in diagnose(parsed, kills, facts)}
-    if None in told or parsed.status.deletion_unix_s is not None:
+    reported = {one.container for one in diagnose(parsed, kills, facts)}
+    if None in reported or parsed.status.deletion_unix_s is not None:
         return
     for one in parsed.containers:
         state = one.status.state
         waits = state.phase is Phase.WAITING and state.reason not in ("ContainerCreating", "PodInitializing")
         ended = state.phase is Phase.TERMINATED and state.exit_code not in (0, None) and one.kind != "ephemeral"
         if waits or ended:
-            assert one.name in told
+            assert one.name in reported
 
 
 ANY_JSON = st.recursive(

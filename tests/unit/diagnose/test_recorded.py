@@ -1,4 +1,4 @@
-"""What each recorded status is diagnosed as: by whom, for how long, what comes by itself, and what to do. expected.tsv is the table."""
+"""The diagnosis of each recorded status: expected.tsv is the table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.unit.diagnose.recorded import NAMES, recorded
 
 EXPECTED = Path(__file__).with_name("expected.tsv")
 COLUMNS = ("name", "container", "category", "rule", "transient", "retry_helps", "will", "what", "next", "advice")
-BY_KILLS = {Category.NODE_OOM}  # what a status alone never tells: test_kills.py
+BY_KILLS = {Category.NODE_OOM}  # a status alone never shows it: test_kills.py
 
 
 def expected() -> dict[str, list[dict[str, str]]]:
@@ -50,7 +50,7 @@ def test_a_recorded_status_is_diagnosed_as_expected(name: str) -> None:
 
 def test_every_recorded_status_has_its_expectation_and_every_category_a_status() -> None:
     assert sorted(expected()) == NAMES
-    assert {row["category"] for told in expected().values() for row in told} == set(Category) - BY_KILLS
+    assert {row["category"] for found in expected().values() for row in found} == set(Category) - BY_KILLS
 
 
 def test_the_back_off_is_in_numbers_too() -> None:

@@ -9,10 +9,9 @@ import pytest
 from agent.diagnose import TABLE
 from agent.diagnose.case import At
 from agent.diagnose.facts import EXIT_KNOWN, OOM_OF_CHILD, OWN_SIGNAL, PROBED, SIGNALLED
-from agent.diagnose.page import page
 from agent.diagnose.rule import Rule, names_in, quantity, signal_name
 from tests.unit.diagnose.test_recorded import expected
-from tests.unit.diagnose.write_page import PAGE, written
+from tests.unit.diagnose.write_page import PAGE, page, written
 
 OF_POD = {"who", "pod", "namespace", "reason"}
 OF_CONTAINER = OF_POD | {"container", "log"}
@@ -30,9 +29,8 @@ RULES = pytest.mark.parametrize("rule", TABLE, ids=lambda rule: rule.name)
 
 def sure_groups(rule: Rule) -> set[str]:
     """Named groups of a pattern that has neither alternatives nor optional parts."""
-    pattern = rule.says.pattern if rule.says is not None else ""
-    top = _top(pattern)
-    return set() if "|" in top or ")?" in top else set(re.findall(r"\(\?P<(\w+)>", pattern))
+    top = _top(rule.says)
+    return set() if "|" in top or ")?" in top else set(re.findall(r"\(\?P<(\w+)>", rule.says))
 
 
 def _top(pattern: str) -> str:
@@ -68,20 +66,20 @@ def test_names_are_there_once_and_are_words_with_hyphens() -> None:
 
 
 def test_every_rule_is_the_diagnosis_of_some_status() -> None:
-    reached = {row["rule"] for told in expected().values() for row in told}
+    reached = {row["rule"] for found in expected().values() for row in found}
     assert reached | BY_KILLS == {rule.name for rule in TABLE}
 
 
 @pytest.mark.parametrize("place", sorted(UNCONDITIONAL))
-def test_wherever_a_container_is_stuck_some_rule_always_holds(place: At) -> None:
+def test_wherever_a_container_is_stuck_some_rule_always_matches(place: At) -> None:
     last = [rule for rule in TABLE if place in rule.at][-1]
     assert not last.reasons
-    assert last.says is None
+    assert not last.says
     assert not last.facts
 
 
 def test_the_page_has_the_table() -> None:
-    """`python -m tests.unit.diagnose.write_page` writes it anew."""
+    """`python -m tests.unit.diagnose.write_page` writes it again."""
     text = PAGE.read_text(encoding="utf-8")
     assert text == written(text)
 

@@ -14,7 +14,7 @@ from agent.kube.access import NEEDED
 from agent.settings import SETTINGS, load
 from tests.manifests.objects import BASE, Object
 
-DEFAULTS: dict[str, Any] = {setting.name: setting.default for setting in SETTINGS}
+DEFAULTS: dict[str, Any] = {s.name: s.default and s.parse(s.default) for s in SETTINGS}
 
 
 def read(file: str) -> Object:
@@ -160,5 +160,5 @@ def test_what_the_default_configuration_proposes_is_a_configuration(tmp_path: Pa
     given = yaml.safe_load(proposed).keys() - {"rules", "ignoreLabelsIn"}
     assert given
     assert {s.key: getattr(settings, s.name) for s in SETTINGS if s.key in given} == {
-        s.key: s.default for s in SETTINGS if s.key in given
+        s.key: DEFAULTS[s.name] for s in SETTINGS if s.key in given
     }

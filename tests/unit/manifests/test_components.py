@@ -13,7 +13,7 @@ from agent.settings import SETTINGS
 from tests.manifests.cases import CASES
 from tests.manifests.objects import BASE, COMPONENTS, MANIFESTS, OVERLAYS
 
-DEFAULTS: dict[str, Any] = {setting.name: setting.default for setting in SETTINGS}
+DEFAULTS: dict[str, Any] = {s.name: s.default and s.parse(s.default) for s in SETTINGS}
 CLUSTER_SCOPED = {"Namespace", "ClusterRole", "ClusterRoleBinding", "SecurityContextConstraints"}
 
 

@@ -19,7 +19,6 @@ SPARED = (
     "rich",
     "jsonschema",
     "agent.commands",
-    "agent.diagnose.page",
 )
 TOP = "import sys; print(' '.join(sys.modules))"
 

@@ -1,4 +1,4 @@
-"""The configuration file: what it may hold, and the line of everything that is wrong with it."""
+"""The configuration file: what it may contain, and the line of every problem."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_a_key_given_twice_is_named_with_both_lines(config: Path) -> None:
         ("[]", "2: rule 1 must be a mapping of keys to values"),
     ],
 )
-def test_a_bad_rule_is_named_by_line_key_and_mend(config: Path, rule: str, problem: str) -> None:
+def test_a_bad_rule_is_named_by_line_key_and_fix(config: Path, rule: str, problem: str) -> None:
     assert problems_of(config, f"rules:\n- {rule}\n") == (problem,)
 
 
@@ -157,17 +157,17 @@ def test_a_tolerance_that_says_nothing_that_can_be_done_is_refused(config: Path,
     assert problem in found
 
 
-def test_globs_may_hold_a_bracket_in_a_set(config: Path) -> None:
+def test_globs_may_contain_a_bracket_in_a_set(config: Path) -> None:
     config.write_text("rules: [{mode: single, namespaces: ['[]]', '[!]a]x', 'a[0-9]']}]\n")
     assert load_rules(config).rules[0].namespaces == ("[]]", "[!]a]x", "a[0-9]")
 
 
-def test_two_rules_of_one_name_can_not_be_told_apart_and_are_refused(config: Path) -> None:
+def test_two_rules_of_one_name_are_refused(config: Path) -> None:
     text = "rules:\n- {name: a, mode: single}\n- {name: a, mode: group}\n"
     assert problems_of(config, text) == (f"3: the rule at {config}:2 is also called 'a'; rename one",)
 
 
-def test_every_problem_of_every_rule_is_told_at_once(config: Path) -> None:
+def test_every_problem_of_every_rule_is_reported_at_once(config: Path) -> None:
     text = "rules:\n- {mode: x}\n- {mode: single, selector: '('}\n- {name: z}\nignoreLabelsIn: 5\n"
     assert [problem.split(":")[0] for problem in problems_of(config, text)] == ["2", "3", "4", "5"]
 
@@ -221,7 +221,7 @@ def test_nesting_without_end_and_aliases_without_end_are_problems_like_others(co
     assert problems_of(config, "logLevel: &a {<<: *a}\n")[0].startswith("1: ")
 
 
-def test_of_very_many_problems_the_first_are_told_and_the_rest_counted(config: Path) -> None:
+def test_of_very_many_problems_the_first_are_reported_and_the_rest_counted(config: Path) -> None:
     config.write_text("rules:\n" + "- {}\n" * 300)
     with pytest.raises(SettingsError, match=r"… and 250 more$") as caught:
         load_rules(config)

@@ -88,7 +88,7 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
     assert f"basicAuthFile {tmp_path}: cannot be read: Is a directory" in problems(basic_auth_file=str(tmp_path))[0]
 
 
-def test_a_key_where_the_certificate_should_be_is_told_from_the_other_way_round() -> None:
+def test_a_key_in_place_of_the_certificate_and_the_other_way_round_are_each_named() -> None:
     swapped = problems(tls_cert=SERVER["tls_key"], tls_key=SERVER["tls_cert"])
     assert [problem.partition(":")[2] for problem in swapped] == [
         " has no block 'BEGIN CERTIFICATE'; give a file in PEM",
@@ -180,7 +180,7 @@ def test_a_swapped_secret_is_in_force_at_the_next_connection(rotated: tuple[Secr
     assert guards.context() is after
 
 
-def test_a_swap_to_what_does_not_go_together_is_refused_once_until_it_is_mended(
+def test_a_swap_to_what_does_not_go_together_is_refused_once_until_it_is_fixed(
     rotated: tuple[Secret, PageGuards], caplog: pytest.LogCaptureFixture
 ) -> None:
     secret, guards = rotated

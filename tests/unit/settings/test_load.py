@@ -27,7 +27,7 @@ def problems_of(flags: dict[str, object], environ: dict[str, str]) -> tuple[str,
     return caught.value.problems
 
 
-def test_with_nothing_but_a_node_name_the_defaults_hold() -> None:
+def test_with_nothing_but_a_node_name_the_defaults_apply() -> None:
     settings = load({}, NODE)
     assert settings.node_name == "node-1"
     assert settings.kubeconfig is None
@@ -85,7 +85,7 @@ def test_every_setting_can_be_given_by_flag_variable_and_file(config: Path) -> N
     assert by_flag == by_variable
     for name in good:
         assert getattr(by_flag, name) == getattr(by_file, name)
-        assert getattr(by_flag, name) != by_name[name].default
+        assert getattr(by_flag, name) != getattr(load({}, NODE), name)
     assert by_flag.listen == ("::1", 80)
     assert by_flag.resync_interval_s == 3600.0
 
@@ -118,7 +118,7 @@ def test_a_command_that_needs_no_node_name_gets_an_empty_one() -> None:
     assert load({}, {}, required=()).node_name == ""
 
 
-def test_all_problems_are_told_at_once_each_with_its_place(config: Path) -> None:
+def test_all_problems_are_reported_at_once_each_with_its_place(config: Path) -> None:
     config.write_text("logLevel: loud\nkilRetentionDays: 3\n")
     problems = problems_of({"config": str(config), "listen": "9797"}, {"OOMWARD_API_LAX_CA": "yes"})
     assert problems == (
@@ -164,7 +164,7 @@ def test_all_problems_are_told_at_once_each_with_its_place(config: Path) -> None
         ("cgroup_roots", "/", "not a path below the cgroup mount"),
     ],
 )
-def test_a_bad_value_is_refused_in_words_that_mend_it(name: str, value: str, complaint: str) -> None:
+def test_a_bad_value_is_refused_with_the_fix(name: str, value: str, complaint: str) -> None:
     with pytest.raises(SettingsError, match=complaint) as caught:
         load({name: value}, {} if name == "node_name" else NODE)
     assert len(str(caught.value)) < 400
