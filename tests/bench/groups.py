@@ -1,6 +1,7 @@
 """The five groups and their parts: which program, where it runs, and how much of it, by environment variables.
 
-``BENCH_…`` of the table below; each part ends well within 20 minutes with what stands here, but for the idle hour's share.
+``BENCH_…`` of the table below; ``BENCH_BEFORE`` is another checkout, whose agent is measured in the same run where that is possible.
+Each part ends well within 20 minutes with what stands here, but for the idle hour's share.
 """
 
 from __future__ import annotations
@@ -46,6 +47,12 @@ def size(name: str) -> str:
     return os.environ.get(name, DEFAULTS[name])
 
 
+def before() -> tuple[str, ...]:
+    """The option for another checkout; () without."""
+    tree = os.environ.get("BENCH_BEFORE")
+    return ("--before", tree) if tree else ()
+
+
 def parts() -> list[Part]:
     """All of them, in the page's order."""
     of_a_driver = str(int(size("BENCH_CONTAINERS")) // len(DRIVERS))
@@ -69,9 +76,12 @@ def parts() -> list[Part]:
             lab=True,
         ),
         Part(
-            "kills", "constant", ("constant", "--pods", size("BENCH_SIZES"), "--kills", size("BENCH_EACH")), lab=False
+            "kills",
+            "constant",
+            ("constant", "--pods", size("BENCH_SIZES"), "--kills", size("BENCH_EACH"), *before()),
+            lab=False,
         ),
-        Part("kills", "native", ("record", "--pods", "110", "--kills", size("BENCH_RECORDS")), lab=False),
+        Part("kills", "native", ("record", "--pods", "110", "--kills", size("BENCH_RECORDS"), *before()), lab=False),
         Part(
             "storm",
             "lab",
@@ -80,7 +90,7 @@ def parts() -> list[Part]:
             seconds=3600.0,
             memory="6G",
         ),
-        Part("cost", "native", _cost("native", idle, churn), lab=False, seconds=long_s),
+        Part("cost", "native", (*_cost("native", idle, churn), *before()), lab=False, seconds=long_s),
         Part("cost", "lab", _cost("lab", size("BENCH_LAB_IDLE"), size("BENCH_LAB_CHURN")), lab=True),
         Part(
             "load",
