@@ -3,8 +3,8 @@
 All of it is the agent's own code but for one look at the file system's magic number, which is left out. inotify works on
 a tmpfs as on cgroups; what a real kernel adds (its own writes, its counters) is measured in the lab.
 
-``OOMWARD_BENCH_TURNS`` names a file that takes, when the agent ends, a line for each turn of the loop: when it began (CLOCK_MONOTONIC)
-and how long it took, in seconds.
+``OOMWARD_BENCH_TURNS`` names a file that takes, when the agent ends, a line for each turn of the loop: when it began (CLOCK_MONOTONIC),
+how long it took, in seconds, and how often the kernel gave its processor to another thread meanwhile (getrusage(2), ru_nivcsw).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -33,16 +34,21 @@ def module(*names: str) -> ModuleType:
     raise ModuleNotFoundError(f"none of {', '.join(names)}")
 
 
-def timed(turn: Any, took: list[tuple[float, float]]) -> Any:
+def preemptions() -> int:
+    """How often this thread lost its processor though it had work; a wait, for a disk say, is none."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
+
+
+def timed(turn: Any, took: list[tuple[float, float, int]]) -> Any:
     """The method, with the time that it takes."""
 
     @functools.wraps(turn)
     def measured(*args: Any) -> Any:
-        began = time.monotonic()
+        began, lost = time.monotonic(), preemptions()
         try:
             return turn(*args)
         finally:
-            took.append((began, time.monotonic() - began))
+            took.append((began, time.monotonic() - began, preemptions() - lost))
 
     return measured
 
@@ -51,7 +57,7 @@ if __name__ == "__main__":
     if importlib.util.find_spec("agent.kube.credentials"):
         importlib.import_module("tests.bench.as_in_cluster")
     vars(module("agent.run", "agent.wiring"))["CgroupFiles"] = functools.partial(CgroupFiles, check_magic=False)
-    took: list[tuple[float, float]] = []
+    took: list[tuple[float, float, int]] = []
     if TURNS is not None:
         loop = module("agent.loop.loop", "agent.node.loop").Loop
         loop._turn = timed(loop._turn, took)
@@ -59,5 +65,5 @@ if __name__ == "__main__":
         code = cli.main()
     finally:
         if TURNS is not None:
-            Path(TURNS).write_text("".join(f"{at_s:.6f} {seconds:.6f}\n" for at_s, seconds in took))
+            Path(TURNS).write_text("".join(f"{at_s:.6f} {seconds:.6f} {lost}\n" for at_s, seconds, lost in took))
     sys.exit(code)
