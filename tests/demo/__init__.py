@@ -1,1 +1,1 @@
-"""``make demo``: the same program in three pods, with and without the label, on a real kernel, and what happens to each."""
+"""``make demo``: the same program in three pods, with and without the label, on a real kernel."""

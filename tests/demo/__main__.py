@@ -1,4 +1,4 @@
-"""``python -m tests.demo``: boots a kernel, shows what happens there, and judges it. Exit status 0: as promised, 1: not, 2: not run."""
+"""``python -m tests.demo``: boots a kernel, shows the pods on it, and checks the result. Exit status 0: PASS, 1: FAIL, 2: not run."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ OWN_KERNEL = "Starting on this machine's own Linux kernel; no cluster and no con
 
 
 def main() -> int:
-    """Exit status 0 only if what the demo promises has happened."""
+    """Exit status 0 only if the demo passes."""
     console = Console(highlight=False)
     seconds = float(os.environ.get("DEMO_SECONDS", "60"))
     if seconds < LEAST_SECONDS:
-        console.print(f"DEMO_SECONDS={seconds:.0f} is too short to see anything: at least {LEAST_SECONDS:.0f}")
+        console.print(f"DEMO_SECONDS={seconds:.0f} is too short to show anything: at least {LEAST_SECONDS:.0f}")
         return 2
     introduction(console)
     console.print()

@@ -1,4 +1,4 @@
-"""What the demo's part on the kernel reports to the part with the screen, and how it is counted."""
+"""The records that the demo's part on the kernel sends to the part with the screen, and how kills are counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Row:
     """One pod at one moment. ``next_try_s``: seconds until its container is started again; None: it does not wait for that.
 
     ``up`` is the share of the time since the pod's first start in which its container ran, 0 to 1. ``kills`` are the OOM
-    kills whose outcome is known, each counted once however many processes it ended; the container outlived ``survived`` of them.
+    kills with a known outcome, each counted once for any number of processes; the container survived ``survived`` of them.
     """
 
     pod: str
@@ -36,7 +36,7 @@ class Result:
     """The end of the demo. ``at`` (RFC 3339) is when the pods were stopped, ``seconds`` how long before that the first one was started.
 
     ``counted`` is the processes killed by oomward's metrics, ``kernel`` those by the kernel's counter, which counts the first
-    process of a whole-container kill twice where it is not gone yet; there were ``kernel_group`` such kills.
+    process of a whole-container kill twice if it has not exited yet; there were ``kernel_group`` such kills.
     """
 
     at: str
@@ -50,7 +50,7 @@ class Result:
     metrics: list[str]
 
     def row(self, pod: str) -> Row:
-        """That of a pod."""
+        """The row of a pod."""
         return next(row for row in self.rows if row.pod == pod)
 
     def events_of(self, pod: str) -> list[Json]:
@@ -64,12 +64,12 @@ def to_json(facts: Row | Result) -> Json:
 
 
 def rows_of(found: Iterable[Json]) -> tuple[Row, ...]:
-    """Rows of JSON."""
+    """Rows from JSON."""
     return tuple(Row(**row) for row in found)
 
 
 def result_of(found: Json) -> Result:
-    """A result of JSON; keys that are none of its fields are left out."""
+    """A result from JSON; unknown keys are left out."""
     known = {key: value for key, value in found.items() if key in Result.__dataclass_fields__}
     return Result(**{**known, "rows": rows_of(found["rows"])})
 
@@ -82,7 +82,7 @@ def share_up(instances: Iterable[Instance], at_s: float) -> float:
 
 
 def kills_of(instance: Instance, mode: str, oom_kill: int) -> tuple[int, int]:
-    """OOM kills of one start of a container whose outcome is known, and how many of them it outlived.
+    """OOM kills with a known outcome in one start of a container, and how many of them it survived.
 
     ``oom_kill`` is the kernel's counter of that name. In ``group`` mode a kill ends all processes, so there was one, and only
     once the container has ended; in ``single`` mode each process is a kill, and the last one may have been PID 1.
@@ -94,5 +94,5 @@ def kills_of(instance: Instance, mode: str, oom_kill: int) -> tuple[int, int]:
 
 
 def percent(share: float) -> str:
-    """100 % only of all, 0 % only of nothing."""
+    """``100 %`` only for all, ``0 %`` only for nothing."""
     return f"{max(1, floor(share * 100)) if share > 0 else 0} %"

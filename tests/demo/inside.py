@@ -1,4 +1,4 @@
-"""The demo's part that runs on the real kernel: node, API, agent and the three pods. Reports what it sees as lines of JSON."""
+"""The demo's part that runs on the real kernel: node, API, agent and the three pods. Reports as lines of JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTLE_S = 15.0
 
 
 class Demo:
-    """Everything that runs, and what is reported about it. ``seconds`` is how long all three pods run."""
+    """All parts of the demo, and its reports. ``seconds``: how long the three pods run."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -47,7 +47,7 @@ class Demo:
         self._pods = pods()
 
     def run(self) -> None:
-        """The pods, for the time asked for; then the result."""
+        """Run the pods for ``seconds``; then report the result."""
         report("phase", text="Starting oomward, the agent of this node")
         self._agent.wait_ready(90)
         report("phase", text="Starting the three pods, as real containers by runc and crun")
@@ -66,14 +66,14 @@ class Demo:
         report("result", **to_json(self._result(stopped_s, at, stopped_s - began_s)))
 
     def _freeze(self, value: str) -> None:
-        """``1`` stops all processes of the pods, ``0`` lets them go on."""
+        """``1`` stops all processes of the pods, ``0`` resumes them."""
         for pod in self._pods:
             file = MOUNT / self._kubelet.driver.pod_path(pod) / "cgroup.freeze"
             if file.exists():
                 file.write_text(value)
 
     def _settle(self) -> None:
-        """Nothing is killed any more: let the agent catch up. Where it doesn't in time, the result shows it."""
+        """Wait for the agent, since no more processes are killed. If it is too late, the result shows it."""
         until = time.monotonic() + SETTLE_S
         while time.monotonic() < until:
             most, twice = self._kernel_count()
@@ -83,12 +83,12 @@ class Demo:
                 return
             time.sleep(0.2)
 
-    # ----------------------------------------------------------------------------------------------------- what is seen
+    # ----------------------------------------------------------------------------------------------------- facts
 
     def _kernel_count(self) -> tuple[int, int]:
         """Killed processes by the kernel's own counter of all pods, and how many of them it may have counted twice.
 
-        It counts the first victim of a group kill twice, unless that one had ended by the time the group's turn came.
+        It counts the first victim of a group kill twice, unless that process has exited before the group is killed.
         """
         events = memory_events(self._kubelet.driver.root)
         groups = sum(
@@ -136,7 +136,7 @@ class Demo:
         )
 
     def close(self) -> None:
-        """End all of it."""
+        """Stop everything."""
         self._agent.stop()
         self._freeze("0")
         self._kubelet.close()
@@ -144,7 +144,7 @@ class Demo:
 
 
 def mode_of(instance: Instance) -> str:
-    """The OOM mode in force for a container; of one that is gone, what it had at its first instruction, else the kubelet's."""
+    """The OOM mode in force for a container; of a removed one, the mode at its first instruction, else the kubelet's."""
     try:
         value = (MOUNT / instance.path / "memory.oom.group").read_text().strip()
     except OSError:
@@ -153,7 +153,7 @@ def mode_of(instance: Instance) -> str:
 
 
 def oom_kills(instance: Instance) -> int:
-    """The kernel's count of killed processes in a container, also of one that is gone."""
+    """The kernel's count of killed processes in a container, also in a removed one."""
     return (memory_events(instance.path) if instance.running else instance.events).get("oom_kill", 0)
 
 

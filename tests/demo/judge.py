@@ -1,4 +1,4 @@
-"""The demo's judgement: whether what was promised happened, and what of it did not."""
+"""The demo's verdict: passed or failed, and why."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REASONS = {
 
 
 def failures(result: Result) -> list[str]:
-    """What is not as promised, each in a sentence's words; empty: the demo has shown what it says."""
+    """Each failure as a sentence; empty: the demo has passed."""
     found = [problem for row in result.rows for problem in (_plain(row) if row.pod == PLAIN else _asking(row))]
     if not result.kernel - result.kernel_group <= result.counted <= result.kernel:
         found.append(
@@ -52,13 +52,13 @@ def _asking(row: Row) -> list[str]:
 
 
 def missing_events(events: Iterable[Json]) -> list[str]:
-    """Kubernetes Events that should have been there by now and are not."""
+    """Expected Kubernetes Events that are missing."""
     there = {(event["regarding"]["name"], event["reason"]) for event in events}
     return [f"{pod} has no Event {reason}" for pod in NAMES for reason in REASONS[pod] if (pod, reason) not in there]
 
 
 def proved(result: Result) -> str:
-    """What a result without failures has shown, in a sentence."""
+    """The conclusion from a result without failures, in a sentence."""
     plain, asking = result.row(PLAIN), [result.row(LABELLED), result.row(ANNOTATED)]
     restarts = "1 restart" if plain.restarts == 1 else f"{plain.restarts} restarts"
     return (

@@ -1,4 +1,4 @@
-"""What kubectl would print: a pod's STATUS, ages, and the Events section of ``kubectl describe pod``.
+"""Output as from kubectl: a pod's STATUS, ages, and the Events section of ``kubectl describe pod``.
 
 By kubectl's pkg/describe (DescribeEvents), pkg/printers (printPod) and apimachinery's duration.HumanDuration.
 """
@@ -44,7 +44,7 @@ def age(passed: timedelta) -> str:
 
 
 def events_section(events: Sequence[Json], now: datetime) -> list[str]:
-    """The lines of the Events section for Events of events.k8s.io/v1, each Event in one line, those that began earlier first."""
+    """The lines of the Events section for Events of events.k8s.io/v1, each Event in one line, the oldest first."""
     if not events:
         return ["Events:  <none>"]
     shown = [_cells(event, now) for event in sorted(events, key=lambda event: str(event["eventTime"]))]

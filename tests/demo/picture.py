@@ -50,12 +50,12 @@ SVG = """\
 
 
 def path(width: int) -> Path:
-    """Where the picture of that many columns is."""
+    """The picture's file for this width."""
     return PICTURES / f"demo-{width}.svg"
 
 
 def picture(result: Result, width: int) -> str:
-    """What the demo shows of a result at ``width`` columns, as SVG: the introduction, the table, one pod's Events and the verdict."""
+    """The demo's output for a result at ``width`` columns, as SVG: the introduction, the table, one pod's Events and the verdict."""
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, highlight=False)
     console.print(Text("$ make demo", "bold"))
     introduction(console)
@@ -70,10 +70,10 @@ def picture(result: Result, width: int) -> str:
 
 
 def main() -> int:
-    """Exit status 1 where there is no result of a demo, or one that failed: that is no picture for the docs."""
+    """Exit status 1 if there is no result of a demo, or it failed."""
     found = json.loads(RESULT.read_text()) if RESULT.exists() else {"ok": False}
     if not found["ok"]:
-        print("tests.demo.picture: no demo has passed here. Run make demo first", file=sys.stderr)
+        print("tests.demo.picture: no demo has passed in this checkout. Run make demo first", file=sys.stderr)
         return 1
     PICTURES.mkdir(parents=True, exist_ok=True)
     for width in WIDTHS:

@@ -1,4 +1,4 @@
-"""The demo's three pods: the same program three times, and how each asks for its OOM mode."""
+"""The demo's three pods: the same program three times, and how each requests its OOM mode."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ LABEL = "oomward.dev/mode"
 CONTAINER = "app"
 ANNOTATION = f"mode.oomward.dev/{CONTAINER}"
 LIMIT_MIB = 256
-# A server with one worker at a time. The worker takes a MiB every 4 ms until it is killed; 300 ms later comes the next one.
+# A server with one worker at a time. The worker uses one more MiB every 4 ms until it is killed; 300 ms later the next one starts.
 PROGRAM = ("herd", "1", "0", "4", "300", "server")
 WHAT = {
-    PLAIN: 'asks for nothing and has Kubernetes\' default, the OOM mode "group": an OOM kill ends every process of the container',
-    LABELLED: f'asks for the OOM mode "single" by the label {LABEL}: single, so that an OOM kill ends only the process that '
+    PLAIN: 'requests no mode and has Kubernetes\' default, the OOM mode "group": an OOM kill ends every process of the container',
+    LABELLED: f'requests the OOM mode "single" by the label {LABEL}: single, so that an OOM kill ends only the process that '
     "the kernel picks",
-    ANNOTATED: f'asks for "single" by the annotation {ANNOTATION}: single, which is for its container "{CONTAINER}" alone',
+    ANNOTATED: f'requests "single" by the annotation {ANNOTATION}: single, for its container "{CONTAINER}" only',
 }
 
 

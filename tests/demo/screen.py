@@ -1,6 +1,6 @@
-"""What the viewer sees while the demo runs: a table that is kept up to date on a terminal, lines elsewhere, and no long silence.
+"""The screen while the demo runs: an updated table on a terminal, else lines, and at most 5 s without output.
 
-Messages come from the part on the kernel as lines of JSON; a thread looks twice a second whether something is to be shown.
+Messages come from the part on the kernel as lines of JSON; a thread updates the screen twice per second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.demo.summary import QUIET, short, table
 
 LONGEST_SILENCE_S = 5.0
 TICK_S = 0.5
-DUE_S = LONGEST_SILENCE_S - 2 * TICK_S  # of silence: then the next tick prints
+DUE_S = LONGEST_SILENCE_S - 2 * TICK_S  # without output: then the next tick prints
 
 
 class Screen:
@@ -52,7 +52,7 @@ class Screen:
             self._live.stop()
 
     def phase(self, text: str) -> None:
-        """What is done now, until the next phase."""
+        """The current phase, until the next one."""
         with self._lock:
             if self._live is None:
                 self._print(Text(f"{text} …"))
@@ -61,7 +61,7 @@ class Screen:
             self._phase, self._phase_since_s = text, self._clock()
 
     def take(self, line: bytes) -> None:
-        """One line from the part on the kernel: a message, or something that went wrong there, which is shown as it is."""
+        """One line from the part on the kernel: a message, or an error, which is shown unchanged."""
         with self._lock:
             try:
                 message = json.loads(line)
@@ -78,7 +78,7 @@ class Screen:
                 self.result = result_of(message)
 
     def tick(self) -> None:
-        """Show how things are, where that is due."""
+        """Update the table, or print a line if it is due."""
         with self._lock:
             if self._live is not None:
                 self._live.update(self._picture(), refresh=True)

@@ -1,4 +1,4 @@
-"""The texts and tables that the demo shows, each fit for the console's width."""
+"""The demo's texts and tables, each fitted to the console's width."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.demo.pods import ANNOTATED, LABELLED, LIMIT_MIB, PLAIN
 WIDEST_PROSE = 100
 GOOD, BAD, QUIET = "green", "red", "dim"
 TERMS = {
-    "STATUS": "as `kubectl get pods` shows it. CrashLoopBackOff: the container died again and again, so that Kubernetes waits "
-    "before it starts it again, longer each time.",
+    "STATUS": "as `kubectl get pods` shows it. CrashLoopBackOff: the container died several times, so Kubernetes waits "
+    "before each restart, longer each time.",
     "UP": "the share of the time in which the container ran.",
-    "SURVIVED": "how many of its OOM kills the container survived. A pod that stays up meets more of them than one that is mostly "
+    "SURVIVED": "how many of its OOM kills the container survived. A pod that is up all the time has more of them than one that is mostly "
     "down.",
     "MODE": "the OOM mode in force: the kernel's setting memory.oom.group of the container, 1 for group and 0 for single.",
 }
@@ -34,7 +34,7 @@ def prose(console: Console, text: str, style: str = "") -> None:
 
 
 def listed(console: Console, found: dict[str, str], style: str = "bold") -> None:
-    """Names and what is said of each, as two columns."""
+    """Names and texts, as two columns."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style=style)
     grid.add_column(overflow="fold")
@@ -44,7 +44,7 @@ def listed(console: Console, found: dict[str, str], style: str = "bold") -> None
 
 
 def introduction(console: Console) -> None:
-    """What will be shown, in two sentences."""
+    """What the demo shows, in two sentences."""
     prose(
         console,
         f"Three pods run the same program on a real Linux kernel: a server whose workers want more memory than the container's limit of "
@@ -73,7 +73,7 @@ def table(rows: tuple[Row, ...], title: str) -> Table:
 
 
 def status(row: Row) -> str:
-    """STATUS, and when the next start comes of a container that waits for it."""
+    """STATUS, and the time until the next start."""
     if row.next_try_s is None:
         return row.status
     return (
@@ -82,7 +82,7 @@ def status(row: Row) -> str:
 
 
 def short(rows: tuple[Row, ...]) -> str:
-    """The pods in some words, for where no table can be kept up to date."""
+    """The pods in one line, for output that cannot be updated."""
     return "Restarts: " + ", ".join(f"{row.pod} {row.restarts}" for row in rows)
 
 
@@ -96,7 +96,7 @@ def events(console: Console, result: Result, pod: str) -> None:
 
 
 def sample(line: str, width: int) -> list[str]:
-    """A line of a metrics page at ``width`` columns: one that is too long goes on after a comma, indented."""
+    """A line of a metrics page at ``width`` columns: a line that is too long continues after a comma, indented."""
     found = [""]
     for part in re.split(r"(?<=,)", line):
         if len(found[-1] + part) > width:
@@ -114,14 +114,14 @@ def counts(result: Result) -> str:
 
 
 def summary(console: Console, result: Result) -> None:
-    """Everything that was seen."""
+    """The table, the Events and the metrics."""
     console.print(table(result.rows, f"After {result.seconds:.0f} s"))
     console.print()
     listed(console, TERMS)
     console.print()
     prose(
         console,
-        "oomward also reports every OOM kill, in pods that ask for nothing too: as an Event on the pod, in its log, and in its metrics. "
+        "oomward also reports every OOM kill, also in pods that request no mode: as an Event on the pod, in its log, and in its metrics. "
         "These are the Events (kubectl prints each in one long line):",
     )
     for pod in (PLAIN, LABELLED):
@@ -130,9 +130,9 @@ def summary(console: Console, result: Result) -> None:
     console.print()
     prose(
         console,
-        f"{ANNOTATED} has the same Events as {LABELLED}. (x2 over 9s) means twice in 9 s: an OOM kill like the one before only raises the "
-        "count of that Event. To spare the API server oomward sends the new count after 10 s, then after 20 s, 40 s and so on, "
-        "so that it can be behind. The metrics never are:",
+        f"{ANNOTATED} has the same Events as {LABELLED}. (x2 over 9s) means twice in 9 s: a similar OOM kill only increases the "
+        "count of that Event. To spare the API server, oomward sends the new count after 10 s, then after 20 s, 40 s and so on, "
+        "so the count can be late. The metrics never are:",
     )
     console.print()
     for line in result.metrics:
@@ -142,7 +142,7 @@ def summary(console: Console, result: Result) -> None:
 
 
 def verdict(console: Console, result: Result, failures: list[str]) -> None:
-    """PASS and what was proved, or FAIL and each thing that was not as promised."""
+    """PASS and the conclusion, or FAIL and each failure."""
     for failure in failures:
         console.print(Text.assemble(("FAIL", "bold red"), f": {failure}"), width=console.width)
     if not failures:
