@@ -1,4 +1,4 @@
-"""``python -m tests.bench [--group …]`` measures; ``python -m tests.bench --page`` puts the last results into docs/benchmarks.md."""
+"""``python -m tests.bench [--group …]`` measures; ``python -m tests.bench --page`` writes docs/benchmarks.md from the last results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REMARKS = KEPT / "remarks.md"
 
 
 class FailedError(RuntimeError):
-    """A part did not come to its end."""
+    """A part failed, or left no result."""
 
 
 def run(part: Part) -> Path:
@@ -44,7 +44,7 @@ def run(part: Part) -> Path:
             code = subprocess.run(command, cwd=boot.REPO, env=environment, check=False, timeout=part.seconds).returncode
         left = out / f"{part.group}-{part.name}.json"
         if code or not left.exists():
-            raise FailedError(f"{part.group}, {part.name}: ended with {code}; what it said stands above")
+            raise FailedError(f"{part.group}, {part.name}: ended with {code}; its output is above")
         found = json.loads(left.read_text())
     found["machine"] = machine | found["machine"]
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def run(part: Part) -> Path:
 
 
 def measure(groups: Sequence[str]) -> int:
-    """All parts of these groups; returns the exit status. A part that fails doesn't keep the others from running."""
+    """All parts of these groups; returns the exit status. If a part fails, the others still run."""
     console, failed = Console(highlight=False, width=None if sys.stdout.isatty() else 150), []
     for part in (part for part in parts() if part.group in groups):
         console.print(f"{part.group}, {part.name}: {' '.join(part.arguments)}", style="bold")
@@ -73,12 +73,12 @@ def measure(groups: Sequence[str]) -> int:
 
 
 def write_page() -> int:
-    """Keep the last results, and make the page of all that are kept."""
+    """Copy the last results into docs/benchmarks/ and write the page from all results there."""
     KEPT.mkdir(parents=True, exist_ok=True)
     for path in RESULTS.glob("*.json"):
         shutil.copyfile(path, KEPT / path.name)
     PAGE.write_text(page(ordered(), REMARKS.read_text()))
-    print(f"{PAGE.relative_to(boot.REPO)} is made of {len(results_in(KEPT))} results")
+    print(f"{PAGE.relative_to(boot.REPO)} written from {len(results_in(KEPT))} results")
     return 0
 
 
@@ -91,8 +91,10 @@ def ordered() -> list[Result]:
 def main() -> int:
     """Measure, or make the page."""
     top = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    top.add_argument("--group", choices=GROUPS, action="append", help="one of them; all, unless given")
-    top.add_argument("--page", action="store_true", help="no measuring: docs/benchmarks.md from the last results")
+    top.add_argument("--group", choices=GROUPS, action="append", help="only this group (may be repeated; default: all)")
+    top.add_argument(
+        "--page", action="store_true", help="measure nothing; write docs/benchmarks.md from the last results"
+    )
     asked = top.parse_args()
     return write_page() if asked.page else measure(asked.group or GROUPS)
 

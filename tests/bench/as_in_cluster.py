@@ -17,7 +17,7 @@ from agent.kube.credentials import Endpoint
 
 
 def endpoint(kubeconfig: Path, *, lax_ca: bool) -> Endpoint:
-    """What the stand-in's kubeconfig says."""
+    """Address and token from the stand-in's kubeconfig."""
     config = json.loads(kubeconfig.read_text())
     token = config["users"][0]["user"]["token"]
     return Endpoint(

@@ -1,7 +1,7 @@
-"""5,000 agents after an API server's restart, on paper: the agent's own pod watch and back-off, with a clock of its own.
+"""5,000 agents after an API server's restart, simulated: the agent's own pod watch and back-off with a simulated clock.
 
-Each agent is the real PodWatch with a stand-in for its requests; time passes only when it waits. What the server does depends
-on the time alone, so the agents can be run one after the other. Gives when each request came.
+Each agent is the real PodWatch with a stand-in for its requests; time passes only when it waits. The server's answers depend
+on the time alone, so the agents run one after the other. Returns the time of each request.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NO_PODS = b'{"kind": "PodList", "metadata": {"resourceVersion": "1000"}, "items"
 
 
 class OverError(Exception):
-    """This agent watches again: nothing more to be seen of it."""
+    """This agent watches again: its simulation ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Agent:
     requests: list[tuple[float, str, bool]] = field(default_factory=list)
 
     def run(self) -> None:
-        """From a watch that has lasted a while, over the cut, until it watches again."""
+        """From an established watch, over the cut, until it watches again."""
         self.now_s = -self.chance.uniform(2 * SHORT_S, WATCH_S)
         watch = PodWatch(
             _Requests(self),
@@ -71,7 +71,7 @@ class Agent:
         raise ConnectionResetError("cut")
 
     def ask(self, verb: str) -> None:
-        """One request at this moment. Raises what the client would, or OverError when a watch goes on."""
+        """One request at this moment. Raises as the client does, or OverError once a watch is accepted."""
         up = self.now_s >= self.outage.down_s
         self.requests.append((self.now_s, verb, up))
         self.now_s += ROUND_TRIP_S
@@ -86,7 +86,7 @@ class Agent:
 
 
 class _Requests(Api):
-    """In the client's place. The list and the watch from before the cut are not counted."""
+    """Replaces the client. The list and the watch before the cut are not counted."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
@@ -104,7 +104,7 @@ class _Requests(Api):
 
 
 class _Body:
-    """An answer's: to a list no pods, to a watch nothing until it breaks."""
+    """The body of an answer: to a list no pods, to a watch nothing until it breaks."""
 
     def __init__(self, agent: Agent, watch: bool) -> None:
         self._agent = agent
@@ -116,10 +116,10 @@ class _Body:
         yield NO_PODS
 
     def close(self) -> None:
-        """There is no connection."""
+        """No connection to close."""
 
     def release_conn(self) -> None:
-        """Likewise."""
+        """No connection to release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Comeback:
     peak_answered: int
     peak_lists: int
     answered: int
-    p50_back_s: float  # after the server was there again
+    p50_back_s: float  # after the server was available again
     p99_back_s: float
 
 

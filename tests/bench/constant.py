@@ -1,7 +1,7 @@
-"""Group kills, part constant: what one kill costs on nodes of different sizes, and the longest turn of the loop, also beside a slow disk.
+"""Group kills, part constant: the cost of one kill on nodes of different sizes, and the longest turn of the loop, also with a slow disk.
 
 ``python -m tests.bench.constant --pods 10,110,500 --kills 30 [--before CHECKOUT]``. On the machine itself: directories stand for cgroups
-(trees.py). System calls are counted by strace, in a run of their own, since it slows the agent. ``--before``: another checkout, whose
+(trees.py). System calls are counted by strace, in a run of their own, since it slows the agent. ``--before``: another checkout; its
 agent is measured in the same run.
 """
 
@@ -27,7 +27,7 @@ from tests.bench.timeline import kill_lines, wait_until
 from tests.bench.trees import MODE
 from tests.lab.agent_process import AgentProcess
 
-GAP_S = 1.3  # the levels above are read half a second after a kill: each kill has that done before the next comes
+GAP_S = 1.3  # the agent reads the levels above half a second after a kill: this is done before the next kill
 SETTLE_S = 3.0
 SLOW_MS = 300
 FILES_GOAL, CALLS_GOAL, FLAT, TURN_GOAL_S = 60, 200, 1.1, 0.003
@@ -47,7 +47,7 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One agent on one size of node. Calls and processor time are per kill, those of the same time without kills taken off."""
+    """One agent on one size of node. Calls and processor time are per kill, minus those of the same time without kills."""
 
     agent: str
     pods: int
@@ -59,7 +59,7 @@ class Row:
 
 
 def kill_each(rig: Rig, agent: AgentProcess, count: int) -> None:
-    """So many kills, each in a container of its own choice, one after the other."""
+    """``count`` kills one after the other, each in a random container."""
     kernel, before = Kernel(rig, rig.log, sequence=time.monotonic_ns() // 1000), kill_lines(agent)
     chance = random.Random(3)
     asking = [instance for instance in rig.instances if MODE in instance.pod.labels]
@@ -70,7 +70,7 @@ def kill_each(rig: Rig, agent: AgentProcess, count: int) -> None:
 
 
 class Measured:
-    """A rig and an agent of some checkout on it."""
+    """A rig with the agent of one checkout."""
 
     def __init__(self, rig: Rig, tree: Path | None, kills: int) -> None:
         self.rig = rig
@@ -86,7 +86,7 @@ class Measured:
         return agent
 
     def calls(self) -> tuple[float, float]:
-        """System calls per kill: those that name something below the mount, and all."""
+        """System calls per kill: those on paths below the mount, and all."""
         agent = self.start()
         try:
             busy = self._traced(agent, lambda: kill_each(self.rig, agent, self.kills))
@@ -108,7 +108,7 @@ class Measured:
             line for line in out.read_text(errors="replace").splitlines() if "(" in line and "resumed>" not in line
         ]
         if not lines:
-            raise RuntimeError(f"strace saw nothing: {said}")
+            raise RuntimeError(f"strace recorded nothing: {said}")
         return sum(str(self.rig.tree.mount) in line for line in lines), len(lines)
 
     def turns(self, **environment: str) -> tuple[Turns, float]:
@@ -156,7 +156,7 @@ def measure(sizes: Sequence[int], kills: int, trees: Sequence[tuple[str, Path | 
 
 
 def result(rows: Sequence[Row], kills: int) -> Result:
-    """The table, and what it says of the goals."""
+    """The table, and the verdicts on the goals."""
     cells = tuple(
         (
             row.agent,
@@ -206,7 +206,7 @@ def result(rows: Sequence[Row], kills: int) -> Result:
         "all system calls",
         "processor (ms)",
         "longest turn (ms)",
-        "on a slow disk (ms)",
+        "longest turn, slow disk (ms)",
     )
     numbers = {
         f"{row.agent}_{key}_{row.pods}": value
@@ -218,7 +218,7 @@ def result(rows: Sequence[Row], kills: int) -> Result:
 
 
 def main() -> None:
-    """Here."""
+    """Measure on this machine."""
     top = argparse.ArgumentParser(description=__doc__)
     top.add_argument("--pods", required=True, help="sizes, comma-separated")
     top.add_argument("--kills", type=int, required=True)

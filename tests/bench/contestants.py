@@ -1,7 +1,4 @@
-"""Who is measured: the agent and the rebuilt tools, each started beside the lab as a process and ended again.
-
-Takes a node of the lab, gives processes. What they did is for others to find out, but for the exporters' own counts.
-"""
+"""The measured tools: the agent and the rebuilt tools, each started as a process beside the lab, and ended."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ STARTED_S = 60.0
 
 @dataclass(slots=True)
 class Contestant:
-    """A running one. ``pid`` is who writes."""
+    """A running tool. ``pid``: the process that writes."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -35,7 +32,7 @@ class Contestant:
         return self.process.pid
 
     def end(self) -> dict[str, int]:
-        """End it; an exporter's counts by container id, {} of all others."""
+        """End it; an exporter's counts by container id, else {}."""
         self.process.terminate()
         self.process.wait(30)
         return dict(json.loads(self.out.read_text())) if self.out is not None else {}

@@ -1,7 +1,7 @@
-"""Group cost: what the agent takes of the node, idle and with pods that come and go, and how soon it is ready.
+"""Group cost: the agent's CPU time and memory, idle and while pods come and go, and the time until it is ready.
 
-``python -m tests.bench.cost --where native|lab``. On the machine itself, on directories that stand for cgroups, for times;
-in the lab on real cgroups, where one processor and slow system calls make all times too long, for the rest.
+``python -m tests.bench.cost --where native|lab``. Times are measured on the machine itself, on
+directories in place of cgroups; the rest in the lab on real cgroups, where one CPU and slow system calls make times too long.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Row:
 
     @property
     def churn_ms(self) -> float:
-        """Of a processor, for a pod that comes and one that goes."""
+        """CPU time for one pod that comes and one that goes."""
         return 1000 * (self.churn.cpu_s - self.idle.cpu_s / self.idle.seconds * self.churn.seconds) / self.came
 
 
@@ -113,7 +113,7 @@ def churned(subject: Subject, agent: AgentProcess, ready: tuple[float, float], i
 
 
 def table(rows: Sequence[Row], where: str, idle_s: float, churn_s: float) -> Table:
-    """A line for each size."""
+    """One row per size."""
     note = (
         f"Idle: {idle_s:.0f} s, all sizes at once. Churn: per second one pod is created and one deleted, {churn_s:.0f} s; ms per pod is "
         "the time beyond idling. "
@@ -137,12 +137,14 @@ def table(rows: Sequence[Row], where: str, idle_s: float, churn_s: float) -> Tab
         )
         for row in rows
     )
-    title = "On the machine itself, directories for cgroups" if where == "native" else "In the lab, real cgroups"
+    title = (
+        "On the machine itself, directories in place of cgroups" if where == "native" else "In the lab, real cgroups"
+    )
     return Table(title, columns, cells, note)
 
 
 def verdicts(rows: Sequence[Row], where: str) -> list[Verdict]:
-    """What it says of the goals. Times only where they mean something."""
+    """The verdicts on the goals; times only natively."""
     found = []
     rows = [row for row in rows if row.agent == NOW]
     for row in rows:
@@ -194,10 +196,12 @@ def peers(rig: Rig, seconds: float) -> Table:
         hourly = f"{3600 * asked / cost.seconds:.0f}"
         rows.append((name, f"{cost.core_percent:.3f}", f"{cost.rss_bytes / MIB:.1f}", hourly))
     note = (
-        f"Idle for {seconds:.0f} s, at {PEERS_AT} pods; a round every 60 s falls into it once. The poller is rebuilt in Python: the "
-        "published one is a Go program, whose processor time and memory will differ; its requests are the same."
+        f"Idle for {seconds:.0f} s, at {PEERS_AT} pods, which includes one round of the tool with 60 s. The poller is rebuilt in "
+        "Python; the published Go program differs in CPU time and memory, not in its requests."
     )
-    return Table("The others, idle", ("tool", "% of a core", "resident (MiB)", "requests an hour"), tuple(rows), note)
+    return Table(
+        "The other tools, idle", ("tool", "% of a core", "resident (MiB)", "requests per hour"), tuple(rows), note
+    )
 
 
 def native(sizes: Sequence[int], idle_s: float, churn_s: float, before: Path | None) -> Result:
@@ -234,7 +238,7 @@ def lab(sizes: Sequence[int], idle_s: float, churn_s: float) -> Result:
 
 
 def result(rows: Sequence[Row], where: str, tables: Sequence[Table], idle_s: float, churn_s: float) -> Result:
-    """As it is left behind."""
+    """The result to write."""
     numbers = {
         f"{key}_{row.pods}": value
         for row in rows
@@ -258,7 +262,7 @@ def result(rows: Sequence[Row], where: str, tables: Sequence[Table], idle_s: flo
 
 
 def main() -> None:
-    """Here, or inside of the lab."""
+    """Measure on this machine or inside the lab."""
     top = argparse.ArgumentParser(description=__doc__)
     top.add_argument("--where", choices=("native", "lab"), required=True)
     top.add_argument("--pods", required=True, help="sizes, comma-separated")

@@ -1,7 +1,4 @@
-"""What a measurement leaves behind: tables for people, numbers for programs, and what it says of the goals.
-
-Frozen records and their JSON, a file for each part of a group. Measures nothing and judges nothing.
-"""
+"""The result of a measurement: tables for people, numbers for programs, and verdicts on the goals; one JSON file per part."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ Cell = str | int | float
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows as they are shown. ``note`` says what one must know to read them."""
+    """Rows as shown. ``note`` explains them."""
 
     title: str
     columns: tuple[str, ...]
@@ -30,7 +27,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was measured against one of the goals (goals.py)."""
+    """A measured value against one of the goals (goals.py)."""
 
     goal: str
     measured: str
@@ -39,7 +36,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One part of a group. ``where`` is ``lab`` (a kernel of the lab's) or ``native``; ``sizes`` is how much was asked for."""
+    """One part of a group. ``where`` is ``lab`` (a lab kernel) or ``native``; ``sizes`` are the requested amounts."""
 
     group: str
     part: str
@@ -79,7 +76,7 @@ def results_in(folder: Path) -> list[Result]:
 
 
 def host() -> dict[str, str]:
-    """The machine under it all: a lab kernel doesn't see it."""
+    """The host machine, which a lab kernel does not see."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     total_kb = int(Path("/proc/meminfo").read_text().split()[1])

@@ -1,4 +1,4 @@
-"""The goals that the design set, in its words, each with a key by which a measurement speaks of it."""
+"""The design's goals, each with the key that measurements refer to."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ class Goal:
 
 
 GOALS = (
-    Goal("first-instruction", "The write lands before the container's first instruction in every start", ("start",)),
+    Goal(
+        "first-instruction",
+        "The agent's write comes before the container's first instruction at every start",
+        ("start",),
+    ),
     Goal(
         "write",
-        "From the runtime's write to ours: p99 ≤ 5 ms natively with 250 containers on the node",
+        "From the runtime's write to the agent's: p99 ≤ 5 ms natively with 250 containers on the node",
         ("start",),
     ),
     Goal(
@@ -31,12 +35,16 @@ GOALS = (
         ("kills",),
     ),
     Goal("kill-files", "System calls on control files per kill: ≤ 60 at 10, 110 and 500 pods", ("kills",)),
-    Goal("kill-calls", "All system calls per kill: ≤ 200 at 10, 110 and 500 pods, flat within 10 %", ("kills",)),
-    Goal("turn", "Longest turn of the loop at 500 pods under kills, also where fsync takes 300 ms: ≤ 3 ms", ("kills",)),
+    Goal(
+        "kill-calls",
+        "All system calls per kill: ≤ 200 at 10, 110 and 500 pods, the same at each size within 10 %",
+        ("kills",),
+    ),
+    Goal("turn", "Longest turn of the loop at 500 pods during kills, also if fsync takes 300 ms: ≤ 3 ms", ("kills",)),
     Goal("event", "From the kernel's kill to the accepted Event: ≤ 1.5 s", ("kills",)),
     Goal(
         "complete",
-        "10,000 kills as fast as a kernel can make them: 100 % counted, 100 % on the right container",
+        "10,000 kills as fast as the kernel can make them: 100 % counted, 100 % for the right container",
         ("storm",),
     ),
     Goal("idle", "Idle at 110 pods: ≤ 0.1 % of a core", ("cost",)),

@@ -1,4 +1,4 @@
-"""The five groups and their parts: which program, where it runs, and how much of it, by environment variables.
+"""The five groups and their parts: the program, where it runs, and its sizes, by the environment variables of DEFAULTS.
 
 ``BENCH_…`` of the table below; ``BENCH_BEFORE`` is another checkout, whose agent is measured in the same run where that is possible.
 Each part ends well within 20 minutes with what stands here, but for the idle hour's share.
@@ -16,8 +16,8 @@ DEFAULTS = {
     "BENCH_KILLS": "100",  # one by one
     "BENCH_TOGETHER": "600",  # kills at once, timed
     "BENCH_RECORDS": "500",  # natively
-    "BENCH_SIZES": "10,110,500",  # pods, for what one kill costs
-    "BENCH_EACH": "30",  # kills for that
+    "BENCH_SIZES": "10,110,500",  # pods, for the cost of one kill
+    "BENCH_EACH": "30",  # kills at each size
     "BENCH_STORM": "10000",  # kills at once, counted
     "BENCH_DEATHS": "100",  # containers that die whole
     "BENCH_PODS": "10,110,250,500",
@@ -32,7 +32,7 @@ DEFAULTS = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """``python -m tests.bench.<arguments>``, in the lab (with so much memory) or here; ``seconds`` is its time-out."""
+    """``python -m tests.bench.<arguments>``, in the lab (with this ``memory``) or natively; ``seconds`` is its time-out."""
 
     group: str
     name: str
@@ -43,7 +43,7 @@ class Part:
 
 
 def size(name: str) -> str:
-    """What the environment says, else the default."""
+    """From the environment, else the default."""
     return os.environ.get(name, DEFAULTS[name])
 
 
@@ -54,7 +54,7 @@ def before() -> tuple[str, ...]:
 
 
 def parts() -> list[Part]:
-    """All of them, in the page's order."""
+    """All parts, in the page's order."""
     of_a_driver = str(int(size("BENCH_CONTAINERS")) // len(DRIVERS))
     idle, churn = size("BENCH_IDLE"), size("BENCH_CHURN")
     long_s = 600 + 2 * float(idle) + 6 * float(churn)

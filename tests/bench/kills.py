@@ -1,7 +1,7 @@
 """Group kills: from the kernel's kill to the ledger, the metric, the log line and the accepted Event.
 
 Runs inside of the lab: ``python -m tests.bench.kills --kills 100 --storm-kills 600``. One by one, each in a pod of its own,
-since later kills of one container are summed up in one Event; then many at once.
+since later kills of one container are counted in one Event; then many at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RECORD_GOAL_S, EVENT_GOAL_S = 0.050, 1.5
 
 @dataclass(slots=True)
 class OneByOne:
-    """What came of each kill; ``early``: its line was there before its ledger row or its count."""
+    """The times of each kill; ``early``: log lines written before the ledger row or the count."""
 
     lines_s: list[float] = field(default_factory=list)
     events_s: list[float] = field(default_factory=list)
@@ -39,7 +39,7 @@ class OneByOne:
 
 
 def new_node(work: Path) -> tuple[Node, TimedStore]:
-    """A node whose API notes when it takes Events, and the agent on it."""
+    """A node with an API that records when it accepts Events, and the agent on it."""
     node = make_node(work, "systemd", status_delay_s=0.5)
     store = TimedStore()
     node.api.store = store
@@ -48,7 +48,7 @@ def new_node(work: Path) -> tuple[Node, TimedStore]:
 
 
 def start_quiet(node: Node, count: int) -> list[Instance]:
-    """Pods that wait, each known to the agent by name."""
+    """Idle pods, each known to the agent by name."""
     pods = [
         Pod(f"quiet-{number}", (Container("main", ("pause",), LIMIT_MIB),), labels={MODE: "single"})
         for number in range(count)
@@ -62,7 +62,7 @@ def start_quiet(node: Node, count: int) -> list[Instance]:
 
 
 def one_by_one(node: Node, store: TimedStore, kills: int) -> OneByOne:
-    """A process that eats in one pod after the other."""
+    """A process that uses up the memory, in one pod after the other."""
     started, found = start_quiet(node, kills), OneByOne()
     kernel, pids = KernelKills(), list[int]()
     for instance in started:
@@ -88,14 +88,14 @@ def one_by_one(node: Node, store: TimedStore, kills: int) -> OneByOne:
 def has_event(node: Node, pod: str) -> bool:
     """Whether the ledger has the pod's kill and the metric counts it."""
     reader = LedgerReader(node.work / "state")
-    recorded = reader.kills(pod=pod, limit=10)
+    kills = reader.kills(pod=pod, limit=10)
     reader.close()
-    return len(recorded) == 1 and node.agent.total("oomward_oom_kills_total", pod=pod) == 1
+    return len(kills) == 1 and node.agent.total("oomward_oom_kills_total", pod=pod) == 1
 
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """A storm: how many kills the kernel counted and how fast, and the times of those whose victim is named."""
+    """A storm: how many kills the kernel counted and how fast, and the times of those with a named victim."""
 
     kills: int
     per_s: float
@@ -104,7 +104,7 @@ class Together:
 
 
 def together(node: Node, store: TimedStore, kills: int) -> Together:
-    """As many kills as the kernel can make, until there were so many."""
+    """At least ``kills`` kills, as fast as the kernel can make them."""
     storm = Storm(node.kubelet, STORM_CONTAINERS)
     paths = [instance.path for instance in storm.instances]
     wait_until(lambda: all(node.knob(path) == "0" for path in paths), 60, "enforced")
@@ -125,7 +125,7 @@ def together(node: Node, store: TimedStore, kills: int) -> Together:
 
 
 def rows(what: str, lines_s: list[float], events_s: list[float]) -> list[tuple[str, ...]]:
-    """The two lines of a table."""
+    """Two rows of the table."""
     named = (("ledger, metric and log line", lines_s), ("first Event of the pod accepted", events_s))
     return [(what, path, str(len(took)), *map(ms, spread(took))) for path, took in named]
 
@@ -134,10 +134,10 @@ def result(alone: OneByOne, storm: Together) -> Result:
     """The table and what it says of the goals."""
     many = f"{storm.kills} kills, {storm.per_s:.0f} per second"
     note = (
-        "ms from the time of the kernel's own line of the kill. The ledger's row and the metric come before the log line, whose "
-        f"own time is taken; asked when the line was there, {share(len(alone.lines_s) - alone.early, len(alone.lines_s))} were in "
-        "both. Up to 10 ms too long: the lab kernel's clock ticks that slowly. Later kills of a container are summed up in its "
-        "Event at intervals of 10 s and more, so the first of each pod is timed."
+        "ms from the time of the kernel's own log line about the kill to the time of the agent's. The ledger row and the metric come "
+        f"before it: when the line was there, {share(len(alone.lines_s) - alone.early, len(alone.lines_s))} were in "
+        "both. Up to 10 ms too long, since the lab kernel's clock ticks every 10 ms. Later kills of a container are counted in its "
+        "Event at intervals of 10 s and more, so only the first of each pod is timed."
     )
     records = [
         (spread(alone.lines_s)[1], "in the lab, one by one"),
@@ -155,7 +155,7 @@ def result(alone: OneByOne, storm: Together) -> Result:
         {"one by one": len(alone.lines_s), "storm": storm.kills, "storm's containers": STORM_CONTAINERS},
         (
             Table(
-                "From kill to word of it",
+                "From a kill to its report",
                 columns,
                 (*rows("one by one", alone.lines_s, alone.events_s), *rows(many, storm.lines_s, storm.events_s)),
                 note,
@@ -178,7 +178,7 @@ def result(alone: OneByOne, storm: Together) -> Result:
 
 
 def main() -> None:
-    """Inside of the lab."""
+    """Measure inside the lab."""
     top = argparse.ArgumentParser(description=__doc__)
     top.add_argument("--kills", type=int, required=True)
     top.add_argument("--storm-kills", type=int, required=True)

@@ -1,4 +1,4 @@
-"""Group load: what the agent asks of the API, counted on the wire, idle and with pods that come and go; and 5,000 of it.
+"""Group load: the agent's requests to the API, counted on the wire, idle and while pods come and go; and of 5,000 agents.
 
 ``python -m tests.bench.load --idle 900 --churn 300 --pods 110``. On the machine itself; the API is the lab's stand-in,
 which sends plain HTTP without compression, so bytes are what a real one sends at most, but for TLS.
@@ -29,7 +29,7 @@ KIB = 1 << 10
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What went over the wire in so many seconds."""
+    """Requests and bytes on the wire in this time."""
 
     seconds: float
     requests: Counter[str]
@@ -41,7 +41,7 @@ class Traffic:
 
 
 class Meter:
-    """A rig whose agent talks to the API through a proxy that counts."""
+    """A rig with its agent connected to the API through a counting proxy."""
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
@@ -61,7 +61,7 @@ class Meter:
         return Traffic(since - began, verbs, self.proxy.sent, self.proxy.received)
 
     def during(self, seconds: float, *, churn: bool) -> Traffic:
-        """The next so many seconds."""
+        """In the next ``seconds``."""
         asked, sent, received = len(self.rig.api.requests), self.proxy.sent, self.proxy.received
         began = time.monotonic()
         if churn:
@@ -98,7 +98,7 @@ def node_table(first: Traffic, idle: Traffic, churn: Traffic) -> Table:
             )
         )
     note = (
-        f"Measured for {idle.seconds:.0f} s idle and {churn.seconds:.0f} s of churn, then taken for an hour. A watch is renewed "
+        f"Measured for {idle.seconds:.0f} s idle and {churn.seconds:.0f} s of churn, then converted to an hour. A watch is renewed "
         f"every {WATCH_S / 60:.0f} to {2 * WATCH_S / 60:.0f} minutes, a full list comes every {RELIST_S / 120:.0f} to "
         f"{RELIST_S / 40:.0f}, a bookmark every {BOOKMARK_S:.0f} s (the server's own). Pods are {OBJECT_BYTES >> 10} KiB of JSON; the "
         "watch brings each change of each whole. Creates are Events: one for each container that asked when its mode is in force "
@@ -120,7 +120,7 @@ def _verbs(counts: Counter[str]) -> str:
 
 
 def comeback_table(found: Sequence[Comeback]) -> Table:
-    """What an API server sees of all agents after it was away."""
+    """The load of all agents on an API server after an outage."""
     rows = tuple(
         (
             f"{each.outage.down_s:.0f} s" + (", every version too old (410)" if each.outage.forgets else ""),
@@ -138,11 +138,11 @@ def comeback_table(found: Sequence[Comeback]) -> Table:
         "is away are refused connections. The maximum per second, and when the agents watch again (s after the server was there)."
     )
     columns = (
-        "away for",
-        "attempts while away",
+        "outage",
+        "attempts during it",
         "answered",
-        "lists of them",
-        "answered in all",
+        "of them lists",
+        "answered in total",
         "p50 back",
         "p99 back",
     )
@@ -150,7 +150,7 @@ def comeback_table(found: Sequence[Comeback]) -> Table:
 
 
 def result(pods: int, first: Traffic, idle: Traffic, churn: Traffic, back: Sequence[Comeback]) -> Result:
-    """The tables, and what they say of the goal."""
+    """The tables, and the verdict on the goal."""
     others = {verb: count for verb, count in idle.requests.items() if verb not in ("watch", "list")}
     lists, most_lists = idle.requests["list"], 1 + idle.seconds // (RELIST_S / 2)
     starts = (first.requests["list"], first.requests["watch"]) == (1, 1)
@@ -176,7 +176,7 @@ def result(pods: int, first: Traffic, idle: Traffic, churn: Traffic, back: Seque
 
 
 def main() -> None:
-    """Here."""
+    """Measure on this machine."""
     top = argparse.ArgumentParser(description=__doc__)
     top.add_argument("--pods", type=int, required=True)
     top.add_argument("--idle", type=float, required=True)

@@ -1,8 +1,8 @@
-"""Notes every write to a memory.oom.group of the node: when, by whom, which. A process of its own that comes before all others.
+"""Records every write to a memory.oom.group of the node: time, process, file. A separate process with the highest priority.
 
-``python -m tests.bench.observer MOUNT OUT``: READY beside OUT when it watches, its notes as JSON in OUT after SIGTERM.
-It runs under SCHED_FIFO, so what it notes is in the order in which it happened; its own time (about 0.2 ms a write on
-User-Mode Linux) is part of what it measures.
+``python -m tests.bench.observer MOUNT OUT`` creates OUT with suffix .ready when it watches, and writes its records to OUT at SIGTERM.
+It runs under SCHED_FIFO, so the records are in order; its own time (about 0.2 ms per write on User-Mode Linux) is included in
+the measured times.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from types import FrameType
 from tests.lab.boot import REPO
 from tests.lab.writes import Write, Writes
 
-KNOB = "/memory.oom.group"
+OOM_GROUP = "/memory.oom.group"
 STARTED_S = 60.0
 
 
 class EndedError(Exception):
-    """Somebody asked us to end."""
+    """SIGTERM."""
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """One write to a cgroup's knob."""
+    """One write to a cgroup's memory.oom.group."""
 
     at_ns: int
     pid: int
 
 
 class Observer:
-    """The process, seen from outside."""
+    """The observer's process."""
 
     def __init__(self, mount: Path, work: Path) -> None:
         work.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ class Observer:
             time.sleep(0.05)
 
     def end(self) -> dict[str, list[Noted]]:
-        """Its notes by the cgroup's path, in order."""
+        """Its records by the cgroup's path, in order."""
         self._process.terminate()
         self._process.wait(30)
         found: dict[str, list[Noted]] = defaultdict(list)
@@ -82,8 +82,8 @@ def main() -> None:
                 selector.select()
                 noted += writes.read()
         except EndedError:
-            knobs = [(w.at_ns, w.pid, w.path.removesuffix(KNOB)) for w in noted if w.path.endswith(KNOB)]
-            out.write_text(json.dumps(knobs))
+            found = [(w.at_ns, w.pid, w.path.removesuffix(OOM_GROUP)) for w in noted if w.path.endswith(OOM_GROUP)]
+            out.write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The agent where no cgroup v2 is: ordinary directories stand for cgroups (trees.py). For times on the bare machine.
+"""The agent without cgroup v2: ordinary directories in place of cgroups (trees.py). For times on the bare machine.
 
-All of it is the agent's own code but for one look at the file system's magic number, which is left out. inotify works on
-a tmpfs as on cgroups; what a real kernel adds (its own writes, its counters) is measured in the lab.
+It is the agent's own code, except that the file system's magic number is not checked. inotify works on a tmpfs as on cgroups; the
+parts of a real kernel (its own writes, its counters) are measured in the lab.
 
 ``OOMWARD_BENCH_TURNS`` names a file that takes, when the agent ends, a line for each turn of the loop: when it began (CLOCK_MONOTONIC),
 how long it took, in seconds, and how often the kernel gave its processor to another thread meanwhile (getrusage(2), ru_nivcsw).
@@ -27,7 +27,7 @@ TURNS = os.environ.get("OOMWARD_BENCH_TURNS")
 
 
 def module(*names: str) -> ModuleType:
-    """The first of these that there is: an older agent, to compare with, calls its rooms by other names."""
+    """The first of these modules that exists: an older agent, for comparison, has other names."""
     for name in names:
         if importlib.util.find_spec(name.rpartition(".")[0]) and importlib.util.find_spec(name):
             return importlib.import_module(name)

@@ -1,5 +1,4 @@
-"""Results become docs/benchmarks.md and tables on a screen. Takes results and remarks, gives text; the words
-between the tables are in prose/."""
+"""docs/benchmarks.md and tables on a screen, from results and remarks; the texts between the tables are in prose/."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ def page(results: Sequence[Result], remarks: str) -> str:
 
 
 def prose(name: str) -> str:
-    """The words that don't change with the figures."""
+    """A text that does not depend on the figures."""
     return (PROSE / f"{name}.md").read_text()
 
 
@@ -41,7 +40,7 @@ def goals(results: Iterable[Result]) -> str:
 
 
 def goal_row(goal: Goal, verdicts: Sequence[Verdict]) -> tuple[str, str, str]:
-    """What was measured of it, each with its own verdict where they differ."""
+    """The measured values, each with its own verdict if they differ."""
     if not verdicts:
         return goal.text, NOT_MEASURED, NOT_MEASURED
     met = {verdict.met for verdict in verdicts}
@@ -52,7 +51,7 @@ def goal_row(goal: Goal, verdicts: Sequence[Verdict]) -> tuple[str, str, str]:
 
 
 def machines(results: Iterable[Result]) -> str:
-    """Where, when and how much."""
+    """Machine, time and sizes of each part."""
     rows = [
         (
             f"{result.group}, {result.part}",
@@ -64,7 +63,7 @@ def machines(results: Iterable[Result]) -> str:
         )
         for result in results
     ]
-    return markdown(("part", "when", "kernel", "machine", "its load", "sizes"), rows)
+    return markdown(("part", "when", "kernel", "machine", "load", "sizes"), rows)
 
 
 def _is_uml(result: Result) -> bool:
@@ -72,7 +71,7 @@ def _is_uml(result: Result) -> bool:
 
 
 def tables(table: Table) -> list[str]:
-    """A title, the table, and what one must know to read it."""
+    """Title, table and note."""
     return [f"### {table.title}", markdown(table.columns, table.rows), table.note]
 
 

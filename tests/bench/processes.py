@@ -1,4 +1,4 @@
-"""What a process costs, read from /proc: time on a processor, resident memory, wake-ups, descriptors."""
+"""The cost of a process, from /proc: CPU time, resident memory, wake-ups, descriptors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CPUCLOCK_SCHED = 2  # linux/posix-timers.h
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """``wakeups``: how often one of its threads had slept and ran again (voluntary context switches) since it began."""
+    """``wakeups``: how often one of its threads had slept and ran again (voluntary context switches) since its start."""
 
     at_s: float  # CLOCK_MONOTONIC
     cpu_s: float
@@ -51,12 +51,12 @@ def _switches(task: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Between two looks."""
+    """Between two readings."""
 
     seconds: float
     cpu_s: float
     wakeups: int
-    rss_bytes: int  # at the second
+    rss_bytes: int  # at the second reading
 
     @property
     def core_percent(self) -> float:
@@ -69,5 +69,5 @@ class Cost:
 
 
 def between(before: Usage, after: Usage) -> Cost:
-    """What it took from one look to the next."""
+    """The cost between two readings."""
     return Cost(after.at_s - before.at_s, after.cpu_s - before.cpu_s, after.wakeups - before.wakeups, after.rss_bytes)

@@ -1,4 +1,4 @@
-"""A proxy between the agent and the API that counts bytes, both ways, and passes on everything as it is."""
+"""A proxy between the agent and the API that counts bytes, both ways, and forwards everything unchanged."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CountingProxy:
                 threading.Thread(target=self._pump, args=(source, target, to_server), daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket, to_server: bool) -> None:
-        with contextlib.suppress(OSError):  # one side went away: so does the other
+        with contextlib.suppress(OSError):  # one side is closed: close the other
             while data := source.recv(65536):
                 with self._lock:
                     if to_server:
@@ -53,7 +53,7 @@ class CountingProxy:
             self._open.discard(end)
 
     def close(self) -> None:
-        """Cut all."""
+        """Close all connections."""
         self._listener.close()
         for end in list(self._open):
             with contextlib.suppress(OSError):

@@ -2,7 +2,7 @@
 
 ``python -m tests.bench.record --pods 110 --kills 500``. Directories stand for cgroups (trees.py) and a FIFO for the
 kernel's log, into which a real kernel's report is written, with the container's path in it; the agent is the real one, its
-ledger on this machine's memory. What the kernel itself takes from the count to the notification is not in it.
+ledger in this machine's memory. The kernel's own time from the count to the notification is not included.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Kernel:
     killed_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # by container id
 
     def kill(self, instance: Instance, *, reported: bool) -> None:
-        """One process of a container; ``reported`` False: the log says nothing of it."""
+        """One process of a container; ``reported`` False: without a report in the log."""
         head, last = self._report(instance)
         if reported:
             os.write(self.log, head)
@@ -68,7 +68,7 @@ class Kernel:
         return b"".join(lines[:-1]), lines[-1]
 
     def _count(self, path: str) -> None:
-        """Here and in all that is above, the nearest first."""
+        """In this cgroup and all above, the nearest first."""
         at, own = path, True
         while at:
             for name in ("memory.events", "memory.events.local") if own else ("memory.events",):
@@ -96,7 +96,7 @@ def kills(rig: Rig, agent: AgentProcess, chosen: list[list[Instance]], *, report
     for line in lines:
         took.append(line.at_s - kernel.killed_s[line.container_id].pop(0))
         if line.pid is not None and not reported:
-            raise RuntimeError(f"{line.kill_id} has a victim, though the log said nothing")
+            raise RuntimeError(f"{line.kill_id} has a victim, but the log had no report")
     return took
 
 
@@ -145,7 +145,7 @@ def result(pods: int, found: dict[str, dict[str, list[float]]]) -> Result:
 
 
 def main() -> None:
-    """Here."""
+    """Measure on this machine."""
     top = argparse.ArgumentParser(description=__doc__)
     top.add_argument("--pods", type=int, required=True)
     top.add_argument("--kills", type=int, required=True)

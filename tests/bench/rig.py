@@ -1,4 +1,4 @@
-"""A node of cgroups alone, its API and the agent: to be filled with pods, churned, and looked at from outside."""
+"""A node with cgroups only, its API and the agent, to be filled with pods and churned."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MEMORY = Path("/dev/shm")
 
 
 class Rig:
-    """``pods`` of them, half of which ask. ``native``: on ordinary directories, wherever this runs; else on the kernel's cgroups."""
+    """``pods`` pods, half of them with a desired mode. ``native``: on ordinary directories; else on the kernel's cgroups."""
 
     def __init__(self, pods: int, *, native: bool) -> None:
         self.work = Path(tempfile.mkdtemp(prefix="oomward-bench-", dir=MEMORY if native else None))
@@ -50,7 +50,7 @@ class Rig:
 
     @property
     def log(self) -> int:
-        """Where a native one's kernel log is written, as records of /dev/kmsg."""
+        """The native rig's kernel log: write records of /dev/kmsg here."""
         return self._kmsg
 
     @property
@@ -58,7 +58,7 @@ class Rig:
         return len(self._live)
 
     def _silent_log(self) -> int:
-        """A FIFO in /dev/kmsg's place: whatever this machine's kernel says is not for the agent."""
+        """A FIFO in place of /dev/kmsg: the agent does not get this machine's log."""
         os.mkfifo(self.work / "kmsg")
         return os.open(self.work / "kmsg", os.O_RDWR)
 
@@ -67,7 +67,7 @@ class Rig:
     def start(
         self, *options: str, tree: Path | None = None, environment: Mapping[str, str] = MappingProxyType({})
     ) -> tuple[AgentProcess, float]:
-        """The agent, and how long it took from its start until it was ready. ``tree``, ``environment``: as AgentProcess has them."""
+        """The agent, and how long it took from its start until it was ready. ``tree``, ``environment``: as for AgentProcess."""
         if self.native:
             options += ("--cgroup-mount", str(self.tree.mount), "--kmsg", str(self.work / "kmsg"))
         module = "tests.bench.on_directories" if self.native else "tests.bench.as_in_cluster"
@@ -92,7 +92,7 @@ class Rig:
     # -------------------------------------------------------------------------------------------------------- pods
 
     def come(self, write_after_s: float = 0.03) -> list[Instance]:
-        """One more pod: the API knows it first, its statuses follow its start by a second."""
+        """One more pod: first in the API; its statuses follow one second after its start."""
         self._number += 1
         pod = a_pod(self._number, ASKS)
         self.api.put_pod(api_object(pod, NODE, []))
@@ -103,7 +103,7 @@ class Rig:
         return started
 
     def go(self) -> None:
-        """The oldest pod leaves."""
+        """Delete the oldest pod."""
         pod = self._live.popleft()
         self.tree.remove(pod)
         self.api.delete_pod(pod.namespace, pod.name)
@@ -115,7 +115,7 @@ class Rig:
             self.api.put_pod(api_object(pod, NODE, started))
 
     def churn(self, seconds: float, every_s: float = 1.0) -> int:
-        """One pod comes and one goes, over and over; returns how many came."""
+        """Add one pod and delete one, every ``every_s``; returns how many were added."""
         began, came = time.monotonic(), 0
         while (now := time.monotonic()) - began < seconds:
             self.come()
@@ -128,7 +128,7 @@ class Rig:
         return came
 
     def close(self) -> None:
-        """Take all of it down."""
+        """Stop and remove everything."""
         self.api.close()
         self.tree.close()
         if self._kmsg >= 0:
@@ -137,7 +137,7 @@ class Rig:
 
 
 def free_port() -> int:
-    """One that nobody uses just now."""
+    """A port that is free now."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

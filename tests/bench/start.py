@@ -1,7 +1,7 @@
-"""Group start: containers that ask for single, as fast as the lab can start them, under the agent and under each other tool.
+"""Group start: containers with desired mode single, started as fast as the lab can, with the agent and with each other tool.
 
-Runs inside of the lab: ``python -m tests.bench.start --driver cgroupfs --containers 125``. What was in force at the first
-instruction is the container's own word; who wrote when is the observer's.
+Runs inside of the lab: ``python -m tests.bench.start --driver cgroupfs --containers 125``. The container
+itself records the value at its first instruction; the observer records the writes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PATIENCE_S = 65.0  # after the last start: a round of the slowest tool, and a li
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One container's start. Times in seconds from the runtime's write on; None: it did not come."""
+    """One container's start. Times in seconds from the runtime's write on; None: the tool did not write."""
 
     runtime: str
     right_at_first: bool
@@ -40,7 +40,7 @@ class Start:
 
 
 def pods(containers: int) -> Iterator[Pod]:
-    """All of them ask for single; every other has a limit."""
+    """All have the desired mode single; every other has a limit."""
     of_runc = round(containers * OF_RUNC)
     for runtime, count in zip(RUNTIMES, (of_runc, containers - of_runc), strict=True):
         for number, first in enumerate(range(0, count, A_POD)):
@@ -50,10 +50,10 @@ def pods(containers: int) -> Iterator[Pod]:
 
 
 def start_of(instance: Instance, first: tuple[str, int], noted: list[Noted], pid: int) -> Start:
-    """What the notes say of one start; the runtime's write is the last that is neither the tool's nor the stand-in kubelet's."""
+    """One start from the records; the runtime's write is the last that is neither the tool's nor the stand-in kubelet's."""
     foreign = [n.at_ns for n in noted if n.pid not in (pid, os.getpid())]
     if not foreign:
-        raise RuntimeError(f"no write of the runtime's was seen at {instance.path}")
+        raise RuntimeError(f"no write of the runtime was seen at {instance.path}")
     at_ns = foreign[-1]
     ours = next((n.at_ns for n in noted if n.pid == pid and n.at_ns > at_ns), None)
     value, first_ns = first
@@ -82,7 +82,7 @@ def run_one(name: str, driver: str, containers: int, work: Path) -> tuple[list[S
 
 
 def look(node: Node, instance: Instance) -> tuple[str, int]:
-    """What the container saw first, and when."""
+    """The value at the container's first instruction, and the time."""
     node.kubelet.first_look(instance)
     found = first_look(instance.container_id)
     assert found is not None
@@ -97,7 +97,7 @@ def wait_until_written(node: Node, started: list[Instance]) -> None:
 
 
 def row(name: str, runtime: str, starts: list[Start]) -> tuple[str, ...]:
-    """One line of the table."""
+    """One row of the table."""
     took = [s.ours_s for s in starts if s.ours_s is not None]
     p50, p99, most = spread(took)
     never = len(starts) - len(took)
@@ -113,7 +113,7 @@ def row(name: str, runtime: str, starts: list[Start]) -> tuple[str, ...]:
 
 
 def result(driver: str, containers: int, found: dict[str, tuple[list[Start], float]]) -> Result:
-    """The table, and what the agent's part says of the goals."""
+    """The table, and the verdict on the goal."""
     rows = [
         row(name, runtime, [s for s in starts if s.runtime == runtime])
         for name, (starts, _) in found.items()
@@ -124,7 +124,7 @@ def result(driver: str, containers: int, found: dict[str, tuple[list[Start], flo
     p50, p99, most = spread([s.ours_s for s in ours if s.ours_s is not None])
     window = spread([s.first_s for s in ours])
     note = (
-        f"ms from the runtime's write to the tool's. Under {AGENT} the first instruction came {ms(window[0])} ms (p50) after "
+        f"ms from the runtime's write to the tool's. With {AGENT} the first instruction came {ms(window[0])} ms (p50) after "
         f"the runtime's write; {containers} containers took {found[AGENT][1]:.0f} s to start."
     )
     columns = (
@@ -135,14 +135,14 @@ def result(driver: str, containers: int, found: dict[str, tuple[list[Start], flo
         driver,
         "lab",
         {"containers": containers, "pods at once": AT_ONCE},
-        (Table(f"Starts under the {driver} driver", columns, tuple(rows), note),),
+        (Table(f"Starts with the {driver} driver", columns, tuple(rows), note),),
         (Verdict("first-instruction", f"{share(right, len(ours))}, {driver} driver", right == len(ours)),),
         {"right": right, "containers": len(ours), "p50_s": p50, "p99_s": p99, "max_s": most},
     )
 
 
 def main() -> None:
-    """Inside of the lab."""
+    """Measure inside the lab."""
     top = argparse.ArgumentParser(description=__doc__)
     top.add_argument("--driver", required=True)
     top.add_argument("--containers", type=int, required=True)

@@ -1,7 +1,7 @@
-"""Group storm: thousands of kills as fast as the kernel can make them; who counts how many of them, on the right container.
+"""Group storm: thousands of kills as fast as the kernel can make them; how many each tool counts for the right container.
 
-Runs inside of the lab: ``python -m tests.bench.storm --kills 10000 --deaths 100``. Agent and exporters stand side by side,
-so that it is the same storm for all. The kernel's own counters are the oracle. Then containers that die whole, and restart.
+Runs inside of the lab: ``python -m tests.bench.storm --kills 10000 --deaths 100``. Agent and exporters run side by side,
+so that all see the same kills. The kernel's own counters are the reference. Then containers that die whole, and restart.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Counts = Mapping[str, int]  # by container id
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What the kernel counted and what each tool did; how fast it was, and how long the agent's line took (s)."""
+    """Counts of the kernel and of each tool, kills per second, and the times until the agent's log line (s)."""
 
     kernel: Counts
     tools: dict[str, Counts]
@@ -46,7 +46,7 @@ class Tally:
 
 
 def kills_of(node: Node) -> list[OomKill]:
-    """The ledger's."""
+    """All kills in the ledger."""
     reader = LedgerReader(node.work / "state")
     kills = reader.kills(limit=1_000_000)
     reader.close()
@@ -54,7 +54,7 @@ def kills_of(node: Node) -> list[OomKill]:
 
 
 def single(node: Node, kills: int) -> Tally:
-    """Containers in mode single, whose processes die and are replaced."""
+    """Containers in mode single; their processes die and are replaced."""
     storm = Storm(node.kubelet, CONTAINERS)
     wait_until(lambda: all(node.knob(i.path) == "0" for i in storm.instances), 60, "enforced")
     others = {name: start_exporter(name, node) for name in EXPORTERS}
@@ -90,7 +90,7 @@ def settle(node: Node, kills: int) -> None:
 
 
 def whole(node: Node, deaths: int) -> Tally:
-    """Containers that nobody asked for: all their processes die at every kill, and the container is started again."""
+    """Containers without a desired mode: all their processes die at every kill, and the container is restarted."""
     before = {kill.kill_id for kill in kills_of(node)}
     others = {name: start_exporter(name, node) for name in EXPORTERS}
     pods = [Pod(f"dying-{n}", (Container("main", FAMILY, 8),)) for n in range(DYING)]
@@ -115,13 +115,13 @@ def whole(node: Node, deaths: int) -> Tally:
 
 
 def right(kernel: Counts, counts: Counts) -> tuple[int, int]:
-    """How many are counted on the container that they belong to, and how many are counted that nobody knows of."""
+    """How many are counted for the right container, and how many are too many or misplaced."""
     hits = sum(min(count, counts.get(name, 0)) for name, count in kernel.items())
     return hits, sum(counts.values()) - hits
 
 
 def rows(what: str, tally: Tally) -> list[tuple[str, ...]]:
-    """A line for each tool."""
+    """One row per tool."""
     found: list[tuple[str, ...]] = []
     all_of_them = sum(tally.kernel.values())
     for tool, counts in tally.tools.items():
@@ -131,7 +131,7 @@ def rows(what: str, tally: Tally) -> list[tuple[str, ...]]:
 
 
 def result(storm: Tally, deaths: Tally) -> Result:
-    """The table, and what it says of the goal."""
+    """The table, and the verdict on the goal."""
     total, dead = sum(storm.kernel.values()), sum(deaths.kernel.values())
     hits, strangers = right(storm.kernel, storm.tools[AGENT])
     p50, p99, most = spread(storm.lines_s)
@@ -141,7 +141,7 @@ def result(storm: Tally, deaths: Tally) -> Result:
         f"reports in 5 s. Kill to log line: p50 {ms(p50)}, p99 {ms(p99)}, max {ms(most)} ms. "
         f"Deaths: {deaths.per_s:.1f} per second, restarted without back-off; the status follows {STATUS_DELAY_S} s late."
     )
-    columns = ("kills", "tool", "counts", "on the right container", "too many or misplaced")
+    columns = ("kills", "tool", "counts", "for the right container", "too many or misplaced")
     return Result(
         "storm",
         "lab",
@@ -152,7 +152,7 @@ def result(storm: Tally, deaths: Tally) -> Result:
                 "Completeness",
                 columns,
                 (
-                    *rows(f"{total:,} processes, the containers live on", storm),
+                    *rows(f"{total:,} processes, the containers survive", storm),
                     *rows(f"{dead} containers, each dies whole", deaths),
                 ),
                 note,
@@ -165,7 +165,7 @@ def result(storm: Tally, deaths: Tally) -> Result:
 
 
 def main() -> None:
-    """Inside of the lab."""
+    """Measure inside the lab."""
     top = argparse.ArgumentParser(description=__doc__)
     top.add_argument("--kills", type=int, required=True)
     top.add_argument("--deaths", type=int, required=True)

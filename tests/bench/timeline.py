@@ -1,7 +1,7 @@
-"""When things happened to a kill, each by its own witness: the kernel's log, the agent's log, the API's store.
+"""The times of a kill in the kernel's log, the agent's log and the API's store.
 
-All times are CLOCK_MONOTONIC in seconds. The kernel's own clock ticks every 10 ms on User-Mode Linux and its times are cut
-down to the tick, so what is counted from a kill on is up to 10 ms too long there, never too short.
+All times are CLOCK_MONOTONIC in seconds. The kernel's own clock ticks every 10 ms on User-Mode Linux and its times are
+rounded down to the tick, so a time from a kill on is up to 10 ms too long there, never too short.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from tests.lab.agent_process import AgentProcess
 from tests.lab.apistore import Json, Store
 
 KILLED = re.compile(rb"\d+,\d+,(\d+),[^;]*;.*Killed process (\d+) ")  # prio,seq,usec,flags;text
-LOOKS = 8  # at the two clocks: few enough for the kernel to let them all into its log
+LOOKS = 8  # comparisons of the two clocks: few enough that the kernel logs all of them
 LOOK_EVERY_S = 0.01125  # so that they fall into different parts of a tick
 
 
 class KernelKills(threading.Thread):
-    """``Killed process`` records of the kernel's log from now on: when, by the victim's pid. The last of a pid counts."""
+    """Times of the ``Killed process`` records in the kernel's log from now on, by the victim's pid; the last one per pid."""
 
     def __init__(self) -> None:
         super().__init__(name="kernel kills", daemon=True)
@@ -37,7 +37,7 @@ class KernelKills(threading.Thread):
         self.start()
 
     def _clocks(self) -> float:
-        """How far CLOCK_MONOTONIC is ahead of the log's clock: the least seen, since the log's is cut down to a tick."""
+        """How far CLOCK_MONOTONIC is ahead of the log's clock: the least measured, since the log's is rounded down to a tick."""
         seen = []
         for _ in range(LOOKS):
             now = time.monotonic()
@@ -69,7 +69,7 @@ class KernelKills(threading.Thread):
                     return
 
     def end(self) -> None:
-        """What is there is read to its end."""
+        """Read the rest of the log, and stop."""
         os.eventfd_write(self._stopping, 1)
         self.join()
         os.close(self._log)
@@ -78,7 +78,7 @@ class KernelKills(threading.Thread):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """One create or patch of an Event that the API took."""
+    """One accepted create or patch of an Event."""
 
     at_s: float
     name: str
@@ -88,7 +88,7 @@ class Accepted:
 
 
 class TimedStore(Store):
-    """The API's store, with a note of when each Event was taken."""
+    """The API's store, which also records when each Event was accepted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ def lines_of(agent: AgentProcess) -> list[Line]:
 
 
 def after_kill(lines: Iterable[Line], killed: dict[int, float]) -> list[float]:
-    """From the kernel's kill to the line, for lines whose victim is named and known."""
+    """From the kernel's kill to the line, for lines with a named and known victim."""
     return [line.at_s - killed[line.pid] for line in lines if line.pid is not None and line.pid in killed]
 
 
@@ -151,12 +151,12 @@ def first_events(lines: Iterable[Line], killed: dict[int, float], store: TimedSt
 
 
 def kill_lines(agent: AgentProcess) -> int:
-    """How many log lines of kills there are; cheaper than to read them."""
+    """The number of log lines of kills; cheaper than reading them."""
     return agent.log_path.read_bytes().count(b'"event": "oom_kill",')
 
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str, every_s: float = 0.02) -> None:
-    """Until it holds, asked every so often. Raises TimeoutError."""
+    """Until the condition is met. Raises TimeoutError."""
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:

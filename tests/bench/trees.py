@@ -1,7 +1,7 @@
-"""Pods without processes: their cgroups alone, as kubelet and runtime make them; real ones, or directories that stand for them.
+"""Pods without processes: only their cgroups, as kubelet and runtime create them; real cgroups, or directories in their place.
 
-For what a node of 500 pods costs the agent, which looks at cgroups only. Directories are made aside and moved into place, so
-that their files are there when they are, as a kernel does it.
+For the agent's cost on a node with 500 pods. Directories are created elsewhere and moved into place, so that they have their
+files from the start, as in the kernel.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ FILES = {
     "memory.current": f"{MIB}\n",
     "memory.peak": f"{2 * MIB}\n",
 }
-WRITE_AFTER_S = 0.03  # the runtime's 1 comes so long after the directory
-OBJECT_BYTES = 8 << 10  # a usual Deployment's pod, managedFields and all, as the API sends it
+WRITE_AFTER_S = 0.03  # from the directory to the runtime's write of 1
+OBJECT_BYTES = 8 << 10  # a usual Deployment's pod, with managedFields, as the API sends it
 
 
 class Cgroups:
@@ -56,7 +56,7 @@ class Cgroups:
         time.sleep(write_after_s)
         for instance in started:
             self.wrote_s[instance.path] = time.monotonic()
-            write_knob(self.mount / instance.path, 1)
+            write_oom_group(self.mount / instance.path, 1)
         return started
 
     def _start(self, pod: Pod, container: Container) -> Instance:
@@ -119,22 +119,22 @@ class Directories(Cgroups):
         shutil.rmtree(self._aside)
 
 
-def write_knob(folder: Path, value: int) -> None:
-    """As a runtime does; an ordinary file must not be empty for a moment, as opening it by O_TRUNC would make it."""
+def write_oom_group(folder: Path, value: int) -> None:
+    """As a runtime does. Without O_TRUNC: an ordinary file would be empty for a moment."""
     fd = os.open(folder / "memory.oom.group", os.O_WRONLY)
     os.pwrite(fd, b"%d\n" % value, 0)
     os.close(fd)
 
 
 def a_pod(number: int, label: dict[str, str]) -> Pod:
-    """One of a node's pods: of one container or two, every other one with ``label``."""
+    """A pod with one or two containers, every other pod with ``label``."""
     containers = tuple(Container(f"c{i}", ("pause",), 64 + i) for i in range(1 + number % 2))
     labels = {"app": f"app-{number}"} | (label if number % 2 else {})
     return Pod(f"app-{number}-7d4b9c6f5-x{number:04}", containers, f"team-{number % 10}", labels, runtime="runc")
 
 
 def api_object(pod: Pod, node: str, instances: list[Instance]) -> dict[str, object]:
-    """The pod as the API sends it, of the size that pods have."""
+    """The pod as the API sends it, of a usual size."""
     found = pod_object(pod, node, instances)
     metadata = found["metadata"]
     assert isinstance(metadata, dict)

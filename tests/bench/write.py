@@ -1,7 +1,7 @@
-"""Group start, on the machine itself: from another's write to ours, with 250 containers on the node.
+"""Group start, on the machine itself: from another process's write to the agent's, with 250 containers on the node.
 
 ``python -m tests.bench.write --containers 250 --samples 2000``. Directories stand for cgroups (trees.py); the agent is the
-real one, and who wrote when is the kernel's word (fanotify). The time until this process hears of it is part of it.
+real one, and the kernel reports the writes (fanotify). The time until this process gets the report is included.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.bench.figures import Result, Table, Verdict, leave, ms, spread
 from tests.bench.rig import MEMORY, Rig
-from tests.bench.trees import MODE, write_knob
+from tests.bench.trees import MODE, write_oom_group
 from tests.lab.boot import REPO
 from tests.lab.writes import Writes
 
@@ -28,12 +28,12 @@ REWRITES = 8  # of one container: ten in ten seconds would be a conflict, which 
 GAP_S = (0.002, 0.03)
 SETTLE_S = 3.0
 NICE = -20
-FLOOR = "floor"  # no cgroup of a pod's: the agent does not look there
+FLOOR = "floor"  # no pod's cgroup: the agent ignores it
 KEYS = ("p50", "p99", "max")
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class Writer:
     """Waits for a process's writes. ``front`` is the tree's place on the watched mount."""
 
     writes: Writes
@@ -44,25 +44,25 @@ class Witness:
         """Write 1 to a cgroup's memory.oom.group; how long it took until the process had written."""
         self.writes.read()
         began = time.monotonic()
-        write_knob(mount / path, 1)
+        write_oom_group(mount / path, 1)
         return self.times_of([path], selector)[0] - began
 
     def times_of(self, paths: list[str], selector: selectors.BaseSelector) -> list[float]:
-        """When (CLOCK_MONOTONIC) the process had written to each of these cgroups' knobs. Raises TimeoutError."""
-        knobs = [f"{self.front}/{path}/memory.oom.group" for path in paths]
+        """When (CLOCK_MONOTONIC) the process had written to memory.oom.group of each cgroup. Raises TimeoutError."""
+        files = [f"{self.front}/{path}/memory.oom.group" for path in paths]
         found: dict[str, float] = {}
         until = time.monotonic() + PATIENCE_S
-        while not found.keys() >= set(knobs):
+        while not found.keys() >= set(files):
             if not selector.select(max(0.0, until - time.monotonic())):
-                raise TimeoutError(f"no write to all of {knobs} within {PATIENCE_S:.0f} s")
+                raise TimeoutError(f"no write to all of {files} within {PATIENCE_S:.0f} s")
             for write in self.writes.read():
                 if write.pid == self.pid:
                     found.setdefault(write.path, write.at_ns / 1e9)
-        return [found[knob] for knob in knobs]
+        return [found[file] for file in files]
 
 
-def rewrites(rig: Rig, ours: Witness, least: Witness, samples: int) -> tuple[list[float], list[float]]:
-    """Somebody writes 1 to containers that run, here and there, and to the floor's file in between: the same moments for both."""
+def rewrites(rig: Rig, ours: Writer, least: Writer, samples: int) -> tuple[list[float], list[float]]:
+    """Write 1 to random running containers, and to the floor's file in between, so that both are measured at the same time."""
     chance = random.Random(7)
     order = ([i for i in rig.instances if MODE in i.pod.labels] * REWRITES)[:samples]
     chance.shuffle(order)
@@ -77,23 +77,23 @@ def rewrites(rig: Rig, ours: Witness, least: Witness, samples: int) -> tuple[lis
     return took, floor
 
 
-def starts(rig: Rig, witness: Witness, samples: int) -> list[float]:
-    """Pods come and go; from the runtime's write to each container to ours."""
+def starts(rig: Rig, writer: Writer, samples: int) -> list[float]:
+    """From the runtime's write to each starting container to the agent's."""
     took: list[float] = []
     with selectors.DefaultSelector() as selector:
-        selector.register(witness.writes.fileno(), selectors.EVENT_READ)
+        selector.register(writer.writes.fileno(), selectors.EVENT_READ)
         while len(took) < samples:
-            witness.writes.read()
+            writer.writes.read()
             started = rig.come()
             if asking := [i.path for i in started if MODE in i.pod.labels]:
-                ours = witness.times_of(asking, selector)
+                ours = writer.times_of(asking, selector)
                 took += [at_s - rig.tree.wrote_s[path] for path, at_s in zip(asking, ours, strict=True)]
             rig.go()
     return took
 
 
 def result(containers: int, started: list[float], rewritten: list[float], floor: list[float]) -> Result:
-    """The table, and what it says of the goal."""
+    """The table, and the verdict on the goal."""
     rows = [
         ("a container starts, two to a pod", str(len(started)), *map(ms, spread(started))),
         ("a running container is rewritten", str(len(rewritten)), *map(ms, spread(rewritten))),
@@ -104,8 +104,8 @@ def result(containers: int, started: list[float], rewritten: list[float], floor:
         for what, took in (("starts", started), ("rewrites", rewritten))
     )
     note = (
-        "ms from before the other's write until it was heard of ours. The floor is a loop of six lines (peers/echo.py) that was "
-        "asked in between: what this machine took for the same just then, with all else that ran on it."
+        "ms from before the other process's write until the agent's was reported. The floor is a loop of six lines (peers/echo.py), "
+        "measured in between: the time of this machine for the same work under the same load."
     )
     named = (("start", started), ("rewrite", rewritten), ("floor", floor))
     numbers = {f"{name}_{key}_s": value for name, took in named for key, value in zip(KEYS, spread(took), strict=True)}
@@ -114,7 +114,7 @@ def result(containers: int, started: list[float], rewritten: list[float], floor:
         "starts": len(started),
         "rewrites": len(rewritten),
     }
-    table = Table("From another's write to ours", ("what", "n", "p50", "p99", "max"), tuple(rows), note)
+    table = Table("From another process's write to the agent's", ("what", "n", "p50", "p99", "max"), tuple(rows), note)
     return Result("start", "native", "native", sizes, (table,), verdicts, numbers)
 
 
@@ -123,7 +123,7 @@ def _met(took: list[float]) -> bool:
 
 
 def start_floor(rig: Rig) -> subprocess.Popen[str]:
-    """The floor's process, with a file of its own beside the pods."""
+    """The floor's process, with its own file beside the pods."""
     folder = rig.tree.mount / FLOOR
     folder.mkdir()
     (folder / "memory.oom.group").write_text("0\n")
@@ -136,7 +136,7 @@ def start_floor(rig: Rig) -> subprocess.Popen[str]:
 
 
 def main() -> None:
-    """Here."""
+    """Measure on this machine."""
     top = argparse.ArgumentParser(description=__doc__)
     top.add_argument("--containers", type=int, required=True)
     top.add_argument("--samples", type=int, required=True)
@@ -148,7 +148,7 @@ def main() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
         time.sleep(SETTLE_S)
         writes, front = Writes(MEMORY), str(rig.tree.mount.relative_to(MEMORY))
-        ours, least = (Witness(writes, pid, front) for pid in (agent.process.pid, echo.pid))
+        ours, least = (Writer(writes, pid, front) for pid in (agent.process.pid, echo.pid))
         rewritten, floor = rewrites(rig, ours, least, asked.samples)
         started = starts(rig, ours, asked.samples // 4)
         writes.close()

@@ -1,4 +1,4 @@
-"""What people use today, rebuilt from its published behaviour as small programs: baselines, not the tools themselves.
+"""Today's tools, rebuilt from their published behaviour as small programs: baselines, not the tools themselves.
 
-Each module names what it stands for. Where a rebuilt one is kinder than what was published, it says so.
+Each module names its tool, and in what it does better than published.
 """

@@ -1,9 +1,9 @@
-"""An API-only OOM reporter: a container whose lastState is OOMKilled, once for each restart.
+"""An API-only OOM reporter: containers with lastState OOMKilled, once per restart.
 
 Stands for github.com/xing/kubernetes-oom-event-generator (its README: at each change of a pod, containers that say they
 were OOMKilled before, when the restart count is higher than the one known) and for alerts on kube-state-metrics'
-kube_pod_container_status_last_terminated_reason. Watches, so it misses no change that the API tells of. Writes its counts,
-by id of the container that died, to a file when it is ended.
+kube_pod_container_status_last_terminated_reason. Watches, so it misses no change in the API. Writes its counts, by id
+of the container that died, to a file when it ends.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Known = dict[tuple[str, str], int]
 
 
 class EndedError(Exception):
-    """Somebody asked us to end."""
+    """SIGTERM."""
 
 
 def died(pod: Any, known: Known) -> list[str]:
-    """Ids of containers that the pod's status newly says were OOMKilled; ``known`` holds the restarts that were seen."""
+    """Ids of containers that are newly OOMKilled in the pod's status; ``known``: the restart counts already seen."""
     found = []
     for status in pod.get("status", {}).get("containerStatuses", ()):
         key = pod["metadata"]["uid"], status["name"]

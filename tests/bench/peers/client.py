@@ -1,4 +1,4 @@
-"""The little of the Kubernetes API that the rebuilt tools need: JSON by GET, and a watch's lines."""
+"""The part of the Kubernetes API that the rebuilt tools need: JSON by GET, and a watch's lines."""
 
 from __future__ import annotations
 

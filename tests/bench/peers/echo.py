@@ -1,7 +1,7 @@
-"""The least that anybody could do, as the floor under the agent's times: wait for one file's change by inotify, write 0.
+"""The least possible work, as the floor of the agent's times: wait for one file's change by inotify, write 0.
 
-``python -m tests.bench.peers.echo FILE``, at the agent's own nice value. What is above its times is the agent's; what is in
-them is the machine's, its other load and Python's.
+``python -m tests.bench.peers.echo FILE``, at the agent's own nice value. The agent's own part is the time
+above the floor; the floor is the machine's, its load's and Python's.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ NICE = -15
 def main() -> None:
     """Until it is killed."""
     os.setpriority(os.PRIO_PROCESS, 0, NICE)
-    knob = os.open(sys.argv[1], os.O_RDWR)
+    file = os.open(sys.argv[1], os.O_RDWR)
     changes = INotify()
     changes.add_watch(sys.argv[1], flags.MODIFY)
     print("ready", flush=True)
     while True:
         changes.read()
-        if os.pread(knob, 2, 0) != b"0\n":
-            os.pwrite(knob, b"0\n", 0)
+        if os.pread(file, 2, 0) != b"0\n":
+            os.pwrite(file, b"0\n", 0)
 
 
 if __name__ == "__main__":

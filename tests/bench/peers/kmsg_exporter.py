@@ -1,8 +1,8 @@
-"""A kmsg-only OOM exporter: pod and container from the ``oom-kill:`` line's task_memcg, a counter each.
+"""A kmsg-only OOM exporter: pod and container from the ``oom-kill:`` line's task_memcg, one counter per container.
 
-Stands for github.com/sapcc/kubernetes-oomkill-exporter and those made after it, which match that one line and add one for
-the container whose id is in it. Kinder than those: all layouts are understood (Guaranteed pods, static pods, CRI-O, crun's
-child), and ids need no runtime to be resolved. Writes its counts to a file when it is ended.
+Stands for github.com/sapcc/kubernetes-oomkill-exporter and similar tools, which match that one line and add one for
+the container id in it. Better than those: all layouts are understood (Guaranteed pods, static pods, CRI-O, crun's
+child), and ids need no runtime to be resolved. Writes its counts to a file when it ends.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ LONGEST_RECORD = 8192
 
 
 class EndedError(Exception):
-    """Somebody asked us to end."""
+    """SIGTERM."""
 
 
 def container_of(record: bytes) -> str | None:
-    """The container's id in a kmsg record; None: it is no such line, or of no container."""
+    """The container's id in a kmsg record; None: another line, or no container."""
     match = LINE.search(record)
     return match[1].decode() if match is not None else None
 

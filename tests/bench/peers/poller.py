@@ -2,8 +2,8 @@
 
 Stands for github.com/ignacyr/kube-oom-policy 0.1.0 (its README and internal/reconciler): every 5 s the node, then the pods by
 selector; of each running regular container the path from QoS class, uid and id; where the value differs the pod is read
-again, and written. Kinder than that: CRI-O's names are computed as well as containerd's. It doesn't look into crun's
-``container`` below a scope, since that can't be computed from what the API says.
+again, and written. Better than that: CRI-O's names are computed as well as containerd's. It doesn't look into crun's
+``container`` below a scope, since that can't be computed from the API.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def reconcile(client: Client, node: str, mount: Path, root: str, selector: str) 
     pods = client.get("/api/v1/pods", fieldSelector=f"spec.nodeName={node}", labelSelector=selector)
     for pod in pods["items"]:
         for container_id, paths in container_paths(root, pod):
-            knob = next((k for k in (mount / path / "memory.oom.group" for path in paths) if k.exists()), None)
-            if knob is None or knob.read_text().strip() == "0":
+            file = next((k for k in (mount / path / "memory.oom.group" for path in paths) if k.exists()), None)
+            if file is None or file.read_text().strip() == "0":
                 continue
             metadata = pod["metadata"]
             fresh = client.get(f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}")
             if container_id in dict(container_paths(root, fresh)):
-                knob.write_text("0")
+                file.write_text("0")
 
 
 def main() -> None:

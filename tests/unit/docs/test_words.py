@@ -20,8 +20,6 @@ USER_VISIBLE = (
     "tests/bench/prose/*.md",
     "manifests/chart/templates/NOTES.txt",
 )
-# Pages with texts from the code. A page leaves this list when the code's texts are plain.
-FROM_CODE = ("docs/benchmarks.md",)
 
 SKIPPED = re.compile(
     r"^ *(?P<fence>```+|~~~+).*?^ *(?P=fence) *$"  # blocks: commands, and what programs print
@@ -35,8 +33,7 @@ SKIPPED = re.compile(
 
 
 def files() -> list[Path]:
-    left_out = {ROOT / page for page in FROM_CODE}
-    return sorted({path for pattern in USER_VISIBLE for path in ROOT.glob(pattern)} - left_out)
+    return sorted({path for pattern in USER_VISIBLE for path in ROOT.glob(pattern)})
 
 
 def prose(text: str) -> str:
@@ -57,7 +54,6 @@ def test_what_users_read_is_plain_english(file: Path) -> None:
 
 def test_every_pattern_of_files_names_at_least_one() -> None:
     assert [pattern for pattern in USER_VISIBLE if not list(ROOT.glob(pattern))] == []
-    assert [page for page in FROM_CODE if not (ROOT / page).exists()] == []
 
 
 @pytest.mark.parametrize(
