@@ -63,13 +63,18 @@ def restarts(pod: Pod, one: PodContainer, exit_code: int | None) -> bool:
         return False
     if one.kind is ContainerKind.SIDECAR:
         return True
-    for rule in one.status.restart_rules:
-        if exit_code is not None and (exit_code in rule.codes) is not rule.negated:
-            return rule.action.startswith("Restart")
+    if (action := _action(one, exit_code)) is not None:
+        return action.startswith("Restart")
     policy = one.status.restart_policy or pod.status.restart_policy
     if policy == "Never":
         return False
     return exit_code != 0 or (policy == "Always" and one.kind is not ContainerKind.INIT)
+
+
+def _action(one: PodContainer, exit_code: int | None) -> str | None:
+    """Of the first of its restartPolicyRules that matches; None: none matches."""
+    rules = one.status.restart_rules if exit_code is not None else ()
+    return next((rule.action for rule in rules if (exit_code in rule.codes) is not rule.negated), None)
 
 
 def span(seconds: float) -> str:
@@ -89,7 +94,7 @@ def _ended(case: Case, one: PodContainer) -> NextStep:
     why = f"restartPolicy {safe(case.policy)}"
     if one.kind is ContainerKind.SIDECAR:
         why = "a sidecar is always restarted"
-    elif one.status.restart_rules:
+    elif _action(one, case.ended.exit_code) is not None:
         why = "its restartPolicyRules"
     counted = _counted(case.pod)
     if one.status.state.reason != "CrashLoopBackOff":

@@ -93,6 +93,17 @@ def test_nothing_of_a_pod_that_has_ended_is_started_again() -> None:
         assert restarts(a_pod(phase=phase), web(REGULAR), 1) is False
 
 
+@pytest.mark.parametrize(("codes", "why"), [((1,), "its restartPolicyRules"), ((42,), "restartPolicy Always")])
+def test_the_rules_are_the_reason_for_a_restart_only_if_one_matches_the_exit_code(
+    codes: tuple[int, ...], why: str
+) -> None:
+    pod = recorded("crash-loop-exit-1-kubelet-1.29")
+    exit_codes = {"operator": "In", "values": list(codes)}
+    pod.pod["spec"]["containers"][0]["restartPolicyRules"] = [{"action": "Restart", "exitCodes": exit_codes}]
+    (one,) = pod.diagnoses()
+    assert f"restarts it ({why})" in one.next_step.text
+
+
 @pytest.mark.parametrize(
     ("ago_s", "text"), [(-70, "; next try in 2 min 20 s"), (79, "; next try in 1 s"), (80, "; the next try is due now"),
                         (9999, "; the next try is due now")]

@@ -139,6 +139,7 @@ def test_all_problems_are_reported_at_once_each_with_its_place(config: Path) -> 
         ("listen", "localhost:http", "is not an address"),
         ("listen", "localhost:65536", "is not an address"),
         ("listen", "localhost:9²", "is not an address"),
+        ("listen", "localhost:000000999999", "is not an address"),
         ("listen", "::1:80", "is not an address"),
         ("listen", "[::1:80", "is not an address"),
         ("listen", "[host]:80", "is not an address"),
