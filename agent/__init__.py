@@ -1,3 +1,3 @@
-"""oomward: holds memory.oom.group at what each workload asks for, and reports every OOM kill on the node."""
+"""oomward: enforces memory.oom.group as each workload requests it, and reports every OOM kill on the node."""
 
 __version__ = "0.1.0"

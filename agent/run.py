@@ -51,7 +51,7 @@ from agent.wording.logs import setup
 logger = logging.getLogger("oomward")
 
 POD_WATCH_SILENT_S = 300.0  # a watch that has said nothing for that long, with a read time-out of 120 s, hangs
-POSTER_SILENT_S = 300.0
+SENDER_SILENT_S = 300.0
 SWITCH_INTERVAL_S = 0.0005  # the interpreter's 5 ms would let the reading of a long list keep the loop waiting
 
 
@@ -131,7 +131,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     beats = (
         Heartbeat("loop", lambda: loop.last_beat_monotonic_s, STUCK_S),
         Heartbeat("pod watch", lambda: watch.last_beat_monotonic_s, POD_WATCH_SILENT_S),
-        Heartbeat("event poster", lambda: sender.last_beat_monotonic_s, POSTER_SILENT_S),
+        Heartbeat("event sender", lambda: sender.last_beat_monotonic_s, SENDER_SILENT_S),
     )
     healthy = lambda: health(beats, time.monotonic())  # noqa: E731
     server = StatusServer(settings.listen, metrics.page, healthy, node.ready, guards, real_time.check_budget)
@@ -143,7 +143,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     where = f"cgroup {hierarchy.version} below {hierarchy.memory_mount}"
     logger.info("oomward %s watches node %s: %s", __version__, settings.node_name, where)
     try:
-        for name, body in (("pod watch", watch.run), ("event poster", sender.run)):
+        for name, body in (("pod watch", watch.run), ("event sender", sender.run)):
             threading.Thread(target=_body(name, body, mailbox, stop), name=name, daemon=True).start()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         real_time.start()

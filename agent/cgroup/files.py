@@ -1,4 +1,6 @@
-"""The only opener of control files. Every access begins at an open directory (mount.py) and follows no link.
+"""The only reader and writer of containers' control files (v1's eventfds: kernel/v1events.py).
+
+Every access begins at an open directory (mount.py) and follows no link.
 
 Writes nothing but memory.oom.group and, where a container is to be killed as a whole, cgroup.kill: of containers only, below a
 kubepods root only. A removed cgroup is a value; other trouble is a CgroupError.

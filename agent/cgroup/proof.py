@@ -1,6 +1,7 @@
 """Proves for ``check`` that memory.oom.group can be written here: on an empty cgroup made for that at the mount's top, then removed.
 
-The one exception from "writes only memory.oom.group of containers": no pod, no process and no other cgroup is touched.
+One of the exceptions from "writes only memory.oom.group of containers" (docs/architecture.md, Invariants): no
+pod, no process and no other cgroup is touched.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def sum_of(limits: Sequence[Limit] | None) -> int | None:
 
 
 def limits_sentence(pod: CgroupFacts | None, limits: Sequence[Limit] | None) -> str:
-    """How the pod's limit compares with its containers' (measured: see docs/architecture.md)."""
+    """How the pod's limit compares with its containers'."""
     if pod is None:
         return "the pod has no cgroup here, so it has no limit"
     if limits is None or "limit_bytes" in pod.unread:

@@ -111,10 +111,11 @@ class Recorded:
 def recorded(found: Survey) -> Recorded:
     """What the ledger has about the containers."""
     without = "kills are counted by the kernel since each container's start"
-    return Recorded(found.recorded(LedgerReader.processes_killed, None, without), _tolerated(found))
+    return Recorded(found.recorded(LedgerReader.processes_killed, None, without), tolerated(found))
 
 
-def _tolerated(found: Survey) -> dict[int, Tolerated]:
+def tolerated(found: Survey) -> dict[int, Tolerated]:
+    """By the container's inode, for mode single with a tolerance."""
     tolerant: list[tuple[Cgroup, str, Tolerance]] = []
     for cgroup in found.containers():
         with suppress(CgroupError):  # reported where its mode is read

@@ -15,7 +15,7 @@ from rich.text import Text
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import classify, find_hierarchy
 from agent.commands import EXIT_FAILED, EXIT_OK
-from agent.commands.looking import say
+from agent.commands.looking import Recorded, say, tolerated
 from agent.commands.output.table import NAME_LIMIT, Column, Listing, Output, plain
 from agent.commands.survey import Survey, survey
 from agent.kernel.kmsg import boot_id
@@ -116,13 +116,14 @@ def _is_kept(ledger: Ledger) -> bool:
 
 def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> int:
     rows: list[WriteRow] = []
+    known = Recorded(None, tolerated(found))
     for container in found.containers():
         try:
             desired = found.desired(container)
         except CgroupError as error:
             found.trouble(error)
             continue
-        child, mode = found.child(container), desired.decision.mode
+        child, mode = found.child(container), known.effective(container, desired.decision.mode)
         values = {} if mode is None else oom_group_values(container, child, mode)
         for cgroup in {container, child or container}:
             done = None

@@ -1,8 +1,7 @@
 """The sender's thread: takes one Event at a time, brings it to the API, and delivers the result.
 
-Outcomes are ``created``, ``exists`` (a 409: it
-was there already), ``patched`` (it was there, and its count is brought up to date), ``dropped_gone`` (the namespace is gone or
-terminating), ``dropped_invalid`` (the API refuses it for good); all else is an EventFailed.
+Outcomes are ``created``, ``exists`` (409: the API has it), ``patched`` (the API had it, and has the new count now), ``dropped_gone`` (the
+namespace is deleted or terminating), ``dropped_invalid`` (the API refuses it permanently); everything else is an EventFailed.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Counter differences and kernel reports become OomKills, each kill once: the counters say how many, the log says which processes, and
-each level above checks both. No input or output of its own: what it must look up it asks of Facts. Begin with attribution.py.
+each level above checks both. What must be looked up is asked of Facts; only recorder.py has output. Begin with attribution.py.
 """
 
 from agent.kills.attribution import Attribution

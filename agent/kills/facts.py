@@ -9,7 +9,7 @@ from agent.model import Baseline, Cgroup, Identity, MemoryEvents, Mode, OomKill,
 
 
 class Facts(Protocol):
-    """What the attribution asks of the loop. Nothing here may wait, and nothing here fails: unknown is None.
+    """What the attribution asks of pods/lookup.py. Nothing here may wait, and nothing here fails: unknown is None.
 
     ``names_at``: the pod and container that the cgroup at ``path`` is or was of. ``mode``: what its memory.oom.group said last.
     ``limit_bytes`` None: no limit, or removed. ``limited_above``: a level above the cgroup at ``path`` has a limit, or could not be read.

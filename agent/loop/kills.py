@@ -34,7 +34,7 @@ def error_counter(metrics: Metrics) -> Callable[[CgroupError], None]:
     def count(error: CgroupError) -> None:
         metrics.cgroup_errors.inc()
         if (left_out := said.due(str(error))) is not None:
-            more = f" ({left_out} times more since this was last said)" if left_out else ""
+            more = f" ({left_out} more since the last such line)" if left_out else ""
             log(logger, logging.WARNING, f"{error}{more}")
 
     return count
@@ -100,7 +100,7 @@ class Kills:
     def log_lost(self, why: str) -> None:
         self.metrics.kmsg_readable.set(False)
         self.attribution.log_lost()
-        log(logger, logging.ERROR, f"{why}. Kills go on being counted; the names of their victims will be missing.")
+        log(logger, logging.ERROR, f"{why}. Kills are still counted; the names of their victims will be missing.")
 
     def log_found(self, now_s: float) -> None:
         self.metrics.kmsg_readable.set(True)

@@ -15,7 +15,7 @@ from agent.kernel.oom_report import reports_of
 from agent.metrics.metrics import Metrics
 from agent.model import KmsgGap, KmsgRecord, OomReport
 
-AT_ONCE = 50  # records per turn, less than a millisecond: enforcement has its turn in between, and no turn is long
+AT_ONCE = 25  # records per turn, some 0.4 ms: enforcement has its turn in between, and no turn is long
 ASK_AGAIN_S = 0.030  # how long the log must be quiet depends on the counters, which change
 RETRY_FIRST_S = 1.0  # after a failure, then twice as long each time …
 RETRY_MOST_S = 60.0  # … up to this, and then only in a turn that takes place anyway: an idle node isn't woken

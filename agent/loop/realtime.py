@@ -76,7 +76,7 @@ class RealTime:
             self.metrics.realtime_priority_suspensions.inc()
             if (left_out := self._said.due("suspended")) is not None:
                 why = f"the agent used {share:.0%} of a processor for {WINDOW_S:.0f} s: its real-time priority is suspended"
-                more = f" ({left_out} times more since this was last said)" if left_out else ""
+                more = f" ({left_out} more since the last such line)" if left_out else ""
                 log(logger, logging.WARNING, f"{why} until it needs less: {LATE}{more}")
         elif self._suspended and share < LITTLE:
             self._class = scheduling.raise_priority()

@@ -1,7 +1,8 @@
 """The table of the agent's metrics, one attribute each, and the page. See docs/reference/metrics.md.
 
 The series of containers begin at zero, continue over restarts, end after their pod, and are bounded in number. The loop's thread
-alone counts; any thread may ask for the page. No label is a PID, a process name or anything else without bounds.
+counts, and whoever suspends real-time priority (loop/realtime.py); any thread may ask for the page.
+No label is a PID, a process name or anything else without bounds.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class KeptDecision:
-    """The last decision for one container, for a start without the API. ``container`` "": the whole pod; ``tolerance`` None: no limit."""
+    """The last decision for one container, for a start without the API. ``tolerance`` None: no limit."""
 
     pod_uid: str
     cgroup_key: str

@@ -1,7 +1,7 @@
 """What follows from a container's kills: an exceeded tolerance arms or restarts it; on cgroup v1, mode group is emulated.
 
 Counts by the ledger, so that a restart of the agent changes nothing; an instance of a container that exceeded its tolerance
-stays armed to its end, and the next one starts afresh.
+stays armed to its end, and the next one starts from zero.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Consequences:
             self.restarts.start(container, desired.pod_uid, desired.container, OnExceeded.RESTART, now_s)
 
     def gone(self, container: Cgroup) -> None:
-        """The cgroup was removed: the next instance starts afresh."""
+        """The cgroup was removed: the next instance starts from zero."""
         self._known.pop(container.inode, None)
         self.restarts.gone(container)
 

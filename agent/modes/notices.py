@@ -42,7 +42,7 @@ class ModeNotices:
             return
         note = notes.mode_applied_note(container, mode, why)
         log(logger, logging.INFO, note, namespace=pod.namespace, pod=pod.name, container=container, mode=mode.value)
-        self._notice(pod, Reason.MODE_APPLIED, "HoldOOMGroup", note, f"{mode.value}-{inode}", warning=False)
+        self._notice(pod, Reason.MODE_APPLIED, "EnforceOOMGroup", note, f"{mode.value}-{inode}", warning=False)
 
     def invalid(self, pod: Pod, bad: InvalidSetting) -> None:
         """A label or annotation with an invalid value: once."""
@@ -59,12 +59,12 @@ class ModeNotices:
             return
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name)
         self.metrics.modes_failed.inc()
-        self._notice(pod, Reason.MODE_FAILED, "HoldOOMGroup", note, f"{pod.uid}-{what}")
+        self._notice(pod, Reason.MODE_FAILED, "EnforceOOMGroup", note, f"{pod.uid}-{what}")
 
     def tolerance_exceeded(self, pod: ObjectRef, container: str, tolerance: Tolerance, inode: int) -> None:
         """Once for each instance of a container."""
         note = notes.tolerance_exceeded_note(container, tolerance)
-        if self._notice(pod, Reason.TOLERANCE_EXCEEDED, "HoldOOMGroup", note, f"tolerance-{inode}"):
+        if self._notice(pod, Reason.TOLERANCE_EXCEEDED, "EnforceOOMGroup", note, f"tolerance-{inode}"):
             log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
             self.metrics.tolerance_exceeded.inc()
 
@@ -76,7 +76,7 @@ class ModeNotices:
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
         self.metrics.containers_killed.labels("failed" if trouble else "tolerance" if why else "group").inc()
         reason = Reason.MODE_FAILED if trouble else Reason.CONTAINER_RESTARTED
-        action = "HoldOOMGroup" if trouble else "KillContainer"
+        action = "EnforceOOMGroup" if trouble else "KillContainer"
         self._notice(pod, reason, action, note, f"killed-{inode}-{trouble}")
 
     def _notice(

@@ -174,3 +174,17 @@ def test_group_on_cgroup_v1_is_unsupported_and_single_is_so_already(node: Looked
     node.server.put_pod(pod_json(labels={MODE: "group"}))
     code, (row,) = run(node, once.apply)
     assert (code, row["outcome"]) == (EXIT_FAILED, "unsupported")
+
+
+def test_a_container_that_exceeded_its_tolerance_stays_armed_as_with_the_agent(node: LookedAtNode) -> None:
+    node.remember_tolerant(6)
+    _, (row,) = run(node, once.dry_run)
+    assert (row["before"], row["wanted"], row["outcome"]) == (1, 1, "already")
+    run(node, once.apply)
+    assert knob(node) == 1
+
+
+def test_a_container_within_its_tolerance_gets_its_mode(node: LookedAtNode) -> None:
+    node.remember_tolerant(2)
+    run(node, once.apply)
+    assert knob(node) == 0

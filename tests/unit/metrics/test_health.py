@@ -26,7 +26,7 @@ def test_one_that_hangs_is_named_and_the_others_are_told_as_well() -> None:
 
 def test_any_thread_counts() -> None:
     assert not health(BEATS[::-1], 160.0)[0]
-    assert not health((BEATS[0], Heartbeat("event poster", lambda: -1000.0, 300.0)), 101.0)[0]
+    assert not health((BEATS[0], Heartbeat("event sender", lambda: -1000.0, 300.0)), 101.0)[0]
 
 
 def test_a_beat_while_the_page_is_made_is_no_age_below_zero() -> None:

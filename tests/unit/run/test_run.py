@@ -62,10 +62,10 @@ def test_it_holds_counts_and_tells_until_sigterm_and_leaves_values_in_force(
         agent.until(lambda: any(e["reason"] == "ProcessOOMKilled" for e in api.events), "told")
         status, health = agent.get("/healthz")
         assert status == 200
-        assert [line.split(":")[0] for line in health.splitlines()[1:]] == ["loop", "pod watch", "event poster"]
+        assert [line.split(":")[0] for line in health.splitlines()[1:]] == ["loop", "pod watch", "event sender"]
         page = agent.get("/metrics")[1]
         assert "oomward_kmsg_readable 1.0" in page
-        assert 'oomward_heartbeat_timestamp_seconds{thread="event poster"}' in page
+        assert 'oomward_heartbeat_timestamp_seconds{thread="event sender"}' in page
 
     assert agent.run(meanwhile) == 0
     assert agent.knob(CONTAINER) == "0"
@@ -125,7 +125,7 @@ def test_who_does_not_want_real_time_is_not_given_it(agent: Agent) -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "name"), [("PodWatch", "pod watch"), ("EventSender", "event poster")], ids=["watch", "poster"]
+    ("room", "name"), [("PodWatch", "pod watch"), ("EventSender", "event sender")], ids=["watch", "poster"]
 )
 @pytest.mark.parametrize("ending", ["raises", "returns"])
 def test_a_thread_that_ends_by_itself_ends_the_agent_with_the_reason(

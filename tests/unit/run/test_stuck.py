@@ -45,9 +45,9 @@ def hang(
     [
         (Node, "housekeeping", "STUCK_S", "loop"),
         (PodWatch, "_list", "POD_WATCH_SILENT_S", "pod watch"),
-        (EventSender, "attempt", "POSTER_SILENT_S", "event poster"),
+        (EventSender, "attempt", "SENDER_SILENT_S", "event sender"),
     ],
-    ids=["loop", "pod watch", "event poster"],
+    ids=["loop", "pod watch", "event sender"],
 )
 def test_the_thread_that_hangs_turns_health_red_by_name_until_it_goes_on(
     agent: Agent,
@@ -63,7 +63,7 @@ def test_the_thread_that_hangs_turns_health_red_by_name_until_it_goes_on(
     api.put_pod(pod_json(labels={"oomward.dev/mode": "nonsense"}))  # there is an Event to be sent
     hang(monkeypatch, room, method, stuck, began)
     monkeypatch.setattr("agent.loop.loop.HOUSEKEEPING_S", 0.1)
-    for name in ("STUCK_S", "POD_WATCH_SILENT_S", "POSTER_SILENT_S"):
+    for name in ("STUCK_S", "POD_WATCH_SILENT_S", "SENDER_SILENT_S"):
         monkeypatch.setattr(program, name, LIMIT_S if name == limit else 300.0)
 
     def meanwhile() -> None:

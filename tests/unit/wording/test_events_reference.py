@@ -17,10 +17,10 @@ LIMITS = {"herder": 256 << 20, "sidecar": None}
 TYPES = {
     Reason.PROCESS_OOM_KILLED: ("Warning", "OOMKill"),
     Reason.CONTAINER_OOM_KILLED: ("Warning", "OOMKill"),
-    Reason.MODE_APPLIED: ("Normal", "HoldOOMGroup"),
+    Reason.MODE_APPLIED: ("Normal", "EnforceOOMGroup"),
     Reason.MODE_INVALID: ("Warning", "ReadMode"),
-    Reason.MODE_FAILED: ("Warning", "HoldOOMGroup"),
-    Reason.TOLERANCE_EXCEEDED: ("Warning", "HoldOOMGroup"),
+    Reason.MODE_FAILED: ("Warning", "EnforceOOMGroup"),
+    Reason.TOLERANCE_EXCEEDED: ("Warning", "EnforceOOMGroup"),
     Reason.CONTAINER_RESTARTED: ("Warning", "KillContainer"),
 }
 NOTES = {

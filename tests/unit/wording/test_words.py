@@ -42,7 +42,7 @@ def strings(value: Any) -> Iterator[str]:
 def test_the_words_are_found_whatever_their_case_and_only_as_whole_words() -> None:
     assert len(forbidden("Once a second the Agent tells\nits wish; somebody else went.")) == 5
     assert forbidden("LIMIT OF") == ["'LIMIT OF': the column's new name"]
-    assert forbidden("The threshold is withheld; retelling knobbly 10 in 5 s at most; HoldOOMGroup") == []
+    assert forbidden("The threshold is withheld; retelling knobbly 10 in 5 s at most; EnforceOOMGroup") == []
 
 
 def test_events_and_log_lines_about_kills_and_modes_have_no_such_word() -> None:
