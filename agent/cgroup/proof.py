@@ -6,7 +6,6 @@ pod, no process and no other cgroup is touched.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from dataclasses import replace
@@ -37,13 +36,15 @@ def prove_oom_group(memory_mount: Path, *, check_magic: bool = True) -> OomGroup
     try:
         with mount.directory("") as top:
             try:
-                with contextlib.suppress(
-                    FileExistsError
-                ):  # of a check that was killed and had our pid: it is empty, and ours
-                    _make(top, name)
+                _make(top, name)
+            except FileExistsError:
+                pass  # of a check that was killed and had our pid: it is empty, and ours
+            except OSError as error:
+                return refused(error, VALUES[0], advice=TOO_MANY if error.errno == errno.EAGAIN else None)
+            try:
                 result = _prove(top, name)
             except OSError as error:
-                result = refused(error, VALUES[0], advice=TOO_MANY if error.errno == errno.EAGAIN else None)
+                result = refused(error, VALUES[0])
             return replace(result, detail=result.detail + _removal(top, name))
     finally:
         mount.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +66,9 @@ def cgroup_of(pid: int | str, proc: Path = PROC, controller: str = "memory") -> 
 
 
 def node_oom_kills(proc: Path = PROC) -> int | None:
-    """All OOM kills since boot, of any kind (``oom_kill`` in /proc/vmstat, since 4.13); None where the kernel has none."""
+    """All OOM kills since boot, of any kind (``oom_kill`` in /proc/vmstat, since 4.13); None: it has none, or it can't be read."""
     text = b""
-    with (proc / "vmstat").open("rb", buffering=0) as file:  # the kernel gives it in parts of a page
+    with suppress(OSError), (proc / "vmstat").open("rb", buffering=0) as file:  # the kernel gives it in parts of a page
         while part := file.read(WHOLE):
             text += part
             if b"\noom_kill " in text[: text.rindex(b"\n")]:
@@ -96,8 +97,8 @@ def _nspid(pid: int, proc: Path) -> list[bytes]:
 
 
 def _read(pid: int | str, file: str, proc: Path) -> bytes | None:
-    """None: the process is gone, or we may not see it (hidepid, proc(5))."""
+    """None: the process is gone, we may not see it (hidepid, proc(5)), or no descriptor is free."""
     try:
         return (proc / str(pid) / file).read_bytes()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
+    except OSError:
         return None

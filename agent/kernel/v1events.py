@@ -20,10 +20,10 @@ class V1EventsUnavailableError(Exception):
     """The kernel refuses this cgroup's OOM notification: its kills show only when its counter is read for another reason."""
 
     def __init__(self, directory: Path, error: OSError) -> None:
-        super().__init__(
-            f"cgroup.event_control of {directory}: {error.strerror or error}; "
-            "run as root with the v1 memory hierarchy mounted read-write"
-        )
+        advice = "run as root with the v1 memory hierarchy mounted read-write"
+        if error.errno == errno.EMFILE:
+            advice = "raise the limit of open files"
+        super().__init__(f"cgroup.event_control of {directory}: {error.strerror or error}; {advice}")
 
 
 class V1Events:
@@ -44,7 +44,10 @@ class V1Events:
         """
         if directory in self._eventfds:
             return True
-        eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        try:
+            eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        except OSError as error:  # EMFILE
+            raise V1EventsUnavailableError(directory, error) from error
         try:
             _ask_for_events(directory, eventfd)
         except OSError as error:

@@ -138,6 +138,7 @@ class Node:
         for pod in self.pods.registry.pods.values():  # labels and annotations may be obeyed now, or no longer
             self.between()
             self.modes.check_settings(pod)
+            self.pods.keep_decisions(pod)
 
     # ------------------------------------------------------------------------------------------------------- timers
 

@@ -49,6 +49,10 @@ class Pods:
     def _decide(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
         self.registry.forget_remembered(pod.cgroup_key)
         self.modes.pod_changed(pod, now_s, between)
+        self.keep_decisions(pod)
+
+    def keep_decisions(self, pod: Pod) -> None:
+        """Into the ledger, for a start without the API."""
         if (kept := self.modes.decisions(pod)) is not None:
             self.ledger.keep_decisions(pod.uid, kept)
 

@@ -61,7 +61,7 @@ class ModeController:
             self.consider(cgroup, now_s)
 
     def decisions(self, pod: Pod) -> list[KeptDecision] | None:
-        """For the ledger, which keeps them for a start without the API; None: nothing is decided yet, so keep the previous ones."""
+        """For the ledger, which keeps them for a start without the API; None: no container has a name yet, so keep the previous ones."""
         known = [(c, d) for c in self.tree.containers(pod.cgroup_key) if (d := self._desired.get(c.inode)) is not None]
         of_pod = pod.uid, pod.cgroup_key, pod.namespace, pod.name
         kept = [
@@ -69,7 +69,8 @@ class ModeController:
             for c, d in known
             if d.decision.mode is not None and d.container is not None
         ]
-        return kept if kept or not known else None
+        named = any(d.container is not None for _, d in known)
+        return kept if named or not known else None
 
     def gone(self, cgroup: Cgroup) -> None:
         self.enforcer.gone(cgroup)

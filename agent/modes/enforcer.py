@@ -60,6 +60,7 @@ class Enforcer:
 
     def enforce(self, cgroup: Cgroup, wanted: int, pod_uid: str, now_s: float) -> Attempt | None:
         """Keep this cgroup's memory.oom.group at ``wanted`` (0 or 1) from now on; None: it was kept there already."""
+        self._to_restore.pop(cgroup.inode, None)
         if self.wanted(cgroup) == wanted:
             return None
         enforced = self._enforced[cgroup.inode] = _Enforced(cgroup, wanted, pod_uid)

@@ -84,8 +84,12 @@ def test_a_cgroup_that_can_not_be_made_is_told_with_what_to_do(
     code: int, outcome: WriteOutcome, words: str, mount: Path, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proof, "_make", lambda top, name: refuse(code))
+    monkeypatch.setattr(
+        proof, "_remove", lambda top, name: refuse(code)
+    )  # a read-only mount refuses what isn't there, too
     found = prove_oom_group(mount, check_magic=False)
     assert (found.outcome, words in found.detail) == (outcome, True)
+    assert "rmdir" not in found.detail, "nothing was made"
 
 
 def test_a_write_that_is_refused_leaves_nothing_behind(mount: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:

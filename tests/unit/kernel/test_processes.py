@@ -188,3 +188,12 @@ def test_a_process_that_is_hidden_from_us_is_like_one_that_is_gone(monkeypatch: 
     assert cgroup_of(me.pid) is None
     assert init_process([me.pid]) is None
     assert not is_alive(me)
+
+
+def test_without_a_free_descriptor_nothing_is_known_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, *_mode: object, **_more: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert (init_process([os.getpid()]), cgroup_of(os.getpid()), node_oom_kills()) == (None, None, None)
+    assert not is_alive(ProcessIdentity(os.getpid(), 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from collections.abc import Iterator
@@ -103,3 +104,14 @@ def test_closing_twice_is_fine(tmp_path: Path) -> None:
     events.register(cgroup(tmp_path, "one"))
     events.close()
     events.close()
+
+
+def test_without_a_free_descriptor_the_cgroup_is_named_as_any_that_can_not_be_followed(
+    tmp_path: Path, events: V1Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_initial: int, _flags: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "eventfd", refused)
+    with pytest.raises(V1EventsUnavailableError, match="Too many open files"):
+        events.register(cgroup(tmp_path, "one"))

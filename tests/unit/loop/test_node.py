@@ -162,6 +162,15 @@ def test_new_rules_take_effect_at_once(world: World) -> None:
     assert world.knob() == 1
 
 
+def test_after_new_rules_a_start_without_the_api_decides_by_them(world: World) -> None:
+    world.told(pod())
+    world.make(knob=1)
+    world.node.reload(Rules((Rule("all", Mode.SINGLE, namespaces=("def*",)),)), world.now)
+    assert [kept.mode for kept in world.ledger.kept_decisions()] == [Mode.SINGLE]
+    world.node.reload(Rules(), world.now)
+    assert world.ledger.kept_decisions() == ()
+
+
 def test_labels_that_count_by_new_rules_are_checked_at_once(world: World) -> None:
     world.node.reload(Rules(disobeyed_namespaces=("default",)), world.now)
     world.told(pod({MODE: "singel"}))

@@ -263,3 +263,16 @@ def test_a_vanished_cgroup_is_enforced_no_more(knob: Knob, enforcer: Enforcer) -
     enforcer.gone(CGROUP)
     assert enforcer.wanted(CGROUP) is None
     assert enforcer.touched(CGROUP, 1.0) is None
+
+
+def test_a_restoring_that_failed_is_not_tried_again_once_the_mode_is_requested_again(
+    knob: Knob, memory: Memory, enforcer: Enforcer
+) -> None:
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
+    knob.fault = WriteOutcome.DENIED
+    enforcer.release(CGROUP)
+    knob.fault = None
+    enforcer.enforce(CGROUP, 0, "uid", 1.0)
+    enforcer.resync([], 2.0)
+    assert (knob.value, enforcer.wanted(CGROUP)) == (0, 0)
+    assert memory.rows[7].value == 1, "still to be restored when the mode is not requested any more"
