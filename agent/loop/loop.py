@@ -29,6 +29,7 @@ HOUSEKEEPING_S = 40.0  # the one wake-up of an idle loop, besides the full resyn
 RETRY_S = 10.0  # after the disk refused a write
 PRUNE_ROWS = 500  # of a table at a time
 UNSAVED_RECORDS = 500  # the kernel's log has room for more, so that none counts as lost after a kill -9
+LOG_TURNS = 8  # of several reports, each some turns long, until the rest of a turn is done as well
 DRAIN_EVERY_S = 0.001  # a container's start may wait that long for other work of ours, and then for one step of it
 # With real-time priority (realtime.py) we run before the thread that kills and prints line by line if there is but one processor,
 # and before the process that dies: while its memory isn't free, a smaller one may be killed as well.
@@ -56,6 +57,7 @@ class Loop:
     _log_at_s: float = field(default=inf, init=False)  # when the log is to be read; until then it doesn't wake us
     _reports_since_saved: bool = field(default=False, init=False)
     _drained_at_s: float = field(default=0.0, init=False)
+    _log_turns: int = field(default=0, init=False)  # one after the other that only read a part of a report
     _frozen: bool = field(default=False, init=False)
     _stopping: bool = field(default=False, init=False)
 
@@ -85,6 +87,8 @@ class Loop:
         self._node.ledger.record((), (), self._position())
 
     def _wait_s(self) -> float:
+        if self._log.more:
+            return 0.0
         times = [self._housekeeping_at, self._resync_at, self._retry_at_s, self._counted_at_s, self._log_at_s]
         log = self._log if self._log_at_s == inf else None  # else even an open report waits for that time
         sources = [source for source in (self._node, log, self._node.kills.v1) if source is not None]
@@ -122,11 +126,17 @@ class Loop:
         for message in self._mailbox.take():
             self._drain()
             self._node.message(message, now)
-        if self._may_read_log(now, log) and (reports := self._read_log(now)):
+        reports = self._read_log(now) if self._may_read_log(now, log) else []
+        if reports:
             self._drain()
             self._reports_since_saved = True
             self._node.kills.reports(reports, now)
         self._drain()
+        self._log_turns = self._log_turns + 1 if self._log.more and not reports else 0
+        if self._log_turns % LOG_TURNS == 0:
+            self._end_turn(now)
+
+    def _end_turn(self, now: float) -> None:
         self._node.after(now, self._position())
         if now >= self._resync_at:
             self._resync_at = now + self._settings.resync_interval_s

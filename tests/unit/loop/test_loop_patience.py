@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import agent.loop.loop as loop_module
-from agent.loop.loop import AFTER_THE_KERNEL_S, Loop
+from agent.loop.loop import AFTER_THE_KERNEL_S, LOG_TURNS, Loop
 from agent.loop.mailbox import Mailbox
 from agent.model import Cgroup, CgroupKind, CgroupPlace, CountersTouched, OomGroupTouched, OomReport, TreeEvent
 from agent.settings import load
@@ -197,6 +197,23 @@ def test_what_a_turn_left_in_the_log_is_read_in_the_next_without_waiting() -> No
     mailbox.wake()
     loop.run()
     assert turns == 2, "the first line woke the loop in an earlier turn"
+    for source in (tree, log):
+        source.close()
+    mailbox.close()
+
+
+@pytest.mark.parametrize(("left_behind", "ends"), [(0, 1), (LOG_TURNS - 1, 1), (LOG_TURNS, 2), (3 * LOG_TURNS, 4)])
+def test_turns_that_read_a_part_of_a_report_do_nothing_else_but_for_one_in_eight(left_behind: int, ends: int) -> None:
+    """A burst of kills is many such turns: looking at every kill in each of them took longer than the reading."""
+    node, tree, log, mailbox = Node(), Tree(), Log(), Mailbox()
+    loop = loop_of(node, tree, log, mailbox)
+    loop._housekeeping_at = loop._resync_at = time.monotonic() + 86_400.0
+    ended: list[None] = []
+    node.at_turn = lambda: ended.append(None)
+    for left in [True] * left_behind + [False]:
+        log.more = left
+        loop._turn(time.monotonic())
+    assert len(ended) == ends
     for source in (tree, log):
         source.close()
     mailbox.close()
