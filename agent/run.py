@@ -138,7 +138,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     for beat in beats:
         metrics.heartbeat_timestamp_seconds.labels(beat.thread).set_function(beat.last_unix_s)
     metrics.kmsg_readable.set(kmsg)
-    _handle_signals(loop)
+    received = _handle_signals(loop)
     server.start()
     where = f"cgroup {hierarchy.version} below {hierarchy.memory_mount}"
     logger.info("oomward %s watches node %s: %s", __version__, settings.node_name, where)
@@ -148,6 +148,8 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         real_time.start()
         loop.run()
+        for signum in received[:1]:
+            logger.info("%s received: ending", signal.Signals(signum).name)
     finally:
         stop.set()
         v1_close = (v1.close,) if v1 is not None else ()
@@ -182,10 +184,14 @@ def _body(name: str, body: Callable[[], None], mailbox: Mailbox, stop: threading
     return guarded
 
 
-def _handle_signals(loop: Loop) -> None:
+def _handle_signals(loop: Loop) -> list[int]:
+    """SIGTERM and SIGINT stop the loop; returns the list of those received. A handler logs nothing: it may interrupt a line of the log."""
+    received: list[int] = []
+
     def end(signum: int, _frame: FrameType | None) -> None:
-        logger.info("%s received: ending", signal.Signals(signum).name)
+        received.append(signum)
         loop.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    return received
