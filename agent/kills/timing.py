@@ -20,6 +20,7 @@ REPORT_WAIT_S = 0.030  # the log's lines follow the counter within a millisecond
 NO_HIT_WAIT_S = 0.5
 GROUP_WAIT_S = 0.080  # a group kill counts its victims one by one, and its report ends when the log is quiet
 BUSY_GROUP_WAIT_S = 0.300  # with more to come
+MOST_GROUP_WAIT_S = 5.0  # however many kills follow one another; less than pending_reports.KEEP_S
 LEFT_GROUP_WAIT_S = 2.0  # with a process left in it: on a busy node the kernel was interrupted for 0.47 s (7.2)
 SINGLE_QUIET_S = 0.005  # the counters say that it was no group kill: nothing more will come
 GROUP_QUIET_S = 0.030  # a group kill's lines may come that far apart on a slow console
@@ -37,9 +38,9 @@ def ready_s(counter: Counter, reports: Sequence[OomReport], facts: Facts, *, kms
         reported = sum(raw_of(report) for report in reports) >= counter.unrecorded_kills
         goes_on = facts.populated(counter.cgroup)
         wait_s = LEFT_GROUP_WAIT_S if goes_on else GROUP_WAIT_S
-        ready = since_s if reported and not goes_on else counter.increased_s + wait_s
+        ready = since_s if reported and not goes_on else min(counter.increased_s + wait_s, since_s + MOST_GROUP_WAIT_S)
     elif _only_first(counter, facts):
-        ready = counter.increased_s + BUSY_GROUP_WAIT_S
+        ready = min(counter.increased_s + BUSY_GROUP_WAIT_S, since_s + MOST_GROUP_WAIT_S)
     elif not kmsg or len(reports) >= counter.unrecorded_kills:
         ready = since_s
     elif by_hits(counter) is None:  # v1 counts none: only the log says what was short

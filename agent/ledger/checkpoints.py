@@ -63,8 +63,10 @@ class Checkpointer:
         with contextlib.suppress(sqlite3.Error):
             self._begin_log(*self._connections())
         self._release()
-        while self._wanted.wait() and not self._closing:
-            self._wanted.clear()
+        while self._wanted.wait():
+            self._wanted.clear()  # before the look at _closing: close() sets that first
+            if self._closing:
+                break
             with contextlib.suppress(sqlite3.Error):  # a bad disk: the writer meets it too, and reports it
                 self._checkpoint(*self._connections())
         for connection in reversed(self._open or ()):

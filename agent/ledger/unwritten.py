@@ -53,7 +53,11 @@ class Unwritten:
 
     def _bound(self, oldest_first: dict[str, Any], most: int) -> None:
         while len(oldest_first) > most:
-            del oldest_first[next(iter(oldest_first))]
+            oldest = next(iter(oldest_first))
+            del oldest_first[oldest]
+            if oldest_first is self.kills:
+                self.outcomes.pop(oldest, None)
+                self.amended.pop(oldest, None)
             self.dropped += 1
 
     def seen(self, kill: OomKill) -> OomKill:

@@ -14,7 +14,7 @@ from agent.kills import Attribution
 from agent.kills.recorder import Recorder
 from agent.loop.v1 import V1Counters
 from agent.metrics.metrics import Metrics
-from agent.model import Cgroup, CgroupKind, MemoryEvents, OomKill, OomReport, Outcome
+from agent.model import Cgroup, CgroupKind, CountersTouched, MemoryEvents, OomKill, OomReport, Outcome
 from agent.pods.lookup import Lookup
 from agent.wording.logs import Once, log
 
@@ -52,6 +52,7 @@ class Kills:
     recorder: Recorder
     metrics: Metrics
     v1: V1Counters | None = None
+    _unread: dict[Cgroup, bool] = field(default_factory=dict, init=False)  # appeared, but not read yet; True: newborn
     # In another PID namespace a PID of the kernel's log is another process.
     _host_pids: bool = field(default_factory=lambda: is_first_pid_namespace() is True, init=False)
 
@@ -61,17 +62,26 @@ class Kills:
             return  # its removal was reported already
         if self.v1 is not None:
             self.v1.follow(cgroup)  # before the first reading, so that no kill happens in between
-        if self._counts(cgroup) and isinstance(reading := self.facts.counters(cgroup), MemoryEvents):
-            self.attribution.appeared(cgroup, reading, now_s, newborn=newborn)
+        if self._counts(cgroup):
+            self._unread[cgroup] = newborn
+            self.read(cgroup, now_s)
 
     def _counts(self, cgroup: Cgroup) -> bool:
         return cgroup.place.kind in COUNTED_KINDS[self.version]
 
+    def signalled(self, now_s: float) -> list[CountersTouched]:
+        """v1's signals, one per container: its count includes those of the cgroups inside, and the kernel signals all of them."""
+        owners: dict[str, CountersTouched] = {}
+        for event in self.v1.read(now_s) if self.v1 is not None else ():
+            path = self.facts.container_path(event.cgroup.path) or event.cgroup.path
+            owners[path] = CountersTouched(self.tree.cgroups.get(path, event.cgroup), event.at_monotonic_s)
+        return list(owners.values())
+
     def read(self, cgroup: Cgroup, now_s: float) -> None:
-        """Read the counters, for a cgroup inside a container those of the container: they include its own."""
-        if cgroup.place.kind is CgroupKind.NESTED:
-            cgroup = self.tree.cgroups.get(self.facts.container_path(cgroup.path) or "", cgroup)
+        """Read the counters; the first reading that succeeds is where they begin."""
         if isinstance(reading := self.facts.counters(cgroup), MemoryEvents):
+            if (newborn := self._unread.pop(cgroup, None)) is not None:
+                self.attribution.appeared(cgroup, reading, now_s, newborn=newborn)
             self.attribution.counted(cgroup, reading, now_s)
 
     def read_all(self, cgroups: Iterable[Cgroup], now_s: float, between: Callable[[], None]) -> None:
@@ -88,6 +98,7 @@ class Kills:
     def gone(self, cgroup: Cgroup, now_s: float) -> None:
         if self.v1 is not None:
             self.v1.forget(cgroup)
+        self._unread.pop(cgroup, None)
         self.attribution.removed(cgroup, now_s)
         self.facts.forget(cgroup)
 

@@ -27,7 +27,7 @@ logger = logging.getLogger("oomward")
 
 HOUSEKEEPING_S = 40.0  # the one wake-up of an idle loop, besides the full resync
 RETRY_S = 10.0  # after the disk refused a write
-PRUNE_ROWS = 500  # of a table at a time
+PRUNE_ROWS = 100  # of a table per turn
 UNSAVED_RECORDS = 500  # the kernel's log has room for more, so that none counts as lost after a kill -9
 LOG_TURNS = 8  # of several reports, each some turns long, until the rest of a turn is done as well
 DRAIN_EVERY_S = 0.001  # a container's start may wait that long for other work of ours, and then for one step of it
@@ -58,6 +58,7 @@ class Loop:
     _reports_since_saved: bool = field(default=False, init=False)
     _drained_at_s: float = field(default=0.0, init=False)
     _log_turns: int = field(default=0, init=False)  # one after the other that only read a part of a report
+    _more_to_prune: bool = field(default=False, init=False)
     _frozen: bool = field(default=False, init=False)
     _stopping: bool = field(default=False, init=False)
 
@@ -87,7 +88,7 @@ class Loop:
         self._node.ledger.record((), (), self._position())
 
     def _wait_s(self) -> float:
-        if self._log.more:
+        if self._log.more or self._more_to_prune:
             return 0.0
         times = [self._housekeeping_at, self._resync_at, self._retry_at_s, self._counted_at_s, self._log_at_s]
         log = self._log if self._log_at_s == inf else None  # else even an open report waits for that time
@@ -119,7 +120,7 @@ class Loop:
         self.last_beat_monotonic_s = now
         self._handle(self._node.tree.read(now), now)
         if self._node.kills.v1 is not None:
-            self._handle(self._node.kills.v1.read(now), now)
+            self._handle(self._node.kills.signalled(now), now)
         if now >= self._counted_at_s:
             counted, self._counted, self._counted_at_s = self._counted, {}, inf
             self._node.tree_events(counted.values(), now)
@@ -144,6 +145,8 @@ class Loop:
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING_S
             self._housekeeping(now)
+        elif self._more_to_prune:
+            self._prune()
         self._write_ledger(now)
         if self._real_time is not None:
             self._real_time.check_budget()
@@ -193,9 +196,13 @@ class Loop:
     def _housekeeping(self, now: float) -> None:
         self._node.housekeeping(now)
         self._save_position()
-        days, count = self._settings.kill_retention_days, self._settings.kill_retention_count
-        self._node.ledger.prune(time.time(), days, count, PRUNE_ROWS)
+        self._prune()
         self._reload_rules(now)
+
+    def _prune(self) -> None:
+        """A batch; while there may be more, the next turn deletes the next."""
+        days, count = self._settings.kill_retention_days, self._settings.kill_retention_count
+        self._more_to_prune = self._node.ledger.prune(time.time(), days, count, PRUNE_ROWS) >= PRUNE_ROWS
 
     def _save_position(self) -> None:
         """After reports, so that none is read twice, and every UNSAVED_RECORDS; other records are no reason to write."""

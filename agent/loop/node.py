@@ -75,9 +75,9 @@ class Node:
             if original.inode not in live:
                 self.ledger.forget_original(original.inode)
         self._scanned = True
+        self.kills.recorder.resume(self.kills.outcome_now)  # first: the kills that are recorded next are settled later
         self.after(now_s, None)
         self._show_state()
-        self.kills.recorder.resume(self.kills.outcome_now)
         self.outbox.refill()
 
     def message(self, message: model.Message, now_s: float) -> None:

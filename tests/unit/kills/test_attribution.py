@@ -745,3 +745,16 @@ def test_of_many_pods_no_more_are_read_than_explain_what_their_root_shows(world:
     world.reads.clear()
     assert agent.after(0.6).kills == ()
     assert world.reads == [ROOT, pods[250], NODE.path]
+
+
+@pytest.mark.parametrize("every_s", [0.4, 1.0, 1.9])
+def test_kills_that_follow_one_another_for_long_are_not_put_off_for_as_long(world: World, every_s: float) -> None:
+    """Group kills of a cgroup inside a container that lives on: each could be joined by more victims."""
+    agent = Agent(world, kmsg=False)
+    recorded, began_s = 0, world.now
+    while world.now - began_s < 20:
+        world.kill(A, raw=3, groups=1)
+        world.empty.discard(A)
+        agent.read()
+        recorded += len(agent.after(every_s).kills)
+    assert recorded >= 3

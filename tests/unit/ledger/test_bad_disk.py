@@ -374,3 +374,18 @@ def test_open_never_raises_whatever_the_bytes(open_ledger: Opener, tmp_path: Pat
         ledger.record([a_kill()], [], None)
         assert ledger.flush()
         assert ledger.persistent
+
+
+def test_while_the_disk_is_bad_outcomes_and_details_of_kills_that_gave_way_give_way_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In six hours of a storm half a million outcomes had more memory than the agent may use."""
+    monkeypatch.setattr(unwritten, "MOST_KILLS", 10)
+    waiting = unwritten.Unwritten()
+    for number in range(100):
+        kill = a_kill(number)
+        waiting.add_kills([kill])
+        waiting.outcomes[kill.kill_id] = (Outcome.SURVIVED, "")
+        waiting.amended[kill.kill_id] = kill
+    assert (len(waiting.kills), waiting.dropped) == (10, 90)
+    assert waiting.outcomes.keys() == waiting.amended.keys() == waiting.kills.keys()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from agent.ledger import opening, store
+from agent.ledger import Ledger, opening, store
 from tests.unit.ledger.conftest import Opener
 from tests.unit.ledger.records import a_baseline, a_kill
 from tests.unit.patience import PATIENCE_S, wait_until
@@ -258,3 +258,25 @@ def test_a_ledger_in_memory_has_nothing_to_checkpoint(open_ledger: Opener) -> No
     ledger.record([a_kill()], [], None)
     assert ledger.commit()
     assert ledger.kills() == [a_kill()]
+
+
+def test_a_checkpoint_thread_that_is_ended_as_it_wakes_up_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger.open(tmp_path, "boot")
+    ledger.checkpoint_in_background(lambda: None)
+    checkpointer = ledger._store._checkpointer
+    assert checkpointer is not None
+    real, ending = checkpointer._wanted.clear, threading.Event()
+
+    def clear() -> None:
+        """``close`` is called between the thread's wake-up and its clearing of the wish."""
+        if not ending.is_set():
+            ending.set()
+            checkpointer._closing = True
+            checkpointer._wanted.set()
+        real()
+
+    monkeypatch.setattr(checkpointer._wanted, "clear", clear)
+    checkpointer.want()
+    checkpointer._thread.join(PATIENCE_S)
+    assert not checkpointer._thread.is_alive()
+    ledger.close()

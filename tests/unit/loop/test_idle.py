@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.loop.loop import HOUSEKEEPING_S, UNSAVED_RECORDS, Loop
+from agent.loop.loop import HOUSEKEEPING_S, PRUNE_ROWS, UNSAVED_RECORDS, Loop
 from agent.loop.mailbox import Mailbox
 from agent.settings import load
 from tests.unit.loop.world import MODE, World, pod
@@ -85,3 +85,20 @@ def test_what_the_agent_consists_of_is_no_longer_collected_once_it_is_ready(
     for _ in range(3):
         idle.turn()
     assert frozen == [True]
+
+
+def test_rows_past_their_time_are_deleted_in_one_turn_after_the_other_until_none_is_left(
+    idle: Idle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a storm's kills come faster than they are deleted, and a ledger in memory grows without end."""
+    left = [PRUNE_ROWS, PRUNE_ROWS, 3, 0]
+    monkeypatch.setattr(idle.world.ledger, "prune", lambda *_: left.pop(0))
+    idle.turn()
+    assert idle.loop._more_to_prune
+    assert idle.loop._wait_s() == 0
+    for _ in range(2):
+        idle.loop._turn(idle.world.now)
+    assert left == [0]
+    assert not idle.loop._more_to_prune
+    idle.loop._turn(idle.world.now)
+    assert left == [0], "until the next housekeeping"

@@ -325,3 +325,20 @@ def test_a_kill_that_only_the_pods_counter_shows_is_its_only_containers(
         world.turn(1.0)
     (kill,) = world.ledger.kills()
     assert (kill.pod, kill.container, kill.container_id) == ("herder-1", None if others else "main", None)
+
+
+def test_a_kill_while_the_agent_was_down_has_one_outcome_and_counts_once_in_its_event(tmp_path: Path) -> None:
+    world = World(tmp_path, kmsg=False, announce=False)
+    world.make(knob=1)
+    world.told(pod({MODE: "single"}))
+    world.turn(1.0)
+    world.end()
+    world.kill_unseen()
+    world.posted.clear()
+    world.begin()
+    for after_s in (0.0, 0.6, 1.0):
+        world.turn(after_s)
+    labels = 'container="main",namespace="default",outcome="survived",pod="herder-1"'
+    assert world.metric(f"oomward_oom_kill_outcomes_total{{{labels}}}") == 1
+    assert {notice.count for notice in world.posted if "OOMKilled" in notice.reason.value} == {1}
+    world.end()

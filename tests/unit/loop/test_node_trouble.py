@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.cgroup.errors import CgroupError
 from agent.metrics.metrics import KEEP_S
-from agent.model import MODE_LABEL, PodDeleted, PodSkipped, TreeOverflowed, WatchTrouble
+from agent.model import MODE_LABEL, Cgroup, PodDeleted, PodSkipped, TreeOverflowed, WatchTrouble
 from agent.modes.enforcer import CONFLICT_REWRITES, CONFLICT_WINDOW_S, CORRECT_EVERY_S
 from tests.unit.cgroup.fakes import make, remove
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, UID, World, pod
@@ -361,3 +362,31 @@ def test_a_pod_whose_container_restarts_again_and_again_leaves_nothing_behind(wo
     announced = len(world.posted)
     assert {restart(number) for number in range(2, 50)} == {few}
     assert len(world.posted) == announced + 48, "each instance once"
+
+
+def test_a_container_whose_first_reading_fails_has_its_kills_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many open files for a moment, or a memory controller that is enabled after the cgroup was created."""
+    world = World(tmp_path, kmsg=False, announce=False)
+    other = f"{POD}/{'b' * 64}"
+    world.told(pod({MODE: "single"}, ids={"main": ID, "side": "b" * 64}))
+    world.make(other, knob=1)
+    real, failures = world.files.memory_events, 1
+
+    def once(cgroup: Cgroup) -> object:
+        nonlocal failures
+        if cgroup.path == CONTAINER and failures:
+            failures -= 1
+            raise CgroupError(cgroup.path, "memory.events", OSError(errno.ENFILE, "Too many open files in system"))
+        return real(cgroup)
+
+    monkeypatch.setattr(world.files, "memory_events", once)
+    world.make(knob=1)
+    world.turn(1.0)
+    for _ in range(3):
+        world.kill()
+        world.turn(2.0)
+    assert failures == 0
+    assert [kill.container for kill in world.ledger.kills()] == ["main"] * 3
+    world.end()
