@@ -18,8 +18,6 @@ ADDRESS = re.compile(
     r"(?:\[(?P<ipv6>[^]]*)\]|(?P<host>[A-Za-z0-9](?:[-A-Za-z0-9.]{0,251}[A-Za-z0-9])?)?):(?P<port>0*[0-9]{1,5})\Z"
 )
 NODE = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?\Z")
-# A [ without its ]. As in fnmatch: a ] directly after [ or [! belongs to the set.
-UNCLOSED = re.compile(r"(?:[^[]++|\[!?+[\s\S][^]]*+\])*+\[")
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST_S = 7 * 86400.0
 LARGEST_COUNT = 10**9
@@ -145,9 +143,20 @@ def globs(value: object) -> tuple[str, ...]:
     if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
         raise ValueError(f"must be a string or a list of strings, not {shown(value)}")
     for item in items:
-        if (found := UNCLOSED.match(item)) is not None:
-            raise ValueError(f"{shown(item)} is not a glob: the [ at character {found.end()} has no ]")
+        if (at := _unclosed(item)) is not None:
+            raise ValueError(f"{shown(item)} is not a glob: the [ at character {at} has no ]")
     return tuple(items)
+
+
+def _unclosed(glob: str) -> int | None:
+    """The number of the character that is a [ without its ]. As in fnmatch: a ] directly after [ or [! belongs to the set."""
+    end = -1
+    while (begin := glob.find("[", end + 1)) >= 0:
+        first = begin + 1 + glob.startswith("!", begin + 1)
+        end = glob.find("]", first + 1)
+        if end < 0:
+            return begin + 1
+    return None
 
 
 def some_globs(value: object) -> tuple[str, ...]:
