@@ -217,3 +217,23 @@ def test_turns_that_read_a_part_of_a_report_do_nothing_else_but_for_one_in_eight
     for source in (tree, log):
         source.close()
     mailbox.close()
+
+
+def test_on_cgroup_v1_a_turn_reads_what_was_signalled_once_per_container() -> None:
+    """Not the signals themselves: there may be one for each of many cgroups inside a container."""
+    node, tree, log, mailbox = Node(), Tree(), Log(), Mailbox()
+    loop = loop_of(node, tree, log, mailbox)
+    loop._housekeeping_at = loop._resync_at = time.monotonic() + 86_400.0
+    kills: Any = node
+    kills.v1, kills.signalled = object(), lambda now_s: [CountersTouched(CONTAINER, now_s)]
+    now_s = time.monotonic()
+    loop._turn(now_s)
+    assert node.events == [], "the kernel's work on the kill comes first"
+    kills.signalled = lambda _now_s: []
+    loop._turn(now_s + AFTER_THE_KERNEL_S)
+    assert [(type(event), event.cgroup) for event, _ in node.events if isinstance(event, CountersTouched)] == [
+        (CountersTouched, CONTAINER)
+    ]
+    for source in (tree, log):
+        source.close()
+    mailbox.close()

@@ -40,9 +40,10 @@ class Interrupted(io.StringIO):
 
 
 @pytest.fixture(autouse=True)
-def handlers_left_as_they_were() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in NUMBERS}
+def process_left_as_it_was() -> Iterator[None]:
+    before, level = {number: signal.getsignal(number) for number in NUMBERS}, program.logger.level
     yield
+    program.logger.setLevel(level)
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -56,10 +57,8 @@ def test_a_signal_in_the_middle_of_a_log_line_stops_the_loop(
     monkeypatch.setattr("sys.stderr", file)
     monkeypatch.setattr(program.logger, "handlers", [logging.StreamHandler(file)])
     monkeypatch.setattr(program.logger, "propagate", False)
-    monkeypatch.setattr(program.logger, "level", logging.INFO)
-    program.logger.manager._clear_cache()  # type: ignore[attr-defined]
+    program.logger.setLevel(logging.INFO)
     program._handle_signals(loop)
     program.logger.info("a line of the log")
-    program.logger.manager._clear_cache()  # type: ignore[attr-defined]
     assert loop.stopped
     assert file.getvalue() == "a line of the log\n"
