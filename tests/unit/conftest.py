@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,14 @@ def tests_are_no_agents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduling, "raise_priority", lambda: SchedulingClass.ROUND_ROBIN)
     monkeypatch.setattr(scheduling, "set_nice", lambda: SchedulingClass.NICE)
     monkeypatch.setattr(scheduling, "suspend_real_time", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def loggers_are_left_as_they_were() -> Iterator[None]:
+    """An agent that a test runs sets up the process's own loggers."""
+    loggers = logging.getLogger("oomward"), logging.getLogger()
+    before = [(each, each.handlers[:], each.level, each.propagate) for each in loggers]
+    yield
+    for each, handlers, level, propagate in before:
+        each.handlers[:], each.propagate = handlers, propagate
+        each.setLevel(level)

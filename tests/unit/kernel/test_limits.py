@@ -31,6 +31,7 @@ WATCH = "inotify wd:1 ino:2 sdev:3 mask:2 ignored_mask:0 fhandle-bytes:8\n"
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A /proc of processes that ``process`` makes."""
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    (tmp_path / "stat").write_text("btime 1700000000\n")  # proc_stat(5); psutil computes a process's start from it
     psutil.process_iter.cache_clear()
     yield tmp_path
     psutil.process_iter.cache_clear()
@@ -88,7 +89,7 @@ def test_instances_and_their_watches_are_counted_by_process(proc: Path) -> None:
 
 def test_processes_and_descriptors_that_go_meanwhile_are_passed_over(proc: Path) -> None:
     descriptor(proc, "10", "3", "anon_inode:inotify", None)
-    (proc / "11").mkdir()
+    (proc / "11").symlink_to("ended between the listing and the first look")
     (process(proc, "12") / "fd" / "0").touch()
     (process(proc, "13") / "fd").rmdir()
     descriptor(proc, "14", "9", "anon_inode:inotify", WATCH)

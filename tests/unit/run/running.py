@@ -5,7 +5,6 @@ What a test does beside it runs in a thread of its own; what it says is wrong is
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import socket
@@ -133,17 +132,11 @@ class Agent:
 
 @contextmanager
 def _process_left_as_it_was() -> Iterator[None]:
-    ours, root = logging.getLogger("oomward"), logging.getLogger()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    interval, propagate, levels = sys.getswitchinterval(), ours.propagate, (ours.level, root.level)
-    handlers = list(ours.handlers), list(root.handlers)
+    interval = sys.getswitchinterval()
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         sys.setswitchinterval(interval)
-        ours.propagate = propagate
-        ours.handlers[:], root.handlers[:] = handlers
-        ours.setLevel(levels[0])
-        root.setLevel(levels[1])

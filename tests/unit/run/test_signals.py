@@ -41,9 +41,8 @@ class Interrupted(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def process_left_as_it_was() -> Iterator[None]:
-    before, level = {number: signal.getsignal(number) for number in NUMBERS}, program.logger.level
+    before = {number: signal.getsignal(number) for number in NUMBERS}
     yield
-    program.logger.setLevel(level)
     for number, handler in before.items():
         signal.signal(number, handler)
 

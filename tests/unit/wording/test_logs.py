@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -18,13 +17,8 @@ ANYTHING = st.text() | st.integers() | st.none() | st.booleans() | st.binary() |
 
 
 @pytest.fixture
-def logger() -> Iterator[logging.Logger]:
-    """The agent's, given back as it was, and the root with it."""
-    logger, root = logging.getLogger("oomward"), logging.getLogger()
-    before = [(each, each.handlers[:], each.level, each.propagate) for each in (logger, root)]
-    yield logger
-    for each, handlers, level, propagate in before:
-        each.handlers[:], each.level, each.propagate = handlers, level, propagate
+def logger() -> logging.Logger:
+    return logging.getLogger("oomward")
 
 
 def test_a_json_line_has_time_level_message_and_fields(
