@@ -26,6 +26,7 @@ from agent.kernel.limits import raise_open_files
 from agent.kills import Attribution
 from agent.kills.recorder import Recorder
 from agent.kube.api import connect
+from agent.kube.backoff import Backoff
 from agent.ledger import AgentLock, Ledger
 from agent.loop.kills import Kills, error_counter
 from agent.loop.log_reader import LogReader
@@ -34,17 +35,20 @@ from agent.loop.mailbox import Mailbox
 from agent.loop.node import Node
 from agent.loop.pods import Pods
 from agent.loop.realtime import RealTime
+from agent.loop.runtime import Runtime
 from agent.loop.v1 import V1Counters
 from agent.metrics.http import Heartbeat, StatusServer, health
 from agent.metrics.metrics import Metrics
 from agent.model import Cgroup, KillAttempt, ThreadDied
 from agent.modes.consequences import Consequences
 from agent.modes.controller import ModeController
+from agent.modes.creation import CreationModes
 from agent.modes.enforcer import Enforcer
 from agent.modes.notices import ModeNotices
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.pods.watch import PodWatch
+from agent.runtime.client import NriClient
 from agent.settings import PageGuards, RulesFile, Settings
 from agent.wording.logs import setup
 
@@ -86,7 +90,17 @@ def build_node(
     recorder = Recorder(ledger, metrics, failing.settled, kill_events.post)
     kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, v1)
     pods = Pods(registry, modes, ledger, failing, metrics)
-    return Node(tree, ledger, metrics, outbox, modes, kills, pods)
+    runtime = Runtime(registry, modes, tree, metrics, required=settings.nri == "required")
+    return Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime)
+
+
+def build_nri(settings: Settings, node: Node, mailbox: Mailbox, files: CgroupFiles) -> NriClient | None:
+    """What answers the runtime, in a thread of its own. None: nri is off."""
+    if settings.nri == "off":
+        return None
+    registry, modes, metrics = node.pods.registry, node.modes, node.metrics
+    creation = CreationModes(registry, lambda: modes.rules, modes.in_force, files.version)
+    return NriClient(settings.nri_socket, settings.nri_index, creation.oom_group, mailbox.put, metrics, Backoff())
 
 
 def run(settings: Settings) -> int:
@@ -125,6 +139,9 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     outbox = Outbox(ledger, metrics, schedule, sender.send, boot)
     kill, kmsg = partial(kill_container, files), log.trouble is None
     node = build_node(settings, boot, files, ledger, metrics, outbox, kill, kmsg=kmsg, v1=v1)
+    nri = build_nri(settings, node, mailbox, files)
+    if nri is not None:
+        node.look_for_runtime = nri.look
     rules = RulesFile(settings.config) if settings.config is not None else None
     real_time = RealTime(metrics, wanted=settings.real_time)
     loop = Loop(node, log, mailbox, rules, settings, real_time)
@@ -143,7 +160,9 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     where = f"cgroup {hierarchy.version} below {hierarchy.memory_mount}"
     logger.info("oomward %s watches node %s: %s", __version__, settings.node_name, where)
     try:
-        for name, body in (("pod watch", watch.run), ("event sender", sender.run)):
+        bodies = [("pod watch", watch.run), ("event sender", sender.run)]
+        bodies += [("NRI", nri.run)] if nri is not None else []
+        for name, body in bodies:
             threading.Thread(target=_body(name, body, mailbox, stop), name=name, daemon=True).start()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         real_time.start()
@@ -152,8 +171,8 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
             logger.info("%s received: ending", signal.Signals(signum).name)
     finally:
         stop.set()
-        v1_close = (v1.close,) if v1 is not None else ()
-        for end in (sender.stop, server.close, ledger.close, log.close, node.tree.close, *v1_close, files.close):
+        optional = ([nri.stop] if nri is not None else []) + ([v1.close] if v1 is not None else [])
+        for end in (*optional, sender.stop, server.close, ledger.close, log.close, node.tree.close, files.close):
             end()
     logger.info("stopped; the values of memory.oom.group stay as they are")
     return 0

@@ -16,6 +16,7 @@ from agent.kills import Findings
 from agent.ledger import Ledger
 from agent.loop.kills import Kills
 from agent.loop.pods import Pods
+from agent.loop.runtime import Runtime
 from agent.metrics.metrics import Metrics
 from agent.modes.controller import ModeController
 from agent.wording.logs import log
@@ -31,7 +32,10 @@ class ThreadDiedError(model.AgentError):
 
 @dataclass(eq=False)
 class Node:
-    """``between`` is called between the steps of everything long: the loop drains inotify, so that no container's start waits."""
+    """``between`` is called between the steps of everything long: the loop drains inotify, so that no container's start waits.
+
+    ``look_for_runtime`` is called now and then: its NRI socket may have appeared.
+    """
 
     tree: Tree
     ledger: Ledger
@@ -40,7 +44,9 @@ class Node:
     modes: ModeController
     kills: Kills
     pods: Pods
+    runtime: Runtime
     between: Callable[[], None] = lambda: None
+    look_for_runtime: Callable[[], None] = lambda: None
     _scanned: bool = field(default=False, init=False)
     _resync_due: bool = field(default=False, init=False)  # notifications were lost: resync at the end of the turn
     _ledger_trouble: str | None = field(default=None, init=False)
@@ -53,7 +59,8 @@ class Node:
             "cgroups scanned" if self._scanned else "cgroups not scanned yet",
             f"{ledger}: {self.ledger.trouble}" if self.ledger.trouble else ledger,
         )
-        return listed and self._scanned, "\n".join(lines)
+        asked, line = self.runtime.ready()
+        return listed and self._scanned and asked, "\n".join((*lines, line) if line else lines)
 
     def due_s(self) -> float | None:
         """Monotonic time at which something is to be done without any message; None: never."""
@@ -101,6 +108,8 @@ class Node:
             case model.ThreadDied():
                 why = f"{message.thread} ended: {message.why}. The agent ends too, so that the kubelet starts it again."
                 raise ThreadDiedError(why)
+            case _:
+                self.runtime.message(message, now_s, self.between)
 
     def tree_events(
         self, events: Iterable[model.TreeEvent], now_s: float, *, newborn: bool = True, notified: bool = True
@@ -178,6 +187,7 @@ class Node:
         """Drop what is not needed any more, and read the roots: that no limit was hit for long is known only of what is read."""
         self.kills.read_all(self.tree.roots, now_s, self.between)
         self.pods.housekeeping(now_s, self.between)
+        self.look_for_runtime()
         self._show_state()
 
     def _show_state(self) -> None:

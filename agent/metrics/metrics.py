@@ -25,6 +25,7 @@ CONTAINER = ("namespace", "pod", "container")
 UNKNOWN = "unknown"
 EVENT_OUTCOMES = ("created", "exists", "patched", "dropped_gone", "dropped_invalid", "dropped_expired")
 WATCH_REASONS = ("timeout", "relist", "gone", "refused", "unreachable", "error", "short")  # model.WatchTrouble
+NRI_MODES = (*Mode, "none")
 KILLED_WHY = ("tolerance", "group", "failed")
 CREATED_SWITCH = "PROMETHEUS_DISABLE_CREATED_SERIES"  # the library's own, which has them on where it is not set
 Key = tuple[str, str, str]  # namespace, pod, container
@@ -90,6 +91,25 @@ class Metrics:
         Counter, "Conflicts: another process keeps rewriting memory.oom.group, so corrections slow down."
     )
     ancestor_conflicts = metric(Gauge, "Containers in mode single below a cgroup with memory.oom.group 1.")
+    nri_connected = metric(
+        Gauge, "1: the runtime asks the agent before it creates or updates a container (NRI). 0: it does not."
+    )
+    nri_disconnects = metric(Counter, "Times that the connection to the runtime's NRI ended.")
+    nri_answers = metric(
+        Counter,
+        "Containers that the runtime asked about before it created or updated them, by the mode that the agent asked for.",
+        "mode",
+        values=NRI_MODES,
+    )
+    nri_answer_duration_seconds = metric(
+        Histogram, "Time from a request of the runtime until the agent has answered.", buckets=LATENCY_BUCKETS_S
+    )
+    nri_failed_creations = metric(
+        Counter, "Containers that the runtime gave up after the agent had asked for a mode; tried again without it."
+    )
+    nri_unreadable_requests = metric(
+        Counter, "Requests of the runtime that could not be parsed; answered without a change."
+    )
     modes_invalid = metric(Counter, "Labels and annotations with an invalid value.")
     modes_failed = metric(Counter, "Modes found not to be in force.")
     tolerance_exceeded = metric(Counter, "Containers that exceeded their tolerance of OOM kills.")
@@ -220,6 +240,11 @@ class Metrics:
             if now_s - ended_s <= KEEP_S:
                 self.series_evictions.inc()
         return dropped
+
+    def nri_answered(self, oom_group: int | None) -> None:
+        """An answer to the runtime that asks for this memory.oom.group; None: for none. Any thread may call it."""
+        mode = "none" if oom_group is None else Mode.GROUP if oom_group else Mode.SINGLE
+        self.nri_answers.labels(mode).inc()
 
     def pod_failures(self, uid: str, failures: set[tuple[str, str, str]]) -> None:
         """All current failures of a pod, by namespace, name and category; they replace those of the same uid."""

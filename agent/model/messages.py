@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.model.pods import Pod
+from agent.model.runtime import RuntimeMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +77,14 @@ class ThreadDied:
     why: str
 
 
-Message = PodsListed | PodChanged | PodDeleted | PodSkipped | WatchTrouble | EventDelivered | EventFailed | ThreadDied
+Message = (
+    PodsListed
+    | PodChanged
+    | PodDeleted
+    | PodSkipped
+    | WatchTrouble
+    | EventDelivered
+    | EventFailed
+    | ThreadDied
+    | RuntimeMessage
+)

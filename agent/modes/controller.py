@@ -40,7 +40,9 @@ class ModeController:
     consequences: Consequences
     values: dict[str, int]
     on_error: Callable[[CgroupError], None]
+    in_force: dict[str, Mode | None] = field(default_factory=dict, init=False)  # by container id; None: left alone
     _desired: dict[int, DesiredMode] = field(default_factory=dict, init=False)
+    _created_with_mode: set[str] = field(default_factory=set, init=False)  # container ids
 
     def check_settings(self, pod: Pod) -> None:
         for bad in (*invalid_modes(pod, self.rules), *invalid_tolerances(pod, self.rules)):
@@ -76,7 +78,9 @@ class ModeController:
         self.enforcer.gone(cgroup)
         if cgroup.path not in self.tree.cgroups:  # or another has its path already
             self.values.pop(cgroup.path, None)
-        self._desired.pop(cgroup.inode, None)
+        if self._desired.pop(cgroup.inode, None) is not None and cgroup.place.container_id is not None:
+            self.in_force.pop(cgroup.place.container_id, None)
+            self._created_with_mode.discard(cgroup.place.container_id)
         self.notices.forget(cgroup.inode)
         self.consequences.gone(cgroup)
 
@@ -126,6 +130,10 @@ class ModeController:
         )
         child = self.tree.cgroups.get(f"{container.path}/{RUNTIME_CHILD}")
         mode = self.consequences.mode_of(container, desired)
+        if desired.container is not None and (container_id := container.place.container_id) is not None:
+            self.in_force[container_id] = mode
+            if container_id in self._created_with_mode and mode is not None:
+                self._remember_created(container, child, desired.pod_uid or "")
         values = {} if mode is None or self._is_emulated(mode) else oom_group_values(container, child, mode)
         for cgroup in {container, child or container}:
             attempt = None
@@ -139,6 +147,19 @@ class ModeController:
             self._show(container)
             self.consequences.act(container, desired, None, now_s)
         self._warn_of_ancestors(container)
+
+    def created_with_mode(self, container_id: str) -> None:
+        """The runtime was asked to write the desired value when it creates this container."""
+        self._created_with_mode.add(container_id)
+
+    def _remember_created(self, container: Cgroup, child: Cgroup | None, pod_uid: str) -> None:
+        """Without us the runtime had written what it writes for others: 1 by default, 0 if the kubelet runs with singleProcessOOMKill."""
+        others = (c for c in self.containers() if self.in_force.get(c.place.container_id or "", Mode.SINGLE) is None)
+        values = [value for c in others if (value := self.facts.mode(c)) is not None]
+        without_us = Mode.GROUP if not values or Mode.GROUP in values else Mode.SINGLE
+        if child is not None:  # seen later than the container: it is the one that the runtime writes
+            self.enforcer.originals.forget_original(container.inode)
+        self.enforcer.created_with_mode(child or container, without_us.oom_group, pod_uid)
 
     def _runs(self, pod_key: str | None, container_id: str) -> bool:
         pods = self.tree.containers(pod_key) if pod_key is not None else ()

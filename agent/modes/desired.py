@@ -35,9 +35,11 @@ def desired_mode(
     While its id has no name, ``single`` is desired if all candidates agree on it: the kubelet writes 1 to containers
     only, so a 0 does a pause sandbox no harm. ``group`` waits for the name: a 1 on a sandbox would kill it too.
     """
+    if registry.runtime.is_sandbox(cgroup.place):
+        return DesiredMode(_leave("it is the pod's sandbox"), None, None)
     pod = registry.pod_of(cgroup.place)
     if pod is None:
-        return _remembered(cgroup, registry)
+        return _remembered(cgroup, registry) or _by_runtime(cgroup, registry, rules)
     named = registry.identity(cgroup.place)
     name = named.container if named is not None and named.pod_uid == pod.uid else None
     if name is not None:
@@ -56,7 +58,7 @@ def _unnamed(pod: Pod, live: Collection[str], rules: Rules, limit_bytes: Callabl
     return decision
 
 
-def _remembered(cgroup: Cgroup, registry: Registry) -> DesiredMode:
+def _remembered(cgroup: Cgroup, registry: Registry) -> DesiredMode | None:
     """Without the API: the last decision for this very container, or the one for all of the pod's if they agreed."""
     remembered = registry.remembered(cgroup.place)
     for kept in remembered:
@@ -64,7 +66,17 @@ def _remembered(cgroup: Cgroup, registry: Registry) -> DesiredMode:
             return DesiredMode(_again(kept), kept.pod_uid, kept.container, kept.tolerance)
     if {kept.mode for kept in remembered} == {Mode.SINGLE}:
         return DesiredMode(_again(remembered[0]), remembered[0].pod_uid, None)
-    return DesiredMode(_leave("the API server has not reported this pod yet"), None, None)
+    return None
+
+
+def _by_runtime(cgroup: Cgroup, registry: Registry, rules: Rules) -> DesiredMode:
+    """Without the API: what the pod asked for when its sandbox was created. A label that was removed since is not known to be."""
+    pod, named = registry.runtime.pod(cgroup.place), registry.runtime.identity(cgroup.place, None)
+    if pod is None or named is None or named.container is None:
+        return DesiredMode(_leave("the API server has not reported this pod yet"), None, None)
+    decision = decide(pod, named.container, rules)
+    uid = pod.uid if decision.mode is not None else None  # None: what was enforced before stays
+    return DesiredMode(decision, uid, named.container, tolerance_of(pod, named.container, rules))
 
 
 def _again(kept: KeptDecision) -> Decision:

@@ -121,6 +121,11 @@ class Enforcer:
             self._forget(cgroup.inode)
         return Attempt(cgroup, write)
 
+    def created_with_mode(self, cgroup: Cgroup, without_us: int, pod_uid: str) -> None:
+        """The runtime wrote our value at the creation: what it would have written without us is restored when no mode is desired."""
+        if self.originals.original(cgroup.inode) is None:
+            self.originals.remember_original(Original(cgroup.inode, cgroup.path, without_us, pod_uid, self.unix_s()))
+
     def gone(self, cgroup: Cgroup) -> None:
         self._enforced.pop(cgroup.inode, None)
         self._forget(cgroup.inode)

@@ -1,16 +1,20 @@
-"""Which cgroup belongs to which pod and container: by the API or, before it has answered, by the ledger."""
+"""Which cgroup belongs to which pod and container: by the API or, before it has answered, by the runtime and by the ledger."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from agent.model import CgroupPlace, Identity, KeptDecision, ObjectRef, Pod
+from agent.pods.runtime_names import RuntimeNames
 
 KEEP_S = 120.0  # a kill may be recorded after its pod has left the API, or after two more restarts of its container
 
 
 class Registry:
-    """``remembered`` are the ledger's last decisions: names until the API has answered. ``pods``, by uid, include those that left."""
+    """``remembered`` are the ledger's last decisions: names until the API has answered. ``pods``, by uid, include those that left.
+
+    ``runtime`` has what the container runtime reports, if it does: it knows a container's name before its cgroup exists.
+    """
 
     def __init__(self, remembered: Iterable[KeptDecision] = ()) -> None:
         self.pods: dict[str, Pod] = {}
@@ -21,6 +25,7 @@ class Registry:
         self._departed: dict[str, float] = {}
         self._remembered: dict[str, list[KeptDecision]] = {}
         self.listed = False
+        self.runtime = RuntimeNames()
         for decision in remembered:
             self._remembered.setdefault(decision.cgroup_key, []).append(decision)
             if decision.container_id and decision.container:
@@ -84,6 +89,7 @@ class Registry:
 
     def forget_departed(self, now_s: float) -> tuple[str, ...]:
         """Drop pods that left more than KEEP_S ago, and old ids of living pods. Returns the uids of the pods."""
+        self.runtime.forget_removed(now_s)
         for container_id in [one for one, at in self._unnamed.items() if now_s - at > KEEP_S]:
             del self._unnamed[container_id], self._ids[container_id]
         old = tuple(uid for uid, at in self._departed.items() if now_s - at > KEEP_S)
@@ -110,11 +116,17 @@ class Registry:
 
     def pod_of(self, place: CgroupPlace) -> Pod | None:
         """The pod of this cgroup; None: the API has not named it (yet)."""
-        return self._by_key.get(place.pod_key) if place.pod_key is not None else None
+        return self.pod_of_key(place.pod_key) if place.pod_key is not None else None
+
+    def pod_of_key(self, key: str) -> Pod | None:
+        """The pod by its cgroup's key; None: the API has not named it (yet). Any thread may ask."""
+        return self._by_key.get(key)
 
     def identity(self, place: CgroupPlace) -> Identity | None:
-        """None while the API has not named the container's id (for a pause sandbox it never does)."""
-        return self._ids.get(place.container_id) if place.container_id is not None else None
+        """None while neither the API nor the runtime has named the container's id (for a pause sandbox they never do)."""
+        if place.container_id is None:
+            return None
+        return self._ids.get(place.container_id) or self.runtime.identity(place, self.pod_of(place))
 
     def live_ids(self, pod: Pod) -> frozenset[str]:
         """Ids of the pod's containers that run, by the API."""

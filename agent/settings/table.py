@@ -33,6 +33,9 @@ class Settings:
     mode_applied_events: bool
     emulate_group_on_v1: bool
     real_time: bool
+    nri: str
+    nri_socket: Path
+    nri_index: str
     event_budget_pod: Budget
     event_budget_node: Budget
     resync_interval_s: float
@@ -109,6 +112,11 @@ SETTINGS: tuple[Setting, ...] = (
             "on cgroup v1: after an OOM kill in a container in mode group, kill the rest of the container"),
     Setting("real_time", values.switch, TRUE_FALSE, "true",
             "run the agent with real-time priority, within a CPU budget, so that modes apply in time on busy processors"),
+    Setting("nri", values.one_of("auto", "off", "required"), "auto, off or required", "auto",
+            "be asked by the container runtime before it creates a container: auto, if nriSocket is there; required: not ready without it"),
+    Setting("nri_socket", values.path, PATH, "/var/run/nri/nri.sock", "the runtime's NRI socket"),
+    Setting("nri_index", values.plugin_index, "two digits", "90",
+            "order among the runtime's NRI plugins; a late one sees what the others ask for"),
     Setting("event_budget_pod", values.budget, BUDGET, "10/1m",
             "limit of Events per pod: number at once / interval of one more; the rest is counted in later Events"),
     Setting("event_budget_node", values.budget, BUDGET, "50/1s",

@@ -77,6 +77,14 @@ def one_of(*words: str) -> Callable[[object], str]:
     return parse
 
 
+def plugin_index(value: object) -> str:
+    """Two digits, as NRI orders its plugins (pkg/api/plugin.go, CheckPluginIndex)."""
+    index = scalar(value)
+    if len(index) != 2 or not (index.isascii() and index.isdigit()):
+        raise ValueError(f"{shown(value)} is not two digits, e.g. 90")
+    return index
+
+
 def switch(value: object) -> bool:
     """``true`` or ``false``."""
     return value if isinstance(value, bool) else one_of("true", "false")(value) == "true"

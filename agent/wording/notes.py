@@ -88,3 +88,24 @@ def killed_as_a_whole_note(container: str, why: OnExceeded | None, trouble: str)
     if trouble:
         return note(f"The agent could not kill {what}: {safe(trouble, 400)}.")
     return note(f"The agent killed {what}. Its restart policy applies.")
+
+
+def creation_failed_note(container: str, *, conflict: bool) -> str:
+    """The runtime gave up a container that it was to create with our value. ``conflict``: another value was there before."""
+    likely = (
+        "Another NRI plugin probably sets memory.oom.group, too (memory-qos does); disable that in one of them"
+        if conflict
+        else (
+            "If its Events name another cause, correct that; else look for another NRI plugin that sets memory.oom.group (memory-qos does)"
+        )
+    )
+    return note(
+        f"The runtime could not create container {safe(container)} after the agent had asked it for memory.oom.group by NRI. "
+        f"The agent does not ask for this container again, and writes the file after its creation instead. {likely}."
+    )
+
+
+def nri_lost_line(why: str) -> str:
+    """For the log: the runtime does not ask us (any more). ``why`` "": it has no socket."""
+    reason = safe(why, 300) if why else "there is no socket, so the runtime has NRI disabled or does not support it"
+    return f"NRI is not in use: {reason}. Modes are enforced through the file"

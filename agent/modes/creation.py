@@ -1,0 +1,39 @@
+"""The memory.oom.group that the runtime is asked for, before it creates or updates a container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from agent.model import Mode, Rules, RuntimeContainer, Sandbox
+from agent.modes.policy import decide
+from agent.pods.registry import Registry
+
+
+class CreationModes:
+    """Asked by the runtime's thread while the loop's changes what is read here: single look-ups only, each of them atomic.
+
+    ``rules`` gives those in force. ``in_force`` has the mode of each container that runs, by container id, None: left alone;
+    after an exceeded tolerance it is not the one that the pod asks for. On cgroup v1 no file can be set: None for all.
+    """
+
+    def __init__(
+        self, registry: Registry, rules: Callable[[], Rules], in_force: Mapping[str, Mode | None], cgroup_version: str
+    ) -> None:
+        self._registry = registry
+        self._rules = rules
+        self._in_force = in_force
+        self._settable = cgroup_version != "v1"
+
+    def oom_group(self, sandbox: Sandbox, container: RuntimeContainer, running: bool) -> int | None:
+        """The value to ask for, None: the container did not ask for a mode.
+
+        Labels and annotations are the API's, if it has reported the pod, since they may have changed after the sandbox was created.
+        """
+        if not self._settable:
+            return None
+        if running and container.container_id in self._in_force:
+            mode = self._in_force[container.container_id]
+        else:
+            pod = self._registry.pod_of_key(sandbox.pod.cgroup_key) or sandbox.pod
+            mode = decide(pod, container.name, self._rules()).mode
+        return None if mode is None else mode.oom_group
