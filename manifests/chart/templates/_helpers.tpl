@@ -18,6 +18,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if eq .Values.profile "least-privilege" }}true{{ end -}}
 {{- end }}
 
+{{/* Whether the agent gets the runtime's NRI socket: not in least-privilege, nor with `config: {nri: off}` (YAML 1.1 reads off as false). */}}
+{{- define "oomward.usesNri" -}}
+{{- $off := or (eq (toString .Values.config.nri) "off") (eq (toString .Values.config.nri) "false") -}}
+{{- if not (or $off (eq .Values.profile "least-privilege")) }}true{{ end -}}
+{{- end }}
+
 {{/* An object of components/monitoring, put into the release's namespace and labelled. Takes (list root file). */}}
 {{- define "oomward.monitoringObject" -}}
 {{- $root := index . 0 -}}

@@ -17,7 +17,7 @@ from tests.manifests.values_table import rows, table
 
 PAGE = ROOT / "docs" / "reference" / "manifests.md"
 # Keys of the configuration file that follow from the pod: its mounts, probes and ports, its account.
-THE_POD_S = {"nodeName", "kubeconfig", "cgroupMount", "kmsg", "stateDir", "listen"}
+THE_POD_S = {"nodeName", "kubeconfig", "cgroupMount", "kmsg", "stateDir", "listen", "nriSocket"}
 # And those that name files, which the chart mounts none of.
 FILES = {"tlsCert", "tlsKey", "tlsClientCa", "basicAuthFile"}
 FREE = {"nodeAffinity", "podAffinity", "podAntiAffinity", "global"}  # Kubernetes' own structures, and Helm's own key
