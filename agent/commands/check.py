@@ -12,7 +12,7 @@ from typing import TextIO
 from agent.cgroup.watches import NoInotifyError
 from agent.commands import EXIT_FAILED, EXIT_OK
 from agent.commands.output.table import Output
-from agent.commands.probes import api, cgroups, containers, kernel, ledger
+from agent.commands.probes import api, cgroups, containers, kernel, ledger, runtime
 from agent.commands.probes.checks import ERRORS, Check, Status, explained, failed, guarded, show_checks
 from agent.commands.survey import survey
 from agent.settings import Settings
@@ -34,6 +34,7 @@ def checks_of(settings: Settings) -> list[Check]:
         *guarded("cgroup version", cgroups.hierarchy, settings.cgroup_mount),
         *_of_survey(settings, api_answers=api_answers),
         *guarded("scheduling", kernel.real_time, settings.real_time),
+        *guarded("NRI", runtime.nri, settings.nri, settings.nri_socket),
         *guarded("kernel log", kernel.log, settings.kmsg),
         *guarded("ledger", ledger.ledger, settings.state_dir),
         *access,
