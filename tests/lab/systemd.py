@@ -54,9 +54,16 @@ def run(
     return in_machine(lambda machine: _init(line, folder, machine), "v2", memory, timeout_s, sink)
 
 
+class InTreeError(AssertionError):
+    """A program of the tree failed; its message is in this one."""
+
+
 def in_tree(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a program of the tree in the machine's root; its output is text. Raises CalledProcessError unless ``check`` is False."""
-    return subprocess.run(["chroot", str(ROOT), *command], capture_output=True, text=True, check=check)
+    """Run a program of the tree in the machine's root; its output is text. Raises InTreeError unless ``check`` is False."""
+    done = subprocess.run(["chroot", str(ROOT), *command], capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise InTreeError(f"{' '.join(command)} exited {done.returncode}: {done.stdout}{done.stderr}")
+    return done
 
 
 def _init(command: str, out: Path, machine: Machine) -> str:
@@ -73,6 +80,8 @@ mkdir -m 1777 tmp var/tmp
 ln -s ../run var/run
 for link in bin sbin lib lib32 lib64; do [ ! -L {tree}/$link ] || cp -a {tree}/$link .; done
 cp -a {tree}/etc etc
+rm -f etc/resolv.conf etc/hosts
+echo 127.0.0.1 localhost lab-node >etc/hosts; echo lab-node >etc/hostname; : >etc/resolv.conf
 mount -t hostfs none usr -o {tree}/usr && mount -o remount,bind,ro usr
 mount -t hostfs none lab/scratch -o {shlex.quote(str(machine.scratch))}
 mount -t hostfs none lab/out -o {shlex.quote(str(out))}
