@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.lab import boot, runtime, suite, uml
+from tests.lab import boot, runtime, suite, systemd, uml
 
 
 def main() -> int:
@@ -17,10 +17,12 @@ def main() -> int:
         "boot", help="run a command on a real kernel: the host's if it will do, else User-Mode Linux"
     )
     one.add_argument("--cgroup", choices=("v2", "v1"), default="v2")
-    one.add_argument("--memory", default="1536M", help="of the User-Mode Linux machine [1536M]")
-    one.add_argument("--out", type=Path, help="folder that stays writable [build/lab]")
-    one.add_argument("--seconds", type=float, default=900.0, help="time-out [900]")
-    one.add_argument("command", nargs="+")
+    node = commands.add_parser("boot-systemd", help="run a command beside a real systemd and containerd")
+    for parser in (one, node):
+        parser.add_argument("--memory", default="1536M", help="of the User-Mode Linux machine [1536M]")
+        parser.add_argument("--out", type=Path, help="folder that stays writable [build/lab]")
+        parser.add_argument("--seconds", type=float, default=900.0, help="time-out [900]")
+        parser.add_argument("command", nargs="+")
     every = commands.add_parser(
         "test", help="all tests that need a real kernel, each file on one of its own, some side by side"
     )
@@ -34,6 +36,10 @@ def main() -> int:
         if arguments.what == "test":
             return suite.main(quick=arguments.quick)
         runtime.build_hog()
+        if arguments.what == "boot-systemd":
+            return systemd.run(
+                arguments.command, memory=arguments.memory, timeout_s=arguments.seconds, out=arguments.out
+            )
         if sys.stdin.isatty() and sys.stdout.isatty():
             return boot.attach(arguments.command, cgroup=arguments.cgroup, memory=arguments.memory, out=arguments.out)
         return boot.run(

@@ -38,6 +38,8 @@ class Kubelet:
     its two 0 before the runtime's 1, as systemd does it.
     """
 
+    FAILURES: tuple[type[Exception], ...] = (RuntimeFailedError,)  # of a start
+
     def __init__(
         self,
         node_name: str,
@@ -67,9 +69,9 @@ class Kubelet:
         self._runtimes = {name: Runtime(name) for name in ("runc", "crun")}
         self._loop = Loop("kubelet")
         self._lock = self._loop.lock
-        cgroups.make(self.driver.root)
+        self._make_cgroup(self.driver.root)
         if kubepods_limit_mib is not None:
-            cgroups.set_limit(self.driver.root, kubepods_limit_mib * MIB)
+            self._set_limit(self.driver.root, kubepods_limit_mib * MIB)
 
     # --------------------------------------------------------------------------------------------------------- pods
 
@@ -78,7 +80,7 @@ class Kubelet:
         with self._lock:
             self._pods[pod.uid] = pod
             self._publish(self.status(pod))
-            cgroups.make(self.driver.pod_path(pod))
+            self._make_cgroup(self.driver.pod_path(pod))
             self._limit_pod(pod)
             self.sandboxes[pod.uid] = self._start_sandbox(pod)
         started = []
@@ -96,9 +98,8 @@ class Kubelet:
                 with suppress(ProcessLookupError):
                     os.kill(instance.pid, signal.SIGKILL)
                 self._end(instance)
-            self._runtimes[pod.runtime].delete(self.sandboxes.pop(pod.uid))
-            del self._sandbox_pids[pod.uid]
-            cgroups.remove(self.driver.pod_path(pod))
+            self._remove_sandbox(pod)
+            self._remove_cgroup(self.driver.pod_path(pod))
         self._remove(self.status(pod))
 
     def relabel(self, pod: Pod, **changes: dict[str, str]) -> Pod:
@@ -121,7 +122,7 @@ class Kubelet:
         instance = self.running(changed, name)
         if self._systemd_writes:
             (MOUNT / instance.path / "memory.oom.group").write_text("0")
-        self._runtimes[pod.runtime].update(instance.container_id, limit_mib * MIB, group=self._group)
+        self._update(instance, limit_mib * MIB)
         if limit_mib <= before:
             self._limit_pod(changed)
         return changed
@@ -142,27 +143,16 @@ class Kubelet:
 
     def _limit_pod(self, pod: Pod) -> None:
         if (limit_mib := pod.sum_of_limits_mib) is not None:
-            cgroups.set_limit(self.driver.pod_path(pod), limit_mib * MIB)
+            self._set_limit(self.driver.pod_path(pod), limit_mib * MIB)
 
     # --------------------------------------------------------------------------------------------------- containers
 
     def start_container(self, pod: Pod, container: Container) -> Instance:
-        """One start: a new id, a new cgroup; its status follows late. Raises RuntimeFailedError."""
-        container_id = uuid.uuid4().hex + uuid.uuid4().hex
-        path = self.driver.process_path(pod, container_id)
-        folder = bundle(pod, container, container_id, path, group=self._group)
-        runtime = self._runtimes[pod.runtime]
-        began = time.monotonic()
-        if self._systemd_writes:
-            self._make_scope(self.driver.container_path(pod, container_id))
-        pid = runtime.create(container_id, folder)
-        inode = (MOUNT / path).stat().st_ino
-        restart = len(self._starts(pod, container.name))
-        instance = Instance(pod, container.name, container_id, path, inode, pid, restart, began)
-        runtime.start(container_id)
+        """One start: a new id, a new cgroup; its status follows late. Raises what the runtime fails with."""
+        instance = self._start(pod, container, len(self._starts(pod, container.name)))
         with self._lock:
             self.instances.append(instance)
-            self._loop.on_end(pid, lambda: self._died(instance))
+            self._watch(instance)
         self._report_later(pod)
         return instance
 
@@ -187,22 +177,6 @@ class Kubelet:
         """The instance of a container that runs now."""
         return next(i for i in self._running(pod) if i.container == name)
 
-    def _start_sandbox(self, pod: Pod) -> str:
-        sandbox_id = uuid.uuid4().hex + uuid.uuid4().hex
-        folder = bundle(pod, PAUSE, sandbox_id, self.driver.process_path(pod, sandbox_id), group=False)
-        pid = self._runtimes[pod.runtime].create(sandbox_id, folder)
-        self._runtimes[pod.runtime].start(sandbox_id)
-        self._loop.adopt(pid)
-        self._sandbox_pids[pod.uid] = pid
-        return sandbox_id
-
-    @staticmethod
-    def _make_scope(path: str) -> None:
-        cgroups.make(path.rpartition("/")[0])
-        (MOUNT / path).mkdir()
-        for _ in range(2):
-            (MOUNT / path / "memory.oom.group").write_text("0")
-
     def _starts(self, pod: Pod, name: str) -> list[Instance]:
         return [i for i in self.instances if i.pod.uid == pod.uid and i.container == name]
 
@@ -217,14 +191,7 @@ class Kubelet:
     def _end(self, instance: Instance) -> None:
         """PID 1 is gone, or about to: note how, remove the container and its cgroup."""
         self._note_end(instance)
-        self._runtimes[instance.pod.runtime].delete(instance.container_id)
-        cgroups.remove(self.driver.container_path(instance.pod, instance.container_id))
-
-    def _note_end(self, instance: Instance) -> None:
-        exit_code = self._loop.exit_code(instance.pid)
-        instance.events = memory_events(instance.path)
-        instance.ended_s = time.monotonic()
-        instance.exit_code = exit_code
+        self._remove_container(instance)
 
     def _died(self, instance: Instance) -> None:
         if not instance.running:
@@ -254,7 +221,7 @@ class Kubelet:
             return
         try:
             self.start_container(pod, next(c for c in pod.containers if c.name == container.name))
-        except RuntimeFailedError as error:
+        except self.FAILURES as error:
             self.failed_starts.append(str(error))
             self._restart_after(
                 backoff.FIRST_S * self._backoff_factor, self._starts(pod, container.name)[-1], container
@@ -289,7 +256,70 @@ class Kubelet:
                     os.kill(pid, signal.SIGKILL)
             for instance in running:
                 self._note_end(instance)
-        cgroups.remove(self.driver.root)
+        self._remove_cgroup(self.driver.root)
         self._loop.close()
+        self._forget_all()
+
+    # -------------------------------------------------------------------- what differs with a real runtime (crikubelet)
+
+    def _make_cgroup(self, path: str) -> None:
+        cgroups.make(path)
+
+    def _set_limit(self, path: str, limit_bytes: int) -> None:
+        cgroups.set_limit(path, limit_bytes)
+
+    def _remove_cgroup(self, path: str) -> None:
+        cgroups.remove(path)
+
+    def _start_sandbox(self, pod: Pod) -> str:
+        sandbox_id = uuid.uuid4().hex + uuid.uuid4().hex
+        folder = bundle(pod, PAUSE, sandbox_id, self.driver.process_path(pod, sandbox_id), group=False)
+        pid = self._runtimes[pod.runtime].create(sandbox_id, folder)
+        self._runtimes[pod.runtime].start(sandbox_id)
+        self._loop.adopt(pid)
+        self._sandbox_pids[pod.uid] = pid
+        return sandbox_id
+
+    def _remove_sandbox(self, pod: Pod) -> None:
+        self._runtimes[pod.runtime].delete(self.sandboxes.pop(pod.uid))
+        del self._sandbox_pids[pod.uid]
+
+    def _start(self, pod: Pod, container: Container, restart: int) -> Instance:
+        container_id = uuid.uuid4().hex + uuid.uuid4().hex
+        path = self.driver.process_path(pod, container_id)
+        folder = bundle(pod, container, container_id, path, group=self._group)
+        runtime = self._runtimes[pod.runtime]
+        began = time.monotonic()
+        if self._systemd_writes:
+            self._make_scope(self.driver.container_path(pod, container_id))
+        pid = runtime.create(container_id, folder)
+        inode = (MOUNT / path).stat().st_ino
+        runtime.start(container_id)
+        return Instance(pod, container.name, container_id, path, inode, pid, restart, began)
+
+    @staticmethod
+    def _make_scope(path: str) -> None:
+        cgroups.make(path.rpartition("/")[0])
+        (MOUNT / path).mkdir()
+        for _ in range(2):
+            (MOUNT / path / "memory.oom.group").write_text("0")
+
+    def _watch(self, instance: Instance) -> None:
+        self._loop.on_end(instance.pid, lambda: self._died(instance))
+
+    def _update(self, instance: Instance, limit_bytes: int) -> None:
+        self._runtimes[instance.pod.runtime].update(instance.container_id, limit_bytes, group=self._group)
+
+    def _note_end(self, instance: Instance) -> None:
+        exit_code = self._loop.exit_code(instance.pid)
+        instance.events = memory_events(instance.path)
+        instance.ended_s = time.monotonic()
+        instance.exit_code = exit_code
+
+    def _remove_container(self, instance: Instance) -> None:
+        self._runtimes[instance.pod.runtime].delete(instance.container_id)
+        cgroups.remove(self.driver.container_path(instance.pod, instance.container_id))
+
+    def _forget_all(self) -> None:
         for runtime in self._runtimes.values():
             runtime.forget_all()

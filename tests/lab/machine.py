@@ -1,0 +1,131 @@
+"""A User-Mode Linux as a process of the host: started, watched, ended; started once more when it ends before it has booted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab import uml
+
+NOISE = (b"SELinux:", b"mmapper_init", b"Failed to initialize ubd", b"sysrq: Power Off", b"reboot: Power down")
+EXIT_NO_KERNEL = 70
+EXIT_TIMED_OUT = 124
+# Some host kernels kill one in several at its start ("overflowed sigaltstack" in their log). So a machine that ends before its PID 1 has
+# started the command is booted again: nothing of the command has run, so no result is lost or chosen. One that ends later is a failure.
+BOOTS = 8
+
+
+def to_stdout(line: bytes) -> None:
+    """The usual sink of what the command prints."""
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A User-Mode Linux to be started. ``scratch`` is its folder on the host, with all that it makes there."""
+
+    scratch: Path
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+
+    @property
+    def begun(self) -> Path:
+        """Made in there when the command starts."""
+        return self.scratch / "begun"
+
+    @property
+    def status(self) -> Path:
+        """Written in there with the command's exit status."""
+        return self.scratch / "status"
+
+    def exit_status(self) -> int:
+        """That of the command; 70 when the machine ended before the command did."""
+        text = self.status.read_text().strip() if self.status.exists() else ""
+        return int(text) if text else EXIT_NO_KERNEL
+
+
+@contextlib.contextmanager
+def machine_for(init: Callable[[Machine], str], cgroup: str, memory: str) -> Iterator[Machine]:
+    """``init`` gives the script that is PID 1, on the host's files, read-only. Many machines can run side by side."""
+    kernel = uml.program(cgroup)
+    with tempfile.TemporaryDirectory(prefix="oomward-lab-") as folder:
+        scratch = Path(folder)
+        script = scratch / "init"
+        arguments = (
+            *kernel, f"mem={memory}", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", f"init={script}", "con=null",
+            "con0=fd:0,fd:1", "TERM=dumb", "quiet", "loglevel=1", f"uml_dir={scratch}", f"umid={scratch.name}", "log_buf_len=4M",
+        )  # fmt: skip
+        machine = Machine(scratch, arguments, os.environ | {"TMPDIR": folder})
+        script.write_text(init(machine))
+        script.chmod(0o755)
+        yield machine
+
+
+def in_machine(
+    init: Callable[[Machine], str], cgroup: str, memory: str, timeout_s: float, sink: Callable[[bytes], None]
+) -> int:
+    """Boot until the command has started, and return its exit status; 124 when the time is over. Raises uml.NoKernelError."""
+    for _ in range(BOOTS):
+        with (
+            machine_for(init, cgroup, memory) as machine,
+            subprocess.Popen(
+                machine.arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                env=machine.environment,
+            ) as process,
+        ):
+            if attend(process, timeout_s, sink):
+                return EXIT_TIMED_OUT
+            if machine.begun.exists():
+                return machine.exit_status()
+        print("tests.lab: the machine ended before it had booted: once more", file=sys.stderr, flush=True)
+    return EXIT_NO_KERNEL
+
+
+def attend(process: subprocess.Popen[bytes], timeout_s: float, sink: Callable[[bytes], None]) -> bool:
+    """Pass the output on until the end; kill the whole group when the time is over. Returns whether it was."""
+    over = threading.Event()
+
+    def end_it() -> None:
+        over.set()
+        end(process)
+
+    timer = threading.Timer(timeout_s, end_it)
+    timer.start()
+    # User-Mode Linux may leave host processes behind that hold the pipe open for ever: its own end is what counts.
+    threading.Thread(target=_end_with, args=(process,), daemon=True).start()
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if not line.startswith(NOISE):
+                sink(line.replace(b"\r\n", b"\n"))
+        process.wait()
+    finally:
+        timer.cancel()
+        end(process)
+    return over.is_set()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process's whole group and wait for it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _end_with(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):  # waited for already, or no process left
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        os.killpg(process.pid, signal.SIGKILL)
