@@ -13,7 +13,7 @@ cannot() { echo "The lab's tree with systemd and containerd of Debian $suite can
 [ "$(id -u)" = 0 ] || cannot "debootstrap needs root. Run once: sudo bash $0 $*"
 command -v debootstrap >/dev/null || cannot "debootstrap is missing. Run: bash $here/setup-debian.sh tests"
 mirror=$(apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(LABEL) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "Debian" && $2 == "main" && $3 == "Debian" { print $4; exit }')
-mirror=${mirror:-http://deb.debian.org/debian}  # Ubuntu's apt has none
+[ -n "$mirror" ] || cannot "apt has no Debian mirror configured here"
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -e "$keys" ] || cannot "there is no $keys to check packages with. Install debian-archive-keyring"
 # Suites newer than this machine's debootstrap are made as all are.

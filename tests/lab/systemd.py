@@ -53,7 +53,9 @@ def run(
     ``suite`` is one of SUITES.
     """
     if not (TREES / suite / "ready").exists():
-        raise NoKernelError(f"there is no {TREES / suite}: run bash scripts/setup-systemd.sh build/systemd {suite} as root")
+        raise NoKernelError(
+            f"there is no {TREES / suite}: run bash scripts/setup-systemd.sh build/systemd {suite} as root"
+        )
     folder = writable(out)
     line = inside(command, environment_of(folder, "v2"))
     tree = TREES / suite / "root"

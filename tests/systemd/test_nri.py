@@ -36,13 +36,18 @@ def connected(node: Node) -> None:
     node.agent.wait_for(lambda: node.agent.total("oomward_nri_connected") == 1, 60, "asked by the runtime")
 
 
-def mixed(name: str, runtime: str, **more: object) -> Pod:
+def mixed(name: str, runtime: str, config_hash: str | None = None) -> Pod:
     """Two containers with the same limit and different modes, one of them by the pod's label."""
     containers = Container("main", ("pause",), 32), Container("sidecar", ("pause",), 32)
-    annotations = {"mode.oomward.dev/sidecar": "group"}
+    labels, annotations = {MODE: "single"}, {"mode.oomward.dev/sidecar": "group"}
     return Pod(
-        f"{name}-{runtime}", containers, labels={MODE: "single"}, annotations=annotations, runtime=runtime, **more
-    )  # type: ignore[arg-type]
+        f"{name}-{runtime}",
+        containers,
+        labels=labels,
+        annotations=annotations,
+        runtime=runtime,
+        config_hash=config_hash,
+    )
 
 
 def written(node: Node) -> float:
