@@ -1,4 +1,4 @@
-"""Fixtures of the tests on a machine with a real systemd and containerd (python -m tests.lab boot-systemd). They fail, and never skip, elsewhere."""
+"""Fixtures of the tests on a machine with a real systemd and containerd (tests.lab boot-systemd). They fail elsewhere, and never skip."""
 
 from __future__ import annotations
 
