@@ -25,7 +25,7 @@ from agent.runtime.ttrpc import (
     unimplemented,
 )
 
-words = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+words = st.text(st.characters(codec="utf-8"), max_size=20)
 streams = st.integers(0, 2**32 - 1)
 calls = st.builds(Call, streams, words, words, st.binary(max_size=50))
 replies = st.builds(Reply, streams, st.binary(max_size=50), st.just(""))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from google.protobuf.descriptor import FieldDescriptor
+
 from agent.model import Pod, RuntimeContainer, Sandbox
 from agent.runtime.frames import HEADER
 from agent.runtime.nri_pb2 import (
@@ -26,7 +28,7 @@ KUBELETS = {
     "io.kubernetes.pod.uid": UID,
 }
 # Fields 1 memory {limit 256 MiB}, 2 cpu {shares {1024}}, 3 hugepage_limits {"2MB", 0}, 8 pids {64}, as bytes.
-MEMORY = b"\x0a\x06\x0a\x04\x08\x80\x80\x80\x80\x01"
+MEMORY = b"\x0a\x08\x0a\x06\x08\x80\x80\x80\x80\x01"
 CPU = b"\x12\x05\x0a\x03\x08\x80\x08"
 HUGEPAGES = b"\x1a\x05\x0a\x032MB"
 PIDS = b"\x42\x02\x08\x40"
@@ -34,10 +36,10 @@ REQUESTED = MEMORY + CPU + HUGEPAGES + PIDS
 
 
 def a_sandbox(
-    labels: Mapping[str, str] | None = None, annotations: Mapping[str, str] | None = None, **others: str
+    labels: Mapping[str, str] | None = None, annotations: Mapping[str, str] | None = None, /, **others: str
 ) -> PodSandbox:
     known = {"id": SANDBOX_ID, "name": "herder-1", "uid": UID, "namespace": "default"} | others
-    return PodSandbox(**known, labels=KUBELETS | dict(labels or {}), annotations=annotations or {})  # type: ignore[arg-type]
+    return PodSandbox(**known, labels=KUBELETS | dict(labels or {}), annotations=annotations or {})
 
 
 def a_container(
@@ -85,3 +87,9 @@ def our_sandbox(sandbox_id: str = SANDBOX_ID, labels: Mapping[str, str] | None =
 
 def our_container(container_id: str = ID, name: str = "main", sandbox_id: str = SANDBOX_ID) -> RuntimeContainer:
     return RuntimeContainer(container_id, name, sandbox_id)
+
+
+def is_repeated(field: FieldDescriptor) -> bool:
+    """``label`` is what protobuf before 6.31 has: 3 is LABEL_REPEATED."""
+    found = field.is_repeated if hasattr(field, "is_repeated") else getattr(field, "label", None) == 3
+    return bool(found)
