@@ -59,9 +59,7 @@ class Asked:
     def __init__(self, mode: int | None = None) -> None:
         self.mode = mode
         self.log: list[object] = []
-        self.plugin = Plugin(
-            self._desired, self._put, lambda mode: self.log.append(("asked", mode)), self.log.append
-        )
+        self.plugin = Plugin(self._desired, self._put, lambda mode: self.log.append(("asked", mode)), self.log.append)
 
     def _desired(self, sandbox: Sandbox, container: RuntimeContainer, running: bool) -> int | None:
         self.log.append(("desired", sandbox.pod.name, container.name, running))
