@@ -65,9 +65,10 @@ class Standin:
         body = Response(status=Status(code=3, message=why)).SerializeToString()
         self.send(RUNTIME, HEADER.pack(len(body), 1, RESPONSE, 0) + body)
 
-    def begin(self) -> None:
-        """As containerd does it: the registration is answered when the plugin has been configured."""
-        self.registration()
+    def begin(self, *, registered: bool = False) -> None:
+        """As containerd does it: the registration (``registered``: it was read before) is answered after the plugin's configuration."""
+        if not registered:
+            self.registration()
         self.ask("Configure", ConfigureRequest(runtime_name="containerd", runtime_version="2.1.9").SerializeToString())
         self.send(RUNTIME, response(1, b""))
         listed = SynchronizeRequest(pods=[a_sandbox()], containers=[a_container()])
