@@ -23,6 +23,7 @@ __all__ = ["OOM_GROUP", "CgroupError", "CgroupFiles", "NotACgroupMountError", "r
 OOM_GROUP = "memory.oom.group"
 KILL = "cgroup.kill"
 NO_OOM_GROUP = "there is no memory.oom.group here (cgroup v1, or a kernel older than 4.19): every kill is a single one"
+NO_CONTROLLER = "the memory controller is not enabled here (yet)"
 UNREAD = (-1, None)
 V1_NO_LIMIT = 1 << 60  # memory.limit_in_bytes of an unlimited v1 cgroup is PAGE_COUNTER_MAX, close to 2^63
 V2_SIZES = {"limit": "memory.max", "usage": "memory.current", "peak": "memory.peak"}
@@ -69,7 +70,7 @@ class CgroupFiles(CgroupMount):
         """Write ``wanted`` (0 or 1) if the value differs, and read it back. Trouble is in the outcome, not raised.
 
         ``before_write`` is called with the value found, before it is changed. Where there is no such file 0 is
-        ``already`` and 1 is ``unsupported``.
+        ``already`` and 1 is ``unsupported``, or ``no_controller`` where the memory controller is not enabled (yet).
 
         Raises ValueError for a cgroup that is no container's (nor below one), and for any other value.
         """
@@ -102,8 +103,11 @@ class CgroupFiles(CgroupMount):
                 before = value(fd)
         except FileNotFoundError:
             self.check_exists(directory)
-            outcome = WriteOutcome.UNSUPPORTED if wanted else WriteOutcome.ALREADY
-            return OomGroupWrite(outcome, None, wanted, NO_OOM_GROUP)
+            if not wanted:
+                return OomGroupWrite(WriteOutcome.ALREADY, None, wanted, NO_OOM_GROUP)
+            if self.version == "v2" and not _has_memory(directory):
+                return OomGroupWrite(WriteOutcome.NO_CONTROLLER, None, wanted, NO_CONTROLLER)
+            return OomGroupWrite(WriteOutcome.UNSUPPORTED, None, wanted, NO_OOM_GROUP)
         return OomGroupWrite(WriteOutcome.ALREADY if before == wanted else WriteOutcome.DRY_RUN, before, wanted)
 
     @or_vanished
@@ -205,6 +209,15 @@ class CgroupFiles(CgroupMount):
             if error.errno != errno.EOPNOTSUPP:
                 raise
             return ""
+
+
+def _has_memory(directory: int) -> bool:
+    """Whether the memory controller is enabled in this cgroup of v2 (cgroup-v2.rst, cgroup.controllers)."""
+    try:
+        with opened(directory, "cgroup.controllers") as fd:
+            return b"memory" in os.pread(fd, 4096, 0).split()
+    except FileNotFoundError:  # it is being removed, or is no cgroup
+        return True
 
 
 def value(fd: int) -> int:

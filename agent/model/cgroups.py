@@ -86,6 +86,7 @@ class WriteOutcome(StrEnum):
     GONE = "gone"
     DENIED = "denied"
     UNSUPPORTED = "unsupported"
+    NO_CONTROLLER = "no_controller"  # of memory here, or not yet: runtimes make a cgroup first and switch it on then
     CONFLICT = "conflict"  # another value was read back
 
 

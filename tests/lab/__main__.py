@@ -18,6 +18,7 @@ def main() -> int:
     )
     one.add_argument("--cgroup", choices=("v2", "v1"), default="v2")
     node = commands.add_parser("boot-systemd", help="run a command beside a real systemd and containerd")
+    node.add_argument("--suite", choices=tuple(systemd.SUITES), default="trixie", help="of Debian [trixie]")
     for parser in (one, node):
         parser.add_argument("--memory", default="1536M", help="of the User-Mode Linux machine [1536M]")
         parser.add_argument("--out", type=Path, help="folder that stays writable [build/lab]")
@@ -38,7 +39,11 @@ def main() -> int:
         runtime.build_hog()
         if arguments.what == "boot-systemd":
             return systemd.run(
-                arguments.command, memory=arguments.memory, timeout_s=arguments.seconds, out=arguments.out
+                arguments.command,
+                suite=arguments.suite,
+                memory=arguments.memory,
+                timeout_s=arguments.seconds,
+                out=arguments.out,
             )
         if sys.stdin.isatty() and sys.stdout.isatty():
             return boot.attach(arguments.command, cgroup=arguments.cgroup, memory=arguments.memory, out=arguments.out)

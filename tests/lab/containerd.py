@@ -78,7 +78,9 @@ class Containerd:
         build_hog()
         archive = WORK / "images.tar"
         write_archive(archive)
-        in_tree("ctr", "-a", SOCKET, "-n", "k8s.io", "images", "import", "--local", "--snapshotter", "native", str(archive))
+        in_tree(
+            "ctr", "-a", SOCKET, "-n", "k8s.io", "images", "import", "--local", "--snapshotter", "native", str(archive)
+        )
         archive.unlink()
 
 

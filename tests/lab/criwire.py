@@ -93,7 +93,10 @@ def _messages() -> dict[str, Any]:
                 _add_field(message, field)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)  # type: ignore[no-untyped-call]
-    return {m.name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{m.name}")) for m in file.message_type}
+    return {
+        m.name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{m.name}"))
+        for m in file.message_type
+    }
 
 
 MESSAGE = _messages()

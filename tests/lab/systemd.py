@@ -16,7 +16,8 @@ from tests.lab.boot import REPO, environment_of, inside, to_stdout, writable
 from tests.lab.machine import Machine, in_machine
 from tests.lab.uml import NoKernelError
 
-TREE = REPO / "build" / "systemd" / "root"
+TREES = REPO / "build" / "systemd"
+SUITES = {"trixie": "Debian 13's systemd 257", "testing": "the newest"}
 ROOT = Path("/proc/1/root")  # the machine's root, as the command sees it
 # What a machine without disks, modules, terminals and users needs no time for.
 MASKED = (
@@ -41,17 +42,24 @@ MASKED = (
 def run(
     command: Sequence[str],
     *,
+    suite: str = "trixie",
     memory: str = "1536M",
     timeout_s: float = 900.0,
     out: Path | None = None,
     sink: Callable[[bytes], None] = to_stdout,
 ) -> int:
-    """As boot.run, with systemd as PID 1; ``command`` runs as a oneshot unit after basic.target. Raises uml.NoKernelError."""
-    if not (TREE.parent / "ready").exists():
-        raise NoKernelError(f"{TREE} is not there: run bash scripts/setup-systemd.sh {TREE.parent.relative_to(REPO)}")
+    """As boot.run, with systemd as PID 1; ``command`` runs as a oneshot unit after basic.target. Raises uml.NoKernelError.
+
+    ``suite`` is one of SUITES.
+    """
+    if not (TREES / suite / "ready").exists():
+        raise NoKernelError(
+            f"there is no {TREES / suite}: run bash scripts/setup-systemd.sh build/systemd {suite} as root"
+        )
     folder = writable(out)
     line = inside(command, environment_of(folder, "v2"))
-    return in_machine(lambda machine: _init(line, folder, machine), "v2", memory, timeout_s, sink)
+    tree = TREES / suite / "root"
+    return in_machine(lambda machine: _init(line, folder, tree, machine), "v2", memory, timeout_s, sink)
 
 
 class InTreeError(AssertionError):
@@ -66,9 +74,9 @@ def in_tree(*command: str, check: bool = True) -> subprocess.CompletedProcess[st
     return done
 
 
-def _init(command: str, out: Path, machine: Machine) -> str:
+def _init(command: str, out: Path, root: Path, machine: Machine) -> str:
     """The script that makes the root and becomes systemd. See boot._init for mount(8) and hostfs."""
-    tree = shlex.quote(str(TREE))
+    tree = shlex.quote(str(root))
     masks = "\n".join(f"ln -sf /dev/null etc/systemd/system/{unit}" for unit in MASKED)
     return f"""#!/bin/bash
 export LIBMOUNT_FORCE_MOUNT2=always

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +35,6 @@ def make_cri_node(work: Path, driver: str, *, nri: bool = False, **options: obje
         Containerd(driver, nri=nri),
         publish=api.put_pod,
         remove=lambda pod: api.delete_pod(pod["metadata"]["namespace"], pod["metadata"]["name"]),  # type: ignore[index]
-        **options,
+        **options,  # type: ignore[arg-type]
     )
     return Node(kubelet, api, work)

@@ -126,6 +126,17 @@ def test_a_kernel_without_the_knob_kills_single_processes_anyway_and_can_do_no_o
     assert not knob(mount).exists()
 
 
+def test_a_cgroup_whose_memory_controller_is_not_enabled_yet_is_not_an_old_kernel(
+    mount: Path, files: CgroupFiles
+) -> None:
+    """crun makes <scope>/container first and enables its controllers then (measured, crun 1.28 under systemd)."""
+    cgroup = make(mount, CONTAINER, cgroup__controllers="cpu\n")
+    knob(mount).unlink()
+    assert files.set_oom_group(cgroup, 0).outcome is WriteOutcome.ALREADY
+    assert files.set_oom_group(cgroup, 1).outcome is WriteOutcome.NO_CONTROLLER
+    assert files.plan_oom_group(cgroup, 1).outcome is WriteOutcome.NO_CONTROLLER
+
+
 def test_an_unreadable_file_is_an_error_that_says_what_and_where(mount: Path, files: CgroupFiles) -> None:
     cgroup = make(mount, CONTAINER)
     (mount / CONTAINER / "memory.max").unlink()
