@@ -13,8 +13,11 @@ from agent.modes.controller import ModeController
 from agent.pods.registry import Registry
 from agent.wording import notes
 from agent.wording.logs import log
+from agent.wording.text import safe
 
 logger = logging.getLogger("oomward")
+
+MOST_SHOWN = 300  # characters of the runtime's own words
 
 
 @dataclass(eq=False)
@@ -41,9 +44,9 @@ class Runtime:
         """One message of the runtime's thread."""
         match message:
             case model.RuntimeConnected(runtime):
-                self._connected(runtime)
+                self._connected(safe(runtime))
             case model.RuntimeLost(why):
-                self._lost(why)
+                self._lost(safe(why, MOST_SHOWN))
             case model.RuntimeListed(sandboxes, containers):
                 self.registry.runtime.list(sandboxes, containers, now_s)
                 for cgroup in self.modes.containers():
@@ -60,6 +63,7 @@ class Runtime:
                 self._consider(sandbox.pod.cgroup_key, container.container_id, now_s)
             case model.SandboxRemoved(runtime_id) | model.ContainerRemoved(runtime_id):
                 self.registry.runtime.remove(runtime_id, now_s)
+                self.modes.forget_created(runtime_id)
             case model.CreationFailed():
                 self._creation_failed(message)
 

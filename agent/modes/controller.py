@@ -152,14 +152,21 @@ class ModeController:
         """The runtime was asked to write the desired value when it creates this container."""
         self._created_with_mode.add(container_id)
 
+    def forget_created(self, container_id: str) -> None:
+        """The runtime has removed it, perhaps before it had a cgroup."""
+        self._created_with_mode.discard(container_id)
+
     def _remember_created(self, container: Cgroup, child: Cgroup | None, pod_uid: str) -> None:
         """Without us the runtime had written what it writes for others: 1 by default, 0 if the kubelet runs with singleProcessOOMKill."""
+        written = child or container
+        if self.enforcer.originals.original(written.inode) is not None:
+            return
         others = (c for c in self.containers() if self.in_force.get(c.place.container_id or "", Mode.SINGLE) is None)
         values = [value for c in others if (value := self.facts.mode(c)) is not None]
         without_us = Mode.GROUP if not values or Mode.GROUP in values else Mode.SINGLE
         if child is not None:  # seen later than the container: it is the one that the runtime writes
             self.enforcer.originals.forget_original(container.inode)
-        self.enforcer.created_with_mode(child or container, without_us.oom_group, pod_uid)
+        self.enforcer.created_with_mode(written, without_us.oom_group, pod_uid)
 
     def _runs(self, pod_key: str | None, container_id: str) -> bool:
         pods = self.tree.containers(pod_key) if pod_key is not None else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from agent.model import Mode, Rules, RuntimeContainer, Sandbox
 from agent.modes.policy import decide
@@ -29,11 +30,12 @@ class CreationModes:
 
         Labels and annotations are the API's, if it has reported the pod, since they may have changed after the sandbox was created.
         """
-        if not self._settable:
-            return None
-        if running and container.container_id in self._in_force:
-            mode = self._in_force[container.container_id]
-        else:
-            pod = self._registry.pod_of_key(sandbox.pod.cgroup_key) or sandbox.pod
-            mode = decide(pod, container.name, self._rules()).mode
+        mode = self._mode(sandbox, container, running) if self._settable else None
         return None if mode is None else mode.oom_group
+
+    def _mode(self, sandbox: Sandbox, container: RuntimeContainer, running: bool) -> Mode | None:
+        if running:
+            with suppress(KeyError):  # no look before: the loop may remove it in between
+                return self._in_force[container.container_id]
+        pod = self._registry.pod_of_key(sandbox.pod.cgroup_key) or sandbox.pod
+        return decide(pod, container.name, self._rules()).mode

@@ -59,12 +59,16 @@ def _unnamed(pod: Pod, live: Collection[str], rules: Rules, limit_bytes: Callabl
 
 
 def _remembered(cgroup: Cgroup, registry: Registry) -> DesiredMode | None:
-    """Without the API: the last decision for this very container, or the one for all of the pod's if they agreed."""
+    """Without the API: the last decision for this very container, or for its name; if it has no name, the one for all of the pod's."""
     remembered = registry.remembered(cgroup.place)
+    named = registry.runtime.identity(cgroup.place, None)
     for kept in remembered:
         if kept.container_id is not None and kept.container_id == cgroup.place.container_id:
             return DesiredMode(_again(kept), kept.pod_uid, kept.container, kept.tolerance)
-    if {kept.mode for kept in remembered} == {Mode.SINGLE}:
+    for kept in remembered:
+        if named is not None and kept.container == named.container:
+            return DesiredMode(_again(kept), kept.pod_uid, kept.container, kept.tolerance)
+    if named is None and {kept.mode for kept in remembered} == {Mode.SINGLE}:
         return DesiredMode(_again(remembered[0]), remembered[0].pod_uid, None)
     return None
 

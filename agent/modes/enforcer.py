@@ -123,8 +123,7 @@ class Enforcer:
 
     def created_with_mode(self, cgroup: Cgroup, without_us: int, pod_uid: str) -> None:
         """The runtime wrote our value at the creation: what it would have written without us is restored when no mode is desired."""
-        if self.originals.original(cgroup.inode) is None:
-            self.originals.remember_original(Original(cgroup.inode, cgroup.path, without_us, pod_uid, self.unix_s()))
+        self.originals.remember_original(Original(cgroup.inode, cgroup.path, without_us, pod_uid, self.unix_s()))
 
     def gone(self, cgroup: Cgroup) -> None:
         self._enforced.pop(cgroup.inode, None)

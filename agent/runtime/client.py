@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 import time
@@ -67,7 +68,7 @@ class NriClient:
 
     def look(self) -> None:
         """Connect if the socket is there now: nobody polls for it while it is missing."""
-        if self._connection is None and self._path.exists():
+        if self._connection is None and self._last == ABSENT and os.path.exists(self._path):  # Path.exists raises
             self._again.set()
 
     def stop(self) -> None:
@@ -90,7 +91,9 @@ class NriClient:
                 return f"no connection to {self._path}: {error.strerror or error}", False
             self._connection = connection
             try:
-                return self._serve(connection)
+                return (
+                    (ABSENT, False) if self._stopping else self._serve(connection)
+                )  # stop() found nothing to shut down
             finally:
                 self._connection = None
 

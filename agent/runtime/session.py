@@ -18,7 +18,7 @@ RUNTIME_SERVICE = "nri.pkg.api.v1alpha1.Runtime"
 REGISTERED_WITHIN_S = (
     30.0  # containerd gives a plugin 5 s; a runtime that starts with many pods may take longer to list them
 )
-SENT_WITHIN_S = 2  # the runtime waits that long for an answer
+SENT_WITHIN = struct.pack("ll", 2, 0)  # a timeval: the runtime waits 2 s for an answer
 AT_ONCE = 1 << 16
 
 
@@ -31,7 +31,7 @@ def serve(connection: socket.socket, index: str, plugin: Plugin, answered: Calla
 
     Raises RefusedError, BrokenStreamError, and OSError: also for a runtime that does not finish the registration, or does not read.
     """
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SENT_WITHIN_S, 0))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, SENT_WITHIN)
     connection.settimeout(REGISTERED_WITHIN_S)
     register = RegisterPluginRequest(plugin_name=NAME, plugin_idx=index).SerializeToString()
     connection.sendall(framed(RUNTIME_CONNECTION, request(1, RUNTIME_SERVICE, "RegisterPlugin", register)))

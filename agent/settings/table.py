@@ -112,7 +112,7 @@ SETTINGS: tuple[Setting, ...] = (
             "on cgroup v1: after an OOM kill in a container in mode group, kill the rest of the container"),
     Setting("real_time", values.switch, TRUE_FALSE, "true",
             "run the agent with real-time priority, within a CPU budget, so that modes apply in time on busy processors"),
-    Setting("nri", values.one_of("auto", "off", "required"), "auto, off or required", "auto",
+    Setting("nri", values.nri, "auto, off or required", "auto",
             "be asked by the container runtime before it creates a container: auto, if nriSocket is there; required: not ready without it"),
     Setting("nri_socket", values.path, PATH, "/var/run/nri/nri.sock", "the runtime's NRI socket"),
     Setting("nri_index", values.plugin_index, "two digits", "90",

@@ -77,6 +77,11 @@ def one_of(*words: str) -> Callable[[object], str]:
     return parse
 
 
+def nri(value: object) -> str:
+    """``auto``, ``off`` or ``required``. Without quotation marks, YAML 1.1 reads off as false."""
+    return "off" if value is False else one_of("auto", "off", "required")(value)
+
+
 def plugin_index(value: object) -> str:
     """Two digits, as NRI orders its plugins (pkg/api/plugin.go, CheckPluginIndex)."""
     index = scalar(value)

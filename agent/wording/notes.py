@@ -107,5 +107,5 @@ def creation_failed_note(container: str, *, conflict: bool) -> str:
 
 def nri_lost_line(why: str) -> str:
     """For the log: the runtime does not ask us (any more). ``why`` "": it has no socket."""
-    reason = safe(why, 300) if why else "there is no socket, so the runtime has NRI disabled or does not support it"
+    reason = why or "there is no socket, so the runtime has NRI disabled or does not support it"
     return f"NRI is not in use: {reason}. Modes are enforced through the file"

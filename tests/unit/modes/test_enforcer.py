@@ -125,6 +125,28 @@ def test_at_whichever_look_the_runtimes_value_comes_it_is_remembered_before_it_i
     assert memory.rows[7].value == 1
 
 
+@pytest.mark.parametrize("without_us", [0, 1])
+def test_a_container_that_was_created_with_our_value_gets_the_one_it_would_have_without_us(
+    memory: Memory, without_us: int
+) -> None:
+    knob = Knob(0)
+    enforcer = Enforcer(knob, memory, unix_s=lambda: 1.0)
+    enforcer.created_with_mode(CGROUP, without_us, "uid")
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
+    assert memory.rows[7] == Original(7, CGROUP.path, without_us, "uid", 1.0)
+    attempt = enforcer.release(CGROUP)
+    assert attempt is not None
+    assert (knob.value, memory.rows) == (without_us, {})
+
+
+def test_a_value_that_was_really_there_goes_before_the_one_it_would_have_without_us(
+    knob: Knob, memory: Memory, enforcer: Enforcer
+) -> None:
+    enforcer.enforce(CGROUP, 0, "uid", 0.0)
+    enforcer.created_with_mode(CGROUP, 0, "uid")
+    assert memory.rows[7].value == 1
+
+
 def test_the_same_value_again_does_nothing(knob: Knob, enforcer: Enforcer) -> None:
     enforcer.enforce(CGROUP, 0, "uid", 0.0)
     assert enforcer.enforce(CGROUP, 0, "uid", 1.0) is None

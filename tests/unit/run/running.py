@@ -72,6 +72,7 @@ class Agent:
             "state_dir": str(self.work / "state"),
             "listen": f"127.0.0.1:{self.port}",
             "log_format": "json",
+            "nri_socket": "/nonexistent/nri.sock",  # this machine's runtime is not the tests'
         }
         return load(said | flags, {})
 

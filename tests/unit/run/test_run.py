@@ -125,7 +125,9 @@ def test_who_does_not_want_real_time_is_not_given_it(agent: Agent) -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "name"), [("PodWatch", "pod watch"), ("EventSender", "event sender")], ids=["watch", "poster"]
+    ("room", "name"),
+    [("PodWatch", "pod watch"), ("EventSender", "event sender"), ("NriClient", "NRI")],
+    ids=["watch", "poster", "nri"],
 )
 @pytest.mark.parametrize("ending", ["raises", "returns"])
 def test_a_thread_that_ends_by_itself_ends_the_agent_with_the_reason(

@@ -60,6 +60,41 @@ def test_the_config_flag_goes_before_its_variable(config: Path) -> None:
     assert (settings.config, settings.log_level) == (config, "debug")
 
 
+def test_by_default_the_runtimes_nri_is_used_where_it_is() -> None:
+    settings = load({}, NODE)
+    assert (settings.nri, settings.nri_index) == ("auto", "90")
+    assert settings.nri_socket == Path("/var/run/nri/nri.sock")
+
+
+@pytest.mark.parametrize("written", ["off", "'off'", "Off", "OFF", "no", "false"])
+def test_nri_can_be_turned_off_in_a_file_with_or_without_quotation_marks(config: Path, written: str) -> None:
+    """YAML 1.1 reads off, no and false as one boolean."""
+    config.write_text(f"nri: {written}\n")
+    assert load({"config": str(config)}, NODE).nri == "off"
+
+
+@pytest.mark.parametrize(("written", "shown"), [("on", "True"), ("sometimes", "'sometimes'"), ("1", "1"), ("''", "''")])
+def test_any_other_word_for_nri_is_a_problem(config: Path, written: str, shown: str) -> None:
+    config.write_text(f"nri: {written}\n")
+    assert problems_of({"config": str(config)}, NODE) == (
+        f"{config}:1: nri: {shown} is not one of auto, off, required",
+    )
+
+
+@pytest.mark.parametrize(("written", "index"), [("90", "90"), ("'05'", "05"), ("10", "10"), ("'00'", "00")])
+def test_the_plugins_index_is_two_digits_with_or_without_quotation_marks(
+    config: Path, written: str, index: str
+) -> None:
+    config.write_text(f"nriIndex: {written}\n")
+    assert load({"config": str(config)}, NODE).nri_index == index
+
+
+@pytest.mark.parametrize("index", ["5", "100", "a0", "-1", "9 ", "1.", "²²", "٠١"])
+def test_any_other_index_is_a_problem(index: str) -> None:
+    (problem,) = problems_of({"nri_index": index}, NODE)
+    assert problem == f"--nri-index: {index!r} is not two digits, e.g. 90"
+
+
 def test_an_empty_variable_counts_as_not_set() -> None:
     assert load({}, {**NODE, "KUBECONFIG": "", "OOMWARD_LOG_LEVEL": ""}).kubeconfig is None
 
@@ -70,7 +105,7 @@ def test_every_setting_can_be_given_by_flag_variable_and_file(config: Path) -> N
         "state_dir": "/s", "listen": "[::1]:80", "log_format": "text", "log_level": "DEBUG", "api_lax_ca": "true",
         "mode_applied_events": "false", "emulate_group_on_v1": "true", "event_budget_pod": "1/2m", "event_budget_node": "3/4s",
         "tls_cert": "/tls/crt", "tls_key": "/tls/key", "tls_client_ca": "/tls/ca", "basic_auth_file": "/users",
-        "resync_interval_s": "1h", "real_time": "false",
+        "resync_interval_s": "1h", "real_time": "false", "nri": "required", "nri_socket": "/n", "nri_index": "05",
         "kill_retention_days": "2", "kill_retention_count": "5",
     }  # fmt: skip
     assert {s.name for s in SETTINGS} == {*good, "config"}
