@@ -37,14 +37,16 @@ from agent.loop.realtime import RealTime
 from agent.loop.v1 import V1Counters
 from agent.metrics.http import Heartbeat, StatusServer, health
 from agent.metrics.metrics import Metrics
-from agent.model import Cgroup, KillAttempt, ThreadDied
+from agent.model import Cgroup, KillAttempt, ScopePolicy, ThreadDied
 from agent.modes.consequences import Consequences
 from agent.modes.controller import ModeController
 from agent.modes.enforcer import Enforcer
 from agent.modes.notices import ModeNotices
+from agent.modes.scopes import Scopes
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.pods.watch import PodWatch
+from agent.runtime.oom_policy import OomPolicies
 from agent.settings import PageGuards, RulesFile, Settings
 from agent.wording.logs import setup
 
@@ -66,9 +68,13 @@ def build_node(
     *,
     kmsg: bool,
     v1: V1Counters | None = None,
+    scope_policy: Callable[[str], ScopePolicy | None] = lambda _path: None,
     unix_s: Callable[[], float] = time.time,
 ) -> Node:
-    """The rooms that the loop's thread owns. ``kill`` is cgroup.killing.kill_container; ``kmsg`` False: the log can't be read."""
+    """The rooms that the loop's thread owns. ``kill`` is cgroup.killing.kill_container; ``kmsg`` False: the log can't be read.
+
+    ``scope_policy`` is OomPolicies.of_cgroup.
+    """
     name, values, on_error = settings.node_name, dict[str, int](), error_counter(metrics)
     tree = Tree(files, root_override=settings.cgroup_roots)
     registry = Registry(ledger.kept_decisions())
@@ -79,8 +85,9 @@ def build_node(
     emulate_group = settings.emulate_group_on_v1 and files.version == "v1"
     consequences = Consequences(ledger, kill, notices, registry.ref, emulate_group)
     enforcer = Enforcer(files, ledger, unix_s)
+    scopes = Scopes(scope_policy if files.version == "v2" else lambda _path: None)
     modes = ModeController(
-        settings.rules, files, tree, enforcer, registry, notices, metrics, facts, consequences, values, on_error
+        settings.rules, files, tree, enforcer, registry, notices, metrics, facts, consequences, scopes, values, on_error
     )
     attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg)
     recorder = Recorder(ledger, metrics, failing.settled, kill_events.post)
@@ -124,7 +131,10 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     schedule = Schedule(settings.event_budget_pod, settings.event_budget_node)
     outbox = Outbox(ledger, metrics, schedule, sender.send, boot)
     kill, kmsg = partial(kill_container, files), log.trouble is None
-    node = build_node(settings, boot, files, ledger, metrics, outbox, kill, kmsg=kmsg, v1=v1)
+    policies = OomPolicies.of_node()
+    node = build_node(
+        settings, boot, files, ledger, metrics, outbox, kill, kmsg=kmsg, v1=v1, scope_policy=policies.of_cgroup
+    )
     rules = RulesFile(settings.config) if settings.config is not None else None
     real_time = RealTime(metrics, wanted=settings.real_time)
     loop = Loop(node, log, mailbox, rules, settings, real_time)

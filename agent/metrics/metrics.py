@@ -90,6 +90,7 @@ class Metrics:
         Counter, "Conflicts: another process keeps rewriting memory.oom.group, so corrections slow down."
     )
     ancestor_conflicts = metric(Gauge, "Containers in mode single below a cgroup with memory.oom.group 1.")
+    oom_policy_conflicts = metric(Gauge, "Containers in mode single that systemd stops after an OOM kill (OOMPolicy).")
     modes_invalid = metric(Counter, "Labels and annotations with an invalid value.")
     modes_failed = metric(Counter, "Modes found not to be in force.")
     tolerance_exceeded = metric(Counter, "Containers that exceeded their tolerance of OOM kills.")

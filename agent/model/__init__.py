@@ -11,6 +11,7 @@ from agent.model.kills import *
 from agent.model.messages import *
 from agent.model.modes import *
 from agent.model.pods import *
+from agent.model.systemd import *
 
 
 class AgentError(RuntimeError):
