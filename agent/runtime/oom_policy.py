@@ -88,7 +88,7 @@ class OomPolicies:
     def loaded_ns(self) -> int | None:
         """When systemd read the unit files last (daemon-reload, or its start); None: not visible."""
         for path in LOADED:
-            if (at := self.files.changed_ns(path)) is not None:
+            if (at := self.files.modified_ns(path)) is not None:
                 return at
         return None
 

@@ -104,10 +104,19 @@ class NodeFiles:
         return None
 
     def changed_ns(self, path: str) -> int | None:
-        """When this file or folder changed last; None: it is not there or not visible."""
+        """When this file or folder, or its name, changed last; None: it is not there or not visible."""
+        found = self._stat(path)
+        return None if found is None else found.st_ctime_ns
+
+    def modified_ns(self, path: str) -> int | None:
+        """Its modification time, which a program may set; None: it is not there or not visible."""
+        found = self._stat(path)
+        return None if found is None else found.st_mtime_ns
+
+    def _stat(self, path: str) -> os.stat_result | None:
         at = self.resolve(path)
         try:
-            return None if at is None else os.stat(at, follow_symlinks=False).st_ctime_ns
+            return None if at is None else os.stat(at, follow_symlinks=False)
         except OSError:
             return None
 

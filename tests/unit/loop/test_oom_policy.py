@@ -9,7 +9,9 @@ import pytest
 from agent.model import OomPolicy, ScopePolicy
 from tests.unit.loop.world import CONTAINER, MODE, World, pod
 
-NEXT_RUNC = ScopePolicy("cri-containerd-a.scope", OomPolicy.KILL, "/run/systemd/transient/cri-containerd-a.scope", systemd=257)
+NEXT_RUNC = ScopePolicy(
+    "cri-containerd-a.scope", OomPolicy.KILL, "/run/systemd/transient/cri-containerd-a.scope", systemd=257
+)
 CONTINUE = ScopePolicy("cri-containerd-a.scope", OomPolicy.CONTINUE, systemd=257)
 
 
