@@ -48,7 +48,9 @@ def oom_policy(
     prefixes = prefixes_of(settings)
     if action != "install":
         prefixes = sorted({*prefixes, *drop_ins.installed()})
-    changed = {"install": drop_ins.install, "remove": drop_ins.remove, "show": lambda _: False}[action](prefixes)
+    changed = False
+    if action != "show":
+        changed = (drop_ins.install if action == "install" else drop_ins.remove)(prefixes)
     read = not changed or _reloaded(drop_ins.policies, reload, wait)
     DROP_INS.show(drop_ins.show(prefixes), output, file)
     if not read:

@@ -1,6 +1,7 @@
-"""The drop-in that keeps systemd from stopping a container after an OOM kill: written, found and removed below the node's /run/systemd/system.
+"""The drop-in that keeps systemd from stopping a container after an OOM kill: written, found and removed.
 
-It is for all scopes with a runtime's prefix, and gone after a reboot. Only files with our first line are replaced or removed.
+It is in the node's /run/systemd/system, for all scopes with a runtime's prefix, and gone after a reboot. Only files with our first line
+are replaced or removed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The OOMPolicy that systemd has for a container's scope, read from systemd's files: no D-Bus, no privilege but to see them.
 
-Measured with systemd 257 and 262: a drop-in overrides what the runtime asked for. A file counts when systemd has read it: for a new scope at its
-start, if the file's folder existed at the last daemon-reload, and for every scope, running ones too, at a daemon-reload.
+Measured with systemd 257 and 262: a drop-in overrides what the runtime asked for, once systemd has read it. systemd reads it for
+every scope, running ones too, at a daemon-reload; and for a new scope at its start, if the file's folder existed at the last reload.
 """
 
 from __future__ import annotations

@@ -7,17 +7,19 @@ is read, and nothing waits: a FIFO is no file.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-LARGEST_BYTES = 1 << 16
+LARGEST_BYTES = 1 << 20
 MOST_FILES = 100  # of one unit
 MOST_STEPS = 100  # of one path, including those through links
 CONTINUED = " "  # what a backslash before the line break becomes
 WHITESPACE = " \t\n\r"
 COMMENTS = ("#", ";")
+NO_UTF8 = re.compile("[\udc80-\udcff]")  # as surrogateescape decodes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def assignments(text: str, section: str) -> Iterator[tuple[str, str]]:
         line = raw.strip(WHITESPACE)
         if not line or line.startswith(COMMENTS):
             continue
-        if "\ufffd" in line or (line.startswith("[") and not line.endswith("]")):
+        if NO_UTF8.search(line) or (line.startswith("[") and not line.endswith("]")):
             return
         if line.startswith("["):
             within = line[1:-1]
@@ -69,10 +71,15 @@ def names_of_drop_ins(unit: str) -> list[str]:
     """
     name, _, kind = unit.rpartition(".")
     folders = [f"{unit}.d"]
-    while (at := name.rstrip("-").rfind("-")) > 0:
+    while (at := name.removesuffix("-").rfind("-")) > 0:
         name = name[: at + 1]
         folders.append(f"{name}.{kind}.d")
     return folders
+
+
+def _changed_ns(found: os.stat_result) -> int:
+    """No program can set this time, and a new name changes it too."""
+    return found.st_ctime_ns
 
 
 class NodeFiles:
@@ -106,7 +113,7 @@ class NodeFiles:
     def changed_ns(self, path: str) -> int | None:
         """When this file or folder, or its name, changed last; None: it is not there or not visible."""
         found = self._stat(path)
-        return None if found is None else found.st_ctime_ns
+        return None if found is None else _changed_ns(found)
 
     def modified_ns(self, path: str) -> int | None:
         """Its modification time, which a program may set; None: it is not there or not visible."""
@@ -140,7 +147,7 @@ class NodeFiles:
         try:
             found = os.fstat(fd)
             if stat.S_ISCHR(found.st_mode):
-                return UnitFile(path, "", found.st_ctime_ns)
+                return UnitFile(path, "", _changed_ns(found))
             raw = os.read(fd, LARGEST_BYTES + 1) if stat.S_ISREG(found.st_mode) else None
         except OSError:
             return None
@@ -148,7 +155,21 @@ class NodeFiles:
             os.close(fd)
         if raw is None or len(raw) > LARGEST_BYTES:
             return None
-        return UnitFile(path, raw.decode(errors="replace"), found.st_ctime_ns)
+        return UnitFile(path, raw.decode(errors="surrogateescape"), _changed_ns(found))
+
+    def present(self, folders: Iterable[str]) -> list[str]:
+        """Those of these folders, or links to folders, that are there. One system call each, as folders share their parents."""
+        parents: dict[str, Path | None] = {}
+        found = []
+        for folder in folders:
+            parent, _, name = folder.rpartition("/")
+            if parent not in parents:
+                at = self.resolve(parent)
+                parents[parent] = at if at is not None and at.is_dir() else None
+            at = parents[parent]
+            if at is not None and os.path.lexists(at / name):
+                found.append(folder)
+        return found
 
     def drop_ins(self, folders: Iterable[str]) -> list[UnitFile]:
         """The ``.conf`` files of these folders in the order in which systemd applies them: by name, whatever their folder.
@@ -156,7 +177,7 @@ class NodeFiles:
         Of files with the same name only that of the first folder counts, also if it is empty or a link to /dev/null.
         """
         chosen: dict[str, str] = {}
-        for folder in folders:
+        for folder in self.present(folders):
             for name in self.names(folder):
                 if name.endswith(".conf") and not name.startswith(".") and len(chosen) < MOST_FILES:
                     chosen.setdefault(name, folder)

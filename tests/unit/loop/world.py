@@ -105,7 +105,7 @@ class World:
             outbox,
             self._kill,
             kmsg=self._kmsg,
-            scope_policy=lambda path: self.scope_policies.get(path),
+            scope_policy=self.scope_policies.get,
             unix_s=self.unix_s,
         )
         self.tree = self.node.tree
