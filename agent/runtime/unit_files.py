@@ -87,26 +87,27 @@ class NodeFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._top = "" if root == Path("/") else str(root)
 
     def resolve(self, path: str) -> Path | None:
         """Where this path of the node is for us, its links followed as the node would; None: too many of them."""
-        rest, done = path.split("/")[::-1], list[str]()
+        rest, done = path.split("/")[::-1], [self._top]  # strings: this is the inner loop of a reading
         for _ in range(MOST_STEPS):
             if not rest:
-                return self.root.joinpath(*done)
+                return Path("/".join(done) or "/")
             part = rest.pop()
             if part in ("", "."):
                 continue
             if part == "..":
-                del done[-1:]
+                del done[max(1, len(done) - 1) :]
                 continue
             try:
-                target = os.readlink(self.root.joinpath(*done, part))
+                target = os.readlink("/".join((*done, part)))
             except OSError:  # no link, or not there
                 done.append(part)
                 continue
             if target.startswith("/"):
-                done.clear()
+                del done[1:]
             rest += target.split("/")[::-1]
         return None
 
@@ -159,15 +160,14 @@ class NodeFiles:
 
     def present(self, folders: Iterable[str]) -> list[str]:
         """Those of these folders, or links to folders, that are there. One system call each, as folders share their parents."""
-        parents: dict[str, Path | None] = {}
+        parents: dict[str, str] = {}
         found = []
         for folder in folders:
             parent, _, name = folder.rpartition("/")
             if parent not in parents:
                 at = self.resolve(parent)
-                parents[parent] = at if at is not None and at.is_dir() else None
-            at = parents[parent]
-            if at is not None and os.path.lexists(at / name):
+                parents[parent] = str(at) if at is not None and at.is_dir() else ""
+            if parents[parent] and os.path.lexists(f"{parents[parent]}/{name}"):
                 found.append(folder)
         return found
 

@@ -59,5 +59,6 @@ TARGETS = (
     Target("pod", 1500),
     Target("list", 800),
     Target("config", 800),
+    Target("unit", 600),
 )
 BY_NAME = {target.name: target for target in TARGETS}
