@@ -72,6 +72,17 @@ def in_tree(*command: str, check: bool = True) -> subprocess.CompletedProcess[st
     return done
 
 
+def properties(unit: str, *names: str) -> dict[str, str]:
+    """What ``systemctl show`` says of a unit."""
+    shown = in_tree("systemctl", "show", unit, f"--property={','.join(names)}").stdout
+    return dict(line.split("=", 1) for line in shown.splitlines())
+
+
+def version() -> int:
+    """Of the machine's systemd, such as 257."""
+    return int(in_tree("systemctl", "--version").stdout.split()[1])
+
+
 def _init(command: str, out: Path, root: Path, machine: Machine) -> str:
     """The script that makes the root and becomes systemd. See boot._init for mount(8) and hostfs."""
     tree = shlex.quote(str(root))
