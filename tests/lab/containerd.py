@@ -15,8 +15,8 @@ UNIT = "containerd.service"
 CGROUP = MOUNT / "system.slice" / UNIT
 STATE = ("/run/containerd", "/run/nri", "/var/lib/containerd")
 DROP_IN = Path("/run/systemd/system/containerd.service.d/10-lab.conf")
-# Where runc is as its next release will be: containers that the kubelet asks memory.oom.group=1 for get scopes with OOMPolicy=kill, those with
-# 0 continue (opencontainers/cgroups 0.0.8). Today's runc passes annotations of this form on to the scope.
+# runc as its next release will be (opencontainers/cgroups 0.0.8): memory.oom.group=1, which the kubelet asks for, gives the scope
+# OOMPolicy=kill, and 0 gives it continue. Today's runc passes annotations of this form on to the scope.
 NEXT_RUNC = """#!/bin/sh
 bundle=.
 previous=
@@ -78,7 +78,9 @@ class Containerd:
         build_hog()
         archive = WORK / "images.tar"
         write_archive(archive)
-        in_tree("ctr", "-a", SOCKET, "-n", "k8s.io", "images", "import", "--local", "--snapshotter", "native", str(archive))
+        in_tree(
+            "ctr", "-a", SOCKET, "-n", "k8s.io", "images", "import", "--local", "--snapshotter", "native", str(archive)
+        )
         archive.unlink()
 
 

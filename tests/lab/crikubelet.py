@@ -200,5 +200,16 @@ def _start_slice(name: str) -> None:
     if parent != ".slice":
         written += ["Wants", "as", "1", parent]
         count += 1
-    call = ("busctl", "call", *MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", name, "replace", str(count), *written, "0")
+    call = (
+        "busctl",
+        "call",
+        *MANAGER,
+        "StartTransientUnit",
+        "ssa(sv)a(sa(sv))",
+        name,
+        "replace",
+        str(count),
+        *written,
+        "0",
+    )
     in_tree(*call)

@@ -1,8 +1,8 @@
-"""Runs a command on a machine with a real systemd as PID 1, and containerd, runc and crun at hand: a Debian tree of scripts/setup-systemd.sh.
+"""Runs a command on a machine with a real systemd as PID 1 and containerd, runc and crun: a Debian tree of scripts/setup-systemd.sh.
 
-The machine's root is made anew at each boot, in memory: the tree's /usr, read-only, and a copy of its /etc. The host's files are at /host, read-only,
-and there the command runs, by chroot: with this checkout's Python and the host's libraries, but the machine's /proc, /sys, /dev and /run. So the sockets
-of systemd and containerd are where they are on every node, and the programs of the tree are reached by ``in_tree``.
+The machine's root is made at each boot, in memory: the tree's /usr, read-only, and a copy of its /etc. The host's files are at
+/host, read-only. There the command runs, by chroot: with this checkout's Python and the host's libraries, but the machine's /proc,
+/sys, /dev and /run. So the sockets of systemd and containerd are where they are on every node. ``in_tree`` runs programs of the tree.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def run(
     ``suite`` is one of SUITES.
     """
     if not (TREES / suite / "ready").exists():
-        raise NoKernelError(f"there is no {TREES / suite}: run bash scripts/setup-systemd.sh build/systemd {suite} as root")
+        raise NoKernelError(
+            f"there is no {TREES / suite}: run bash scripts/setup-systemd.sh build/systemd {suite} as root"
+        )
     folder = writable(out)
     line = inside(command, environment_of(folder, "v2"))
     tree = TREES / suite / "root"

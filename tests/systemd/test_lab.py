@@ -64,7 +64,9 @@ def test_a_restart_of_containerd_changes_no_value(node: Node, runtime: str) -> N
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_after_daemon_reload_a_siblings_restart_resets_the_value_under_systemd_and_runc(node: Node, runtime: str) -> None:
+def test_after_daemon_reload_a_siblings_restart_resets_the_value_under_systemd_and_runc(
+    node: Node, runtime: str
+) -> None:
     """systemd 262 does it at the reload already, 257 when a sibling ends. It doesn't know of crun's cgroup below the scope."""
     pod = Pod(f"siblings-{runtime}", (pause("main"), pause("other")), runtime=runtime)
     main, other = node.kubelet.run_pod(pod)

@@ -40,7 +40,9 @@ def drop_in() -> Iterator[None]:
 
 
 def started(node: Node, name: str, args: tuple[str, ...], runtime: str) -> Instance:
-    (main,) = node.kubelet.run_pod(Pod(name, (Container("main", args, LIMIT_MIB),), runtime=runtime, restart_policy="Never"))
+    (main,) = node.kubelet.run_pod(
+        Pod(name, (Container("main", args, LIMIT_MIB),), runtime=runtime, restart_policy="Never")
+    )
     return main
 
 
