@@ -133,7 +133,7 @@ def test_the_mounts_are_where_the_agent_looks(pod: Any, agent: Any) -> None:
         "the runtime makes a new socket at each start"
     )
     assert volumes["nri"]["hostPath"] == {"path": folder, "type": "DirectoryOrCreate"}
-    assert {name for name, mount in mounts.items() if mount.get("readOnly")} == {"config", "kmsg"}
+    assert {name for name, mount in mounts.items() if mount.get("readOnly")} == {"config", "kmsg", "nri"}
 
 
 def test_the_configuration_is_mounted_so_that_the_kubelet_can_swap_it(agent: Any) -> None:
