@@ -91,6 +91,14 @@ def test_without_the_state_mount_what_happened_is_forgotten_at_the_next_start(no
     assert agent.total("oomward_oom_kills_total", pod="forgotten") == 0
 
 
+def test_without_the_socket_the_agent_waits_and_enforces_through_the_file(node: ProfiledNode) -> None:
+    """The profile least-privilege mounts no directory for it."""
+    agent = node.start(LEAST, name="no-socket")
+    a_kill_is_told(node, "by-the-file")
+    assert agent.total("oomward_nri_connected") == 0
+    assert "there is no socket" in messages(agent, "info")
+
+
 def test_without_the_config_mount_it_does_not_begin(node: ProfiledNode) -> None:
     agent = node.start(LEAST.without_mount("config"), name="no-config", ready=False)
     assert agent.process.wait(60) == 2

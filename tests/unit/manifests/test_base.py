@@ -120,7 +120,7 @@ def test_it_starts_as_the_agent_does_and_knows_its_node(agent: Any) -> None:
 def test_the_mounts_are_where_the_agent_looks(pod: Any, agent: Any) -> None:
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     mounts = {mount["name"]: mount for mount in agent["volumeMounts"]}
-    assert volumes.keys() == mounts.keys() == {"config", "cgroup", "kmsg", "state"}
+    assert volumes.keys() == mounts.keys() == {"config", "cgroup", "kmsg", "nri", "state"}
     for name, setting, kind in (
         ("cgroup", "cgroup_mount", "Directory"),
         ("kmsg", "kmsg", "CharDevice"),
@@ -128,7 +128,12 @@ def test_the_mounts_are_where_the_agent_looks(pod: Any, agent: Any) -> None:
     ):
         assert mounts[name]["mountPath"] == str(DEFAULTS[setting])
         assert volumes[name]["hostPath"] == {"path": str(DEFAULTS[setting]), "type": kind}
-    assert {name for name, mount in mounts.items() if mount.get("readOnly")} == {"config", "kmsg"}
+    folder = str(DEFAULTS["nri_socket"].parent)
+    assert mounts["nri"] == {"name": "nri", "mountPath": folder, "readOnly": True}, (
+        "the runtime makes a new socket at each start"
+    )
+    assert volumes["nri"]["hostPath"] == {"path": folder, "type": "DirectoryOrCreate"}
+    assert {name for name, mount in mounts.items() if mount.get("readOnly")} == {"config", "kmsg", "nri"}
 
 
 def test_the_configuration_is_mounted_so_that_the_kubelet_can_swap_it(agent: Any) -> None:
