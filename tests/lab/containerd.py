@@ -53,7 +53,7 @@ class Containerd:
         self._import_images()
 
     def restart(self) -> None:
-        """As ``systemctl restart`` does it: containers live on."""
+        """As ``systemctl restart`` does it: containers keep running."""
         in_tree("systemctl", "restart", UNIT)
         self.cri.wait_ready()
 

@@ -15,7 +15,7 @@ from tests.lab.systemd import in_tree, properties, version
 from tests.systemd.conftest import make_cri_node
 
 LIMIT_MIB = 32
-EATS_LATER = ("family", "2", "0", "40")  # a second until its limit: time to write before
+EATS_LATER = ("family", "2", "0", "100")  # three seconds until its limit: time to write before
 DROP_IN = Path("/run/systemd/system/cri-containerd-.scope.d/10-oomward.conf")
 # Measured: 257 stops a scope with OOMPolicy=kill when any of its processes is OOM-killed, 262 when the kernel killed it as a group.
 STOPS_FOR_ONE_PROCESS = range(258)
@@ -53,7 +53,7 @@ def policy(node: Node, instance: Instance) -> str:
 
 
 def killed_while_the_value_is_0(node: Node, name: str) -> tuple[str, bool]:
-    """A child of a container is: the policy of its scope, and whether the rest lives on."""
+    """A child of a container is: the policy of its scope, and whether the rest survives."""
     main = started(node, name, EATS_LATER, "runc-next")
     (MOUNT / main.path / "memory.oom.group").write_text("0")
     had = policy(node, main)
