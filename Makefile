@@ -16,6 +16,7 @@ LOWEST_TESTS := cgroup commands events faults hostile kernel kube loop metrics p
 TESTS ?= quick
 COVERAGE ?= --cov --cov-report=term:skip-covered
 DEMO_SECONDS ?= 60
+STARTS ?= 250
 FUZZ_RUNS ?= 10000000
 FUZZ_SECONDS ?= 0
 export DEMO_SECONDS
@@ -46,7 +47,7 @@ test-quick: .debian
 
 test-all: .debian
 	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready .systemd
-	@$(MAKE) --no-print-directory -j3 -Otarget kernel systemd lint unit lowest alerts manifests image-test fuzz-short locks
+	@$(MAKE) --no-print-directory -j3 -Otarget kernel systemd lint unit lowest alerts manifests image-test fuzz-short locks STARTS=60
 
 lint: $(VENV)/ready ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -63,8 +64,8 @@ lowest: $(LOWEST)/ready ## unit tests of rooms that use a library, with the olde
 kernel: .debian $(VENV)/ready $(HERE)/ready ## tests on a real kernel with runc and crun (boots one if the host's is not suitable)
 	$(BIN)/python -m tests.lab test $(PARTS)
 
-systemd: .debian .systemd $(VENV)/ready ## tests beside a real systemd and containerd, Debian 13's and the newest (makes their trees with debootstrap, as root)
-	$(BIN)/python -m tests.lab test --systemd
+systemd: .debian .systemd $(VENV)/ready ## tests beside a real systemd and containerd, Debian 13's and the newest (makes their trees with debootstrap, as root; STARTS=250)
+	STARTS=$(STARTS) $(BIN)/python -m tests.lab test --systemd
 
 alerts: $(VENV)/ready .debian ## test alert rules, metrics page and dashboard with promtool and Prometheus from Debian
 	@$(BIN)/python -m tests.monitoring.run

@@ -1,7 +1,7 @@
 """Group start, part nri: what NRI changes at a start, on an idle and on a busy node, with and without real-time priority.
 
-Runs beside a real systemd and containerd: ``python -m tests.bench.nri --containers 40``. Each pod has two containers with the same memory limit and different
-modes. The agent is in a cgroup of its own with the weight of its pod's CPU request; on the busy node three loops in another cgroup use the processor.
+Runs beside a real systemd and containerd: ``python -m tests.bench.nri --containers 40``. Each pod has two containers with the same memory
+limit and different modes. The agent is in a cgroup with the weight of its CPU request; on the busy node loops in another use the processor.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Starts:
-    """``pod_s``: seconds from the request for a pod until both of its containers run. ``answers``: in time, and all; of those that were asked."""
+    """``pod_s``: seconds from the request for a pod until both of its containers run. ``answers``: those within ANSWERED_S, and all."""
 
     right: int
     containers: int
@@ -162,7 +162,8 @@ def main() -> int:
             "longest (ms)",
         ),
         tuple(rows),
-        f"{containers} containers of crun each, on containerd 2.1 and systemd as PID 1, one CPU. Answers: all requests of the runtime, measured in the agent. "
+        f"{containers} containers of crun each, on containerd 2.1 and systemd as PID 1, one CPU. "
+        "Answers: to all requests of the runtime, measured in the agent. "
         f"The agent has cpu.weight {WEIGHT}, as with a request of 50m. Busy: {LOOPS} loops in another cgroup.",
     )
     leave(
