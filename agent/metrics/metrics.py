@@ -105,7 +105,7 @@ class Metrics:
         Histogram, "Time from a request of the runtime until the agent has answered.", buckets=LATENCY_BUCKETS_S
     )
     nri_failed_creations = metric(
-        Counter, "Containers that the runtime gave up after the agent had asked for a mode; tried again without it."
+        Counter, "Containers that the runtime gave up after the agent had asked for a mode, and created without it."
     )
     nri_unreadable_requests = metric(
         Counter, "Requests of the runtime that could not be parsed; answered without a change."

@@ -505,15 +505,15 @@ MUTANTS = (
     Mutant(
         "a container that failed with us fails again with us",
         "runtime/creations.py",
-        "        self._failed[creation.key] = None\n",
-        "        pass\n",
+        "            self._failed[creation.key] = creation if creation.adjusted else None\n",
+        "            pass\n",
         ("runtime/test_creations.py",),
     ),
     Mutant(
         "a container that was created counts as failed when it is removed later",
         "runtime/creations.py",
-        "        creation = self._pending.pop(container_id, None)\n        if creation is not None and creation.replaced:\n",
-        "        creation = self._pending.get(container_id)\n        if creation is not None and creation.replaced:\n",
+        "        creation = self._pending.pop(container_id, None)\n        if creation is None:\n",
+        "        creation = self._pending.get(container_id)\n        if creation is None:\n",
         ("runtime/test_creations.py",),
     ),
     Mutant(
