@@ -29,6 +29,7 @@ class CreationModes:
         """The value to ask for, None: the container did not ask for a mode.
 
         Labels and annotations are the API's, if it has reported the pod, since they may have changed after the sandbox was created.
+        Without the API the ledger's last decision goes before those of the sandbox, as it does for the file (desired.py).
         """
         mode = self._mode(sandbox, container, running) if self._settable else None
         return None if mode is None else mode.oom_group
@@ -37,5 +38,8 @@ class CreationModes:
         if running:
             with suppress(KeyError):  # no look before: the loop may remove it in between
                 return self._in_force[container.container_id]
-        pod = self._registry.pod_of_key(sandbox.pod.cgroup_key) or sandbox.pod
-        return decide(pod, container.name, self._rules()).mode
+        key = sandbox.pod.cgroup_key
+        pod = self._registry.pod_of_key(key)
+        if pod is None and (kept := self._registry.remembered_mode(key, container.name)) is not None:
+            return kept
+        return decide(pod or sandbox.pod, container.name, self._rules()).mode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.model import CgroupPlace, Identity, KeptDecision, ObjectRef, Pod
+from agent.model import CgroupPlace, Identity, KeptDecision, Mode, ObjectRef, Pod
 from agent.pods.runtime_names import RuntimeNames
 
 KEEP_S = 120.0  # a kill may be recorded after its pod has left the API, or after two more restarts of its container
@@ -135,6 +135,10 @@ class Registry:
     def remembered(self, place: CgroupPlace) -> tuple[KeptDecision, ...]:
         """The ledger's decisions for this place's pod."""
         return tuple(self._remembered.get(place.pod_key, ())) if place.pod_key is not None else ()
+
+    def remembered_mode(self, key: str, container: str) -> Mode | None:
+        """The ledger's last mode for a container of this name in the pod with this key; None: none. Any thread may ask."""
+        return next((kept.mode for kept in self._remembered.get(key, ()) if kept.container == container), None)
 
     def forget_remembered(self, key: str) -> None:
         """The API knows this pod, and counts from now on."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model import Mode, Pod, Rule, Rules, RuntimeContainer, Sandbox
+from agent.model import KeptDecision, Mode, Pod, Rule, Rules, RuntimeContainer, Sandbox
 from agent.modes.creation import CreationModes
 from agent.modes.policy import decide
 from agent.pods.registry import Registry
@@ -104,6 +104,26 @@ def test_a_creation_does_not_look_at_what_is_in_force() -> None:
 def test_on_cgroup_v1_nothing_can_be_set(running: bool) -> None:
     known = {HERDER.container_id: Mode.SINGLE}
     assert asks(a_pod(label="single"), in_force=known, running=running, version="v1") is None
+
+
+def asks_ledger(*kept: KeptDecision, by_api: Pod | None = None) -> int | None:
+    """By an agent that has started again, with this ledger."""
+    registry = Registry(kept)
+    if by_api is not None:
+        registry.put(by_api, 0.0)
+        registry.forget_remembered(by_api.cgroup_key)
+    modes = CreationModes(registry, Rules, {}, "v2")
+    return modes.oom_group(Sandbox("s", a_pod(label="single")), HERDER, False)
+
+
+def test_without_the_api_the_last_decision_for_its_name_goes_before_the_sandboxs_labels_as_for_the_file() -> None:
+    """Its label was changed after its sandbox was created."""
+    pod = a_pod()
+    kept = KeptDecision(pod.uid, pod.uid, pod.namespace, pod.name, HERDER.name, "b" * 64, Mode.GROUP, "label")
+    assert asks_ledger(kept) == 1
+    assert asks_ledger(replace(kept, container="another")) == 0
+    assert asks_ledger(replace(kept, cgroup_key="another")) == 0
+    assert asks_ledger(kept, by_api=pod) is None, "the API counts from now on"
 
 
 class RemovedMeanwhile(Mapping[str, Mode | None]):
