@@ -540,8 +540,8 @@ MUTANTS = (
     Mutant(
         "a label that was changed after the sandbox's creation is not obeyed when a container is created",
         "modes/creation.py",
-        "self._registry.pod_of_key(sandbox.pod.cgroup_key) or sandbox.pod",
-        "sandbox.pod",
+        "pod = self._registry.pod_of_key(key)",
+        "pod = None",
         ("modes/test_creation.py",),
     ),
     Mutant(
