@@ -73,11 +73,12 @@ def build_node(
     kmsg: bool,
     v1: V1Counters | None = None,
     scope_policy: Callable[[str], ScopePolicy | None] = lambda _path: None,
+    systemd_loaded_ns: Callable[[], int | None] = lambda: None,
     unix_s: Callable[[], float] = time.time,
 ) -> Node:
     """The rooms that the loop's thread owns. ``kill`` is cgroup.killing.kill_container; ``kmsg`` False: the log can't be read.
 
-    ``scope_policy`` is OomPolicies.of_cgroup.
+    ``scope_policy`` and ``systemd_loaded_ns`` are of_cgroup and loaded_ns of OomPolicies.
     """
     name, values, on_error = settings.node_name, dict[str, int](), error_counter(metrics)
     tree = Tree(files, root_override=settings.cgroup_roots)
@@ -89,7 +90,7 @@ def build_node(
     emulate_group = settings.emulate_group_on_v1 and files.version == "v1"
     consequences = Consequences(ledger, kill, notices, registry.ref, emulate_group)
     enforcer = Enforcer(files, ledger, unix_s)
-    scopes = Scopes(scope_policy if files.version == "v2" else lambda _path: None)
+    scopes = Scopes(scope_policy if files.version == "v2" else lambda _path: None, systemd_loaded_ns)
     modes = ModeController(
         settings.rules, files, tree, enforcer, registry, notices, metrics, facts, consequences, scopes, values, on_error
     )
@@ -147,8 +148,20 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     schedule = Schedule(settings.event_budget_pod, settings.event_budget_node)
     outbox = Outbox(ledger, metrics, schedule, sender.send, boot)
     kill, kmsg = partial(kill_container, files), log.trouble is None
-    scope_policy = OomPolicies.of_node().of_cgroup
-    node = build_node(settings, boot, files, ledger, metrics, outbox, kill, kmsg=kmsg, v1=v1, scope_policy=scope_policy)
+    policies = OomPolicies.of_node()
+    node = build_node(
+        settings,
+        boot,
+        files,
+        ledger,
+        metrics,
+        outbox,
+        kill,
+        kmsg=kmsg,
+        v1=v1,
+        scope_policy=policies.of_cgroup,
+        systemd_loaded_ns=policies.loaded_ns,
+    )
     nri = build_nri(settings, node, mailbox, files)
     rules = RulesFile(settings.config) if settings.config is not None else None
     real_time = RealTime(metrics, wanted=settings.real_time)

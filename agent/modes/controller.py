@@ -231,11 +231,10 @@ class ModeController:
         self.scopes.forget(container)
         return None
 
-    def oom_policy_conflicts(self) -> int:
-        """How many containers in mode single systemd stops after an OOM kill. One that it no longer stops is announced."""
-        for container in self.containers():
-            if self.scopes.recheck(container):
-                self._show(container)
+    def oom_policy_conflicts(self, between: Callable[[], None]) -> int:
+        """How many containers in mode single systemd stops after an OOM kill. A change is announced. ``between``: before each is read."""
+        for container in self.scopes.recheck(self.containers(), between):
+            self._show(container)
         return len(self.scopes)
 
     def attempted(self, attempt: Attempt, at_s: float, notified_s: float | None = None) -> None:
