@@ -36,6 +36,8 @@ from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.wording import notes
 
+WRITTEN_AFTER_S = 10.0  # then the runtime has written the value of a new container, whose cgroup begins with 0
+
 
 @dataclass(eq=False)
 class ModeController:
@@ -56,6 +58,9 @@ class ModeController:
     in_force: dict[str, Mode | None] = field(default_factory=dict, init=False)  # by container id; None: left alone
     _desired: dict[int, DesiredMode] = field(default_factory=dict, init=False)
     _created_with_mode: set[str] = field(default_factory=set, init=False)  # container ids
+    _left_alone_since: dict[str, float] = field(
+        default_factory=dict, init=False
+    )  # by container id, those without a mode
 
     def check_settings(self, pod: Pod) -> None:
         for bad in (*invalid_modes(pod, self.rules), *invalid_tolerances(pod, self.rules)):
@@ -93,6 +98,7 @@ class ModeController:
             self.values.pop(cgroup.path, None)
         if self._desired.pop(cgroup.inode, None) is not None and cgroup.place.container_id is not None:
             self.in_force.pop(cgroup.place.container_id, None)
+            self._left_alone_since.pop(cgroup.place.container_id, None)
             self._created_with_mode.discard(cgroup.place.container_id)
         self.notices.forget(cgroup.inode)
         self.consequences.gone(cgroup)
@@ -146,8 +152,12 @@ class ModeController:
         mode = self.consequences.mode_of(container, desired)
         if desired.container is not None and (container_id := container.place.container_id) is not None:
             self.in_force[container_id] = mode
-            if container_id in self._created_with_mode and mode is not None:
-                self._remember_created(container, child, desired.pod_uid or "")
+            if mode is None:
+                self._left_alone_since.setdefault(container_id, now_s)
+            else:
+                self._left_alone_since.pop(container_id, None)
+                if container_id in self._created_with_mode:
+                    self._remember_created(container, child, desired.pod_uid or "", now_s)
         values = {} if mode is None or self._is_emulated(mode) else oom_group_values(container, child, mode)
         for cgroup in {container, child or container}:
             attempt = None
@@ -170,17 +180,26 @@ class ModeController:
         """The runtime has removed it, perhaps before it had a cgroup."""
         self._created_with_mode.discard(container_id)
 
-    def _remember_created(self, container: Cgroup, child: Cgroup | None, pod_uid: str) -> None:
-        """Without us the runtime had written what it writes for others: 1 by default, 0 if the kubelet runs with singleProcessOOMKill."""
+    def _remember_created(self, container: Cgroup, child: Cgroup | None, pod_uid: str, now_s: float) -> None:
+        """Without us the runtime had written what it writes for others."""
         written = child or container
         if self.enforcer.originals.original(written.inode) is not None:
             return
-        others = (c for c in self.containers() if self.in_force.get(c.place.container_id or "", Mode.SINGLE) is None)
-        values = [value for c in others if (value := self.facts.mode(c)) is not None]
-        without_us = Mode.GROUP if not values or Mode.GROUP in values else Mode.SINGLE
+        without_us = self._written_for_others(now_s)
         if child is not None:  # seen later than the container: it is the one that the runtime writes
             self.enforcer.originals.forget_original(container.inode)
         self.enforcer.created_with_mode(written, without_us.oom_group, pod_uid)
+
+    def _written_for_others(self, now_s: float) -> Mode:
+        """1 by default, 0 if the kubelet runs with singleProcessOOMKill. A 0 counts where the runtime has written by now."""
+        seen = set[Mode]()
+        for other in self.containers():
+            since_s = self._left_alone_since.get(other.place.container_id or "")
+            if since_s is None or (mode := self.facts.mode(other)) is None:
+                continue
+            if mode is Mode.GROUP or now_s - since_s >= WRITTEN_AFTER_S:
+                seen.add(mode)
+        return Mode.SINGLE if seen == {Mode.SINGLE} else Mode.GROUP
 
     def _runs(self, pod_key: str | None, container_id: str) -> bool:
         pods = self.tree.containers(pod_key) if pod_key is not None else ()

@@ -561,8 +561,8 @@ MUTANTS = (
     Mutant(
         "a container that was created with our value keeps it when it opts out",
         "modes/controller.py",
-        "            if container_id in self._created_with_mode and mode is not None:\n",
-        "            if False:\n",
+        "                if container_id in self._created_with_mode:\n",
+        "                if False:\n",
         ("loop/test_runtime.py",),
     ),
 )
