@@ -49,8 +49,10 @@ class Scopes:
 
     def _keep(self, container: Cgroup) -> None:
         policy = self.read(container.path)
+        if policy is None:  # not visible, or its container ends now
+            return
         self._conflicts.pop(container.inode, None)
-        if policy is not None and policy.stops_survivors:
+        if policy.stops_survivors:
             self._conflicts[container.inode] = policy
 
     def forget(self, container: Cgroup) -> None:

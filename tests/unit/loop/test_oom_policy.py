@@ -100,6 +100,15 @@ def test_a_drop_in_that_is_removed_later_is_reported_when_systemd_has_read_its_f
     assert world.reasons() == ["OOMModeApplied", "OOMModeFailed"], "once"
 
 
+def test_a_scope_whose_unit_is_gone_before_its_cgroup_is_not_called_applied(world: World) -> None:
+    start(world, NEXT_RUNC)
+    del world.scope_policies[CONTAINER]
+    conflicts(world)
+    assert world.reasons() == ["OOMModeFailed"]
+    world.remove(CONTAINER)
+    assert conflicts(world) == 0
+
+
 def test_while_systemd_reads_no_files_a_scope_without_conflict_is_read_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
