@@ -57,6 +57,8 @@ class ModeController:
     on_error: Callable[[CgroupError], None]
     in_force: dict[str, Mode | None] = field(default_factory=dict, init=False)  # by container id; None: left alone
     _desired: dict[int, DesiredMode] = field(default_factory=dict, init=False)
+    # By container id, of those that the runtime created with our value: memory.oom.group as it would have been.
+    without_us: dict[str, int] = field(default_factory=dict, init=False)
     _created_with_mode: set[str] = field(default_factory=set, init=False)  # container ids
     _left_alone_since: dict[str, float] = field(
         default_factory=dict, init=False
@@ -99,7 +101,7 @@ class ModeController:
         if self._desired.pop(cgroup.inode, None) is not None and cgroup.place.container_id is not None:
             self.in_force.pop(cgroup.place.container_id, None)
             self._left_alone_since.pop(cgroup.place.container_id, None)
-            self._created_with_mode.discard(cgroup.place.container_id)
+            self.forget_created(cgroup.place.container_id)
         self.notices.forget(cgroup.inode)
         self.consequences.gone(cgroup)
         self.scopes.forget(cgroup)
@@ -179,6 +181,7 @@ class ModeController:
     def forget_created(self, container_id: str) -> None:
         """The runtime has removed it, perhaps before it had a cgroup."""
         self._created_with_mode.discard(container_id)
+        self.without_us.pop(container_id, None)
 
     def _remember_created(self, container: Cgroup, child: Cgroup | None, pod_uid: str, now_s: float) -> None:
         """Without us the runtime had written what it writes for others."""
@@ -189,6 +192,8 @@ class ModeController:
         if child is not None:  # seen later than the container: it is the one that the runtime writes
             self.enforcer.originals.forget_original(container.inode)
         self.enforcer.created_with_mode(written, without_us.oom_group, pod_uid)
+        if container.place.container_id is not None:
+            self.without_us[container.place.container_id] = without_us.oom_group
 
     def _written_for_others(self, now_s: float) -> Mode:
         """1 by default, 0 if the kubelet runs with singleProcessOOMKill. A 0 counts where the runtime has written by now."""

@@ -124,12 +124,15 @@ def test_one_process_is_killed_in_single_and_the_kill_has_its_name_before_the_ap
     assert main.running
 
 
-def test_an_opted_out_container_gets_the_kubelets_value_again(node: Node) -> None:
-    pod = Pod("opts-out", (Container("main", ("pause",), 32),), labels={MODE: "single"})
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_opted_out_container_gets_the_kubelets_value_again_and_an_update_leaves_it(node: Node, runtime: str) -> None:
+    pod = Pod(f"opts-out-{runtime}", (Container("main", ("pause",), 32),), labels={MODE: "single"}, runtime=runtime)
     (main,) = node.kubelet.run_pod(pod)
-    node.agent.wait_for(lambda: "opts-out" in node.agent.get("/metrics")[1], 10, "known by name")
+    node.agent.wait_for(lambda: pod.name in node.agent.get("/metrics")[1], 10, "known by name")
     node.kubelet.relabel(pod, labels={})
     node.kubelet.wait_for(lambda: node.knob(main.path) == "1", 10)
+    node.kubelet.cri("UpdateContainerResources", container_id=main.container_id, linux={"cpu_shares": 512})
+    assert node.knob(main.path) == "1", "as the CPU manager updates: with no value of its own"
 
 
 def test_a_static_pods_modes_are_in_force_at_the_first_instruction(node: Node) -> None:

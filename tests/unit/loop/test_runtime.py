@@ -208,6 +208,18 @@ def test_the_original_value_survives_a_restart_of_the_agent(world: World) -> Non
     assert world.knob() == 1
 
 
+def test_what_a_container_would_have_without_us_is_known_while_it_lives_for_updates_after_it_opted_out(
+    world: World,
+) -> None:
+    created(world, 0)
+    for listed in (pod({MODE: "single"}), pod()):
+        world.listed(listed)
+        assert world.node.modes.without_us == {ID: 1}
+    world.remove(CONTAINER)
+    world.message(ContainerRemoved(ID))
+    assert world.node.modes.without_us == {}
+
+
 def test_a_container_that_opts_in_again_and_out_again_gets_the_kubelets_value_again(world: World) -> None:
     created(world, 0)
     for _ in range(2):
