@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kernel.conftest import FAMILY, MODE, Node
+from tests.lab.crikubelet import CriKubelet
 from tests.lab.kubelet import MOUNT
 from tests.lab.spec import MIB, Container, Instance, Pod
 from tests.lab.systemd import in_tree
@@ -131,6 +132,7 @@ def test_an_opted_out_container_gets_the_kubelets_value_again_and_an_update_leav
     node.agent.wait_for(lambda: pod.name in node.agent.get("/metrics")[1], 10, "known by name")
     node.kubelet.relabel(pod, labels={})
     node.kubelet.wait_for(lambda: node.knob(main.path) == "1", 10)
+    assert isinstance(node.kubelet, CriKubelet)
     node.kubelet.cri("UpdateContainerResources", container_id=main.container_id, linux={"cpu_shares": 512})
     assert node.knob(main.path) == "1", "as the CPU manager updates: with no value of its own"
 
