@@ -23,7 +23,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-picture test lint unit lowest alerts manifests mutants fuzz fuzz-short image-here image-test kernel locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom e2e lab format lock clean
+.PHONY: help demo demo-picture test lint unit lowest alerts manifests mutants fuzz fuzz-short image-here image-test kernel systemd locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom e2e lab format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -45,8 +45,8 @@ test-quick: .debian
 	@echo "Not run: longer tests, other kernel tests, oldest libraries, manifests, fuzzing, coverage. For all tests: make test TESTS=all"
 
 test-all: .debian
-	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready
-	@$(MAKE) --no-print-directory -j3 -Otarget kernel lint unit lowest alerts manifests image-test fuzz-short locks
+	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready .systemd
+	@$(MAKE) --no-print-directory -j3 -Otarget kernel systemd lint unit lowest alerts manifests image-test fuzz-short locks
 
 lint: $(VENV)/ready ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -62,6 +62,9 @@ lowest: $(LOWEST)/ready ## unit tests of rooms that use a library, with the olde
 
 kernel: .debian $(VENV)/ready $(HERE)/ready ## tests on a real kernel with runc and crun (boots one if the host's is not suitable)
 	$(BIN)/python -m tests.lab test $(PARTS)
+
+systemd: .debian .systemd $(VENV)/ready ## tests beside a real systemd and containerd, Debian 13's and the newest (makes their trees with debootstrap, as root)
+	$(BIN)/python -m tests.lab test --systemd
 
 alerts: $(VENV)/ready .debian ## test alert rules, metrics page and dashboard with promtool and Prometheus from Debian
 	@$(BIN)/python -m tests.monitoring.run
@@ -143,10 +146,13 @@ lock: $(VENV)/ready ## resolve the lock files in requirements/ again
 clean: ## remove everything built or installed in this directory
 	rm -rf $(VENV) .venv-demo $(LOWEST) $(RENDERERS) $(FUZZERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
-.PHONY: test-quick test-all .debian .debian-demo
+.PHONY: test-quick test-all .debian .debian-demo .systemd
 .debian:
 	@bash scripts/setup-debian.sh tests
 	@bash scripts/setup-kernel.sh $(CURDIR)/build/uml
+.systemd:
+	@bash scripts/setup-systemd.sh $(CURDIR)/build/systemd trixie
+	@bash scripts/setup-systemd.sh $(CURDIR)/build/systemd testing
 .debian-demo:
 	@bash scripts/setup-debian.sh demo
 	@bash scripts/setup-kernel.sh $(CURDIR)/build/uml

@@ -28,6 +28,7 @@ COMMANDS = {
     "ps": "list the containers of this node: desired and actual mode, memory limit, usage, peak, OOM kills",
     "explain": "show each container's OOM mode, why it applies, its memory limits and its recent OOM kills",
     "diagnose": "show why containers of this node fail, what Kubernetes will do, and what you can do",
+    "oom-policy": "install, remove or show the systemd drop-in that keeps mode single in force (OOMPolicy=continue)",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
 }
 
@@ -70,6 +71,9 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
             add("--watch", nargs="?", type=_seconds, const=2.0, metavar="SECONDS", help=refreshes)
         case "explain":
             add("pod", metavar="POD", help="name, namespace/name, uid, or the first characters of a container id")
+        case "oom-policy":
+            does = "install or remove the drop-in on this node, or show whether it is installed"
+            add("action", choices=("install", "remove", "show"), help=does)
         case "diagnose":
             which = command.add_mutually_exclusive_group()
             which.add_argument("pod", nargs="?", metavar="POD", help="only this pod, named as for explain")
@@ -111,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     from agent.settings import SettingsError, load
 
-    alone = arguments.command == "history" or getattr(arguments, "restore", False)
+    alone = arguments.command in ("history", "oom-policy") or getattr(arguments, "restore", False)
     required = () if alone else ("node_name",)
     from agent.model import AgentError
 
@@ -175,6 +179,10 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
             from agent.commands.diagnose import diagnose
 
             code = diagnose(settings, arguments.pod, output, file)
+        case "oom-policy":
+            from agent.commands.oom_policy import oom_policy
+
+            code = oom_policy(settings, arguments.action, output, file)
         case _:
             from agent.commands.history import history
 

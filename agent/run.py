@@ -39,16 +39,18 @@ from agent.loop.runtime import Runtime
 from agent.loop.v1 import V1Counters
 from agent.metrics.http import Heartbeat, StatusServer, health
 from agent.metrics.metrics import Metrics
-from agent.model import Cgroup, KillAttempt, ThreadDied
+from agent.model import Cgroup, KillAttempt, ScopePolicy, ThreadDied
 from agent.modes.consequences import Consequences
 from agent.modes.controller import ModeController
 from agent.modes.creation import CreationModes
 from agent.modes.enforcer import Enforcer
 from agent.modes.notices import ModeNotices
+from agent.modes.scopes import Scopes
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.pods.watch import PodWatch
 from agent.runtime.client import NriClient
+from agent.runtime.oom_policy import OomPolicies
 from agent.settings import PageGuards, RulesFile, Settings
 from agent.wording.logs import setup
 
@@ -70,9 +72,13 @@ def build_node(
     *,
     kmsg: bool,
     v1: V1Counters | None = None,
+    scope_policy: Callable[[str], ScopePolicy | None] = lambda _path: None,
     unix_s: Callable[[], float] = time.time,
 ) -> Node:
-    """The rooms that the loop's thread owns. ``kill`` is cgroup.killing.kill_container; ``kmsg`` False: the log can't be read."""
+    """The rooms that the loop's thread owns. ``kill`` is cgroup.killing.kill_container; ``kmsg`` False: the log can't be read.
+
+    ``scope_policy`` is OomPolicies.of_cgroup.
+    """
     name, values, on_error = settings.node_name, dict[str, int](), error_counter(metrics)
     tree = Tree(files, root_override=settings.cgroup_roots)
     registry = Registry(ledger.kept_decisions())
@@ -83,8 +89,9 @@ def build_node(
     emulate_group = settings.emulate_group_on_v1 and files.version == "v1"
     consequences = Consequences(ledger, kill, notices, registry.ref, emulate_group)
     enforcer = Enforcer(files, ledger, unix_s)
+    scopes = Scopes(scope_policy if files.version == "v2" else lambda _path: None)
     modes = ModeController(
-        settings.rules, files, tree, enforcer, registry, notices, metrics, facts, consequences, values, on_error
+        settings.rules, files, tree, enforcer, registry, notices, metrics, facts, consequences, scopes, values, on_error
     )
     attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg)
     recorder = Recorder(ledger, metrics, failing.settled, kill_events.post)
@@ -100,7 +107,9 @@ def build_nri(settings: Settings, node: Node, mailbox: Mailbox, files: CgroupFil
         return None
     registry, modes, metrics = node.pods.registry, node.modes, node.metrics
     creation = CreationModes(registry, lambda: modes.rules, modes.in_force, files.version)
-    return NriClient(settings.nri_socket, settings.nri_index, creation.oom_group, mailbox.put, metrics, Backoff())
+    client = NriClient(settings.nri_socket, settings.nri_index, creation.oom_group, mailbox.put, metrics, Backoff())
+    node.look_for_runtime = client.look
+    return client
 
 
 def run(settings: Settings) -> int:
@@ -138,10 +147,9 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     schedule = Schedule(settings.event_budget_pod, settings.event_budget_node)
     outbox = Outbox(ledger, metrics, schedule, sender.send, boot)
     kill, kmsg = partial(kill_container, files), log.trouble is None
-    node = build_node(settings, boot, files, ledger, metrics, outbox, kill, kmsg=kmsg, v1=v1)
+    scope_policy = OomPolicies.of_node().of_cgroup
+    node = build_node(settings, boot, files, ledger, metrics, outbox, kill, kmsg=kmsg, v1=v1, scope_policy=scope_policy)
     nri = build_nri(settings, node, mailbox, files)
-    if nri is not None:
-        node.look_for_runtime = nri.look
     rules = RulesFile(settings.config) if settings.config is not None else None
     real_time = RealTime(metrics, wanted=settings.real_time)
     loop = Loop(node, log, mailbox, rules, settings, real_time)

@@ -45,6 +45,7 @@ if ! bash "$here/ticking.sh" "Making a tree of Debian $suite with systemd and co
   rm -rf "$new" "$work"
   cannot "the mirror is $mirror, and all messages are in $into/log"
 fi
+chmod -R a+rX "$new/etc" "$new/usr"  # it has no secrets, and the lab runs as anybody
 rm -rf "$new"/var/cache/apt "$new"/var/lib/apt/lists "$new"/usr/share/{doc,info,locale,man}
 {
   echo "$suite $packages"

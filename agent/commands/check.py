@@ -12,7 +12,7 @@ from typing import TextIO
 from agent.cgroup.watches import NoInotifyError
 from agent.commands import EXIT_FAILED, EXIT_OK
 from agent.commands.output.table import Output
-from agent.commands.probes import api, cgroups, containers, kernel, ledger, runtime
+from agent.commands.probes import api, cgroups, containers, kernel, ledger, runtime, systemd
 from agent.commands.probes.checks import ERRORS, Check, Status, explained, failed, guarded, show_checks
 from agent.commands.survey import survey
 from agent.settings import Settings
@@ -50,6 +50,7 @@ def _of_survey(settings: Settings, *, api_answers: bool) -> Iterator[Check]:
             yield from guarded("pods", api.pods, found) if api_answers else ()
             yield from guarded("containers", containers.all_found, found)
             yield from guarded("kubelet", containers.kubelet, found)
+            yield from guarded("OOMPolicy", systemd.oom_policy, found)
             yield from guarded("ancestors", containers.ancestors, found)
             yield from guarded("pids", containers.pids, found)
             yield from guarded("inotify", kernel.inotify, found)

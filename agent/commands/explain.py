@@ -121,7 +121,11 @@ def _running(found: Survey, pod: Pod | None, cgroup: Cgroup, known: Recorded) ->
     if reads.removed or facts is None:
         return stated
     groups = () if found.hierarchy.version == "v1" or values is None else _oom_groups(found, values)
-    return replace(stated, mode_actual=mode_of(values), oom_groups=groups, cgroup=facts)
+    scope = found.scope_policy(cgroup)
+    stops = None if scope is None else scope.stops_survivors
+    return replace(
+        stated, mode_actual=mode_of(values), oom_groups=groups, cgroup=facts, scope=scope, systemd_stops=stops
+    )
 
 
 def _stated(

@@ -20,12 +20,12 @@ from agent.commands import EXIT_OK
 from agent.commands.looking import SHORT_ID, Reads, Recorded, Tolerated, mode_of, recorded, say
 from agent.commands.output.table import NAME_LIMIT, UNKNOWN, Column, Listing, Output, console_on, fitted, plain, size
 from agent.commands.survey import Survey, survey
-from agent.model import Cgroup, Mode
+from agent.model import Cgroup, Mode, OomPolicy
 from agent.settings import Settings
 from agent.wording.text import duration_text, safe
 from agent.wording.times import rfc3339
 
-ONLY_IF_SET = ("tolerated", "pod_uid", "container_id", "cgroup", "unread")  # in JSON
+ONLY_IF_SET = ("tolerated", "oom_policy", "pod_uid", "container_id", "cgroup", "unread")  # in JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class ContainerRow:
     """One running container. ``mode_desired`` None: no mode is requested. ``limit_bytes`` None: no limit.
 
     Names that are None are unknown. ``peak_bytes`` None: not available (before 5.19). ``kills``: processes killed, as far back
-    as the ledger reaches; without a ledger, since the container's start. ``tolerated`` None: any number of kills. ``unread``
+    as the ledger reaches; without a ledger, since the container's start. ``tolerated`` None: any number of kills. ``oom_policy``
+    of its systemd scope, None: it has none, or none that is visible. ``unread``
     names the fields that could not be read. Field names are JSON keys.
     """
 
@@ -50,6 +51,7 @@ class ContainerRow:
     pod_uid: str | None = None
     container_id: str | None = None
     cgroup: str | None = None
+    oom_policy: OomPolicy | None = None
     unread: tuple[str, ...] = ()
 
 
@@ -101,6 +103,7 @@ def _row(found: Survey, cgroup: Cgroup, known: Recorded) -> ContainerRow | None:
         kills = events.oom_kill - (events.oom_group_kill or 0)
     if reads.removed:
         return None
+    scope = found.scope_policy(cgroup)
     return ContainerRow(
         identity.namespace,
         identity.pod,
@@ -115,6 +118,7 @@ def _row(found: Survey, cgroup: Cgroup, known: Recorded) -> ContainerRow | None:
         identity.pod_uid,
         cgroup.place.container_id,
         cgroup.path,
+        None if scope is None else scope.policy,
         tuple(sorted(reads.unread)),
     )
 

@@ -18,10 +18,11 @@ from agent.cgroup.tree import Tree
 from agent.kernel.kmsg import boot_id
 from agent.kube.api import ApiError, connect
 from agent.ledger import LedgerReader, NoLedgerError
-from agent.model import VANISHED, Cgroup, CgroupKind, Identity, Original, Vanished
+from agent.model import VANISHED, Cgroup, CgroupKind, Identity, Original, ScopePolicy, Vanished
 from agent.modes.desired import DesiredMode, desired_mode
 from agent.pods.list import list_pods
 from agent.pods.registry import Registry
+from agent.runtime.oom_policy import OomPolicies
 from agent.settings import Settings
 
 D = TypeVar("D")
@@ -37,6 +38,7 @@ class Survey:
     files: CgroupFiles
     tree: Tree
     registry: Registry = field(default_factory=Registry)
+    policies: OomPolicies = field(default_factory=OomPolicies.of_node)
     troubles: list[str] = field(default_factory=list)
 
     def containers(self) -> list[Cgroup]:
@@ -96,6 +98,10 @@ class Survey:
             if not isinstance(value, Vanished):
                 values[cgroup.path] = value
         return values if container.path in values else VANISHED
+
+    def scope_policy(self, container: Cgroup) -> ScopePolicy | None:
+        """The OOMPolicy of the container's systemd scope; None: no scope, none visible, or cgroup v1, where systemd does nothing."""
+        return self.policies.of_cgroup(container.path) if self.hierarchy.version == "v2" else None
 
     def at(self, path: str) -> Cgroup | None:
         """The cgroup at this path, which need not be of a pod; None if there is none. Raises CgroupError."""

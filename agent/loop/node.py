@@ -194,6 +194,7 @@ class Node:
         """The agent's own state as metrics, and the ledger's trouble in the log when it changes."""
         self.metrics.inotify_watches.set(self.tree.watches)
         self.metrics.ancestor_conflicts.set(self.modes.ancestor_conflicts())
+        self.metrics.oom_policy_conflicts.set(self.modes.oom_policy_conflicts())
         counts = Counter(cgroup.place.kind for cgroup in self.tree.cgroups.values())
         for kind in TRACKED:
             self.metrics.cgroups.labels(kind).set(counts[kind])

@@ -110,6 +110,7 @@ class Metrics:
     nri_unreadable_requests = metric(
         Counter, "Requests of the runtime that could not be parsed; answered without a change."
     )
+    oom_policy_conflicts = metric(Gauge, "Containers in mode single that systemd stops after an OOM kill (OOMPolicy).")
     modes_invalid = metric(Counter, "Labels and annotations with an invalid value.")
     modes_failed = metric(Counter, "Modes found not to be in force.")
     tolerance_exceeded = metric(Counter, "Containers that exceeded their tolerance of OOM kills.")

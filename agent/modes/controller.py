@@ -13,12 +13,24 @@ from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD
 from agent.cgroup.tree import Tree
 from agent.metrics.metrics import Metrics
-from agent.model import Cgroup, CgroupKind, KeptDecision, Mode, OomKill, Pod, Rules, WriteOutcome, levels_above
+from agent.model import (
+    Cgroup,
+    CgroupKind,
+    KeptDecision,
+    Mode,
+    OomKill,
+    Pod,
+    Rules,
+    ScopePolicy,
+    WriteOutcome,
+    levels_above,
+)
 from agent.modes.consequences import Consequences
 from agent.modes.desired import DesiredMode, desired_mode, oom_group_values
 from agent.modes.enforcer import Attempt, Enforcer
 from agent.modes.notices import ModeNotices
 from agent.modes.policy import decide, invalid_modes
+from agent.modes.scopes import Scopes
 from agent.modes.tolerance import invalid_tolerances
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
@@ -38,6 +50,7 @@ class ModeController:
     metrics: Metrics
     facts: Lookup
     consequences: Consequences
+    scopes: Scopes
     values: dict[str, int]
     on_error: Callable[[CgroupError], None]
     in_force: dict[str, Mode | None] = field(default_factory=dict, init=False)  # by container id; None: left alone
@@ -83,6 +96,7 @@ class ModeController:
             self._created_with_mode.discard(cgroup.place.container_id)
         self.notices.forget(cgroup.inode)
         self.consequences.gone(cgroup)
+        self.scopes.forget(cgroup)
 
     def containers(self) -> list[Cgroup]:
         return [c for c in self.tree.cgroups.values() if c.place.kind is CgroupKind.CONTAINER]
@@ -203,8 +217,26 @@ class ModeController:
         if in_force is not None:
             wanted = None if mode is None else mode.oom_group
             self.metrics.oom_group(pod.namespace, pod.name, desired.container, in_force.oom_group, wanted)
-        if mode is not None and in_force is mode is desired.decision.mode:
+        conflict = self._scope_conflict(container, mode)
+        if conflict is not None:
+            note = notes.oom_policy_note(desired.container, conflict)
+            self.notices.failed(pod, note, f"oom-policy-{container.inode}", container.inode)
+        elif mode is not None and in_force is mode is desired.decision.mode:
             self.notices.applied(pod, desired.container, mode, container.inode, desired.decision.why)
+
+    def _scope_conflict(self, container: Cgroup, mode: Mode | None) -> ScopePolicy | None:
+        """The policy of a container in mode single by which systemd stops it after an OOM kill; None: it does not."""
+        if mode is Mode.SINGLE:
+            return self.scopes.conflict(container)
+        self.scopes.forget(container)
+        return None
+
+    def oom_policy_conflicts(self) -> int:
+        """How many containers in mode single systemd stops after an OOM kill. One that it no longer stops is announced."""
+        for container in self.containers():
+            if self.scopes.recheck(container):
+                self._show(container)
+        return len(self.scopes)
 
     def attempted(self, attempt: Attempt, at_s: float, notified_s: float | None = None) -> None:
         """Count an attempt and report its failure. ``notified_s``: when another process's write was notified that it answers."""

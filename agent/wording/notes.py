@@ -13,6 +13,8 @@ from agent.model import (
     InvalidSetting,
     Mode,
     OnExceeded,
+    OomPolicy,
+    ScopePolicy,
     Source,
     Tolerance,
 )
@@ -68,6 +70,29 @@ def ancestor_note(path: str) -> str:
         f"memory.oom.group is 1 at {safe(path, 300)}, above containers in mode single: if this level or one above it reaches its "
         "limit, an OOM kill ends everything below. Write 0 there, or find out who set it (OOMPolicy=kill of a systemd slice?)."
     )
+
+
+def oom_policy_text(policy: ScopePolicy) -> str:
+    """What the policy of a scope means for mode single, and the file that decides it."""
+    by = f" ({safe(policy.decided_by, 300)})" if policy.decided_by else ""
+    has = f"systemd has OOMPolicy={policy.policy.value} for its scope{by}"
+    if not policy.stops_survivors:
+        return f"{has}: systemd does nothing after an OOM kill of a single process"
+    if_old = (
+        ", unless systemd is version 259 or newer" if policy.policy is OomPolicy.KILL and policy.systemd is None else ""
+    )
+    unseen = "" if policy.whole else ". Drop-ins below /etc and /usr are not visible to the agent"
+    return f"{has}: after an OOM kill, systemd stops the whole container{if_old}{unseen}"
+
+
+def oom_policy_note(container: str, policy: ScopePolicy) -> str:
+    """Mode single of a container that systemd stops after an OOM kill."""
+    if policy.after_reload is OomPolicy.CONTINUE:
+        todo = "Run systemctl daemon-reload on the node: a drop-in with OOMPolicy=continue is there, but systemd has not read it"
+    else:
+        todo = "Let the runtime ask the agent (NRI), or install a drop-in on the node: oomward oom-policy install"
+    what = f"Mode single is not in force for container {safe(container)}: {oom_policy_text(policy)}"
+    return note(f"{what}. {todo}. See docs/howto/oom-policy.md.")
 
 
 def tolerance_exceeded_note(container: str, tolerance: Tolerance) -> str:

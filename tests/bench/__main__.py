@@ -18,7 +18,7 @@ from tests.bench.figures import Result, host, result_of, results_in
 from tests.bench.goals import KEYS
 from tests.bench.groups import GROUPS, Part, parts
 from tests.bench.page import on_screen, page
-from tests.lab import boot, runtime, uml
+from tests.lab import boot, runtime, systemd, uml
 
 RESULTS = boot.REPO / "build" / "bench"
 KEPT = boot.REPO / "docs" / "benchmarks"
@@ -38,7 +38,8 @@ def run(part: Part) -> Path:
         out = Path(folder)
         if part.lab:
             runtime.build_hog()
-            code = boot.run(command, memory=part.memory, timeout_s=part.seconds, out=out)
+            booted = systemd.run if part.systemd else boot.run
+            code = booted(command, memory=part.memory, timeout_s=part.seconds, out=out)
         else:
             environment = os.environ | {"OOMWARD_LAB_OUT": folder}
             code = subprocess.run(command, cwd=boot.REPO, env=environment, check=False, timeout=part.seconds).returncode

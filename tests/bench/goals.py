@@ -23,6 +23,7 @@ GOALS = (
         "From the runtime's write to the agent's: p99 ≤ 5 ms natively with 250 containers on the node",
         ("start",),
     ),
+    Goal("nri", "With NRI: an answer within 5 ms (p99), and every mode in force at the first instruction", ("start",)),
     Goal(
         "record-native",
         "From the kernel's count of a kill to the ledger, the metric and the log line, natively, one by one: p99 ≤ 12 ms",

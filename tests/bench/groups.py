@@ -12,6 +12,7 @@ from dataclasses import dataclass
 DRIVERS = ("cgroupfs", "systemd")
 DEFAULTS = {
     "BENCH_CONTAINERS": "250",  # started under each tool, half of them under each driver
+    "BENCH_NRI": "40",  # containers of each row with and without NRI
     "BENCH_SAMPLES": "2000",  # rewrites on the machine itself
     "BENCH_KILLS": "100",  # one by one
     "BENCH_TOGETHER": "600",  # kills at once, timed
@@ -40,6 +41,7 @@ class Part:
     lab: bool
     seconds: float = 1500.0
     memory: str = "2G"
+    systemd: bool = False  # in the lab beside a real systemd and containerd
 
 
 def size(name: str) -> str:
@@ -69,6 +71,7 @@ def parts() -> list[Part]:
             ("write", "--containers", size("BENCH_CONTAINERS"), "--samples", size("BENCH_SAMPLES")),
             lab=False,
         ),
+        Part("start", "nri", ("nri", "--containers", size("BENCH_NRI")), lab=True, systemd=True),
         Part(
             "kills",
             "lab",

@@ -60,5 +60,6 @@ TARGETS = (
     Target("list", 800),
     Target("config", 800),
     Target("nri", 800),
+    Target("unit", 600),
 )
 BY_NAME = {target.name: target for target in TARGETS}

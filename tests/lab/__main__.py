@@ -1,4 +1,4 @@
-"""``python -m tests.lab boot -- COMMAND`` and ``python -m tests.lab test``: see docs/lab.md."""
+"""``python -m tests.lab boot -- COMMAND``, ``boot-systemd -- COMMAND`` and ``test``: see docs/lab.md."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ def main() -> int:
         action="store_true",
         help="some of them: the main job on each kernel, a short storm and the short parts",
     )
+    every.add_argument("--systemd", action="store_true", help="instead: all tests beside a real systemd and containerd")
     arguments = top.parse_args()
     try:
         if arguments.what == "test":
-            return suite.main(quick=arguments.quick)
+            return _test(quick=arguments.quick, beside_systemd=arguments.systemd)
         runtime.build_hog()
         if arguments.what == "boot-systemd":
             return systemd.run(
@@ -57,6 +58,12 @@ def main() -> int:
     except uml.NoKernelError as error:
         print(f"tests.lab: {error}", file=sys.stderr)
         return boot.EXIT_NO_KERNEL
+
+
+def _test(*, quick: bool, beside_systemd: bool) -> int:
+    if beside_systemd:
+        return suite.main(suite.systemd_parts(), at_once=2)
+    return suite.main(suite.quick_parts() if quick else suite.all_parts())
 
 
 if __name__ == "__main__":

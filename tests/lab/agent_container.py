@@ -213,6 +213,8 @@ def source(mount: Any, work: Path) -> Path:
         folder = work / "state"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+    if mount.volume == "scopes":
+        Path(mount.host_path).mkdir(parents=True, exist_ok=True)  # DirectoryOrCreate
     return Path(mount.host_path)
 
 

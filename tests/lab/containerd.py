@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.lab.cgroups import MOUNT
 from tests.lab.cri import SOCKET, Cri
 from tests.lab.images import PAUSE_IMAGE, write_archive
 from tests.lab.runtime import WORK, build_hog
-from tests.lab.systemd import in_tree
+from tests.lab.systemd import ROOT, in_tree
 
 NRI_SOCKET = Path("/run/nri/nri.sock")
 UNIT = "containerd.service"
+CGROUP = MOUNT / "system.slice" / UNIT
+STATE = ("/run/containerd", "/run/nri", "/var/lib/containerd")
 DROP_IN = Path("/run/systemd/system/containerd.service.d/10-lab.conf")
-# Where runc is as its next release will be: containers that the kubelet asks memory.oom.group=1 for get scopes with OOMPolicy=kill, those with
-# 0 continue (opencontainers/cgroups 0.0.8). Today's runc passes annotations of this form on to the scope.
+# runc as its next release will be (opencontainers/cgroups 0.0.8): memory.oom.group=1, which the kubelet asks for, gives the scope
+# OOMPolicy=kill, and 0 gives it continue. Today's runc passes annotations of this form on to the scope.
 NEXT_RUNC = """#!/bin/sh
 bundle=.
 previous=
@@ -33,13 +36,9 @@ RUNTIMES = {"runc": Path("/usr/bin/runc"), "crun": Path("/usr/bin/crun"), "runc-
 
 
 class Containerd:
-    """Configured, started, its images imported. ``driver`` is systemd or cgroupfs. Pods say which of RUNTIMES they want.
-
-    One that runs already is ended first, and so are its shims: containers of before are gone.
-    """
+    """Configured, started, its images imported. ``driver`` is systemd or cgroupfs. Pods say which of RUNTIMES they want."""
 
     def __init__(self, driver: str, *, nri: bool = True) -> None:
-        self.stop()
         RUNTIMES["runc-next"].parent.mkdir(parents=True, exist_ok=True)
         RUNTIMES["runc-next"].write_text(NEXT_RUNC)
         RUNTIMES["runc-next"].chmod(0o755)
@@ -54,14 +53,9 @@ class Containerd:
         self._import_images()
 
     def restart(self) -> None:
-        """As ``systemctl restart`` does it: containers live on."""
+        """As ``systemctl restart`` does it: containers keep running."""
         in_tree("systemctl", "restart", UNIT)
         self.cri.wait_ready()
-
-    @staticmethod
-    def stop() -> None:
-        """End it; containers live on."""
-        in_tree("systemctl", "stop", UNIT)
 
     @staticmethod
     def log() -> str:
@@ -69,9 +63,15 @@ class Containerd:
         return in_tree("journalctl", "--no-pager", "-o", "cat", "-u", UNIT, check=False).stdout
 
     def close(self) -> None:
-        """End it and the connection."""
+        """End it and its shims, and remove all that it knows; containers' processes are the kubelet's to end."""
         self.cri.close()
-        self.stop()
+        in_tree("systemctl", "stop", UNIT)
+        if (kill := CGROUP / "cgroup.kill").exists():
+            kill.write_text("1")  # KillMode=process left the shims
+        for line in (ROOT / "proc/self/mounts").read_text().splitlines():
+            if (mounted := line.split()[1]).startswith(STATE):
+                in_tree("umount", "--lazy", mounted)
+        in_tree("rm", "-rf", *STATE)
 
     @staticmethod
     def _import_images() -> None:

@@ -38,7 +38,7 @@ class Cri:
 
     def __call__(self, method: str, **fields: Any) -> Any:
         """Call RuntimeService's ``method`` with these fields (dicts for messages); returns its answer."""
-        call = self._channel.unary_unary(
+        call: Any = self._channel.unary_unary(
             f"/{PACKAGE}.RuntimeService/{method}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=MESSAGE[f"{method}Response"].FromString,

@@ -1,4 +1,4 @@
-"""The part of the CRI's messages (k8s.io/cri-api, runtime.v1) that the lab uses, made at run time: no generated code, no compiler of its own.
+"""The part of the CRI's messages (k8s.io/cri-api, runtime.v1) that the lab uses, made at run time from this list.
 
 Each line is a message, its fields with number and type as in api.proto; ``*`` repeated, ``map`` from string to string. Fields left out
 are kept or ignored by protobuf as usual.
@@ -92,7 +92,7 @@ def _messages() -> dict[str, Any]:
             for field in fields:
                 _add_field(message, field)
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
+    pool.Add(file)
     return {
         m.name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{m.name}"))
         for m in file.message_type

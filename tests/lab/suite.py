@@ -8,8 +8,9 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
-from tests.lab import uml
+from tests.lab import systemd, uml
 from tests.lab.boot import REPO
 from tests.lab.runtime import build_hog
 
@@ -90,11 +91,23 @@ def quick_parts() -> list[Part]:
     return found
 
 
-def main(*, quick: bool = False) -> int:
+def systemd_parts() -> list[Part]:
+    """Every test beside a real systemd, on each of them."""
+    files = sorted((REPO / "tests" / "systemd").glob("test_*.py"))
+    return [_systemd_tests(file, suite) for file in files for suite in systemd.SUITES]
+
+
+def _systemd_tests(file: Path, suite: str) -> Part:
+    name = f"{file.stem}_{suite}"
+    boot = (sys.executable, "-m", "tests.lab", "boot-systemd", "--suite", suite, "--out", f"build/lab/{name}")
+    tests = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", str(file.relative_to(REPO)))
+    return Part(name, (*boot, "--seconds", str(SECONDS), "--", *tests))
+
+
+def main(chosen: list[Part], *, at_once: int = AT_ONCE) -> int:
     """Run them, print each part's output when it is done, and fail if any did, or if any test was skipped."""
     build_hog()
-    chosen = quick_parts() if quick else all_parts()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         results = list(pool.map(_run, chosen))
     for part, code, seconds in results:
         print(f"{'ok    ' if code == 0 else 'FAILED'} {part.name:32} {seconds:6.1f} s")

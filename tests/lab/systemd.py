@@ -1,8 +1,8 @@
-"""Runs a command on a machine with a real systemd as PID 1, and containerd, runc and crun at hand: a Debian tree of scripts/setup-systemd.sh.
+"""Runs a command on a machine with a real systemd as PID 1 and containerd, runc and crun: a Debian tree of scripts/setup-systemd.sh.
 
-The machine's root is made anew at each boot, in memory: the tree's /usr, read-only, and a copy of its /etc. The host's files are at /host, read-only,
-and there the command runs, by chroot: with this checkout's Python and the host's libraries, but the machine's /proc, /sys, /dev and /run. So the sockets
-of systemd and containerd are where they are on every node, and the programs of the tree are reached by ``in_tree``.
+The machine's root is made at each boot, in memory: the tree's /usr, read-only, and a copy of its /etc. The host's files are at
+/host, read-only. There the command runs, by chroot: with this checkout's Python and the host's libraries, but the machine's /proc,
+/sys, /dev and /run. So the sockets of systemd and containerd are where they are on every node. ``in_tree`` runs programs of the tree.
 """
 
 from __future__ import annotations
@@ -72,6 +72,17 @@ def in_tree(*command: str, check: bool = True) -> subprocess.CompletedProcess[st
     if check and done.returncode:
         raise InTreeError(f"{' '.join(command)} exited {done.returncode}: {done.stdout}{done.stderr}")
     return done
+
+
+def properties(unit: str, *names: str) -> dict[str, str]:
+    """What ``systemctl show`` says of a unit."""
+    shown = in_tree("systemctl", "show", unit, f"--property={','.join(names)}").stdout
+    return dict(line.split("=", 1) for line in shown.splitlines())
+
+
+def version() -> int:
+    """Of the machine's systemd, such as 257."""
+    return int(in_tree("systemctl", "--version").stdout.split()[1])
 
 
 def _init(command: str, out: Path, root: Path, machine: Machine) -> str:

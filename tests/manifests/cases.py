@@ -28,6 +28,7 @@ LEAST: Values = {"profile": "least-privilege"}
 MONITORING: Values = {"monitoring": {"enabled": True}}
 POLICY: Values = {"networkPolicy": {"enabled": True}}
 OPENSHIFT: Values = {"openshift": {"enabled": True}}
+DROP_IN: Values = {"oomPolicyDropIn": {"enabled": True}}
 GKE: Values = {"gke": {"enabled": True}}
 
 CASES = (
@@ -38,6 +39,8 @@ CASES = (
     Case(("openshift",), OPENSHIFT),
     Case(("openshift-least-privilege",), OPENSHIFT | LEAST),
     Case(("gke",), GKE),
+    Case(("oom-policy",), DROP_IN),
+    Case(("least-privilege", "oom-policy"), LEAST | DROP_IN),
     Case(("openshift", "monitoring", "network-policy", "gke"), OPENSHIFT | MONITORING | POLICY | GKE),
     Case(("least-privilege", "monitoring", "network-policy", "gke"), LEAST | MONITORING | POLICY | GKE),
     Case(

@@ -1,4 +1,4 @@
-"""Fixtures of the tests on a machine with a real systemd and containerd (tests.lab boot-systemd). They fail elsewhere, and never skip."""
+"""Fixtures of the tests beside a real systemd and containerd (python -m tests.lab boot-systemd). Elsewhere they fail, and never skip."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make_cri_node(work: Path, driver: str, *, nri: bool = False, **options: obje
         driver,
         Containerd(driver, nri=nri),
         publish=api.put_pod,
-        remove=lambda pod: api.delete_pod(pod["metadata"]["namespace"], pod["metadata"]["name"]),  # type: ignore[index]
-        **options,  # type: ignore[arg-type]
+        remove=lambda pod: api.delete_pod(pod["metadata"]["namespace"], pod["metadata"]["name"]),
+        **options,
     )
     return Node(kubelet, api, work)

@@ -11,8 +11,9 @@ from rich.text import Text
 from agent.commands.diagnose import diagnosis_sections
 from agent.commands.looking import Tolerated
 from agent.commands.output.table import NAME_LIMIT, UNKNOWN, Line, Output, print_json, print_sections
-from agent.model import Mode
+from agent.model import Mode, ScopePolicy
 from agent.model.diagnosis import Diagnosis
+from agent.wording.notes import oom_policy_text
 from agent.wording.text import bytes_text, count, duration_text, safe
 
 PATH_LIMIT = 2000
@@ -50,7 +51,9 @@ class ContainerExplanation:
     """``name`` None: unknown. ``cgroup`` None: it does not run. ``mode_actual`` None: it does not run, or could not be read.
 
     ``rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``, ``state`` and
-    others) are None without it. ``kills``: processes killed, as far back as the ledger reaches; None without a ledger.
+    others) are None without it. ``scope``: its systemd scope, None: it has none, or none that is visible; ``systemd_stops``: whether
+    systemd stops it after the OOM kill of a single process. ``kills``: processes killed, as far back as the ledger reaches; None
+    without a ledger.
     """
 
     name: str | None
@@ -71,6 +74,8 @@ class ContainerExplanation:
     last_exit_code: int | None = None
     last_finished: str | None = None
     tolerated: Tolerated | None = None
+    scope: ScopePolicy | None = None
+    systemd_stops: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,9 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
     yield "Desired", Text(f"{one.mode_desired or 'no mode'}: {safe(why, NAME_LIMIT)}")
     if one.cgroup is not None:
         yield "Actual", _actual(one)
+    if one.scope is not None:
+        broken = one.systemd_stops and one.mode_desired is Mode.SINGLE
+        yield "Systemd", Text(oom_policy_text(one.scope), style="bold red" if broken else "")
     yield "Id", Text(safe(one.container_id or "none yet", 80))
     if one.cgroup is None:
         yield "Cgroup", Text("none: the container does not run")

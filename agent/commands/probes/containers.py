@@ -4,12 +4,13 @@ above those without a requested mode."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from agent.commands.probes.checks import Check, failed, passed, warned
 from agent.commands.survey import Survey
 from agent.kernel.limits import is_first_pid_namespace
 from agent.model import Cgroup, CgroupKind, Mode, Vanished, levels_above
+from agent.settings.kubelet import KubeletSetting, kubelet_setting
 from agent.wording.text import count, some
 
 NO_CONTAINER = "no container runs here"
@@ -21,6 +22,9 @@ SOME_LOST = (
 ALL_LOST = (
     "Check that --node-name is this node and --cgroup-mount its own cgroup tree; else report /proc/<pid>/cgroup of one."
 )
+RESET = "systemd wrote 0, as it does to running containers after a daemon-reload"
+SET_MODE = "Set their mode with the label oomward.dev/mode, which oomward then enforces; or restart their pods."
+SEE_KUBELET = "The kubelet's setting is shown by: kubectl get --raw /api/v1/nodes/NODE/proxy/configz."
 ON_V1 = "cgroup v1 has no memory.oom.group"
 ABOVE_CONTAINERS = (CgroupKind.KUBEPODS, CgroupKind.QOS, CgroupKind.POD)
 
@@ -91,36 +95,47 @@ def pids(found: Survey) -> Iterator[Check]:
         yield warned("pids", why, f"Start a pod here and run the check again. {HOST_PID}")
 
 
-def kubelet(found: Survey) -> Iterator[Check]:
-    """Whether the kubelet runs with singleProcessOOMKill, seen on containers without a requested mode.
+def kubelet(found: Survey, setting: Callable[[], KubeletSetting] = kubelet_setting) -> Iterator[Check]:
+    """What the kubelet makes of containers without a requested mode, by its own configuration and by their values.
 
-    Since 1.28 the kubelet writes 1 to each new container, or nothing with singleProcessOOMKill: true (since 1.32); it never
-    writes 0. Pause sandboxes are always 0, so only containers known to the API count.
+    Since 1.28 the kubelet asks for 1 for each new container, or for nothing with singleProcessOOMKill: true (since 1.32); it never
+    asks for 0. systemd may have reset a value to 0 after a daemon-reload. Pause sandboxes are always 0, so only containers known to the
+    API count.
     """
     if found.hierarchy.version == "v1":
         yield passed("kubelet", ON_V1)
         return
-    values = _without_mode(found)
+    values, configured = _without_mode(found), setting()
     zeros = sorted(name for name, value in values if value == 0)
     number = f"{count(len(values), 'container')} without a requested mode"
-    if not values:
-        unseen = (
-            "cannot see whether singleProcessOOMKill is set: no container known to the API is without a requested mode"
+    single, seen = configured.single_process, f"memory.oom.group is 0 on {len(zeros)} of {number}"
+    seen += f" ({some(zeros)})" if zeros else ""
+    if single is True:
+        effect = "an OOM kill ends one process, except in mode group"
+        yield passed("kubelet", f"singleProcessOOMKill is true in {configured.source}: {effect}; {seen}")
+    elif zeros and single is False:
+        at = f"false in {configured.source}" if configured.source else "not set in the kubelet's configuration"
+        yield warned(
+            "kubelet", f"singleProcessOOMKill is {at}, but {seen}: {RESET}, or the kubelet is older than 1.28", SET_MODE
         )
-        yield warned("kubelet", unseen, "Start a pod without a mode (with the API reachable) and run the check again.")
-    elif not zeros:
+    elif zeros:
+        others = "" if len(zeros) == len(values) else " and 1 on the others"
+        what = (
+            f"{seen}{others}: either singleProcessOOMKill is or was set, or the kubelet is older than 1.28, or {RESET}"
+        )
+        yield warned("kubelet", f"{what} ({configured.why})", f"{SEE_KUBELET} {SET_MODE}")
+    elif values:
         effect = "an OOM kill ends the whole container, except in mode single"
         yield passed("kubelet", f"sets memory.oom.group=1 (default since 1.28), seen on {number}: {effect}")
-    elif len(zeros) == len(values):
-        why = "singleProcessOOMKill, or older than 1.28"
-        effect = "an OOM kill ends one process, except in mode group"
-        yield passed("kubelet", f"leaves memory.oom.group=0 ({why}), seen on {number}: {effect}")
+    elif single is False:
+        yield passed("kubelet", "singleProcessOOMKill is not set: since 1.28 the kubelet sets memory.oom.group=1")
     else:
+        unseen = "no container known to the API is without a requested mode"
+        why = f"cannot see whether singleProcessOOMKill is set: {configured.why}, and {unseen}"
         yield warned(
             "kubelet",
-            f"memory.oom.group is 0 on {len(zeros)} of {number} ({some(zeros)}) and 1 on the others: "
-            "singleProcessOOMKill was changed while they ran, or systemd wrote 0 after a daemon-reload",
-            "Set their mode with the label oomward.dev/mode, which oomward then enforces; or restart their pods.",
+            why,
+            f"Start a pod without a mode (with the API reachable) and run the check again. {SEE_KUBELET}",
         )
 
 

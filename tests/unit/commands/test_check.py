@@ -28,8 +28,8 @@ from tests.unit.commands.checked_node import MODE, CheckedNode, pod_json
 INOTIFY = "agent.cgroup.watches.INotify"
 EVERY = [
     "kernel", "cgroup version", "memory.oom.group", "kubepods roots", "memory controller", "runtimes", "pods", "containers", "kubelet",
-    "ancestors", "pids", "inotify instances", "inotify watches", "inotify queue", "scheduling", "NRI", "kernel log", "ledger", "API",
-    "RBAC list pods", "RBAC watch pods", "RBAC create events", "RBAC patch events",
+    "OOMPolicy", "ancestors", "pids", "inotify instances", "inotify watches", "inotify queue", "scheduling", "NRI", "kernel log",
+    "ledger", "API", "RBAC list pods", "RBAC watch pods", "RBAC create events", "RBAC patch events",
 ]  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def test_every_setting_is_a_flag_of_run() -> None:
 
 def test_every_command_is_in_its_reference_and_no_other() -> None:
     text = (ROOT / "docs" / "reference" / "commands.md").read_text()
-    named = set(re.findall(r"`oomward ([a-z]+)", text))
+    named = set(re.findall(r"`oomward ([a-z-]+)", text))
     assert named == set(COMMANDS)
 
 

@@ -24,6 +24,7 @@ from agent.model import (
     PodContainer,
     PodsListed,
     Rules,
+    ScopePolicy,
 )
 from agent.run import build_node
 from agent.settings import load
@@ -81,6 +82,7 @@ class World:
         self.settings = replace(
             settings, rules=rules or Rules(), emulate_group_on_v1=emulate_group, mode_applied_events=announce
         )
+        self.scope_policies: dict[str, ScopePolicy] = {}  # by the cgroup's path
         self.killed: list[str] = []
         self.kill_outcomes: list[KillAttempt] = []
         self.begin()
@@ -103,6 +105,7 @@ class World:
             outbox,
             self._kill,
             kmsg=self._kmsg,
+            scope_policy=self.scope_policies.get,
             unix_s=self.unix_s,
         )
         self.tree = self.node.tree

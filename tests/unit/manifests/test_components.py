@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from agent.runtime.drop_in import UNITS
+from agent.runtime.oom_policy import TRANSIENT
 from agent.settings import SETTINGS
 from tests.manifests.cases import CASES
 from tests.manifests.objects import BASE, COMPONENTS, MANIFESTS, OVERLAYS
@@ -76,15 +78,34 @@ def test_least_privilege_takes_all_capabilities_but_those_that_are_explained() -
 def test_least_privilege_leaves_of_the_node_the_cgroup_tree_and_the_agent_s_own_folder() -> None:
     spec, agent = base_agent()
     patch = read("components/least-privilege/daemonset.yaml")["spec"]["template"]["spec"]
-    gone = {volume["name"] for volume in patch["volumes"] if volume["$patch"] == "delete"}
+    gone = {volume["name"] for volume in patch["volumes"] if volume.get("$patch") == "delete"}
     mounts_gone = {
-        mount["mountPath"] for mount in patch["containers"][0]["volumeMounts"] if mount["$patch"] == "delete"
+        mount["mountPath"] for mount in patch["containers"][0]["volumeMounts"] if mount.get("$patch") == "delete"
     }
     left = [
         volume["hostPath"]["path"] for volume in spec["volumes"] if "hostPath" in volume and volume["name"] not in gone
     ]
     assert left == [str(DEFAULTS["cgroup_mount"]), str(DEFAULTS["state_dir"])]
     assert {m["name"] for m in agent["volumeMounts"] if m["mountPath"] in mounts_gone} == gone
+    added = [volume for volume in patch["volumes"] if "hostPath" in volume]
+    assert [volume["hostPath"] for volume in added] == [{"path": TRANSIENT, "type": "DirectoryOrCreate"}]
+    mounts = [mount for mount in patch["containers"][0]["volumeMounts"] if "$patch" not in mount]
+    assert mounts == [{"name": added[0]["name"], "mountPath": TRANSIENT, "readOnly": True}], (
+        "nothing else of /run/systemd"
+    )
+
+
+def test_oom_policy_installs_the_drop_in_before_the_agent_starts_and_makes_no_folder_that_claims_systemd() -> None:
+    spec = read("components/oom-policy/daemonset.yaml")["spec"]["template"]["spec"]
+    _, agent = base_agent()
+    (init,) = spec["initContainers"]
+    assert init["args"] == ["oom-policy", "install"]
+    assert (init["image"], init["resources"]) == (agent["image"], agent["resources"])
+    (volume,) = spec["volumes"]
+    assert volume["hostPath"] == {"path": UNITS, "type": "Directory"}, "DirectoryOrCreate would claim that systemd runs"
+    (mount,) = spec["containers"][0]["volumeMounts"]
+    assert mount == {"name": volume["name"], "mountPath": UNITS, "readOnly": True}
+    assert all(mount["readOnly"] for mount in init["volumeMounts"])
 
 
 def test_the_network_policy_is_of_the_agent_s_pods_and_lets_its_port_in() -> None:

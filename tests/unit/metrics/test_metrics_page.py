@@ -45,6 +45,7 @@ def scenario() -> Metrics:
     m.resync_corrections.inc(0)
     m.write_conflicts.inc()
     m.ancestor_conflicts.set(1)
+    m.oom_policy_conflicts.set(2)
     m.modes_invalid.inc()
     m.modes_failed.inc()
     m.tolerance_exceeded.inc()

@@ -48,7 +48,12 @@ def to_install(done: subprocess.CompletedProcess[str]) -> set[str]:
 
 
 def test_without_root_one_line_names_every_missing_package(somebody: Path) -> None:
-    assert to_install(run("setup-debian.sh", "tests", PATH=str(somebody))) >= {*LAB_PACKAGES, "prometheus", "git"}
+    assert to_install(run("setup-debian.sh", "tests", PATH=str(somebody))) >= {
+        *LAB_PACKAGES,
+        "prometheus",
+        "git",
+        "debootstrap",
+    }
 
 
 def test_pythons_venv_is_named_in_the_same_line(somebody: Path) -> None:
@@ -127,6 +132,47 @@ def test_a_mirror_that_cannot_be_reached_is_asked_once_and_said_in_one_line(
         assert (again.returncode, again.stdout, again.stderr) == (0, "", ""), "not asked again before tomorrow"
         (asked,) = (tmp_path / "asked").read_text().splitlines()
         assert "Acquire::Retries=0" in asked
+
+
+# ------------------------------------------------------------------------------------------ a tree with systemd
+
+
+@pytest.fixture
+def without_debootstrap(without_mirror: Path) -> Path:
+    """As root, with a debootstrap that fails as one whose mirror can't be reached does."""
+    program(without_mirror / "id", "echo 0")
+    program(without_mirror / "debootstrap", 'echo "E: Failed getting release file"; exit 1')
+    return without_mirror
+
+
+def test_making_a_tree_with_systemd_needs_root_and_says_what_to_type(without_mirror: Path, tmp_path: Path) -> None:
+    program(without_mirror / "id", "echo 1000")
+    done = run("setup-systemd.sh", str(tmp_path / "trees"), "trixie", PATH=f"{without_mirror}:{os.environ['PATH']}")
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(f"sudo bash {SCRIPTS}/setup-systemd.sh {tmp_path}/trees trixie.")
+
+
+def test_a_tree_that_cannot_be_made_leaves_its_messages_and_nothing_else(
+    without_debootstrap: Path, tmp_path: Path
+) -> None:
+    path = f"{without_debootstrap}:{os.environ['PATH']}"
+    done = run("setup-systemd.sh", str(tmp_path / "trees"), "trixie", PATH=path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "of Debian trixie can't be made: " in done.stderr.splitlines()[-1]
+    if Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists():
+        assert [file.name for file in (tmp_path / "trees" / "trixie").iterdir()] == ["log"]
+        assert "Failed getting release file" in (tmp_path / "trees" / "trixie" / "log").read_text()
+
+
+def test_a_tree_that_is_there_is_kept(without_debootstrap: Path, tmp_path: Path) -> None:
+    packages = re.search(r"^packages=(.*)$", (SCRIPTS / "setup-systemd.sh").read_text(), re.MULTILINE)
+    assert packages is not None
+    (tmp_path / "trees" / "trixie").mkdir(parents=True)
+    (tmp_path / "trees" / "trixie" / "ready").write_text(f"trixie {packages[1]}\nsystemd 257\n")
+    path = f"{without_debootstrap}:{os.environ['PATH']}"
+    done = run("setup-systemd.sh", str(tmp_path / "trees"), "trixie", PATH=path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 # ------------------------------------------------------------------------------------------------- what takes a while
