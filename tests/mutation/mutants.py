@@ -564,6 +564,7 @@ MUTANTS = (
         "            if container_id in self._created_with_mode and mode is not None:\n",
         "            if False:\n",
         ("loop/test_runtime.py",),
+    ),
     # ------------------------------------------------------------------------------------------------- systemd's OOMPolicy
     Mutant(
         "single is reported as applied though systemd stops the container after an OOM kill",
