@@ -56,12 +56,16 @@ def node_root(proc: Path = PROC) -> tuple[Path, bool]:
 
 
 class OomPolicies:
-    """Reads policies; keeps nothing but what a running systemd does not change: its version."""
+    """Reads policies. Between two daemon-reloads it looks for folders of drop-ins below /run only, which is in memory, so no caller waits
+    for a disk. A new folder elsewhere counts only after a daemon-reload anyway, and systemd itself has read the disk then.
+    """
 
     def __init__(self, root: Path, *, whole: bool) -> None:
         self.files = NodeFiles(root)
         self.whole = whole
         self.version = self._version() if whole else None
+        self._on_disk: dict[str, frozenset[str]] = {}
+        self._on_disk_ns = self._list_disk()
 
     @classmethod
     def of_node(cls, proc: Path = PROC) -> OomPolicies:
@@ -79,11 +83,27 @@ class OomPolicies:
         unit = self.files.read(f"{TRANSIENT}/{scope}")
         if unit is None:
             return None
-        drop_ins = self.files.drop_ins(_folders(scope))
+        drop_ins = self.files.drop_ins(self._folders(scope))
         known = [file for file in drop_ins if self._is_loaded(file, unit.changed_ns)]
         policy, decided_by = self._policy([unit, *known])
         later, _ = (policy, "") if known == drop_ins else self._policy([unit, *drop_ins])
         return ScopePolicy(scope, policy, decided_by, None if later is policy else later, self.version, self.whole)
+
+    def _folders(self, scope: str) -> list[str]:
+        """Folders of drop-ins, the first wins: by precedence of their place, then the more specific name; those of the type come last."""
+        if self.loaded_ns() != self._on_disk_ns:
+            self._on_disk_ns = self._list_disk()
+        named = [(at, name) for at in UNIT_FOLDERS for name in names_of_drop_ins(scope)]
+        of_type = [(at, "scope.d") for at in UNIT_FOLDERS]
+        return [f"{at}/{name}" for at, name in (*named, *of_type) if name in self._on_disk.get(at, (name,))]
+
+    def _list_disk(self) -> int | None:
+        """Folders of scopes' drop-ins outside of /run. Returns when systemd had read its files before."""
+        loaded_ns = self.loaded_ns()
+        for at in UNIT_FOLDERS:
+            if not at.startswith("/run/"):
+                self._on_disk[at] = frozenset(name for name in self.files.names(at) if name.endswith("scope.d"))
+        return loaded_ns
 
     def loaded_ns(self) -> int | None:
         """When systemd read the unit files last (daemon-reload, or its start); None: not visible."""
@@ -140,9 +160,3 @@ class OomPolicies:
                 if (match := LIBRARY.match(name)) is not None:
                     return int(match[1])
         return None
-
-
-def _folders(scope: str) -> list[str]:
-    """Folders of drop-ins, the first wins: by precedence of their place, then the more specific name; those of the type come last."""
-    named = [f"{at}/{name}" for at in UNIT_FOLDERS for name in names_of_drop_ins(scope)]
-    return [*named, *(f"{at}/scope.d" for at in UNIT_FOLDERS)]

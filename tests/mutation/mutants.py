@@ -565,4 +565,26 @@ MUTANTS = (
         "                if False:\n",
         ("loop/test_runtime.py",),
     ),
+    # ------------------------------------------------------------------------------------------------- systemd's OOMPolicy
+    Mutant(
+        "single is reported as applied though systemd stops the container after an OOM kill",
+        "modes/controller.py",
+        "        if conflict is not None:\n",
+        "        if False:\n",
+        ("loop/test_oom_policy.py",),
+    ),
+    Mutant(
+        "a drop-in counts although systemd has not read it",
+        "runtime/oom_policy.py",
+        "        return file.changed_ns <= started_ns and not is_new_folder\n",
+        "        return True\n",
+        ("runtime/test_oom_policy.py",),
+    ),
+    Mutant(
+        "the file of another program is removed with the drop-in",
+        "runtime/drop_in.py",
+        "        if not text.startswith(FIRST_LINE):\n",
+        "        if False:\n",
+        ("runtime/test_drop_in.py",),
+    ),
 )

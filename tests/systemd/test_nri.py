@@ -142,6 +142,21 @@ def test_a_static_pods_modes_are_in_force_at_the_first_instruction(node: Node) -
     assert (node.kubelet.first_look(main), node.kubelet.first_look(sidecar)) == ("0", "1")
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_group_is_in_time_where_the_kubelet_asks_for_single_processes(node: Node, runtime: str) -> None:
+    """singleProcessOOMKill: the kubelet asks for nothing."""
+    kubelet = node.kubelet
+    kubelet._group = False
+    try:
+        (main,) = kubelet.run_pod(
+            Pod(f"grouped-{runtime}", (Container("main", ("pause",), 32),), labels={MODE: "group"}, runtime=runtime)
+        )
+        (plain,) = kubelet.run_pod(Pod(f"single-{runtime}", (Container("main", ("pause",), 32),), runtime=runtime))
+    finally:
+        kubelet._group = True
+    assert (kubelet.first_look(main), kubelet.first_look(plain)) == ("1", "0")
+
+
 def test_an_agent_that_is_killed_while_the_runtime_waits_for_it_neither_delays_nor_fails_a_container(
     node: Node,
 ) -> None:

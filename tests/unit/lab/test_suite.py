@@ -39,7 +39,9 @@ def test_every_file_of_kernel_tests_is_a_part() -> None:
 def test_every_file_of_systemd_tests_is_a_part_on_each_systemd() -> None:
     files = {path.stem for path in (REPO / "tests" / "systemd").glob("test_*.py")}
     names = {part.name for part in suite.systemd_parts()}
-    assert names == {f"{file}_{release}" for file in files for release in ("trixie", "testing")}
+    assert names == {f"{file}_{release}" for file in files for release in ("trixie", "testing")} - {
+        "test_starts_testing"
+    }
 
 
 def test_the_parts_named_to_be_first_are_there() -> None:

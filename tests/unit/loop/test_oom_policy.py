@@ -145,3 +145,10 @@ def test_on_cgroup_v1_no_policy_is_read(tmp_path: Path) -> None:
 def test_a_drop_in_that_systemd_has_not_read_yet_is_what_the_note_is_about(world: World) -> None:
     start(world, ScopePolicy("x.scope", OomPolicy.KILL, "/run/x", after_reload=OomPolicy.CONTINUE, systemd=257))
     assert "systemctl daemon-reload" in world.posted[0].note
+
+
+def test_the_note_says_what_the_agent_cannot_see(world: World) -> None:
+    start(world, ScopePolicy("x.scope", OomPolicy.KILL, "/run/x", whole=False))
+    assert (
+        "unless systemd is version 259 or newer. Drop-ins below /etc and /usr are not visible" in world.posted[0].note
+    )

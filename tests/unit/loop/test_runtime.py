@@ -170,6 +170,16 @@ def test_other_containers_with_a_mode_say_nothing_of_the_kubelet(world: World) -
     assert (world.knob(), world.knob(OTHER)) == (1, 1)
 
 
+def test_a_sandbox_says_nothing_of_the_kubelet(world: World) -> None:
+    """Nobody writes 1 there."""
+    world.message(SandboxSeen(sandbox()))
+    world.make(SANDBOX)
+    created(world, 0)
+    world.listed(pod({MODE: "single"}))
+    world.listed(pod())
+    assert world.knob() == 1
+
+
 def test_a_container_that_the_runtime_created_without_our_value_gets_its_own_back(world: World) -> None:
     created(world, None)
     world.listed(pod({MODE: "single"}))

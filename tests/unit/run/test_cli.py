@@ -34,6 +34,7 @@ CALLS = {
     "ps --watch": (("ps", "--watch", *NODE), "agent.commands.ps.ps", (Output.TABLE,), {"watch_s": 2.0}),
     "ps --watch 1m": (("ps", "--watch", "1m", *NODE), "agent.commands.ps.ps", (Output.TABLE,), {"watch_s": 60.0}),
     "explain": (("explain", "herder-1", *NODE), "agent.commands.explain.explain", ("herder-1", Output.TABLE), {}),
+    "oom-policy": (("oom-policy", "show"), "agent.commands.oom_policy.oom_policy", ("show", Output.TABLE), {}),
     "diagnose": (("diagnose", *NODE), "agent.commands.diagnose.diagnose", (None, Output.TABLE), {}),
     "diagnose POD": (("diagnose", "a/b", *NODE), "agent.commands.diagnose.diagnose", ("a/b", Output.TABLE), {}),
     "history": (

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.loop import loop
+from agent.runtime.client import NriClient
 from agent.runtime.nri_pb2 import CreateContainerResponse
 from tests.lab.apiserver import ApiServer
 from tests.unit.patience import PATIENCE_S
@@ -79,6 +81,16 @@ def test_the_agents_end_closes_the_connection(agent: Agent, listener: socket.soc
     with connections[0].connection:
         assert connections[0].receive() is None
     assert _ends("NRI")
+
+
+def test_the_loops_housekeeping_looks_for_a_socket_that_appears_later(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(loop, "HOUSEKEEPING_S", 0.02)
+    monkeypatch.setattr(NriClient, "look", lambda _: looks.append(threading.current_thread().name))
+    assert agent.run(lambda: agent.until(lambda: bool(looks), "looked for")) == 0
+    assert set(looks) == {"MainThread"}
 
 
 def test_turned_off_there_is_no_thread_and_nobody_connects(agent: Agent, listener: socket.socket) -> None:

@@ -105,6 +105,29 @@ def test_a_new_file_in_an_old_folder_counts_for_new_scopes_at_once(node: Systemd
     assert policy(node, "cri-containerd-new.scope").policy is OomPolicy.STOP
 
 
+def test_between_two_reloads_no_folder_outside_of_run_is_looked_for(
+    node: SystemdNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.start()
+    policies, asked = node.policies, list[str]()
+    resolve = policies.files.resolve
+
+    def resolved(path: str) -> Path | None:
+        asked.append(path)
+        return resolve(path)
+
+    monkeypatch.setattr(policies.files, "resolve", resolved)
+    node.write(f"{ETC}/cri-containerd-.scope.d/50-a.conf", CONTINUE)
+    found = policies.of_scope(SCOPE)
+    assert found is not None
+    assert found.policy is OomPolicy.KILL
+    assert [path for path in asked if not path.startswith("/run/")] == []
+    node.reload()
+    found = policies.of_scope(SCOPE)
+    assert found is not None
+    assert found.policy is OomPolicy.CONTINUE
+
+
 def test_without_the_time_of_the_last_reload_files_count_as_they_are(node: SystemdNode) -> None:
     (node.root / "run/systemd/systemd-units-load").unlink()
     node.start()
