@@ -26,7 +26,7 @@ MEMORY_KILLS = 10_000  # kept without a disk: 100,000 are too many for an agent 
 
 
 class Ledger(Answers):
-    """Made by Ledger.open. ``seen_this_boot``: an agent has written into it in this boot before.
+    """Made by Ledger.open. ``seen_this_boot``: an agent has written baselines into it in this boot before.
 
     ``kmsg_sequence``: the last record of the kernel's log that need not be read again; None: none was read in this boot.
     """

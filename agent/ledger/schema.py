@@ -54,13 +54,13 @@ def prepare(connection: sqlite3.Connection) -> None:
 def begin_boot(connection: sqlite3.Connection, boot_id: str) -> bool:
     """Drop inodes and the log's position of another boot, which mean nothing in this one. Raises sqlite3.Error.
 
-    Returns whether this boot was known already.
+    Returns whether this boot has been seen: only with its first baselines is it, in one transaction. An agent that ended before, or
+    ``once``, has counted nothing: the kills up to then are from before oomward.
     """
-    if connection.execute("SELECT 1 FROM boot WHERE id = ?", (boot_id,)).fetchone() is not None:
-        return True
-    connection.execute("BEGIN IMMEDIATE")
-    for table in OF_ONE_BOOT:
-        connection.execute(f"DELETE FROM {table}")
-    connection.execute("INSERT INTO boot VALUES (?, NULL)", (boot_id,))
-    connection.execute("COMMIT")
-    return False
+    if connection.execute("SELECT 1 FROM boot WHERE id = ?", (boot_id,)).fetchone() is None:
+        connection.execute("BEGIN IMMEDIATE")
+        for table in OF_ONE_BOOT:
+            connection.execute(f"DELETE FROM {table}")
+        connection.execute("INSERT INTO boot VALUES (?, NULL)", (boot_id,))
+        connection.execute("COMMIT")
+    return connection.execute("SELECT 1 FROM baseline LIMIT 1").fetchone() is not None

@@ -50,6 +50,17 @@ def test_what_was_recorded_is_there_after_a_restart_in_the_same_boot(ledger: Led
     assert again.totals() == {SERIES: 2}
 
 
+def test_a_boot_is_seen_with_its_first_baselines_and_not_with_anything_before_them(
+    ledger: Ledger, open_ledger: Opener
+) -> None:
+    ledger.remember_original(an_original())
+    again = open_ledger()
+    assert not again.seen_this_boot
+    assert again.originals() == (an_original(),), "what `once` wrote back stays known"
+    again.record([], [a_baseline(2)], 77)
+    assert open_ledger().seen_this_boot
+
+
 def test_a_repeated_kill_id_is_ignored_and_counted_nowhere(ledger: Ledger, open_ledger: Opener) -> None:
     ledger.record([a_kill(1, processes=3)], [], None)
     ledger.record([a_kill(1, processes=9), a_kill(2)], [], None)

@@ -10,8 +10,9 @@ import pytest
 
 import agent.loop.kills as kills_module
 import agent.pods.lookup as facts_module
-from agent.model import Mode, OomReport, Outcome, PodDeleted, Scope, TaskRow, Victim
-from tests.unit.cgroup.fakes import remove
+from agent.ledger import Ledger
+from agent.model import Mode, OomReport, Original, Outcome, PodDeleted, Scope, TaskRow, Victim
+from tests.unit.cgroup.fakes import make, remove
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
 
 WORKER = Victim(4312, "worker", 1000, anon_bytes=180 << 20)
@@ -341,4 +342,33 @@ def test_a_kill_while_the_agent_was_down_has_one_outcome_and_counts_once_in_its_
     labels = 'container="main",namespace="default",outcome="survived",pod="herder-1"'
     assert world.metric(f"oomward_oom_kill_outcomes_total{{{labels}}}") == 1
     assert {notice.count for notice in world.posted if "OOMKilled" in notice.reason.value} == {1}
+    world.end()
+
+
+@pytest.mark.parametrize("before", ["a start that failed", "kill -9 right after the ledger was opened", "once"])
+def test_kills_from_before_oomward_are_never_reported_however_far_an_earlier_start_got(
+    tmp_path: Path, before: str
+) -> None:
+    (tmp_path / "mount").mkdir()
+    make(tmp_path / "mount", CONTAINER)
+    for at in (CONTAINER, POD):
+        file = tmp_path / "mount" / at / "memory.events"
+        file.write_text(file.read_text().replace("oom_kill 0", "oom_kill 3"))
+    earlier = Ledger.open(tmp_path / "state", "boot")
+    if before == "once":
+        earlier.remember_original(Original(7, CONTAINER, 1, UID, 1.0))
+    if before == "kill -9 right after the ledger was opened":
+        earlier._store.close()
+    else:
+        earlier.close()
+    world = World(tmp_path, announce=False)
+    world.listed(pod({MODE: "single"}))
+    world.turn(after_s=10.0)
+    world.turn(after_s=10.0)
+    assert (world.ledger.kills(), world.posted) == ([], [])
+    world.die()
+    world.kill_unseen()
+    world.begin()
+    world.turn(after_s=10.0)
+    assert [kill.processes for kill in world.ledger.kills()] == [1], "what came after the first baselines is reported"
     world.end()
