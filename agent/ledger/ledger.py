@@ -65,6 +65,11 @@ class Ledger(Answers):
         return self._store.persistent
 
     @property
+    def failing(self) -> bool:
+        """Whether the disk failed the last time, or the file is being replaced: what was asked then may have found nothing."""
+        return self._store.failing
+
+    @property
     def errors(self) -> int:
         """How often the disk failed, or a row could not be read."""
         return self._store.errors + self._written.bad_rows

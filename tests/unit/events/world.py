@@ -36,9 +36,9 @@ class Posted(Schedule):
         super().__init__(room=room)
         self._posted = posted
 
-    def put(self, notice: Notice) -> None:
-        super().put(notice)
+    def put(self, notice: Notice) -> Notice | None:
         self._posted.append(notice)
+        return super().put(notice)
 
 
 class _Watched(Outbox):
