@@ -13,6 +13,7 @@ from agent.model import (
     InvalidSetting,
     Mode,
     OnExceeded,
+    Reason,
     Source,
     Tolerance,
 )
@@ -39,6 +40,11 @@ def mode_invalid_note(bad: InvalidSetting) -> str:
     said = f" has the value {safe(repr(bad.value), 80)}{joint}" if bad.value else ": "
     modes = " or ".join(f"{mode.value} (an OOM kill {ends})" for mode, ends in ENDS.items())
     return note(f"{kind} {safe(bad.key, 200)}{said}{safe(bad.why, 120)}. It has no effect. Use {modes}.")
+
+
+def too_many_note(reason: Reason, most: int) -> str:
+    """A pod has had its limit of Events with this reason."""
+    return note(f"This pod had {most} Events {reason.value} within an hour: more of them are not reported until the hour is over.")
 
 
 def mode_failed_note(path: str, why: str) -> str:

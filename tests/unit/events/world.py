@@ -37,8 +37,10 @@ class Posted(Schedule):
         self._posted = posted
 
     def put(self, notice: Notice) -> Notice | None:
-        self._posted.append(notice)
-        return super().put(notice)
+        left_out = super().put(notice)
+        if left_out is not notice:
+            self._posted.append(notice)
+        return left_out
 
 
 class _Watched(Outbox):
