@@ -97,6 +97,14 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True)
+class Exceeded:
+    """A container's cgroup exceeded this tolerance: for the rest of its time, also when its kills are no longer kept."""
+
+    inode: int
+    tolerance: Tolerance
+
+
+@dataclass(frozen=True, slots=True)
 class KeptDecision:
     """The last decision for one container, for a start without the API. ``tolerance`` None: no limit."""
 

@@ -101,11 +101,19 @@ class Consequences:
             return False
         known = self._known.get(container.inode)
         if known is None or known[0] != desired.tolerance:
-            found = self.ledger.kills_in(desired.pod_uid, container.inode)
-            kills = [kill for kill in found if kill.cgroup_path == container.path]
-            over = exceeded(kills, desired.tolerance) is not None
+            over = self._has_exceeded(container, desired.pod_uid, desired.tolerance)
             known = self._known[container.inode] = (desired.tolerance, over)
         return known[1]
+
+    def _has_exceeded(self, container: Cgroup, pod_uid: str, tolerance: Tolerance) -> bool:
+        """Once found it is remembered: the ledger does not keep all kills."""
+        if self.ledger.exceeded(container.inode) == tolerance:
+            return True
+        kills = [k for k in self.ledger.kills_in(pod_uid, container.inode) if k.cgroup_path == container.path]
+        if exceeded(kills, tolerance) is None:
+            return False
+        self.ledger.remember_exceeded(container.inode, tolerance)
+        return True
 
     def killed(self, container: Cgroup) -> None:
         """A kill in it was recorded or amended: count again."""

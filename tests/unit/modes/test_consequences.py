@@ -83,6 +83,25 @@ def test_an_armed_container_is_held_armed_and_stays_so_long_after(world: World) 
     assert exceeded_events(world) == 1
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_tolerance_that_was_exceeded_is_not_forgotten_when_its_kills_are_no_longer_kept(
+    world: World, restart: bool
+) -> None:
+    start(world, tolerant(tolerate="3/1m"))
+    kill(world, 4)
+    assert world.knob() == 1
+    assert world.ledger.prune(world.unix_s(), 30, 0, 100) > 0
+    assert world.ledger.kills() == []
+    if restart:
+        world.end()
+        world.begin()
+        world.listed(tolerant(tolerate="3/1m"))
+    kill(world)
+    world.told(tolerant(tolerate="3/1m"))
+    assert world.knob() == 1
+    assert exceeded_events(world) == 1
+
+
 def test_the_next_instance_of_the_container_starts_afresh(world: World) -> None:
     start(world, tolerant(tolerate="1/1m"))
     kill(world, 2)
