@@ -14,7 +14,7 @@ from agent.cgroup.layout import classify
 from agent.kills.facts import Findings
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
-from agent.model import CgroupKind, OomKill, Outcome
+from agent.model import NODE, CgroupKind, OomKill, Outcome
 from agent.wording import kills as wording
 from agent.wording.logs import log
 
@@ -85,6 +85,8 @@ class Recorder:
 
 
 def _outside_of_pods(kill: OomKill) -> bool:
-    """Whether it was a process of the node's own: also one in a service that reached the service's limit."""
+    """Whether it was a process of the node's own: also one in a service that reached the service's limit, or in a cgroup that only has
+    the name of a pod's.
+    """
     unnamed = kill.pod_uid is None and kill.container_id is None
-    return unnamed and classify(kill.cgroup_path).kind is CgroupKind.OTHER
+    return unnamed and (kill.cgroup_inode == NODE.inode or classify(kill.cgroup_path).kind is CgroupKind.OTHER)

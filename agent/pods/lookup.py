@@ -43,10 +43,13 @@ class Lookup:
         self._cgroups = cgroups
         self._oom_group = oom_group
         self._on_error = on_error
+        self._is_whole = files.is_whole
         self._inits: dict[int, ProcessIdentity] = {}
         self._limits: OrderedDict[str, int | None] = OrderedDict()  # as read last, also of removed cgroups
 
     def names_at(self, path: str) -> Identity:
+        if not self._is_ours(path):
+            return Identity()
         place = classify(path)
         pod, named = self._registry.pod_of(place), self._registry.identity(place)
         if named is not None or pod is None:
@@ -54,6 +57,11 @@ class Lookup:
         alone = place.kind is CgroupKind.POD and len(pod.containers) == 1  # a cgroup with an id may be the sandbox
         container = pod.containers[0].name if alone else None
         return Identity(pod.namespace, pod.name, pod.uid, container, place.container_id)
+
+    def _is_ours(self, path: str) -> bool:
+        """Whether the kubelet's roots or cgroups that we know have it: anyone may make one of a pod's name elsewhere."""
+        cgroups = self._cgroups()
+        return path in self._limits or any(at in cgroups for at in (path, *levels_above(path)))
 
     def mode(self, cgroup: Cgroup) -> Mode | None:
         inner = self._oom_group.get(f"{cgroup.path}/{RUNTIME_CHILD}")
@@ -140,7 +148,7 @@ class Lookup:
         return next((at for at in (path, *levels_above(path)) if classify(at).kind is CgroupKind.CONTAINER), None)
 
     def localize(self, kernel_path: str) -> str | None:
-        place = place_of_kernel_path(kernel_path, self._cgroups())
+        place = place_of_kernel_path(kernel_path, self._cgroups(), whole=self._is_whole)
         return None if place is None else place.path
 
     def unix_s(self) -> float:

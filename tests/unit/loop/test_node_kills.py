@@ -17,6 +17,7 @@ from tests.unit.loop.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World,
 
 WORKER = Victim(4312, "worker", 1000, anon_bytes=180 << 20)
 SERVICE = "system.slice/backup.service"
+OTHER_UID = "2b4e28ba-2fa1-11d2-883f-0016d3cca427"
 
 
 @pytest.fixture
@@ -372,3 +373,39 @@ def test_kills_from_before_oomward_are_never_reported_however_far_an_earlier_sta
     world.turn(after_s=10.0)
     assert [kill.processes for kill in world.ledger.kills()] == [1], "what came after the first baselines is reported"
     world.end()
+
+
+@pytest.mark.parametrize(
+    "foreign", ["user.slice/user-1000.slice/user@1000.service", f"kubepods/burstable/pod{OTHER_UID}/{'b' * 64}"]
+)
+def test_a_foreign_or_nested_cgroup_that_is_named_as_a_pods_never_counts_for_that_pod(
+    world: World, foreign: str
+) -> None:
+    start(world, {MODE: "single"})
+    if foreign.startswith("kubepods"):
+        world.make(foreign)
+    attacker = Victim(666, "attacker")
+    world.node.kills.reports([replace(report(f"{foreign}/{CONTAINER}", attacker), first_sequence=7)], world.now)
+    world.kill()
+    world.node.kills.reports([report()], world.now)
+    world.turn()
+    world.turn(after_s=1.0)
+    (kill,) = world.ledger.kills()
+    assert [victim.comm for victim in kill.victims] == ["worker"]
+    assert world.metric("oomward_host_oom_kills_total") == 0
+
+
+def test_a_kill_in_a_cgroup_of_a_users_that_is_named_as_a_pods_is_reported_on_the_node(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(world, {MODE: "single"})
+    total = facts_module.node_oom_kills() or 0
+    for module in (facts_module, kills_module):
+        monkeypatch.setattr(module, "node_oom_kills", lambda: total + 1)
+    world.node.kills.reports([report(f"user.slice/user-1000.slice/{CONTAINER}")], world.now)
+    world.turn(after_s=1.0)
+    world.turn(after_s=1.0)
+    (kill,) = world.ledger.kills()
+    assert (kill.pod, kill.container, kill.outcome) == (None, None, None)
+    assert [notice.about.kind for notice in world.posted if "OOM-killed" in notice.note] == ["Node"]
+    assert world.metric("oomward_host_oom_kills_total") == 1
