@@ -206,7 +206,7 @@ def test_no_label_path_or_reason_makes_a_note_that_is_too_long_or_could_do_harm(
         (
             InvalidSetting(Source.ANNOTATION, "oomward.dev/tolerate", "5", None, "'5' is no tolerance: write 5/10m"),
             "Annotation oomward.dev/tolerate has the invalid value '5': '5' is no tolerance: write "
-            "5/10m. Until it is corrected, any number of kills is tolerated.",
+            "5/10m. Until it is corrected, any number of kills is tolerated in containers without an annotation of their own.",
         ),
         (
             InvalidSetting(Source.LABEL, "k", "on", None, "is not a mode"),
