@@ -57,7 +57,9 @@ class Outbox:
         self._unix_s = unix_s
         self._unix_at_0_s = unix_s() - clock()
         self._sending = False
-        self._left_out: set[_Share] = set()  # those that the schedule had no room for: only the ledger has some of theirs
+        self._left_out: set[_Share] = (
+            set()
+        )  # those that the schedule had no room for: only the ledger has some of theirs
         self._reread_at_s = inf
         self._reading = False  # the ledger's Events are being read, page by page, and come next after ``_last_read``
         self._last_read: Notice | None = None
@@ -112,7 +114,9 @@ class Outbox:
             return
         if not self._left_out and not self._reading:
             whose = f"namespace {safe(crowded.about.namespace)}" if crowded.about.namespace else "the node"
-            logger.warning("more than %d Events wait: some of %s stay in the ledger for now", len(self._schedule), whose)
+            logger.warning(
+                "more than %d Events wait: some of %s stay in the ledger for now", len(self._schedule), whose
+            )
         self._left_out.add(_share(crowded))
         if not self._reading:
             self._reread_at_s = min(self._reread_at_s, self._clock() + REREAD_S)

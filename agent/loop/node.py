@@ -68,6 +68,7 @@ class Node:
 
     def start(self, now_s: float) -> None:
         """The first scan finds the cgroups that were there before us; others were removed while the agent was down."""
+        self.kills.attribution.was_away(now_s)
         self.kills.count_node(now_s)
         self.tree_events(self.tree.scan(now_s), now_s, newborn=False, notified=False)
         self.kills.attribution.ignore_earlier()
@@ -87,8 +88,10 @@ class Node:
         match message:
             case model.PodsListed():
                 self.pods.listed(message, now_s, self.between)
+                self.kills.name_earlier()
             case model.PodChanged():
                 self.pods.changed(message, now_s, self.between)
+                self.kills.name_earlier()
             case model.PodDeleted(uid):
                 self.pods.left(uid, now_s)
             case model.PodSkipped(what, why, number):

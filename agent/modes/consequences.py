@@ -80,13 +80,17 @@ class Restarts:
 
 @dataclass(eq=False)
 class Consequences:
-    """``kill`` is cgroup.killing.kill_container. ``emulate_group``: the agent does what mode group requests, as v1's kernel can't."""
+    """``kill`` is cgroup.killing.kill_container. ``emulate_group``: the agent does what mode group requests, as v1's kernel can't.
+
+    ``ending`` is called before a container that exceeded its tolerance is killed.
+    """
 
     ledger: Ledger
     kill: Callable[[Cgroup], KillAttempt]
     notices: ModeNotices
     pod_ref: Callable[[str], ObjectRef | None]
     emulate_group: bool
+    ending: Callable[[Cgroup], None] = lambda _: None
 
     def __post_init__(self) -> None:
         self.restarts = Restarts(self.kill, self._ended)
@@ -130,6 +134,7 @@ class Consequences:
         if (pod := self.pod_ref(desired.pod_uid)) is not None:
             self.notices.tolerance_exceeded(pod, desired.container, desired.tolerance, container.inode)
         if desired.tolerance.on_exceeded is OnExceeded.RESTART:
+            self.ending(container)
             self.restarts.start(container, desired.pod_uid, desired.container, OnExceeded.RESTART, now_s)
 
     def gone(self, container: Cgroup) -> None:

@@ -54,7 +54,11 @@ def _annotated(pod: Pod, key: str) -> Tolerance | None:
         found = tolerated(pod.annotations[key])
     except ValueError:
         return None
-    return None if options is None else replace(found, on_exceeded=options[0], any_scope=options[1], said_by=f"annotation {key}")
+    return (
+        None
+        if options is None
+        else replace(found, on_exceeded=options[0], any_scope=options[1], said_by=f"annotation {key}")
+    )
 
 
 def _options(pod: Pod) -> tuple[OnExceeded, bool] | None:

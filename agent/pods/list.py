@@ -85,7 +85,9 @@ class _Skipped:
         self._number += 1
         self.uids.extend(filter(None, (uid_of(item),)))
         if self._number > MOST_SKIPPED:
-            raise UnbelievableAnswerError(f"the API lists more than {MOST_SKIPPED} objects that are no pods: not believed")
+            raise UnbelievableAnswerError(
+                f"the API lists more than {MOST_SKIPPED} objects that are no pods: not believed"
+            )
         if self._number <= MOST_NAMED:
             self._report(PodSkipped(name_of(item), why))
 
@@ -242,7 +244,9 @@ class _Text:
             if depth == 0 and not in_string:
                 return
             if skipped > MOST_SKIPPED_BYTES:
-                raise UnbelievableAnswerError(f"an object of the API's list is longer than {MOST_SKIPPED_BYTES} bytes: not believed")
+                raise UnbelievableAnswerError(
+                    f"an object of the API's list is longer than {MOST_SKIPPED_BYTES} bytes: not believed"
+                )
             if found is None and not self._more():
                 raise ValueError("an object has no end")
 

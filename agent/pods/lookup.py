@@ -25,6 +25,7 @@ from agent.pods.registry import Registry
 
 T = TypeVar("T")
 MOST_LIMITS = 5000
+MOST_ENDED = 1000
 
 
 class Lookup:
@@ -45,6 +46,7 @@ class Lookup:
         self._on_error = on_error
         self._is_whole = files.is_whole
         self._inits: dict[int, ProcessIdentity] = {}
+        self._ended: OrderedDict[int, bool] = OrderedDict()  # by inode: whether it lived when the agent ended it
         self._limits: OrderedDict[str, int | None] = OrderedDict()  # as read last, also of removed cgroups
 
     def names_at(self, path: str) -> Identity:
@@ -141,6 +143,19 @@ class Lookup:
             return False
         init = self._inits.get(cgroup.inode)
         return init is None or is_alive(init)
+
+    def ending(self, container: Cgroup) -> None:
+        """The agent is about to end this container, since its tolerance was exceeded."""
+        self._ended.setdefault(container.inode, self.lives(container))
+        if len(self._ended) > MOST_ENDED:
+            self._ended.popitem(last=False)
+
+    def ended_by_agent(self, inode: int) -> bool | None:
+        return self._ended.get(inode)
+
+    def deleted(self, path: str) -> bool:
+        pod = self._registry.pod_of(classify(path))
+        return pod is not None and (pod.status.deletion_unix_s is not None or self._registry.has_departed(pod.uid))
 
     def container_path(self, path: str) -> str | None:
         if classify(path).container_id is None:

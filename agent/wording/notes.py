@@ -52,7 +52,9 @@ def _invalid_tolerance(bad: InvalidSetting) -> str:
 
 def too_many_note(reason: Reason, most: int) -> str:
     """A pod has had its limit of Events with this reason."""
-    return note(f"This pod had {most} Events {reason.value} within an hour: more of them are not reported until the hour is over.")
+    return note(
+        f"This pod had {most} Events {reason.value} within an hour: more of them are not reported until the hour is over."
+    )
 
 
 def mode_failed_note(path: str, why: str) -> str:

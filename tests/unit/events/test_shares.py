@@ -111,7 +111,9 @@ def test_the_event_under_way_keeps_its_place() -> None:
     schedule.failed(under_way, 429, 0.0, 0.0)
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("pq"), st.booleans()), max_size=80), st.integers(1, 12))
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("pq"), st.booleans()), max_size=80), st.integers(1, 12)
+)
 def test_whatever_comes_nobody_with_more_places_than_another_displaces_it(
     posts: list[tuple[str, str, bool]], room: int
 ) -> None:
@@ -128,7 +130,9 @@ def test_whatever_comes_nobody_with_more_places_than_another_displaces_it(
         alike = [one.about.namespace for one in candidates if one.warning is left_out.warning]
         assert alike.count(left_out.about.namespace) == max(map(alike.count, alike))
     for places in schedule._places.values():
-        assert sum(places._sizes.values()) == sum(one.warning is (places is schedule._places[True]) for one in schedule._notices.values())
+        assert sum(places._sizes.values()) == sum(
+            one.warning is (places is schedule._places[True]) for one in schedule._notices.values()
+        )
 
 
 def test_what_had_no_room_is_sent_later_and_this_is_logged_once(

@@ -140,7 +140,10 @@ def test_a_pod_that_cannot_be_read_is_skipped_by_name_and_the_list_and_the_watch
     assert listed.skipped == ("uid-bad",)
     assert told == [PodSkipped("pod default/bad", why)]
     told.clear()
-    lines = [b'{"type":"%s","object":%s}\n' % line for line in ((b"ADDED", bad.encode()), (b"ADDED", small), (b"DELETED", bad.encode()))]
+    lines = [
+        b'{"type":"%s","object":%s}\n' % line
+        for line in ((b"ADDED", bad.encode()), (b"ADDED", small), (b"DELETED", bad.encode()))
+    ]
     watch = PodWatch(
         make_api(serve(servers, b"".join(lines), b"", 0, b""), tmp_path), NODE, told.append, stop=threading.Event()
     )

@@ -292,3 +292,15 @@ def test_a_restart_is_reported_though_the_api_has_not_answered_since_the_agents_
     assert world.metric('oomward_containers_killed_total{reason="tolerance"}') == 1
     world.listed(tolerant(tolerate="2/10m", then="restart"))
     assert exceeded_events(world) == 1
+
+
+def test_a_kill_after_which_the_agent_ends_the_container_is_not_blamed_on_its_pid_1(world: World) -> None:
+    start(world, tolerant(tolerate="1/10m", then="restart"))
+    kill(world, 2)
+    assert world.killed == [CONTAINER]
+    (world.mount / CONTAINER / "cgroup.events").write_text("populated 0\nfrozen 0\n")
+    world.turn(after_s=1.0)
+    notes = [notice.note for notice in world.posted if notice.action == "OOMKill"]
+    assert notes
+    assert all("PID 1" not in note for note in notes)
+    assert "then the agent ended the container" in notes[-1]
