@@ -185,7 +185,10 @@ def _body(name: str, body: Callable[[], None], mailbox: Mailbox, stop: threading
 
 
 def _handle_signals(loop: Loop) -> list[int]:
-    """SIGTERM and SIGINT stop the loop, after SIGCONT it knows that it was stopped; returns the list of those that end it. A handler logs nothing: it may interrupt a line of the log."""
+    """SIGTERM and SIGINT stop the loop, and after SIGCONT it knows that it was stopped; returns the list of those that end it.
+
+    A handler logs nothing: it may interrupt a line of the log.
+    """
     received: list[int] = []
 
     def end(signum: int, _frame: FrameType | None) -> None:

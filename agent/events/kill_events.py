@@ -67,7 +67,7 @@ class KillEvents:
 
 
 def is_sandbox(kill: OomKill, pod: Pod | None) -> bool:
-    """Whether it was in the pod's sandbox: a container by its cgroup's name that is none of the pod's, which all have an id, or none has."""
+    """Whether it was in the pod's sandbox: by its cgroup's name a container, but none of the pod's, which all have an id, or none has."""
     if pod is None or kill.container is not None or kill.container_id is None:
         return False
     known = {bool(container.container_id) for container in pod.containers}

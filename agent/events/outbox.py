@@ -1,8 +1,8 @@
 """Events from the moment they are posted until the API has them: in the ledger, and as far as there is room in the schedule.
 
 Never waits. Events that the schedule has no room for are read from the ledger page by page when there is room, and once a minute, so
-that no pod's Events wait for those of others. A kill is counted by the open Event of its group: the first is sent at once, new counts at widening intervals. An Event's text can't change later, so it is
-open for an hour at most, and until 10 minutes passed without a kill.
+that no pod's Events wait for those of others. A kill is counted by the open Event of its group: the first is sent at once, new counts
+at widening intervals. An Event's text can't change later, so it is open for an hour at most, and until 10 minutes passed without a kill.
 """
 
 from __future__ import annotations

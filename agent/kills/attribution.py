@@ -62,6 +62,7 @@ class Attribution:
     def was_away(self, now_s: float) -> None:
         """No agent ran, or it was stopped, until now: what is counted now may have happened long ago."""
         self._away_until_s = now_s + AWAY_S
+        self._follow_up.was_away()
 
     def forget_removed(self) -> tuple[int, ...]:
         """After the first scan: inodes of cgroups that were removed while no agent ran; nothing of theirs need be kept.

@@ -29,8 +29,8 @@ def build(
     """The kill that ``share`` stands for, of the cgroup at ``path``, named after ``counter``'s cgroup and next ordinal.
 
     ``path`` differs from the counter's when that is of a level above a container which was removed before it was read. ``kmsg``: the
-    kernel's log is read. ``still_there``: the container at ``path`` is. ``old``: it may have happened long before it was counted, while no agent
-    ran. The hit of a limit that led to the kill is taken in the counters.
+    kernel's log is read. ``still_there``: the container at ``path`` is. ``old``: it may have happened long before it was
+    counted, while no agent ran. The hit of a limit that led to the kill is taken in the counters.
     """
     names = facts.names_at(path)
     # Where counters are not hierarchical (v1) only the node's own has the kills of a container that was removed.

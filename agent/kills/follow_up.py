@@ -18,7 +18,10 @@ MOST_UNDETAILED = 100  # kills without a report, kept while the log can't be rea
 
 @dataclass(slots=True, eq=False)
 class _Followed:
-    """``of_container`` False: it has no outcome. ``old``: that its container is dead says nothing. Monotonic times: when it is settled, and when its report is given up."""
+    """``of_container`` False: it has no outcome. ``old``: that its container is dead says nothing.
+
+    Monotonic times: when it is settled, and when its report is given up.
+    """
 
     kill: OomKill
     cgroup: Cgroup
@@ -50,6 +53,11 @@ class FollowUp:
         self._unsettled.append(followed)
         if of_container and not kill.victims:
             self._undetailed.append(followed)
+
+    def was_away(self) -> None:
+        """Nobody looked for a while: what became of these containers meanwhile may have another reason."""
+        for followed in self._unsettled:
+            followed.old = True
 
     def expect_reports(self, until_s: float) -> None:
         """Of all that have none. The log can't be read: until inf. It is read again from where it was lost: they come now."""

@@ -83,10 +83,11 @@ class Recorder:
             level = logging.INFO if kill.outcome is Outcome.DIED else logging.DEBUG
             text = f"container {kill.outcome.value} after OOM kill {kill.kill_id}"
             log(logger, level, text, kill_id=kill.kill_id, outcome=kill.outcome.value)
-        if kill.container_id is not None and kill.pod is None:
+        outside = _outside_of_pods(kill)
+        if kill.pod is None and not outside and classify(kill.cgroup_path).pod_key is not None:
             self._wait_for_name(kill)
             return
-        if not _outside_of_pods(kill):
+        if not outside:
             self._metrics.outcome(kill)
             self._settled(kill)
         self._event(kill)
@@ -109,8 +110,8 @@ class Recorder:
             names = names_at(kill.cgroup_path)
             if names.pod is not None:
                 del self._unnamed[kill.kill_id]
-                of_pod = {"namespace": names.namespace, "pod": names.pod, "pod_uid": names.pod_uid}
-                named = replace(kill, **of_pod, container=names.container)
+                namespace, container = names.namespace, names.container
+                named = replace(kill, namespace=namespace, pod=names.pod, pod_uid=names.pod_uid, container=container)
                 self._ledger.amend(named)
                 log(
                     logger,

@@ -28,8 +28,9 @@ MOST_NAMED = 100  # of those in one list
 FRONT = 4096  # characters, in which an object's name is if there is one
 NO_LIST = "the API's answer is no list of pods: not believed, trying again"
 SPACE = re.compile(r"[ \t\r\n]*")
-IN_STRING = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
-OUTSIDE_STRINGS = re.compile(r'["{}\[\]]')
+# Up to the next sign that counts, or to the end of what is there; a backslash at the end waits for its character.
+NEXT_QUOTE = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*("?)', re.DOTALL)
+NEXT_SIGN = re.compile(r'[^"{}\[\]]*(["{}\[\]]?)')
 BEHIND_A_VALUE = frozenset(" \t\r\n,:]}")
 DECODER = json.JSONDecoder()
 
@@ -117,9 +118,7 @@ def read_list(parts: Iterator[bytes], read: Callable[[object], T | None]) -> tup
         members[key] = None
         if key == "items" and text.peek() == "[":
             members[key] = found
-            for item in text.elements():
-                if (one := read(item)) is not None:
-                    found.append(one)
+            found.extend(one for item in text.elements() if (one := read(item)) is not None)
         else:
             members[key] = text.value()
     if text.peek():
@@ -226,28 +225,20 @@ class _Text:
     def _skip(self) -> None:
         """Consume an object without keeping it."""
         depth, in_string, skipped = 0, False, 0
-        while True:
-            if in_string:
-                end = next(IN_STRING.finditer(self._text, self._at)).end()
-                in_string = self._text[end : end + 1] != '"'
-                found = None if in_string else end
-            else:
-                sign = OUTSIDE_STRINGS.search(self._text, self._at)
-                found = end = sign.start() if sign is not None else None
-                end = len(self._text) if end is None else end
-                if sign is not None:
-                    in_string = sign[0] == '"'
-                    depth += (sign[0] in "{[") - (sign[0] in "}]")
-            now_at = end if found is None else end + 1
-            skipped += now_at - self._at
-            self._at = now_at
-            if depth == 0 and not in_string:
-                return
+        while depth or in_string or not skipped:
+            sign = (NEXT_QUOTE if in_string else NEXT_SIGN).match(self._text, self._at)
+            found = sign[1] if sign is not None else ""
+            if found == '"':
+                in_string = not in_string
+            elif found:
+                depth += 1 if found in "{[" else -1
+            end = sign.end() if sign is not None else len(self._text)
+            skipped, self._at = skipped + end - self._at, end
             if skipped > MOST_SKIPPED_BYTES:
                 raise UnbelievableAnswerError(
                     f"an object of the API's list is longer than {MOST_SKIPPED_BYTES} bytes: not believed"
                 )
-            if found is None and not self._more():
+            if not found and not self._more():
                 raise ValueError("an object has no end")
 
     def members(self) -> Iterator[str]:

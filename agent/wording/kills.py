@@ -39,7 +39,8 @@ def kill_note(
     """The message of a kill's Event, at most 1,024 bytes. ``container_limits`` None: the pod is not known.
 
     ``advice`` is the diagnosis' advice for the container, already safe; None: general advice for this kind of kill. ``ended_by_agent``:
-    the container survived, and the agent ended it. ``sandbox``: it was in the pod's sandbox. No number here may change while the Event's count rises.
+    the container survived, and the agent ended it. ``sandbox``: it was in the pod's sandbox.
+    No number here may change while the Event's count rises.
     """
     if kill.scope is Scope.CONTAINER and kill.limit_bytes is None and container_limits is not None:
         kill = replace(kill, limit_bytes=container_limits.get(kill.container or ""))  # its cgroup was removed

@@ -78,7 +78,7 @@ class AgentProcess:
         """Status and body of a page; 0 when nothing answers."""
         return page(self.port, path)
 
-    def wait_ready(self, seconds: float = 60.0) -> None:
+    def wait_ready(self, seconds: float = 180.0) -> None:
         """Until /readyz is green."""
         self.wait_for(lambda: self.get("/readyz")[0] == 200, seconds, "ready")
 

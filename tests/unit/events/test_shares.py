@@ -14,8 +14,8 @@ from agent.events.outbox import REREAD_S, UNREAD_S
 from agent.events.schedule import Schedule
 from agent.kube.api import Api
 from agent.model import Budget, Notice
-from tests.lab.apiserver import ApiServer
 from tests.lab.apifaults import Fault, How
+from tests.lab.apiserver import ApiServer
 from tests.unit.events.world import EVENTS, Desk, notice
 
 PLENTY = Budget(10**6, 0.001)

@@ -794,6 +794,20 @@ def test_a_kill_that_was_counted_when_the_agent_went_on_after_a_stop_is_not_call
     assert outcomes(agent) == [Outcome.SURVIVED if how == "alive" else None]
 
 
+def test_a_kill_that_was_recorded_just_before_the_agent_was_stopped_is_not_called_deadly_afterwards(
+    world: World,
+) -> None:
+    agent = Agent(world)
+    agent.after(1.0)
+    world.kill(A)
+    agent.read()
+    assert len(agent.after(0.04).kills) == 1
+    world.now += 45.0
+    agent.attribution.was_away(world.now)
+    agent.attribution.removed(world.remove(A), world.now)
+    assert outcomes(agent) == [None]
+
+
 def test_a_group_kill_while_no_agent_ran_is_known_to_have_been_deadly(world: World) -> None:
     kept = {b.inode: b for b in Agent(world).after(0.0).baselines}
     world.kill(A, raw=6, groups=1)

@@ -28,6 +28,7 @@ from agent.model import (
     Notice,
     ObjectRef,
     OnExceeded,
+    OomKill,
     Outcome,
     Pod,
     Scope,
