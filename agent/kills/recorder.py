@@ -7,6 +7,7 @@ not, and the ledger writes later.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -97,7 +98,9 @@ class Recorder:
         self._ledger.amend(kill)
         self._unnamed[kill.kill_id] = kill
         if len(self._unnamed) > MOST_UNNAMED:
-            self._give_up(next(iter(self._unnamed.values())))
+            pods = Counter(map(_pod_path, self._unnamed.values()))
+            most = pods.most_common(1)[0][0]
+            self._give_up(next(one for one in self._unnamed.values() if _pod_path(one) == most))
 
     def _give_up(self, kill: OomKill) -> None:
         del self._unnamed[kill.kill_id]
@@ -124,6 +127,10 @@ class Recorder:
                 self._event(named)
             elif now_unix_s - kill.at_unix_s > UNNAMED_S:
                 self._give_up(kill)
+
+
+def _pod_path(kill: OomKill) -> str:
+    return kill.cgroup_path.rpartition("/")[0]
 
 
 def _outside_of_pods(kill: OomKill) -> bool:

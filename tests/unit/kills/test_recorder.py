@@ -17,6 +17,7 @@ from agent.diagnose.failing import Failing
 from agent.events.kill_events import KillEvents
 from agent.events.outbox import Outbox
 from agent.kills import Findings
+from agent.kills import recorder as recorder_module
 from agent.kills.recorder import Recorder
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
@@ -328,6 +329,18 @@ def test_a_kill_from_before_the_api_was_reached_gets_its_pod_and_its_event_when_
     (recorded,) = desk.ledger.kills()
     assert (recorded.pod, recorded.container, recorded.outcome) == (OPEN.pod, OPEN.container, Outcome.SURVIVED)
     assert desk.ledger.without_event() == []
+
+
+def test_kills_that_wait_for_a_name_are_bounded_and_a_pod_with_very_many_pushes_out_nobody_elses(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "MOST_UNNAMED", 10)
+    honest = unnamed(desk)
+    for i in range(50):
+        path = f"kubepods/burstable/pod{UID[:-1]}0/{'d' * 64}"
+        desk.recorder.settled(replace(honest, cgroup_path=path, cgroup_inode=99, ordinal=i))
+    assert len(desk.recorder._unnamed) == 10
+    assert honest.kill_id in desk.recorder._unnamed
 
 
 def test_a_kill_that_nobody_names_within_an_hour_gets_no_event(desk: Desk) -> None:
