@@ -85,10 +85,10 @@ def build_node(
     registry = Registry(ledger.kept_decisions())
     facts = Lookup(files, registry, lambda: tree.cgroups, values, on_error)
     failing = Failing(metrics, unix_s, ledger.kills(since_unix_s=unix_s() - HOUR_S))
-    kill_events = KillEvents(name, ledger, outbox, registry.pods.get, failing.advice, unix_s)
+    kill_events = KillEvents(name, ledger, outbox, registry.pods.get, failing.advice, facts.ended_by_agent)
     notices = ModeNotices(boot, metrics, outbox.post, unix_s, settings.mode_applied_events)
     emulate_group = settings.emulate_group_on_v1 and files.version == "v1"
-    consequences = Consequences(ledger, kill, notices, registry.ref, emulate_group)
+    consequences = Consequences(ledger, kill, notices, registry.ref, emulate_group, facts.ending)
     enforcer = Enforcer(files, ledger, unix_s)
     scopes = Scopes(scope_policy if files.version == "v2" else lambda _path: None, systemd_loaded_ns)
     modes = ModeController(
@@ -225,7 +225,10 @@ def _body(name: str, body: Callable[[], None], mailbox: Mailbox, stop: threading
 
 
 def _handle_signals(loop: Loop) -> list[int]:
-    """SIGTERM and SIGINT stop the loop; returns the list of those received. A handler logs nothing: it may interrupt a line of the log."""
+    """SIGTERM and SIGINT stop the loop, and after SIGCONT it knows that it was stopped; returns the list of those that end it.
+
+    A handler logs nothing: it may interrupt a line of the log.
+    """
     received: list[int] = []
 
     def end(signum: int, _frame: FrameType | None) -> None:
@@ -234,4 +237,5 @@ def _handle_signals(loop: Loop) -> list[int]:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    signal.signal(signal.SIGCONT, lambda _signum, _frame: loop.continued())
     return received

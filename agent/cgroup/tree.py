@@ -61,6 +61,7 @@ class Tree:
         self._below: dict[str, set[str]] = {}  # those right below each of them
         self._cgroups: dict[str, Cgroup] = {}
         self.cgroups: Mapping[str, Cgroup] = MappingProxyType(self._cgroups)
+        self._pods: dict[str | None, str] = {}  # their paths, by pod key
         self._containers: dict[str | None, dict[str, Cgroup]] = {}  # by pod key and path
         self._trouble: str | None = None  # what could not be watched or read and why, until it is reported
         self._has_failed = False  # anything since the last scan began
@@ -120,6 +121,10 @@ class Tree:
         events: list[TreeEvent] = []
         if self._directories.get(path, inode) != inode:
             events += self._forget(path, now_s)
+        for foreign in self._foreign(path):
+            if foreign == path:
+                return events
+            events += self._forget(foreign, now_s)
         self._directories[path] = inode
         if path:
             self._below.setdefault(path.rpartition("/")[0], set()).add(path)
@@ -132,6 +137,8 @@ class Tree:
             else:
                 cgroup = self._cgroups[path] = Cgroup(place, inode)
                 self._files.keep_open(cgroup)
+                if place.kind is CgroupKind.POD:
+                    self._pods[place.pod_key] = path
                 if place.kind is CgroupKind.CONTAINER:
                     self._containers.setdefault(place.pod_key, {})[path] = cgroup
                 events.append(CgroupAppeared(cgroup, now_s))
@@ -139,6 +146,33 @@ class Tree:
         for name in () if isinstance(names, Vanished) else names:
             events += self._arrive(path, name, now_s)
         return events
+
+    def _foreign(self, path: str) -> tuple[str, ...]:
+        """Directories, this new one or known ones, that have the name of a kubepods root, a pod or a container and are not the kubelet's.
+
+        The kubelet's are root's: where there is such a root, those of users (in user.slice) count for nothing; only a kubelet without
+        privileges has no other. And of two that claim to be one pod it is the one that lies higher.
+        """
+        place = classify(path)
+        if place.kind is CgroupKind.POD:
+            other = self._pods.get(place.pod_key, path)
+            return (max(path, other, key=self._rank),) if other != path else ()
+        outside = classify(path.rpartition("/")[0]).kind is CgroupKind.OTHER
+        if place.kind is not CgroupKind.KUBEPODS and not (place.kind is CgroupKind.CONTAINER and outside):
+            return ()
+        if self._override or path in self._cgroups:
+            return ()
+        users = {root.path: self._is_users(root.path) for root in self.roots}
+        if self._is_users(path):
+            return () if all(users.values()) else (path,)
+        return tuple(root for root, is_users in users.items() if is_users) if place.kind is CgroupKind.KUBEPODS else ()
+
+    def _rank(self, path: str) -> tuple[bool, int]:
+        """The lower, the rather the kubelet's."""
+        return self._is_users(path), path.count("/")
+
+    def _is_users(self, path: str) -> bool:
+        return self._ask(self._files.owner, path, VANISHED) not in (0, VANISHED)
 
     def _inode(self, path: str) -> int | Vanished:
         """The directory's inode; if it can't be read, the known one: an error doesn't make a cgroup gone."""
@@ -194,6 +228,8 @@ class Tree:
             self._watches.drop(Watch(path, file))
         if (cgroup := self._cgroups.pop(path, None)) is not None:
             self._files.let_go(cgroup)
+            if self._pods.get(cgroup.place.pod_key) == path:
+                del self._pods[cgroup.place.pod_key]
             of_pod = self._containers.get(cgroup.place.pod_key, {})
             if of_pod.pop(path, None) is not None and not of_pod:
                 del self._containers[cgroup.place.pod_key]

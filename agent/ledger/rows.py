@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.model import (
     Baseline,
+    Exceeded,
     KeptDecision,
     Mode,
     Notice,
@@ -52,7 +53,7 @@ def from_sql(row: Row) -> list[Any]:
     return [value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value for value in row]
 
 
-def row_of(record: Baseline | Original | KeptDecision) -> Row:
+def row_of(record: Baseline | Original | KeptDecision | Exceeded) -> Row:
     """The values of the record's fields, which are the columns of its table."""
     values = [getattr(record, field.name) for field in fields(record)]
     return _row(json.dumps(asdict(value)) if isinstance(value, Tolerance) else value for value in values)
@@ -115,6 +116,12 @@ def baselines_of(rows: Iterable[Row]) -> dict[int, Baseline]:
 def originals_of(rows: Iterable[Row]) -> dict[int, Original]:
     """By inode."""
     return {row[0]: Original(*from_sql(row)) for row in rows}
+
+
+def exceeded_of(rows: Iterable[Row]) -> dict[int, Exceeded]:
+    """By inode; without those that only a newer version can understand."""
+    found = ((row[0], _tolerance_of(row[1])) for row in rows)
+    return {inode: Exceeded(inode, tolerance) for inode, tolerance in found if tolerance is not None}
 
 
 def decisions_of(rows: Iterable[Row]) -> dict[str, tuple[KeptDecision, ...]]:

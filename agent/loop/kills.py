@@ -124,12 +124,15 @@ class Kills:
         self.recorder.findings(findings, kmsg_sequence)
         return [*findings.kills, *findings.amended]
 
-    def outcome_now(self, kill: OomKill) -> Outcome:
-        """Of a kill that a previous agent recorded without its outcome: what its container looks like now."""
+    def name_earlier(self) -> None:
+        """Pods were named: kills that waited for it are reported."""
+        self.recorder.name(self.facts.names_at, self.facts.unix_s())
+
+    def outcome_now(self, kill: OomKill) -> Outcome | None:
+        """Of a kill that a previous agent recorded without its outcome, if its container lives; why it is dead nobody saw."""
         cgroup = self.tree.cgroups.get(kill.cgroup_path)
         same = cgroup is not None and (kill.boot_id, kill.cgroup_inode) == (self.boot_id, cgroup.inode)
-        lives = cgroup is not None and same and self.facts.lives(cgroup)
-        return Outcome.SURVIVED if lives else Outcome.DIED
+        return Outcome.SURVIVED if cgroup is not None and same and self.facts.lives(cgroup) else None
 
 
 def _with_cgroup(report: OomReport) -> OomReport:

@@ -19,10 +19,11 @@ from agent.loop.pods import Pods
 from agent.loop.runtime import Runtime
 from agent.metrics.metrics import Metrics
 from agent.modes.controller import ModeController
-from agent.wording.logs import log
+from agent.wording.logs import Once, log
 
 logger = logging.getLogger("oomward")
 
+SKIPPED_SAID_S = 86400.0  # of one object
 NOTIFIED_AFTER_S = 0.002  # usually microseconds; waited only if a full resync finds a difference
 
 
@@ -49,6 +50,7 @@ class Node:
     look_for_runtime: Callable[[], None] = lambda: None
     _scanned: bool = field(default=False, init=False)
     _resync_due: bool = field(default=False, init=False)  # notifications were lost: resync at the end of the turn
+    _said: Once = field(default_factory=lambda: Once(SKIPPED_SAID_S), init=False)
     _ledger_trouble: str | None = field(default=None, init=False)
 
     def ready(self) -> tuple[bool, str]:
@@ -73,6 +75,7 @@ class Node:
 
     def start(self, now_s: float) -> None:
         """The first scan finds the cgroups that were there before us; others were removed while the agent was down."""
+        self.kills.attribution.was_away(now_s)
         self.kills.count_node(now_s)
         self.tree_events(self.tree.scan(now_s), now_s, newborn=False, notified=False)
         self.kills.attribution.ignore_earlier()
@@ -92,13 +95,16 @@ class Node:
         match message:
             case model.PodsListed():
                 self.pods.listed(message, now_s, self.between)
+                self.kills.name_earlier()
             case model.PodChanged():
                 self.pods.changed(message, now_s, self.between)
+                self.kills.name_earlier()
             case model.PodDeleted(uid):
                 self.pods.left(uid, now_s)
-            case model.PodSkipped(what, why):
-                self.metrics.pods_skipped.inc()
-                log(logger, logging.WARNING, f"{what} could not be read and is left as it was: {why}")
+            case model.PodSkipped(what, why, number):
+                self.metrics.pods_skipped.inc(number)
+                if self._said.due(what) is not None:
+                    log(logger, logging.WARNING, f"{what} could not be read and is left as it was: {why}")
             case model.WatchTrouble():
                 self.pods.trouble(message)
             case model.EventDelivered():

@@ -72,7 +72,8 @@ def kills_of_cgroup(boot_id: str, cgroup_inode: int) -> str:
 class Baseline:
     """The raw counters of one cgroup up to which kills are in the ledger; with the boot id, ``inode`` names the cgroup forever.
 
-    ``ordinal`` is the number of the last kill that was named after this cgroup (0: none yet).
+    ``ordinal`` is the number of the last kill that was named after this cgroup, or else its first ``oom_kill``: a kill takes at least one
+    count, so no kill that a lost ledger had is as high as the next.
     """
 
     inode: int
@@ -93,6 +94,14 @@ class Original:
     value: int
     pod_uid: str
     at_unix_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exceeded:
+    """A container's cgroup exceeded this tolerance: for the rest of its time, also when its kills are no longer kept."""
+
+    inode: int
+    tolerance: Tolerance
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,9 +286,23 @@ MUTANTS = (
     Mutant(
         "what is good to know is sent before what one must know",
         "events/schedule.py",
-        "(turn(notice), not notice.warning)",
-        "(turn(notice), notice.warning)",
+        "(not notice.warning, *turn(notice))",
+        "(notice.warning, *turn(notice))",
         ("events/test_schedule.py",),
+    ),
+    Mutant(
+        "the Event that is left out is of those with the fewest places",
+        "events/places.py",
+        "namespace = max(sizes,",
+        "namespace = min(sizes,",
+        ("events/test_shares.py",),
+    ),
+    Mutant(
+        "one namespace's refusal makes all wait",
+        "events/schedule.py",
+        "            if len(self._refused) > 1:\n",
+        "            if len(self._refused) > 0:\n",
+        ("events/test_shares.py",),
     ),
     Mutant(
         "a step of the wall clock makes Events older",

@@ -155,14 +155,29 @@ def test_a_long_note_is_cut_at_the_apis_1024_bytes_between_characters() -> None:
     assert note == "a" + "é" * 511
 
 
-def test_while_the_server_says_not_to_come_nobodys_event_is_sent(server: ApiServer, desk: Desk) -> None:
-    server.faults.add(Fault(How.STATUS, "create", EVENTS, status=429, reason="TooManyRequests", retry_after_s=30))
-    for pod in "abc":
-        desk.submit(notice(f"{pod}.1", pod))
-    desk.work(until=lambda: bool(server.requests))
-    assert desk.due_s() == 30.0
+@pytest.mark.parametrize("status", [403, 429, 503, 504])
+def test_a_refusal_of_one_namespaces_events_delays_nobody_elses(status: int, server: ApiServer, desk: Desk) -> None:
+    server.faults.add(Fault(How.STATUS, "create", f"{EVENTS}/full", None, status=status, retry_after_s=30))
+    for i in range(50):
+        desk.submit(notice(f"full-{i}.1", f"full-{i}", namespace="full"))
+        desk.submit(notice(f"good-{i}.1", f"good-{i}"))
+    desk.work(until=lambda: len(desk.delivered) == 50)
+    assert {name.partition("-")[0] for name, _ in desk.delivered} == {"good"}
+    assert desk.now < 1.0
+    assert len(server.requests) <= 52, "a namespace whose pods are refused waits as a whole"
+
+
+def test_a_server_that_refuses_everybody_is_asked_every_few_seconds_and_not_once_per_namespace(
+    server: ApiServer, desk: Desk
+) -> None:
+    server.faults.add(Fault(How.STATUS, "create", EVENTS, None, status=429, reason="TooManyRequests"))
+    for i in range(300):
+        desk.submit(notice(f"pod-{i}.1", f"pod-{i}", namespace=f"ns-{i}"))
+    desk.work(until=lambda: desk.now > 600)
+    assert len(server.requests) <= 160
+    server.faults.clear()
     desk.work()
-    assert (len(desk.delivered), len(server.requests), desk.now) == (3, 4, 30.0)
+    assert len(server.events) == 300
 
 
 def test_an_outage_with_many_pods_is_not_a_storm_of_tries_and_loses_nothing(server: ApiServer, desk: Desk) -> None:

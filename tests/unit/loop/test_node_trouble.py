@@ -390,3 +390,15 @@ def test_a_container_whose_first_reading_fails_has_its_kills_all_the_same(
     assert failures == 0
     assert [kill.container for kill in world.ledger.kills()] == ["main"] * 3
     world.end()
+
+
+def test_a_pod_that_cannot_be_read_is_counted_each_time_and_logged_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        world.node.message(PodSkipped("pod default/large", "it is larger than 10485760 bytes"), world.now)
+    world.node.message(PodSkipped("7 more objects", "as with those before", 7), world.now)
+    assert world.metric("oomward_pods_skipped_total") == 10
+    assert [record.message for record in caplog.records if "large could" in record.message] == [
+        "pod default/large could not be read and is left as it was: it is larger than 10485760 bytes"
+    ]
