@@ -21,7 +21,7 @@ from agent.events.kill_events import KillEvents
 from agent.events.outbox import Outbox
 from agent.events.schedule import Schedule
 from agent.events.sender import EventSender
-from agent.kernel.kmsg import Kmsg, boot_id
+from agent.kernel.kmsg import boot_id, open_kmsg
 from agent.kernel.limits import raise_open_files
 from agent.kills import Attribution
 from agent.kills.recorder import Recorder
@@ -162,7 +162,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
 def _open_log(settings: Settings, ledger: Ledger, boot: str, metrics: Metrics) -> LogReader:
     """The kernel's log from the ledger's position; a warning if it can't be read yet."""
     used = [k.report_sequence for k in ledger.kills(limit=5000) if k.report_sequence is not None and k.boot_id == boot]
-    log = LogReader(partial(Kmsg, settings.kmsg), ledger.kmsg_sequence, metrics, used)
+    log = LogReader(partial(open_kmsg, settings.kmsg), ledger.kmsg_sequence, metrics, used)
     if log.trouble is not None:
         logger.warning("%s. Kills are still counted; the names of their victims will be missing.", log.trouble)
     return log

@@ -455,7 +455,7 @@ MUTANTS = (
     Mutant(
         "a report is over though more of the log lies there unread",
         "loop/log_reader.py",
-        "        self.more = len(items) == AT_ONCE\n",
+        "        self.more = self._kmsg is not None and self._kmsg.more\n",
         "        self.more = False\n",
         ("loop/test_log_reader.py",),
     ),

@@ -70,6 +70,12 @@ def test_a_log_without_a_record_or_of_another_device_is_not_believed(node: Check
     assert (found.status, "not the kernel log device" in found.found) == (Status.WARN, True)
 
 
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/urandom", "/tmp"])
+def test_no_other_kind_of_file_is_a_log(path: str) -> None:
+    (found,) = kernel.log(Path(path))
+    assert (found.status, found.found.startswith(f"{path} is not the kernel log device")) == (Status.WARN, True)
+
+
 # ------------------------------------------------------------------------------------------------------------ cgroups
 
 

@@ -111,6 +111,29 @@ def test_without_a_log_it_says_so_and_counts_all_the_same(
     assert "mount the host's /dev/kmsg into the container, or name it with --kmsg" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["/dev/null", "folder", "plain file"])
+def test_with_any_other_kind_of_file_for_the_log_it_goes_on_without(
+    agent: Agent, api: ApiServer, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    agent.kmsg.unlink()
+    if kind == "folder":
+        agent.kmsg.mkdir()
+    elif kind == "plain file":
+        agent.kmsg.write_bytes(b"6,1,100,-;hello\n")
+    else:
+        agent.kmsg.symlink_to(kind)
+    api.put_pod(herder())
+
+    def meanwhile() -> None:
+        agent.ready()
+        assert "oomward_kmsg_readable 0.0" in agent.get("/metrics")[1]
+
+    assert agent.run(meanwhile) == 0
+    said = capfd.readouterr().err
+    assert "not the kernel's log device" in said
+    assert "Traceback" not in said
+
+
 def test_without_the_right_to_come_first_it_goes_on_and_says_what_may_come_late(
     agent: Agent, capfd: pytest.CaptureFixture[str]
 ) -> None:
