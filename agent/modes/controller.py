@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD
 from agent.cgroup.tree import Tree
-from agent.metrics.metrics import Metrics
+from agent.metrics.metrics import MOST_OF_A_POD, Metrics
 from agent.model import Cgroup, CgroupKind, KeptDecision, Mode, OomKill, Pod, Rules, WriteOutcome, levels_above
 from agent.modes.consequences import Consequences
 from agent.modes.desired import DesiredMode, desired_mode, oom_group_values
@@ -47,18 +47,28 @@ class ModeController:
             self.notices.invalid(pod, bad)
 
     def pod_changed(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
-        """Decide the modes of the pod's containers. ``between`` is called before each.
-
-        Their metrics begin now, since a container that dies at once is named only after its death. Without a desired mode
-        a container has the kubelet's: group on v2, unless it runs with singleProcessOOMKill.
-        """
-        default = Mode.SINGLE if self.files.version == "v1" else Mode.GROUP
-        for container in pod.containers:
-            mode = decide(pod, container.name, self.rules).mode or default
-            self.metrics.container_running(pod.namespace, pod.name, container.name, mode)
+        """Decide the modes of the pod's containers. ``between`` is called before each that has a cgroup."""
+        self._begin_series(pod)
         for cgroup in self.tree.containers(pod.cgroup_key):
             between()
             self.consider(cgroup, now_s)
+
+    def _begin_series(self, pod: Pod, *, unless_begun: bool = False) -> None:
+        """Of the containers that have a cgroup, of a pod that is there. One without a name yet may be any of a pod of usual size, so all begin.
+
+        Without a desired mode a container has the kubelet's: group on v2, unless it runs with singleProcessOOMKill.
+        """
+        if self.registry.has_departed(pod.uid) or (unless_begun and self.metrics.has(pod.namespace, pod.name)):
+            return
+        cgroups = self.tree.containers(pod.cgroup_key)
+        names = {container.name for container in pod.containers} if len(pod.containers) <= MOST_OF_A_POD else set()
+        if not names:
+            found = (self.registry.identity(cgroup.place) for cgroup in cgroups)
+            names = {one.container for one in found if one is not None and one.container is not None}
+        default = Mode.SINGLE if self.files.version == "v1" else Mode.GROUP
+        for name in names if cgroups else ():
+            mode = decide(pod, name, self.rules).mode or default
+            self.metrics.container_running(pod.namespace, pod.name, name, mode)
 
     def decisions(self, pod: Pod) -> list[KeptDecision] | None:
         """For the ledger, which keeps them for a start without the API; None: no container has a name yet, so keep the previous ones."""
@@ -138,6 +148,8 @@ class ModeController:
         if desired.container is not None:
             self._show(container)
             self.consequences.act(container, desired, None, now_s)
+        elif (pod := self.registry.pods.get(desired.pod_uid or "")) is not None:
+            self._begin_series(pod, unless_begun=True)
         self._warn_of_ancestors(container)
 
     def _runs(self, pod_key: str | None, container_id: str) -> bool:
