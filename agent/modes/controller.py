@@ -54,7 +54,7 @@ class ModeController:
             self.consider(cgroup, now_s)
 
     def _begin_series(self, pod: Pod, *, unless_begun: bool = False) -> None:
-        """Of the containers that have a cgroup, of a pod that is there. One without a name yet may be any of a pod of usual size, so all begin.
+        """Of the containers that have a cgroup. One without a name may be any of a pod of usual size, so all begin.
 
         Without a desired mode a container has the kubelet's: group on v2, unless it runs with singleProcessOOMKill.
         """

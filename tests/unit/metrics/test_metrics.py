@@ -149,7 +149,7 @@ def test_series_of_living_containers_are_bounded_in_all_and_no_kill_is_lost(
     for i in range(10 * bound):
         m.container_running("default", f"pod-{i}", "main", Mode.SINGLE)
     for i in range(10 * bound):
-        m.kill(replace(KILL, pod=f"pod-{i}"))
+        m.kill(replace(KILL, pod=f"pod-{i}", container="main"))
     assert len(m._series) == bound + 1
     assert kills(m, namespace="", pod="", container="", scope="container") == [9.0 * bound]
     assert caplog.text.count("containers have series") == 1
