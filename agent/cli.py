@@ -36,6 +36,13 @@ COMMANDS = {
     "diagnose": "show why containers of this node fail, what Kubernetes will do, and what you can do",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
 }
+LOOKING = (
+    "check",
+    "ps",
+    "explain",
+    "diagnose",
+    "history",
+)  # they change nothing, and are needed most when the file is wrong
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
 # ruff: noqa: PLC0415
@@ -153,8 +160,11 @@ def _run(argv: Sequence[str] | None) -> int:
     required = () if alone else ("node_name",)
     from agent.model import AgentError
 
+    mistakes: list[str] | None = [] if arguments.command in LOOKING else None
     try:
-        settings = load(vars(arguments), os.environ, required=required)
+        settings = load(vars(arguments), os.environ, required=required, in_file=mistakes)
+        for mistake in mistakes or ():
+            _say(f"{mistake}; shown is what the rest of the file says, in force is what the agent read before")
         if not settings.real_time:
             scheduling.suspend_real_time()
         with _within_budget(arguments.command):

@@ -34,6 +34,10 @@ class ApiUnreachableError(ApiError):
     """No answer: refused, timed out, cut off, or TLS failed."""
 
 
+class ApiCertificateError(ApiUnreachableError):
+    """The server's certificate is not accepted, or it speaks no TLS."""
+
+
 class ApiSilentError(ApiUnreachableError):
     """Nothing more of an answer came within the time-out."""
 
@@ -155,6 +159,8 @@ class Api:
                 redirect=False,
                 timeout=urllib3.Timeout(connect=CONNECT_S, read=read_s),
             )
+        except urllib3.exceptions.SSLError as error:
+            raise ApiCertificateError(self._explain(error)) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ApiUnreachableError(self._explain(error)) from error
         if not 200 <= raw.status < 300:

@@ -297,3 +297,29 @@ def test_in_a_shell_too(line: str, code: int, tmp_path: Path) -> None:
     environ = {key: value for key, value in os.environ.items() if not key.endswith("NODE_NAME")}
     ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=environ, check=False)
     assert (ended.returncode, ended.stderr.count("Traceback"), ended.stderr.count("Exception ignored")) == (code, 0, 0)
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if call != "run"])
+def test_a_mistake_in_the_configuration_file_stops_no_command_that_only_looks(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "resyncInterval: never\ntlsCert: /x\nrules:\n- name: x\n  mode: sinlge\n- name: y\n  mode: single\n"
+    )
+    seen: list[Settings] = []
+
+    def looks(settings: Settings, *_: object, **__: object) -> int:
+        seen.append(settings)
+        return 0
+
+    code = main((*instead(monkeypatch, call, looks), "--config", str(config)))
+    said = capsys.readouterr().err
+    assert all(text in said for text in ("config.yaml:1", "config.yaml:5", "tlsCert is set without tlsKey"))
+    if call.startswith("once"):
+        assert (code, seen) == (EXIT_USAGE, []), "it writes: the rest of the rules may be for other pods"
+        return
+    assert code == EXIT_OK
+    assert "in force is what the agent read before" in said
+    assert [rule.name for rule in seen[0].rules.rules] == ["y"]
+    assert seen[0].resync_interval_s > 0
