@@ -96,7 +96,7 @@ def run(settings: Settings) -> int:
     """
     setup(settings.log_format, settings.log_level)
     guards = PageGuards(settings)
-    with AgentLock(settings.state_dir, settings.node_name) as lock:
+    with AgentLock(settings.state_dir, settings.node_name, settings.cgroup_mount) as lock:
         if lock.trouble:
             logger.warning(lock.trouble)
         return _run_locked(settings, guards)

@@ -300,8 +300,8 @@ MUTANTS = (
     Mutant(
         "an Event that is there already is an error",
         "events/sender.py",
-        "            if error.status != CONFLICT:\n",
-        "            if error.status == CONFLICT:\n",
+        "            if error.status != CONFLICT or not error.explained:\n",
+        "            if error.status == CONFLICT or not error.explained:\n",
         ("events/test_sender.py",),
     ),
     Mutant(

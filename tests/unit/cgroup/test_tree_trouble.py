@@ -272,9 +272,14 @@ def test_another_controller_that_is_switched_costs_one_look_and_changes_nothing(
         make(mount, f"{POD}/{number:064}")
     tree = trees()
     tree.scan(1.0)
-    watches, added = tree.watches, []
+    watches, added = tree.watches, list[str]()
     real = tree._watches.inotify.add_watch
-    monkeypatch.setattr(tree._watches.inotify, "add_watch", lambda *each: added.append(each) or real(*each))
+
+    def counted(path: str, mask: int) -> int:
+        added.append(path)
+        return int(real(path, mask))
+
+    monkeypatch.setattr(tree._watches.inotify, "add_watch", counted)
     write(mount, POD, "cgroup.subtree_control", "memory pids\n")
     assert tree.read(2.0) == []
     assert (len(added), tree.watches) == (2, watches)
