@@ -32,27 +32,28 @@ class AgentLock:
     def __enter__(self) -> AgentLock:
         """Raises LockedError."""
         try:
-            self._lock_file()
+            fd = self._lock_file()
             if self._mount is not None:
                 with contextlib.suppress(OSError):  # it is not there, which is reported elsewhere
                     self._lock(self._mount, os.O_RDONLY | os.O_DIRECTORY, self._mount)
         except BaseException:
             self._close()
             raise
-        if self.trouble is not None and not self._fds:
+        if fd is not None:
+            with contextlib.suppress(OSError):  # on a full disk the name can't be written; the lock still works
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, f"pid {os.getpid()}, node {self._node}\n".encode(), 0)
+        elif not self._fds and self.trouble is not None:
             self.trouble += ": a second agent would not be noticed"
         return self
 
-    def _lock_file(self) -> None:
+    def _lock_file(self) -> int | None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            fd = self._lock(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, self._path.parent)
+            return self._lock(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, self._path.parent)
         except OSError as error:
             self.trouble = f"no lock available at {self._path} ({error.strerror})"
-            return
-        with contextlib.suppress(OSError):  # on a full disk the name can't be written; the lock still works
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"pid {os.getpid()}, node {self._node}\n".encode(), 0)
+            return None
 
     def _lock(self, path: Path, flags: int, what: Path) -> int:
         """Raises LockedError, OSError."""
