@@ -85,7 +85,7 @@ def build_node(
     attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg)
     recorder = Recorder(ledger, metrics, failing.settled, kill_events.post)
     kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, v1)
-    pods = Pods(registry, modes, ledger, failing, metrics)
+    pods = Pods(registry, modes, ledger, failing, metrics, name)
     return Node(tree, ledger, metrics, outbox, modes, kills, pods)
 
 

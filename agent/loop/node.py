@@ -48,12 +48,13 @@ class Node:
     def ready(self) -> tuple[bool, str]:
         listed = self.pods.registry.listed
         ledger = "ledger on disk" if self.ledger.persistent else "ledger in memory only"
+        wrong_name = self.pods.wrong_name
         lines = (
-            "pods listed" if listed else "waiting for the API's first list of pods",
+            wrong_name or ("pods listed" if listed else "waiting for the API's first list of pods"),
             "cgroups scanned" if self._scanned else "cgroups not scanned yet",
             f"{ledger}: {self.ledger.trouble}" if self.ledger.trouble else ledger,
         )
-        return listed and self._scanned, "\n".join(lines)
+        return listed and self._scanned and wrong_name is None, "\n".join(lines)
 
     def due_s(self) -> float | None:
         """Monotonic time at which something is to be done without any message; None: never."""
