@@ -80,6 +80,11 @@ class Tree:
         return tuple(self._containers.get(pod_key, {}).values())
 
     @property
+    def failing(self) -> bool:
+        """Whether anything could not be watched or read since the last scan began: cgroups may be missing."""
+        return self._has_failed
+
+    @property
     def roots(self) -> tuple[Cgroup, ...]:
         """The kubepods roots."""
         return tuple(c for c in self._cgroups.values() if c.place.kind is CgroupKind.KUBEPODS)

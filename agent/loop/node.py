@@ -22,6 +22,7 @@ from agent.wording.logs import log
 
 logger = logging.getLogger("oomward")
 
+RESYNC_AGAIN_S = 30.0  # while something can't be watched, read or written, as without a free descriptor: then twice as long each time
 NOTIFIED_AFTER_S = 0.002  # usually microseconds; waited only if a full resync finds a difference
 
 
@@ -43,6 +44,8 @@ class Node:
     between: Callable[[], None] = lambda: None
     _scanned: bool = field(default=False, init=False)
     _resync_due: bool = field(default=False, init=False)  # notifications were lost: resync at the end of the turn
+    _again_s: float = field(default=RESYNC_AGAIN_S, init=False)
+    _failing_since_s: float | None = field(default=None, init=False)
     _ledger_trouble: str | None = field(default=None, init=False)
 
     def ready(self) -> tuple[bool, str]:
@@ -177,9 +180,19 @@ class Node:
 
     def housekeeping(self, now_s: float) -> None:
         """Drop what is not needed any more, and read the roots: that no limit was hit for long is known only of what is read."""
+        self._retry(now_s)
         self.kills.read_all(self.tree.roots, now_s, self.between)
         self.pods.housekeeping(now_s, self.between)
         self._show_state()
+
+    def _retry(self, now_s: float) -> None:
+        """What could not be watched, read or written is tried again, long before the next full resync."""
+        if not (self.tree.failing or self.modes.enforcer.failing):
+            self._again_s, self._failing_since_s = RESYNC_AGAIN_S, None
+        elif self._failing_since_s is None or now_s - self._failing_since_s >= self._again_s:
+            self._again_s = RESYNC_AGAIN_S if self._failing_since_s is None else 2 * self._again_s
+            self._failing_since_s = now_s
+            self.resync(now_s)
 
     def _show_state(self) -> None:
         """The agent's own state as metrics, and the ledger's trouble in the log when it changes."""
