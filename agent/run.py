@@ -41,6 +41,7 @@ from agent.model import Cgroup, KillAttempt, ThreadDied
 from agent.modes.consequences import Consequences
 from agent.modes.controller import ModeController
 from agent.modes.enforcer import Enforcer
+from agent.modes.kept import decided_again
 from agent.modes.notices import ModeNotices
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
@@ -72,6 +73,7 @@ def build_node(
     name, values, on_error = settings.node_name, dict[str, int](), error_counter(metrics)
     tree = Tree(files, root_override=settings.cgroup_roots)
     registry = Registry(ledger.kept_decisions())
+    registry.decide_again(partial(decided_again, rules=settings.rules))
     facts = Lookup(files, registry, lambda: tree.cgroups, values, on_error)
     failing = Failing(metrics, unix_s, ledger.kills(since_unix_s=unix_s() - HOUR_S))
     kill_events = KillEvents(name, ledger, outbox, registry.pods.get, failing.advice, unix_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-VERSION = 3
+VERSION = 4
 # kill.notice: the Event that counts the kill, '' if none can; NULL: none does yet.
 # kill_by_container has `processes`: a container's kills are summed at each of them, without a look at the rows.
 TABLES = """
@@ -25,7 +25,7 @@ TABLES = """
         local_oom INTEGER, ordinal INTEGER);
     CREATE TABLE original (inode INTEGER PRIMARY KEY, path TEXT, value INTEGER, pod_uid TEXT, at_unix_s REAL);
     CREATE TABLE decision (pod_uid TEXT, cgroup_key TEXT, namespace TEXT, pod TEXT, container TEXT, container_id TEXT,
-        mode TEXT, rule TEXT, tolerance TEXT);
+        mode TEXT, rule TEXT, tolerance TEXT, source TEXT, labels TEXT);
     CREATE INDEX decision_of_pod ON decision (pod_uid);
     CREATE TABLE notice (name TEXT PRIMARY KEY, at_unix_s REAL NOT NULL, body TEXT NOT NULL, outcome TEXT, series_last_unix_s REAL);
     CREATE INDEX notice_waiting ON notice (outcome, at_unix_s);

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 
 from agent import model
@@ -18,6 +19,7 @@ from agent.loop.kills import Kills
 from agent.loop.pods import Pods
 from agent.metrics.metrics import Metrics
 from agent.modes.controller import ModeController
+from agent.modes.kept import decided_again
 from agent.wording.logs import log
 
 logger = logging.getLogger("oomward")
@@ -136,6 +138,7 @@ class Node:
 
     def reload(self, rules: model.Rules, now_s: float) -> None:
         self.modes.rules = rules
+        self.pods.registry.decide_again(partial(decided_again, rules=rules))
         for cgroup in self.modes.containers():
             self.between()
             self.modes.consider(cgroup, now_s)

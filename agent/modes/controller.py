@@ -17,6 +17,7 @@ from agent.model import Cgroup, CgroupKind, KeptDecision, Mode, OomKill, Pod, Ru
 from agent.modes.consequences import Consequences
 from agent.modes.desired import DesiredMode, desired_mode, oom_group_values
 from agent.modes.enforcer import Attempt, Enforcer
+from agent.modes.kept import labels_text
 from agent.modes.notices import ModeNotices
 from agent.modes.policy import decide, invalid_modes
 from agent.modes.tolerance import invalid_tolerances
@@ -74,8 +75,18 @@ class ModeController:
         """For the ledger, which keeps them for a start without the API; None: no container has a name yet, so keep the previous ones."""
         known = [(c, d) for c in self.tree.containers(pod.cgroup_key) if (d := self._desired.get(c.inode)) is not None]
         of_pod = pod.uid, pod.cgroup_key, pod.namespace, pod.name
+        labels = labels_text(pod.labels)
         kept = [
-            KeptDecision(*of_pod, d.container, c.place.container_id, d.decision.mode, d.decision.rule, d.tolerance)
+            KeptDecision(
+                *of_pod,
+                d.container,
+                c.place.container_id,
+                d.decision.mode,
+                d.decision.rule,
+                d.tolerance,
+                d.decision.source,
+                labels,
+            )
             for c, d in known
             if d.decision.mode is not None and d.container is not None
         ]
