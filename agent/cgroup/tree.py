@@ -195,7 +195,11 @@ class Tree:
         events = [event for below in tuple(self._below.get(path, ())) for event in self._forget(below, now_s)]
         del self._directories[path]
         self._below.pop(path, None)
-        self._below.get(path.rpartition("/")[0], set()).discard(path)
+        parent = path.rpartition("/")[0]
+        beside = self._below.get(parent, set())
+        beside.discard(path)
+        if not beside:
+            self._watches.drop(Watch(parent, SWITCH))
         for file in (DIRECTORY, OOM_GROUP, EVENTS, SWITCH):
             self._watches.drop(Watch(path, file))
         if (cgroup := self._cgroups.pop(path, None)) is not None:
