@@ -109,9 +109,30 @@ MUTANTS = (
     Mutant(
         "the same without a report",
         "kills/split.py",
-        "Share(max(1, left - unreported), left,",
-        "Share(max(1, left), left,",
+        "Share(max(1, one - 1), one,",
+        "Share(max(1, one), one,",
         ("kills/test_attribution.py",),
+    ),
+    Mutant(
+        "a switched memory controller leaves the watches that it had",
+        "cgroup/tree.py",
+        "            changed = self._watches.add_again(path, files)\n",
+        "            changed = self._watches.add_files(path, files)\n",
+        ("cgroup/test_tree_trouble.py",),
+    ),
+    Mutant(
+        "any success counts as the Event",
+        "events/sender.py",
+        '        if not isinstance(metadata, dict) or metadata.get("name") != notice.name:\n',
+        "        if False:\n",
+        ("events/test_sender.py",),
+    ),
+    Mutant(
+        "a nested init is the container's",
+        "kernel/processes.py",
+        "        if len(levels) == 2 and levels[1]",
+        "        if len(levels) >= 2 and levels[-1]",
+        ("kernel/test_processes.py",),
     ),
     Mutant(
         "a kill is booked on its own level only",
