@@ -24,7 +24,7 @@ TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 MORE_FILES = "raise the limit of open files (ulimit -n; for the node sysctl fs.file-max)"
 MOST_KILLS = 10**9  # of history: all
 LEAST_WATCH_S = 0.5
-EPILOG = "Exit codes: 0 success, 1 failure (the message says what failed and what to do), 2 wrong arguments or configuration."
+EPILOG = "Exit codes: 0 success, 1 failure (the message says what failed and what to do), 2 wrong arguments or configuration, 130 Ctrl-C."
 REAL_TIME_S = 2.0  # how long a command may keep real-time priority
 
 COMMANDS = {
