@@ -89,12 +89,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         """Requests until the client or we close."""
-        self.handle_one_request()
+        self._handle_request()
         while not self.close_connection:
             self._deadline.await_request()
             self.server.await_request(self.connection, self.client_address)
             self._later = True
-            self.handle_one_request()
+            self._handle_request()
+
+    def _handle_request(self) -> None:
+        self.close_connection = True  # unless a whole request says otherwise
+        self.handle_one_request()
 
     def do_GET(self) -> None:
         if self._later:

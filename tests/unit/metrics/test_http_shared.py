@@ -176,6 +176,20 @@ def test_a_body_that_a_client_sends_is_no_request() -> None:
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\n\r\n"], ids=["first", "later"])
+def test_a_request_line_without_an_end_ends_the_connection(before: bytes) -> None:
+    with (
+        serving(Counted()) as server,
+        socket.create_connection((server.server_name, server.server_port), timeout=PATIENCE_S) as client,
+    ):
+        client.sendall(before + b"GET /" + b"x" * 70_000)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while part := client.recv(65536):
+                answer += part
+    assert answer.count(b"HTTP/1.1 ") <= 2
+
+
 def test_a_client_that_asks_nothing_more_is_sent_away_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answering, "IDLE_S", 0.3)
     with serving(Counted()) as server:
