@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from agent import __version__
@@ -17,8 +19,12 @@ if TYPE_CHECKING:
     from agent.settings import Settings
 
 EXIT_USAGE = 2  # arguments or configuration are wrong: nothing was started
+EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells have it
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+MORE_FILES = "raise the limit of open files (ulimit -n; for the node sysctl fs.file-max)"
+MOST_KILLS = 10**9  # of history: all
 LEAST_WATCH_S = 0.5
-EPILOG = "Exit codes: 0 success, 1 failure (the message says what failed and what to do), 2 wrong arguments or configuration."
+EPILOG = "Exit codes: 0 success, 1 failure (the message says what failed and what to do), 2 wrong arguments or configuration, 130 Ctrl-C."
 REAL_TIME_S = 2.0  # how long a command may keep real-time priority
 
 COMMANDS = {
@@ -31,6 +37,13 @@ COMMANDS = {
     "oom-policy": "install, remove or show the systemd drop-in that keeps mode single in force (OOMPolicy=continue)",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
 }
+LOOKING = (
+    "check",
+    "ps",
+    "explain",
+    "diagnose",
+    "history",
+)  # they change nothing, and are needed most when the file is wrong
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
 # ruff: noqa: PLC0415
@@ -102,13 +115,45 @@ def _seconds(text: str) -> float:
 
 
 def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
+    if not (text.isascii() and text.isdigit() and text.strip("0")):
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-    return int(text)
+    return int(text) if len(text.lstrip("0")) < len(str(MOST_KILLS)) else MOST_KILLS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; returns its exit code. Whatever becomes of the output, or Ctrl-C: no traceback."""
+    try:
+        try:
+            return _run(argv)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        _drop_output()
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `oomward … | head`: the reader has closed the pipe: no failure
+        _drop_output()
+        return EXIT_OK
+    except OSError as error:  # the disk that takes the output is full; or no file can be opened any more
+        _drop_output()
+        _say(f"{error}; {MORE_FILES}" if error.errno in TOO_MANY_FILES else str(error))
+        return EXIT_FAILED
+
+
+def _drop_output() -> None:
+    """What is still buffered; else the interpreter would try again at its end."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(text: str) -> None:
+    """On standard error, if that can be written."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(f"oomward: {text}", file=sys.stderr)  # noqa: T201
+
+
+def _run(argv: Sequence[str] | None) -> int:
     from agent.kernel import scheduling
 
     scheduling.raise_priority()  # before the imports: on busy processors those alone would take minutes
@@ -119,18 +164,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     required = () if alone else ("node_name",)
     from agent.model import AgentError
 
+    mistakes: list[str] | None = [] if arguments.command in LOOKING else None
     try:
-        settings = load(vars(arguments), os.environ, required=required)
+        settings = load(vars(arguments), os.environ, required=required, in_file=mistakes)
+        for mistake in mistakes or ():
+            _say(f"{mistake}; shown is what the rest of the file says, in force is what the agent read before")
         if not settings.real_time:
             scheduling.suspend_real_time()
         with _within_budget(arguments.command):
             return _call(settings, arguments)
     except (SettingsError, AgentError) as error:
-        print(f"oomward: {error}", file=sys.stderr)  # noqa: T201
+        _say(str(error))
         return EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED
-    except BrokenPipeError:  # `oomward … | head`: the reader has closed the pipe: no failure
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
 
 
 @contextmanager
@@ -153,7 +198,14 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.command == "run":
         from agent.run import run
 
-        return run(settings)
+        try:
+            return run(settings)
+        except OSError as error:
+            if error.errno not in TOO_MANY_FILES:
+                traceback.print_exc()  # a fault of ours
+            raise
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "standard output is closed")
     from agent.commands.output.table import Output
 
     output, file = Output(arguments.output), sys.stdout

@@ -21,7 +21,7 @@ from agent.events.kill_events import KillEvents
 from agent.events.outbox import Outbox
 from agent.events.schedule import Schedule
 from agent.events.sender import EventSender
-from agent.kernel.kmsg import Kmsg, boot_id
+from agent.kernel.kmsg import boot_id, open_kmsg
 from agent.kernel.limits import raise_open_files
 from agent.kills import Attribution
 from agent.kills.recorder import Recorder
@@ -44,6 +44,7 @@ from agent.modes.consequences import Consequences
 from agent.modes.controller import ModeController
 from agent.modes.creation import CreationModes
 from agent.modes.enforcer import Enforcer
+from agent.modes.kept import decided_again
 from agent.modes.notices import ModeNotices
 from agent.modes.scopes import Scopes
 from agent.pods.lookup import Lookup
@@ -83,6 +84,7 @@ def build_node(
     name, values, on_error = settings.node_name, dict[str, int](), error_counter(metrics)
     tree = Tree(files, root_override=settings.cgroup_roots)
     registry = Registry(ledger.kept_decisions())
+    registry.decide_again(partial(decided_again, rules=settings.rules))
     facts = Lookup(files, registry, lambda: tree.cgroups, values, on_error)
     failing = Failing(metrics, unix_s, ledger.kills(since_unix_s=unix_s() - HOUR_S))
     kill_events = KillEvents(name, ledger, outbox, registry.pods.get, failing.advice, facts.ended_by_agent)
@@ -97,7 +99,7 @@ def build_node(
     attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg)
     recorder = Recorder(ledger, metrics, failing.settled, kill_events.post)
     kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, v1)
-    pods = Pods(registry, modes, ledger, failing, metrics)
+    pods = Pods(registry, modes, ledger, failing, metrics, name)
     runtime = Runtime(registry, modes, tree, metrics, required=settings.nri == "required")
     return Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime)
 
@@ -120,7 +122,7 @@ def run(settings: Settings) -> int:
     """
     setup(settings.log_format, settings.log_level)
     guards = PageGuards(settings)
-    with AgentLock(settings.state_dir, settings.node_name) as lock:
+    with AgentLock(settings.state_dir, settings.node_name, settings.cgroup_mount) as lock:
         if lock.trouble:
             logger.warning(lock.trouble)
         return _run_locked(settings, guards)
@@ -202,7 +204,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
 def _open_log(settings: Settings, ledger: Ledger, boot: str, metrics: Metrics) -> LogReader:
     """The kernel's log from the ledger's position; a warning if it can't be read yet."""
     used = [k.report_sequence for k in ledger.kills(limit=5000) if k.report_sequence is not None and k.boot_id == boot]
-    log = LogReader(partial(Kmsg, settings.kmsg), ledger.kmsg_sequence, metrics, used)
+    log = LogReader(partial(open_kmsg, settings.kmsg), ledger.kmsg_sequence, metrics, used)
     if log.trouble is not None:
         logger.warning("%s. Kills are still counted; the names of their victims will be missing.", log.trouble)
     return log

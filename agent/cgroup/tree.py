@@ -81,6 +81,11 @@ class Tree:
         return tuple(self._containers.get(pod_key, {}).values())
 
     @property
+    def failing(self) -> bool:
+        """Whether anything could not be watched or read since the last scan began: cgroups may be missing."""
+        return self._has_failed
+
+    @property
     def roots(self) -> tuple[Cgroup, ...]:
         """The kubepods roots."""
         return tuple(c for c in self._cgroups.values() if c.place.kind is CgroupKind.KUBEPODS)
@@ -131,7 +136,8 @@ class Tree:
         self._watches.add(path)
         place = classify(path)
         if place.kind in TRACKED:
-            watched = self._watches.add_files(path, self._files_of.get(place.kind, ()))
+            files = self._files_of.get(place.kind, ())
+            watched = self._watches.add_files(path, files) if files else []
             if path in self._cgroups:
                 events += [event for file in watched for event in self._file_touched(Watch(path, file), now_s)]
             else:
@@ -223,7 +229,11 @@ class Tree:
         events = [event for below in tuple(self._below.get(path, ())) for event in self._forget(below, now_s)]
         del self._directories[path]
         self._below.pop(path, None)
-        self._below.get(path.rpartition("/")[0], set()).discard(path)
+        parent = path.rpartition("/")[0]
+        beside = self._below.get(parent, set())
+        beside.discard(path)
+        if not beside:
+            self._watches.drop(Watch(parent, SWITCH))
         for file in (DIRECTORY, OOM_GROUP, EVENTS, SWITCH):
             self._watches.drop(Watch(path, file))
         if (cgroup := self._cgroups.pop(path, None)) is not None:
@@ -276,9 +286,24 @@ class Tree:
 
     def _file_touched(self, watch: Watch, now_s: float) -> list[TreeEvent]:
         if watch.file == SWITCH:
-            self._watches.drop(watch)  # a cgroup that still misses a file watches it again
-            return self._visit(watch.path, now_s)
+            return self._controllers_switched(watch.path, now_s)
         cgroup = self._cgroups.get(watch.path)
         if cgroup is None:
             return []
         return [OomGroupTouched(cgroup, now_s) if watch.file == OOM_GROUP else CountersTouched(cgroup, now_s)]
+
+    def _controllers_switched(self, parent: str, now_s: float) -> list[TreeEvent]:
+        """Something was written to the parent's cgroup.subtree_control. If memory was switched, all cgroups right below have other files;
+        if one that was watched completely has the same ones, all have: a start of a container that is no change must cost little.
+        """
+        events: list[TreeEvent] = []
+        same = False
+        for path in sorted(self._below.get(parent, ())):
+            files = self._files_of.get(self._cgroups[path].place.kind, ()) if path in self._cgroups else ()
+            complete = bool(files) and all(Watch(path, file) in self._watches for file in files)
+            if not files or (complete and same):
+                continue
+            changed = self._watches.add_again(path, files)
+            same = same or (complete and not changed and all(Watch(path, file) in self._watches for file in files))
+            events += [event for file in changed for event in self._file_touched(Watch(path, file), now_s)]
+        return events

@@ -137,6 +137,7 @@ def tolerated(found: Survey) -> dict[int, Tolerated]:
 
 
 def say(troubles: Iterable[str]) -> None:
-    """Print each on a line of standard error."""
-    for trouble in troubles:
-        print(f"oomward: {safe(trouble, MOST_SAID)}", file=sys.stderr)  # noqa: T201
+    """Print each on a line of standard error, if that can be written."""
+    for trouble in troubles if sys.stderr is not None else ():
+        with suppress(OSError):
+            print(f"oomward: {safe(trouble, MOST_SAID)}", file=sys.stderr)  # noqa: T201

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from agent import __version__
@@ -20,6 +21,7 @@ from agent.kube.api import ApiError, connect
 from agent.ledger import LedgerReader, NoLedgerError
 from agent.model import VANISHED, Cgroup, CgroupKind, Identity, Original, ScopePolicy, Vanished
 from agent.modes.desired import DesiredMode, desired_mode
+from agent.modes.kept import decided_again
 from agent.pods.list import list_pods
 from agent.pods.registry import Registry
 from agent.runtime.oom_policy import OomPolicies
@@ -162,5 +164,6 @@ def survey(settings: Settings) -> Iterator[Survey]:
         tree.scan(time.monotonic())
         found = Survey(settings, hierarchy, files, tree)
         found.registry = Registry(found.recorded(LedgerReader.kept_decisions, ()))
+        found.registry.decide_again(partial(decided_again, rules=settings.rules))
         found.list_pods()
         yield found

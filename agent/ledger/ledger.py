@@ -248,6 +248,7 @@ class Ledger(Answers):
 
     def prune(self, now_unix_s: float, keep_days: int, keep_count: int, batch: int) -> int:
         """Delete at most ``batch`` rows of each kind that are past their time; returns how many. Not while changes wait."""
+        self._store.look_after()
         if not self.flush():
             return 0
         most = keep_count if self.persistent else min(keep_count, MEMORY_KILLS)

@@ -23,6 +23,7 @@ from agent.model import (
     Outcome,
     Reason,
     Scope,
+    Source,
     TaskRow,
     Tolerance,
     Victim,
@@ -128,9 +129,10 @@ def decisions_of(rows: Iterable[Row]) -> dict[str, tuple[KeptDecision, ...]]:
     """By pod uid; without those of a newer version's mode: nothing is enforced that can't be understood."""
     found: dict[str, tuple[KeptDecision, ...]] = {}
     for row in rows:
-        *names, mode, rule, tolerance = from_sql(row)
+        *names, mode, rule, tolerance, source, labels = from_sql(row)
         if mode in tuple(Mode):
-            values = (*names, Mode(mode), rule, _tolerance_of(tolerance))
+            known = Source(source) if source in tuple(Source) else Source.NONE
+            values = (*names, Mode(mode), rule, _tolerance_of(tolerance), known, labels)
             decision = KeptDecision(*values)
             found[decision.pod_uid] = (*found.get(decision.pod_uid, ()), decision)
     return found

@@ -41,7 +41,7 @@ TABLES = """
     CREATE TABLE original (inode INTEGER PRIMARY KEY, path TEXT, value INTEGER, pod_uid TEXT, at_unix_s REAL);
     CREATE TABLE exceeded (inode INTEGER PRIMARY KEY, tolerance TEXT);
     CREATE TABLE decision (pod_uid TEXT, cgroup_key TEXT, namespace TEXT, pod TEXT, container TEXT, container_id TEXT,
-        mode TEXT, rule TEXT, tolerance TEXT);
+        mode TEXT, rule TEXT, tolerance TEXT, source TEXT, labels TEXT);
     CREATE INDEX decision_of_pod ON decision (pod_uid);
     CREATE TABLE notice (name TEXT PRIMARY KEY, at_unix_s REAL NOT NULL, body TEXT NOT NULL, outcome TEXT, series_last_unix_s REAL);
     CREATE INDEX notice_waiting ON notice (outcome, at_unix_s);

@@ -64,7 +64,7 @@ class Kills:
             self.v1.follow(cgroup)  # before the first reading, so that no kill happens in between
         if self._counts(cgroup):
             self._unread[cgroup] = newborn
-            self.read(cgroup, now_s)
+            self.read(cgroup, now_s, newborn=newborn)
 
     def _counts(self, cgroup: Cgroup) -> bool:
         return cgroup.place.kind in COUNTED_KINDS[self.version]
@@ -77,11 +77,11 @@ class Kills:
             owners[path] = CountersTouched(self.tree.cgroups.get(path, event.cgroup), event.at_monotonic_s)
         return list(owners.values())
 
-    def read(self, cgroup: Cgroup, now_s: float) -> None:
-        """Read the counters; the first reading that succeeds is where they begin."""
-        if isinstance(reading := self.facts.counters(cgroup), MemoryEvents):
-            if (newborn := self._unread.pop(cgroup, None)) is not None:
-                self.attribution.appeared(cgroup, reading, now_s, newborn=newborn)
+    def read(self, cgroup: Cgroup, now_s: float, *, newborn: bool = False) -> None:
+        """Read the counters; the first reading that succeeds is where they begin. ``newborn``: the cgroup was made just now."""
+        if isinstance(reading := self.facts.counters(cgroup, newborn=newborn), MemoryEvents):
+            if (was_newborn := self._unread.pop(cgroup, None)) is not None:
+                self.attribution.appeared(cgroup, reading, now_s, newborn=was_newborn)
             self.attribution.counted(cgroup, reading, now_s)
 
     def read_all(self, cgroups: Iterable[Cgroup], now_s: float, between: Callable[[], None]) -> None:

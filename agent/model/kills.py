@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.model.kernel import TaskRow, Victim
-from agent.model.modes import Mode, Tolerance
+from agent.model.modes import Mode, Source, Tolerance
 
 
 class Scope(StrEnum):
@@ -106,7 +106,10 @@ class Exceeded:
 
 @dataclass(frozen=True, slots=True)
 class KeptDecision:
-    """The last decision for one container, for a start without the API. ``tolerance`` None: no limit."""
+    """The last decision for one container, for a start without the API. ``tolerance`` None: no limit.
+
+    ``mode`` None, which is not kept: by the rules of now none. ``labels`` are the pod's as JSON; None: not kept.
+    """
 
     pod_uid: str
     cgroup_key: str
@@ -114,6 +117,8 @@ class KeptDecision:
     pod: str
     container: str
     container_id: str | None
-    mode: Mode
+    mode: Mode | None
     rule: str
     tolerance: Tolerance | None = None
+    source: Source = Source.NONE
+    labels: str | None = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD
 from agent.cgroup.tree import Tree
-from agent.metrics.metrics import Metrics
+from agent.metrics.metrics import MOST_OF_A_POD, Metrics
 from agent.model import (
     Cgroup,
     CgroupKind,
@@ -28,6 +28,7 @@ from agent.model import (
 from agent.modes.consequences import Consequences
 from agent.modes.desired import DesiredMode, desired_mode, oom_group_values
 from agent.modes.enforcer import Attempt, Enforcer
+from agent.modes.kept import labels_text
 from agent.modes.notices import ModeNotices
 from agent.modes.policy import decide, invalid_modes
 from agent.modes.scopes import Scopes
@@ -69,25 +70,45 @@ class ModeController:
             self.notices.invalid(pod, bad)
 
     def pod_changed(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
-        """Decide the modes of the pod's containers. ``between`` is called before each.
-
-        Their metrics begin now, since a container that dies at once is named only after its death. Without a desired mode
-        a container has the kubelet's: group on v2, unless it runs with singleProcessOOMKill.
-        """
-        default = Mode.SINGLE if self.files.version == "v1" else Mode.GROUP
-        for container in pod.containers:
-            mode = decide(pod, container.name, self.rules).mode or default
-            self.metrics.container_running(pod.namespace, pod.name, container.name, mode)
+        """Decide the modes of the pod's containers. ``between`` is called before each that has a cgroup."""
+        self._begin_series(pod)
         for cgroup in self.tree.containers(pod.cgroup_key):
             between()
             self.consider(cgroup, now_s)
+
+    def _begin_series(self, pod: Pod, *, unless_begun: bool = False) -> None:
+        """Of the containers that have a cgroup. One without a name may be any of a pod of usual size, so all begin.
+
+        Without a desired mode a container has the kubelet's: group on v2, unless it runs with singleProcessOOMKill.
+        """
+        if self.registry.has_departed(pod.uid) or (unless_begun and self.metrics.has(pod.namespace, pod.name)):
+            return
+        cgroups = self.tree.containers(pod.cgroup_key)
+        names = {container.name for container in pod.containers} if len(pod.containers) <= MOST_OF_A_POD else set()
+        if not names:
+            found = (self.registry.identity(cgroup.place) for cgroup in cgroups)
+            names = {one.container for one in found if one is not None and one.container is not None}
+        default = Mode.SINGLE if self.files.version == "v1" else Mode.GROUP
+        for name in names if cgroups else ():
+            mode = decide(pod, name, self.rules).mode or default
+            self.metrics.container_running(pod.namespace, pod.name, name, mode)
 
     def decisions(self, pod: Pod) -> list[KeptDecision] | None:
         """For the ledger, which keeps them for a start without the API; None: no container has a name yet, so keep the previous ones."""
         known = [(c, d) for c in self.tree.containers(pod.cgroup_key) if (d := self._desired.get(c.inode)) is not None]
         of_pod = pod.uid, pod.cgroup_key, pod.namespace, pod.name
+        labels = labels_text(pod.labels)
         kept = [
-            KeptDecision(*of_pod, d.container, c.place.container_id, d.decision.mode, d.decision.rule, d.tolerance)
+            KeptDecision(
+                *of_pod,
+                d.container,
+                c.place.container_id,
+                d.decision.mode,
+                d.decision.rule,
+                d.tolerance,
+                d.decision.source,
+                labels,
+            )
             for c, d in known
             if d.decision.mode is not None and d.container is not None
         ]
@@ -172,6 +193,8 @@ class ModeController:
         if desired.container is not None:
             self._show(container)
             self.consequences.act(container, desired, None, now_s)
+        elif (pod := self.registry.pods.get(desired.pod_uid or "")) is not None:
+            self._begin_series(pod, unless_begun=True)
         self._warn_of_ancestors(container)
 
     def created_with_mode(self, container_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -70,11 +71,12 @@ class Lookup:
         value = self._oom_group.get(cgroup.path) if inner is None else max(inner, self._oom_group.get(cgroup.path, 0))
         return None if value is None else (Mode.GROUP if value else Mode.SINGLE)
 
-    def counters(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
+    def counters(self, cgroup: Cgroup, *, newborn: bool = False) -> MemoryEvents | Vanished:
+        """``newborn``: of a cgroup that has just been made, a missing file is no error: its controllers may be switched on after that."""
         if cgroup == NODE:
             total = node_oom_kills()
             return VANISHED if total is None else MemoryEvents(oom_kill=total)
-        return self._read(self._files.memory_events, cgroup)
+        return self._read(self._files.memory_events, cgroup, ignored=errno.ENOENT if newborn else None)
 
     def limit_bytes(self, path: str) -> int | None:
         cgroup = self._cgroups().get(path)
@@ -99,11 +101,12 @@ class Lookup:
         limits = {c.limit_bytes for c in pod.containers if named is None or c.name == named.container}
         return limits.pop() if len(limits) == 1 else None
 
-    def _read(self, read: Callable[[Cgroup], T], cgroup: Cgroup) -> T | Vanished:
+    def _read(self, read: Callable[[Cgroup], T], cgroup: Cgroup, *, ignored: int | None = None) -> T | Vanished:
         try:
             return read(cgroup)
         except CgroupError as error:
-            self._on_error(error)
+            if error.errno != ignored:
+                self._on_error(error)
             return VANISHED
 
     def limited_above(self, path: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from agent.model import CgroupPlace, Identity, KeptDecision, Mode, ObjectRef, Pod
 from agent.pods.runtime_names import RuntimeNames
@@ -33,6 +33,12 @@ class Registry:
                     decision.namespace, decision.pod, decision.pod_uid, decision.container, decision.container_id
                 )
                 self._named.setdefault(decision.pod_uid, set()).add(decision.container_id)
+        self._as_kept = {key: tuple(decisions) for key, decisions in self._remembered.items()}
+
+    def decide_again(self, decide: Callable[[KeptDecision], KeptDecision]) -> None:
+        """The ledger's decisions for pods that the API has not named, as ``decide`` has them now: rules may have changed."""
+        for key in self._remembered:
+            self._remembered[key] = [decide(kept) for kept in self._as_kept[key]]
 
     def put(self, pod: Pod, now_s: float) -> None:
         """A pod as it is now. The cgroup of another living pod stays that pod's."""
@@ -103,6 +109,9 @@ class Registry:
             self._remembered = {
                 key: [d for d in decisions if d.pod_uid not in old] for key, decisions in self._remembered.items()
             }
+            self._as_kept = {
+                key: tuple(d for d in decisions if d.pod_uid not in old) for key, decisions in self._as_kept.items()
+            }
             self._ids = {cid: identity for cid, identity in self._ids.items() if identity.pod_uid not in old}
             self._unnamed = {cid: at for cid, at in self._unnamed.items() if cid in self._ids}
         return old
@@ -143,3 +152,4 @@ class Registry:
     def forget_remembered(self, key: str) -> None:
         """The API knows this pod, and counts from now on."""
         self._remembered.pop(key, None)
+        self._as_kept.pop(key, None)

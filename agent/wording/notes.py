@@ -15,8 +15,8 @@ from agent.model import (
     Mode,
     OnExceeded,
     OomPolicy,
-    ScopePolicy,
     Reason,
+    ScopePolicy,
     Source,
     Tolerance,
 )

@@ -109,9 +109,30 @@ MUTANTS = (
     Mutant(
         "the same without a report",
         "kills/split.py",
-        "Share(max(1, left - unreported), left,",
-        "Share(max(1, left), left,",
+        "Share(max(1, one - 1), one,",
+        "Share(max(1, one), one,",
         ("kills/test_attribution.py",),
+    ),
+    Mutant(
+        "a switched memory controller leaves the watches that it had",
+        "cgroup/tree.py",
+        "            changed = self._watches.add_again(path, files)\n",
+        "            changed = self._watches.add_files(path, files)\n",
+        ("cgroup/test_tree_trouble.py",),
+    ),
+    Mutant(
+        "any success counts as the Event",
+        "events/sender.py",
+        '        if not isinstance(metadata, dict) or metadata.get("name") != notice.name:\n',
+        "        if False:\n",
+        ("events/test_sender.py",),
+    ),
+    Mutant(
+        "a nested init is the container's",
+        "kernel/processes.py",
+        "        if len(levels) == 2 and levels[1]",
+        "        if len(levels) >= 2 and levels[-1]",
+        ("kernel/test_processes.py",),
     ),
     Mutant(
         "a kill is booked on its own level only",
@@ -314,8 +335,8 @@ MUTANTS = (
     Mutant(
         "an Event that is there already is an error",
         "events/sender.py",
-        "            if error.status != CONFLICT:\n",
-        "            if error.status == CONFLICT:\n",
+        "            if error.status != CONFLICT or not error.explained:\n",
+        "            if error.status == CONFLICT or not error.explained:\n",
         ("events/test_sender.py",),
     ),
     Mutant(
@@ -469,7 +490,7 @@ MUTANTS = (
     Mutant(
         "a report is over though more of the log lies there unread",
         "loop/log_reader.py",
-        "        self.more = len(items) == AT_ONCE\n",
+        "        self.more = self._kmsg is not None and self._kmsg.more\n",
         "        self.more = False\n",
         ("loop/test_log_reader.py",),
     ),

@@ -13,7 +13,6 @@ import pytest
 from agent.events.sender import EventSender
 from agent.kube.api import Api, ApiError, ApiRefusedError, ApiUnreachableError, UnbelievableAnswerError, connect
 from agent.model import (
-    EventDelivered,
     EventFailed,
     Message,
     Notice,
@@ -180,10 +179,7 @@ def test_an_answer_to_an_event_without_an_end_is_not_read(servers: list[Endless]
     with peak_below(4 * MIB):
         result = sender.attempt(Notice("p.1", about, Reason.PROCESS_OOM_KILLED, True, "OOMKill", "killed", 10.0))
     assert server.sent < 20 * MIB
-    if status == 200:
-        assert result == EventDelivered("p.1", "created")
-    else:
-        assert isinstance(result, EventFailed)
+    assert isinstance(result, EventFailed), "it is tried again"
 
 
 def test_an_error_without_an_end_is_told_by_its_status(servers: list[Endless], tmp_path: Path) -> None:
