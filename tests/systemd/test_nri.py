@@ -160,15 +160,20 @@ def test_group_is_in_time_where_the_kubelet_asks_for_single_processes(node: Node
 def test_an_agent_that_is_killed_while_the_runtime_waits_for_it_neither_delays_nor_fails_a_container(
     node: Node,
 ) -> None:
+    def start(name: str) -> tuple[Instance, float]:
+        began = time.monotonic()
+        (main,) = node.kubelet.run_pod(Pod(name, (Container("main", ("pause",), 32),), labels={MODE: "single"}))
+        return main, time.monotonic() - began
+
+    _, usual_s = start("before")
     pid = node.agent.process.pid
     os.kill(pid, signal.SIGSTOP)
     threading.Timer(0.5, os.kill, (pid, signal.SIGKILL)).start()
-    began = time.monotonic()
-    (main,) = node.kubelet.run_pod(Pod("orphan", (Container("main", ("pause",), 32),), labels={MODE: "single"}))
-    assert time.monotonic() - began < 5
-    assert main.running
+    main, took_s = start("orphan")
     node.agent.process.wait()
     node.start_agent(*QUIET)
+    assert main.running
+    assert took_s < 0.5 + 4 * usual_s, "the half second until the kill, and no time-out of the runtime's"
     node.kubelet.wait_for(lambda: node.knob(main.path) == "0", 10)
     connected(node)
 
