@@ -37,13 +37,8 @@ COMMANDS = {
     "oom-policy": "install, remove or show the systemd drop-in that keeps mode single in force (OOMPolicy=continue)",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
 }
-LOOKING = (
-    "check",
-    "ps",
-    "explain",
-    "diagnose",
-    "history",
-)  # they change nothing, and are needed most when the file is wrong
+# They apply no rule, and are needed most when the file is wrong.
+LOOKING = ("check", "ps", "explain", "diagnose", "oom-policy", "history")
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
 # ruff: noqa: PLC0415

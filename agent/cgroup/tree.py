@@ -173,9 +173,10 @@ class Tree:
             return () if all(users.values()) else (path,)
         return tuple(root for root, is_users in users.items() if is_users) if place.kind is CgroupKind.KUBEPODS else ()
 
-    def _rank(self, path: str) -> tuple[bool, int]:
-        """The lower, the rather the kubelet's."""
-        return self._is_users(path), path.count("/")
+    def _rank(self, path: str) -> tuple[bool, int, int]:
+        """The lower, the rather the kubelet's. Of two at one level the newer: after a change of the cgroup driver the old tree may be left."""
+        inode = self._inode(path)
+        return self._is_users(path), path.count("/"), 0 if isinstance(inode, Vanished) else -inode
 
     def _is_users(self, path: str) -> bool:
         return self._ask(self._files.owner, path, VANISHED) not in (0, VANISHED)

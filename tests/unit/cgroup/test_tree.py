@@ -240,6 +240,20 @@ def test_a_directory_of_a_users_that_is_named_as_a_mismatched_container_is_none(
     assert f"system.slice/{name}" in tree.cgroups, "as containerd makes it where its driver is not the kubelet's"
 
 
+def test_of_two_at_one_level_that_claim_to_be_one_pod_the_newer_one_counts(mount: Path, tree: Tree) -> None:
+    """Static pods keep their key over a change of the kubelet's cgroup driver, and the old driver's tree may be left."""
+    key = POD.rpartition("pod")[2]
+    burstable = "kubepods.slice/kubepods-burstable.slice"
+    newer = f"{burstable}/kubepods-burstable-pod{key.replace('-', '_')}.slice/cri-containerd-{'a' * 64}.scope"
+    make(mount, CONTAINER)
+    tree.scan(1.0)
+    make(mount, newer)
+    while tree.read(2.0):
+        pass
+    tree.scan(3.0)
+    assert [cgroup.path for cgroup in tree.containers(key)] == [newer]
+
+
 @pytest.mark.parametrize("first", [CONTAINER, f"system.slice/x.service/{CONTAINER}"])
 def test_of_two_cgroups_that_claim_to_be_one_pod_the_higher_one_counts(mount: Path, tree: Tree, first: str) -> None:
     make(mount, first)
