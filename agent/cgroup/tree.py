@@ -174,7 +174,7 @@ class Tree:
         return tuple(root for root, is_users in users.items() if is_users) if place.kind is CgroupKind.KUBEPODS else ()
 
     def _rank(self, path: str) -> tuple[bool, int, int]:
-        """The lower, the rather the kubelet's. Of two at one level the newer: after a change of the cgroup driver the old tree may be left."""
+        """The lower, the rather the kubelet's. Of two at one level the newer: a change of the cgroup driver may leave the old tree."""
         inode = self._inode(path)
         return self._is_users(path), path.count("/"), 0 if isinstance(inode, Vanished) else -inode
 
