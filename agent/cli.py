@@ -10,7 +10,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from agent import __version__
 from agent.commands import EXIT_FAILED, EXIT_OK
@@ -135,17 +135,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
 
 
-def _drop_output() -> None:
-    """What is still buffered; else the interpreter would try again at its end."""
+def _drop_output(file: TextIO | None = None) -> None:
+    """What is still buffered, of standard output unless another is given; else the interpreter would try again at its end."""
     with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_RDWR), (file or sys.stdout).fileno())
 
 
 def _say(text: str) -> None:
     """On standard error, if that can be written."""
-    if sys.stderr is not None:
-        with suppress(OSError):
-            print(f"oomward: {text}", file=sys.stderr)  # noqa: T201
+    if sys.stderr is None:
+        return
+    try:
+        print(f"oomward: {text}", file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:
+        _drop_output(sys.stderr)
 
 
 def _run(argv: Sequence[str] | None) -> int:
