@@ -225,7 +225,9 @@ def test_output_that_can_not_be_written_is_a_sentence_and_one(
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_ctrl_c_ends_a_command_without_a_traceback(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    call: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(*_: object, **__: object) -> int:
         raise KeyboardInterrupt
 
