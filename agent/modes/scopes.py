@@ -30,7 +30,7 @@ class Scopes:
         return self._conflicts.get(container.inode)
 
     def recheck(self, containers: Iterable[Cgroup], between: Callable[[], None]) -> Iterator[Cgroup]:
-        """The containers with a conflict that has ended or begun: a drop-in and a daemon-reload change running scopes too.
+        """The containers with a conflict that has started or ended: a drop-in and a daemon-reload change running scopes too.
 
         ``between`` is called before each is read, which takes about a millisecond; meanwhile a container may end.
         """
