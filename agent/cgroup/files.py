@@ -182,9 +182,9 @@ class CgroupFiles(CgroupMount):
     def pids(self, cgroup: Cgroup) -> tuple[int, ...]:
         """Processes of this cgroup and of those below, as our pid namespace numbers them.
 
-        Those of other namespaces read as 0 and are left out (hostPID shows them). Raises CgroupError.
+        0: a process of another namespace, which has no number here (hostPID gives it one). Raises CgroupError.
         """
-        return tuple(pid for pid in self._processes(cgroup) if pid)
+        return tuple(self._processes(cgroup))
 
     @or_vanished
     def populated(self, cgroup: Cgroup) -> bool:

@@ -34,10 +34,11 @@ def kill_container(files: CgroupFiles, cgroup: Cgroup) -> KillAttempt:
 
 
 def _one_by_one(files: CgroupFiles, cgroup: Cgroup) -> KillAttempt:
-    pids = files.pids(cgroup)
-    if isinstance(pids, Vanished):
+    listed = files.pids(cgroup)
+    if isinstance(listed, Vanished):
         return KillAttempt(KillOutcome.GONE)
-    if not pids:
+    pids = tuple(pid for pid in listed if pid)
+    if listed and not pids:  # nothing listed: the last one ended since it was asked whether there is any
         return KillAttempt(KillOutcome.DENIED, HIDDEN)
     for begin in range(0, len(pids), BATCH):
         _signal(files, cgroup, pids[begin : begin + BATCH])

@@ -79,8 +79,8 @@ def pids(found: Survey) -> Iterator[Check]:
     is fine.
     """
     populated = [cgroup for cgroup in found.containers() if found.files.populated(cgroup) is True]
-    hidden = [cgroup.path for cgroup in populated if found.files.pids(cgroup) == ()]
-    hidden = [path for path in hidden if not isinstance(found.files.inode(path), Vanished)]
+    listed = {cgroup.path: found.files.pids(cgroup) for cgroup in populated}
+    hidden = [path for path, pids in listed.items() if not isinstance(pids, Vanished) and pids and not any(pids)]
     number = count(len(populated), "cgroup")
     if hidden:
         where = f"{len(hidden)} of {number} of containers have no PID here ({some(hidden)})"

@@ -121,6 +121,13 @@ def test_processes_that_have_no_pid_here_are_named_with_the_mend(mount: Path, fi
     assert (attempt.outcome, attempt.detail) == (KillOutcome.DENIED, HIDDEN)
 
 
+def test_a_last_process_that_ends_between_two_reads_is_no_process_without_a_pid(
+    mount: Path, files: CgroupFiles
+) -> None:
+    cgroup = make(mount, CONTAINER, cgroup__events="populated 1\n", cgroup__procs="")
+    assert kill_container(files, cgroup).outcome is KillOutcome.KILLED, "to be looked at again"
+
+
 def test_a_kill_that_is_not_allowed_says_so(
     mount: Path, files: CgroupFiles, sleepers: Sleepers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

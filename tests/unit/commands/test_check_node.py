@@ -187,6 +187,11 @@ def test_processes_without_a_pid_here_ask_for_host_pid(node: CheckedNode) -> Non
     assert "hostPID: true" in node.told("pids").advice
 
 
+def test_a_container_that_ends_while_it_is_looked_at_does_not_ask_for_host_pid(node: CheckedNode) -> None:
+    (node.mount / CONTAINER / "cgroup.procs").write_text("")
+    assert told(node, "pids")[0] is Status.PASS
+
+
 @pytest.mark.parametrize(("first", "status"), [(True, Status.PASS), (False, Status.WARN), (None, Status.WARN)])
 def test_without_containers_the_pid_namespace_tells(node: CheckedNode, first: bool | None, status: Status) -> None:
     remove(node.mount, POD)
