@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EXIT_USAGE = 2  # arguments or configuration are wrong: nothing was started
 LEAST_WATCH_S = 0.5
+USUAL_DURATION = re.compile(r"([1-9][0-9]?)([smh])\Z", re.ASCII)
 EPILOG = "Exit codes: 0 success, 1 failure (the message says what failed and what to do), 2 wrong arguments or configuration."
 REAL_TIME_S = 2.0  # how long a command may keep real-time priority
 
@@ -52,14 +53,14 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EPILOG)
         add_arguments(command)
         _add_own(name, command)
-        if name != "run":
-            command.add_argument("--output", choices=("table", "json"), default="table", help="table (default) or json")
     return top
 
 
 def _add_own(name: str, command: argparse.ArgumentParser) -> None:
     """The arguments of this command only."""
     add = command.add_argument
+    if name != "run":
+        add("--output", choices=("table", "json"), default="table", help="table (default) or json")
     match name:
         case "once":
             instead = command.add_mutually_exclusive_group()
@@ -86,6 +87,9 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
 
 
 def _duration(text: str) -> float:
+    """As settings.values.duration_s has it, which costs 10 MiB: not for what is usually typed."""
+    if usual := USUAL_DURATION.match(text):
+        return float(usual[1]) * {"s": 1, "m": 60, "h": 3600}[usual[2]]
     from agent.settings.values import duration_s
 
     try:
@@ -108,7 +112,22 @@ def _positive(text: str) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; returns its exit code. Without ``argv`` those of this process, which then is the command's own."""
+    from agent.commands import thin
+
+    words = sys.argv[1:] if argv is None else argv
+    if argv is None and words[:1] != ["run"]:
+        thin.offer_itself()
+    try:
+        code = thin.run(words, _add_own)
+        return _main(words) if code is None else code
+    except BrokenPipeError:  # `oomward … | head`: the reader has closed the pipe: no failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+
+
+def _main(argv: Sequence[str]) -> int:
+    """A command that reads the node itself, or the agent."""
     from agent.kernel import scheduling
 
     scheduling.raise_priority()  # before the imports: on busy processors those alone would take minutes
@@ -128,14 +147,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SettingsError, AgentError) as error:
         print(f"oomward: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED
-    except BrokenPipeError:  # `oomward … | head`: the reader has closed the pipe: no failure
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
 
 
 @contextmanager
 def _within_budget(command: str) -> Iterator[None]:
     """Real-time priority for a moment only: a command may run until Ctrl-C. ``run`` has a budget of its own (loop/realtime.py)."""
+    import threading
+
     from agent.kernel import scheduling
 
     timer = threading.Timer(REAL_TIME_S, scheduling.suspend_real_time)

@@ -20,12 +20,13 @@ from agent.kernel.kmsg import boot_id
 from agent.ledger import AgentLock, Ledger
 from agent.look.looking import Recorded, tolerated
 from agent.look.survey import Survey
-from agent.look.view import NAME_LIMIT, Cell, Column, Listing, plain, styled
+from agent.look.view import NAME_LIMIT, Column, Listing, plain, styled
 from agent.model import Cgroup, OomGroupWrite, Original, WriteOutcome
 from agent.modes.desired import DesiredMode, oom_group_values
 from agent.modes.enforcer import Attempt, Enforcer
 from agent.settings import Settings
 from agent.wording.text import safe
+from agent.wording.view import Cell
 
 GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteOutcome.GONE)
 

@@ -11,8 +11,8 @@ from agent.commands.output.table import Output, show
 from agent.commands.survey import survey
 from agent.commands.watching import wait_beside, watch
 from agent.look.containers import containers
-from agent.look.view import Shown
 from agent.settings import Settings
+from agent.wording.view import Shown
 
 
 def ps(

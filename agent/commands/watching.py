@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
-    from agent.look.view import Shown
+    from agent.wording.view import Shown
 
 STALLED_S = (
     60.0  # a reader that takes nothing for that long is gone: a runtime keeps the pipe of a lost `kubectl exec` open
@@ -92,7 +92,7 @@ def watch(
             clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             with _limited(STALLED_S):
                 if screen is not None:
-                    screen.draw(shown.view, shown.troubles, clock)
+                    screen.draw(shown.view or {}, shown.troubles, clock)
                 else:
                     _print(shown, output, file, clock)
                     say(shown.troubles if shown.troubles != last else ())
@@ -103,9 +103,9 @@ def watch(
 
 def _print(shown: Shown, output: Output, file: TextIO, clock: str) -> None:
     if output is Output.JSON:
-        file.write(json.dumps({"time": clock, **shown.document}, ensure_ascii=True) + "\n")
+        file.write(json.dumps({"time": clock, **(shown.document or {})}, ensure_ascii=True) + "\n")
     else:
         file.write(f"{clock}\n")
-        print_view(shown.view, file)
+        print_view(shown.view or {}, file)
         file.write("\n")
     file.flush()

@@ -10,9 +10,10 @@ from typing import Any
 
 from agent.look.looking import SHORT_ID, Reads, Recorded, Tolerated, mode_of, recorded
 from agent.look.survey import Survey
-from agent.look.view import UNKNOWN, Cell, Column, Listing, Shown, plain, size, styled
+from agent.look.view import UNKNOWN, Column, Listing, plain, size, styled
 from agent.model import Cgroup, Mode, OomPolicy
 from agent.wording.text import duration_text
+from agent.wording.view import Cell, Shown
 
 ONLY_IF_SET = ("tolerated", "oom_policy", "pod_uid", "container_id", "cgroup", "unread")  # in JSON
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from agent.diagnose import diagnose as diagnoses_of
 from agent.ledger import LedgerReader
 from agent.look.finding import find
 from agent.look.looking import Reads
 from agent.look.survey import Survey
-from agent.look.view import Cell, Column, Line, Listing, Sections, Shown, sections_view, styled
+from agent.look.view import Column, Line, Listing, Sections, sections_view, styled
 from agent.model import AgentError, OomKill, Pod
 from agent.model.diagnosis import Answer, Category, ContainerFacts, Diagnosis, NodeFacts, Will
 from agent.wording.text import safe
+from agent.wording.view import Cell, Shown
 
 KILLS_BACK_S = 24 * 3600.0
 MOST_KILLS = 1000  # of one pod
@@ -97,7 +98,8 @@ def all_shown(rows: Sequence[Diagnosis], nothing: str, troubles: list[str]) -> S
 def pod_shown(rows: Sequence[Diagnosis], nothing: str, troubles: list[str]) -> Shown:
     """A section per diagnosis of one pod."""
     shown = all_shown(rows, nothing, troubles)
-    return replace(shown, view=sections_view(diagnosis_sections(rows))) if rows else shown
+    view = sections_view(diagnosis_sections(rows)) if rows else shown.view
+    return Shown(shown.document, view, troubles)
 
 
 def diagnosis_sections(rows: Sequence[Diagnosis]) -> Sections:

@@ -21,7 +21,7 @@ from agent.look.finding import NodePod, find
 from agent.look.limits import limits_of, limits_sentence, sum_of
 from agent.look.looking import Reads, Recorded, grouped_above, mode_of, recorded
 from agent.look.survey import Survey
-from agent.look.view import UNKNOWN, Shown
+from agent.look.view import UNKNOWN
 from agent.model import (
     MODE_ANNOTATION_PREFIX,
     MODE_LABEL,
@@ -37,6 +37,7 @@ from agent.model.status import Phase
 from agent.modes.policy import decide, disobeyed, invalid_modes
 from agent.wording.notes import group_on_v1_note, mode_invalid_note
 from agent.wording.times import rfc3339
+from agent.wording.view import Shown
 
 UNREADABLE = Decision(
     None, Source.NONE, "", "its limit cannot be read, so it cannot be distinguished from the pod's other containers"

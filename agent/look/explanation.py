@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 
 from agent.look.diagnoses import diagnosis_sections
 from agent.look.looking import Tolerated
-from agent.look.view import NAME_LIMIT, UNKNOWN, Cell, Line, Sections, Shown, sections_view, styled
+from agent.look.view import NAME_LIMIT, UNKNOWN, Line, Sections, sections_view, styled
 from agent.model import Mode, ScopePolicy
 from agent.model.diagnosis import Diagnosis
 from agent.wording.notes import oom_policy_text
 from agent.wording.text import bytes_text, count, duration_text, safe
+from agent.wording.view import Cell, Shown
 
 PATH_LIMIT = 2000
 

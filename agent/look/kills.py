@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.ledger import LedgerReader
-from agent.look.view import UNKNOWN, Cell, Column, Listing, Shown, plain, size, styled
+from agent.look.view import UNKNOWN, Column, Listing, plain, size, styled
 from agent.model import AgentError, OomKill, Outcome, Scope
 from agent.wording.kills import kill_fields
 from agent.wording.text import count, safe
 from agent.wording.times import rfc3339
+from agent.wording.view import Cell, Shown
 
 
 def history(state_dir: Path, *, namespace: str | None, pod: str | None, since_s: float | None, limit: int) -> Shown:

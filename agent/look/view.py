@@ -1,34 +1,23 @@
-"""What a command shows, before it is printed: a document for programs, and a table or sections for people.
-
-All of it is JSON, so that it is the same whether it is made here or comes from the agent. Text from the kernel or a pod goes through
-``safe()``.
-"""
+"""Makes a Shown from rows: a document for programs, and a table or sections for people."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from agent.wording.text import bytes_text, safe
+from agent.wording.view import Cell, Shown
+
+if TYPE_CHECKING:
+    from agent.wording.view import View
 
 NAME_LIMIT = 320  # namespace/pod: at most 63 + 1 + 253
 UNKNOWN = "?"
 
 T = TypeVar("T")
-Cell = list[list[str]]  # pieces of text, each with its style as rich names it ("": none)
 Line = tuple[str, Cell]  # a name and its text
 Sections = Iterable[tuple[str, Iterable[Line]]]
-View = dict[str, Any]  # {"columns": …, "rows": …, "nothing": …} or {"sections": …}
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One command's output: ``document`` for ``--output json``, ``view`` for people, ``troubles`` for standard error."""
-
-    document: dict[str, Any]
-    view: View
-    troubles: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from agent.loop.pods import Pods
 from agent.loop.runtime import Runtime
 from agent.metrics.metrics import Metrics
 from agent.modes.controller import ModeController
+from agent.pods.state import NodeState
 from agent.wording.logs import log
 
 logger = logging.getLogger("oomward")
@@ -105,6 +106,8 @@ class Node:
                 self.outbox.delivered(message)
             case model.EventFailed():
                 self.outbox.failed(message)
+            case model.StateAsked(answer):
+                answer(NodeState(dict(self.tree.cgroups), self.pods.registry.listed_copy(), self.modes.rules))
             case model.ThreadDied():
                 why = f"{message.thread} ended: {message.why}. The agent ends too, so that the kubelet starts it again."
                 raise ThreadDiedError(why)

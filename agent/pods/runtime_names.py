@@ -18,6 +18,13 @@ class RuntimeNames:
         self._pods: dict[str, str] = {}  # the id of a pod's newest sandbox, by the pod's key
         self._removed: dict[str, float] = {}
 
+    def copy(self) -> RuntimeNames:
+        """For other threads that only read."""
+        copied = RuntimeNames()
+        copied._sandboxes, copied._containers = self._sandboxes.copy(), self._containers.copy()
+        copied._pods, copied._removed = self._pods.copy(), self._removed.copy()
+        return copied
+
     def list(self, sandboxes: Iterable[Sandbox], containers: Iterable[RuntimeContainer], now_s: float) -> None:
         """All that the runtime has: others were removed."""
         before = self._sandboxes.keys() | self._containers.keys()

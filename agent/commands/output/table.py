@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TextIO
 
-    from agent.look.view import Cell, Listing, Shown, T, View
+    from agent.look.view import Listing, T
+    from agent.wording.view import Cell, Shown, View
 
 NAME_WIDTH = 9  # of a section's lines
 GAP = 2  # blanks between columns
@@ -34,7 +35,7 @@ def show(shown: Shown, output: Output, file: TextIO) -> None:
     """Print one command's output, without its troubles."""
     if output is Output.JSON:
         print_json(shown.document, file)
-    else:
+    elif shown.view is not None:
         print_view(shown.view, file)
 
 

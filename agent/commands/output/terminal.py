@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from io import TextIOWrapper
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,8 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.commands.output.table import GAP, NAME_WIDTH
-from agent.look.view import NAME_LIMIT, Cell, View
+from agent.look.view import NAME_LIMIT
 from agent.wording.text import safe
+from agent.wording.view import Cell
+
+if TYPE_CHECKING:
+    from agent.wording.view import View
 
 UNLIMITED = 100_000  # columns: more than any table has
 

@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import TextIO
 
 from agent.commands.output.table import Output, show_rows
-from agent.look.view import Cell, Column, Listing, styled
+from agent.look.view import Column, Listing, styled
 from agent.model import AgentError
 from agent.wording.text import safe
+from agent.wording.view import Cell
 
 ERRORS = (AgentError, OSError, ValueError)  # of a probe
 ADVICE = {
