@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import suppress
 
 from agent.serve.protocol import CLIENT_TIME_S, MOST_ANSWER_BYTES, SOCKET, RefusedError, read_answer, request_line
 
@@ -32,7 +33,8 @@ def ask(
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(time_s)
             connection.connect(path)
-            connection.sendall(request_line(command, arguments, document=document))
+            with suppress(BrokenPipeError):  # refused before it was asked: the reason is there to be read
+                connection.sendall(request_line(command, arguments, document=document))
             line = _received(connection, until_s)
         return read_answer(line)
     except OSError as error:
@@ -48,7 +50,12 @@ def _received(connection: socket.socket, until_s: float) -> bytes:
     size = 0
     while True:
         connection.settimeout(max(0.001, until_s - time.monotonic()))
-        piece = connection.recv(MOST_AT_ONCE)
+        try:
+            piece = connection.recv(MOST_AT_ONCE)
+        except ConnectionResetError:  # a refusal may leave a part of the request unread
+            if not pieces:
+                raise
+            piece = b""
         if not piece:
             return b"".join(pieces)
         pieces.append(piece)
