@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EXIT_USAGE = 2  # arguments or configuration are wrong: nothing was started
 LEAST_WATCH_S = 0.5
-USUAL_DURATION = re.compile(r"([1-9][0-9]?)([smh])\Z", re.ASCII)
+USUAL_DURATION = re.compile(r"([1-9][0-9]?|0\.[1-9])([smh]?)\Z", re.ASCII)
 EPILOG = "Exit codes: 0 success, 1 failure (the message says what failed and what to do), 2 wrong arguments or configuration."
 REAL_TIME_S = 2.0  # how long a command may keep real-time priority
 
@@ -89,7 +89,7 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
 def _duration(text: str) -> float:
     """As settings.values.duration_s has it, which costs 10 MiB: not for what is usually typed."""
     if usual := USUAL_DURATION.match(text):
-        return float(usual[1]) * {"s": 1, "m": 60, "h": 3600}[usual[2]]
+        return float(usual[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[usual[2]]
     from agent.settings.values import duration_s
 
     try:

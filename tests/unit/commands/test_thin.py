@@ -15,6 +15,8 @@ import pytest
 
 from agent.cli import EXIT_USAGE, USUAL_DURATION, _add_own, _duration, main
 from agent.commands import EXIT_FAILED, EXIT_OK, thin, watching
+from agent.commands.asking import NoAgentError, ask
+from agent.commands.output.table import Output
 from agent.commands.watching import ReaderGoneError, wait_beside
 from agent.serve import protocol
 from agent.serve.server import CommandServer
@@ -142,8 +144,8 @@ def test_an_agent_that_hangs_is_left_alone_after_a_moment(tmp_path: Path) -> Non
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / protocol.SOCKET))
         silent.listen()
-        with pytest.raises(thin.NoAgentError, match="took too long"):
-            thin.ask(str(tmp_path), "ps", {}, document=True, time_s=0.05)
+        with pytest.raises(NoAgentError, match="took too long"):
+            ask(str(tmp_path), "ps", {}, document=True, time_s=0.05)
 
 
 def test_a_failure_is_the_agents_sentence_and_one(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +184,7 @@ def test_the_default_state_folder_is_the_settings_and_a_missing_file_is_none_of_
     assert thin._state_dir({"OOMWARD_CONFIG": "/nonexistent"}) == thin.STATE_DIR == default
 
 
-@pytest.mark.parametrize("text", ["1s", "30s", "20m", "99h"])
+@pytest.mark.parametrize("text", ["1s", "5", "0.5s", "30s", "20m", "99h"])
 def test_a_usual_duration_is_read_as_settings_read_it(text: str) -> None:
     assert USUAL_DURATION.match(text)
     assert _duration(text) == duration_s(text)
@@ -274,7 +276,7 @@ def test_output_that_nobody_takes_ends_the_command(asked: Asked, monkeypatch: py
     read, write = os.pipe()
     with open(write, "w") as file:  # noqa: PTH123
         with pytest.raises(ReaderGoneError, match="takes nothing"):
-            watching.watch(lambda: many, thin.Output.JSON, file, 0.0, lambda _: None)
+            watching.watch(lambda: many, Output.JSON, file, 0.0, lambda _: None)
         os.dup2(os.open(os.devnull, os.O_WRONLY), write)  # for what is left in the buffer
     os.close(read)
 

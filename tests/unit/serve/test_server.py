@@ -23,6 +23,14 @@ ANSWER = protocol.answer_line(Shown({"containers": []}, None, []), document=True
 Start = Callable[..., CommandServer]
 
 
+class Asked(list[bytes]):
+    """The requests."""
+
+    def take(self, line: bytes) -> bytes:
+        self.append(line)
+        return ANSWER
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as ends:
@@ -59,8 +67,8 @@ def answered(state: Path) -> bool:
 
 
 def test_a_question_is_answered_and_the_socket_is_roots_alone(start: Start, tmp_path: Path) -> None:
-    asked: list[bytes] = []
-    start(lambda line: (asked.append(line), ANSWER)[1])
+    asked = Asked()
+    start(asked.take)
     assert answered(tmp_path)
     assert protocol.read_request(asked[0]) == ("ps", {}, True)
     mode = (tmp_path / SOCKET).stat().st_mode
@@ -98,8 +106,8 @@ def test_without_a_folder_to_write_to_the_agent_goes_on_and_says_so(tmp_path: Pa
 
 def test_another_user_is_refused(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "peer_uid", lambda _: os.geteuid() + 1)
-    asked: list[bytes] = []
-    start(lambda line: (asked.append(line), ANSWER)[1])
+    asked = Asked()
+    start(asked.take)
     with pytest.raises(NoAgentError, match="only root may ask the agent"):
         answered(tmp_path)
     assert asked == []
