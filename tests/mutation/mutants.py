@@ -587,4 +587,40 @@ MUTANTS = (
         "        if False:\n",
         ("runtime/test_drop_in.py",),
     ),
+    # ------------------------------------------------------------------------------------------------ the command socket
+    Mutant(
+        "any user of the node may ask the agent",
+        "serve/server.py",
+        "        if peer_uid(connection) not in (0, os.geteuid()):\n",
+        "        if False:\n",
+        ("serve/test_server.py",),
+    ),
+    Mutant(
+        "clients that send nothing keep their places until the others give up",
+        "serve/server.py",
+        "            self._drop(self._clients[0])\n",
+        "            self._drop(self._clients[-1])\n",
+        ("serve/test_server.py",),
+    ),
+    Mutant(
+        "an answer of a version that nobody knows is taken for one of ours",
+        "serve/protocol.py",
+        "    if type(version) is not int or version != VERSION:\n",
+        "    if type(version) is not int:\n",
+        ("serve/test_protocol.py",),
+    ),
+    Mutant(
+        "a pipe whose reader is gone is written to forever",
+        "commands/watching.py",
+        "    if poll.poll(seconds * 1000):\n",
+        "    if poll.poll(seconds * 1000) and False:\n",
+        ("commands/test_thin.py",),
+    ),
+    Mutant(
+        "the agent's own tables are given to the socket's thread, and change while it reads them",
+        "loop/node.py",
+        "                answer(NodeState(dict(self.tree.cgroups), self.pods.registry.listed_copy(), self.modes.rules))\n",
+        "                answer(NodeState(self.tree.cgroups, self.pods.registry, self.modes.rules))\n",
+        ("loop/test_node.py",),
+    ),
 )

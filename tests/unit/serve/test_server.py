@@ -131,6 +131,16 @@ def test_clients_that_send_nothing_or_read_nothing_keep_nobody_waiting(start: St
             assert answered(tmp_path)
 
 
+def test_of_too_many_clients_the_oldest_is_disconnected_and_the_newest_is_served(start: Start, tmp_path: Path) -> None:
+    start()
+    clients = [connected(tmp_path) for _ in range(MOST_CLIENTS + 1)]
+    assert received(clients[0]) == b""
+    clients[-2].sendall(protocol.request_line("ps", {}, document=True))
+    assert received(clients[-2]) == ANSWER
+    for client in clients:
+        client.close()
+
+
 def test_answers_that_nobody_takes_are_given_up_before_they_are_too_much(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
