@@ -28,6 +28,7 @@ logger = logging.getLogger("oomward")
 
 MOST_CLIENTS = 8
 ACCEPT_PAUSE_S = 0.2  # without descriptors, say, the client stays in the queue
+END_WAIT_S = 1.0
 TOO_LONG = refused_line(f"a request has at most {MOST_REQUEST_BYTES} bytes")
 NOT_ALLOWED = refused_line("only root may ask the agent")
 
@@ -99,15 +100,17 @@ class CommandServer:
             self._thread.start()
 
     def close(self) -> None:
-        """End the thread, and remove the socket."""
+        """Remove the socket, and end the thread. An answer that still waits for the loop keeps nobody: the process ends without it."""
         self._waker.close()
-        if self._thread.is_alive():
-            self._thread.join(self._client_time_s)
-        self._wake.close()
         if self._listener is not None:
-            self._listener.close()
             with suppress(OSError):
                 os.unlink(self._path)
+        if self._thread.is_alive():
+            self._thread.join(END_WAIT_S)
+        if not self._thread.is_alive():
+            self._wake.close()
+            if self._listener is not None:
+                self._listener.close()
 
     # -------------------------------------------------------------------------------------------------- the thread
 

@@ -189,6 +189,26 @@ def test_a_client_that_leaves_in_the_middle_is_no_trouble(start: Start, tmp_path
     assert answered(tmp_path)
 
 
+def test_an_answer_that_waits_does_not_keep_the_agent_from_ending(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "END_WAIT_S", 0.01)
+    asked, ended = threading.Event(), threading.Event()
+
+    def answer(_: bytes) -> bytes:
+        asked.set()
+        ended.wait(PATIENCE_S)
+        return ANSWER
+
+    waiting = start(answer)
+    with connected(tmp_path) as client:
+        client.sendall(protocol.request_line("ps", {}, document=True))
+        assert asked.wait(PATIENCE_S)
+        waiting.close()
+        assert not (tmp_path / SOCKET).exists()
+        ended.set()
+
+
 def test_whatever_fails_in_the_socket_s_thread_the_next_client_is_served(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
