@@ -17,6 +17,9 @@ TESTS ?= quick
 COVERAGE ?= --cov --cov-report=term:skip-covered
 DEMO_SECONDS ?= 60
 STARTS ?= 250
+# What is set up already is no prerequisite: a target that waits for one would start last, and the longest must start first.
+SET_UP := .debian
+TREES := .systemd
 FUZZ_RUNS ?= 10000000
 FUZZ_SECONDS ?= 0
 export DEMO_SECONDS
@@ -42,12 +45,12 @@ test: test-$(TESTS) ## the tests for every change; TESTS=all: all tests, before 
 test-quick: export OOMWARD_TESTS := quick
 test-quick: .debian
 	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready
-	@$(MAKE) --no-print-directory -j3 -Otarget kernel lint unit alerts image-test PARTS=--quick COVERAGE= UNIT='-m "not long"'
+	@$(MAKE) --no-print-directory -j3 -Otarget kernel lint unit alerts image-test SET_UP= PARTS=--quick COVERAGE= UNIT='-m "not long"'
 	@echo "Not run: longer tests, other kernel tests, oldest libraries, manifests, fuzzing, coverage. For all tests: make test TESTS=all"
 
 test-all: .debian
 	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready .systemd
-	@$(MAKE) --no-print-directory -j3 -Otarget kernel systemd lint unit lowest alerts manifests image-test fuzz-short locks STARTS=60
+	@$(MAKE) --no-print-directory -j3 -Otarget kernel systemd lint unit lowest alerts manifests image-test fuzz-short locks STARTS=60 SET_UP= TREES=
 
 lint: $(VENV)/ready ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -61,13 +64,13 @@ unit: $(VENV)/ready ## tests that need no root and no special kernel, with cover
 lowest: $(LOWEST)/ready ## unit tests of rooms that use a library, with the oldest versions allowed by pyproject.toml
 	$(LOWEST)/bin/python -m pytest $(LOWEST_TESTS:%=tests/unit/%) -q -p no:cacheprovider
 
-kernel: .debian $(VENV)/ready $(HERE)/ready ## tests on a real kernel with runc and crun (boots one if the host's is not suitable)
+kernel: $(SET_UP) $(VENV)/ready $(HERE)/ready ## tests on a real kernel with runc and crun (boots one if the host's is not suitable)
 	$(BIN)/python -m tests.lab test $(PARTS)
 
-systemd: .debian .systemd $(VENV)/ready ## tests beside a real systemd and containerd, Debian 13's and the newest (makes their trees with debootstrap, as root; STARTS=250)
+systemd: $(SET_UP) $(TREES) $(VENV)/ready ## tests beside a real systemd and containerd, Debian 13's and the newest (makes their trees with debootstrap, as root; STARTS=250)
 	STARTS=$(STARTS) $(BIN)/python -m tests.lab test --systemd
 
-alerts: $(VENV)/ready .debian ## test alert rules, metrics page and dashboard with promtool and Prometheus from Debian
+alerts: $(VENV)/ready $(SET_UP) ## test alert rules, metrics page and dashboard with promtool and Prometheus from Debian
 	@$(BIN)/python -m tests.monitoring.run
 
 manifests: $(RENDERERS)/ready ## render manifests and chart with kustomize and Helm, compare and validate them for each Kubernetes version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -12,14 +13,19 @@ from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.commands import EXIT_FAILED, EXIT_OK
+from agent.commands.output import streams
 
 if TYPE_CHECKING:
     from agent.settings import Settings
 
 EXIT_USAGE = 2  # arguments or configuration are wrong: nothing was started
+EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells have it
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+MORE_FILES = "raise the limit of open files (ulimit -n; for the node sysctl fs.file-max)"
+MOST_KILLS = 10**9  # of history: all
 LEAST_WATCH_S = 0.5
 USUAL_DURATION = re.compile(r"([1-9][0-9]?|0\.[1-9])([smh]?)\Z", re.ASCII)
-EPILOG = "Exit codes: 0 success, 1 failure (the message says what failed and what to do), 2 wrong arguments or configuration."
+EPILOG = "Exit codes: 0 success, 1 failure (the message says what failed and what to do), 2 wrong arguments or configuration, 130 Ctrl-C."
 REAL_TIME_S = 2.0  # how long a command may keep real-time priority
 
 COMMANDS = {
@@ -32,6 +38,8 @@ COMMANDS = {
     "oom-policy": "install, remove or show the systemd drop-in that keeps mode single in force (OOMPolicy=continue)",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
 }
+# They apply no rule, and are needed most when the file is wrong.
+LOOKING = ("check", "ps", "explain", "diagnose", "oom-policy", "history")
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
 # ruff: noqa: PLC0415
@@ -106,27 +114,48 @@ def _seconds(text: str) -> float:
 
 
 def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
+    if not (text.isascii() and text.isdigit() and text.strip("0")):
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-    return int(text)
+    return int(text) if len(text.lstrip("0")) < len(str(MOST_KILLS)) else MOST_KILLS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code. Without ``argv`` those of this process, which then is the command's own."""
+    """Run one command; returns its exit code. Whatever becomes of the output, or Ctrl-C: no traceback.
+
+    Without ``argv`` those of this process, which then is the command's own.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        return _run(words, own_process=argv is None)
+    except KeyboardInterrupt:
+        streams.drop(sys.stdout)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `oomward … | head`: the reader has closed the pipe: no failure
+        streams.drop(sys.stdout)
+        return EXIT_OK
+    except OSError as error:  # the disk that takes the output is full; or no file can be opened any more
+        streams.drop(sys.stdout)
+        streams.say_as_it_is(f"{error}; {MORE_FILES}" if error.errno in TOO_MANY_FILES else str(error))
+        return EXIT_FAILED
+
+
+def _run(words: Sequence[str], *, own_process: bool) -> int:
+    """By the running agent, if it answers. What is printed is written at the end, unless writing it has failed."""
     from agent.commands import thin
 
-    words = sys.argv[1:] if argv is None else argv
-    if argv is None and words[:1] != ["run"]:
+    if own_process and words[:1] != ["run"]:
         thin.offer_itself()
     try:
         code = thin.run(words, _add_own)
-        return _main(words) if code is None else code
-    except BrokenPipeError:  # `oomward … | head`: the reader has closed the pipe: no failure
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
+        code = _without_agent(words) if code is None else code
+    except SystemExit:  # of argparse: --help
+        streams.flush()
+        raise
+    streams.flush()
+    return code
 
 
-def _main(argv: Sequence[str]) -> int:
+def _without_agent(argv: Sequence[str]) -> int:
     """A command that reads the node itself, or the agent."""
     from agent.kernel import scheduling
 
@@ -138,14 +167,19 @@ def _main(argv: Sequence[str]) -> int:
     required = () if alone else ("node_name",)
     from agent.model import AgentError
 
+    mistakes: list[str] | None = [] if arguments.command in LOOKING else None
     try:
-        settings = load(vars(arguments), os.environ, required=required)
+        settings = load(vars(arguments), os.environ, required=required, in_file=mistakes)
+        for mistake in mistakes or ():
+            streams.say_as_it_is(
+                f"{mistake}; shown is what the rest of the file says, in force is what the agent read before"
+            )
         if not settings.real_time:
             scheduling.suspend_real_time()
         with _within_budget(arguments.command):
             return _call(settings, arguments)
     except (SettingsError, AgentError) as error:
-        print(f"oomward: {error}", file=sys.stderr)  # noqa: T201
+        streams.say_as_it_is(str(error))
         return EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED
 
 
@@ -171,10 +205,17 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.command == "run":
         from agent.run import run
 
-        return run(settings)
+        try:
+            return run(settings)
+        except OSError as error:
+            if error.errno not in TOO_MANY_FILES:
+                import traceback
+
+                traceback.print_exc()  # a fault of ours
+            raise
     from agent.commands.output.table import Output
 
-    output, file = Output(arguments.output), sys.stdout
+    output, file = Output(arguments.output), streams.standard_output()
     match arguments.command:
         case "once":
             from agent.commands import once

@@ -21,7 +21,7 @@ from agent.events.kill_events import KillEvents
 from agent.events.outbox import Outbox
 from agent.events.schedule import Schedule
 from agent.events.sender import EventSender
-from agent.kernel.kmsg import Kmsg, boot_id
+from agent.kernel.kmsg import boot_id, open_kmsg
 from agent.kernel.limits import raise_open_files
 from agent.kills import Attribution
 from agent.kills.recorder import Recorder
@@ -44,6 +44,7 @@ from agent.modes.consequences import Consequences
 from agent.modes.controller import ModeController
 from agent.modes.creation import CreationModes
 from agent.modes.enforcer import Enforcer
+from agent.modes.kept import decided_again
 from agent.modes.notices import ModeNotices
 from agent.modes.scopes import Scopes
 from agent.pods.lookup import Lookup
@@ -75,30 +76,32 @@ def build_node(
     kmsg: bool,
     v1: V1Counters | None = None,
     scope_policy: Callable[[str], ScopePolicy | None] = lambda _path: None,
+    systemd_loaded_ns: Callable[[], int | None] = lambda: None,
     unix_s: Callable[[], float] = time.time,
 ) -> Node:
     """The rooms that the loop's thread owns. ``kill`` is cgroup.killing.kill_container; ``kmsg`` False: the log can't be read.
 
-    ``scope_policy`` is OomPolicies.of_cgroup.
+    ``scope_policy`` and ``systemd_loaded_ns`` are of_cgroup and loaded_ns of OomPolicies.
     """
     name, values, on_error = settings.node_name, dict[str, int](), error_counter(metrics)
     tree = Tree(files, root_override=settings.cgroup_roots)
     registry = Registry(ledger.kept_decisions())
+    registry.decide_again(partial(decided_again, rules=settings.rules))
     facts = Lookup(files, registry, lambda: tree.cgroups, values, on_error)
     failing = Failing(metrics, unix_s, ledger.kills(since_unix_s=unix_s() - HOUR_S))
-    kill_events = KillEvents(name, ledger, outbox, registry.pods.get, failing.advice, unix_s)
+    kill_events = KillEvents(name, ledger, outbox, registry.pods.get, failing.advice, facts.ended_by_agent)
     notices = ModeNotices(boot, metrics, outbox.post, unix_s, settings.mode_applied_events)
     emulate_group = settings.emulate_group_on_v1 and files.version == "v1"
-    consequences = Consequences(ledger, kill, notices, registry.ref, emulate_group)
+    consequences = Consequences(ledger, kill, notices, registry.ref, emulate_group, facts.ending)
     enforcer = Enforcer(files, ledger, unix_s)
-    scopes = Scopes(scope_policy if files.version == "v2" else lambda _path: None)
+    scopes = Scopes(scope_policy if files.version == "v2" else lambda _path: None, systemd_loaded_ns)
     modes = ModeController(
         settings.rules, files, tree, enforcer, registry, notices, metrics, facts, consequences, scopes, values, on_error
     )
     attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg)
     recorder = Recorder(ledger, metrics, failing.settled, kill_events.post)
     kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, v1)
-    pods = Pods(registry, modes, ledger, failing, metrics)
+    pods = Pods(registry, modes, ledger, failing, metrics, name)
     runtime = Runtime(registry, modes, tree, metrics, required=settings.nri == "required")
     return Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime)
 
@@ -108,7 +111,7 @@ def build_nri(settings: Settings, node: Node, mailbox: Mailbox, files: CgroupFil
     if settings.nri == "off":
         return None
     registry, modes, metrics = node.pods.registry, node.modes, node.metrics
-    creation = CreationModes(registry, lambda: modes.rules, modes.in_force, files.version)
+    creation = CreationModes(registry, lambda: modes.rules, modes.in_force, files.version, modes.without_us)
     client = NriClient(settings.nri_socket, settings.nri_index, creation.oom_group, mailbox.put, metrics, Backoff())
     node.look_for_runtime = client.look
     return client
@@ -121,7 +124,7 @@ def run(settings: Settings) -> int:
     """
     setup(settings.log_format, settings.log_level)
     guards = PageGuards(settings)
-    with AgentLock(settings.state_dir, settings.node_name) as lock:
+    with AgentLock(settings.state_dir, settings.node_name, settings.cgroup_mount) as lock:
         if lock.trouble:
             logger.warning(lock.trouble)
         return _run_locked(settings, guards)
@@ -149,8 +152,20 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     schedule = Schedule(settings.event_budget_pod, settings.event_budget_node)
     outbox = Outbox(ledger, metrics, schedule, sender.send, boot)
     kill, kmsg = partial(kill_container, files), log.trouble is None
-    scope_policy = OomPolicies.of_node().of_cgroup
-    node = build_node(settings, boot, files, ledger, metrics, outbox, kill, kmsg=kmsg, v1=v1, scope_policy=scope_policy)
+    policies = OomPolicies.of_node()
+    node = build_node(
+        settings,
+        boot,
+        files,
+        ledger,
+        metrics,
+        outbox,
+        kill,
+        kmsg=kmsg,
+        v1=v1,
+        scope_policy=policies.of_cgroup,
+        systemd_loaded_ns=policies.loaded_ns,
+    )
     nri = build_nri(settings, node, mailbox, files)
     rules = RulesFile(settings.config) if settings.config is not None else None
     real_time = RealTime(metrics, wanted=settings.real_time)
@@ -215,7 +230,7 @@ def _command_server(settings: Settings, hierarchy: Hierarchy, mailbox: Mailbox, 
 def _open_log(settings: Settings, ledger: Ledger, boot: str, metrics: Metrics) -> LogReader:
     """The kernel's log from the ledger's position; a warning if it can't be read yet."""
     used = [k.report_sequence for k in ledger.kills(limit=5000) if k.report_sequence is not None and k.boot_id == boot]
-    log = LogReader(partial(Kmsg, settings.kmsg), ledger.kmsg_sequence, metrics, used)
+    log = LogReader(partial(open_kmsg, settings.kmsg), ledger.kmsg_sequence, metrics, used)
     if log.trouble is not None:
         logger.warning("%s. Kills are still counted; the names of their victims will be missing.", log.trouble)
     return log
@@ -238,7 +253,10 @@ def _body(name: str, body: Callable[[], None], mailbox: Mailbox, stop: threading
 
 
 def _handle_signals(loop: Loop) -> list[int]:
-    """SIGTERM and SIGINT stop the loop; returns the list of those received. A handler logs nothing: it may interrupt a line of the log."""
+    """SIGTERM and SIGINT stop the loop, and after SIGCONT it knows that it was stopped; returns the list of those that end it.
+
+    A handler logs nothing: it may interrupt a line of the log.
+    """
     received: list[int] = []
 
     def end(signum: int, _frame: FrameType | None) -> None:
@@ -247,4 +265,5 @@ def _handle_signals(loop: Loop) -> list[int]:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    signal.signal(signal.SIGCONT, lambda _signum, _frame: loop.continued())
     return received

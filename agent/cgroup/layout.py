@@ -156,21 +156,20 @@ def path_of(parent: str, name: str) -> str:
     return f"{parent}/{name}" if parent else name
 
 
-def place_of_kernel_path(kernel_path: str, known: Container[str]) -> CgroupPlace | None:
+def place_of_kernel_path(kernel_path: str, known: Container[str], *, whole: bool = False) -> CgroupPlace | None:
     """The place in our view of a path from the kernel's log; ``known`` are our live paths. None: none of ours.
 
     Exactly one of ours, or in a pod that is ours: a cgroup that is nested, new or removed by now. Below a root alone is not
-    enough: nodes of one host (kind) share the log and have roots of the same name.
+    enough: nodes of one host (kind) share the log and have roots of the same name. ``whole``: our view is that of the log, so no part
+    in front is left out. Else the longest part counts: what a workload makes below its own cgroup has the names that it likes.
     """
     parts = kernel_path.strip("/").split("/")
-    tails = ["/".join(parts[start:]) for start in range(len(parts))]
-    live = (classify(tail) for tail in tails if tail in known)
-    in_live_pod = (
-        place
-        for place in map(classify, tails)
-        if place.pod_key is not None and any(at in known and classify(at).pod_key for at in levels_above(place.path))
-    )
-    return next(live, None) or next(in_live_pod, None)
+    for start in range(1 if whole else len(parts)):
+        place = classify("/".join(parts[start:]))
+        in_pod = (at in known and classify(at).pod_key is not None for at in levels_above(place.path))
+        if place.path in known or (place.pod_key is not None and any(in_pod)):
+            return place
+    return None
 
 
 def may_hold_roots(path: str, max_depth: int = MAX_ROOT_DEPTH) -> bool:

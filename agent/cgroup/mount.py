@@ -29,6 +29,8 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # nor wait for a FIFO in a file's place
 MANY = 1 << 16  # open directories, where nothing limits them
 ONE_READ = 4096  # a control file's text is shorter, but for lists of processes
+# Of every cgroup but the hierarchy's root (cgroup-v2.rst), and of that root alone (cgroup-v1/cgroups.rst).
+NOT_OF_THE_ROOT, OF_THE_ROOT = "cgroup.type", "release_agent"
 LISTS = ("cgroup.procs",)  # the kernel gives them in parts (fs/seq_file.c)
 T = TypeVar("T")
 
@@ -54,6 +56,17 @@ class CgroupMount:
                 "mount the host's /sys/fs/cgroup there, or name the right place with --cgroup-mount"
             )
         self._device = os.fstat(self._fd).st_dev
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the mount shows the whole hierarchy, and not only the part of a node that is a container (kind)."""
+        file = NOT_OF_THE_ROOT if self.version == "v2" else OF_THE_ROOT
+        return (file in os.listdir(self._fd)) is (self.version == "v1")
+
+    @or_vanished
+    def owner(self, path: str) -> int:
+        """The uid of the directory's owner. Raises CgroupError."""
+        return self.within(path, None, "directory", lambda directory: os.fstat(directory).st_uid)
 
     def close(self) -> None:
         for fd in (self._fd, *self._kept.values()):

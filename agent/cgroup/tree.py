@@ -61,6 +61,7 @@ class Tree:
         self._below: dict[str, set[str]] = {}  # those right below each of them
         self._cgroups: dict[str, Cgroup] = {}
         self.cgroups: Mapping[str, Cgroup] = MappingProxyType(self._cgroups)
+        self._pods: dict[str | None, str] = {}  # their paths, by pod key
         self._containers: dict[str | None, dict[str, Cgroup]] = {}  # by pod key and path
         self._trouble: str | None = None  # what could not be watched or read and why, until it is reported
         self._has_failed = False  # anything since the last scan began
@@ -78,6 +79,11 @@ class Tree:
     def containers(self, pod_key: str) -> tuple[Cgroup, ...]:
         """The live containers of one pod, sandboxes included."""
         return tuple(self._containers.get(pod_key, {}).values())
+
+    @property
+    def failing(self) -> bool:
+        """Whether anything could not be watched or read since the last scan began: cgroups may be missing."""
+        return self._has_failed
 
     @property
     def roots(self) -> tuple[Cgroup, ...]:
@@ -120,18 +126,25 @@ class Tree:
         events: list[TreeEvent] = []
         if self._directories.get(path, inode) != inode:
             events += self._forget(path, now_s)
+        for foreign in self._foreign(path):
+            if foreign == path:
+                return events
+            events += self._forget(foreign, now_s)
         self._directories[path] = inode
         if path:
             self._below.setdefault(path.rpartition("/")[0], set()).add(path)
         self._watches.add(path)
         place = classify(path)
         if place.kind in TRACKED:
-            watched = self._watches.add_files(path, self._files_of.get(place.kind, ()))
+            files = self._files_of.get(place.kind, ())
+            watched = self._watches.add_files(path, files) if files else []
             if path in self._cgroups:
                 events += [event for file in watched for event in self._file_touched(Watch(path, file), now_s)]
             else:
                 cgroup = self._cgroups[path] = Cgroup(place, inode)
                 self._files.keep_open(cgroup)
+                if place.kind is CgroupKind.POD:
+                    self._pods[place.pod_key] = path
                 if place.kind is CgroupKind.CONTAINER:
                     self._containers.setdefault(place.pod_key, {})[path] = cgroup
                 events.append(CgroupAppeared(cgroup, now_s))
@@ -139,6 +152,34 @@ class Tree:
         for name in () if isinstance(names, Vanished) else names:
             events += self._arrive(path, name, now_s)
         return events
+
+    def _foreign(self, path: str) -> tuple[str, ...]:
+        """Directories, this new one or known ones, that have the name of a kubepods root, a pod or a container and are not the kubelet's.
+
+        The kubelet's are root's: where there is such a root, those of users (in user.slice) count for nothing; only a kubelet without
+        privileges has no other. And of two that claim to be one pod it is the one that lies higher.
+        """
+        place = classify(path)
+        if place.kind is CgroupKind.POD:
+            other = self._pods.get(place.pod_key, path)
+            return (max(path, other, key=self._rank),) if other != path else ()
+        outside = classify(path.rpartition("/")[0]).kind is CgroupKind.OTHER
+        if place.kind is not CgroupKind.KUBEPODS and not (place.kind is CgroupKind.CONTAINER and outside):
+            return ()
+        if self._override or path in self._cgroups:
+            return ()
+        users = {root.path: self._is_users(root.path) for root in self.roots}
+        if self._is_users(path):
+            return () if all(users.values()) else (path,)
+        return tuple(root for root, is_users in users.items() if is_users) if place.kind is CgroupKind.KUBEPODS else ()
+
+    def _rank(self, path: str) -> tuple[bool, int, int]:
+        """The lower, the rather the kubelet's. Of two at one level the newer: a change of the cgroup driver may leave the old tree."""
+        inode = self._inode(path)
+        return self._is_users(path), path.count("/"), 0 if isinstance(inode, Vanished) else -inode
+
+    def _is_users(self, path: str) -> bool:
+        return self._ask(self._files.owner, path, VANISHED) not in (0, VANISHED)
 
     def _inode(self, path: str) -> int | Vanished:
         """The directory's inode; if it can't be read, the known one: an error doesn't make a cgroup gone."""
@@ -189,11 +230,17 @@ class Tree:
         events = [event for below in tuple(self._below.get(path, ())) for event in self._forget(below, now_s)]
         del self._directories[path]
         self._below.pop(path, None)
-        self._below.get(path.rpartition("/")[0], set()).discard(path)
+        parent = path.rpartition("/")[0]
+        beside = self._below.get(parent, set())
+        beside.discard(path)
+        if not beside:
+            self._watches.drop(Watch(parent, SWITCH))
         for file in (DIRECTORY, OOM_GROUP, EVENTS, SWITCH):
             self._watches.drop(Watch(path, file))
         if (cgroup := self._cgroups.pop(path, None)) is not None:
             self._files.let_go(cgroup)
+            if self._pods.get(cgroup.place.pod_key) == path:
+                del self._pods[cgroup.place.pod_key]
             of_pod = self._containers.get(cgroup.place.pod_key, {})
             if of_pod.pop(path, None) is not None and not of_pod:
                 del self._containers[cgroup.place.pod_key]
@@ -240,9 +287,24 @@ class Tree:
 
     def _file_touched(self, watch: Watch, now_s: float) -> list[TreeEvent]:
         if watch.file == SWITCH:
-            self._watches.drop(watch)  # a cgroup that still misses a file watches it again
-            return self._visit(watch.path, now_s)
+            return self._controllers_switched(watch.path, now_s)
         cgroup = self._cgroups.get(watch.path)
         if cgroup is None:
             return []
         return [OomGroupTouched(cgroup, now_s) if watch.file == OOM_GROUP else CountersTouched(cgroup, now_s)]
+
+    def _controllers_switched(self, parent: str, now_s: float) -> list[TreeEvent]:
+        """Something was written to the parent's cgroup.subtree_control. If memory was switched, all cgroups right below have other files;
+        if one that was watched completely has the same ones, all have: a start of a container that is no change must cost little.
+        """
+        events: list[TreeEvent] = []
+        same = False
+        for path in sorted(self._below.get(parent, ())):
+            files = self._files_of.get(self._cgroups[path].place.kind, ()) if path in self._cgroups else ()
+            complete = bool(files) and all(Watch(path, file) in self._watches for file in files)
+            if not files or (complete and same):
+                continue
+            changed = self._watches.add_again(path, files)
+            same = same or (complete and not changed and all(Watch(path, file) in self._watches for file in files))
+            events += [event for file in changed for event in self._file_touched(Watch(path, file), now_s)]
+        return events

@@ -75,19 +75,29 @@ class Watches:
         return True
 
     def add_files(self, path: str, files: Iterable[str]) -> list[str]:
-        """Watch these files of a cgroup; returns those that were not watched before and are now."""
+        """Watch these files of a cgroup; returns those that were not watched before and are now.
+
+        A controller's files come and go without a notification, but the file above is written for it: that is watched, too.
+        """
         missing = [file for file in files if Watch(path, file) not in self]
         watched = [file for file in missing if self.add(path, file)]
-        if len(watched) == len(missing):
-            return watched
-        # No memory controller there yet. Its files come without a notification, but this is written for it.
-        switch = Watch(path.rpartition("/")[0], SWITCH)
-        others_wait = switch in self
-        if self.add(*switch):
+        if self.add(path.rpartition("/")[0], SWITCH):
             watched += [file for file in missing if file not in watched and self.add(path, file)]
-            if len(watched) == len(missing) and not others_wait:
-                self.drop(switch)
         return watched
+
+    def add_again(self, path: str, files: Iterable[str]) -> list[str]:
+        """Watch the files that have these names now; returns those that are others than before."""
+        return [file for file in files if self._add_again(Watch(path, file))]
+
+    def _add_again(self, watch: Watch) -> bool:
+        before = self._descriptors.pop(watch, None)
+        if before is not None:
+            del self._watches[before]
+        self.add(*watch)
+        now = self._descriptors.get(watch)
+        if before not in (None, now):
+            self._remove(before)
+        return now not in (None, before)
 
     def drop(self, watch: Watch) -> None:
         """Remove this watch, if there is one."""
@@ -95,6 +105,9 @@ class Watches:
         if descriptor is None:
             return
         del self._watches[descriptor]
+        self._remove(descriptor)
+
+    def _remove(self, descriptor: int | None) -> None:
         try:
             self.inotify.rm_watch(descriptor)
         except OSError as error:

@@ -7,7 +7,15 @@ import socket
 import time
 from contextlib import suppress
 
-from agent.serve.protocol import CLIENT_TIME_S, MOST_ANSWER_BYTES, SOCKET, RefusedError, read_answer, request_line
+from agent.serve.protocol import (
+    CLIENT_TIME_S,
+    MOST_ANSWER_BYTES,
+    SOCKET,
+    RefusedError,
+    read_answer,
+    request_line,
+    socket_path,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +40,8 @@ def ask(
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(time_s)
-            connection.connect(path)
+            with socket_path(state_dir) as address:
+                connection.connect(address)
             with suppress(BrokenPipeError):  # refused before it was asked: the reason is there to be read
                 connection.sendall(request_line(command, arguments, document=document))
             line = _received(connection, until_s)

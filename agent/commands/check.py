@@ -7,15 +7,16 @@ becomes a failed check; the others still run.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
 
 from agent.cgroup.watches import NoInotifyError
 from agent.commands import EXIT_FAILED, EXIT_OK
 from agent.commands.output.table import Output
 from agent.commands.probes import api, cgroups, containers, kernel, ledger, runtime, systemd
-from agent.commands.probes.checks import ERRORS, Check, Status, explained, failed, guarded, show_checks
+from agent.commands.probes.checks import ERRORS, Check, Status, explained, failed, guarded, passed, show_checks
 from agent.commands.survey import survey
-from agent.settings import Settings
+from agent.settings import Settings, SettingsError, load_rules
 
 
 def check(settings: Settings, output: Output, file: TextIO) -> int:
@@ -30,6 +31,7 @@ def checks_of(settings: Settings) -> list[Check]:
     access = guarded("API", api.access, settings)
     api_answers = not any(one.name == "API" and one.status is Status.FAIL for one in access)
     return [
+        *guarded("configuration", configuration, settings.config),
         *guarded("kernel", kernel.release),
         *guarded("cgroup version", cgroups.hierarchy, settings.cgroup_mount),
         *_of_survey(settings, api_answers=api_answers),
@@ -39,6 +41,20 @@ def checks_of(settings: Settings) -> list[Check]:
         *guarded("ledger", ledger.ledger, settings.state_dir),
         *access,
     ]
+
+
+def configuration(path: Path | None) -> Iterator[Check]:
+    """The configuration file as the agent would read it now."""
+    if path is None:
+        return
+    try:
+        load_rules(path)
+    except SettingsError as error:
+        mistakes = "; ".join(error.problems)
+        refused = "a running agent keeps the rules that it has, and does not start again with this file"
+        yield failed("configuration", f"{mistakes}: {refused}", "Correct the file (in Kubernetes the ConfigMap).")
+    else:
+        yield passed("configuration", f"{path} can be read")
 
 
 def _of_survey(settings: Settings, *, api_answers: bool) -> Iterator[Check]:

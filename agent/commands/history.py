@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from agent.commands import EXIT_OK
-from agent.commands.output.say import say
+from agent.commands.output.streams import say
 from agent.commands.output.table import Output, show
 from agent.look import kills
 from agent.settings import Settings

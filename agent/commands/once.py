@@ -13,7 +13,7 @@ from typing import TextIO
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import classify, find_hierarchy
 from agent.commands import EXIT_FAILED, EXIT_OK
-from agent.commands.output.say import say
+from agent.commands.output.streams import say
 from agent.commands.output.table import Output, show_rows
 from agent.commands.survey import survey
 from agent.kernel.kmsg import boot_id
@@ -75,7 +75,7 @@ def apply(settings: Settings, output: Output, file: TextIO) -> int:
     Raises LockedError while an agent runs with this state directory: it enforces the modes already.
     """
     with (
-        AgentLock(settings.state_dir, settings.node_name),
+        AgentLock(settings.state_dir, settings.node_name, settings.cgroup_mount),
         survey(settings) as found,
         closing(_AtOnce.open(settings.state_dir, boot_id())) as ledger,
     ):
@@ -95,7 +95,7 @@ def restore(settings: Settings, output: Output, file: TextIO) -> int:
     Raises LockedError while an agent runs with this state directory: it would write its own values again at once.
     """
     with (
-        AgentLock(settings.state_dir, settings.node_name),
+        AgentLock(settings.state_dir, settings.node_name, settings.cgroup_mount),
         closing(Ledger.open(settings.state_dir, boot_id())) as ledger,
     ):
         rows = _restored(settings, ledger)

@@ -15,7 +15,7 @@ from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.commands import EXIT_FAILED, EXIT_OK
-from agent.commands.output.say import say
+from agent.commands.output.streams import say
 from agent.commands.output.table import Output, show_rows
 from agent.look.view import NAME_LIMIT, Column, Listing, plain, styled
 from agent.model import AgentError, CgroupKind

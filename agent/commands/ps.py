@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from agent.commands import EXIT_OK
-from agent.commands.output.say import say
+from agent.commands.output.streams import say
 from agent.commands.output.table import Output, show
 from agent.commands.survey import survey
 from agent.commands.watching import wait_beside, watch

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from agent import __version__
 from agent.cgroup.files import CgroupFiles
@@ -14,6 +15,7 @@ from agent.cgroup.tree import Tree
 from agent.kube.api import ApiError, connect
 from agent.ledger import LedgerReader
 from agent.look.survey import Survey
+from agent.modes.kept import decided_again
 from agent.pods.list import list_pods
 from agent.pods.registry import Registry
 from agent.settings import Settings
@@ -55,5 +57,6 @@ def survey(settings: Settings) -> Iterator[OwnSurvey]:
         tree.scan(time.monotonic())
         found = OwnSurvey(settings, hierarchy, files, tree.cgroups, tree=tree)
         found.registry = Registry(found.recorded(LedgerReader.kept_decisions, ()))
+        found.registry.decide_again(partial(decided_again, rules=settings.rules))
         found.list_pods()
         yield found

@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
 
 from agent.commands import EXIT_FAILED, EXIT_OK
 from agent.commands.asking import NoAgentError, ask
-from agent.commands.output.say import say
+from agent.commands.output.streams import say, say_as_it_is, standard_output
 from agent.commands.output.table import Output, show
 from agent.serve.protocol import COMMANDS, FailedError
 from agent.wording.view import Shown
@@ -21,7 +20,7 @@ from agent.wording.view import Shown
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, NoReturn
+    from typing import Any, NoReturn, TextIO
 
 STATE_DIR = "/var/lib/oomward"  # the setting's default
 STATE_DIR_LINE = re.compile(r"""^stateDir:[ \t]+(["']?)(/[^"'#\s]*)\1[ \t]*(?:#.*)?$""", re.MULTILINE)
@@ -41,15 +40,14 @@ class _Parser(argparse.ArgumentParser):
 def run(argv: Sequence[str], own_arguments: Callable[[str, argparse.ArgumentParser], None]) -> int | None:
     """The exit code; None: the command is to read the node itself. ``own_arguments`` adds a command's own arguments to a parser.
 
-    Raises BrokenPipeError when nobody reads the output any more.
+    Raises OSError when the output can't be written, as BrokenPipeError when nobody reads it any more.
     """
     try:
         command, given = _parsed(argv, own_arguments)
         state_dir = given.state_dir or _state_dir(os.environ)
     except _NotThinError:
         return None
-    output = Output(given.output)
-    arguments = _arguments(command, given)
+    output, file, arguments = Output(given.output), standard_output(), _arguments(command, given)
 
     def look() -> Shown:
         return ask(state_dir, command, arguments, document=output is Output.JSON)
@@ -57,14 +55,14 @@ def run(argv: Sequence[str], own_arguments: Callable[[str, argparse.ArgumentPars
     try:
         shown = look()
         if getattr(given, "watch", None) is not None:
-            return _watch(look, shown, output, given.watch)
-        show(shown, output, sys.stdout)
+            return _watch(look, shown, output, file, given.watch)
+        show(shown, output, file)
         say(shown.troubles)
     except NoAgentError as error:
         say([f"{error}: this command reads the node itself"])
         return None
     except FailedError as error:
-        print(f"oomward: {error}", file=sys.stderr)  # noqa: T201
+        say_as_it_is(str(error))
         return EXIT_FAILED
     return EXIT_OK
 
@@ -104,7 +102,7 @@ def _state_dir(environ: Mapping[str, str]) -> str:
     return STATE_DIR if line is None else line[2]
 
 
-def _watch(look: Callable[[], Shown], first: Shown, output: Output, every_s: float) -> int:
+def _watch(look: Callable[[], Shown], first: Shown, output: Output, file: TextIO, every_s: float) -> int:
     """While the agent restarts, its last answer is shown."""
     from agent.commands.watching import wait_beside, watch  # noqa: PLC0415
 
@@ -120,7 +118,7 @@ def _watch(look: Callable[[], Shown], first: Shown, output: Output, every_s: flo
             return Shown(last.document, last.view, [f"{error}: this is its last answer"])
         return last
 
-    return watch(again, output, sys.stdout, every_s, wait_beside(sys.stdout))
+    return watch(again, output, file, every_s, wait_beside(file))
 
 
 def offer_itself() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
 import signal
+import sys
 import time
 from contextlib import contextmanager, nullcontext, suppress
 
 from agent.commands import EXIT_OK
-from agent.commands.output.say import say
+from agent.commands.output.streams import say
 from agent.commands.output.table import Output, is_terminal, print_view
 
 TYPE_CHECKING = False
@@ -27,33 +29,40 @@ LOOK_S = 1.0  # how often the parent is looked at
 
 
 class ReaderGoneError(BrokenPipeError):
-    """Nobody reads standard output any more."""
+    """The client is gone: nobody reads standard output any more."""
 
 
 def wait_beside(file: TextIO, parent: Callable[[], int] = os.getppid) -> Callable[[float], None]:
-    """A wait that ends with ReaderGoneError when the reader of ``file`` has closed it, or when our parent has ended."""
+    """A wait that ends with ReaderGoneError when the client has: the reader of ``file``, the writer of standard input, or our parent.
+
+    Standard input counts only if somebody can write to it now (`kubectl exec --stdin`).
+    """
     try:
-        descriptor = file.fileno()
+        descriptors = [file.fileno()]
     except OSError:  # in memory
         return time.sleep
+    with suppress(OSError, AttributeError):  # None: closed
+        if not _hung_up([sys.stdin.fileno()], 0.0):
+            descriptors.append(sys.stdin.fileno())
     ours = parent()
 
     def wait(seconds: float) -> None:
         until_s = time.monotonic() + seconds
         while (left_s := until_s - time.monotonic()) > 0:
-            _poll(descriptor, min(left_s, LOOK_S))
+            if _hung_up(descriptors, min(left_s, LOOK_S)):
+                raise ReaderGoneError("standard output or input is closed")
             if parent() != ours:
                 raise ReaderGoneError("the process that started this one has ended")
 
     return wait
 
 
-def _poll(descriptor: int, seconds: float) -> None:
-    """Wait. Raises ReaderGoneError at POLLERR (a pipe) and POLLHUP (a terminal), which are always asked for."""
+def _hung_up(descriptors: list[int], seconds: float) -> bool:
+    """Waits. POLLERR (a pipe that nobody reads) and POLLHUP (one that nobody writes, and a terminal) are always asked for."""
     poll = select.poll()
-    poll.register(descriptor, 0)
-    if poll.poll(seconds * 1000):
-        raise ReaderGoneError("standard output is closed")
+    for descriptor in descriptors:
+        poll.register(descriptor, 0)
+    return bool(poll.poll(seconds * 1000))
 
 
 @contextmanager
@@ -72,6 +81,17 @@ def _limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@contextmanager
+def _until_hung_up(terminal: bool) -> Iterator[None]:
+    """Raises ReaderGoneError for what can't be written to a terminal that is gone (EIO: drivers/tty/n_tty.c, n_tty_write)."""
+    try:
+        yield
+    except OSError as error:
+        if terminal and error.errno == errno.EIO:
+            raise ReaderGoneError("the terminal is hung up") from None
+        raise
+
+
 def watch(
     look: Callable[[], Shown], output: Output, file: TextIO, every_s: float, wait: Callable[[float], object]
 ) -> int:
@@ -86,7 +106,7 @@ def watch(
         screen = Screen(file)
         screen = screen if screen.usable else None
     last: list[str] = []
-    with suppress(KeyboardInterrupt), screen or nullcontext():
+    with _until_hung_up(file.isatty()), suppress(KeyboardInterrupt), screen or nullcontext():
         while True:
             shown = look()
             clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -6,17 +6,20 @@ diagnosed again once a minute.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 
 from agent.diagnose import diagnose
+from agent.diagnose.table_ends import RESTART
 from agent.metrics.metrics import Metrics
-from agent.model import OomKill, Pod
+from agent.model import OomKill, Outcome, Pod
 from agent.model.diagnosis import Category, Diagnosis, NodeFacts
 
 LOOK_EVERY_S = 60.0
 HOUR_S = 3600.0
 MOST_KILLS = 100  # of one pod that are kept: the newest
+KILLS_SO_FAR = re.compile(r"(?:: | with )\d+ kills? in an hour")
 OF_KILLS = (Category.OOM_CONTAINER, Category.OOM_PROCESS, Category.NODE_OOM, Category.CRASH_LOOP)  # advise about a kill
 
 
@@ -51,10 +54,14 @@ class Failing:
             self._judge(kill.pod_uid)
 
     def advice(self, kill: OomKill) -> str | None:
-        """What to do about the container, with its numbers; None: no diagnosis is about such kills (yet)."""
+        """What to do about the container; None: no diagnosis is about such kills (yet).
+
+        One that died need not be restarted. Without the number of kills, which changes while the Event counts more.
+        """
         found = self._found.get(kill.pod_uid or "", ())
-        fitting = (d for d in found if d.container == kill.container and d.category in OF_KILLS)
-        return next((diagnosis.advice for diagnosis in fitting), None)
+        fitting = (d.advice for d in found if d.container == kill.container and d.category in OF_KILLS)
+        advice = next((KILLS_SO_FAR.sub("", text) for text in fitting), None)
+        return advice.removesuffix(RESTART) if advice is not None and kill.outcome is Outcome.DIED else advice
 
     def look(self, now_s: float, between: Callable[[], None]) -> None:
         """All pods again, if it is time. ``between`` is called before each."""

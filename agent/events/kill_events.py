@@ -9,11 +9,12 @@ from agent.ledger import Ledger
 from agent.model import Notice, ObjectRef, OomKill, Outcome, Pod, Reason, event_name
 from agent.wording import kills as wording
 
-LAST_HOUR_S = 3600.0
-
 
 class KillEvents:
-    """``pod_of`` finds a pod by uid for its limits, None when not known. ``advice``: what to do about a kill's container, or None."""
+    """``pod_of`` finds a pod by uid for its limits, None when not known. ``advice``: what to do about a kill's container, or None.
+
+    ``ended_by_agent``: whether the container with this inode lived when the agent ended it; None: the agent didn't.
+    """
 
     def __init__(
         self,
@@ -22,14 +23,14 @@ class KillEvents:
         outbox: Outbox,
         pod_of: Callable[[str], Pod | None],
         advice: Callable[[OomKill], str | None],
-        unix_s: Callable[[], float],
+        ended_by_agent: Callable[[int], bool | None],
     ) -> None:
         self._node = node
         self._ledger = ledger
         self._outbox = outbox
         self._pod_of = pod_of
         self._advice = advice
-        self._unix_s = unix_s
+        self._ended_by_agent = ended_by_agent
 
     def post(self, kill: OomKill) -> None:
         """A kill with a known outcome: its Event goes to the outbox. Of a pod that is not known the ledger alone keeps the outcome."""
@@ -43,7 +44,7 @@ class KillEvents:
     def _post(self, kill: OomKill, about: ObjectRef) -> None:
         pod = self._pod_of(kill.pod_uid) if kill.pod_uid is not None else None
         limits = {c.name: c.limit_bytes for c in pod.containers} if pod is not None else None
-        recent = self._ledger.kills_of(kill.pod_uid or "", kill.container or "", self._unix_s() - LAST_HOUR_S)
+        ended = bool(self._ended_by_agent(kill.cgroup_inode))
         reason = Reason.CONTAINER_OOM_KILLED if kill.outcome is Outcome.DIED else Reason.PROCESS_OOM_KILLED
         notice = Notice(
             name=event_name(about.name, kill.kill_id),
@@ -51,9 +52,23 @@ class KillEvents:
             reason=reason,
             warning=True,
             action="OOMKill",
-            note=wording.kill_note(kill, kills_last_hour=recent, container_limits=limits, advice=self._advice(kill)),
+            note=wording.kill_note(
+                kill,
+                container_limits=limits,
+                advice=self._advice(kill),
+                ended_by_agent=ended,
+                sandbox=is_sandbox(kill, pod),
+            ),
             at_unix_s=kill.at_unix_s,
             count=1 if kill.group_kill else max(1, kill.processes),
             group="/".join((about.uid, kill.container or kill.cgroup_path, reason, str(kill.scope), str(kill.mode))),
         )
         self._outbox.post_kill(kill, notice)
+
+
+def is_sandbox(kill: OomKill, pod: Pod | None) -> bool:
+    """Whether it was in the pod's sandbox: by its cgroup's name a container, but none of the pod's, which all have an id, or none has."""
+    if pod is None or kill.container is not None or kill.container_id is None:
+        return False
+    known = {bool(container.container_id) for container in pod.containers}
+    return any(victim.comm == "pause" for victim in kill.victims) or len(known) == 1

@@ -1,8 +1,8 @@
 """Events from the moment they are posted until the API has them: in the ledger, and as far as there is room in the schedule.
 
-Never waits. Events that the schedule has no room for are read from the ledger page by page when there is room. A kill is counted by
-the open Event of its group: the first is sent at once, new counts at widening intervals. An Event's text can't change later, so it is
-open for an hour at most, and until 10 minutes passed without a kill.
+Never waits. Events that the schedule has no room for are read from the ledger page by page when there is room, and once a minute, so
+that no pod's Events wait for those of others. A kill is counted by the open Event of its group: the first is sent at once, new counts
+at widening intervals. An Event's text can't change later, so it is open for an hour at most, and until 10 minutes passed without a kill.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from agent.events.schedule import Schedule
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
 from agent.model import EventDelivered, EventFailed, Notice, OomKill
+from agent.wording.text import safe
 
 logger = logging.getLogger("oomward")
 
@@ -26,8 +27,11 @@ FIRST_INTERVAL_S = 10.0
 LONGEST_INTERVAL_S = 600.0
 EXPIRED_S = 3600.0  # the API keeps Events for an hour
 MOST_GROUPS = 5000
+REREAD_S = 60.0  # while the schedule has no room for some
+UNREAD_S = 10.0  # after the ledger could not be read
 PAGE = 50  # Events read from the ledger per turn of the loop: some 35 µs each
 SEEN = ("created", "patched")  # outcomes by which a reader sees something new
+_Share = tuple[str, bool]  # a pod's uid, and whether Warnings
 
 
 class Outbox:
@@ -53,7 +57,10 @@ class Outbox:
         self._unix_s = unix_s
         self._unix_at_0_s = unix_s() - clock()
         self._sending = False
-        self._left_out = False  # the schedule had no room for an Event of the ledger
+        self._left_out: set[_Share] = (
+            set()
+        )  # those that the schedule had no room for: only the ledger has some of theirs
+        self._reread_at_s = inf
         self._reading = False  # the ledger's Events are being read, page by page, and come next after ``_last_read``
         self._last_read: Notice | None = None
         self._logged: set[int | None] = set()
@@ -96,37 +103,56 @@ class Outbox:
         return replace(notice, boot_id=self._boot_id, first_s=first_s, last_s=last_s, due_s=0.0)
 
     def _put(self, notice: Notice) -> None:
-        """Into the schedule; but behind Events that only the ledger has it stays there as well."""
-        full = len(self._schedule) >= self._schedule.room
-        if notice.name in self._schedule or not (self._left_out or self._reading or full):
-            self._schedule.put(notice)
-        else:
-            self._left_out = True
+        """Into the schedule; but behind Events of its pod that only the ledger has it stays there as well."""
+        if notice.name in self._schedule or _share(notice) not in self._left_out:
+            self._offer(notice)
         self._metrics.events_pending.set(len(self._schedule))
 
-    def refill(self) -> bool:
-        """Up to PAGE Events that only the ledger has come into the schedule. False: there were none."""
+    def _offer(self, notice: Notice) -> None:
+        """The schedule has room for it, or for another, or the ledger alone keeps it for now."""
+        if (crowded := self._schedule.put(notice)) is None:
+            return
+        if not self._left_out and not self._reading:
+            whose = f"namespace {safe(crowded.about.namespace)}" if crowded.about.namespace else "the node"
+            logger.warning(
+                "more than %d Events wait: some of %s stay in the ledger for now", len(self._schedule), whose
+            )
+        self._left_out.add(_share(crowded))
         if not self._reading:
-            self._left_out, self._last_read = False, None
+            self._reread_at_s = min(self._reread_at_s, self._clock() + REREAD_S)
+
+    def refill(self) -> bool:
+        """Up to PAGE Events that only the ledger has are offered to the schedule. False: there were none, or none could be read."""
+        now_s = self._clock()
+        if not self._reading:
+            self._left_out, self._last_read = set(), None
         page = self._ledger.undelivered(PAGE, self._last_read)
         for notice in page:
-            if notice.name not in self._schedule and len(self._schedule) < self._schedule.room:
-                self._schedule.put(self._timed(notice))
             self._last_read = notice
-        full = len(self._schedule) >= self._schedule.room
-        self._left_out = self._left_out or full
-        self._reading = bool(page) and not full
+            if notice.name not in self._schedule:
+                self._offer_or_drop(self._timed(notice), now_s)
+        self._reading = bool(page)
+        unread_s = now_s + UNREAD_S if not page and self._ledger.failing else inf
+        self._reread_at_s = min(unread_s, now_s + REREAD_S if self._left_out else inf)
         self._metrics.events_pending.set(len(self._schedule))
         return bool(page)
 
+    def _offer_or_drop(self, notice: Notice, now_s: float) -> None:
+        if now_s - notice.last_s > EXPIRED_S:
+            self._drop(notice, "dropped_expired")
+        else:
+            self._offer(notice)
+
     def _may_refill(self) -> bool:
-        return self._reading or (self._left_out and len(self._schedule) <= self._schedule.room // 2)
+        half_empty = len(self._schedule) <= self._schedule.room // 2
+        return self._reading or (bool(self._left_out) and half_empty) or self._reread_at_s <= self._clock()
 
     def due_s(self) -> float | None:
         """When send_due() has work; None: no Event waits, or one is under way and its result will wake the loop."""
         if self._may_refill():
             return -inf
-        return None if self._sending else self._schedule.due_s()
+        due_s = None if self._sending else self._schedule.due_s()
+        return min(inf if due_s is None else due_s, self._reread_at_s) if self._reread_at_s < inf else due_s
 
     def send_due(self) -> None:
         """Read a page of the ledger's Events; or send the next Event, or drop it as too old, if one is due and none is under way."""
@@ -178,8 +204,13 @@ class Outbox:
         self._remove(notice)
 
     def _remove(self, notice: Notice) -> None:
-        self._schedule.remove(notice)
+        if notice.name in self._schedule:
+            self._schedule.remove(notice)
         self._metrics.events_pending.set(len(self._schedule))
+
+
+def _share(notice: Notice) -> _Share:
+    return notice.about.uid, notice.warning
 
 
 def _counted_by(event: Notice, more: Notice) -> Notice:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from urllib.parse import quote
 
-from agent.kube.api import Api, ApiError, ApiRefusedError
+from agent.kube.api import Answer, Api, ApiError, ApiRefusedError, UnbelievableAnswerError
 from agent.model import EventDelivered, EventFailed, Message, Notice
 from agent.wording.times import rfc3339
 
@@ -24,7 +24,14 @@ MOST_NOTE_BYTES = 1024  # the API counts bytes of UTF-8, not characters (pkg/api
 MOST_TEXT_BYTES = 128
 MERGE_PATCH = "application/merge-patch+json"
 CONFLICT = 409
-PASSING = (401, 403, 408, CONFLICT, 429)  # and all 5xx; any other 4xx would be the same the next time
+PASSING = (
+    401,
+    403,
+    408,
+    CONFLICT,
+    429,
+)  # any other 4xx that Kubernetes itself explains would be the same the next time
+MOST_BYTES = 1 << 18  # an Event as the API has it
 MISSING_RULE = ". The agent's ClusterRole must allow create and patch of events in the API group events.k8s.io"
 
 
@@ -75,9 +82,9 @@ class EventSender:
         except ApiRefusedError as error:
             # The words of NamespaceLifecycle's admission; the namespace's own name may say "terminating" as well.
             terminating = error.status == 403 and "because it is being terminated" in error.message
-            if error.status == 404 or terminating:
+            if (error.status == 404 and error.explained) or terminating:
                 outcome = "dropped_gone"
-            elif error.status in PASSING or error.status >= 500:
+            elif error.status in PASSING or not 400 <= error.status < 500 or not error.explained:
                 rule = MISSING_RULE if error.status == 403 else ""
                 return EventFailed(notice.name, error.status, f"{error}{rule}", error.retry_after_s or 0.0)
             else:
@@ -93,9 +100,9 @@ class EventSender:
         if notice.sent_count and self._patched(path, notice):
             return "patched"
         try:
-            self._api.request("POST", path, body=event_body(notice, self._instance)).finish()
+            self._check(self._api.request("POST", path, body=event_body(notice, self._instance)), notice)
         except ApiRefusedError as error:
-            if error.status != CONFLICT:
+            if error.status != CONFLICT or not error.explained:
                 raise
             if not _series(notice):
                 return "exists"
@@ -108,12 +115,21 @@ class EventSender:
         """Whether the Event was there to be patched."""
         target = f"{path}/{quote(notice.name, safe='')}"
         try:
-            self._api.request("PATCH", target, body=_series(notice), content_type=MERGE_PATCH).finish()
+            self._check(self._api.request("PATCH", target, body=_series(notice), content_type=MERGE_PATCH), notice)
         except ApiRefusedError as error:
-            if error.status != 404:
+            if error.status != 404 or not error.explained:
                 raise
             return False
         return True
+
+    def _check(self, answer: Answer, notice: Notice) -> None:
+        """The API answers with the Event as it has it now; a proxy's page, say, is no success. Raises ApiError."""
+        event = answer.json(MOST_BYTES)
+        metadata = event.get("metadata") if isinstance(event, dict) and event.get("kind") == "Event" else None
+        if not isinstance(metadata, dict) or metadata.get("name") != notice.name:
+            raise UnbelievableAnswerError(
+                f"{self._api.server} did not answer with the Event {notice.name}: trying again"
+            )
 
 
 def event_body(notice: Notice, reporting_instance: str) -> dict[str, object]:

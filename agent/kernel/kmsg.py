@@ -16,6 +16,8 @@ from agent.model import KmsgGap, KmsgRecord
 
 BUFFER_BYTES = 32 * 1024  # the longest record is 8 KiB (CONSOLE_EXT_LOG_MAX, PRINTK_MESSAGE_MAX): never EINVAL
 MOST_OVERRUNS = 16  # in one read(): the loop has other things to do
+PASSED_OVER = 4  # records that are passed over cost a quarter of one that is given
+DEVICE = (1, 11)  # Documentation/admin-guide/devices.txt
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _MOUNT = "mount the host's /dev/kmsg into the container, or name it with --kmsg"
@@ -75,13 +77,14 @@ class Kmsg:
         self._half_line = b""
         self._lines: deque[bytes] = deque()
         self.bad_records = 0
+        self.more = False  # whether the last read() stopped at its limit
         try:
             fifo = stat.S_ISFIFO(path.stat().st_mode)
             self._fd = os.open(path, (os.O_RDWR if fifo else os.O_RDONLY) | os.O_NONBLOCK | os.O_CLOEXEC)
+            if after_sequence is None and not fifo:
+                os.lseek(self._fd, 0, os.SEEK_END)
         except OSError as error:
             raise KmsgUnavailableError(path, error) from error
-        if after_sequence is None and not fifo:
-            os.lseek(self._fd, 0, os.SEEK_END)
 
     def fileno(self) -> int:
         """The descriptor, for a selector."""
@@ -90,11 +93,14 @@ class Kmsg:
     def read(self, limit: int) -> list[KmsgRecord | KmsgGap]:
         """Up to ``limit`` records that are there now, with a KmsgGap in front of one that follows lost records.
 
-        A gap before the very first record of a reader that began at the end counts 1: their number is unknown.
-        Lines that are no record are skipped and counted in ``bad_records``. Raises KmsgUnavailableError.
+        A gap before the very first record of a reader that began at the end counts 1: their number is unknown. Lines that are no
+        record are counted in ``bad_records`` and passed over, as are those up to ``after_sequence``, up to PASSED_OVER times
+        ``limit`` of both; ``more`` then says that there may be more. Raises KmsgUnavailableError.
         """
         items: list[KmsgRecord | KmsgGap] = []
-        while limit > 0 and self._fill():
+        room = PASSED_OVER * limit
+        while room > 0 and self._fill():
+            room -= 1
             try:
                 record = parse_record(self._lines.popleft())
             except BadRecordError:
@@ -106,7 +112,8 @@ class Kmsg:
                 items.append(KmsgGap(lost, record.sequence))
             self._expected, self._overrun = record.sequence + 1, False
             items.append(record)
-            limit -= 1
+            room -= PASSED_OVER - 1
+        self.more = room <= 0
         return items
 
     def _lost_before(self, record: KmsgRecord) -> int:
@@ -130,7 +137,7 @@ class Kmsg:
                 raise KmsgUnavailableError(self._path, error) from error
             if not chunk:
                 return False
-            *lines, self._half_line = (self._half_line + chunk).split(b"\n")
+            *lines, self._half_line = (self._half_line[-BUFFER_BYTES:] + chunk).split(b"\n")
             self._lines.extend(line for line in lines if line and not line.startswith(b" "))
         return bool(self._lines)
 
@@ -138,3 +145,22 @@ class Kmsg:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def open_kmsg(path: Path, after_sequence: int | None) -> Kmsg:
+    """A Kmsg of the kernel's log device or of a FIFO; any other kind of file gives no notice of new records, or is no log.
+
+    Raises KmsgUnavailableError.
+    """
+    try:
+        status = path.stat()
+        if not (is_kmsg(status) or stat.S_ISFIFO(status.st_mode)):
+            raise OSError(errno.ENODEV, "not the kernel's log device")
+    except OSError as error:
+        raise KmsgUnavailableError(path, error) from error
+    return Kmsg(path, after_sequence)
+
+
+def is_kmsg(status: os.stat_result) -> bool:
+    """Whether a file is the kernel's log device."""
+    return stat.S_ISCHR(status.st_mode) and (os.major(status.st_rdev), os.minor(status.st_rdev)) == DEVICE

@@ -32,12 +32,14 @@ class ProcessIdentity:
 def init_process(pids: Iterable[int], proc: Path = PROC) -> ProcessIdentity | None:
     """The PID 1 of a container, of the pids in its cgroup; None when there is none (shared or host pid namespace).
 
-    Its ``NSpid`` (proc_pid_status(5), since 4.1) ends in 1 in a namespace below ours; of several (docker in docker) it is the
-    outermost. pid 0, which cgroup.procs shows for processes outside our namespace, is skipped.
+    Its ``NSpid`` (proc_pid_status(5), since 4.1) ends in 1 in a namespace right below ours, and its parent is not in the container.
+    Further down (docker in docker), or as a child of another process of the container (unshare(1)), it is the PID 1 of something
+    inside: the container may live on without it. pid 0, which cgroup.procs shows for processes outside our namespace, is skipped.
     """
-    levels = {pid: _nspid(pid, proc) for pid in pids if pid > 0}
-    for pid in sorted(levels, key=lambda pid: (len(levels[pid]), pid)):
-        if len(levels[pid]) > 1 and levels[pid][-1] == b"1" and (stat := _stat(pid, proc)) is not None:
+    inside = {pid for pid in pids if pid > 0}
+    for pid in sorted(inside):
+        levels, parent = _namespaces(pid, proc)
+        if len(levels) == 2 and levels[1] == b"1" and parent not in inside and (stat := _stat(pid, proc)) is not None:
             return ProcessIdentity(pid, stat[0])
     return None
 
@@ -91,9 +93,11 @@ def _stat(pid: int, proc: Path) -> tuple[int, bool] | None:
     return int(start_ticks), ends
 
 
-def _nspid(pid: int, proc: Path) -> list[bytes]:
-    _, _, rest = (_read(pid, "status", proc) or b"").partition(b"\nNSpid:")
-    return rest.partition(b"\n")[0].split()
+def _namespaces(pid: int, proc: Path) -> tuple[list[bytes], int | None]:
+    """Its pid in our namespace and in those below, down to its own; and its parent's pid in ours, None if it is not known."""
+    status = _read(pid, "status", proc) or b""
+    levels, parents = (status.partition(b"\n%s:" % key)[2].partition(b"\n")[0].split() for key in (b"NSpid", b"PPid"))
+    return levels, int(parents[0]) if parents else None
 
 
 def _read(pid: int | str, file: str, proc: Path) -> bytes | None:

@@ -21,6 +21,8 @@ from agent.kills.split import SecondCounts, Share, split_increase
 from agent.kills.timing import log_quiet_s, ready_s
 from agent.model import NODE, Baseline, Cgroup, CgroupKind, CgroupPlace, MemoryEvents, OomKill, OomReport
 
+AWAY_S = 0.1  # after the agent's return: until all counters have been read
+
 
 class Attribution:
     """``kept`` and ``seen_this_boot`` as in Counters; ``kmsg`` False: there is no log to wait for."""
@@ -39,6 +41,7 @@ class Attribution:
         self._second_counts = SecondCounts()
         self._removed: list[Counter] = []  # they still have something unrecorded, or a child
         self._changed: list[Counter] = []  # their baselines are to be kept
+        self._away_until_s = -inf
 
     # ------------------------------------------------------------------------------------------------- what comes in
 
@@ -55,6 +58,11 @@ class Attribution:
             for counter in self._counters:
                 counter.record(counter.unexplained_kills, counter.unexplained_groups)
                 self._changed.append(counter)
+
+    def was_away(self, now_s: float) -> None:
+        """No agent ran, or it was stopped, until now: what is counted now may have happened long ago."""
+        self._away_until_s = now_s + AWAY_S
+        self._follow_up.was_away()
 
     def forget_removed(self) -> tuple[int, ...]:
         """After the first scan: inodes of cgroups that were removed while no agent ran; nothing of theirs need be kept.
@@ -223,8 +231,9 @@ class Attribution:
         for share in shares:
             at = path or self._path_of(share.report, counter)
             there = self._counters.container_at(at)
-            kill = self._build(counter, share, at, kmsg=self._kmsg, still_there=there is not None)
-            self._follow_up.follow(kill, (there or counter).cgroup, now_s, kmsg=self._kmsg)
+            old = counter.since_s <= self._away_until_s
+            kill = self._build(counter, share, at, kmsg=self._kmsg, still_there=there is not None, old=old)
+            self._follow_up.follow(kill, (there or counter).cgroup, now_s, kmsg=self._kmsg, old=old)
             if share.report is not None:
                 self._reports.take(share.report)
             kills.append(kill)

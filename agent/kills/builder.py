@@ -8,18 +8,29 @@ from agent.kills.counter import Counter, upwards
 from agent.kills.facts import Facts
 from agent.kills.scope import LEVELS, as_users_say, by_hits, by_report, node_was_short, take_hit
 from agent.kills.split import Share
-from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, is_inside
+from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow, is_inside
 
 LARGEST = 3
+SANDBOX = "pause"  # the process of a pod's sandbox
 
 
 def build(
-    counter: Counter, share: Share, path: str, facts: Facts, *, boot_id: str, node: str, kmsg: bool, still_there: bool
+    counter: Counter,
+    share: Share,
+    path: str,
+    facts: Facts,
+    *,
+    boot_id: str,
+    node: str,
+    kmsg: bool,
+    still_there: bool,
+    old: bool,
 ) -> OomKill:
     """The kill that ``share`` stands for, of the cgroup at ``path``, named after ``counter``'s cgroup and next ordinal.
 
     ``path`` differs from the counter's when that is of a level above a container which was removed before it was read. ``kmsg``: the
-    kernel's log is read. ``still_there``: the container at ``path`` is. The hit of a limit that led to the kill is taken in the counters.
+    kernel's log is read. ``still_there``: the container at ``path`` is. ``old``: it may have happened long before it was
+    counted, while no agent ran. The hit of a limit that led to the kill is taken in the counters.
     """
     names = facts.names_at(path)
     # Where counters are not hierarchical (v1) only the node's own has the kills of a container that was removed.
@@ -40,7 +51,7 @@ def build(
         container_id=names.container_id,
         mode=Mode.GROUP if share.group else (facts.mode(counter.cgroup) if own else None),
         group_kill=share.group,
-        outcome=_outcome_by_itself(counter, share, path, facts, still_there=still_there) if in_pods else None,
+        outcome=_outcome_by_itself(counter, share, path, facts, still_there=still_there, old=old) if in_pods else None,
         sources=frozenset({"counters"} if own else {"hierarchy"}),
         details_missing=share.report is None,
         scope=_scope(counter, share.report, path, facts, kmsg=kmsg) if in_pods else None,
@@ -59,12 +70,21 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
         scope=scope,
         limit_bytes=kill.limit_bytes if report.limit_bytes is None and scope is kill.scope else report.limit_bytes,
         usage_bytes=report.usage_bytes,
-        largest=tuple(sorted(report.tasks, key=lambda task: -task.rss_bytes)[:LARGEST]),
+        largest=_largest(report, kill.cgroup_path, scope),
         group_kill=kill.group_kill or report.group_memcg is not None,
         sources=kill.sources | {"kmsg"},
         details_missing=report.task_memcg is None or len(report.victims) < kill.processes,
         report_sequence=report.first_sequence,
     )
+
+
+def _largest(report: OomReport, path: str, scope: Scope | None) -> tuple[TaskRow, ...]:
+    """Of the tasks that the kernel lists, which are those below the limit that was hit. Of a container whose limit is its pod's too the
+    kernel lists the sandbox as well.
+    """
+    of_pod = scope is Scope.CONTAINER and report.oom_memcg is not None and not is_inside(report.oom_memcg, path)
+    tasks = (task for task in report.tasks if not (of_pod and task.comm == SANDBOX))
+    return tuple(sorted(tasks, key=lambda task: -task.rss_bytes)[:LARGEST])
 
 
 def _scope(counter: Counter, report: OomReport | None, path: str, facts: Facts, *, kmsg: bool) -> Scope | None:
@@ -91,13 +111,23 @@ def _limit(counter: Counter, scope: Scope | None, facts: Facts) -> int | None:
     return next((facts.limit_bytes(level.cgroup.path) for level in hit), None)
 
 
-def _outcome_by_itself(counter: Counter, share: Share, path: str, facts: Facts, *, still_there: bool) -> Outcome | None:
-    """DIED where that needs no second look: the whole container was killed, or its PID 1, or its cgroup was removed."""
-    whole = share.group and (share.report is None or is_inside(path, share.report.group_memcg or path))
+def _outcome_by_itself(
+    counter: Counter, share: Share, path: str, facts: Facts, *, still_there: bool, old: bool
+) -> Outcome | None:
+    """DIED where that needs no second look: the whole container was killed, or its PID 1; or its cgroup was removed right after.
+
+    A container that was removed long after, or because its pod was deleted, may have survived.
+    """
     elsewhere = path != counter.cgroup.path
-    if whole or counter.removed or (elsewhere and not still_there):
+    removed = counter.removed or (elsewhere and not still_there)
+    report = share.report
+    if share.group and (
+        removed or not facts.populated(counter.cgroup)
+        if report is None
+        else is_inside(path, report.group_memcg or path)
+    ):
         return Outcome.DIED
-    if elsewhere:
-        return None  # a cgroup in it was removed (v1)
-    killed = {victim.pid for victim in share.report.victims} if share.report is not None else set()
-    return Outcome.DIED if facts.init_pid(counter.cgroup) in killed else None
+    killed = {victim.pid for victim in report.victims} if report is not None else set()
+    if not elsewhere and facts.init_pid(counter.cgroup) in killed:
+        return Outcome.DIED
+    return Outcome.DIED if removed and not old and not facts.deleted(path) else None

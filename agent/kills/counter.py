@@ -44,7 +44,9 @@ class Counter:
         """A new reading. The hit of a limit comes before its kill: one without a kill for HIT_TO_KILL_S led to none."""
         self.unread = False
         fewer = self.reading.oom_kill - reading.oom_kill
-        if fewer > 0:  # v1: a sum over cgroups; one that was removed took its count along
+        if fewer > 0 and self.counts_hits:  # the memory controller was switched off and on: all began again at 0
+            self.recorded = replace(self.recorded, oom_kill=0, oom_group_kill=0, oom=0, local_oom=0)
+        elif fewer > 0:  # v1: a sum over cgroups; one that was removed took its count along
             self.recorded = replace(self.recorded, oom_kill=self.recorded.oom_kill - fewer)
         if reading.oom_kill <= self.recorded.oom_kill:
             self.without_kill_s = now_s

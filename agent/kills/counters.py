@@ -54,7 +54,7 @@ class Counters:
             oom_kill = min(kept.oom_kill, first.oom_kill)  # v1, as in Counter.read
             return replace(kept, path=cgroup.path, oom_kill=oom_kill)
         counts = new.oom_kill, new.oom_group_kill or 0, new.oom, new.local_oom or 0
-        return Baseline(cgroup.inode, cgroup.path, *counts, ordinal=0)
+        return Baseline(cgroup.inode, cgroup.path, *counts, ordinal=new.oom_kill)  # no kill before had a higher one
 
     def _attach(self, counter: Counter) -> None:
         """Between its parent and those below it that came first: a container may be notified of before its pod."""

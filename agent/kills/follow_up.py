@@ -18,13 +18,17 @@ MOST_UNDETAILED = 100  # kills without a report, kept while the log can't be rea
 
 @dataclass(slots=True, eq=False)
 class _Followed:
-    """``of_container`` False: it has no outcome. Monotonic times: when it is settled, and when its report is given up."""
+    """``of_container`` False: it has no outcome. ``old``: that its container is dead says nothing.
+
+    Monotonic times: when it is settled, and when its report is given up.
+    """
 
     kill: OomKill
     cgroup: Cgroup
     of_container: bool
     settled_s: float
     report_s: float
+    old: bool
 
 
 class FollowUp:
@@ -40,15 +44,20 @@ class FollowUp:
         """Monotonic time of the next outcome; None: none is waited for."""
         return min((followed.settled_s for followed in self._unsettled), default=None)
 
-    def follow(self, kill: OomKill, cgroup: Cgroup, now_s: float, *, kmsg: bool) -> None:
-        """``cgroup``: the container's where it is there, else that of the counter. ``kmsg``: a report may come."""
+    def follow(self, kill: OomKill, cgroup: Cgroup, now_s: float, *, kmsg: bool, old: bool) -> None:
+        """``cgroup``: the container's where it is there, else that of the counter. ``kmsg``: a report may come. ``old``: as in build."""
         of_container = cgroup.place.kind is CgroupKind.CONTAINER or kill.container_id is not None
         known = not of_container or (kill.outcome is not None and (bool(kill.victims) or not kmsg))
         report_s = now_s + LATE_S if kmsg else inf
-        followed = _Followed(kill, cgroup, of_container, now_s if known else now_s + OUTCOME_S, report_s)
+        followed = _Followed(kill, cgroup, of_container, now_s if known else now_s + OUTCOME_S, report_s, old)
         self._unsettled.append(followed)
         if of_container and not kill.victims:
             self._undetailed.append(followed)
+
+    def was_away(self) -> None:
+        """Nobody looked for a while: what became of these containers meanwhile may have another reason."""
+        for followed in self._unsettled:
+            followed.old = True
 
     def expect_reports(self, until_s: float) -> None:
         """Of all that have none. The log can't be read: until inf. It is read again from where it was lost: they come now."""
@@ -67,9 +76,17 @@ class FollowUp:
         self._unsettled = [followed for followed in self._unsettled if followed.settled_s > now_s]
         for followed in due:
             if followed.of_container and followed.kill.outcome is None:
-                outcome = Outcome.SURVIVED if self._facts.lives(followed.cgroup) else Outcome.DIED
-                followed.kill = replace(followed.kill, outcome=outcome)
+                followed.kill = replace(followed.kill, outcome=self._outcome(followed))
         return [followed.kill for followed in due]
+
+    def _outcome(self, followed: _Followed) -> Outcome | None:
+        """None: that it is dead may have another reason, or it can't be seen."""
+        cgroup = followed.cgroup
+        if cgroup.place.kind is not CgroupKind.CONTAINER:
+            return None
+        if self._facts.lives(cgroup) or self._facts.ended_by_agent(cgroup.inode):
+            return Outcome.SURVIVED
+        return None if followed.old or self._facts.deleted(cgroup.path) else Outcome.DIED
 
     def amend(self, increased: AbstractSet[str], now_s: float) -> tuple[OomKill, ...]:
         """Kills recorded without their reports, with those that came since. ``increased``: paths of counters that may ask for them."""

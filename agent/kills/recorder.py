@@ -7,6 +7,7 @@ not, and the ledger writes later.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,12 +15,14 @@ from agent.cgroup.layout import classify
 from agent.kills.facts import Findings
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
-from agent.model import CgroupKind, OomKill, Outcome
+from agent.model import NODE, CgroupKind, Identity, OomKill, Outcome
 from agent.wording import kills as wording
 from agent.wording.logs import log
 
 logger = logging.getLogger("oomward")
 
+MOST_UNNAMED = 1000
+UNNAMED_S = 3600.0  # no Event is as old
 Taker = Callable[[OomKill], None]
 
 
@@ -32,6 +35,9 @@ class Recorder:
         self._settled = settled
         self._event = event
         self._unreported: list[Findings] = []
+        self._unnamed: dict[
+            str, OomKill
+        ] = {}  # with a known outcome, in containers of pods that the API has not named yet
 
     def findings(self, findings: Findings, kmsg_sequence: int | None) -> None:
         """Record in one transaction, then report: now, or, while the file is busy, at the next call."""
@@ -66,7 +72,7 @@ class Recorder:
         for kill in findings.settled:
             self.settled(kill)
 
-    def resume(self, outcome: Callable[[OomKill], Outcome]) -> None:
+    def resume(self, outcome: Callable[[OomKill], Outcome | None]) -> None:
         """Kills that an agent before this one recorded and that no Event counts. ``outcome``: what the container looks like now."""
         for kill in self._ledger.without_event():
             known = kill.pod_uid is None or kill.outcome is not None
@@ -78,13 +84,58 @@ class Recorder:
             level = logging.INFO if kill.outcome is Outcome.DIED else logging.DEBUG
             text = f"container {kill.outcome.value} after OOM kill {kill.kill_id}"
             log(logger, level, text, kill_id=kill.kill_id, outcome=kill.outcome.value)
-        if not _outside_of_pods(kill):
+        outside = _outside_of_pods(kill)
+        if kill.pod is None and not outside and classify(kill.cgroup_path).pod_key is not None:
+            self._wait_for_name(kill)
+            return
+        if not outside:
             self._metrics.outcome(kill)
             self._settled(kill)
         self._event(kill)
 
+    def _wait_for_name(self, kill: OomKill) -> None:
+        """No Event yet, also after a restart: the API may name the pod later."""
+        self._ledger.amend(kill)
+        self._unnamed[kill.kill_id] = kill
+        if len(self._unnamed) > MOST_UNNAMED:
+            pods = Counter(map(_pod_path, self._unnamed.values()))
+            most = pods.most_common(1)[0][0]
+            self._give_up(next(one for one in self._unnamed.values() if _pod_path(one) == most))
+
+    def _give_up(self, kill: OomKill) -> None:
+        del self._unnamed[kill.kill_id]
+        self._metrics.outcome(kill)
+        self._event(kill)
+
+    def name(self, names_at: Callable[[str], Identity], now_unix_s: float) -> None:
+        """The API has named pods: kills in them from before get their names and Events now."""
+        for kill in tuple(self._unnamed.values()):
+            names = names_at(kill.cgroup_path)
+            if names.pod is not None:
+                del self._unnamed[kill.kill_id]
+                namespace, container = names.namespace, names.container
+                named = replace(kill, namespace=namespace, pod=names.pod, pod_uid=names.pod_uid, container=container)
+                self._ledger.amend(named)
+                log(
+                    logger,
+                    logging.INFO,
+                    f"the pod of an OOM kill is known now: {wording.kill_line(named)}",
+                    **wording.kill_fields(named),
+                )
+                self._metrics.outcome(named)
+                self._settled(named)
+                self._event(named)
+            elif now_unix_s - kill.at_unix_s > UNNAMED_S:
+                self._give_up(kill)
+
+
+def _pod_path(kill: OomKill) -> str:
+    return kill.cgroup_path.rpartition("/")[0]
+
 
 def _outside_of_pods(kill: OomKill) -> bool:
-    """Whether it was a process of the node's own: also one in a service that reached the service's limit."""
+    """Whether it was a process of the node's own: also one in a service that reached the service's limit, or in a cgroup that only has
+    the name of a pod's.
+    """
     unnamed = kill.pod_uid is None and kill.container_id is None
-    return unnamed and classify(kill.cgroup_path).kind is CgroupKind.OTHER
+    return unnamed and (kill.cgroup_inode == NODE.inode or classify(kill.cgroup_path).kind is CgroupKind.OTHER)

@@ -51,13 +51,20 @@ def split_increase(raw: int, groups: int, reports: Sequence[OomReport], *, of_on
         shares.append(Share(min(cost, max(1, len(report.victims))), cost, is_group(report), report))
         left -= cost
     reported = [i for i, share in enumerate(shares) if share.group]
-    if left > 0 and (unreported := groups - len(reported)) > 0:
-        return [*shares, Share(max(1, left - unreported), left, group=True, report=None)]
+    if left > 0 and (unreported := min(left, groups - len(reported))) > 0:
+        return shares + _unreported_groups(left, unreported)
     if left > 0 and reported and of_one:
         last = shares[reported[-1]]
         shares[reported[-1]] = replace(last, processes=last.processes + left, raw=last.raw + left)
         return shares
     return shares + [Share(1, 1, group=False, report=None)] * left
+
+
+def _unreported_groups(raw: int, groups: int) -> list[Share]:
+    """That many group kills, as when the agent was stopped for a while. Nobody knows which process died in which: they are shared out."""
+    each, more = divmod(raw, groups)
+    raws = [each + (number < more) for number in range(groups)]
+    return [Share(max(1, one - 1), one, group=True, report=None) for one in raws]
 
 
 class SecondCounts:

@@ -34,6 +34,10 @@ class ApiUnreachableError(ApiError):
     """No answer: refused, timed out, cut off, or TLS failed."""
 
 
+class ApiCertificateError(ApiUnreachableError):
+    """The server's certificate is not accepted, or it speaks no TLS."""
+
+
 class ApiSilentError(ApiUnreachableError):
     """Nothing more of an answer came within the time-out."""
 
@@ -43,11 +47,17 @@ class UnbelievableAnswerError(ApiError):
 
 
 class ApiRefusedError(ApiError):
-    """The API answered with an error status. ``retry_after_s`` None: it gave no seconds."""
+    """The API answered with an error status. ``retry_after_s`` None: it gave no seconds.
 
-    def __init__(self, status: int, reason: str, message: str, retry_after_s: float | None) -> None:
+    ``explained``: with a Status, as Kubernetes does; a proxy or another server doesn't.
+    """
+
+    def __init__(
+        self, status: int, reason: str, message: str, retry_after_s: float | None, *, explained: bool = True
+    ) -> None:
         super().__init__(f"the API answered {status} {reason}: {message}")
         self.status, self.reason, self.message, self.retry_after_s = status, reason, message, retry_after_s
+        self.explained = explained
 
     @property
     def may_pass(self) -> bool:
@@ -149,6 +159,8 @@ class Api:
                 redirect=False,
                 timeout=urllib3.Timeout(connect=CONNECT_S, read=read_s),
             )
+        except urllib3.exceptions.SSLError as error:
+            raise ApiCertificateError(self._explain(error)) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ApiUnreachableError(self._explain(error)) from error
         if not 200 <= raw.status < 300:
@@ -191,13 +203,15 @@ def connect(kubeconfig: Path | None, *, user_agent: str, lax_ca: bool = False) -
 
 def _refused(answer: Answer) -> ApiRefusedError:
     raw = answer.raw
-    reason, message = raw.reason or "", ""
+    reason, message, explained = raw.reason or "", "", False
     try:
         status = answer.json(MOST_ERROR_BYTES)
         if isinstance(status, dict):
+            explained = status.get("kind") == "Status"
             reason, message = str(status.get("reason") or reason), str(status.get("message") or "")
     except ApiUnreachableError:
         message = "no explanation"
     seconds = raw.headers.get("Retry-After", "")  # or a date, by RFC 9110; the API sends none
     known = seconds.isascii() and seconds.isdigit()
-    return ApiRefusedError(raw.status, reason, message, min(MOST_RETRY_AFTER_S, float(seconds)) if known else None)
+    retry_after_s = min(MOST_RETRY_AFTER_S, float(seconds)) if known else None
+    return ApiRefusedError(raw.status, reason, message, retry_after_s, explained=explained)

@@ -52,15 +52,6 @@ class Answers:
         found = self._unwritten.kills | {kill.kill_id: kill for kill in written}
         return [self._unwritten.seen(kill) for kill in found.values()]
 
-    def kills_of(self, pod_uid: str, container: str, since_unix_s: float) -> int:
-        """Processes killed in one container since then."""
-        rows = self._store.read(
-            "SELECT COALESCE(SUM(processes), 0) FROM kill WHERE pod_uid = ? AND container = ? AND at_unix_s >= ?",
-            (to_sql(pod_uid), to_sql(container), since_unix_s),
-        )
-        waiting = (k for k in self._unwritten.kills.values() if (k.pod_uid, k.container) == (pod_uid, container))
-        return (int(rows[0][0]) if rows else 0) + sum(k.processes for k in waiting if k.at_unix_s >= since_unix_s)
-
     def totals(self) -> dict[TotalKey, int]:
         """Processes killed by series (namespace, pod, container, mode, scope), so that metrics continue over a restart.
 

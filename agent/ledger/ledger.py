@@ -16,17 +16,17 @@ from pathlib import Path
 
 from agent.ledger.answers import Answers
 from agent.ledger.retention import Retention, drop
-from agent.ledger.rows import baselines_of, decisions_of, originals_of, to_sql
+from agent.ledger.rows import baselines_of, decisions_of, exceeded_of, originals_of, to_sql
 from agent.ledger.store import Store
 from agent.ledger.unwritten import Unwritten
-from agent.model import Baseline, KeptDecision, Notice, OomKill, Original, Outcome
+from agent.model import Baseline, Exceeded, KeptDecision, Notice, OomKill, Original, Outcome, Tolerance
 
 FEW = 256  # commit() tries no more waiting changes than this on a failing disk, since each try costs; flush() does
 MEMORY_KILLS = 10_000  # kept without a disk: 100,000 are too many for an agent of 64 MiB
 
 
 class Ledger(Answers):
-    """Made by Ledger.open. ``seen_this_boot``: an agent has written into it in this boot before.
+    """Made by Ledger.open. ``seen_this_boot``: an agent has written baselines into it in this boot before.
 
     ``kmsg_sequence``: the last record of the kernel's log that need not be read again; None: none was read in this boot.
     """
@@ -37,6 +37,7 @@ class Ledger(Answers):
         self.seen_this_boot = store.seen_this_boot
         self._originals = originals_of(store.read("SELECT * FROM original"))
         self._baselines = baselines_of(store.read("SELECT * FROM baseline"))
+        self._exceeded = exceeded_of(store.read("SELECT * FROM exceeded"))
         self._decisions = decisions_of(store.read("SELECT * FROM decision"))
         rows = store.read("SELECT kmsg_sequence FROM boot WHERE id = ?", (boot_id,))
         self.kmsg_sequence: int | None = rows[0][0] if rows else None
@@ -63,6 +64,11 @@ class Ledger(Answers):
     def persistent(self) -> bool:
         """Whether the ledger is a file; False: it ends with this process."""
         return self._store.persistent
+
+    @property
+    def failing(self) -> bool:
+        """Whether the disk failed the last time, or the file is being replaced: what was asked then may have found nothing."""
+        return self._store.failing
 
     @property
     def errors(self) -> int:
@@ -115,6 +121,7 @@ class Ledger(Answers):
         self._renewed = self._store.renewed
         self._unwritten.originals = {**self._originals}
         self._unwritten.baselines = {**self._baselines}
+        self._unwritten.exceeded = {**self._exceeded}
         self._unwritten.decisions = {**self._decisions}
         self._unwritten.kmsg_sequence = self.kmsg_sequence
 
@@ -171,6 +178,18 @@ class Ledger(Answers):
         for inode in inodes:
             if self._baselines.pop(inode, None) is not None:
                 self._unwritten.baselines[inode] = None
+            if self._exceeded.pop(inode, None) is not None:
+                self._unwritten.exceeded[inode] = None
+
+    def exceeded(self, inode: int) -> Tolerance | None:
+        """The tolerance that this cgroup exceeded, also when its kills are no longer kept; None: none."""
+        found = self._exceeded.get(inode)
+        return None if found is None else found.tolerance
+
+    def remember_exceeded(self, inode: int, tolerance: Tolerance) -> None:
+        """The cgroup exceeded it, until it is removed."""
+        if self.exceeded(inode) != tolerance:
+            self._exceeded[inode] = self._unwritten.exceeded[inode] = Exceeded(inode, tolerance)
 
     def record(self, kills: Sequence[OomKill], baselines: Sequence[Baseline], kmsg_sequence: int | None) -> None:
         """Kills and the counters up to which they are recorded: both are in the file, or neither.
@@ -229,6 +248,7 @@ class Ledger(Answers):
 
     def prune(self, now_unix_s: float, keep_days: int, keep_count: int, batch: int) -> int:
         """Delete at most ``batch`` rows of each kind that are past their time; returns how many. Not while changes wait."""
+        self._store.look_after()
         if not self.flush():
             return 0
         most = keep_count if self.persistent else min(keep_count, MEMORY_KILLS)

@@ -1,4 +1,4 @@
-"""One agent per node: a locked file in the state directory that names its owner. Without a writable directory there is no guard."""
+"""One agent per node: a locked file in the state directory that names its owner, and the cgroups' mount, which nobody can remove."""
 
 from __future__ import annotations
 
@@ -17,40 +17,78 @@ class LockedError(AgentError):
 
 
 class AgentLock:
-    """A context manager. The kernel drops the lock when the process ends, however it ends (flock(2)). ``trouble``: there is no lock."""
+    """A context manager. The kernel drops the locks when the process ends, however it ends (flock(2)). ``trouble``: there is no lock.
 
-    def __init__(self, state_dir: Path, node: str) -> None:
+    ``mount`` is the folder of cgroups: its lock lasts when the state directory is removed, or another has its path.
+    """
+
+    def __init__(self, state_dir: Path, node: str, mount: Path | None = None) -> None:
         self._path = state_dir / FILE
         self._node = node
-        self._fd = -1
+        self._mount = mount
+        self._fds: list[int] = []
         self.trouble: str | None = None
 
     def __enter__(self) -> AgentLock:
         """Raises LockedError."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(self._fd, 256, 0).decode(errors="replace").strip() or "unknown"
+            fd = self._lock_file()
+            if self._mount is not None:
+                with contextlib.suppress(OSError):  # it is not there, which is reported elsewhere
+                    self._lock(self._mount, os.O_RDONLY | os.O_DIRECTORY, self._mount)
+        except BaseException:
             self._close()
-            raise LockedError(
-                f"another oomward agent ({owner}) has {self._path.parent}: two would write the same memory.oom.group and count "
-                "kills twice. Stop one of them, or let only one DaemonSet select this node."
-            ) from None
-        except OSError as error:
-            self._close()
-            self.trouble = f"no lock available at {self._path} ({error.strerror}): a second agent would not be noticed"
-            return self
-        with contextlib.suppress(OSError):  # on a full disk the name can't be written; the lock still works
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, f"pid {os.getpid()}, node {self._node}\n".encode(), 0)
+            raise
+        if fd is not None:
+            with contextlib.suppress(OSError):  # on a full disk the name can't be written; the lock still works
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, f"pid {os.getpid()}, node {self._node}\n".encode(), 0)
+        elif not self._fds and self.trouble is not None:
+            self.trouble += ": a second agent would not be noticed"
         return self
 
+    def _lock_file(self) -> int | None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return self._lock(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, self._path.parent)
+        except OSError as error:
+            self.trouble = f"no lock available at {self._path} ({error.strerror})"
+            return None
+
+    def _lock(self, path: Path, flags: int, what: Path) -> int:
+        """Raises LockedError, OSError."""
+        fd = os.open(path, flags | os.O_CLOEXEC, 0o644)
+        self._fds.append(fd)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockedError(
+                f"another oomward agent ({self._owner()}) has {what}: two would write the same memory.oom.group and count "
+                "kills twice. Stop one of them, or let only one DaemonSet select this node."
+            ) from None
+        except OSError:
+            self._fds.remove(fd)
+            os.close(fd)
+            raise
+        return fd
+
+    def _owner(self) -> str:
+        """As the file says that the other has written; "unknown" if it was removed."""
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return "unknown"
+        try:
+            return os.pread(fd, 256, 0).decode(errors="replace").strip() or "unknown"
+        except OSError:
+            return "unknown"
+        finally:
+            os.close(fd)
+
     def _close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        for fd in self._fds:
+            os.close(fd)
+        self._fds.clear()
 
     def __exit__(self, *_: object) -> None:
         self._close()

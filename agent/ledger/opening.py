@@ -79,7 +79,7 @@ def _connect(path: Path, boot_id: str, notes: tuple[str, ...]) -> Opened:
                 damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
                 raise damage
         seen = begin_boot(connection, boot_id)
-        # For a known boot nothing was written: prove that the file takes a write.
+        # For the same boot nothing was written: prove that the file takes a write.
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
         connection.execute("PRAGMA busy_timeout = 0")

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent.ledger.rows import BadRowError, Row, decisions_of, from_sql, kill_of, originals_of, to_sql
+from agent.ledger.rows import BadRowError, Row, decisions_of, exceeded_of, from_sql, kill_of, originals_of, to_sql
 from agent.ledger.schema import VERSION
 from agent.ledger.store import FILE
-from agent.model import AgentError, KeptDecision, OomKill, Original, kills_of_cgroup
+from agent.model import AgentError, Exceeded, KeptDecision, OomKill, Original, kills_of_cgroup
 
 READ_WAIT_S = 1.0
 
@@ -90,6 +90,11 @@ class LedgerReader(WrittenKills):
         """Values from before our first writes in this boot; none when the ledger is of another one."""
         of_this_boot = self._rows("SELECT 1 FROM boot WHERE id = ?", (boot_id,))
         return tuple(originals_of(self._rows("SELECT * FROM original")).values()) if of_this_boot else ()
+
+    def exceeded(self, boot_id: str) -> dict[int, Exceeded]:
+        """Cgroups of this boot that exceeded a tolerance, by inode; none when the ledger is of another boot."""
+        of_this_boot = self._rows("SELECT 1 FROM boot WHERE id = ?", (boot_id,))
+        return exceeded_of(self._rows("SELECT * FROM exceeded")) if of_this_boot else {}
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         try:

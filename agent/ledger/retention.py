@@ -1,6 +1,7 @@
 """What the ledger keeps; the rest is deleted in small batches, so that the loop never pauses for it.
 
-Kills are kept by age and number, Events until a day after their delivery (that long a name is remembered as sent), running totals until 30
+Kills are kept by age and number; beyond it the oldest go of the namespace and pod with the most, so that a pod with very many pushes
+out nobody else's. Events until a day after their delivery (that long a name is remembered as sent), running totals until 30
 days after their last kill. Looks only after something was added, and once an hour: an idle agent writes nothing.
 """
 
@@ -13,11 +14,14 @@ from agent.ledger.rows import Row
 
 HOUR_S, DAY_S = 3600.0, 86400.0
 MOST_TOTALS = 10_000
-# Each with the time before which rows are deleted, or the number that is kept. SQLite numbers rows in the order of their insertion.
+# Each with the time before which rows are deleted, or the number that is kept.
 OLD_KILLS = "kill", "at_unix_s < ? ORDER BY at_unix_s"
-EXCESS_KILLS = "kill", "rowid <= (SELECT MAX(rowid) FROM kill) - ? ORDER BY rowid"
 OLD_TOTALS = "total", "last_unix_s < ? ORDER BY last_unix_s"
 EXCESS_TOTALS = "total", "rowid IN (SELECT rowid FROM total ORDER BY last_unix_s DESC LIMIT -1 OFFSET ?)"
+MOST_KILLS_OF = (
+    "SELECT pod_uid FROM share WHERE namespace = (SELECT namespace FROM share GROUP BY namespace ORDER BY SUM(kills) DESC LIMIT 1) "
+    "ORDER BY kills DESC LIMIT 1"
+)
 OLD_NOTICES = "notice", "outcome IS NOT NULL AND at_unix_s < ? ORDER BY at_unix_s"
 
 
@@ -38,7 +42,6 @@ class Retention:
             return {}
         bounds = (
             (OLD_KILLS, now_unix_s - keep_days * DAY_S),
-            (EXCESS_KILLS, keep_count),
             (OLD_TOTALS, now_unix_s - 30 * DAY_S),
             (EXCESS_TOTALS, MOST_TOTALS),
             (OLD_NOTICES, now_unix_s - DAY_S),
@@ -48,9 +51,22 @@ class Retention:
             if table not in found:
                 rows = self._read(f"SELECT rowid FROM {table} WHERE {where} LIMIT ?", (bound, batch))
                 found |= {table: [rowid for (rowid,) in rows]} if rows else {}
+        if "kill" not in found and (excess := self._excess_kills(keep_count, batch)):
+            found["kill"] = excess
         if not found:
             self._looked_unix_s = now_unix_s
         return found
+
+    def _excess_kills(self, keep_count: int, batch: int) -> list[int]:
+        """The oldest of the namespace and pod with the most."""
+        ((kept,),) = self._read("SELECT COALESCE(SUM(kills), 0) FROM share", ()) or ((0,),)
+        if kept <= keep_count:
+            return []
+        rows = self._read(
+            f"SELECT rowid FROM kill WHERE pod_uid IS (SELECT NULLIF(({MOST_KILLS_OF}), '')) ORDER BY at_unix_s LIMIT ?",
+            (min(batch, kept - keep_count),),
+        )
+        return [rowid for (rowid,) in rows]
 
 
 def drop(connection: sqlite3.Connection, rows: dict[str, list[int]]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.model import (
     Baseline,
+    Exceeded,
     KeptDecision,
     Mode,
     Notice,
@@ -22,6 +23,7 @@ from agent.model import (
     Outcome,
     Reason,
     Scope,
+    Source,
     TaskRow,
     Tolerance,
     Victim,
@@ -52,7 +54,7 @@ def from_sql(row: Row) -> list[Any]:
     return [value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value for value in row]
 
 
-def row_of(record: Baseline | Original | KeptDecision) -> Row:
+def row_of(record: Baseline | Original | KeptDecision | Exceeded) -> Row:
     """The values of the record's fields, which are the columns of its table."""
     values = [getattr(record, field.name) for field in fields(record)]
     return _row(json.dumps(asdict(value)) if isinstance(value, Tolerance) else value for value in values)
@@ -117,13 +119,20 @@ def originals_of(rows: Iterable[Row]) -> dict[int, Original]:
     return {row[0]: Original(*from_sql(row)) for row in rows}
 
 
+def exceeded_of(rows: Iterable[Row]) -> dict[int, Exceeded]:
+    """By inode; without those that only a newer version can understand."""
+    found = ((row[0], _tolerance_of(row[1])) for row in rows)
+    return {inode: Exceeded(inode, tolerance) for inode, tolerance in found if tolerance is not None}
+
+
 def decisions_of(rows: Iterable[Row]) -> dict[str, tuple[KeptDecision, ...]]:
     """By pod uid; without those of a newer version's mode: nothing is enforced that can't be understood."""
     found: dict[str, tuple[KeptDecision, ...]] = {}
     for row in rows:
-        *names, mode, rule, tolerance = from_sql(row)
+        *names, mode, rule, tolerance, source, labels = from_sql(row)
         if mode in tuple(Mode):
-            values = (*names, Mode(mode), rule, _tolerance_of(tolerance))
+            known = Source(source) if source in tuple(Source) else Source.NONE
+            values = (*names, Mode(mode), rule, _tolerance_of(tolerance), known, labels)
             decision = KeptDecision(*values)
             found[decision.pod_uid] = (*found.get(decision.pod_uid, ()), decision)
     return found

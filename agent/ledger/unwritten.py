@@ -6,13 +6,15 @@ Writing the same changes twice is harmless: a kill is known by its id. Does not 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TypeVar
 
 from agent.ledger.rows import KILL_COLUMNS, Row, kill_row, notice_row, row_of, to_sql
-from agent.model import Baseline, KeptDecision, Notice, OomKill, Original, Outcome
+from agent.model import Baseline, Exceeded, KeptDecision, Notice, OomKill, Original, Outcome
 
+T = TypeVar("T")
 TotalKey = tuple[str, str, str, str, str]  # namespace, pod, container, mode, scope
 UNKNOWN = "unknown"
 MOST_KILLS = 20_000  # some 2 KiB each, in an agent of 64 MiB
@@ -21,13 +23,14 @@ MOST_NOTICES = 5_000
 
 @dataclass(slots=True)
 class Unwritten:
-    """None as a value: the row is deleted. ``dropped`` counts kills and Events that newer ones displaced."""
+    """None as a value: the row is deleted. ``dropped`` counts kills and Events that had no room."""
 
     kills: dict[str, OomKill] = field(default_factory=dict)
     outcomes: dict[str, tuple[Outcome | None, str]] = field(default_factory=dict)
     amended: dict[str, OomKill] = field(default_factory=dict)
     baselines: dict[int, Baseline | None] = field(default_factory=dict)
     originals: dict[int, Original | None] = field(default_factory=dict)
+    exceeded: dict[int, Exceeded | None] = field(default_factory=dict)
     decisions: dict[str, tuple[KeptDecision, ...]] = field(default_factory=dict)
     notices: dict[str, Notice] = field(default_factory=dict)
     delivered: dict[str, str] = field(default_factory=dict)
@@ -43,21 +46,18 @@ class Unwritten:
         """Kills to be recorded; one that waits already stays as it is."""
         for kill in kills:
             self.kills.setdefault(kill.kill_id, kill)
-        self._bound(self.kills, MOST_KILLS)
+        for kill_id in _beyond(self.kills, MOST_KILLS, lambda kill: (kill.namespace or "", kill.pod_uid or "")):
+            del self.kills[kill_id]
+            self.outcomes.pop(kill_id, None)
+            self.amended.pop(kill_id, None)
+            self.dropped += 1
 
     def put_notice(self, notice: Notice) -> None:
         """An Event as it is now; it is to be delivered (again)."""
         self.delivered.pop(notice.name, None)
         self.notices[notice.name] = notice
-        self._bound(self.notices, MOST_NOTICES)
-
-    def _bound(self, oldest_first: dict[str, Any], most: int) -> None:
-        while len(oldest_first) > most:
-            oldest = next(iter(oldest_first))
-            del oldest_first[oldest]
-            if oldest_first is self.kills:
-                self.outcomes.pop(oldest, None)
-                self.amended.pop(oldest, None)
+        for name in _beyond(self.notices, MOST_NOTICES, lambda one: (one.about.namespace, one.about.uid)):
+            del self.notices[name]
             self.dropped += 1
 
     def seen(self, kill: OomKill) -> OomKill:
@@ -96,15 +96,41 @@ class Unwritten:
         connection.executemany("UPDATE kill SET outcome = COALESCE(?, outcome), notice = ? WHERE kill_id = ?", settled)
 
     def _apply_by_inode(self, connection: sqlite3.Connection) -> None:
-        tables: dict[str, Mapping[int, Baseline | Original | None]] = {
+        tables: dict[str, Mapping[int, Baseline | Original | Exceeded | None]] = {
             "baseline": self.baselines,
             "original": self.originals,
+            "exceeded": self.exceeded,
         }
         for table, records in tables.items():
             deleted = [(inode,) for inode, record in records.items() if record is None]
             connection.executemany(f"DELETE FROM {table} WHERE inode = ?", deleted)
             rows = [row_of(record) for record in records.values() if record is not None]
             _insert(connection, f"INSERT OR REPLACE INTO {table}", rows)
+
+
+def _beyond(oldest_first: Mapping[str, T], most: int, owner: Callable[[T], tuple[str, str]]) -> list[str]:
+    """Keys of those that are beyond ``most``, and some more so that it is not asked for each: the oldest of the owners (namespace and
+    pod) with the most.
+    """
+    if len(oldest_first) <= most:
+        return []
+    pods = Counter(map(owner, oldest_first.values()))
+    namespaces: Counter[str] = Counter()
+    for (namespace, _), number in pods.items():
+        namespaces[namespace] += number
+    fewer: Counter[tuple[str, str]] = Counter()
+    for _ in range(len(oldest_first) - most + most // 100):
+        namespace = max(namespaces, key=namespaces.__getitem__)
+        pod = max((one for one in pods if one[0] == namespace), key=pods.__getitem__)
+        namespaces[namespace] -= 1
+        pods[pod] -= 1
+        fewer[pod] += 1
+    chosen = []
+    for key, record in oldest_first.items():
+        if fewer[owner(record)] > 0:
+            fewer[owner(record)] -= 1
+            chosen.append(key)
+    return chosen
 
 
 def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[Row]) -> int:

@@ -16,10 +16,23 @@ from agent.wording.times import rfc3339
 from agent.wording.view import Cell, Shown
 
 
-def history(state_dir: Path, *, namespace: str | None, pod: str | None, since_s: float | None, limit: int) -> Shown:
+class TooManyError(Exception):
+    """More kills match than may be shown."""
+
+
+def history(
+    state_dir: Path,
+    *,
+    namespace: str | None,
+    pod: str | None,
+    since_s: float | None,
+    limit: int,
+    most: int | None = None,
+) -> Shown:
     """At most ``limit`` kills. None matches any; ``pod`` is a name or namespace/name; ``since_s`` counts back from now.
 
-    Raises NoLedgerError, and AgentError if ``pod`` and ``namespace`` contradict each other.
+    Raises NoLedgerError, AgentError if ``pod`` and ``namespace`` contradict each other, and TooManyError if ``most`` is given and
+    more kills would be shown.
     """
     if pod is not None and "/" in pod:
         own, _, name = pod.partition("/")
@@ -28,8 +41,11 @@ def history(state_dir: Path, *, namespace: str | None, pod: str | None, since_s:
             raise AgentError(f"pod {safe(pod, 320)} {where}: give only one namespace")
         namespace, pod = own, name
     since_unix_s = 0.0 if since_s is None else time.time() - since_s
+    read = limit if most is None else min(limit, most)
     with closing(LedgerReader(state_dir)) as reader:
-        kills = reader.kills(since_unix_s=since_unix_s, namespace=namespace, pod=pod, limit=limit + 1)
+        kills = reader.kills(since_unix_s=since_unix_s, namespace=namespace, pod=pod, limit=read + 1)
+    if len(kills) > read < limit:
+        raise TooManyError
     troubles = []
     if len(kills) > limit:
         troubles.append(f"these are the newest {limit} kills of more: raise --limit to see them")

@@ -121,11 +121,13 @@ def tolerated(found: Survey) -> dict[int, Tolerated]:
                 tolerant.append((cgroup, desired.pod_uid, desired.tolerance))
 
     def read(reader: LedgerReader) -> dict[int, Tolerated]:
-        used = {}
+        used, kept = {}, reader.exceeded(boot_id())
         for cgroup, uid, tolerance in tolerant:
             kills = [k for k in reader.kills_in(uid, boot_id(), cgroup.inode) if k.cgroup_path == cgroup.path]
             recently = killed_recently(kills, tolerance, time.time())
-            used[cgroup.inode] = Tolerated(tolerance, recently, exceeded(kills, tolerance) is not None)
+            known = kept.get(cgroup.inode)
+            over = (known is not None and known.tolerance == tolerance) or exceeded(kills, tolerance) is not None
+            used[cgroup.inode] = Tolerated(tolerance, recently, over)
         return used
 
     return found.recorded(read, {}) if tolerant else {}

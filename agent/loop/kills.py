@@ -64,7 +64,7 @@ class Kills:
             self.v1.follow(cgroup)  # before the first reading, so that no kill happens in between
         if self._counts(cgroup):
             self._unread[cgroup] = newborn
-            self.read(cgroup, now_s)
+            self.read(cgroup, now_s, newborn=newborn)
 
     def _counts(self, cgroup: Cgroup) -> bool:
         return cgroup.place.kind in COUNTED_KINDS[self.version]
@@ -77,11 +77,11 @@ class Kills:
             owners[path] = CountersTouched(self.tree.cgroups.get(path, event.cgroup), event.at_monotonic_s)
         return list(owners.values())
 
-    def read(self, cgroup: Cgroup, now_s: float) -> None:
-        """Read the counters; the first reading that succeeds is where they begin."""
-        if isinstance(reading := self.facts.counters(cgroup), MemoryEvents):
-            if (newborn := self._unread.pop(cgroup, None)) is not None:
-                self.attribution.appeared(cgroup, reading, now_s, newborn=newborn)
+    def read(self, cgroup: Cgroup, now_s: float, *, newborn: bool = False) -> None:
+        """Read the counters; the first reading that succeeds is where they begin. ``newborn``: the cgroup was made just now."""
+        if isinstance(reading := self.facts.counters(cgroup, newborn=newborn), MemoryEvents):
+            if (was_newborn := self._unread.pop(cgroup, None)) is not None:
+                self.attribution.appeared(cgroup, reading, now_s, newborn=was_newborn)
             self.attribution.counted(cgroup, reading, now_s)
 
     def read_all(self, cgroups: Iterable[Cgroup], now_s: float, between: Callable[[], None]) -> None:
@@ -124,12 +124,15 @@ class Kills:
         self.recorder.findings(findings, kmsg_sequence)
         return [*findings.kills, *findings.amended]
 
-    def outcome_now(self, kill: OomKill) -> Outcome:
-        """Of a kill that a previous agent recorded without its outcome: what its container looks like now."""
+    def name_earlier(self) -> None:
+        """Pods were named: kills that waited for it are reported."""
+        self.recorder.name(self.facts.names_at, self.facts.unix_s())
+
+    def outcome_now(self, kill: OomKill) -> Outcome | None:
+        """Of a kill that a previous agent recorded without its outcome, if its container lives; why it is dead nobody saw."""
         cgroup = self.tree.cgroups.get(kill.cgroup_path)
         same = cgroup is not None and (kill.boot_id, kill.cgroup_inode) == (self.boot_id, cgroup.inode)
-        lives = cgroup is not None and same and self.facts.lives(cgroup)
-        return Outcome.SURVIVED if lives else Outcome.DIED
+        return Outcome.SURVIVED if cgroup is not None and same and self.facts.lives(cgroup) else None
 
 
 def _with_cgroup(report: OomReport) -> OomReport:

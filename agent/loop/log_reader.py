@@ -85,7 +85,7 @@ class LogReader:
         self._metrics.kmsg_foreign_records.inc(foreign - self._foreign)
         self._foreign = foreign
         self._due_s = None
-        self.more = len(items) == AT_ONCE
+        self.more = self._kmsg is not None and self._kmsg.more
         if self._blocks.pending:
             quiet_us = round(quiet_s(self._blocks.pending_group) * 1e6)
             if not self.more:  # else its next lines may be among those that are not read yet

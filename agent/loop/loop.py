@@ -61,6 +61,7 @@ class Loop:
     _more_to_prune: bool = field(default=False, init=False)
     _frozen: bool = field(default=False, init=False)
     _stopping: bool = field(default=False, init=False)
+    _continued: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._node.between = self._drain
@@ -68,6 +69,11 @@ class Loop:
     def stop(self) -> None:
         """End after this turn; safe in a signal handler."""
         self._stopping = True
+        self._mailbox.wake()
+
+    def continued(self) -> None:
+        """The process was stopped (SIGSTOP) until now; safe in a signal handler."""
+        self._continued = True
         self._mailbox.wake()
 
     def run(self) -> None:
@@ -118,6 +124,9 @@ class Loop:
     def _turn(self, now: float, log: bool = False) -> None:
         """``log``: the kernel's log woke the loop."""
         self.last_beat_monotonic_s = now
+        if self._continued:
+            self._continued = False
+            self._node.kills.attribution.was_away(now)
         self._handle(self._node.tree.read(now), now)
         if self._node.kills.v1 is not None:
             self._handle(self._node.kills.signalled(now), now)

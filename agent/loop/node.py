@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 
 from agent import model
@@ -19,11 +20,14 @@ from agent.loop.pods import Pods
 from agent.loop.runtime import Runtime
 from agent.metrics.metrics import Metrics
 from agent.modes.controller import ModeController
+from agent.modes.kept import decided_again
 from agent.pods.state import NodeState
-from agent.wording.logs import log
+from agent.wording.logs import Once, log
 
 logger = logging.getLogger("oomward")
 
+SKIPPED_SAID_S = 86400.0  # of one object
+RESYNC_AGAIN_S = 30.0  # while something can't be watched, read or written, as without a free descriptor: then twice as long each time
 NOTIFIED_AFTER_S = 0.002  # usually microseconds; waited only if a full resync finds a difference
 
 
@@ -50,18 +54,23 @@ class Node:
     look_for_runtime: Callable[[], None] = lambda: None
     _scanned: bool = field(default=False, init=False)
     _resync_due: bool = field(default=False, init=False)  # notifications were lost: resync at the end of the turn
+    _said: Once = field(default_factory=lambda: Once(SKIPPED_SAID_S), init=False)
+    _again_s: float = field(default=RESYNC_AGAIN_S, init=False)
+    _failing_since_s: float | None = field(default=None, init=False)
     _ledger_trouble: str | None = field(default=None, init=False)
 
     def ready(self) -> tuple[bool, str]:
         listed = self.pods.registry.listed
         ledger = "ledger on disk" if self.ledger.persistent else "ledger in memory only"
+        wrong_name = self.pods.wrong_name
         lines = (
-            "pods listed" if listed else "waiting for the API's first list of pods",
+            wrong_name or ("pods listed" if listed else "waiting for the API's first list of pods"),
             "cgroups scanned" if self._scanned else "cgroups not scanned yet",
             f"{ledger}: {self.ledger.trouble}" if self.ledger.trouble else ledger,
         )
         asked, line = self.runtime.ready()
-        return listed and self._scanned and asked, "\n".join((*lines, line) if line else lines)
+        ready = listed and self._scanned and asked and wrong_name is None
+        return ready, "\n".join((*lines, line) if line else lines)
 
     def due_s(self) -> float | None:
         """Monotonic time at which something is to be done without any message; None: never."""
@@ -74,6 +83,7 @@ class Node:
 
     def start(self, now_s: float) -> None:
         """The first scan finds the cgroups that were there before us; others were removed while the agent was down."""
+        self.kills.attribution.was_away(now_s)
         self.kills.count_node(now_s)
         self.tree_events(self.tree.scan(now_s), now_s, newborn=False, notified=False)
         self.kills.attribution.ignore_earlier()
@@ -93,13 +103,16 @@ class Node:
         match message:
             case model.PodsListed():
                 self.pods.listed(message, now_s, self.between)
+                self.kills.name_earlier()
             case model.PodChanged():
                 self.pods.changed(message, now_s, self.between)
+                self.kills.name_earlier()
             case model.PodDeleted(uid):
                 self.pods.left(uid, now_s)
-            case model.PodSkipped(what, why):
-                self.metrics.pods_skipped.inc()
-                log(logger, logging.WARNING, f"{what} could not be read and is left as it was: {why}")
+            case model.PodSkipped(what, why, number):
+                self.metrics.pods_skipped.inc(number)
+                if self._said.due(what) is not None:
+                    log(logger, logging.WARNING, f"{what} could not be read and is left as it was: {why}")
             case model.WatchTrouble():
                 self.pods.trouble(message)
             case model.EventDelivered():
@@ -144,6 +157,7 @@ class Node:
 
     def reload(self, rules: model.Rules, now_s: float) -> None:
         self.modes.rules = rules
+        self.pods.registry.decide_again(partial(decided_again, rules=rules))
         for cgroup in self.modes.containers():
             self.between()
             self.modes.consider(cgroup, now_s)
@@ -188,16 +202,26 @@ class Node:
 
     def housekeeping(self, now_s: float) -> None:
         """Drop what is not needed any more, and read the roots: that no limit was hit for long is known only of what is read."""
+        self._retry(now_s)
         self.kills.read_all(self.tree.roots, now_s, self.between)
         self.pods.housekeeping(now_s, self.between)
         self.look_for_runtime()
         self._show_state()
 
+    def _retry(self, now_s: float) -> None:
+        """What could not be watched, read or written is tried again, long before the next full resync."""
+        if not (self.tree.failing or self.modes.enforcer.failing):
+            self._again_s, self._failing_since_s = RESYNC_AGAIN_S, None
+        elif self._failing_since_s is None or now_s - self._failing_since_s >= self._again_s:
+            self._again_s = RESYNC_AGAIN_S if self._failing_since_s is None else 2 * self._again_s
+            self._failing_since_s = now_s
+            self.resync(now_s)
+
     def _show_state(self) -> None:
         """The agent's own state as metrics, and the ledger's trouble in the log when it changes."""
         self.metrics.inotify_watches.set(self.tree.watches)
         self.metrics.ancestor_conflicts.set(self.modes.ancestor_conflicts())
-        self.metrics.oom_policy_conflicts.set(self.modes.oom_policy_conflicts())
+        self.metrics.oom_policy_conflicts.set(self.modes.oom_policy_conflicts(self.between))
         counts = Counter(cgroup.place.kind for cgroup in self.tree.cgroups.values())
         for kind in TRACKED:
             self.metrics.cgroups.labels(kind).set(counts[kind])

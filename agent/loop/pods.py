@@ -1,13 +1,16 @@
-"""What each message of the pod watch changes: the registry, the modes of the pod's containers, the failing pods, the series."""
+"""What each message of the pod watch changes: the registry, the modes of the pod's containers, the failing pods, the series; and whether
+the node's name is right.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.diagnose.failing import Failing
 from agent.ledger import Ledger
+from agent.loop.node_name import wrong_node_name
 from agent.metrics.metrics import Metrics
 from agent.model import Pod, PodChanged, PodsListed, WatchTrouble
 from agent.modes.controller import ModeController
@@ -20,13 +23,15 @@ QUIET = ("timeout", "relist")  # reasons of a watch's end that need no attention
 
 @dataclass(eq=False)
 class Pods:
-    """``between``, where a method has it, is called between the steps of its work."""
+    """``between``, where a method has it, is called between the steps of its work. ``wrong_name``: why the node's name is wrong, if so."""
 
     registry: Registry
     modes: ModeController
     ledger: Ledger
     failing: Failing
     metrics: Metrics
+    node_name: str
+    wrong_name: str | None = field(default=None, init=False)
 
     def listed(self, message: PodsListed, now_s: float, between: Callable[[], None]) -> None:
         for uid in self.registry.replace(message.pods, message.skipped, now_s):
@@ -36,6 +41,13 @@ class Pods:
             self._decide(pod, now_s, between)
             self.modes.check_settings(pod)
             self.failing.put(pod)
+        self._check_name()
+
+    def _check_name(self) -> None:
+        before = self.wrong_name
+        self.wrong_name = wrong_node_name(self.node_name, self.registry, self.modes.containers())
+        if self.wrong_name is not None and before is None:
+            log(logger, logging.ERROR, self.wrong_name)
 
     def changed(self, message: PodChanged, now_s: float, between: Callable[[], None]) -> None:
         pod = message.pod
@@ -45,6 +57,8 @@ class Pods:
         if message.asks:
             self.modes.check_settings(pod)
         self.failing.put(pod)
+        if self.wrong_name is not None:
+            self._check_name()
 
     def _decide(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
         self.registry.forget_remembered(pod.cgroup_key)
@@ -73,5 +87,6 @@ class Pods:
         for uid in self.registry.forget_departed(now_s):
             self.ledger.forget_pod(uid)
             self.modes.notices.forget(uid)
+        self._check_name()
         self.failing.look(now_s, between)
         self.ledger.forget_totals(self.metrics.drop_stale(now_s, between))

@@ -1,11 +1,11 @@
 """The server of the pages /metrics, /healthz with the threads' heartbeats, /readyz, and an index of them.
 
-One client more than MOST_CLIENTS disconnects the oldest, so that open connections can't keep the kubelet's probes out.
+One client more than MOST_CLIENTS disconnects the oldest, so that open connections can't keep the kubelet's probes out. Those that
+wait for /metrics, or don't read it, have places of their own: the probes never wait for any of them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import selectors
@@ -14,19 +14,24 @@ import socketserver
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
 from typing import Any
 
-from agent.metrics.answering import PLAIN, Handler, Page
+from agent.metrics.answering import Handler
+from agent.metrics.answering import Page as TextPage
+from agent.metrics.pages import Page, SharedPage
+from agent.metrics.places import Places
 from agent.model import AgentError
 from agent.settings import PageGuards
 from agent.wording.logs import Once
 
-MOST_CLIENTS = 16
+MOST_CLIENTS = 16  # that have not asked yet, or ask for a probe's page; and as many that ask for /metrics
+MOST_THREADS = 4 * MOST_CLIENTS  # some of clients that were disconnected and have not left yet
 ACCEPT_PAUSE_S = 0.2
-PLACE_WAIT_S = 1.0  # until the client that was disconnected is gone
+PLACE_WAIT_S = 1.0  # until clients that were disconnected are gone
 INDEX = b"oomward\n/metrics  for Prometheus\n/healthz  is every thread alive\n/readyz   has it seen pods and cgroups\n"
 logger = logging.getLogger("oomward")
 
@@ -65,7 +70,7 @@ class StatusServer(ThreadingHTTPServer):
 
     ``page`` gets the Accept header and gives content type and body; ``health`` and ``ready`` say yes or no, and why.
     ``guards`` None: plain HTTP for everybody. Else they protect ``page``; the kubelet's probes need no more than TLS.
-    ``at_request`` is called by each client's thread before the client is served.
+    ``at_request`` is called by each client's thread before the client is served, and before each later request is.
     """
 
     request_queue_size = 128  # the library's 5 makes a client wait a second when a handful connects at once
@@ -74,22 +79,24 @@ class StatusServer(ThreadingHTTPServer):
     def __init__(
         self,
         listen: tuple[str, int],
-        page: Callable[[str], tuple[str, bytes]],
+        page: Page,
         health: State,
         ready: State,
         guards: PageGuards | None = None,
         at_request: Callable[[], None] = lambda: None,
     ) -> None:
-        self.routes: dict[str, Page] = {
-            "/metrics": lambda accept: (200, *page(accept)),
-            "/healthz": lambda _: _answer(*health()),
-            "/readyz": lambda _: _answer(*ready()),
-            "/": lambda _: (200, PLAIN, INDEX),
+        self.page = SharedPage(page)
+        self.routes: dict[str, TextPage] = {
+            "/healthz": lambda: _answer(*health()),
+            "/readyz": lambda: _answer(*ready()),
+            "/": lambda: (200, INDEX),
         }
         self.guards = guards
-        self._at_request = at_request
-        self._clients: dict[socket.socket, None] = {}  # being served; the oldest first
-        self._clients_changed = threading.Condition()
+        self.at_request = at_request
+        self._arrived, self._for_metrics = Places(MOST_CLIENTS), Places(MOST_CLIENTS)
+        self.has = self._for_metrics.has
+        self._serving = 0
+        self._serving_changed = threading.Condition()
         self._failures = Once(60.0)
         host, port = listen
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -133,8 +140,7 @@ class StatusServer(ThreadingHTTPServer):
         try:
             connection, address = super().get_request()
         except OSError as error:
-            if (left_out := self._failures.due("accept")) is not None:
-                logger.warning("the status pages can't take a client (%s; %d more like it)", error.strerror, left_out)
+            self._refused(str(error.strerror))
             time.sleep(ACCEPT_PAUSE_S)  # without descriptors, say, the client stays in the queue: don't spin
             raise
         context = self.guards.context() if self.guards is not None else None
@@ -142,16 +148,18 @@ class StatusServer(ThreadingHTTPServer):
             connection = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, address
 
+    def _refused(self, why: str) -> None:
+        if (left_out := self._failures.due("accept")) is not None:
+            logger.warning("the status pages can't take a client (%s; %d more like it)", why, left_out)
+
     def process_request(self, request: Any, client_address: Any) -> None:
-        with self._clients_changed:
-            if len(self._clients) >= MOST_CLIENTS:
-                with contextlib.suppress(OSError):  # it is leaving already
-                    # SSLSocket's own shutdown() would let its thread continue unencrypted.
-                    socket.socket.shutdown(next(iter(self._clients)), socket.SHUT_RDWR)
-                if not self._clients_changed.wait_for(lambda: len(self._clients) < MOST_CLIENTS, PLACE_WAIT_S):
-                    self.shutdown_request(request)
-                    return
-            self._clients[request] = None
+        self._arrived.enter(request, client_address[0])
+        with self._serving_changed:
+            if not self._serving_changed.wait_for(lambda: self._serving < MOST_THREADS, PLACE_WAIT_S):
+                self._arrived.leave(request)
+                self.shutdown_request(request)
+                return
+            self._serving += 1
         try:
             super().process_request(request, client_address)
         except BaseException:
@@ -160,20 +168,37 @@ class StatusServer(ThreadingHTTPServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
-            self._at_request()
+            self.at_request()
             super().process_request_thread(request, client_address)
         finally:
             self._leave(request)
 
     def _leave(self, request: socket.socket) -> None:
-        with self._clients_changed:
-            self._clients.pop(request, None)
-            self._clients_changed.notify()
+        self._arrived.leave(request)
+        with self._serving_changed:
+            self._serving -= 1
+            self._serving_changed.notify()
+
+    @contextmanager
+    def for_metrics(self, client: socket.socket, address: tuple[Any, ...]) -> Iterator[None]:
+        """The client asks for /metrics, until it has its answer."""
+        self._for_metrics.enter(client, address[0])
+        self._arrived.leave(client)
+        try:
+            yield
+        finally:
+            self._for_metrics.leave(client)
+
+    def await_request(self, client: socket.socket, address: tuple[Any, ...]) -> None:
+        """The client may ask again."""
+        self._arrived.enter(client, address[0], idle=True)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         error = sys.exception()
         if isinstance(error, OSError):
             logger.debug("a client of the status pages went away: %s", error)
+        elif isinstance(error, RuntimeError):  # no thread can be started
+            self._refused(str(error))
         elif error is not None:
             self.page_failed(error)
 
@@ -183,5 +208,5 @@ class StatusServer(ThreadingHTTPServer):
             logger.error("a status page failed (%d more since the last such line)", left_out, exc_info=error)
 
 
-def _answer(good: bool, why: str) -> tuple[int, str, bytes]:
-    return 200 if good else 503, PLAIN, f"{'ok' if good else 'not ok'}\n{why}\n".encode()
+def _answer(good: bool, why: str) -> tuple[int, bytes]:
+    return 200 if good else 503, f"{'ok' if good else 'not ok'}\n{why}\n".encode()

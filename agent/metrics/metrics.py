@@ -7,7 +7,9 @@ No label is a PID, a process name or anything else without bounds.
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping
 from math import nan
 from typing import Any, NamedTuple, TypeVar, cast
@@ -17,9 +19,13 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
 
 from agent.model import Mode, OomKill, Outcome, Scope, WriteOutcome
+from agent.wording.logs import log
+
+logger = logging.getLogger("oomward")
 
 KEEP_S = 300.0  # series of a container outlive its pod by that long
-MOST_CONTAINERS = 5000  # with series at once; beyond, those that ended first are dropped
+MOST_CONTAINERS = 2000  # with series at once, some 3 MB of page; beyond, those that ended first are dropped
+MOST_OF_A_POD = 100  # containers with series of their own; the kills of the others count for the pod
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0)
 CONTAINER = ("namespace", "pod", "container")
 UNKNOWN = "unknown"
@@ -105,7 +111,7 @@ class Metrics:
         Histogram, "Time from a request of the runtime until the agent has answered.", buckets=LATENCY_BUCKETS_S
     )
     nri_failed_creations = metric(
-        Counter, "Containers that the runtime gave up after the agent had asked for a mode; tried again without it."
+        Counter, "Containers that the runtime gave up after the agent had asked for a mode, and created without it."
     )
     nri_unreadable_requests = metric(
         Counter, "Requests of the runtime that could not be parsed; answered without a change."
@@ -158,6 +164,9 @@ class Metrics:
         self.inotify_watches.set(nan)
         self._ended: dict[Key, float] = {}
         self._series: dict[Key, set[Series]] = {}
+        self._of_pod: Tally[tuple[str, str]] = Tally()  # how many, by namespace and pod
+        self._without: dict[tuple[str, str], set[Key]] = {}  # containers that are counted for their pod
+        self._is_full = False
         self._living: set[tuple[str, str]] = set()  # namespace, pod
         self._failures: dict[str, set[tuple[str, str, str]]] = {}
 
@@ -167,8 +176,42 @@ class Metrics:
         return content_type, encode(self.registry)
 
     def _of(self, key: Key, kind: M, *labels: str) -> M:
-        self._series.setdefault(key, set()).add((kind, labels))
+        key = self._counted_as(key)
+        if key not in self._series:
+            self._series[key] = set()
+            self._of_pod[key[:2]] += 1
+        self._series[key].add((kind, labels))
         return kind.labels(*key, *labels)
+
+    def _counted_as(self, key: Key) -> Key:
+        """This container, or, beyond a bound, its pod, or no pod: a pod of very many containers must not fill memory and page."""
+        namespace, pod, container = key
+        if key in self._series or not pod:
+            return key
+        if container and self._of_pod[namespace, pod] >= MOST_OF_A_POD:
+            self._count_for_pod(key)
+            return self._counted_as((namespace, pod, ""))
+        living = len(self._series) - len(self._ended)
+        if living < MOST_CONTAINERS and len(self._series) < 2 * MOST_CONTAINERS:
+            return key
+        if not self._is_full:
+            self._is_full = True
+            text = f"{MOST_CONTAINERS} containers have series: kills in others are counted without namespace, pod and container"
+            log(logger, logging.WARNING, f"{text} until series have ended")
+        return "", "", ""
+
+    def _count_for_pod(self, key: Key) -> None:
+        without = self._without.get(key[:2])
+        if without is None:
+            without = self._without[key[:2]] = set()
+            text = f"{MOST_OF_A_POD} containers of pod {key[0]}/{key[1]} have series: kills in the others are counted for the pod"
+            log(logger, logging.WARNING, f"{text}, with an empty name of the container")
+        if len(without) < MOST_CONTAINERS:
+            without.add(key)
+
+    def has(self, namespace: str, pod: str) -> bool:
+        """Whether a container of this pod, which lives, has series."""
+        return (namespace, pod) in self._living
 
     def seed(self, totals: Mapping[tuple[str, str, str, str, str], int], now_s: float) -> None:
         """The ledger's totals from before this start; the series end if their containers don't show up."""
@@ -187,7 +230,7 @@ class Metrics:
         self._of(_key(kill), self.oom_kill_outcomes, kill.outcome or UNKNOWN).inc()
 
     def container_running(self, namespace: str, pod: str, container: str, mode: Mode | None) -> None:
-        """The container's series begin at 0: increase() does not see a series that begins at 1.
+        """The container has a cgroup, or may have one: its series begin at 0, since increase() does not see one that begins at 1.
 
         One series for each scope with the ``mode`` in force (None: not known), and none with another mode: call again when it changes.
         """
@@ -202,6 +245,8 @@ class Metrics:
     def oom_group(self, namespace: str, pod: str, container: str, actual: int, desired: int | None) -> None:
         """The value of memory.oom.group, and the desired one (None: no mode is desired)."""
         key = (namespace, pod, container)
+        if self._counted_as(key) != key:
+            return
         self._of(key, self.container_oom_group).set(actual)
         if desired is not None:
             self._of(key, self.container_oom_group_desired).set(desired)
@@ -238,8 +283,13 @@ class Metrics:
             for kind, labels in self._series.pop(key, ()):
                 kind.remove(*key, *labels)
             dropped.append(key)
+            self._of_pod[key[:2]] -= 1
+            if not self._of_pod[key[:2]]:
+                del self._of_pod[key[:2]]
+                dropped += self._without.pop(key[:2], ())
             if now_s - ended_s <= KEEP_S:
                 self.series_evictions.inc()
+        self._is_full = self._is_full and len(self._series) >= MOST_CONTAINERS
         return dropped
 
     def nri_answered(self, oom_group: int | None) -> None:

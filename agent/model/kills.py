@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.model.kernel import TaskRow, Victim
-from agent.model.modes import Mode, Tolerance
+from agent.model.modes import Mode, Source, Tolerance
 
 
 class Scope(StrEnum):
@@ -72,7 +72,8 @@ def kills_of_cgroup(boot_id: str, cgroup_inode: int) -> str:
 class Baseline:
     """The raw counters of one cgroup up to which kills are in the ledger; with the boot id, ``inode`` names the cgroup forever.
 
-    ``ordinal`` is the number of the last kill that was named after this cgroup (0: none yet).
+    ``ordinal`` is the number of the last kill that was named after this cgroup, or else its first ``oom_kill``: a kill takes at least one
+    count, so no kill that a lost ledger had is as high as the next.
     """
 
     inode: int
@@ -96,8 +97,19 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True)
+class Exceeded:
+    """A container's cgroup exceeded this tolerance: for the rest of its time, also when its kills are no longer kept."""
+
+    inode: int
+    tolerance: Tolerance
+
+
+@dataclass(frozen=True, slots=True)
 class KeptDecision:
-    """The last decision for one container, for a start without the API. ``tolerance`` None: no limit."""
+    """The last decision for one container, for a start without the API. ``tolerance`` None: no limit.
+
+    ``mode`` None, which is not kept: by the rules of now none. ``labels`` are the pod's as JSON; None: not kept.
+    """
 
     pod_uid: str
     cgroup_key: str
@@ -105,6 +117,8 @@ class KeptDecision:
     pod: str
     container: str
     container_id: str | None
-    mode: Mode
+    mode: Mode | None
     rule: str
     tolerance: Tolerance | None = None
+    source: Source = Source.NONE
+    labels: str | None = None

@@ -46,10 +46,11 @@ class WatchTrouble:
 
 @dataclass(frozen=True, slots=True)
 class PodSkipped:
-    """An object of the stream could not be read; the rest continues."""
+    """Objects of the stream could not be read; the rest continues."""
 
     what: str
     why: str
+    number: int = 1
 
 
 @dataclass(frozen=True, slots=True)

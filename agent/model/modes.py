@@ -67,13 +67,17 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class InvalidSetting:
-    """A label or annotation with a value that is not valid. ``value`` is as the user wrote it, not safe to print."""
+    """A label or annotation with a value that is not valid. ``value`` is as the user wrote it, not safe to print.
+
+    ``unknown_container``: its value doesn't matter, since the pod has no such container.
+    """
 
     source: Source
     key: str
     value: str
     container: str | None
     why: str
+    unknown_container: bool = False
 
 
 class Operator(StrEnum):

@@ -77,7 +77,10 @@ class ContainerRemoved:
 
 @dataclass(frozen=True, slots=True)
 class CreationFailed:
-    """The runtime gave up a container that it was to create with our value. ``conflict``: another plugin may have set it, too."""
+    """The runtime gave up a container that it was to create with our value, and has created it without.
+
+    ``conflict``: another value was there before ours.
+    """
 
     sandbox: Sandbox
     container: RuntimeContainer

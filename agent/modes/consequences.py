@@ -80,13 +80,17 @@ class Restarts:
 
 @dataclass(eq=False)
 class Consequences:
-    """``kill`` is cgroup.killing.kill_container. ``emulate_group``: the agent does what mode group requests, as v1's kernel can't."""
+    """``kill`` is cgroup.killing.kill_container. ``emulate_group``: the agent does what mode group requests, as v1's kernel can't.
+
+    ``ending`` is called before a container that exceeded its tolerance is killed.
+    """
 
     ledger: Ledger
     kill: Callable[[Cgroup], KillAttempt]
     notices: ModeNotices
     pod_ref: Callable[[str], ObjectRef | None]
     emulate_group: bool
+    ending: Callable[[Cgroup], None] = lambda _: None
 
     def __post_init__(self) -> None:
         self.restarts = Restarts(self.kill, self._ended)
@@ -101,11 +105,19 @@ class Consequences:
             return False
         known = self._known.get(container.inode)
         if known is None or known[0] != desired.tolerance:
-            found = self.ledger.kills_in(desired.pod_uid, container.inode)
-            kills = [kill for kill in found if kill.cgroup_path == container.path]
-            over = exceeded(kills, desired.tolerance) is not None
+            over = self._has_exceeded(container, desired.pod_uid, desired.tolerance)
             known = self._known[container.inode] = (desired.tolerance, over)
         return known[1]
+
+    def _has_exceeded(self, container: Cgroup, pod_uid: str, tolerance: Tolerance) -> bool:
+        """Once found it is remembered: the ledger does not keep all kills."""
+        if self.ledger.exceeded(container.inode) == tolerance:
+            return True
+        kills = [k for k in self.ledger.kills_in(pod_uid, container.inode) if k.cgroup_path == container.path]
+        if exceeded(kills, tolerance) is None:
+            return False
+        self.ledger.remember_exceeded(container.inode, tolerance)
+        return True
 
     def killed(self, container: Cgroup) -> None:
         """A kill in it was recorded or amended: count again."""
@@ -122,6 +134,7 @@ class Consequences:
         if (pod := self.pod_ref(desired.pod_uid)) is not None:
             self.notices.tolerance_exceeded(pod, desired.container, desired.tolerance, container.inode)
         if desired.tolerance.on_exceeded is OnExceeded.RESTART:
+            self.ending(container)
             self.restarts.start(container, desired.pod_uid, desired.container, OnExceeded.RESTART, now_s)
 
     def gone(self, container: Cgroup) -> None:

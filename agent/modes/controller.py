@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD
 from agent.cgroup.tree import Tree
-from agent.metrics.metrics import Metrics
+from agent.metrics.metrics import MOST_OF_A_POD, Metrics
 from agent.model import (
     Cgroup,
     CgroupKind,
@@ -28,6 +28,7 @@ from agent.model import (
 from agent.modes.consequences import Consequences
 from agent.modes.desired import DesiredMode, desired_mode, oom_group_values
 from agent.modes.enforcer import Attempt, Enforcer
+from agent.modes.kept import labels_text
 from agent.modes.notices import ModeNotices
 from agent.modes.policy import decide, invalid_modes
 from agent.modes.scopes import Scopes
@@ -35,6 +36,8 @@ from agent.modes.tolerance import invalid_tolerances
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.wording import notes
+
+WRITTEN_AFTER_S = 10.0  # then the runtime has written the value of a new container, whose cgroup begins with 0
 
 
 @dataclass(eq=False)
@@ -55,32 +58,57 @@ class ModeController:
     on_error: Callable[[CgroupError], None]
     in_force: dict[str, Mode | None] = field(default_factory=dict, init=False)  # by container id; None: left alone
     _desired: dict[int, DesiredMode] = field(default_factory=dict, init=False)
+    # By container id, of those that the runtime created with our value: memory.oom.group as it would have been.
+    without_us: dict[str, int] = field(default_factory=dict, init=False)
     _created_with_mode: set[str] = field(default_factory=set, init=False)  # container ids
+    _left_alone_since: dict[str, float] = field(
+        default_factory=dict, init=False
+    )  # by container id, those without a mode
 
     def check_settings(self, pod: Pod) -> None:
         for bad in (*invalid_modes(pod, self.rules), *invalid_tolerances(pod, self.rules)):
             self.notices.invalid(pod, bad)
 
     def pod_changed(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
-        """Decide the modes of the pod's containers. ``between`` is called before each.
-
-        Their metrics begin now, since a container that dies at once is named only after its death. Without a desired mode
-        a container has the kubelet's: group on v2, unless it runs with singleProcessOOMKill.
-        """
-        default = Mode.SINGLE if self.files.version == "v1" else Mode.GROUP
-        for container in pod.containers:
-            mode = decide(pod, container.name, self.rules).mode or default
-            self.metrics.container_running(pod.namespace, pod.name, container.name, mode)
+        """Decide the modes of the pod's containers. ``between`` is called before each that has a cgroup."""
+        self._begin_series(pod)
         for cgroup in self.tree.containers(pod.cgroup_key):
             between()
             self.consider(cgroup, now_s)
+
+    def _begin_series(self, pod: Pod, *, unless_begun: bool = False) -> None:
+        """Of the containers that have a cgroup. One without a name may be any of a pod of usual size, so all begin.
+
+        Without a desired mode a container has the kubelet's: group on v2, unless it runs with singleProcessOOMKill.
+        """
+        if self.registry.has_departed(pod.uid) or (unless_begun and self.metrics.has(pod.namespace, pod.name)):
+            return
+        cgroups = self.tree.containers(pod.cgroup_key)
+        names = {container.name for container in pod.containers} if len(pod.containers) <= MOST_OF_A_POD else set()
+        if not names:
+            found = (self.registry.identity(cgroup.place) for cgroup in cgroups)
+            names = {one.container for one in found if one is not None and one.container is not None}
+        default = Mode.SINGLE if self.files.version == "v1" else Mode.GROUP
+        for name in names if cgroups else ():
+            mode = decide(pod, name, self.rules).mode or default
+            self.metrics.container_running(pod.namespace, pod.name, name, mode)
 
     def decisions(self, pod: Pod) -> list[KeptDecision] | None:
         """For the ledger, which keeps them for a start without the API; None: no container has a name yet, so keep the previous ones."""
         known = [(c, d) for c in self.tree.containers(pod.cgroup_key) if (d := self._desired.get(c.inode)) is not None]
         of_pod = pod.uid, pod.cgroup_key, pod.namespace, pod.name
+        labels = labels_text(pod.labels)
         kept = [
-            KeptDecision(*of_pod, d.container, c.place.container_id, d.decision.mode, d.decision.rule, d.tolerance)
+            KeptDecision(
+                *of_pod,
+                d.container,
+                c.place.container_id,
+                d.decision.mode,
+                d.decision.rule,
+                d.tolerance,
+                d.decision.source,
+                labels,
+            )
             for c, d in known
             if d.decision.mode is not None and d.container is not None
         ]
@@ -93,7 +121,8 @@ class ModeController:
             self.values.pop(cgroup.path, None)
         if self._desired.pop(cgroup.inode, None) is not None and cgroup.place.container_id is not None:
             self.in_force.pop(cgroup.place.container_id, None)
-            self._created_with_mode.discard(cgroup.place.container_id)
+            self._left_alone_since.pop(cgroup.place.container_id, None)
+            self.forget_created(cgroup.place.container_id)
         self.notices.forget(cgroup.inode)
         self.consequences.gone(cgroup)
         self.scopes.forget(cgroup)
@@ -146,8 +175,12 @@ class ModeController:
         mode = self.consequences.mode_of(container, desired)
         if desired.container is not None and (container_id := container.place.container_id) is not None:
             self.in_force[container_id] = mode
-            if container_id in self._created_with_mode and mode is not None:
-                self._remember_created(container, child, desired.pod_uid or "")
+            if mode is None:
+                self._left_alone_since.setdefault(container_id, now_s)
+            else:
+                self._left_alone_since.pop(container_id, None)
+                if container_id in self._created_with_mode:
+                    self._remember_created(container, child, desired.pod_uid or "", now_s)
         values = {} if mode is None or self._is_emulated(mode) else oom_group_values(container, child, mode)
         for cgroup in {container, child or container}:
             attempt = None
@@ -160,6 +193,8 @@ class ModeController:
         if desired.container is not None:
             self._show(container)
             self.consequences.act(container, desired, None, now_s)
+        elif (pod := self.registry.pods.get(desired.pod_uid or "")) is not None:
+            self._begin_series(pod, unless_begun=True)
         self._warn_of_ancestors(container)
 
     def created_with_mode(self, container_id: str) -> None:
@@ -169,18 +204,30 @@ class ModeController:
     def forget_created(self, container_id: str) -> None:
         """The runtime has removed it, perhaps before it had a cgroup."""
         self._created_with_mode.discard(container_id)
+        self.without_us.pop(container_id, None)
 
-    def _remember_created(self, container: Cgroup, child: Cgroup | None, pod_uid: str) -> None:
-        """Without us the runtime had written what it writes for others: 1 by default, 0 if the kubelet runs with singleProcessOOMKill."""
+    def _remember_created(self, container: Cgroup, child: Cgroup | None, pod_uid: str, now_s: float) -> None:
+        """Without us the runtime had written what it writes for others."""
         written = child or container
         if self.enforcer.originals.original(written.inode) is not None:
             return
-        others = (c for c in self.containers() if self.in_force.get(c.place.container_id or "", Mode.SINGLE) is None)
-        values = [value for c in others if (value := self.facts.mode(c)) is not None]
-        without_us = Mode.GROUP if not values or Mode.GROUP in values else Mode.SINGLE
+        without_us = self._written_for_others(now_s)
         if child is not None:  # seen later than the container: it is the one that the runtime writes
             self.enforcer.originals.forget_original(container.inode)
         self.enforcer.created_with_mode(written, without_us.oom_group, pod_uid)
+        if container.place.container_id is not None:
+            self.without_us[container.place.container_id] = without_us.oom_group
+
+    def _written_for_others(self, now_s: float) -> Mode:
+        """1 by default, 0 if the kubelet runs with singleProcessOOMKill. A 0 counts where the runtime has written by now."""
+        seen = set[Mode]()
+        for other in self.containers():
+            since_s = self._left_alone_since.get(other.place.container_id or "")
+            if since_s is None or (mode := self.facts.mode(other)) is None:
+                continue
+            if mode is Mode.GROUP or now_s - since_s >= WRITTEN_AFTER_S:
+                seen.add(mode)
+        return Mode.SINGLE if seen == {Mode.SINGLE} else Mode.GROUP
 
     def _runs(self, pod_key: str | None, container_id: str) -> bool:
         pods = self.tree.containers(pod_key) if pod_key is not None else ()
@@ -231,11 +278,10 @@ class ModeController:
         self.scopes.forget(container)
         return None
 
-    def oom_policy_conflicts(self) -> int:
-        """How many containers in mode single systemd stops after an OOM kill. One that it no longer stops is announced."""
-        for container in self.containers():
-            if self.scopes.recheck(container):
-                self._show(container)
+    def oom_policy_conflicts(self, between: Callable[[], None]) -> int:
+        """How many containers in mode single systemd stops after an OOM kill. A change is announced. ``between``: before each is read."""
+        for container in self.scopes.recheck(self.containers(), between):
+            self._show(container)
         return len(self.scopes)
 
     def attempted(self, attempt: Attempt, at_s: float, notified_s: float | None = None) -> None:

@@ -44,12 +44,16 @@ class _Enforced:
 
 @dataclass(eq=False)
 class Enforcer:
-    """``dry_run`` never writes. ``unix_s`` is the wall clock, for the record of the original values only."""
+    """``dry_run`` never writes. ``unix_s`` is the wall clock, for the record of the original values only.
+
+    ``failing``: a write was refused since the last resync.
+    """
 
     files: CgroupFiles
     originals: Originals
     unix_s: Callable[[], float]
     dry_run: bool = False
+    failing: bool = field(default=False, init=False)
     _enforced: dict[int, _Enforced] = field(default_factory=dict, init=False)
     _to_restore: dict[int, Cgroup] = field(default_factory=dict, init=False)
 
@@ -85,6 +89,7 @@ class Enforcer:
 
     def resync(self, deviating: Iterable[Cgroup], now_s: float) -> list[Attempt]:
         """Correct these values, and try again to restore those that could not be restored."""
+        self.failing = False
         found = [enforced for cgroup in deviating if (enforced := self._enforced.get(cgroup.inode)) is not None]
         attempts = [self._attempt(enforced, now_s) for enforced in found if enforced.correct_at_s is None]
         originals = [(cgroup, self.originals.original(inode)) for inode, cgroup in self._to_restore.items()]
@@ -137,6 +142,7 @@ class Enforcer:
         # At a container's start the runtime's own 1 comes after our first look: that is no drift.
         drift = changed and (enforced.wanted != 0 or self.originals.original(enforced.cgroup.inode) is not None)
         write = self._write(enforced)
+        self.failing = self.failing or write.outcome in (WriteOutcome.DENIED, WriteOutcome.UNSUPPORTED)
         if write.outcome is WriteOutcome.GONE:
             self._enforced.pop(enforced.cgroup.inode, None)
         rewritten = drift and write.outcome in (WriteOutcome.WRITTEN, WriteOutcome.CONFLICT)

@@ -1,4 +1,4 @@
-"""Reports about modes: a log line, a metric and an Event on the pod."""
+"""Reports about modes: a log line, a metric and an Event on the pod, each once, and not more per pod than its limit in an hour."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ from agent.wording.logs import log
 
 logger = logging.getLogger("oomward")
 
+HOUR_S = 3600.0
+MOST_PER_HOUR = {Reason.MODE_APPLIED: 100, Reason.MODE_INVALID: 20, Reason.MODE_FAILED: 20}  # per pod
+MOST_KNOWN = 200  # reports per pod or cgroup that are remembered, 16 bytes each
+
+
+@dataclass(slots=True)
+class _Hour:
+    """How many reports of one reason a pod has had since then."""
+
+    since_unix_s: float
+    count: int = 0
+
 
 @dataclass(eq=False)
 class ModeNotices:
@@ -24,21 +36,50 @@ class ModeNotices:
     post: Callable[[Notice], bool]
     unix_s: Callable[[], float]
     announce_applied: bool = True
-    _announced: dict[str | int, set[tuple[str, ...]]] = field(default_factory=dict, init=False)
+    _announced: dict[str | int, dict[bytes, None]] = field(
+        default_factory=dict, init=False
+    )  # digests: values may be long
+    _hours: dict[str, dict[Reason, _Hour]] = field(default_factory=dict, init=False)
 
     def forget(self, subject: str | int) -> None:
         """The pod with this uid, or the cgroup with this inode, is gone."""
         self._announced.pop(subject, None)
+        if isinstance(subject, str):
+            self._hours.pop(subject, None)
 
-    def _first_time(self, subject: str | int, *what: str) -> bool:
-        known = self._announced.setdefault(subject, set())
-        new = what not in known
-        known.add(what)
-        return new
+    def _first_time(self, pod: Pod, reason: Reason, subject: str | int | None, *what: str) -> bool:
+        """Whether to report it: it is new for the ``subject`` (None: each is), and within the pod's limit."""
+        digest = hashlib.blake2b("\0".join(what).encode(errors="surrogatepass"), digest_size=16).digest()
+        if subject is not None and digest in self._announced.get(subject, ()):
+            return False
+        if not self._within_limit(pod, reason):
+            return False
+        if subject is not None:
+            known = self._announced.setdefault(subject, {})
+            known[digest] = None
+            if len(known) > MOST_KNOWN:
+                del known[next(iter(known))]
+        return True
+
+    def _within_limit(self, pod: Pod, reason: Reason) -> bool:
+        """Counts it. A limit that is reached is reported once in the hour."""
+        now_unix_s, most = self.unix_s(), MOST_PER_HOUR[reason]
+        hours = self._hours.setdefault(pod.uid, {})
+        hour = hours.setdefault(reason, _Hour(now_unix_s))
+        if not 0 <= now_unix_s - hour.since_unix_s < HOUR_S:
+            hour = hours[reason] = _Hour(now_unix_s)
+        hour.count += 1
+        if hour.count == most + 1:
+            note = notes.too_many_note(reason, most)
+            log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name)
+            action = "ReadMode" if reason is Reason.MODE_INVALID else "EnforceOOMGroup"
+            key = f"{pod.uid}-limit-{int(hour.since_unix_s)}"
+            self._notice(pod, reason, action, note, key, warning=reason is not Reason.MODE_APPLIED)
+        return hour.count <= most
 
     def applied(self, pod: Pod, container: str, mode: Mode, inode: int, why: str) -> None:
         """A container's mode is in force: once per mode and instance of the container."""
-        if not self.announce_applied or not self._first_time(inode, "applied", mode.value):
+        if not self.announce_applied or not self._first_time(pod, Reason.MODE_APPLIED, inode, "applied", mode.value):
             return
         note = notes.mode_applied_note(container, mode, why)
         log(logger, logging.INFO, note, namespace=pod.namespace, pod=pod.name, container=container, mode=mode.value)
@@ -46,7 +87,7 @@ class ModeNotices:
 
     def invalid(self, pod: Pod, bad: InvalidSetting) -> None:
         """A label or annotation with an invalid value: once."""
-        if not self._first_time(pod.uid, "invalid", bad.key, bad.value):
+        if not self._first_time(pod, Reason.MODE_INVALID, pod.uid, "invalid", bad.key, bad.value, bad.why):
             return
         note = notes.mode_invalid_note(bad)
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, key=bad.key)
@@ -54,8 +95,8 @@ class ModeNotices:
         self._notice(pod, Reason.MODE_INVALID, "ReadMode", note, f"{pod.uid}-{bad.key}-{bad.value}")
 
     def failed(self, pod: Pod, note: str, what: str, subject: str | int | None = None) -> None:
-        """A mode that is not in force, and why: once per ``what`` and ``subject``; without a subject each call is logged."""
-        if subject is not None and not self._first_time(subject, what):
+        """A mode that is not in force, and why: once per ``what`` and ``subject``; without a subject each call is reported."""
+        if not self._first_time(pod, Reason.MODE_FAILED, subject, what):
             return
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name)
         self.metrics.modes_failed.inc()

@@ -88,7 +88,8 @@ def invalid_annotations(
     for key, value in () if disobeyed(pod, rules) else sorted(pod.annotations.items()):
         name = key.removeprefix(prefix) if key.startswith(prefix) else None
         if name is not None and name not in names:
-            yield InvalidSetting(Source.ANNOTATION, key, value, name, "the pod has no container of that name")
+            why = "the pod has no container of that name"
+            yield InvalidSetting(Source.ANNOTATION, key, value, name, why, unknown_container=True)
             continue
         try:
             parsers.get(key if name is None else prefix, str)(value)

@@ -1,6 +1,7 @@
 """How many OOM-killed processes of a container are tolerated: by container annotation, pod annotation, first rule that applies. Pure.
 
-An invalid value tolerates any number, as without a tolerance, and is reported.
+An invalid value of any of these annotations tolerates any number in the containers that it is about, also where a rule has a tolerance: a
+typo never makes a less specific setting apply. It is reported.
 """
 
 from __future__ import annotations
@@ -41,17 +42,31 @@ def tolerance_of(pod: Pod, container: str, rules: Rules) -> Tolerance | None:
         for key in (TOLERATE_ANNOTATION_PREFIX + container, TOLERATE_ANNOTATION):
             if key in pod.annotations:
                 return _annotated(pod, key)
+        if _options(pod) is None:
+            return None
     rule = first_rule(pod, container, rules)
     return None if rule is None else rule.tolerance
 
 
 def _annotated(pod: Pod, key: str) -> Tolerance | None:
+    options = _options(pod)
     try:
-        return replace(
-            tolerated(pod.annotations[key]),
-            on_exceeded=OnExceeded(on_exceeded(pod.annotations.get(ON_EXCEEDED_ANNOTATION, OnExceeded.ARM))),
-            any_scope=scope(pod.annotations.get(TOLERATE_SCOPE_ANNOTATION, "own")) == "any",
-            said_by=f"annotation {key}",
+        found = tolerated(pod.annotations[key])
+    except ValueError:
+        return None
+    return (
+        None
+        if options is None
+        else replace(found, on_exceeded=options[0], any_scope=options[1], said_by=f"annotation {key}")
+    )
+
+
+def _options(pod: Pod) -> tuple[OnExceeded, bool] | None:
+    """What happens when it is exceeded, and whether kills of any scope count; None: one of the two annotations is invalid."""
+    try:
+        return (
+            OnExceeded(on_exceeded(pod.annotations.get(ON_EXCEEDED_ANNOTATION, OnExceeded.ARM))),
+            scope(pod.annotations.get(TOLERATE_SCOPE_ANNOTATION, "own")) == "any",
         )
     except ValueError:
         return None

@@ -1,6 +1,7 @@
 """One full list of a node's pods, parsed while it arrives: only the largest pod has to fit into memory, never the whole list.
 
-A list is accepted as a whole or not at all, since pods that it leaves out would count as deleted.
+A list is accepted as a whole or not at all, since pods that it leaves out would count as deleted. A pod that can't be read, also one that
+is too large, is skipped and reported, and stays as it was: nobody's pod keeps the others from being listed.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agent.kube.api import Api, UnbelievableAnswerError, no_json
@@ -20,10 +22,15 @@ NEWEST = ""
 PATH = "/api/v1/pods"
 LIST_S = 60.0  # nothing of a list for that long
 MOST_POD_BYTES = 10 << 20  # etcd takes 1.5 MiB at most, and Go's JSON has six characters for a < (\u003c)
-MOST_LIST_BYTES = 256 << 20
-MOST_PODS = 10_000  # the largest nodes run some hundred
+MOST_SKIPPED_BYTES = 16 << 20  # of one object that is too large; no API server has larger ones
+MOST_SKIPPED = 100_000  # objects that can't be read: it is no list of pods
+MOST_NAMED = 100  # of those in one list
+FRONT = 4096  # characters, in which an object's name is if there is one
 NO_LIST = "the API's answer is no list of pods: not believed, trying again"
 SPACE = re.compile(r"[ \t\r\n]*")
+# Up to the next sign that counts, or to the end of what is there; a backslash at the end waits for its character.
+NEXT_QUOTE = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*("?)', re.DOTALL)
+NEXT_SIGN = re.compile(r'[^"{}\[\]]*(["{}\[\]]?)')
 BEHIND_A_VALUE = frozenset(" \t\r\n,:]}")
 DECODER = json.JSONDecoder()
 
@@ -41,18 +48,20 @@ def list_pods(
     if at_least not in (ANY_VERSION, NEWEST):
         asked["resourceVersionMatch"] = "NotOlderThan"
     answer = api.request("GET", PATH, pods_query(node_name, **asked), read_s=LIST_S)
-    skipped: list[str] = []
+    skipped = _Skipped(on_skipped)
 
     def read(item: object) -> Pod | None:
         try:
-            return parse_pod(item)
+            if isinstance(item, Unread):
+                raise UnreadablePodError(item.why)
+            pod = parse_pod(item)
         except UnreadablePodError as error:
-            skipped.extend(filter(None, (uid_of(item),)))
-            on_skipped(PodSkipped(name_of(item), str(error)))
+            skipped.add(item, str(error))
             return None
+        return pod if pod.node_name == node_name else None
 
     try:
-        found, version = read_list(_bounded(answer.parts()), read)
+        found, version = read_list(answer.parts(), read)
     except ValueError as error:
         answer.close()
         raise no_json(error) from error
@@ -60,8 +69,32 @@ def list_pods(
         answer.close()
         raise
     answer.raw.release_conn()
-    ours = tuple(pod for pod in found if pod is not None and pod.node_name == node_name)
-    return PodsListed(ours, version, tuple(skipped))
+    skipped.end()
+    return PodsListed(tuple(found), version, tuple(skipped.uids))
+
+
+class _Skipped:
+    """The objects of one list that can't be read: some by name, the rest as a number."""
+
+    def __init__(self, report: Callable[[PodSkipped], None]) -> None:
+        self._report = report
+        self._number = 0
+        self.uids: list[str] = []
+
+    def add(self, item: object, why: str) -> None:
+        """Raises UnbelievableAnswerError if there are too many."""
+        self._number += 1
+        self.uids.extend(filter(None, (uid_of(item),)))
+        if self._number > MOST_SKIPPED:
+            raise UnbelievableAnswerError(
+                f"the API lists more than {MOST_SKIPPED} objects that are no pods: not believed"
+            )
+        if self._number <= MOST_NAMED:
+            self._report(PodSkipped(name_of(item), why))
+
+    def end(self) -> None:
+        if (more := self._number - MOST_NAMED) > 0:
+            self._report(PodSkipped(f"{more} more objects", "as with those before", more))
 
 
 def pods_query(node_name: str, **more: str) -> Mapping[str, str]:
@@ -69,19 +102,11 @@ def pods_query(node_name: str, **more: str) -> Mapping[str, str]:
     return {"fieldSelector": f"spec.nodeName={node_name}", **more}
 
 
-def _bounded(parts: Iterator[bytes]) -> Iterator[bytes]:
-    size = 0
-    for part in parts:
-        size += len(part)
-        if size > MOST_LIST_BYTES:
-            raise UnbelievableAnswerError(
-                f"the API's list of pods is longer than {MOST_LIST_BYTES} bytes: not believed"
-            )
-        yield part
+def read_list(parts: Iterator[bytes], read: Callable[[object], T | None]) -> tuple[list[T], str]:
+    """What ``read`` makes of the items (an Unread of one too large or too deep; None is left out), and the PodList's resourceVersion.
 
-
-def read_list(parts: Iterator[bytes], read: Callable[[object], T]) -> tuple[list[T], str]:
-    """Items and resourceVersion of a PodList. Raises UnbelievableAnswerError, ValueError if it is no JSON, and what ``parts`` does."""
+    Raises UnbelievableAnswerError, ValueError if it is no JSON, and what ``parts`` and ``read`` do.
+    """
     text = _Text(parts)
     if text.next() != "{":
         raise UnbelievableAnswerError(NO_LIST)
@@ -93,10 +118,7 @@ def read_list(parts: Iterator[bytes], read: Callable[[object], T]) -> tuple[list
         members[key] = None
         if key == "items" and text.peek() == "[":
             members[key] = found
-            for item in text.elements():
-                found.append(read(item))
-                if len(found) > MOST_PODS:
-                    raise UnbelievableAnswerError(f"the API lists more than {MOST_PODS} pods on one node: not believed")
+            found.extend(one for item in text.elements() if (one := read(item)) is not None)
         else:
             members[key] = text.value()
     if text.peek():
@@ -110,6 +132,28 @@ def read_list(parts: Iterator[bytes], read: Callable[[object], T]) -> tuple[list
     if metadata.get("continue"):
         raise UnbelievableAnswerError("the API sent a part of the list, unasked: something between us sets a limit")
     return found, version
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """An object that is too large or too deep to be read: the beginning of its JSON, and why."""
+
+    front: str
+    why: str
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Its name, namespace and uid, which the API puts before everything that a user may make long; {} if they are not found."""
+        found = re.search(r'"metadata"\s*:\s*\{([^{}]*)', self.front)
+        return dict(re.findall(r'"(name|namespace|uid)"\s*:\s*"([^"\\]*)"', found[1])) if found is not None else {}
+
+
+class _TooLongError(UnbelievableAnswerError):
+    """A value is longer than MOST_POD_BYTES."""
+
+
+class _TooDeepError(ValueError):
+    """A value is nested too deeply for Python's decoder."""
 
 
 class _Text:
@@ -130,10 +174,6 @@ class _Text:
         self._over = part is None
         self._text = self._text[self._at :] + (part or b"").decode("latin-1")
         self._at = 0
-        if len(self._text) > MOST_POD_BYTES:
-            raise UnbelievableAnswerError(
-                f"a part of the API's list is longer than {MOST_POD_BYTES} bytes: not believed"
-            )
         return not self._over
 
     def peek(self) -> str:
@@ -156,7 +196,7 @@ class _Text:
             try:
                 found, end = DECODER.raw_decode(self._text, self._at)
             except RecursionError as error:
-                raise ValueError("nested too deeply") from error
+                raise _TooDeepError("nested too deeply") from error
             except ValueError:
                 if self._over:
                     raise
@@ -164,9 +204,42 @@ class _Text:
             if self._over or self._text[end : end + 1] in BEHIND_A_VALUE:  # else it may continue: 1, 1e, 1e5
                 text, self._at = self._text[self._at : end], end
                 return found if text.isascii() else json.loads(text.encode("latin-1").decode())
-            enough = 2 * (len(self._text) - self._at)
-            while self._more() and len(self._text) < enough:
+            size = len(self._text) - self._at
+            if size > MOST_POD_BYTES:
+                raise _TooLongError(f"a part of the API's list is longer than {MOST_POD_BYTES} bytes: not believed")
+            while self._more() and len(self._text) < min(2 * size, MOST_POD_BYTES + 1):
                 pass
+
+    def element(self) -> Any:
+        """As ``value``, but of one that is too long or too deep an Unread. Raises UnbelievableAnswerError if that is no object."""
+        try:
+            return self.value()
+        except (_TooLongError, _TooDeepError) as error:
+            front = self._text[self._at : self._at + FRONT]
+            if front[:1] != "{":
+                raise
+            too_long = isinstance(error, _TooLongError)
+            self._skip()
+            return Unread(front, f"it is larger than {MOST_POD_BYTES} bytes" if too_long else str(error))
+
+    def _skip(self) -> None:
+        """Consume an object without keeping it."""
+        depth, in_string, skipped = 0, False, 0
+        while depth or in_string or not skipped:
+            sign = (NEXT_QUOTE if in_string else NEXT_SIGN).match(self._text, self._at)
+            found = sign[1] if sign is not None else ""
+            if found == '"':
+                in_string = not in_string
+            elif found:
+                depth += 1 if found in "{[" else -1
+            end = sign.end() if sign is not None else len(self._text)
+            skipped, self._at = skipped + end - self._at, end
+            if skipped > MOST_SKIPPED_BYTES:
+                raise UnbelievableAnswerError(
+                    f"an object of the API's list is longer than {MOST_SKIPPED_BYTES} bytes: not believed"
+                )
+            if not found and not self._more():
+                raise ValueError("an object has no end")
 
     def members(self) -> Iterator[str]:
         """The keys of an object, after its ``{``; the caller takes each key's value."""
@@ -180,7 +253,7 @@ class _Text:
         """The values of an array, from its ``[`` on."""
         self.next()
         for _ in self._entries("]"):
-            yield self.value()
+            yield self.element()
 
     def _entries(self, closing: str) -> Iterator[None]:
         found = self.peek()
@@ -195,6 +268,8 @@ class _Text:
 
 def metadata_of(item: object) -> Mapping[str, Any]:
     """An object's metadata; {} if it has none."""
+    if isinstance(item, Unread):
+        return item.metadata
     metadata = item.get("metadata") if isinstance(item, dict) else None
     return metadata if isinstance(metadata, dict) else {}
 

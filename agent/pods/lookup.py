@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from agent.pods.registry import Registry
 
 T = TypeVar("T")
 MOST_LIMITS = 5000
+MOST_ENDED = 1000
 
 
 class Lookup:
@@ -43,10 +45,14 @@ class Lookup:
         self._cgroups = cgroups
         self._oom_group = oom_group
         self._on_error = on_error
+        self._is_whole = files.is_whole
         self._inits: dict[int, ProcessIdentity] = {}
+        self._ended: OrderedDict[int, bool] = OrderedDict()  # by inode: whether it lived when the agent ended it
         self._limits: OrderedDict[str, int | None] = OrderedDict()  # as read last, also of removed cgroups
 
     def names_at(self, path: str) -> Identity:
+        if not self._is_ours(path):
+            return Identity()
         place = classify(path)
         pod, named = self._registry.pod_of(place), self._registry.identity(place)
         if named is not None or pod is None:
@@ -55,16 +61,22 @@ class Lookup:
         container = pod.containers[0].name if alone else None
         return Identity(pod.namespace, pod.name, pod.uid, container, place.container_id)
 
+    def _is_ours(self, path: str) -> bool:
+        """Whether the kubelet's roots or cgroups that we know have it: anyone may make one of a pod's name elsewhere."""
+        cgroups = self._cgroups()
+        return path in self._limits or any(at in cgroups for at in (path, *levels_above(path)))
+
     def mode(self, cgroup: Cgroup) -> Mode | None:
         inner = self._oom_group.get(f"{cgroup.path}/{RUNTIME_CHILD}")
         value = self._oom_group.get(cgroup.path) if inner is None else max(inner, self._oom_group.get(cgroup.path, 0))
         return None if value is None else (Mode.GROUP if value else Mode.SINGLE)
 
-    def counters(self, cgroup: Cgroup) -> MemoryEvents | Vanished:
+    def counters(self, cgroup: Cgroup, *, newborn: bool = False) -> MemoryEvents | Vanished:
+        """``newborn``: of a cgroup that has just been made, a missing file is no error: its controllers may be switched on after that."""
         if cgroup == NODE:
             total = node_oom_kills()
             return VANISHED if total is None else MemoryEvents(oom_kill=total)
-        return self._read(self._files.memory_events, cgroup)
+        return self._read(self._files.memory_events, cgroup, ignored=errno.ENOENT if newborn else None)
 
     def limit_bytes(self, path: str) -> int | None:
         cgroup = self._cgroups().get(path)
@@ -89,11 +101,12 @@ class Lookup:
         limits = {c.limit_bytes for c in pod.containers if named is None or c.name == named.container}
         return limits.pop() if len(limits) == 1 else None
 
-    def _read(self, read: Callable[[Cgroup], T], cgroup: Cgroup) -> T | Vanished:
+    def _read(self, read: Callable[[Cgroup], T], cgroup: Cgroup, *, ignored: int | None = None) -> T | Vanished:
         try:
             return read(cgroup)
         except CgroupError as error:
-            self._on_error(error)
+            if error.errno != ignored:
+                self._on_error(error)
             return VANISHED
 
     def limited_above(self, path: str) -> bool:
@@ -134,13 +147,26 @@ class Lookup:
         init = self._inits.get(cgroup.inode)
         return init is None or is_alive(init)
 
+    def ending(self, container: Cgroup) -> None:
+        """The agent is about to end this container, since its tolerance was exceeded."""
+        self._ended.setdefault(container.inode, self.lives(container))
+        if len(self._ended) > MOST_ENDED:
+            self._ended.popitem(last=False)
+
+    def ended_by_agent(self, inode: int) -> bool | None:
+        return self._ended.get(inode)
+
+    def deleted(self, path: str) -> bool:
+        pod = self._registry.pod_of(classify(path))
+        return pod is not None and (pod.status.deletion_unix_s is not None or self._registry.has_departed(pod.uid))
+
     def container_path(self, path: str) -> str | None:
         if classify(path).container_id is None:
             return None
         return next((at for at in (path, *levels_above(path)) if classify(at).kind is CgroupKind.CONTAINER), None)
 
     def localize(self, kernel_path: str) -> str | None:
-        place = place_of_kernel_path(kernel_path, self._cgroups())
+        place = place_of_kernel_path(kernel_path, self._cgroups(), whole=self._is_whole)
         return None if place is None else place.path
 
     def unix_s(self) -> float:

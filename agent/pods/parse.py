@@ -25,6 +25,7 @@ FACTORS = {unit: Decimal(10) ** power for unit, power in DECIMAL_UNITS.items()} 
 }
 MOST_BYTES = 2**63 - 1  # a Quantity's maximum: larger ones are capped (apimachinery, resource.Quantity)
 MOST_QUANTITY_CHARACTERS = 64
+MOST_CONTAINERS = 500  # 0.3 MB; the API takes 20,000 in a pod, which would be 13 MB and a second each time
 KINDS = (
     ("initContainers", "initContainerStatuses", ContainerKind.INIT),
     ("containers", "containerStatuses", ContainerKind.REGULAR),
@@ -76,6 +77,9 @@ def parse_quantity(text: object) -> int:
 
 
 def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[PodContainer]:
+    many = sum(len(_sequence(spec.get(field) or [], f"spec.{field}")) for field, _, _ in KINDS)
+    if many > MOST_CONTAINERS:
+        raise UnreadablePodError(f"it has {many} containers, more than the {MOST_CONTAINERS} that oomward reads")
     for field, reported_in, kind in KINDS:
         reported = _reported(status, reported_in)
         for i, item in enumerate(_sequence(spec.get(field) or [], f"spec.{field}")):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from agent.model import CgroupPlace, Identity, KeptDecision, ObjectRef, Pod
+from agent.model import CgroupPlace, Identity, KeptDecision, Mode, ObjectRef, Pod
 from agent.pods.runtime_names import RuntimeNames
 
 KEEP_S = 120.0  # a kill may be recorded after its pod has left the API, or after two more restarts of its container
@@ -33,6 +33,12 @@ class Registry:
                     decision.namespace, decision.pod, decision.pod_uid, decision.container, decision.container_id
                 )
                 self._named.setdefault(decision.pod_uid, set()).add(decision.container_id)
+        self._as_kept = {key: tuple(decisions) for key, decisions in self._remembered.items()}
+
+    def decide_again(self, decide: Callable[[KeptDecision], KeptDecision]) -> None:
+        """The ledger's decisions for pods that the API has not named, as ``decide`` has them now: rules may have changed."""
+        for key in self._remembered:
+            self._remembered[key] = [decide(kept) for kept in self._as_kept[key]]
 
     def listed_copy(self) -> Registry:
         """As it is now, with what the API lists: other threads may read it. Pods and identities never change, so they are shared."""
@@ -111,6 +117,9 @@ class Registry:
             self._remembered = {
                 key: [d for d in decisions if d.pod_uid not in old] for key, decisions in self._remembered.items()
             }
+            self._as_kept = {
+                key: tuple(d for d in decisions if d.pod_uid not in old) for key, decisions in self._as_kept.items()
+            }
             self._ids = {cid: identity for cid, identity in self._ids.items() if identity.pod_uid not in old}
             self._unnamed = {cid: at for cid, at in self._unnamed.items() if cid in self._ids}
         return old
@@ -144,6 +153,11 @@ class Registry:
         """The ledger's decisions for this place's pod."""
         return tuple(self._remembered.get(place.pod_key, ())) if place.pod_key is not None else ()
 
+    def remembered_mode(self, key: str, container: str) -> Mode | None:
+        """The ledger's last mode for a container of this name in the pod with this key; None: none. Any thread may ask."""
+        return next((kept.mode for kept in self._remembered.get(key, ()) if kept.container == container), None)
+
     def forget_remembered(self, key: str) -> None:
         """The API knows this pod, and counts from now on."""
         self._remembered.pop(key, None)
+        self._as_kept.pop(key, None)

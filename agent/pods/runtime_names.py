@@ -15,14 +15,13 @@ class RuntimeNames:
     def __init__(self) -> None:
         self._sandboxes: dict[str, Sandbox] = {}
         self._containers: dict[str, RuntimeContainer] = {}
-        self._pods: dict[str, str] = {}  # the id of a pod's newest sandbox, by the pod's key
         self._removed: dict[str, float] = {}
 
     def copy(self) -> RuntimeNames:
         """For other threads that only read."""
         copied = RuntimeNames()
         copied._sandboxes, copied._containers = self._sandboxes.copy(), self._containers.copy()
-        copied._pods, copied._removed = self._pods.copy(), self._removed.copy()
+        copied._removed = self._removed.copy()
         return copied
 
     def list(self, sandboxes: Iterable[Sandbox], containers: Iterable[RuntimeContainer], now_s: float) -> None:
@@ -39,7 +38,6 @@ class RuntimeNames:
 
     def put(self, sandbox: Sandbox) -> None:
         self._sandboxes[sandbox.sandbox_id] = sandbox
-        self._pods[sandbox.pod.cgroup_key] = sandbox.sandbox_id
         self._removed.pop(sandbox.sandbox_id, None)
 
     def put_container(self, container: RuntimeContainer) -> None:
@@ -56,14 +54,13 @@ class RuntimeNames:
         for runtime_id in [one for one, at_s in self._removed.items() if now_s - at_s > KEEP_S]:
             del self._removed[runtime_id]
             self._containers.pop(runtime_id, None)
-            sandbox = self._sandboxes.pop(runtime_id, None)
-            if sandbox is not None and self._pods.get(sandbox.pod.cgroup_key) == runtime_id:
-                del self._pods[sandbox.pod.cgroup_key]
+            self._sandboxes.pop(runtime_id, None)
 
     def pod(self, place: CgroupPlace) -> Pod | None:
-        """The pod of this cgroup as it was when its sandbox was created. None: not known."""
-        sandbox = self._sandboxes.get(self._pods.get(place.pod_key or "", ""))
-        return None if sandbox is None else sandbox.pod
+        """The pod of this container's cgroup as it was when the container's sandbox was created. None: not known."""
+        container = self._containers.get(place.container_id or "")
+        sandbox = None if container is None else self._sandboxes.get(container.sandbox_id)
+        return sandbox.pod if sandbox is not None and sandbox.pod.cgroup_key == place.pod_key else None
 
     def is_sandbox(self, place: CgroupPlace) -> bool:
         """Whether this is the cgroup of a pod's sandbox; False also where that is not known."""
@@ -71,9 +68,8 @@ class RuntimeNames:
 
     def identity(self, place: CgroupPlace, pod: Pod | None) -> Identity | None:
         """The container of this cgroup; ``pod`` as the API has it, None: it has not reported it. None: not known."""
-        container = self._containers.get(place.container_id or "")
-        sandbox = None if container is None else self._sandboxes.get(container.sandbox_id)
-        if container is None or sandbox is None or sandbox.pod.cgroup_key != place.pod_key:
+        container, known = self._containers.get(place.container_id or ""), self.pod(place)
+        if container is None or known is None:
             return None
-        pod = pod or sandbox.pod
+        pod = pod or known
         return Identity(pod.namespace, pod.name, pod.uid, container.name, container.container_id)

@@ -7,7 +7,9 @@ last are normal.
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,15 +21,17 @@ from agent.kube.api import (
     ApiRefusedError,
     ApiSilentError,
     UnbelievableAnswerError,
-    decoded,
 )
 from agent.kube.backoff import Backoff
 from agent.model import Message, Pod, PodChanged, PodDeleted, PodSkipped, WatchTrouble
 from agent.pods.list import (
     ANY_VERSION,
+    FRONT,
     MOST_POD_BYTES,
+    MOST_SKIPPED_BYTES,
     NEWEST,
     PATH,
+    Unread,
     list_pods,
     metadata_of,
     name_of,
@@ -157,7 +161,10 @@ class PodWatch:
             try:
                 for line in _lines(answer):
                     self._beat()
-                    self._event(line)
+                    if isinstance(line, Unread):
+                        self._unread(line)
+                    else:
+                        self._event(line)
             finally:
                 answer.close()
         except ApiSilentError as error:
@@ -169,9 +176,12 @@ class PodWatch:
     def _event(self, line: bytes) -> None:
         """One event, and its version. Raises _EndedError for an ERROR event or a line that is none."""
         try:
-            event = decoded(line)
+            event = json.loads(line)
             kind, obj = event["type"], event["object"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            if isinstance(error, RecursionError) and line.startswith(b"{"):
+                self._unread(Unread(line[:FRONT].decode("latin-1"), "nested too deeply"))
+                return
             why = f"the watch sent a line that is no event ({error}): listing again"
             raise _EndedError("error", why) from error
         if kind == "ERROR":
@@ -188,6 +198,14 @@ class PodWatch:
             raise _EndedError("error", f"the watch sent an event of type {str(kind)[:40]!r}: listing again")
         version = metadata_of(obj).get("resourceVersion")
         self._version = version if isinstance(version, str) and version else self._version
+
+    def _unread(self, event: Unread) -> None:
+        """An event of a pod that is too large or too deep: what is known of that stays, unless it was deleted."""
+        self._deliver(PodSkipped(name_of(event), event.why))
+        deleted = re.match(r'\s*\{\s*"type"\s*:\s*"DELETED"', event.front) is not None
+        if deleted and (uid := uid_of(event)):
+            self._known.pop(uid, None)
+            self._deliver(PodDeleted(uid))
 
     def _changed(self, kind: str, obj: object) -> None:
         try:
@@ -209,18 +227,25 @@ class PodWatch:
             self._deliver(PodChanged(pod, decides=pod != before, asks=asks))
 
 
-def _lines(answer: Answer) -> Iterator[bytes]:
-    """Lines of the stream. Raises _EndedError for one that is longer than MOST_LINE_BYTES."""
-    pending = bytearray()
+def _lines(answer: Answer) -> Iterator[bytes | Unread]:
+    """Lines of the stream; of one that is longer than MOST_LINE_BYTES an Unread. Raises _EndedError for one without an end."""
+    pending, front, skipped = bytearray(), b"", 0
     for part in answer.parts():
         pending += part
         while (end := pending.find(b"\n")) >= 0:
             line = bytes(pending[:end])
             del pending[: end + 1]
-            if line.strip():
+            if skipped:
+                yield Unread(front.decode("latin-1"), f"it is larger than {MOST_POD_BYTES} bytes")
+                skipped = 0
+            elif line.strip():
                 yield line
-        if len(pending) > MOST_LINE_BYTES:
-            why = f"the watch sent a line of more than {MOST_LINE_BYTES} bytes: not read, listing again"
+        if len(pending) > MOST_LINE_BYTES or (skipped and pending):
+            front = front if skipped else bytes(pending[:FRONT])
+            skipped += len(pending)
+            pending.clear()
+        if skipped > MOST_SKIPPED_BYTES:
+            why = f"the watch sent a line of more than {MOST_SKIPPED_BYTES} bytes: not read, listing again"
             raise _EndedError("error", why)
 
 

@@ -19,6 +19,7 @@ from agent.wording.logs import Once, log
 logger = logging.getLogger("oomward")
 
 RESTARTING_S = 120.0  # after an end the socket may be missing that long until the runtime is back
+STEADY_S = 60.0  # a connection that lasts that long is good; for each one the runtime lists all it has, and creates nothing meanwhile
 ABSENT = ""
 UNREADABLE_EVERY_S = 600.0
 
@@ -53,10 +54,12 @@ class NriClient:
         """Until ``stop``. What the runtime does wrong ends the connection only."""
         served_at_s = -RESTARTING_S
         while not self._stopping:
+            began_s = self._clock()
             why, served = self._connect()
             if served:
                 served_at_s = self._clock()
-                self._backoff.reset()
+                if served_at_s - began_s >= STEADY_S:
+                    self._backoff.reset()
             if self._stopping:
                 break
             if why != self._last or served:

@@ -2,6 +2,7 @@
 
 The runtime refuses a container if two plugins set the same key (nri, pkg/adaptation/result.go, claimUnified). It does not say so
 to the plugins: they only see that the container is removed before it was created. So no container fails twice because of us.
+Others fail without us as well: CRI-O finds only at the creation that a command does not exist. It was us if the next attempt succeeds.
 """
 
 from __future__ import annotations
@@ -12,15 +13,14 @@ from dataclasses import dataclass
 from agent.model import CreationFailed, RuntimeContainer, Sandbox
 
 MOST = 1000  # of each kind are remembered
-CONFLICTS = (
-    3  # creations of different containers, one after the other, that failed where another value was there before ours
-)
+CONFLICTS = 3  # creations in a namespace, one after the other, that failed because of us where another value was there before ours
 
 
 @dataclass(frozen=True, slots=True)
 class _Creation:
     sandbox: Sandbox
     container: RuntimeContainer
+    adjusted: bool  # we asked for a value
     replaced: bool  # another value was there before ours: the kubelet's, or another plugin's
 
     @property
@@ -33,37 +33,59 @@ class Creations:
 
     def __init__(self) -> None:
         self._pending: OrderedDict[str, _Creation] = OrderedDict()  # by container id
-        self._failed: OrderedDict[tuple[str, str], None] = OrderedDict()  # pod's uid and container's name
-        self._conflicts = 0
+        # Those that are not asked for again, by pod's uid and container's name; None: it was not us, or it is reported.
+        self._failed: OrderedDict[tuple[str, str], _Creation | None] = OrderedDict()
+        self._conflicts: OrderedDict[str, int] = (
+            OrderedDict()
+        )  # by namespace, so that no tenant costs another its values
 
     def may_adjust(self, sandbox: Sandbox, container: RuntimeContainer, so_far: str | None, oom_group: int) -> bool:
         """Whether to ask for ``oom_group``. ``so_far``: the value that is asked for already, None: not known."""
         if so_far == str(oom_group) or (sandbox.pod.uid, container.name) in self._failed:
             return False
-        return so_far is None or self._conflicts < CONFLICTS
+        return so_far is None or self._conflicts.get(sandbox.pod.namespace, 0) < CONFLICTS
 
     def started(self, sandbox: Sandbox, container: RuntimeContainer, so_far: str | None) -> None:
         """We asked for a value."""
-        self._pending[container.container_id] = _Creation(sandbox, container, so_far is not None)
+        self._pending[container.container_id] = _Creation(sandbox, container, True, so_far is not None)
         _bound(self._pending)
 
-    def finished(self, container_id: str) -> None:
-        """The runtime has created it."""
-        creation = self._pending.pop(container_id, None)
-        if creation is not None and creation.replaced:
-            self._conflicts = 0
+    def started_without(self, sandbox: Sandbox, container: RuntimeContainer) -> None:
+        """We asked for nothing."""
+        creation = _Creation(sandbox, container, False, False)
+        if creation.key in self._failed:
+            self._pending[container.container_id] = creation
+            _bound(self._pending)
 
-    def removed(self, container_id: str) -> CreationFailed | None:
-        """The runtime has removed a container. None: not one whose creation with our value was not finished."""
+    def finished(self, container_id: str) -> CreationFailed | None:
+        """The runtime has created it. Returns the creation of this container that failed before, because of us; None: none did."""
         creation = self._pending.pop(container_id, None)
         if creation is None:
             return None
+        namespace = creation.sandbox.pod.namespace
+        if creation.adjusted:
+            if creation.replaced:
+                self._conflicts.pop(namespace, None)
+            return None
+        failed = self._failed.get(creation.key)
+        if failed is None:
+            return None
         self._failed[creation.key] = None
-        _bound(self._failed)
-        self._conflicts += creation.replaced
-        return CreationFailed(creation.sandbox, creation.container, creation.replaced)
+        if failed.replaced:
+            self._conflicts[namespace] = self._conflicts.get(namespace, 0) + 1
+            _bound(self._conflicts)
+        return CreationFailed(failed.sandbox, failed.container, failed.replaced)
+
+    def removed(self, container_id: str) -> None:
+        """The runtime has removed a container, perhaps before it was created."""
+        creation = self._pending.pop(container_id, None)
+        if creation is not None:
+            self._failed[creation.key] = creation if creation.adjusted else None
+            _bound(self._failed)
 
 
-def _bound(known: OrderedDict[str, _Creation] | OrderedDict[tuple[str, str], None]) -> None:
+def _bound(
+    known: OrderedDict[str, _Creation] | OrderedDict[tuple[str, str], _Creation | None] | OrderedDict[str, int],
+) -> None:
     while len(known) > MOST:
         known.popitem(last=False)

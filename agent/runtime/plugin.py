@@ -140,6 +140,7 @@ class Plugin:
         self.put(ContainerCreating(*about, oom_group))  # first: the loop knows its name before there is a cgroup
         self.asked(oom_group)
         if oom_group is None:
+            self._creations.started_without(*about)
             return NOTHING
         self._creations.started(*about, so_far)
         return created_with(oom_group).SerializeToString()
@@ -171,9 +172,9 @@ class Plugin:
             case Event.REMOVE_POD_SANDBOX:
                 self.put(SandboxRemoved(report.pod.id))
             case Event.POST_CREATE_CONTAINER:
-                self._creations.finished(report.container.id)
-            case Event.REMOVE_CONTAINER:
-                if (failed := self._creations.removed(report.container.id)) is not None:
+                if (failed := self._creations.finished(report.container.id)) is not None:
                     self.put(failed)
+            case Event.REMOVE_CONTAINER:
+                self._creations.removed(report.container.id)
                 self.put(ContainerRemoved(report.container.id))
         return NOTHING

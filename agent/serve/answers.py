@@ -63,13 +63,7 @@ class Answers:
         if node not in (None, self.settings.node_name):
             raise RefusedError(f"this agent's node is {self.settings.node_name}")
         if command == "history":
-            limit = taken.number("limit", 1)
-            if limit > MOST_KILLS:
-                raise RefusedError(f"the agent sends at most {MOST_KILLS} kills")
-            since_s = taken.seconds("since_s")
-            asked = {"namespace": taken.text("namespace"), "pod": taken.text("pod")}
-            taken.end()
-            return kills.history(self.settings.state_dir, **asked, since_s=since_s, limit=limit)
+            return self._history(taken)
         pod = taken.text("pod")
         taken.end()
         if command == "explain" and pod is None:
@@ -79,6 +73,15 @@ class Answers:
             if command == "ps":
                 return containers.containers(found)
             return explain.explain(found, pod) if command == "explain" and pod else diagnoses.diagnose(found, pod)
+
+    def _history(self, taken: Arguments) -> Shown:
+        limit, since_s = taken.number("limit", 1), taken.seconds("since_s")
+        asked = {"namespace": taken.text("namespace"), "pod": taken.text("pod")}
+        taken.end()
+        try:
+            return kills.history(self.settings.state_dir, **asked, since_s=since_s, limit=limit, most=MOST_KILLS)
+        except kills.TooManyError:
+            raise RefusedError(f"the agent sends at most {MOST_KILLS} kills") from None
 
     def _survey(self, files: CgroupFiles) -> Survey:
         state = self._state()

@@ -3,23 +3,26 @@
     {"oomward": 1, "command": "ps", "arguments": {}, "output": "json"}
     {"oomward": 1, "document": {…}, "view": null, "troubles": []}      or "error": the command failed; or "refused": it was not tried
 
-Imported by every command: needs nothing but json.
+Imported by every command: needs next to nothing but json.
 """
 
 from __future__ import annotations
 
 import json
+import os
+from contextlib import contextmanager
 
 from agent.wording.view import Shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
 VERSION = 1
 SOCKET = "agent.sock"  # in the state directory
 COMMANDS = ("ps", "explain", "diagnose", "history")
+LONGEST_PATH = 107  # bytes of a socket's path (unix(7))
 MOST_REQUEST_BYTES = 8 << 10
 MOST_ANSWER_BYTES = 8 << 20
 CLIENT_TIME_S = 10.0  # for all of a question, its answer and the reading of it
@@ -31,6 +34,20 @@ class RefusedError(Exception):
 
 class FailedError(Exception):
     """The agent answers that the command failed; the text is for people."""
+
+
+@contextmanager
+def socket_path(state_dir: str) -> Iterator[str]:
+    """The socket's path, or a shorter one that is the same for as long as this lasts. Raises OSError."""
+    path = os.path.join(state_dir, SOCKET)
+    if len(os.fsencode(path)) <= LONGEST_PATH:
+        yield path
+        return
+    directory = os.open(state_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{SOCKET}"
+    finally:
+        os.close(directory)
 
 
 def request_line(command: str, arguments: Mapping[str, Any], *, document: bool) -> bytes:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
-from agent.serve.protocol import CLIENT_TIME_S, MOST_ANSWER_BYTES, MOST_REQUEST_BYTES, SOCKET, refused_line
+from agent.serve.protocol import CLIENT_TIME_S, MOST_ANSWER_BYTES, MOST_REQUEST_BYTES, SOCKET, refused_line, socket_path
 from agent.wording.logs import Once
 
 logger = logging.getLogger("oomward")
@@ -87,7 +87,8 @@ class CommandServer:
             os.unlink(self._path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            listener.bind(str(self._path))
+            with socket_path(str(self._path.parent)) as address:
+                listener.bind(address)
             os.chmod(self._path, 0o600)
             listener.listen(MOST_CLIENTS)
         except OSError:

@@ -19,23 +19,29 @@ DOWNWARD_API = " (in a DaemonSet, from the downward API: env valueFrom fieldRef 
 
 
 def load(
-    flags: Mapping[str, object], environ: Mapping[str, str], *, required: Collection[str] = ("node_name",)
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    *,
+    required: Collection[str] = ("node_name",),
+    in_file: list[str] | None = None,
 ) -> Settings:
     """Settings from defaults < file < environment < flags. ``flags`` by field of Settings; None or absent: not given.
 
     An empty environment variable counts as not set. ``required`` fields must be set; a command that needs no node name leaves
-    it out and gets "". Raises SettingsError with all problems.
+    it out and gets "". Raises SettingsError with all problems; those of the file go to ``in_file`` if that is given, and what can
+    be read of the file counts.
     """
     given, problems = _from_flags(flags, environ)
+    of_file = problems if in_file is None else in_file
     rules = Rules()
     if isinstance(config := given.get("config"), Path):
         file, rules, from_file = _check_file(config)
-        given = from_file | given
-        problems = file.problems + problems
+        given = {name: value for name, value in from_file.items() if value is not None} | given
+        of_file[:0] = file.problems
     problems += [f"{BY_NAME[name].key} is not set: {_how_to_set(name)}" for name in required if name not in given]
     defaults = {one.name: None if one.default is None else one.parse(one.default) for one in SETTINGS}
     found = defaults | given
-    problems += [
+    of_file += [
         f"{BY_NAME[one].key} is set without {BY_NAME[other].key}: {_how_to_set(other)}"
         for one, other in NEEDS
         if found[one] is not None and other not in given

@@ -11,7 +11,16 @@ from dataclasses import replace
 from agent.model import MODE_LABEL, Mode, OomKill, Outcome, Scope
 from agent.wording.text import bytes_text, count, note, safe
 
+NO_LIMIT = "Set a memory limit for the container: it has none, so it may use all memory of the node."
 NOT_ITS_FAULT = "This was not the container's fault."
+AGENT_ENDED = "The container survived it; then the agent ended the container, because its tolerance was exceeded."
+LARGEST_THERE = "Largest processes in the kernel's report"  # of no limit that is known
+LARGEST: dict[Scope | None, str] = {  # the kernel lists those below the limit that was hit
+    Scope.CONTAINER: "Largest processes",
+    Scope.POD: "Largest processes of the pod",
+    Scope.KUBEPODS: "Largest processes of all pods",
+    Scope.NODE: "Largest processes of the node",
+}
 MOST_NAMES = 5  # processes of one kill that are named
 MOST_LIMITS = 6  # containers that are listed with their limits
 # Fields of a kill that the log has as they are.
@@ -22,26 +31,33 @@ WHAT = ("processes", "group_kill", "mode", "scope", "outcome")
 def kill_note(
     kill: OomKill,
     *,
-    kills_last_hour: int,
     container_limits: Mapping[str, int | None] | None,
     advice: str | None = None,
+    ended_by_agent: bool = False,
+    sandbox: bool = False,
 ) -> str:
     """The message of a kill's Event, at most 1,024 bytes. ``container_limits`` None: the pod is not known.
 
-    ``advice`` is the diagnosis' advice for the container, already safe; None: general advice for this kind of kill.
+    ``advice`` is the diagnosis' advice for the container, already safe; None: general advice for this kind of kill. ``ended_by_agent``:
+    the container survived, and the agent ended it. ``sandbox``: it was in the pod's sandbox.
+    No number here may change while the Event's count rises.
     """
     if kill.scope is Scope.CONTAINER and kill.limit_bytes is None and container_limits is not None:
         kill = replace(kill, limit_bytes=container_limits.get(kill.container or ""))  # its cgroup was removed
+    node_short = kill.scope in (Scope.KUBEPODS, Scope.NODE)
+    unlimited = node_short and (container_limits or {"": 0}).get(kill.container or "", 0) is None
     whole_container = kill.container is not None and kill.group_kill and kill.outcome is Outcome.DIED
     parts = [
-        *(_container_sentences(kill) if whole_container else _process_sentences(kill)),
+        *(_container_sentences(kill) if whole_container else _process_sentences(kill, ended_by_agent, sandbox)),
         _missing_sentence(kill),
-        f"{count(max(1, kills_last_hour), 'OOM kill')} in the last hour." if kill.container else "",
-        _list_sentence("Largest processes", [f"{safe(t.comm)} {bytes_text(t.rss_bytes)}" for t in kill.largest]),
-        _as_sentence(advice) if advice else _advice(kill),
+        _list_sentence(
+            LARGEST.get(kill.scope, LARGEST_THERE), [f"{safe(t.comm)} {bytes_text(t.rss_bytes)}" for t in kill.largest]
+        ),
+        NO_LIMIT if unlimited else _as_sentence(advice) if advice else _advice(kill),
         _limits_sentence(container_limits or {}),
     ]
-    return note(" ".join(part for part in parts if part))
+    left_out = ("", NOT_ITS_FAULT if unlimited else "")
+    return note(" ".join(part for part in parts if part not in left_out))
 
 
 def kill_line(kill: OomKill) -> str:
@@ -63,9 +79,18 @@ def _container_sentences(kill: OomKill) -> tuple[str, ...]:
     return f"Container {safe(kill.container or '')} was OOM-killed{limit} ({mode}{number}).", remark, names
 
 
-def _process_sentences(kill: OomKill) -> tuple[str, ...]:
+def _process_sentences(kill: OomKill, ended_by_agent: bool, sandbox: bool) -> tuple[str, ...]:
     limit, remark = _limit(kill)
-    return f"OOM-killed {_killed(kill)} in {_place(kill)}{limit}.", remark, _outcome_sentence(kill)
+    place = "the pod's sandbox, which is none of its containers," if sandbox else _place(kill)
+    if sandbox:
+        outcome = (
+            "The sandbox died: without it none of the pod's containers runs." if kill.outcome is Outcome.DIED else ""
+        )
+    elif ended_by_agent and kill.outcome is Outcome.SURVIVED:
+        outcome = AGENT_ENDED
+    else:
+        outcome = _outcome_sentence(kill)
+    return f"OOM-killed {_killed(kill)} in {place}{limit}.", remark, outcome
 
 
 def _place(kill: OomKill) -> str:

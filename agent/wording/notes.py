@@ -10,16 +10,19 @@ from agent.model import (
     ON_EXCEEDED_ANNOTATION,
     TOLERATE_ANNOTATION,
     TOLERATE_ANNOTATION_PREFIX,
+    TOLERATE_SCOPE_ANNOTATION,
     InvalidSetting,
     Mode,
     OnExceeded,
     OomPolicy,
+    Reason,
     ScopePolicy,
     Source,
     Tolerance,
 )
 from agent.wording.text import count, duration_text, note, safe
 
+ABOUT_TOLERANCE = (TOLERATE_ANNOTATION, TOLERATE_ANNOTATION_PREFIX, ON_EXCEEDED_ANNOTATION, TOLERATE_SCOPE_ANNOTATION)
 ENDS = {Mode.SINGLE: "ends only the process the kernel picks", Mode.GROUP: "ends the whole container"}
 
 
@@ -31,16 +34,29 @@ def mode_applied_note(container: str, mode: Mode, why: str) -> str:
 
 def mode_invalid_note(bad: InvalidSetting) -> str:
     """A label or annotation with a value that is no mode or no tolerance, or for a container that the pod does not have."""
-    if bad.key.startswith((TOLERATE_ANNOTATION, TOLERATE_ANNOTATION_PREFIX, ON_EXCEEDED_ANNOTATION)):
-        return note(
-            f"Annotation {safe(bad.key, 200)} has the invalid value {safe(repr(bad.value), 80)}: {safe(bad.why, 160)}. "
-            "Until it is corrected, any number of kills is tolerated."
-        )
+    if bad.key.startswith(ABOUT_TOLERANCE):
+        return note(f"Annotation {safe(bad.key, 200)} {_invalid_tolerance(bad)}")
     kind = "Label" if bad.source is Source.LABEL else "Annotation"
     joint = ", which " if bad.why.startswith("is ") else ": "
     said = f" has the value {safe(repr(bad.value), 80)}{joint}" if bad.value else ": "
     modes = " or ".join(f"{mode.value} (an OOM kill {ends})" for mode, ends in ENDS.items())
     return note(f"{kind} {safe(bad.key, 200)}{said}{safe(bad.why, 120)}. It has no effect. Use {modes}.")
+
+
+def _invalid_tolerance(bad: InvalidSetting) -> str:
+    if bad.unknown_container:
+        return f"has no effect: {safe(bad.why, 160)}."
+    whose = f" in container {safe(bad.container)}" if bad.container else ""
+    whose = " in containers without an annotation of their own" if bad.key == TOLERATE_ANNOTATION else whose
+    invalid = f"has the invalid value {safe(repr(bad.value), 80)}: {safe(bad.why, 160)}"
+    return f"{invalid}. Until it is corrected, any number of kills is tolerated{whose}."
+
+
+def too_many_note(reason: Reason, most: int) -> str:
+    """A pod has had its limit of Events with this reason."""
+    return note(
+        f"This pod had {most} Events {reason.value} within an hour: more of them are not reported until the hour is over."
+    )
 
 
 def mode_failed_note(path: str, why: str) -> str:

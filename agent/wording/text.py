@@ -16,7 +16,12 @@ INVISIBLE = frozenset(
 
 
 def safe(text: str, limit_chars: int = NAME_LIMIT) -> str:
-    """Escape control characters, line breaks, direction marks and lone surrogates; cut long text in the middle."""
+    """Escape control characters, line breaks, direction marks and lone surrogates; cut long text in the middle.
+
+    The middle isn't even looked at: text of others may have a quarter of a million characters.
+    """
+    if len(text) > 2 * limit_chars:  # escaped text is no shorter, so what is left out here would be cut as well
+        text = text[:limit_chars] + text[len(text) - limit_chars :]
     return cut("".join(map(_harmless, text)), limit_chars)
 
 

@@ -17,6 +17,7 @@ import pytest
 from agent.cgroup.files import CgroupError, CgroupFiles, NotACgroupMountError
 from agent.cgroup.layout import classify, find_hierarchy
 from agent.cgroup.tree import Tree
+from agent.ledger import AgentLock, LockedError
 from agent.model import (
     VANISHED,
     Cgroup,
@@ -254,7 +255,7 @@ def test_a_cgroup_without_the_memory_controller_says_so(files: CgroupFiles) -> N
     make()
     nested = make(f"{CONTAINER}/container")
     assert files.set_oom_group(nested, 0).outcome is WriteOutcome.ALREADY, "no kill takes the group there"
-    assert files.set_oom_group(nested, 1).outcome is WriteOutcome.UNSUPPORTED
+    assert files.set_oom_group(nested, 1).outcome is WriteOutcome.NO_CONTROLLER
     assert files.read_oom_group(nested) == 0
     with pytest.raises(CgroupError, match="memory controller is not enabled"):
         files.memory_events(nested)
@@ -384,6 +385,37 @@ def test_a_controller_enabled_after_the_cgroup_was_made_brings_its_files_under_w
     assert OomGroupTouched(child, 1.0) in tree.read(1.0), "it is there now, and to be looked at"
     write(child.path, "memory.oom.group", "1")
     assert OomGroupTouched(child, 2.0) in tree.read(2.0)
+
+
+def test_a_memory_controller_that_is_switched_off_and_on_leaves_everything_watched(
+    files: CgroupFiles, tree: Tree
+) -> None:
+    """Also a pod whose cgroup is there before its controllers, as with crun and the cgroupfs driver."""
+    cgroup = make()
+    tree.scan(1.0)
+    watches = tree.watches
+    control = MOUNT / POD / "cgroup.subtree_control"
+    for second in (2.0, 3.0):
+        control.write_text("-memory")
+        control.write_text("+memory")
+        events = until(tree, lambda found: bool(of(found, CountersTouched)))
+        assert of(events, OomGroupTouched) == of(events, CountersTouched) == [cgroup], second
+        assert tree.watches == watches
+        assert files.memory_events(cgroup) == MemoryEvents(0, 0, 0, 0)
+    write(CONTAINER, "memory.oom.group", "1")
+    assert of(until(tree, bool), OomGroupTouched) == [cgroup]
+    control.write_text("-pids")
+    control.write_text("+pids")
+    assert tree.read(4.0) == []
+
+
+def test_a_lock_of_the_mount_is_one_for_all_who_open_it(tmp_path: Path) -> None:
+    with AgentLock(tmp_path / "a", "node-1", MOUNT) as lock:
+        assert lock.trouble is None
+        with pytest.raises(LockedError, match=str(MOUNT)), AgentLock(tmp_path / "b", "node-1", MOUNT):
+            pass
+    with AgentLock(tmp_path / "b", "node-1", MOUNT):
+        pass
 
 
 def test_a_root_that_comes_later_is_found(files: CgroupFiles, tree: Tree) -> None:

@@ -213,7 +213,7 @@ def source(mount: Any, work: Path) -> Path:
         folder = work / "state"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
-    if mount.volume == "scopes":
+    if mount.volume in ("scopes", "nri"):
         Path(mount.host_path).mkdir(parents=True, exist_ok=True)  # DirectoryOrCreate
     return Path(mount.host_path)
 

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from tests.lab.pages import page
 
+KEPT_S = 1.05  # the agent gives the same page for a second
 SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)\Z")
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -74,9 +75,16 @@ class AgentProcess:
 
     # -------------------------------------------------------------------------------------------------------- pages
 
+    _answered_s = 0.0  # when /metrics was, by this process's clock
+
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body of a page; 0 when nothing answers."""
-        return page(self.port, path)
+        """Status and body of a page; 0 when nothing answers. /metrics is never the one that the agent keeps for a second."""
+        if path == "/metrics":
+            time.sleep(max(0.0, self._answered_s + KEPT_S - time.monotonic()))
+        answer = page(self.port, path)
+        if path == "/metrics":
+            self._answered_s = time.monotonic()
+        return answer
 
     def wait_ready(self, seconds: float = 180.0) -> None:
         """Until /readyz is green."""

@@ -18,7 +18,7 @@ class How(Enum):
     CLOSE = "close the connection without a word"
     SILENT = "accept, and never send a byte"
     LOST_ANSWER = "do what was asked, and close the connection before answering"
-    BODY = "answer 200 with a body that the test gives"
+    BODY = "answer with a body that the test gives, and 200 or its ``code``"
     TRUNCATE = "send a list whose body ends early, as if that were all"
     CUT_BODY = "promise a whole list and close the connection in the middle of it"
     SILENT_MIDWAY = "send the beginning of a watch, then nothing more, and keep the connection"
@@ -50,6 +50,7 @@ class Fault:
     retry_after_s: int | str | None = None
     delay_s: float = 0.0
     body: bytes = b"<html>502 Bad Gateway</html>"
+    code: int = 200
 
 
 class Faults:

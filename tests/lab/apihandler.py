@@ -101,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
             headers = {} if fault.retry_after_s is None else {"Retry-After": str(fault.retry_after_s)}
             self.refuse(fault.status, fault.reason, fault.message, headers)
         if fault.how is How.BODY:
-            self.send_body(200, fault.body)
+            self.send_body(fault.code, fault.body)
         if fault.how is How.CLOSE:
             self.hang_up()
         if fault.how is How.SILENT:

@@ -50,7 +50,7 @@ KeyValue key=1:string value=2:string
 Mount container_path=1:string host_path=2:string readonly=3:bool
 LinuxContainerConfig resources=1:LinuxContainerResources security_context=2:LinuxContainerSecurityContext
 LinuxContainerSecurityContext privileged=2:bool namespace_options=3:NamespaceOption
-LinuxContainerResources memory_limit_in_bytes=4:int64 oom_score_adj=5:int64 unified=9:map
+LinuxContainerResources cpu_shares=3:int64 memory_limit_in_bytes=4:int64 oom_score_adj=5:int64 unified=9:map
 ContainerStatus id=1:string metadata=2:ContainerMetadata state=3:int32 created_at=4:int64 started_at=5:int64 finished_at=6:int64 exit_code=7:int32 reason=10:string message=11:string
 """  # noqa: E501
 _FIELD = descriptor_pb2.FieldDescriptorProto

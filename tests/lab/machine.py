@@ -104,7 +104,7 @@ def attend(process: subprocess.Popen[bytes], timeout_s: float, sink: Callable[[b
 
     timer = threading.Timer(timeout_s, end_it)
     timer.start()
-    # User-Mode Linux may leave host processes behind that hold the pipe open for ever: its own end is what counts.
+    # User-Mode Linux may leave host processes behind that hold the pipe open after its end: its own end is what counts.
     threading.Thread(target=_end_with, args=(process,), daemon=True).start()
     try:
         assert process.stdout is not None

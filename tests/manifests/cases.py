@@ -41,6 +41,7 @@ CASES = (
     Case(("gke",), GKE),
     Case(("oom-policy",), DROP_IN),
     Case(("least-privilege", "oom-policy"), LEAST | DROP_IN),
+    Case(("openshift-least-privilege", "oom-policy"), OPENSHIFT | LEAST | DROP_IN),
     Case(("openshift", "monitoring", "network-policy", "gke"), OPENSHIFT | MONITORING | POLICY | GKE),
     Case(("least-privilege", "monitoring", "network-policy", "gke"), LEAST | MONITORING | POLICY | GKE),
     Case(

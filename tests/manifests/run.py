@@ -48,6 +48,17 @@ def compare(case: Case) -> Iterator[str]:
     yield from differences(rest, without_helms_labels(helm(case.values)))
 
 
+def forbidden(case: Case) -> Iterator[str]:
+    """Containers that OpenShift's constraints of this case do not allow: then it makes no pod at all."""
+    for made in (build(case.components), helm(case.values)):
+        scc, pod = of_kind(made, "SecurityContextConstraints"), of_kind(made, "DaemonSet")["spec"]["template"]["spec"]
+        for container in (*pod.get("initContainers", ()), *pod["containers"]):
+            if container["securityContext"]["privileged"] and not (
+                scc["allowPrivilegedContainer"] and scc["allowPrivilegeEscalation"]
+            ):
+                yield f"{container['name']} is privileged, which the constraints forbid"
+
+
 def compare_elsewhere() -> Iterator[str]:
     """The same in a namespace of somebody's own choice."""
     ours = build(("least-privilege", "monitoring", "network-policy"), ELSEWHERE)
@@ -100,6 +111,9 @@ def checks() -> Iterator[Check]:
     for case in CASES:
         yield f"the chart renders what kustomize does: {case}", partial(compare, case)
     yield "and in another namespace", compare_elsewhere
+    for case in CASES:
+        if "openshift" in case.values:
+            yield f"OpenShift's constraints allow the pod: {case}", partial(forbidden, case)
     yield f"{len(chart.REFUSED)} wrong values of the chart are refused by name", chart.accepted_though_wrong
     yield "the chart's values change the DaemonSet", chart.without_effect
     yield "the chart's values change the other objects", chart.elsewhere_without_effect

@@ -109,9 +109,30 @@ MUTANTS = (
     Mutant(
         "the same without a report",
         "kills/split.py",
-        "Share(max(1, left - unreported), left,",
-        "Share(max(1, left), left,",
+        "Share(max(1, one - 1), one,",
+        "Share(max(1, one), one,",
         ("kills/test_attribution.py",),
+    ),
+    Mutant(
+        "a switched memory controller leaves the watches that it had",
+        "cgroup/tree.py",
+        "            changed = self._watches.add_again(path, files)\n",
+        "            changed = self._watches.add_files(path, files)\n",
+        ("cgroup/test_tree_trouble.py",),
+    ),
+    Mutant(
+        "any success counts as the Event",
+        "events/sender.py",
+        '        if not isinstance(metadata, dict) or metadata.get("name") != notice.name:\n',
+        "        if False:\n",
+        ("events/test_sender.py",),
+    ),
+    Mutant(
+        "a nested init is the container's",
+        "kernel/processes.py",
+        "        if len(levels) == 2 and levels[1]",
+        "        if len(levels) >= 2 and levels[-1]",
+        ("kernel/test_processes.py",),
     ),
     Mutant(
         "a kill is booked on its own level only",
@@ -286,9 +307,23 @@ MUTANTS = (
     Mutant(
         "what is good to know is sent before what one must know",
         "events/schedule.py",
-        "(turn(notice), not notice.warning)",
-        "(turn(notice), notice.warning)",
+        "(not notice.warning, *turn(notice))",
+        "(notice.warning, *turn(notice))",
         ("events/test_schedule.py",),
+    ),
+    Mutant(
+        "the Event that is left out is of those with the fewest places",
+        "events/places.py",
+        "namespace = max(sizes,",
+        "namespace = min(sizes,",
+        ("events/test_shares.py",),
+    ),
+    Mutant(
+        "one namespace's refusal makes all wait",
+        "events/schedule.py",
+        "            if len(self._refused) > 1:\n",
+        "            if len(self._refused) > 0:\n",
+        ("events/test_shares.py",),
     ),
     Mutant(
         "a step of the wall clock makes Events older",
@@ -300,8 +335,8 @@ MUTANTS = (
     Mutant(
         "an Event that is there already is an error",
         "events/sender.py",
-        "            if error.status != CONFLICT:\n",
-        "            if error.status == CONFLICT:\n",
+        "            if error.status != CONFLICT or not error.explained:\n",
+        "            if error.status == CONFLICT or not error.explained:\n",
         ("events/test_sender.py",),
     ),
     Mutant(
@@ -455,7 +490,7 @@ MUTANTS = (
     Mutant(
         "a report is over though more of the log lies there unread",
         "loop/log_reader.py",
-        "        self.more = len(items) == AT_ONCE\n",
+        "        self.more = self._kmsg is not None and self._kmsg.more\n",
         "        self.more = False\n",
         ("loop/test_log_reader.py",),
     ),
@@ -505,15 +540,15 @@ MUTANTS = (
     Mutant(
         "a container that failed with us fails again with us",
         "runtime/creations.py",
-        "        self._failed[creation.key] = None\n",
-        "        pass\n",
+        "            self._failed[creation.key] = creation if creation.adjusted else None\n",
+        "            pass\n",
         ("runtime/test_creations.py",),
     ),
     Mutant(
         "a container that was created counts as failed when it is removed later",
         "runtime/creations.py",
-        "        creation = self._pending.pop(container_id, None)\n        if creation is not None and creation.replaced:\n",
-        "        creation = self._pending.get(container_id)\n        if creation is not None and creation.replaced:\n",
+        "        creation = self._pending.pop(container_id, None)\n        if creation is None:\n",
+        "        creation = self._pending.get(container_id)\n        if creation is None:\n",
         ("runtime/test_creations.py",),
     ),
     Mutant(
@@ -540,8 +575,8 @@ MUTANTS = (
     Mutant(
         "a label that was changed after the sandbox's creation is not obeyed when a container is created",
         "modes/creation.py",
-        "self._registry.pod_of_key(sandbox.pod.cgroup_key) or sandbox.pod",
-        "sandbox.pod",
+        "pod = self._registry.pod_of_key(key)",
+        "pod = None",
         ("modes/test_creation.py",),
     ),
     Mutant(
@@ -561,8 +596,8 @@ MUTANTS = (
     Mutant(
         "a container that was created with our value keeps it when it opts out",
         "modes/controller.py",
-        "            if container_id in self._created_with_mode and mode is not None:\n",
-        "            if False:\n",
+        "                if container_id in self._created_with_mode:\n",
+        "                if False:\n",
         ("loop/test_runtime.py",),
     ),
     # ------------------------------------------------------------------------------------------------- systemd's OOMPolicy
@@ -612,8 +647,8 @@ MUTANTS = (
     Mutant(
         "a pipe whose reader is gone is written to forever",
         "commands/watching.py",
-        "    if poll.poll(seconds * 1000):\n",
-        "    if poll.poll(seconds * 1000) and False:\n",
+        "    return bool(poll.poll(seconds * 1000))\n",
+        "    return bool(poll.poll(seconds * 1000)) and False\n",
         ("commands/test_thin.py",),
     ),
     Mutant(

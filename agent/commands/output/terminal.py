@@ -24,11 +24,18 @@ if TYPE_CHECKING:
 UNLIMITED = 100_000  # columns: more than any table has
 
 
+class _Console(Console):
+    """rich's own ends the process with 1 when nobody reads its output any more."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console_on(file: TextIO) -> Console:
     """Lines are not folded without a terminal."""
     if isinstance(file, TextIOWrapper):
         file.reconfigure(errors="backslashreplace")  # do not fail on a terminal without UTF-8
-    console = Console(file=file, markup=False, emoji=False, highlight=False)
+    console = _Console(file=file, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = UNLIMITED
     return console

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from agent import __version__
 from agent.commands.probes.checks import Check, failed, passed, warned
 from agent.kube.access import NEEDED, Permission, review, server_version
-from agent.kube.api import Api, ApiError, ApiRefusedError, ApiUnreachableError, NoApiError, connect
+from agent.kube.api import (
+    Api,
+    ApiCertificateError,
+    ApiError,
+    ApiRefusedError,
+    ApiUnreachableError,
+    NoApiError,
+    connect,
+)
 from agent.look.survey import Survey
 from agent.settings import Settings
 from agent.wording.text import count, some
@@ -19,6 +27,10 @@ CONNECTION = "Give a kubeconfig with --kubeconfig, or run in a pod with a servic
 NETWORK = (
     "Check that the API server is reachable from here (firewall, proxy, NetworkPolicy) and that --kubeconfig, or the pod's service "
     "account, points to it."
+)
+CERTIFICATE = (
+    "Check that the CA of --kubeconfig, or of the pod's service account (ca.crt), is the one that signed the API server's certificate, "
+    "that the certificate is valid now (clock) and for this address, and that nothing between replaces it."
 )
 TOKEN = (
     "Check that the credentials are valid and not expired: in a pod the service account's token, else the kubeconfig's."
@@ -43,7 +55,7 @@ def access(settings: Settings) -> Iterator[Check]:
             return
         yield passed("API", f"answers at {api.server}, but does not show its version ({error})")
     except ApiError as error:
-        yield from (failed("API", str(error), NETWORK), NO_RBAC)
+        yield from (failed("API", str(error), _advice(error)), NO_RBAC)
         return
     yield from _permissions(api)
 
@@ -54,7 +66,7 @@ def _permissions(api: Api) -> Iterator[Check]:
         try:
             verdict = review(api, needed)
         except ApiUnreachableError as error:
-            yield failed(name, str(error), NETWORK)
+            yield failed(name, str(error), _advice(error))
             return  # else each of the others would time out
         except ApiError as error:
             bind = (
@@ -67,6 +79,10 @@ def _permissions(api: Api) -> Iterator[Check]:
         else:
             why = f" ({verdict.why})" if verdict.why else ""
             yield failed(name, f"{action} is not allowed in all namespaces{why}", _rule(needed))
+
+
+def _advice(error: ApiError) -> str:
+    return CERTIFICATE if isinstance(error, ApiCertificateError) else NETWORK
 
 
 def _rule(needed: Permission) -> str:

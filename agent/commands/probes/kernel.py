@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,10 +12,9 @@ from agent.cgroup.watches import NoInotifyError
 from agent.commands.probes.checks import Check, failed, passed, warned
 from agent.commands.survey import OwnSurvey
 from agent.kernel import scheduling
-from agent.kernel.kmsg import Kmsg, KmsgUnavailableError
+from agent.kernel.kmsg import Kmsg, KmsgUnavailableError, is_kmsg
 from agent.kernel.limits import PROC, InotifyLimits, InotifyUse, inotify_limits, inotify_use, kernel_release, version_of
 
-KMSG_DEVICE = (1, 11)  # Documentation/admin-guide/devices.txt
 FROM_THE_OLDEST = -1
 WITHOUT_LOG = "Without it kills are counted, but the killed processes are not known."
 # Documentation/admin-guide/cgroup-v2.rst and its history
@@ -70,25 +67,21 @@ def real_time(wanted: bool) -> Iterator[Check]:
 
 def log(path: Path) -> Iterator[Check]:
     """Whether a record of the kernel log can be read (dev-kmsg)."""
+    advice = "Mount the host's /dev/kmsg (c 1:11) there, or give its path with --kmsg."
     try:
+        if path.exists() and not is_kmsg(path.stat()):
+            yield warned("kernel log", f"{path} is not the kernel log device. {WITHOUT_LOG}", advice)
+            return
         with closing(Kmsg(path, FROM_THE_OLDEST)) as kmsg:
             records = kmsg.read(1)
     except KmsgUnavailableError as error:
         what, _, advice = str(error).partition("; ")
         yield warned("kernel log", f"{what}. {WITHOUT_LOG}", f"{advice[:1].upper()}{advice[1:]}.")
         return
-    advice = "Mount the host's /dev/kmsg (c 1:11) there, or give its path with --kmsg."
-    if not _is_kmsg(path):
-        yield warned("kernel log", f"{path} is not the kernel log device. {WITHOUT_LOG}", advice)
-    elif not records:
+    if not records:
         yield warned("kernel log", f"{path} is readable but has no record. {WITHOUT_LOG}", advice)
     else:
         yield passed("kernel log", f"{path} can be read")
-
-
-def _is_kmsg(path: Path) -> bool:
-    status = path.stat()
-    return stat.S_ISCHR(status.st_mode) and (os.major(status.st_rdev), os.minor(status.st_rdev)) == KMSG_DEVICE
 
 
 def inotify(found: OwnSurvey) -> Iterator[Check]:

@@ -125,6 +125,21 @@ def test_a_kernel_path_below_one_of_our_pods_is_ours_too(prefix: str) -> None:
     assert place_of_kernel_path(prefix + late, KNOWN) == classify(late)
 
 
+@pytest.mark.parametrize("prefix", ["/", f"/docker/{ID2}/"])
+def test_a_cgroup_below_a_container_that_is_named_as_another_pods_is_the_containers(prefix: str) -> None:
+    victim = f"kubelet/kubepods/burstable/pod{NAMES['uid2']}/{NAMES['id3']}"
+    known = (*KNOWN, victim.rpartition("/")[0], victim)
+    nested = f"{CONTAINER}/{victim}"
+    assert place_of_kernel_path(prefix + nested, known) == classify(nested)
+    assert classify(nested).kind is CgroupKind.NESTED
+
+
+def test_where_our_view_is_the_logs_nothing_in_front_of_a_path_is_left_out() -> None:
+    foreign = f"/user.slice/user-1000.slice/user@1000.service/{CONTAINER}"
+    assert place_of_kernel_path(foreign, KNOWN, whole=True) is None
+    assert place_of_kernel_path(f"/{CONTAINER}", KNOWN, whole=True) == classify(CONTAINER)
+
+
 def test_a_pod_of_another_kind_node_on_the_same_host_is_not_ours() -> None:
     other = f"/docker/{ID2}/kubelet/kubepods/burstable/pod{NAMES['uid2']}/{NAMES['id3']}"
     assert place_of_kernel_path(other, KNOWN) is None

@@ -196,3 +196,72 @@ def test_reaching_the_limit_of_watches_is_told_once_and_mended_by_a_later_scan(
     )
     assert CONTAINER in {event.cgroup.path for event in repaired if isinstance(event, OomGroupTouched)}
     assert tree.scan(3.0) == []
+
+
+USERS = "user.slice/user-1000.slice/user@1000.service"
+
+
+@pytest.fixture
+def owned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies in user.slice is a user's, the rest is root's."""
+    monkeypatch.setattr(CgroupFiles, "owner", lambda _, path: 1000 * path.startswith("user.slice"))
+
+
+@pytest.mark.parametrize("first", ["users", "kubelets"])
+@pytest.mark.usefixtures("owned")
+def test_a_root_that_a_user_made_counts_only_where_the_kubelet_has_none(mount: Path, tree: Tree, first: str) -> None:
+    make(mount, f"{USERS}/{CONTAINER}" if first == "users" else CONTAINER)
+    tree.scan(1.0)
+    make(mount, CONTAINER if first == "users" else f"{USERS}/{CONTAINER}")
+    while tree.read(2.0):
+        pass
+    tree.scan(3.0)
+    assert set(tree.cgroups) == {"kubepods", "kubepods/burstable", POD, CONTAINER}
+    assert [cgroup.path for cgroup in tree.containers(POD.rpartition("pod")[2])] == [CONTAINER]
+    assert tree.scan(4.0) == []
+
+
+@pytest.mark.usefixtures("owned")
+def test_a_kubelet_without_privileges_has_its_root_in_user_slice(mount: Path, tree: Tree) -> None:
+    make(mount, f"{USERS}/{CONTAINER}")
+    tree.scan(1.0)
+    assert f"{USERS}/{CONTAINER}" in tree.cgroups
+
+
+@pytest.mark.usefixtures("owned")
+def test_a_directory_of_a_users_that_is_named_as_a_mismatched_container_is_none(mount: Path, tree: Tree) -> None:
+    uid = POD.rpartition("pod")[2].replace("-", "_")
+    name = f"kubepods-burstable-pod{uid}.slice:cri-containerd:{'b' * 64}"
+    make(mount, CONTAINER)
+    make(mount, f"{USERS}/{name}")
+    make(mount, f"system.slice/{name}")
+    tree.scan(1.0)
+    assert f"{USERS}/{name}" not in tree.cgroups
+    assert f"system.slice/{name}" in tree.cgroups, "as containerd makes it where its driver is not the kubelet's"
+
+
+def test_of_two_at_one_level_that_claim_to_be_one_pod_the_newer_one_counts(mount: Path, tree: Tree) -> None:
+    """Static pods keep their key over a change of the kubelet's cgroup driver, and the old driver's tree may be left."""
+    key = POD.rpartition("pod")[2]
+    burstable = "kubepods.slice/kubepods-burstable.slice"
+    newer = f"{burstable}/kubepods-burstable-pod{key.replace('-', '_')}.slice/cri-containerd-{'a' * 64}.scope"
+    make(mount, CONTAINER)
+    tree.scan(1.0)
+    make(mount, newer)
+    while tree.read(2.0):
+        pass
+    tree.scan(3.0)
+    assert [cgroup.path for cgroup in tree.containers(key)] == [newer]
+
+
+@pytest.mark.parametrize("first", [CONTAINER, f"system.slice/x.service/{CONTAINER}"])
+def test_of_two_cgroups_that_claim_to_be_one_pod_the_higher_one_counts(mount: Path, tree: Tree, first: str) -> None:
+    make(mount, first)
+    tree.scan(1.0)
+    for path in (CONTAINER, f"system.slice/x.service/{CONTAINER}"):
+        if path != first:
+            make(mount, path)
+    while tree.read(2.0):
+        pass
+    tree.scan(3.0)
+    assert [cgroup.path for cgroup in tree.containers(POD.rpartition("pod")[2])] == [CONTAINER]

@@ -227,6 +227,64 @@ def test_a_controller_that_comes_later_brings_its_files_under_watch(mount: Path,
     assert tree.read(4.0) == [OomGroupTouched(cgroup, 4.0)]
 
 
+def switch_memory(mount: Path, parent: str, *paths: str, on: bool) -> None:
+    """As the kernel does: the files go without a word on 6.x, others come, and the write is notified after that."""
+    for path in paths:
+        for file in ("memory.oom.group", "memory.events"):
+            if on:
+                write(mount, path, file, "0\n" if file == "memory.oom.group" else "oom_kill 0\n")
+            else:
+                (mount / path / file).rename(mount.parent / f"{len(list(mount.parent.iterdir()))}")
+    write(mount, parent, "cgroup.subtree_control", "memory\n" if on else "")
+
+
+@pytest.mark.parametrize("between", [True, False], ids=["read in between", "read afterwards"])
+def test_a_controller_that_is_switched_off_and_on_leaves_everything_watched(
+    mount: Path, trees: Trees, between: bool
+) -> None:
+    """All watches on the files were lost until the next full resync, and nobody noticed."""
+    make(mount, POD, cgroup__subtree_control="memory\n")
+    paths = (CONTAINER, f"{POD}/{ID2}")
+    cgroups = [make(mount, path) for path in paths]
+    tree = trees()
+    tree.scan(1.0)
+    watches = tree.watches
+    for second in (2.0, 3.0):
+        switch_memory(mount, POD, *paths, on=False)
+        if between:
+            assert tree.read(second) == []
+            assert tree.watches == watches - 4
+        switch_memory(mount, POD, *paths, on=True)
+        assert tree.read(second) == [
+            event for cgroup in cgroups for event in (OomGroupTouched(cgroup, second), CountersTouched(cgroup, second))
+        ], "to be looked at: the values began again"
+        assert tree.watches == watches
+    for path, cgroup in zip(paths, cgroups, strict=True):
+        write(mount, path, "memory.oom.group", "1\n")
+        assert tree.read(4.0) == [OomGroupTouched(cgroup, 4.0)]
+
+
+def test_another_controller_that_is_switched_costs_one_look_and_changes_nothing(
+    mount: Path, trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(mount, POD, cgroup__subtree_control="memory\n")
+    for number in range(50):
+        make(mount, f"{POD}/{number:064}")
+    tree = trees()
+    tree.scan(1.0)
+    watches, added = tree.watches, list[str]()
+    real = tree._watches.inotify.add_watch
+
+    def counted(path: str, mask: int) -> int:
+        added.append(path)
+        return int(real(path, mask))
+
+    monkeypatch.setattr(tree._watches.inotify, "add_watch", counted)
+    write(mount, POD, "cgroup.subtree_control", "memory pids\n")
+    assert tree.read(2.0) == []
+    assert (len(added), tree.watches) == (2, watches)
+
+
 def test_once_nothing_is_missing_a_tree_has_the_watches_that_a_fresh_one_has(mount: Path, trees: Trees) -> None:
     make(mount, POD, cgroup__subtree_control="")
     tree = trees()

@@ -55,7 +55,7 @@ class CheckedNode:
         server.write_kubeconfig(path / "kubeconfig")
         server.put_pod(pod_json())
         monkeypatch.setattr(mount, "_magic", lambda fd: mount.MAGICS["v2"])
-        monkeypatch.setattr(kernel, "_is_kmsg", lambda path: True)
+        monkeypatch.setattr(kernel, "is_kmsg", lambda status: True)
         monkeypatch.setattr(proof, "_make", lambda top, name: self._made(self.mount / name))
         monkeypatch.setattr(proof, "_remove", lambda top, name: shutil.rmtree(self.mount / name))
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.commands.probes import containers, kernel
+from agent.commands import check
+from agent.commands.probes import api, containers, kernel
 from agent.commands.probes.checks import Status
 from agent.commands.probes.kernel import _queue, _watches
 from agent.kernel.limits import InotifyLimits, InotifyUse
+from agent.kube.api import ApiCertificateError
 from agent.ledger import Ledger
 from agent.ledger.store import FILE
 from tests.lab.apiserver import ApiServer
@@ -68,6 +70,35 @@ def test_a_log_without_a_record_or_of_another_device_is_not_believed(node: Check
     node.kmsg.write_bytes(b"6,1,100,-;somebody's own\n")
     (found,) = kernel.log(node.kmsg)
     assert (found.status, "not the kernel log device" in found.found) == (Status.WARN, True)
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/urandom", "/tmp"])
+def test_no_other_kind_of_file_is_a_log(path: str) -> None:
+    (found,) = kernel.log(Path(path))
+    assert (found.status, found.found.startswith(f"{path} is not the kernel log device")) == (Status.WARN, True)
+
+
+def test_a_mistake_in_the_configuration_file_fails_its_check_and_no_other(node: CheckedNode, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("rules:\n- name: x\n  mode: sinlge\n")
+    (found,) = check.configuration(config)
+    assert (found.status, "config.yaml:3" in found.found, "ConfigMap" in found.advice) == (Status.FAIL, True, True)
+    config.write_text("rules: []\n")
+    assert [one.status for one in check.configuration(config)] == [Status.PASS]
+    assert list(check.configuration(None)) == []
+
+
+def test_a_certificate_that_is_not_accepted_is_no_matter_of_firewalls(
+    node: CheckedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> str:
+        raise ApiCertificateError("certificate verify failed: self-signed certificate in certificate chain")
+
+    monkeypatch.setattr(api, "server_version", refuse)
+    found = node.told("API")
+    assert found.status is Status.FAIL
+    assert "CA" in found.advice
+    assert "firewall" not in found.advice
 
 
 # ------------------------------------------------------------------------------------------------------------ cgroups

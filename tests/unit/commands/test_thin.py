@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.cli import EXIT_USAGE, USUAL_DURATION, _add_own, _duration, main
+from agent.cli import EXIT_INTERRUPTED, EXIT_USAGE, USUAL_DURATION, _add_own, _duration, main
 from agent.commands import EXIT_FAILED, EXIT_OK, thin, watching
 from agent.commands.asking import NoAgentError, ask
 from agent.commands.output.table import Output
@@ -50,6 +52,16 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
     server.start()
     yield requests
     server.close()
+
+
+@contextmanager
+def silent_agent(state: Path) -> Iterator[socket.socket]:
+    """It takes connections, and says nothing."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        with protocol.socket_path(str(state)) as address:
+            silent.bind(address)
+        silent.listen()
+        yield silent
 
 
 def in_a_process(*words: str, after: str = "", **more: Any) -> subprocess.CompletedProcess[str]:
@@ -141,11 +153,20 @@ def test_an_answer_that_breaks_off_is_no_answer(answer: bytes, asked: Asked) -> 
 
 
 def test_an_agent_that_hangs_is_left_alone_after_a_moment(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as silent:
-        silent.bind(str(tmp_path / protocol.SOCKET))
-        silent.listen()
-        with pytest.raises(NoAgentError, match="took too long"):
-            ask(str(tmp_path), "ps", {}, document=True, time_s=0.05)
+    with silent_agent(tmp_path), pytest.raises(NoAgentError, match="took too long"):
+        ask(str(tmp_path), "ps", {}, document=True, time_s=0.05)
+
+
+def test_ctrl_c_ends_a_command_that_waits_for_the_agent_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "agent", "ps", "--state-dir", str(tmp_path)]
+    with silent_agent(tmp_path) as silent, subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        silent.settimeout(PATIENCE_S)
+        connection, _ = silent.accept()
+        with connection:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE_S) == EXIT_INTERRUPTED
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
 
 
 def test_a_failure_is_the_agents_sentence_and_one(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,6 +300,48 @@ def test_output_that_nobody_takes_ends_the_command(asked: Asked, monkeypatch: py
             watching.watch(lambda: many, Output.JSON, file, 0.0, lambda _: None)
         os.dup2(os.open(os.devnull, os.O_WRONLY), write)  # for what is left in the buffer
     os.close(read)
+
+
+def test_after_that_nothing_is_written_any_more_that_could_wait_for_ever(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(watching, "STALLED_S", 0.2)
+    many = Shown({"containers": ["x" * 1000] * 1000}, None, [])
+    asked.answer = lambda: protocol.answer_line(many, document=True)
+    read, write = os.pipe()
+    with capsys.disabled(), open(write, "w") as file:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdout", file)
+        assert main(("ps", "--watch", "--output", "json")) == EXIT_OK
+    os.close(read)
+
+
+def test_a_wait_ends_when_standard_input_is_closed_by_who_could_write_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = os.pipe()
+    with open(read) as client, (tmp_path / "out").open("w") as file:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdin", client)
+        wait = wait_beside(file)
+        wait(0.01)
+        os.close(write)
+        with pytest.raises(ReaderGoneError):
+            wait(PATIENCE_S)
+        wait_beside(file)(0.01)  # that nobody could write to it from the beginning says nothing about the client
+
+
+def test_the_process_ends_when_its_terminal_is_hung_up(asked: Asked) -> None:
+    master, slave = os.openpty()
+    command = [sys.executable, "-m", "agent", "ps", "--watch", "0.5s"]
+    environ = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(
+        command, stdout=slave, stdin=slave, stderr=subprocess.PIPE, text=True, env=environ
+    ) as process:
+        os.close(slave)
+        assert os.read(master, 1000)
+        os.close(master)
+        assert process.wait(PATIENCE_S) == EXIT_OK
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
 
 
 def test_the_process_ends_with_its_reader(asked: Asked) -> None:

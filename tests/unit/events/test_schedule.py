@@ -24,26 +24,33 @@ def normal(name: str, pod: str) -> Notice:
     return replace(notice(name, pod), warning=False)
 
 
-def test_the_pod_that_was_not_served_for_longest_is_next_and_its_warnings_come_first() -> None:
-    turns = {"uid-a": 3, "uid-b": 1}
-    due = [notice("a.1", "a"), normal("b.1", "b"), notice("b.2", "b"), notice("b.3", "b")]
+def test_warnings_are_next_and_of_those_the_namespace_and_then_the_pod_that_was_not_served_for_longest() -> None:
+    turns = {"uid-a": (2, 3), "uid-b": (2, 1), "uid-c": (1, 9)}
+    due = [notice("a.1", "a"), normal("c.1", "c"), notice("b.2", "b"), notice("b.3", "b")]
     chosen = choose(due, lambda one: turns[one.about.uid])
     assert chosen is not None
     assert chosen.name == "b.2"
-    assert choose([], lambda _: 0) is None
+    chosen = choose([*due, notice("c.2", "c")], lambda one: turns[one.about.uid])
+    assert chosen is not None
+    assert chosen.name == "c.2"
+    assert choose([], lambda _: (0, 0)) is None
 
 
-def test_a_status_that_is_about_everybody_makes_all_wait_and_any_other_only_its_pod(schedule: Schedule) -> None:
+def test_without_an_answer_or_with_a_refused_token_all_wait_and_after_any_other_status_only_its_pod(
+    schedule: Schedule,
+) -> None:
     for pod in "ab":
         schedule.put(notice(f"{pod}.1", pod))
-    for status in (None, 401, 429, 503, 504):
+    for status in (None, 401):
         schedule.failed(schedule["a.1"], status, 5.0, 100.0)
         assert (schedule.next(104.9), schedule.due_s()) == (None, 105.0)
         schedule.answered(schedule["b.1"], 0.0, charge=False)
-    schedule.failed(schedule["a.1"], 500, 50.0, 200.0)
-    assert schedule.next(200.0) == schedule["b.1"]
+    for at, status in enumerate((500, 403, 429, 503, 504), 2):
+        schedule.answered(schedule["a.1"], 0.0, charge=False)
+        schedule.failed(schedule["a.1"], status, 50.0, at * 100.0)
+        assert schedule.next(at * 100.0) == schedule["b.1"]
     schedule.remove(schedule["b.1"])
-    assert (schedule.next(249.9), schedule.due_s(), schedule.next(250.0)) == (None, 250.0, schedule["a.1"])
+    assert (schedule.next(649.9), schedule.due_s(), schedule.next(650.0)) == (None, 650.0, schedule["a.1"])
 
 
 def test_a_new_count_that_waits_holds_up_nothing_else_of_its_pod(schedule: Schedule) -> None:
@@ -102,6 +109,7 @@ def test_whatever_happens_the_rules_are_kept(
             spent.append((now, uid))
     assert len(schedule) == len(waiting)
     assert set(schedule._pods) == {one.about.uid for one in waiting}, "nothing is kept of pods without Events"
+    assert set(schedule._namespaces) == {one.about.namespace for one in waiting}
     for at, uid in spent:
         recent = [(other, pod) for other, pod in spent if at <= other]
         for other, _ in recent:

@@ -60,6 +60,39 @@ def test_a_name_that_is_there_already_is_as_good_as_delivered(server: ApiServer,
     assert len(server.events) == 1
 
 
+HTML = b"<html><body>Please log in</body></html>"
+ODD = {
+    "200 with HTML": (200, HTML),
+    "201 with nothing": (201, b""),
+    "200 with another object": (200, b'{"kind": "Status", "status": "Success"}'),
+    "201 with another Event": (201, b'{"kind": "Event", "metadata": {"name": "another"}}'),
+    "204": (204, b""),
+    "302": (302, b""),
+    "307": (307, HTML),
+    "400 with HTML": (400, HTML),
+    "404 with HTML": (404, HTML),
+    "405": (405, b""),
+    "409 with HTML": (409, HTML),
+    "413": (413, b"too large"),
+}
+
+
+@pytest.mark.parametrize("sent_count", [0, 1], ids=["create", "patch"])
+@pytest.mark.parametrize("answer", ODD)
+def test_an_answer_that_is_not_kubernetes_own_is_neither_success_nor_the_end_of_an_event(
+    answer: str, sent_count: int, server: ApiServer, api: Api
+) -> None:
+    """A proxy, a load balancer without a backend, a captive portal."""
+    code, body = ODD[answer]
+    server.faults.add(Fault(How.BODY, path=EVENTS, times=None, code=code, body=body))
+    sender = EventSender(api, lambda _: None, reporting_instance="node-1")
+    event = replace(notice(), count=2, sent_count=sent_count)
+    assert isinstance(sender.attempt(event), EventFailed)
+    server.faults.clear()
+    assert isinstance(sender.attempt(event), EventDelivered)
+    assert len(server.events) == 1
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -155,14 +188,29 @@ def test_a_long_note_is_cut_at_the_apis_1024_bytes_between_characters() -> None:
     assert note == "a" + "é" * 511
 
 
-def test_while_the_server_says_not_to_come_nobodys_event_is_sent(server: ApiServer, desk: Desk) -> None:
-    server.faults.add(Fault(How.STATUS, "create", EVENTS, status=429, reason="TooManyRequests", retry_after_s=30))
-    for pod in "abc":
-        desk.submit(notice(f"{pod}.1", pod))
-    desk.work(until=lambda: bool(server.requests))
-    assert desk.due_s() == 30.0
+@pytest.mark.parametrize("status", [403, 429, 503, 504])
+def test_a_refusal_of_one_namespaces_events_delays_nobody_elses(status: int, server: ApiServer, desk: Desk) -> None:
+    server.faults.add(Fault(How.STATUS, "create", f"{EVENTS}/full", None, status=status, retry_after_s=30))
+    for i in range(50):
+        desk.submit(notice(f"full-{i}.1", f"full-{i}", namespace="full"))
+        desk.submit(notice(f"good-{i}.1", f"good-{i}"))
+    desk.work(until=lambda: len(desk.delivered) == 50)
+    assert {name.partition("-")[0] for name, _ in desk.delivered} == {"good"}
+    assert desk.now < 1.0
+    assert len(server.requests) <= 52, "a namespace whose pods are refused waits as a whole"
+
+
+def test_a_server_that_refuses_everybody_is_asked_every_few_seconds_and_not_once_per_namespace(
+    server: ApiServer, desk: Desk
+) -> None:
+    server.faults.add(Fault(How.STATUS, "create", EVENTS, None, status=429, reason="TooManyRequests"))
+    for i in range(300):
+        desk.submit(notice(f"pod-{i}.1", f"pod-{i}", namespace=f"ns-{i}"))
+    desk.work(until=lambda: desk.now > 600)
+    assert len(server.requests) <= 160
+    server.faults.clear()
     desk.work()
-    assert (len(desk.delivered), len(server.requests), desk.now) == (3, 4, 30.0)
+    assert len(server.events) == 300
 
 
 def test_an_outage_with_many_pods_is_not_a_storm_of_tries_and_loses_nothing(server: ApiServer, desk: Desk) -> None:
@@ -197,11 +245,12 @@ def test_an_answer_that_got_lost_makes_no_second_event(server: ApiServer, desk: 
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000], ids=["empty", "html", "deep"])
-def test_what_a_success_says_does_not_matter(body: bytes, server: ApiServer, desk: Desk) -> None:
+def test_a_success_that_does_not_say_so_is_tried_again(body: bytes, server: ApiServer, desk: Desk) -> None:
     server.faults.add(Fault(How.BODY, "create", EVENTS, body=body))
     desk.submit(notice())
     desk.work()
     assert desk.delivered == [("herder-1.1", "created")]
+    assert len(server.events) == 1
 
 
 @pytest.mark.parametrize("status", [400, 405, 413, 415])

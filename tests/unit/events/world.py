@@ -36,9 +36,11 @@ class Posted(Schedule):
         super().__init__(room=room)
         self._posted = posted
 
-    def put(self, notice: Notice) -> None:
-        super().put(notice)
-        self._posted.append(notice)
+    def put(self, notice: Notice) -> Notice | None:
+        left_out = super().put(notice)
+        if left_out is not notice:
+            self._posted.append(notice)
+        return left_out
 
 
 class _Watched(Outbox):

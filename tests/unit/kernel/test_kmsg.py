@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import select
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.kernel.kmsg import BadRecordError, Kmsg, KmsgUnavailableError, boot_id, parse_record
+from agent.kernel.kmsg import BadRecordError, Kmsg, KmsgUnavailableError, boot_id, open_kmsg, parse_record
 from agent.model import KmsgGap, KmsgRecord
 
 FOREVER = 1000
@@ -188,6 +189,51 @@ def test_a_refused_read_says_what_to_do(log: Path, number: int, mend: str) -> No
     with pytest.raises(KmsgUnavailableError, match=mend) as caught:
         read_all(log, None, number)
     assert (caught.value.errno, caught.value.path) == (number, log)
+
+
+def test_records_that_are_passed_over_are_bounded_in_each_read_too(log: Path) -> None:
+    """8,000 of them, read at a start one by one, kept the loop for 46 ms."""
+    reads: list[int] = []
+
+    def read(_fd: int, _size: int) -> bytes:
+        reads.append(1)
+        return line(len(reads))
+
+    kmsg = Kmsg(log, 8000, read=read)
+    turns = 0
+    while not (found := kmsg.read(25)):
+        turns += 1
+        assert (len(reads), kmsg.more) == (100 * turns, True)
+    kmsg.close()
+    assert (turns, sequences(found)[0]) == (80, 8001)
+
+
+def test_a_file_that_gives_nonsense_without_end_keeps_nobody(log: Path) -> None:
+    kmsg = Kmsg(log, None, read=lambda _fd, size: b"no record\n" * (size // 10))
+    assert (kmsg.read(25), kmsg.bad_records, kmsg.more) == ([], 100, True)
+    kmsg.close()
+
+
+@pytest.mark.parametrize("kind", ["folder", "plain file", "/dev/null", "/dev/zero", "/dev/urandom", "socket"])
+def test_any_other_kind_of_file_is_no_log(tmp_path: Path, kind: str) -> None:
+    """They give no notice of new records (epoll_ctl(2), EPERM), or are never empty."""
+    path = Path(kind) if kind.startswith("/") else tmp_path / kind
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "plain file":
+        path.write_bytes(line(1))
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(path))
+    with pytest.raises(KmsgUnavailableError, match=r"not the kernel's log device; check that .* \(c 1:11\)"):
+        open_kmsg(path, None)
+
+
+def test_a_fifo_may_stand_for_the_log_and_a_missing_one_says_what_to_do(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    open_kmsg(tmp_path / "fifo", None).close()
+    with pytest.raises(KmsgUnavailableError, match="mount the host's /dev/kmsg"):
+        open_kmsg(tmp_path / "nowhere", None)
 
 
 def test_closing_twice_is_fine(log: Path) -> None:

@@ -46,11 +46,13 @@ def with_stat(proc: Path, who: ProcessIdentity, *, state: str = "S", flags: int 
     )
 
 
-def with_status(proc: Path, pid: int, nspid: str | None) -> None:
+def with_status(proc: Path, pid: int, nspid: str | None, parent: int = 0) -> None:
     (proc / str(pid)).mkdir()
     if Path(f"/proc/{pid}/stat").exists():
         with_stat(proc, identity(pid))
-    (proc / str(pid) / "status").write_text("Name:\tx\n" + (f"NSpid:\t{nspid}\n" if nspid else "") + "Threads:\t1\n")
+    (proc / str(pid) / "status").write_text(
+        f"Name:\tx\nPPid:\t{parent}\n" + (f"NSpid:\t{nspid}\n" if nspid else "") + "Threads:\t1\n"
+    )
 
 
 def with_cgroup(proc: Path, text: str) -> Path:
@@ -71,6 +73,25 @@ def test_of_nested_inits_the_outermost_is_the_containers(tmp_path: Path, sleeper
     with_status(tmp_path, me, f"{me}\t80\t1")
     with_status(tmp_path, child, f"{child}\t1")
     assert init_process([me, child], tmp_path) == identity(child)
+
+
+def test_with_a_shared_pid_namespace_a_nested_init_is_not_the_containers(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes]
+) -> None:
+    """shareProcessNamespace: PID 1 is the sandbox's pause, which is in another cgroup; with hostPID it is the node's own."""
+    me, child = os.getpid(), sleeper.pid
+    with_status(tmp_path, me, f"{me}\t80")
+    with_status(tmp_path, child, f"{child}\t81\t1", parent=me)
+    assert init_process([me, child], tmp_path) is None
+
+
+def test_with_the_hosts_pid_namespace_a_nested_init_is_not_the_containers(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes]
+) -> None:
+    me, child = os.getpid(), sleeper.pid
+    with_status(tmp_path, me, f"{me}")
+    with_status(tmp_path, child, f"{child}\t1", parent=me)
+    assert init_process([me, child], tmp_path) is None
 
 
 @pytest.mark.parametrize("nspid", ["1", "17", None])

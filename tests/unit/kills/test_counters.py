@@ -9,7 +9,7 @@ from agent.cgroup.layout import classify
 from agent.kills.counter import Counter
 from agent.kills.counters import Counters
 from agent.model import NODE, Cgroup, MemoryEvents
-from tests.unit.kills.world import World
+from tests.unit.kills.world import POD, ROOT, A, Agent, B, World
 
 PODS = [f"kubepods/pod{n}0000000-2fa1-11d2-883f-0016d3cca427" for n in range(2)]
 CGROUPS = [
@@ -58,3 +58,21 @@ def test_what_a_level_shows_is_the_sum_of_what_is_below_or_more(
         for each in counters:
             assert (each.shown_kills, each.shown_groups) == shown(each)
             assert each.below_kills == sum(child.shown_kills for child in each.children.values())
+
+
+def test_after_the_ledger_was_lost_within_a_boot_no_kill_has_a_number_that_another_had() -> None:
+    """An Event's name comes from the number: a second kill of that name would be swallowed by a 409, or set a count back."""
+    world, numbers = World(), list[str]()
+    world.make(ROOT, POD, A, B)
+    for _ in range(4):
+        agent = Agent(world)  # with an empty ledger each time
+        for raw, groups in ((1, 0), (1, 0), (5, 1), (1, 0)):
+            world.kill(A, raw=raw, groups=groups)
+            world.kill(B)
+            world.kill(POD, limit_of=POD)
+            agent.read()
+            found = [kill for wait_s in (0.6, 3.0) for kill in agent.after(wait_s).kills]
+            assert len(found) >= 3
+            numbers += [kill.kill_id for kill in found]
+        world.kill(A)  # while no agent runs, and never reported
+    assert len(set(numbers)) == len(numbers)

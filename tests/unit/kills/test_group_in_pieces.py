@@ -70,3 +70,38 @@ def test_without_a_groups_report_each_is_a_kill_of_its_own() -> None:
 def test_kill_lines_of_another_container_are_not_the_groups() -> None:
     other = replace(report(B, 7, sequence=20), oom_memcg=None)
     assert [found.task_memcg for found in joined([report(A, 1, 2, group=A), other])] == [f"/{A}", f"/{B}"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "groups", "processes"),
+    [(4, 1, [3]), (6, 3, [1, 1, 1]), (10, 3, [3, 2, 2]), (3, 3, [1, 1, 1]), (2, 3, [1, 1]), (1, 1, [1])],
+)
+def test_group_kills_without_a_report_are_as_many_as_the_kernel_counted(
+    raw: int, groups: int, processes: list[int]
+) -> None:
+    """After a SIGSTOP, say, the counter shows several at once."""
+    shares = split_increase(raw, groups, [])
+    assert [share.processes for share in shares] == processes
+    assert sum(share.raw for share in shares) == raw
+    assert all(share.group for share in shares)
+
+
+def test_group_kills_of_which_one_has_a_report_are_as_many_too() -> None:
+    shares = split_increase(2 + 6, 3, [report(A, 1, group=A)])
+    assert [(share.report is not None, share.raw) for share in shares] == [(True, 2), (False, 3), (False, 3)]
+
+
+@pytest.mark.parametrize("reported", [0, 1, 3])
+def test_several_group_kills_while_the_agent_was_stopped_are_several(world: World, reported: int) -> None:
+    """Of a cgroup that a container made for itself, or of a container that the runtime restarts in the same cgroup."""
+    agent = Agent(world)
+    for _ in range(3):
+        world.kill(A, raw=3, groups=1)
+    agent.read()
+    for number in range(reported):
+        one = report(A, 10 * number + 1, 10 * number + 2, group=A, sequence=100 * (number + 1))
+        agent.attribution.reported(one, world.now)
+    kills = agent.after(6.0).kills
+    assert [(kill.processes, kill.group_kill) for kill in kills] == [(2, True)] * 3
+    named = [[victim.pid for victim in kill.victims] for kill in kills if kill.victims]
+    assert named == [[10 * number + 1, 10 * number + 2] for number in range(reported)]

@@ -17,21 +17,25 @@ from agent.diagnose.failing import Failing
 from agent.events.kill_events import KillEvents
 from agent.events.outbox import Outbox
 from agent.kills import Findings
+from agent.kills import recorder as recorder_module
 from agent.kills.recorder import Recorder
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
 from agent.model import (
     EventDelivered,
+    Identity,
     InvalidSetting,
     Mode,
     Notice,
     ObjectRef,
     OnExceeded,
+    OomKill,
     Outcome,
     Pod,
     Scope,
     Source,
     Tolerance,
+    Victim,
     WriteOutcome,
 )
 from agent.modes.notices import ModeNotices
@@ -61,7 +65,7 @@ class Desk:
             self.ledger, self.metrics, self.schedule, lambda _: None, "boot", clock=lambda: self.now, unix_s=self.unix_s
         )
         self.failing = Failing(self.metrics, self.unix_s, ())
-        events = KillEvents("node-1", self.ledger, self.outbox, self.pods.get, self.failing.advice, self.unix_s)
+        events = KillEvents("node-1", self.ledger, self.outbox, self.pods.get, self.failing.advice, lambda _: None)
         self.recorder = Recorder(self.ledger, self.metrics, self.failing.settled, events.post)
         self.notices = ModeNotices("boot", self.metrics, self.outbox.post, self.unix_s)
 
@@ -132,14 +136,14 @@ def test_while_the_ledgers_file_is_busy_a_kill_is_neither_counted_nor_logged_nor
     assert len(desk.posted) == 1
 
 
-def test_the_events_note_has_the_pods_limits_and_how_often_it_happened(desk: Desk) -> None:
+def test_the_events_note_has_the_pods_limits_and_no_number_that_changes_while_its_count_rises(desk: Desk) -> None:
     earlier = replace(OPEN, ordinal=0, at_unix_s=NOW - 3500)
     long_ago = replace(OPEN, cgroup_inode=6, ordinal=9, at_unix_s=NOW - 3700)
     desk.recorder.findings(
         Findings(kills=(long_ago, earlier, OPEN), settled=(replace(OPEN, outcome=Outcome.DIED),)), None
     )
     (notice,) = desk.posted
-    assert "2 OOM kills in the last hour." in notice.note
+    assert "hour" not in notice.note
     assert "main 256 MiB" in notice.note
     assert notice.reason.value == "ContainerOOMKilled"
 
@@ -303,3 +307,52 @@ def test_a_kill_of_a_container_by_the_nodes_shortage_is_its_pods_event(desk: Des
     desk.recorder.settled(replace(OPEN, scope=scope, outcome=Outcome.DIED))
     assert desk.posted[0].about.kind == "Pod"
     assert "not the container's fault" in desk.posted[0].note
+
+
+def unnamed(desk: Desk) -> OomKill:
+    kill = replace(OPEN, namespace=None, pod=None, pod_uid=None, container=None, container_id="c" * 64)
+    desk.ledger.record([kill], [], None)
+    desk.recorder.settled(replace(kill, outcome=Outcome.SURVIVED))
+    return kill
+
+
+def test_a_kill_from_before_the_api_was_reached_gets_its_pod_and_its_event_when_the_api_names_it(desk: Desk) -> None:
+    kill = unnamed(desk)
+    desk.recorder.name(lambda _: Identity(container_id="c" * 64), NOW + 60)
+    assert desk.posted == []
+    assert [one.kill_id for one in desk.ledger.without_event()] == [kill.kill_id], "also an agent that starts now waits"
+    known = Identity(OPEN.namespace, OPEN.pod, OPEN.pod_uid, OPEN.container, "c" * 64)
+    desk.recorder.name(lambda _: known, NOW + 120)
+    desk.recorder.name(lambda _: known, NOW + 120)
+    (notice,) = desk.posted
+    assert (notice.about.name, notice.reason.value) == (OPEN.pod, "ProcessOOMKilled")
+    (recorded,) = desk.ledger.kills()
+    assert (recorded.pod, recorded.container, recorded.outcome) == (OPEN.pod, OPEN.container, Outcome.SURVIVED)
+    assert desk.ledger.without_event() == []
+
+
+def test_kills_that_wait_for_a_name_are_bounded_and_a_pod_with_very_many_pushes_out_nobody_elses(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "MOST_UNNAMED", 10)
+    honest = unnamed(desk)
+    for i in range(50):
+        path = f"kubepods/burstable/pod{UID[:-1]}0/{'d' * 64}"
+        desk.recorder.settled(replace(honest, cgroup_path=path, cgroup_inode=99, ordinal=i))
+    assert len(desk.recorder._unnamed) == 10
+    assert honest.kill_id in desk.recorder._unnamed
+
+
+def test_a_kill_that_nobody_names_within_an_hour_gets_no_event(desk: Desk) -> None:
+    unnamed(desk)
+    desk.recorder.name(lambda _: Identity(), NOW + 3700)
+    assert (desk.posted, desk.ledger.without_event(), desk.recorder._unnamed) == ([], [], {})
+
+
+def test_a_kill_in_a_sandbox_is_said_to_be_in_the_sandbox(desk: Desk) -> None:
+    kill = replace(OPEN, container=None, container_id="5" * 64, outcome=Outcome.DIED, victims=(Victim(9, "pause"),))
+    desk.recorder.settled(kill)
+    (notice,) = desk.posted
+    assert "in the pod's sandbox, which is none of its containers," in notice.note
+    assert "The sandbox died" in notice.note
+    assert "container died" not in notice.note.lower()

@@ -50,6 +50,8 @@ class World:
     empty: set[str] = field(default_factory=set)  # without a process, after a group kill
     grouped: set[str] = field(default_factory=set)  # memory.oom.group is 1
     inits: dict[str, int] = field(default_factory=dict)
+    ended: dict[int, bool] = field(default_factory=dict)  # by the agent; whether they lived then
+    deleted_pods: set[str] = field(default_factory=set)
     capped: bool = False  # a level above kubepods has a limit
     node_kills: int = 0
     reads: list[str] = field(default_factory=list)  # paths of counters that were read
@@ -123,6 +125,12 @@ class World:
     def lives(self, cgroup: Cgroup) -> bool:
         return self.populated(cgroup)
 
+    def ended_by_agent(self, inode: int) -> bool | None:
+        return self.ended.get(inode)
+
+    def deleted(self, path: str) -> bool:
+        return path.rpartition("/")[0] in self.deleted_pods
+
     def populated(self, cgroup: Cgroup) -> bool:
         return cgroup.path not in self.dead | self.empty
 
@@ -153,6 +161,8 @@ class Agent:
         self.attribution = Attribution(
             "boot", "node-1", self.world, self.kept, seen_this_boot=self.seen_this_boot, kmsg=self.kmsg
         )
+        if self.seen_this_boot:
+            self.attribution.was_away(self.world.now)
         self.attribution.counted_node(self.world.node_kills, self.world.now)
         self.see(*self.world.cgroups, newborn=False)
         self.attribution.ignore_earlier()

@@ -17,6 +17,7 @@ from agent.kube import credentials
 from agent.kube.api import (
     MOST_RETRY_AFTER_S,
     Api,
+    ApiCertificateError,
     ApiRefusedError,
     ApiUnreachableError,
     NoApiError,
@@ -313,7 +314,7 @@ def test_a_server_whose_certificate_is_not_the_cas_is_refused_and_the_setting_is
     tls_server: ApiServer, tmp_path: Path
 ) -> None:
     tls_server.write_kubeconfig(tmp_path / "kubeconfig", ca_file=TLS / "other-ca.pem")
-    with pytest.raises(ApiUnreachableError, match="--api-lax-ca"):
+    with pytest.raises(ApiCertificateError, match="--api-lax-ca"):
         ask(connect(tmp_path / "kubeconfig", user_agent="x"))
 
 

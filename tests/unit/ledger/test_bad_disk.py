@@ -232,7 +232,6 @@ def test_kills_that_wait_can_be_settled_amended_and_counted(ledger: Ledger, tmp_
         assert ledger.without_event() == []
         assert ledger.kills(since_unix_s=1500.0) == [newest]
         assert ledger.kills(limit=1) == [newest]
-        assert ledger.kills_of(POD_UID, "herder", 0.0) == 5
         assert list(ledger.totals().values()) == [5]
     assert ledger.flush()
     assert ledger.kills() == [newest, oldest]

@@ -50,6 +50,17 @@ def test_what_was_recorded_is_there_after_a_restart_in_the_same_boot(ledger: Led
     assert again.totals() == {SERIES: 2}
 
 
+def test_a_boot_is_seen_with_its_first_baselines_and_not_with_anything_before_them(
+    ledger: Ledger, open_ledger: Opener
+) -> None:
+    ledger.remember_original(an_original())
+    again = open_ledger()
+    assert not again.seen_this_boot
+    assert again.originals() == (an_original(),), "what `once` wrote back stays known"
+    again.record([], [a_baseline(2)], 77)
+    assert open_ledger().seen_this_boot
+
+
 def test_a_repeated_kill_id_is_ignored_and_counted_nowhere(ledger: Ledger, open_ledger: Opener) -> None:
     ledger.record([a_kill(1, processes=3)], [], None)
     ledger.record([a_kill(1, processes=9), a_kill(2)], [], None)
@@ -183,7 +194,6 @@ def test_details_that_come_late_replace_the_row_and_keep_outcome_and_totals(
     ledger.amend(detailed)
     again = open_ledger()
     assert again.kills() == [replace(detailed, outcome=Outcome.DIED)]
-    assert again.kills_of(POD_UID, "c", 0.0) == 1
     assert again.totals() == {("shop", "herder-1", "herder", "single", UNKNOWN): 1}
 
 
@@ -202,17 +212,6 @@ def test_kills_are_found_by_time_namespace_and_pod_newest_first(ledger: Ledger) 
     assert ledger.kills(limit=1) == [kills[3]]
     assert ledger.kills(limit=0) == []
     assert ledger.kills(pod="x' OR '1'='1") == []
-
-
-def test_kills_of_a_container_are_counted_in_processes_since_a_time(ledger: Ledger) -> None:
-    ledger.record(
-        [a_kill(1, at=1.0, processes=5), a_kill(2, at=2.0, processes=3), a_kill(3, at=3.0, container="sidecar")],
-        [],
-        None,
-    )
-    assert ledger.kills_of(POD_UID, "herder", 0.0) == 8
-    assert ledger.kills_of(POD_UID, "herder", 2.0) == 3
-    assert ledger.kills_of("nobody", "herder", 0.0) == 0
 
 
 def test_totals_are_kept_by_the_metrics_labels(ledger: Ledger) -> None:

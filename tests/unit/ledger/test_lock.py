@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,3 +70,34 @@ def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     with AgentLock(tmp_path, "node-1") as lock:
         assert lock.trouble is not None
     assert victim.read_text() == "precious"
+
+
+def test_a_state_directory_that_is_removed_does_not_free_the_lock(tmp_path: Path) -> None:
+    """`rm -rf` while an agent runs: the next one would make a new file and lock that."""
+    mount, state = tmp_path / "mount", tmp_path / "state"
+    mount.mkdir()
+    with AgentLock(state, "node-1", mount) as lock:
+        assert lock.trouble is None
+        shutil.rmtree(state)
+        with (
+            pytest.raises(LockedError, match=f"another oomward agent .unknown. has {mount}"),
+            AgentLock(state, "n", mount),
+        ):
+            pass
+        with pytest.raises(LockedError), AgentLock(tmp_path / "another", "n", mount):
+            pass
+    with AgentLock(state, "node-1", mount) as lock:
+        assert lock.trouble is None
+
+
+def test_without_a_state_directory_the_mount_still_guards(tmp_path: Path) -> None:
+    with AgentLock(Path("/proc/oomward"), "node-1", tmp_path) as lock:
+        assert lock.trouble is not None
+        assert "a second agent would not be noticed" not in lock.trouble
+        with pytest.raises(LockedError), AgentLock(Path("/proc/oomward"), "node-1", tmp_path):
+            pass
+
+
+def test_a_mount_that_is_not_there_is_no_reason_not_to_lock(tmp_path: Path) -> None:
+    with AgentLock(tmp_path / "state", "node-1", tmp_path / "nowhere") as lock:
+        assert lock.trouble is None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
-from agent.ledger import Ledger, retention
+from agent.ledger import Ledger, retention, unwritten
+from agent.model import ObjectRef, OomKill
 from tests.unit.ledger.conftest import Opener
 from tests.unit.ledger.records import a_kill, a_notice
 
@@ -77,3 +81,64 @@ def test_it_looks_only_when_something_was_added_or_an_hour_has_passed_and_writes
     assert all(statement.startswith("SELECT") and "COUNT" not in statement for statement in statements)
     ledger.record([a_kill(2, at=NOW)], [], None)
     assert ledger.prune(NOW + retention.HOUR_S, 30, 1, 10) == 1
+
+
+def of(pod: str, number: int, namespace: str = "shop") -> OomKill:
+    return a_kill(number, inode=hash(pod) % 10**6, at=NOW + number, pod=pod, pod_uid=f"uid-{pod}", namespace=namespace)
+
+
+def prune(ledger: Ledger, keep: int) -> Counter[str | None]:
+    while ledger.prune(NOW, 30, keep, 5):
+        pass
+    return Counter(kill.pod for kill in ledger.kills(limit=10_000))
+
+
+def test_a_pod_with_very_many_kills_pushes_out_nobody_elses(ledger: Ledger, open_ledger: Opener) -> None:
+    ledger.record([of("honest", i) for i in range(3)], [], None)
+    for start in range(10, 210, 50):
+        ledger.record([of("bad", i, "evil") for i in range(start, start + 50)], [], None)
+        assert prune(ledger, 20) == {"honest": 3, "bad": 17}
+    assert max(kill.ordinal for kill in ledger.kills()) == 209, "of its own the oldest go"
+    assert prune(open_ledger(), 10) == {"honest": 3, "bad": 7}
+
+
+def test_a_namespace_with_very_many_pods_pushes_out_nobody_elses(ledger: Ledger) -> None:
+    ledger.record([of("honest", i) for i in range(5)], [], None)
+    ledger.record([of(f"bad-{i}", 10 + i, "evil") for i in range(100)], [], None)
+    found = prune(ledger, 20)
+    assert (found["honest"], sum(found.values())) == (5, 20)
+
+
+def test_kills_outside_of_pods_have_a_share_as_well(ledger: Ledger) -> None:
+    nodes = [replace(of("x", i), namespace=None, pod=None, pod_uid=None) for i in range(50)]
+    ledger.record([of("honest", 1), *nodes], [], None)
+    assert prune(ledger, 10) == {"honest": 1, None: 9}
+
+
+def test_a_kill_that_gets_its_pods_name_later_counts_for_that_pod(ledger: Ledger) -> None:
+    unnamed = [replace(of("bad", i), namespace=None, pod=None, pod_uid=None) for i in range(20)]
+    ledger.record(unnamed, [], None)
+    ledger.flush()
+    for kill in unnamed:
+        ledger.amend(replace(kill, namespace="evil", pod="bad", pod_uid="uid-bad"))
+    ledger.record([of("honest", i) for i in range(30, 34)], [], None)
+    ledger.flush()
+    rows = ledger._store.read("SELECT pod_uid, kills FROM share WHERE kills > 0 ORDER BY kills")
+    assert rows == [("uid-honest", 4), ("uid-bad", 20)]
+    assert prune(ledger, 10) == {"honest": 4, "bad": 6}
+
+
+def test_while_the_disk_is_away_memory_is_shared_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unwritten, "MOST_KILLS", 100)
+    monkeypatch.setattr(unwritten, "MOST_NOTICES", 100)
+    waiting = unwritten.Unwritten()
+    waiting.add_kills(of("honest", i) for i in range(10))
+    for i in range(1000):
+        waiting.add_kills([of("bad", 10 + i, "evil")])
+        waiting.put_notice(replace(a_notice(f"bad.{i}"), about=ObjectRef("Pod", "bad", "evil", "uid-bad")))
+        if i % 100 == 0:
+            waiting.put_notice(a_notice(f"honest.{i}"))
+    assert sum(kill.pod == "honest" for kill in waiting.kills.values()) == 10
+    assert sum(name.startswith("honest") for name in waiting.notices) == 10
+    assert 90 <= len(waiting.kills) <= 100
+    assert max(kill.ordinal for kill in waiting.kills.values()) == 1009

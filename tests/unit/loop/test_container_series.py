@@ -1,6 +1,8 @@
-"""A container's series: zeros from the moment its pod is known, through restarts, to their end five minutes after the pod's."""
+"""A container's series: zeros from the moment its pod has a cgroup, through restarts, to their end five minutes after the pod's."""
 
 from __future__ import annotations
+
+import re
 
 from agent.metrics.metrics import KEEP_S
 from agent.model import PodDeleted, Rules
@@ -17,8 +19,11 @@ def kills(world: World, mode: str = "single") -> float | None:
     )
 
 
-def test_zeros_are_there_before_the_container_is_and_for_what_may_become_of_it(world: World) -> None:
+def test_zeros_are_there_before_the_container_has_a_name_and_for_what_may_become_of_it(world: World) -> None:
+    """From its pod's sandbox on, which is there first."""
     world.told(pod({MODE: "single"}, ids={"main": None}))
+    assert kills(world) is None
+    world.make(f"{POD}/{OTHER_ID}", knob=0)
     assert kills(world) == 0
     assert (
         world.metric(
@@ -29,6 +34,7 @@ def test_zeros_are_there_before_the_container_is_and_for_what_may_become_of_it(w
 
 
 def test_a_container_that_asks_for_nothing_has_its_zeros_too(world: World) -> None:
+    world.make(knob=1)
     world.told(pod())
     assert kills(world, "group") == 0
 
@@ -71,3 +77,21 @@ def test_a_container_that_is_looked_at_after_its_pod_left_does_not_make_its_seri
     world.node.reload(Rules(), world.now)
     world.node.housekeeping(world.now + KEEP_S + 1)
     assert 'pod="herder-1"' not in world.metrics.page()[1].decode()
+
+
+def test_a_pod_that_names_very_many_containers_has_series_for_those_that_are_there(world: World) -> None:
+    """Not for 5,000 that its spec names, of which the node runs a handful."""
+    ids: dict[str, str | None] = {f"c{number}": None for number in range(400)}
+    world.told(pod({MODE: "single"}, ids=ids))
+    world.make(f"{POD}/{OTHER_ID}", knob=0)
+    world.make(knob=1)
+    assert 'pod="herder-1"' not in world.metrics.page()[1].decode()
+    world.told(pod({MODE: "single"}, ids=ids | {"c7": ID}))
+    page = world.metrics.page()[1].decode()
+    assert set(re.findall(r'container="([^"]*)"', page)) == {"c7"}
+    assert 'container="c7",mode="single",namespace="default",pod="herder-1",scope="container"} 0.0' in page
+    world.kill()
+    world.turn(after_s=0.1)
+    assert 'container="c7",mode="single",namespace="default",pod="herder-1",scope="container"} 1.0' in (
+        world.metrics.page()[1].decode()
+    )

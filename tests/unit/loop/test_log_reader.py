@@ -134,6 +134,17 @@ def test_while_a_turn_leaves_records_behind_the_next_is_due_at_once(log: Log) ->
     assert (log.reader.more, log.reader.due_s()) == (False, None)
 
 
+def test_a_turn_that_only_passes_over_old_records_leaves_the_rest_to_the_next(tmp_path: Path) -> None:
+    log = Log(tmp_path / "kmsg", after=FIRST + 249)
+    log.say(*["eth0: link is up"] * 250, *SINGLE.lines())
+    for _ in range(2):
+        assert log.reader.read(10.0, soon) == []
+        assert (log.reader.more, log.reader.due_s()) == (True, -inf)
+    reports = [report for _ in range(20) for report in log.reader.read(10.0 + _, soon)]
+    assert pids(reports) == [[11]]
+    log.reader.close()
+
+
 def test_the_next_report_ends_the_one_before_at_once(log: Log) -> None:
     log.say(*SINGLE.lines(), *NEXT.lines())
     assert pids(log.reader.read(10.0, lambda told: 0.02)) == [[11]]

@@ -12,11 +12,14 @@ import pytest
 from agent.ledger.store import Store
 from agent.loop.node import ThreadDiedError
 from agent.model import (
+    LabelSelector,
     Mode,
+    Operator,
     Outcome,
     Pod,
     PodChanged,
     PodDeleted,
+    Requirement,
     Rule,
     Rules,
     StateAsked,
@@ -184,6 +187,58 @@ def test_after_new_rules_a_start_without_the_api_decides_by_them(world: World) -
     assert world.ledger.kept_decisions() == ()
 
 
+ALL = Rules(
+    (Rule("all", Mode.SINGLE, namespaces=("def*",), pods=LabelSelector((Requirement("app", Operator.EXISTS),))),)
+)
+GROUP = Rules(
+    (Rule("web", Mode.GROUP, pods=LabelSelector((Requirement("app", Operator.IN, frozenset({"web"})),))), *ALL.rules)
+)
+OTHERS = Rules((Rule("db", Mode.SINGLE, pods=LabelSelector((Requirement("app", Operator.IN, frozenset({"db"})),))),))
+
+
+@pytest.mark.parametrize(("rules", "knob"), [(ALL, 0), (GROUP, 1), (OTHERS, 1), (Rules(), 1)])
+def test_rules_that_change_while_neither_the_agent_nor_the_api_is_there_count_at_the_next_start(
+    tmp_path: Path, rules: Rules, knob: int
+) -> None:
+    world = World(tmp_path, ALL)
+    world.make(knob=1)
+    world.told(pod({"app": "web"}))
+    assert world.knob() == 0
+    world.end()
+    world.settings = replace(world.settings, rules=rules)
+    world.begin()
+    assert not world.registry.listed
+    assert world.knob() == knob
+    world.end()
+
+
+def test_rules_that_change_while_the_api_is_away_count_at_once_and_back_again(tmp_path: Path) -> None:
+    world = World(tmp_path, ALL)
+    world.make(knob=1)
+    world.told(pod({"app": "web"}))
+    world.end()
+    world.begin()
+    for rules, knob in ((GROUP, 1), (ALL, 0), (Rules(), 1), (ALL, 0)):
+        world.node.reload(rules, world.now)
+        assert world.knob() == knob
+    world.end()
+
+
+def test_what_a_label_requested_stays_whatever_the_rules_unless_they_let_no_label_count(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.make(knob=1)
+    world.told(pod({MODE: "single", "app": "web"}))
+    world.end()
+    world.begin()
+    world.node.reload(GROUP, world.now)
+    assert world.knob() == 0
+    world.node.reload(replace(GROUP, disobeyed_namespaces=("default",)), world.now)
+    assert world.knob() == 1
+    world.node.reload(GROUP, world.now)
+    assert world.knob() == 0
+    world.end()
+
+
 def test_labels_that_count_by_new_rules_are_checked_at_once(world: World) -> None:
     world.node.reload(Rules(disobeyed_namespaces=("default",)), world.now)
     world.told(pod({MODE: "singel"}))
@@ -306,7 +361,7 @@ def test_a_boots_id_that_looks_like_a_cgroups_inode_does_not_make_a_kill_that_cg
     world.ledger.record([kill], (), None)
     world.end()
     world.begin()
-    assert [kill.outcome for kill in world.ledger.kills()] == [Outcome.DIED], "of one that had this path before"
+    assert [kill.outcome for kill in world.ledger.kills()] == [None], "of one that had this path before"
     world.end()
 
 

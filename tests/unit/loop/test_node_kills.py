@@ -10,12 +10,15 @@ import pytest
 
 import agent.loop.kills as kills_module
 import agent.pods.lookup as facts_module
-from agent.model import Mode, OomReport, Outcome, PodDeleted, Scope, TaskRow, Victim
-from tests.unit.cgroup.fakes import remove
+from agent.kernel.processes import node_oom_kills
+from agent.ledger import Ledger
+from agent.model import Mode, OomReport, Original, Outcome, PodDeleted, Scope, TaskRow, Victim
+from tests.unit.cgroup.fakes import make, remove
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
 
 WORKER = Victim(4312, "worker", 1000, anon_bytes=180 << 20)
 SERVICE = "system.slice/backup.service"
+OTHER_UID = "2b4e28ba-2fa1-11d2-883f-0016d3cca427"
 
 
 @pytest.fixture
@@ -122,7 +125,6 @@ def test_many_kills_are_each_recorded_and_named_apart(world: World) -> None:
     world.turn(after_s=1)
     assert {notice.name for notice in world.posted} == {world.posted[0].name}, "one Event counts them all"
     assert world.posted[-1].count == 20
-    assert "20 OOM kills in the last hour." in world.posted[-1].note
 
 
 def test_notifications_that_were_merged_lose_no_kill(world: World) -> None:
@@ -341,4 +343,104 @@ def test_a_kill_while_the_agent_was_down_has_one_outcome_and_counts_once_in_its_
     labels = 'container="main",namespace="default",outcome="survived",pod="herder-1"'
     assert world.metric(f"oomward_oom_kill_outcomes_total{{{labels}}}") == 1
     assert {notice.count for notice in world.posted if "OOMKilled" in notice.reason.value} == {1}
+    world.end()
+
+
+@pytest.mark.parametrize("before", ["a start that failed", "kill -9 right after the ledger was opened", "once"])
+def test_kills_from_before_oomward_are_never_reported_however_far_an_earlier_start_got(
+    tmp_path: Path, before: str
+) -> None:
+    (tmp_path / "mount").mkdir()
+    make(tmp_path / "mount", CONTAINER)
+    for at in (CONTAINER, POD):
+        file = tmp_path / "mount" / at / "memory.events"
+        file.write_text(file.read_text().replace("oom_kill 0", "oom_kill 3"))
+    earlier = Ledger.open(tmp_path / "state", "boot")
+    if before == "once":
+        earlier.remember_original(Original(7, CONTAINER, 1, UID, 1.0))
+    if before == "kill -9 right after the ledger was opened":
+        earlier._store.close()
+    else:
+        earlier.close()
+    world = World(tmp_path, announce=False)
+    world.listed(pod({MODE: "single"}))
+    world.turn(after_s=10.0)
+    world.turn(after_s=10.0)
+    assert (world.ledger.kills(), world.posted) == ([], [])
+    world.die()
+    world.kill_unseen()
+    world.begin()
+    world.turn(after_s=10.0)
+    assert [kill.processes for kill in world.ledger.kills()] == [1], "what came after the first baselines is reported"
+    world.end()
+
+
+@pytest.mark.parametrize(
+    "foreign", ["user.slice/user-1000.slice/user@1000.service", f"kubepods/burstable/pod{OTHER_UID}/{'b' * 64}"]
+)
+def test_a_foreign_or_nested_cgroup_that_is_named_as_a_pods_never_counts_for_that_pod(
+    world: World, foreign: str
+) -> None:
+    start(world, {MODE: "single"})
+    if foreign.startswith("kubepods"):
+        world.make(foreign)
+    attacker = Victim(666, "attacker")
+    world.node.kills.reports([replace(report(f"{foreign}/{CONTAINER}", attacker), first_sequence=7)], world.now)
+    world.kill()
+    world.node.kills.reports([report()], world.now)
+    world.turn()
+    world.turn(after_s=1.0)
+    (kill,) = world.ledger.kills()
+    assert [victim.comm for victim in kill.victims] == ["worker"]
+    assert world.metric("oomward_host_oom_kills_total") == 0
+
+
+def test_a_kill_in_a_cgroup_of_a_users_that_is_named_as_a_pods_is_reported_on_the_node(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(world, {MODE: "single"})
+    total = node_oom_kills() or 0
+    for module in (facts_module, kills_module):
+        monkeypatch.setattr(module, "node_oom_kills", lambda: total + 1)
+    world.node.kills.reports([report(f"user.slice/user-1000.slice/{CONTAINER}")], world.now)
+    world.turn(after_s=1.0)
+    world.turn(after_s=1.0)
+    (kill,) = world.ledger.kills()
+    assert (kill.pod, kill.container, kill.outcome) == (None, None, None)
+    assert [notice.about.kind for notice in world.posted if "OOM-killed" in notice.note] == ["Node"]
+    assert world.metric("oomward_host_oom_kills_total") == 1
+
+
+def test_kills_from_before_the_api_was_reached_are_reported_on_their_pod_afterwards(tmp_path: Path) -> None:
+    world = World(tmp_path, announce=False)
+    world.make(knob=1)
+    world.kill()
+    world.turn(after_s=6.0)
+    world.turn(after_s=1.0)
+    assert [kill.pod for kill in world.ledger.kills()] == [None]
+    assert world.posted == []
+    world.end()
+    world.begin()  # nor does a restart meanwhile lose it
+    world.listed(pod({MODE: "single"}))
+    world.turn(after_s=1.0)
+    (notice,) = world.posted
+    assert (notice.about.kind, notice.about.name) == ("Pod", "herder-1")
+    assert [(kill.pod, kill.container) for kill in world.ledger.kills()] == [("herder-1", "main")]
+    world.end()
+
+
+def test_a_container_that_was_scaled_away_while_the_agent_was_down_is_not_said_to_have_died(tmp_path: Path) -> None:
+    world = World(tmp_path, announce=False)
+    start(world, {MODE: "single"})
+    world.end()
+    for _ in range(4):
+        world.kill_unseen()
+    remove(world.mount, CONTAINER)
+    world.begin()
+    world.listed(pod({MODE: "single"}))
+    for _ in range(8):
+        world.turn(after_s=1.0)
+    assert [(kill.processes, kill.outcome) for kill in world.ledger.kills()] == [(1, None)] * 4
+    assert {notice.reason.value for notice in world.posted} == {"ProcessOOMKilled"}
+    assert all("whether the container survived is not known" in notice.note.lower() for notice in world.posted)
     world.end()

@@ -12,9 +12,9 @@ import pytest
 
 from agent.cgroup.errors import CgroupError
 from agent.metrics.metrics import KEEP_S
-from agent.model import MODE_LABEL, Cgroup, PodDeleted, PodSkipped, TreeOverflowed, WatchTrouble
+from agent.model import MODE_LABEL, Cgroup, PodDeleted, PodSkipped, Scope, TreeOverflowed, WatchTrouble
 from agent.modes.enforcer import CONFLICT_REWRITES, CONFLICT_WINDOW_S, CORRECT_EVERY_S
-from tests.unit.cgroup.fakes import make, remove
+from tests.unit.cgroup.fakes import FILES, make, remove
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, UID, World, pod
 
 OTHER_UID = "0" * 8 + UID[8:]
@@ -390,3 +390,81 @@ def test_a_container_whose_first_reading_fails_has_its_kills_all_the_same(
     assert failures == 0
     assert [kill.container for kill in world.ledger.kills()] == ["main"] * 3
     world.end()
+
+
+def test_a_pod_that_cannot_be_read_is_counted_each_time_and_logged_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        world.node.message(PodSkipped("pod default/large", "it is larger than 10485760 bytes"), world.now)
+    world.node.message(PodSkipped("7 more objects", "as with those before", 7), world.now)
+    assert world.metric("oomward_pods_skipped_total") == 10
+    assert [record.message for record in caplog.records if "large could" in record.message] == [
+        "pod default/large could not be read and is left as it was: it is larger than 10485760 bytes"
+    ]
+
+
+def test_a_memory_controller_that_is_switched_off_and_on_costs_neither_the_mode_nor_a_kill(world: World) -> None:
+    """All values and counters below begin again."""
+    make(world.mount, POD, cgroup__subtree_control="memory\n")
+    world.told(pod({MODE: "single"}))
+    world.make(knob=1)
+    for _ in range(3):
+        world.kill()
+        world.turn(after_s=0.1)
+    assert len(world.ledger.kills()) == 3
+    for file in ("memory.oom.group", "memory.events", "memory.events.local"):
+        (world.mount / CONTAINER / file).rename(world.mount.parent / file)
+    (world.mount / POD / "cgroup.subtree_control").write_text("")
+    world.turn()
+    for file in ("memory.events", "memory.events.local"):
+        (world.mount / CONTAINER / file).write_text("oom 0\noom_kill 0\noom_group_kill 0\n")
+    (world.mount / CONTAINER / "memory.oom.group").write_text("1\n")
+    (world.mount / POD / "cgroup.subtree_control").write_text("memory\n")
+    world.turn(after_s=1.0)
+    assert world.knob() == 0, "at once"
+    assert world.metric("oomward_drift_corrections_total") == 1
+    for _ in range(2):
+        world.kill()
+        world.turn(after_s=1.0)
+    kills = world.ledger.kills()
+    assert [(kill.container, kill.processes, kill.scope) for kill in kills] == [("main", 1, Scope.CONTAINER)] * 5
+    assert world.metric("oomward_cgroup_errors_total") == 0
+    world.node.resync(world.now)
+    assert world.metric("oomward_resync_corrections_total") == 0
+
+
+def test_a_pod_whose_cgroup_is_there_before_its_controllers_is_no_error(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """crun with the cgroupfs driver makes the pod's cgroup first and switches its controllers on then."""
+    make(world.mount, "kubepods/burstable", cgroup__subtree_control="")
+    bare = world.mount.parent / "bare"
+    bare.mkdir()
+    (bare / "cgroup.controllers").write_text("cpu\n")
+    bare.rename(world.mount / POD)
+    world.turn()
+    assert (world.metric("oomward_cgroup_errors_total"), caplog.text) == (0, "")
+    (world.mount / POD / "cgroup.controllers").write_text("cpu memory\n")
+    for file in ("memory.oom.group", "memory.events", "memory.events.local", "memory.max"):
+        (world.mount / POD / file).write_text(FILES[file])
+    (world.mount / "kubepods/burstable/cgroup.subtree_control").write_text("memory\n")
+    world.turn()
+    world.told(pod({MODE: "single"}))
+    world.make(knob=1)
+    world.kill()
+    world.turn(after_s=0.1)
+    assert len(world.ledger.kills()) == 1
+    assert (world.metric("oomward_cgroup_errors_total"), caplog.text.count("memory.events")) == (0, 0)
+
+
+def test_a_pod_that_never_gets_the_memory_controller_is_an_error_at_the_full_resync(world: World) -> None:
+    bare = world.mount.parent / "bare"
+    bare.mkdir()
+    (bare / "cgroup.controllers").write_text("cpu\n")
+    make(world.mount, "kubepods/burstable")
+    bare.rename(world.mount / POD)
+    world.turn()
+    assert world.metric("oomward_cgroup_errors_total") == 0
+    world.node.resync(world.now)
+    assert world.metric("oomward_cgroup_errors_total") == 1

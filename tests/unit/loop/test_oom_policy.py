@@ -89,6 +89,44 @@ def test_a_drop_in_that_comes_later_ends_the_conflict_and_single_is_applied(worl
     assert world.reasons() == ["OOMModeFailed", "OOMModeApplied"]
 
 
+def test_a_drop_in_that_is_removed_later_is_reported_when_systemd_has_read_its_files_again(world: World) -> None:
+    start(world, CONTINUE)
+    assert conflicts(world) == 0
+    world.scope_policies[CONTAINER] = NEXT_RUNC
+    world.systemd_loaded_ns += 1
+    assert conflicts(world) == 1
+    assert world.reasons() == ["OOMModeApplied", "OOMModeFailed"]
+    assert conflicts(world) == 1
+    assert world.reasons() == ["OOMModeApplied", "OOMModeFailed"], "once"
+
+
+def test_a_scope_whose_unit_is_gone_before_its_cgroup_is_not_called_applied(world: World) -> None:
+    start(world, NEXT_RUNC)
+    del world.scope_policies[CONTAINER]
+    conflicts(world)
+    assert world.reasons() == ["OOMModeFailed"]
+    world.remove(CONTAINER)
+    assert conflicts(world) == 0
+
+
+def test_while_systemd_reads_no_files_a_scope_without_conflict_is_read_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    monkeypatch.setattr(world.node.modes.scopes, "read", reads.append)
+    start(world, CONTINUE)
+    for _ in range(3):
+        conflicts(world)
+    assert reads == [CONTAINER]
+
+
+def test_between_the_scopes_that_are_read_again_the_loop_drains_inotify(world: World) -> None:
+    start(world, NEXT_RUNC)
+    calls: list[int] = []
+    world.node.modes.oom_policy_conflicts(lambda: calls.append(1))
+    assert calls == [1]
+
+
 def test_a_container_that_changes_to_group_is_no_conflict(world: World) -> None:
     start(world, NEXT_RUNC)
     world.told(pod({MODE: "group"}))

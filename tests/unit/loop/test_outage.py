@@ -64,7 +64,7 @@ class Agent:
             unix_s=self.unix_s,
         )
         failing = Failing(self.metrics, self.unix_s, ())
-        events = KillEvents("node-1", self.ledger, self.outbox, lambda _: None, failing.advice, self.unix_s)
+        events = KillEvents("node-1", self.ledger, self.outbox, lambda _: None, failing.advice, lambda _: None)
         self.recorder = Recorder(self.ledger, self.metrics, failing.settled, events.post)
         for kill in self.ledger.without_event():
             self.recorder.settled(replace(kill, outcome=Outcome.SURVIVED))

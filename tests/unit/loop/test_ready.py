@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,54 @@ def test_a_ledger_that_cannot_be_written_just_now_is_told_for_as_long_as_it_is_s
     assert "can't be written just now" in why
     world.ledger.flush()
     assert world.node.ready()[1].endswith("\nledger on disk")
+
+
+# ---------------------------------------------------------------------------------------------------- the node's name
+
+
+def named_wrongly(world: World) -> bool:
+    good, why = world.node.ready()
+    wrong = "'node-1' is not this node's name" in why
+    assert wrong == (not good)
+    return wrong
+
+
+def test_a_node_name_that_no_node_has_is_not_ready_and_says_why(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """At least the agent's own pod runs here, and the API has it on the node of another name."""
+    world.make()
+    world.listed()
+    assert named_wrongly(world)
+    assert "the API has no pod there; running here: 1 other pod" in world.node.ready()[1]
+    for _ in range(3):
+        world.node.housekeeping(world.now)
+    assert caplog.text.count("is not this node's name") == 1
+
+
+def test_the_name_of_another_node_is_not_ready_either(world: World) -> None:
+    world.make()
+    world.listed(replace(pod(ids={"main": "f" * 64}), uid="another"))
+    assert named_wrongly(world)
+    assert "1 pod there, none of which runs here" in world.node.ready()[1]
+
+
+def test_as_soon_as_a_pod_that_runs_here_is_the_apis_too_it_is_ready(world: World) -> None:
+    """A node that is made of static pods has them in the API a moment later."""
+    world.make()
+    world.listed()
+    assert named_wrongly(world)
+    world.told(pod())
+    assert not named_wrongly(world)
+
+
+def test_pods_without_a_running_container_prove_nothing(world: World) -> None:
+    """The node's last pods are finished, and the cgroup of one that was deleted by force is still there."""
+    world.make()
+    world.listed(replace(pod(ids={"main": None}), uid="another"))
+    assert not named_wrongly(world)
+
+
+def test_a_pod_that_was_deleted_and_still_runs_is_the_nodes(world: World) -> None:
+    world.make()
+    world.listed(pod())
+    world.listed()
+    assert not named_wrongly(world)

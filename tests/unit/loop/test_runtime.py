@@ -21,6 +21,7 @@ from agent.model import (
     SandboxRemoved,
     SandboxSeen,
 )
+from agent.modes.controller import WRITTEN_AFTER_S
 from agent.pods.runtime_names import KEEP_S
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
 
@@ -129,10 +130,24 @@ def test_it_gets_0_where_the_kubelet_runs_with_singleprocessoomkill(world: World
     path = f"kubepods/burstable/pod{stranger.uid}/{'d' * 64}"
     world.make(path)
     world.listed(stranger)
+    world.turn(after_s=WRITTEN_AFTER_S)
     created(world, 1, of=sandbox({MODE: "group"}))
     world.listed(stranger, pod({MODE: "group"}))
     world.listed(stranger, pod())
     assert world.knob() == 0
+
+
+def test_another_container_that_is_just_starting_says_nothing_of_the_kubelet(world: World) -> None:
+    """Its 0 is that of a new cgroup: the runtime has not written yet."""
+    stranger = replace(pod(ids={"web": "d" * 64}), uid=UID.replace("1", "2"))
+    path = f"kubepods/burstable/pod{stranger.uid}/{'d' * 64}"
+    world.listed(stranger)
+    world.make(path, knob=0)
+    created(world, 0)
+    world.write(path, 1)
+    world.listed(stranger, pod({MODE: "single"}))
+    world.listed(stranger, pod())
+    assert world.knob() == 1
 
 
 def test_one_other_container_with_1_says_that_the_kubelet_writes_1(world: World) -> None:
@@ -201,6 +216,18 @@ def test_the_original_value_survives_a_restart_of_the_agent(world: World) -> Non
     world.begin()
     world.listed(pod())
     assert world.knob() == 1
+
+
+def test_what_a_container_would_have_without_us_is_known_while_it_lives_for_updates_after_it_opted_out(
+    world: World,
+) -> None:
+    created(world, 0)
+    for listed in (pod({MODE: "single"}), pod()):
+        world.listed(listed)
+        assert world.node.modes.without_us == {ID: 1}
+    world.remove(CONTAINER)
+    world.message(ContainerRemoved(ID))
+    assert world.node.modes.without_us == {}
 
 
 def test_a_container_that_opts_in_again_and_out_again_gets_the_kubelets_value_again(world: World) -> None:

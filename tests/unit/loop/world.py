@@ -83,6 +83,7 @@ class World:
             settings, rules=rules or Rules(), emulate_group_on_v1=emulate_group, mode_applied_events=announce
         )
         self.scope_policies: dict[str, ScopePolicy] = {}  # by the cgroup's path
+        self.systemd_loaded_ns = 1
         self.killed: list[str] = []
         self.kill_outcomes: list[KillAttempt] = []
         self.begin()
@@ -106,6 +107,7 @@ class World:
             self._kill,
             kmsg=self._kmsg,
             scope_policy=self.scope_policies.get,
+            systemd_loaded_ns=lambda: self.systemd_loaded_ns,
             unix_s=self.unix_s,
         )
         self.tree = self.node.tree

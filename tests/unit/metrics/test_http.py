@@ -62,8 +62,11 @@ def get(server: StatusServer, path: str, method: str = "GET", **headers: str) ->
             return error.code, error.read().decode()
 
 
-def test_metrics_get_the_accept_header(server: StatusServer) -> None:
-    assert get(server, "/metrics", Accept="a/b") == (200, "metrics for a/b")
+def test_metrics_get_the_format_of_the_accept_header_and_there_are_two(server: StatusServer) -> None:
+    assert get(server, "/metrics", Accept="a/b") == (200, "metrics for ")
+    asked = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8,text/plain;q=0.5"
+    assert get(server, "/metrics", Accept=asked) == (200, "metrics for application/openmetrics-text; version=1.0.0")
+    assert get(server, "/metrics", Accept="application/openmetrics-text;q=0.0") == (200, "metrics for ")
 
 
 def test_health_and_readiness_explain_themselves_good_and_bad(server: StatusServer, state: State) -> None:
@@ -158,7 +161,7 @@ def test_one_client_too_many_costs_the_longest_waiting_its_place(server: StatusS
     assert silent[0].recv(1) == b"", "the oldest was sent away"
     last = silent[-1]
     last.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
-    assert last.recv(12) == b"HTTP/1.0 200", "the newest was not"
+    assert last.recv(12) == b"HTTP/1.1 200", "the newest was not"
     for connection in silent:
         connection.close()
 
@@ -342,21 +345,21 @@ def test_each_client_is_announced_by_its_own_thread_before_it_is_served() -> Non
     announced: list[int] = []
     served: list[tuple[int, int]] = []
 
-    def page(_accept: str) -> tuple[str, bytes]:
+    def health() -> tuple[bool, str]:
         served.append((threading.get_ident(), len(announced)))
-        return "text/plain", b"page"
+        return True, "fine"
 
     server = StatusServer(
         ("127.0.0.1", 0),
-        page,
-        lambda: (True, ""),
+        lambda _: ("", b""),
+        health,
         lambda: (True, ""),
         at_request=lambda: announced.append(threading.get_ident()),
     )
     server.start()
     try:
         for number in (1, 2):
-            assert get(server, "/metrics") == (200, "page")
+            assert get(server, "/healthz")[0] == 200
             assert served[-1] == (announced[-1], number)
     finally:
         server.close()

@@ -213,7 +213,7 @@ def test_a_resumed_session_is_as_good_as_its_certificate(pages: Pages) -> None:
             connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
             return connection.recv(12), connection.session, connection.session_reused
 
-    for certificate, expected in (("client", b"HTTP/1.0 200"), (None, b"HTTP/1.0 403")):
+    for certificate, expected in (("client", b"HTTP/1.1 200"), (None, b"HTTP/1.1 403")):
         context = client_context(certificate)
         first, session, _ = ask(context, None)
         again, _, reused = ask(context, session)

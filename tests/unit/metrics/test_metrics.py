@@ -118,6 +118,49 @@ def test_more_dead_pods_than_the_bound_has_room_for_stay_bounded(bound: int) -> 
     assert shown() == {"alive"}
 
 
+def test_a_pod_of_very_many_containers_has_series_for_some_and_its_other_kills_count_for_the_pod(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "MOST_OF_A_POD", 3)
+    m = metrics()
+    for i in range(20):
+        m.container_running("default", "herder-1", f"c{i}", Mode.SINGLE)
+        m.oom_group("default", "herder-1", f"c{i}", 0, 0)
+        m.kill(replace(KILL, container=f"c{i}"))
+        m.outcome(replace(KILL, container=f"c{i}"))
+    m.container_running("default", "db-0", "main", Mode.SINGLE)
+    assert len(m._series) == 3 + 1 + 1
+    assert kills(m, container="c2", scope="container") == [1.0]
+    assert kills(m, container="", pod="herder-1", scope="container") == [17.0]
+    assert kills(m, pod="db-0", scope="container") == [0.0], "others have theirs"
+    assert sum(kills(m)) == 20
+    assert caplog.text.count("3 containers of pod default/herder-1 have series") == 1
+    for i in range(20):
+        m.container_gone("default", "herder-1", f"c{i}", 0.0)
+    dropped = m.drop_stale(KEEP_S + 1)
+    assert {container for _, _, container in dropped} == {"", *(f"c{i}" for i in range(20))}, "their totals end too"
+    assert (kills(m, pod="herder-1"), m._without) == ([], {})
+
+
+def test_series_of_living_containers_are_bounded_in_all_and_no_kill_is_lost(
+    bound: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    m = metrics()
+    for i in range(10 * bound):
+        m.container_running("default", f"pod-{i}", "main", Mode.SINGLE)
+    for i in range(10 * bound):
+        m.kill(replace(KILL, pod=f"pod-{i}", container="main"))
+    assert len(m._series) == bound + 1
+    assert kills(m, namespace="", pod="", container="", scope="container") == [9.0 * bound]
+    assert caplog.text.count("containers have series") == 1
+    for i in range(bound):
+        m.container_gone("default", f"pod-{i}", "main", 0.0)
+    m.drop_stale(0.0)
+    m.drop_stale(KEEP_S + 1)
+    m.container_running("default", "later", "main", Mode.SINGLE)
+    assert kills(m, pod="later", scope="container") == [0.0], "there is room again"
+
+
 def test_a_pod_that_comes_back_while_others_are_dropped_keeps_its_series() -> None:
     m = metrics()
     for name in ("db-0", "db-1"):

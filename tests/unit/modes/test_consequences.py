@@ -83,6 +83,25 @@ def test_an_armed_container_is_held_armed_and_stays_so_long_after(world: World) 
     assert exceeded_events(world) == 1
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_tolerance_that_was_exceeded_is_not_forgotten_when_its_kills_are_no_longer_kept(
+    world: World, restart: bool
+) -> None:
+    start(world, tolerant(tolerate="3/1m"))
+    kill(world, 4)
+    assert world.knob() == 1
+    assert world.ledger.prune(world.unix_s(), 30, 0, 100) > 0
+    assert world.ledger.kills() == []
+    if restart:
+        world.end()
+        world.begin()
+        world.listed(tolerant(tolerate="3/1m"))
+    kill(world)
+    world.told(tolerant(tolerate="3/1m"))
+    assert world.knob() == 1
+    assert exceeded_events(world) == 1
+
+
 def test_the_next_instance_of_the_container_starts_afresh(world: World) -> None:
     start(world, tolerant(tolerate="1/1m"))
     kill(world, 2)
@@ -273,3 +292,15 @@ def test_a_restart_is_reported_though_the_api_has_not_answered_since_the_agents_
     assert world.metric('oomward_containers_killed_total{reason="tolerance"}') == 1
     world.listed(tolerant(tolerate="2/10m", then="restart"))
     assert exceeded_events(world) == 1
+
+
+def test_a_kill_after_which_the_agent_ends_the_container_is_not_blamed_on_its_pid_1(world: World) -> None:
+    start(world, tolerant(tolerate="1/10m", then="restart"))
+    kill(world, 2)
+    assert world.killed == [CONTAINER]
+    (world.mount / CONTAINER / "cgroup.events").write_text("populated 0\nfrozen 0\n")
+    world.turn(after_s=1.0)
+    notes = [notice.note for notice in world.posted if notice.action == "OOMKill"]
+    assert notes
+    assert all("PID 1" not in note for note in notes)
+    assert "then the agent ended the container" in notes[-1]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model import Mode, Pod, Rule, Rules, RuntimeContainer, Sandbox
+from agent.model import KeptDecision, Mode, Pod, Rule, Rules, RuntimeContainer, Sandbox
 from agent.modes.creation import CreationModes
 from agent.modes.policy import decide
 from agent.pods.registry import Registry
@@ -29,11 +29,14 @@ def asks(
     in_force: Mapping[str, Mode | None] | None = None,
     running: bool = False,
     version: str = "v2",
+    without_us: Mapping[str, int] | None = None,
 ) -> int | None:
     registry = Registry()
     if by_api is not None:
         registry.put(by_api, 0.0)
-    modes = CreationModes(registry, lambda: rules or Rules(), {} if in_force is None else in_force, version)
+    modes = CreationModes(
+        registry, lambda: rules or Rules(), {} if in_force is None else in_force, version, without_us or {}
+    )
     return modes.oom_group(Sandbox("s", pod), container, running)
 
 
@@ -55,7 +58,7 @@ def test_a_rule_decides_where_the_pod_asks_for_nothing() -> None:
 
 def test_the_rules_are_those_in_force_at_the_question() -> None:
     rules = Rules()
-    modes = CreationModes(Registry(), lambda: rules, {}, "v2")
+    modes = CreationModes(Registry(), lambda: rules, {}, "v2", {})
     assert modes.oom_group(Sandbox("s", a_pod()), HERDER, False) is None
     rules = SINGLE_FOR_ALL
     assert modes.oom_group(Sandbox("s", a_pod()), HERDER, False) == 0
@@ -92,6 +95,16 @@ def test_an_update_of_a_container_that_opted_out_is_left_alone() -> None:
     assert asks(a_pod(label="single"), in_force={HERDER.container_id: None}, running=True) is None
 
 
+@pytest.mark.parametrize("value", [0, 1])
+def test_an_update_of_one_that_was_created_with_our_value_and_opted_out_gets_the_value_without_us(value: int) -> None:
+    """Measured, containerd 2.1: the CPU manager's update has no value of its own, and ours is sent again, from the creation."""
+    created = {HERDER.container_id: value}
+    assert asks(a_pod(), in_force={HERDER.container_id: None}, running=True, without_us=created) == value
+    assert asks(a_pod(), in_force={HERDER.container_id: Mode.SINGLE}, running=True, without_us=created) == 0
+    assert asks(a_pod(), in_force={HERDER.container_id: None}, without_us=created) is None, "a creation"
+    assert asks(a_pod(), in_force={"b" * 64: None}, running=True, without_us={"b" * 64: value}) is None, "another one"
+
+
 def test_an_update_of_a_container_that_is_not_known_yet_follows_the_labels() -> None:
     assert asks(a_pod(label="single"), in_force={"b" * 64: Mode.GROUP}, running=True) == 0
 
@@ -104,6 +117,26 @@ def test_a_creation_does_not_look_at_what_is_in_force() -> None:
 def test_on_cgroup_v1_nothing_can_be_set(running: bool) -> None:
     known = {HERDER.container_id: Mode.SINGLE}
     assert asks(a_pod(label="single"), in_force=known, running=running, version="v1") is None
+
+
+def asks_ledger(*kept: KeptDecision, by_api: Pod | None = None) -> int | None:
+    """By an agent that has started again, with this ledger."""
+    registry = Registry(kept)
+    if by_api is not None:
+        registry.put(by_api, 0.0)
+        registry.forget_remembered(by_api.cgroup_key)
+    modes = CreationModes(registry, Rules, {}, "v2", {})
+    return modes.oom_group(Sandbox("s", a_pod(label="single")), HERDER, False)
+
+
+def test_without_the_api_the_last_decision_for_its_name_goes_before_the_sandboxs_labels_as_for_the_file() -> None:
+    """Its label was changed after its sandbox was created."""
+    pod = a_pod()
+    kept = KeptDecision(pod.uid, pod.uid, pod.namespace, pod.name, HERDER.name, "b" * 64, Mode.GROUP, "label")
+    assert asks_ledger(kept) == 1
+    assert asks_ledger(replace(kept, container="another")) == 0
+    assert asks_ledger(replace(kept, cgroup_key="another")) == 0
+    assert asks_ledger(kept, by_api=pod) is None, "the API counts from now on"
 
 
 class RemovedMeanwhile(Mapping[str, Mode | None]):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent.model import OnExceeded, OomKill, Pod, Rule, Rules, Scope, Tolerance
 from agent.modes.tolerance import exceeded, invalid_tolerances, tolerance_of
+from agent.wording.notes import mode_invalid_note
 from tests.unit.modes.pods import a_pod
 from tests.unit.wording.kills import KILL
 
@@ -85,6 +86,29 @@ def test_bad_words_beside_a_good_number_are_named_and_nothing_is_done_for_them()
         "tolerate.oomward.dev/nobody",
     ]
     assert invalid_tolerances(pod, Rules(disobeyed_namespaces=("*",))) == ()
+
+
+@pytest.mark.parametrize("annotation", ["tolerate", "herder", "on_exceeded", "tolerate_scope"])
+def test_where_an_annotation_is_invalid_any_number_is_tolerated_also_beside_a_rule_and_so_says_the_event(
+    annotation: str,
+) -> None:
+    rules = Rules((Rule("all", None, tolerance=Tolerance(1, 600.0)),))
+    pod = asking(**{annotation: "nonsense"})
+    assert tolerance_of(pod, "herder", rules) is None
+    (bad,) = invalid_tolerances(pod, rules)
+    assert "Until it is corrected, any number of kills is tolerated" in mode_invalid_note(bad)
+    assert (tolerance_of(pod, "sidecar", rules) is None) is (annotation != "herder"), "it is about the herder alone"
+    assert ("in container herder." in mode_invalid_note(bad)) is (annotation == "herder")
+
+
+def test_an_annotation_for_no_container_of_the_pod_has_no_effect_and_so_says_the_event() -> None:
+    rules = Rules((Rule("all", None, tolerance=FIVE),))
+    pod = asking(hearder="1/10m")
+    assert tolerance_of(pod, "herder", rules) == FIVE
+    (bad,) = invalid_tolerances(pod, rules)
+    assert mode_invalid_note(bad) == (
+        "Annotation tolerate.oomward.dev/hearder has no effect: the pod has no container of that name."
+    )
 
 
 def test_five_are_tolerated_and_the_sixth_is_one_too_many() -> None:

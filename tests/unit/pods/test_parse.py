@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.model import ContainerKind, PodContainer
 from agent.model.status import ContainerState, Phase
-from agent.pods.parse import UnreadablePodError, parse_pod, parse_quantity
+from agent.pods.parse import MOST_CONTAINERS, UnreadablePodError, parse_pod, parse_quantity
 from tests.unit.kube.world import pod_json
 
 ANY_JSON = st.recursive(
@@ -300,3 +300,14 @@ def test_a_pod_cannot_be_changed_once_it_is_read() -> None:
     pod = parse_pod(pod_json(labels={"a": "b"}))
     with pytest.raises(TypeError):
         pod.labels["a"] = "c"  # type: ignore[index]
+
+
+def test_a_pod_of_more_containers_than_any_node_runs_is_refused_before_they_are_read() -> None:
+    pod: Any = copy.deepcopy(WHOLE)
+    pod["spec"]["containers"] = [{"name": f"c{number}"} for number in range(MOST_CONTAINERS - 1)]
+    assert len(parse_pod(pod).containers) == MOST_CONTAINERS
+    pod["spec"]["containers"] += [{"name": "one-more"}, None]
+    with pytest.raises(
+        UnreadablePodError, match=f"has {MOST_CONTAINERS + 2} containers, more than the {MOST_CONTAINERS}"
+    ):
+        parse_pod(pod)

@@ -133,7 +133,7 @@ class Agent:
 
 @contextmanager
 def _process_left_as_it_was() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCONT)}
     interval = sys.getswitchinterval()
     try:
         yield

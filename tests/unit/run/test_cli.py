@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import runpy
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
 from agent import __version__, cli
-from agent.cli import COMMANDS, EXIT_USAGE, main
+from agent.cli import COMMANDS, EXIT_INTERRUPTED, EXIT_USAGE, main
 from agent.commands import EXIT_FAILED, EXIT_OK
-from agent.commands.output.table import Output
+from agent.commands.output.table import Output, show
 from agent.kernel import scheduling
 from agent.ledger import Ledger
 from agent.model import AgentError, OomKill
-from agent.settings import Settings
+from agent.serve.answers import Answers
+from agent.serve.protocol import SOCKET
+from agent.serve.server import CommandServer
+from agent.settings import Settings, load
+from agent.wording.view import Shown
 from tests.unit.patience import PATIENCE_S, wait_until
 from tests.unit.wording.kills import KILL
 
@@ -172,3 +181,186 @@ def test_a_reader_that_leaves_is_no_failure(tmp_path: Path) -> None:
 
 def _kill(number: int) -> OomKill:
     return replace(KILL, ordinal=number)
+
+
+# --------------------------------------------------------------------------------------------- what becomes of the output
+
+
+def printing(output: Output, file: TextIO) -> int:
+    """As commands print."""
+    column = {"header": "ROW", "right": False, "spare": 0}
+    rows = ["x" * 100] * 1000
+    show(
+        Shown({"rows": rows}, {"columns": [column], "rows": [[[(row, "")]] for row in rows], "nothing": ""}, []),
+        output,
+        file,
+    )
+    return 0
+
+
+def instead(monkeypatch: pytest.MonkeyPatch, call: str, do: Callable[..., int]) -> tuple[str, ...]:
+    """The words that call the command, which is ``do`` now."""
+    typed, command, *_ = CALLS[call]
+    monkeypatch.setattr(command, do)
+    return typed
+
+
+@pytest.fixture(autouse=True)
+def no_agent_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OOMWARD_STATE_DIR", str(tmp_path / "nowhere"))
+
+
+PRINT = sorted(set(CALLS) - {"run"})
+
+
+@pytest.fixture(params=["plain", "terminal"])
+def looks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output is for a pipe, or by rich."""
+    if request.param == "terminal":
+        monkeypatch.setenv("FORCE_COLOR", "1")
+
+
+@pytest.mark.usefixtures("looks")
+@pytest.mark.parametrize("output", Output)
+@pytest.mark.parametrize("call", PRINT)
+def test_nobody_reads_what_a_command_prints_any_more_and_that_is_no_failure(
+    call: str, output: Output, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = instead(monkeypatch, call, lambda *_, **__: printing(output, sys.stdout))
+    reader, writer = os.pipe()
+    os.close(reader)
+    with capsys.disabled(), os.fdopen(writer, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        monkeypatch.setattr(sys, "stderr", StringIO())
+        assert main(typed) == EXIT_OK
+
+
+@pytest.mark.usefixtures("looks")
+@pytest.mark.parametrize("output", Output)
+@pytest.mark.parametrize("call", PRINT)
+def test_output_that_can_not_be_written_is_a_sentence_and_one(
+    call: str, output: Output, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = instead(monkeypatch, call, lambda *_, **__: printing(output, sys.stdout))
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(typed) == EXIT_FAILED
+    assert capsys.readouterr().err.splitlines()[-1] == "oomward: [Errno 28] No space left on device"
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    call: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    assert main(instead(monkeypatch, call, interrupted)) == EXIT_INTERRUPTED == 130
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE], ids=errno.errorcode.get)
+def test_without_a_free_descriptor_a_command_says_what_to_do(
+    call: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exhausted(*_: object, **__: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    assert main(instead(monkeypatch, call, exhausted)) == EXIT_FAILED
+    said = capsys.readouterr().err
+    assert "raise the limit of open files" in said
+    assert "Traceback" not in said
+
+
+def test_a_fault_of_the_agents_own_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.EBADF, "a descriptor of ours is closed")
+
+    monkeypatch.setattr("agent.run.run", fail)
+    assert main(("run", *NODE)) == EXIT_FAILED
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.fixture(params=["without an agent", "beside an agent"])
+def state(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A state folder with one kill; beside an agent with its socket."""
+    ledger = Ledger.open(tmp_path, "boot")
+    ledger.record([KILL], (), None)
+    ledger.close()
+    if request.param == "without an agent":
+        yield tmp_path
+        return
+    settings = load({"state_dir": str(tmp_path), "node_name": "node-1"}, {})
+    not_needed: Any = None
+    server = CommandServer(tmp_path, Answers(settings, not_needed, not_needed, not_needed).answer)
+    server.start()
+    yield tmp_path
+    server.close()
+
+
+@pytest.mark.parametrize("limit", ["99999999999999999999", "9" * 5000, "0" * 30 + "7"], ids=["20", "5000", "zeros"])
+def test_any_number_of_kills_can_be_asked_for(limit: str, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(("history", "--state-dir", str(state), "--limit", limit)) == EXIT_OK
+    out, err = capsys.readouterr()
+    assert "herder-1" in out
+    assert (err == "") == (state / SOCKET).exists()
+
+
+@pytest.mark.parametrize("option", ["--since", "--watch", "--resync-interval", "--kill-retention-count"])
+def test_other_numbers_without_an_end_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = {"--since": "history", "--watch": "ps"}.get(option, "run")
+    for number in ("99999999999999999999", "99999999999999999999h", "9" * 5000, "1e999"):
+        with suppress(SystemExit):
+            assert main((command, *NODE, option, number)) == EXIT_USAGE
+        assert "Traceback" not in capsys.readouterr().err
+
+
+SHELL = [
+    ("history --state-dir {state} | true", 0),
+    ("history --state-dir {state} --output json | true", 0),
+    ("history --state-dir {state} > /dev/full", EXIT_FAILED),
+    ("history --state-dir {state} >&-", EXIT_FAILED),
+    ("history --state-dir {state} > /dev/null 2>&-", 0),
+    ("--help | true", 0),
+    ("ps --help > /dev/full", EXIT_FAILED),
+    ("ps 2> /dev/full", EXIT_USAGE),
+    ("check --node-name n --cgroup-mount /nowhere > /dev/full", EXIT_FAILED),
+    ("explain p --node-name n --cgroup-mount /nowhere 2> /dev/full", EXIT_FAILED),
+]
+
+
+@pytest.mark.parametrize(("line", "code"), SHELL, ids=[line for line, _ in SHELL])
+def test_in_a_shell_too(line: str, code: int, state: Path) -> None:
+    shell = f"set -o pipefail; {sys.executable} -m agent {line.format(state=state)}"
+    environ = {key: value for key, value in os.environ.items() if not key.endswith("NODE_NAME")}
+    ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=environ, check=False)
+    assert (ended.returncode, ended.stderr.count("Traceback"), ended.stderr.count("Exception ignored")) == (code, 0, 0)
+    assert "reads the node itself" not in ended.stderr or not (state / SOCKET).exists() or "{state}" not in line
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if call != "run"])
+def test_a_mistake_in_the_configuration_file_stops_no_command_that_only_looks(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "resyncInterval: never\ntlsCert: /x\nrules:\n- name: x\n  mode: sinlge\n- name: y\n  mode: single\n"
+    )
+    seen: list[Settings] = []
+
+    def looks(settings: Settings, *_: object, **__: object) -> int:
+        seen.append(settings)
+        return 0
+
+    code = main((*instead(monkeypatch, call, looks), "--config", str(config)))
+    said = capsys.readouterr().err
+    assert all(text in said for text in ("config.yaml:1", "config.yaml:5", "tlsCert is set without tlsKey"))
+    if call.startswith("once"):
+        assert (code, seen) == (EXIT_USAGE, []), "it writes: the rest of the rules may be for other pods"
+        return
+    assert code == EXIT_OK
+    assert "in force is what the agent read before" in said
+    assert [rule.name for rule in seen[0].rules.rules] == ["y"]
+    assert seen[0].resync_interval_s > 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import pytest
 from agent import run as program
 from agent.cli import main
 from agent.commands import EXIT_FAILED
+from agent.kernel.kmsg import boot_id
 from agent.kernel.scheduling import SchedulingClass
-from agent.ledger import AgentLock, LedgerReader, LockedError
+from agent.ledger import AgentLock, LedgerReader, LockedError, NoLedgerError
+from agent.loop import loop
 from agent.loop.node import ThreadDiedError
 from tests.lab.apiserver import ApiServer
 from tests.unit.kube.world import pod_json
@@ -111,6 +115,29 @@ def test_without_a_log_it_says_so_and_counts_all_the_same(
     assert "mount the host's /dev/kmsg into the container, or name it with --kmsg" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["/dev/null", "folder", "plain file"])
+def test_with_any_other_kind_of_file_for_the_log_it_goes_on_without(
+    agent: Agent, api: ApiServer, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    agent.kmsg.unlink()
+    if kind == "folder":
+        agent.kmsg.mkdir()
+    elif kind == "plain file":
+        agent.kmsg.write_bytes(b"6,1,100,-;hello\n")
+    else:
+        agent.kmsg.symlink_to(kind)
+    api.put_pod(herder())
+
+    def meanwhile() -> None:
+        agent.ready()
+        assert "oomward_kmsg_readable 0.0" in agent.get("/metrics")[1]
+
+    assert agent.run(meanwhile) == 0
+    said = capfd.readouterr().err
+    assert "not the kernel's log device" in said
+    assert "Traceback" not in said
+
+
 def test_without_the_right_to_come_first_it_goes_on_and_says_what_may_come_late(
     agent: Agent, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,7 +200,35 @@ def test_a_state_directory_that_cannot_be_had_stops_nobody(
         assert "ledger in memory only" in agent.get("/readyz")[1]
 
     assert agent.run(meanwhile, state_dir="/proc/oomward") == 0
-    assert "a second agent would not be noticed" in capfd.readouterr().err
+    assert "no lock available at /proc/oomward/agent.lock" in capfd.readouterr().err
+
+
+def test_a_state_directory_that_is_removed_frees_neither_the_lock_nor_the_ledger(
+    agent: Agent, api: ApiServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loop, "HOUSEKEEPING_S", 0.1)
+    api.put_pod(herder(mode="single"))
+    state = agent.work / "state"
+
+    def meanwhile() -> None:
+        agent.ready()
+        agent.make(CONTAINER, knob=1)
+        agent.until(lambda: agent.knob(CONTAINER) == "0", "held")
+        shutil.rmtree(state)
+        agent.until(lambda: originals() == [CONTAINER], "all that it knows is in a new ledger")
+        agent.until(lambda: "removed or replaced while in use" in agent.get("/readyz")[1], "it says so")
+        with pytest.raises(LockedError), AgentLock(state, "node-1", agent.mount):
+            pass
+        agent.until(lambda: "removed or replaced while in use" in capfd.readouterr().err, "it logs so")
+
+    def originals() -> list[str]:
+        try:
+            with closing(LedgerReader(state)) as reader:
+                return [original.path for original in reader.originals(boot_id())]
+        except NoLedgerError:
+            return []
+
+    assert agent.run(meanwhile) == 0
 
 
 def test_on_v1_counters_are_followed_by_eventfd(agent: Agent, api: ApiServer, tmp_path: Path) -> None:

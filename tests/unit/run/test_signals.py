@@ -17,6 +17,10 @@ NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
 class Loop:
     stopped = False
+    went_on = False
+
+    def continued(self) -> None:
+        self.went_on = True
 
     def stop(self) -> None:
         self.stopped = True
@@ -41,7 +45,7 @@ class Interrupted(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def process_left_as_it_was() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in NUMBERS}
+    before = {number: signal.getsignal(number) for number in (*NUMBERS, signal.SIGCONT)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -61,3 +65,10 @@ def test_a_signal_in_the_middle_of_a_log_line_stops_the_loop(
     program.logger.info("a line of the log")
     assert loop.stopped
     assert file.getvalue() == "a line of the log\n"
+
+
+def test_after_a_stop_the_loop_is_told_that_it_was_stopped() -> None:
+    loop: Any = Loop()
+    program._handle_signals(loop)
+    signal.raise_signal(signal.SIGCONT)
+    assert (loop.went_on, loop.stopped) == (True, False)

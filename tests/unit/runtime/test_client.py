@@ -18,7 +18,7 @@ from agent.kube.backoff import FIRST_S, MOST_S, Backoff
 from agent.metrics.metrics import Metrics
 from agent.model import RuntimeConnected, RuntimeListed, RuntimeLost, RuntimeMessage
 from agent.runtime import session
-from agent.runtime.client import RESTARTING_S, NriClient
+from agent.runtime.client import RESTARTING_S, STEADY_S, NriClient
 from agent.runtime.frames import BrokenStreamError
 from agent.runtime.plugin import Plugin
 from agent.runtime.session import RefusedError
@@ -231,11 +231,25 @@ def test_each_end_of_a_connection_that_was_in_use_is_reported_and_the_back_off_b
     world: World, serves: list[Serve]
 ) -> None:
     world.listen()
-    serves += [raises(RefusedError("no"))] * 3 + [serves_until("closed"), serves_until("closed")]
+
+    def closed(plugin: Plugin) -> str:
+        world.now += STEADY_S
+        return serves_until("closed")(plugin)
+
+    serves += [raises(RefusedError("no"))] * 3 + [closed, closed]
     world.waits.script = [lambda: None] * 4
     world.client.run()
     assert world.lost() == ["the runtime refuses the plugin: no", "closed", "closed"]
     assert world.waits.seconds == [0.5, 1.0, 2.0, 0.5, 0.5]
+
+
+def test_a_runtime_that_ends_each_connection_soon_is_tried_ever_more_slowly(world: World, serves: list[Serve]) -> None:
+    """Each time it lists all that it has, and creates no container meanwhile."""
+    world.listen()
+    serves += [serves_until("closed")] * 9
+    world.waits.script = [lambda: None] * 8
+    world.client.run()
+    assert world.waits.seconds == [FIRST_S * 2**n for n in range(6)] + [MOST_S] * 3
 
 
 def test_while_the_runtime_restarts_its_socket_is_looked_for_and_then_no_longer(

@@ -202,18 +202,28 @@ def test_a_container_that_failed_with_us_is_created_without_us() -> None:
     asked = Asked(0)
     assert asked.create() == "0"
     asked.plugin.answer("RemoveContainer", about())
-    (_, failed, removed) = asked.messages
-    assert isinstance(failed, CreationFailed)
-    assert (failed.container, failed.conflict) == (our_container(), False)
-    assert removed == ContainerRemoved(ID)
+    assert asked.messages[1:] == [ContainerRemoved(ID)]
     assert asked.create(create(a_container("b" * 64))) is None
+    asked.plugin.answer("PostCreateContainer", about(a_container("b" * 64)))
+    (failed,) = [message for message in asked.messages if isinstance(message, CreationFailed)]
+    assert (failed.container, failed.conflict) == (our_container(), False)
     assert asked.create(create(a_container("c" * 64, "other"))) == "0"
+
+
+def test_a_container_that_fails_without_us_as_well_is_not_reported() -> None:
+    asked = Asked(0)
+    for cid in (ID, "b" * 64, "c" * 64):
+        asked.create(create(a_container(cid)))
+        asked.plugin.answer("RemoveContainer", about(a_container(cid)))
+    assert not [message for message in asked.messages if isinstance(message, CreationFailed)]
 
 
 def test_a_conflict_is_one_where_another_value_was_there() -> None:
     asked = Asked(0)
     asked.create(create(a_container(so_far="1")))
     asked.plugin.answer("RemoveContainer", about())
+    asked.create(create(a_container("b" * 64, so_far="1")))
+    asked.plugin.answer("PostCreateContainer", about(a_container("b" * 64)))
     assert [m.conflict for m in asked.messages if isinstance(m, CreationFailed)] == [True]
 
 

@@ -57,7 +57,6 @@ def test_each_command_is_answered(answers: Answers) -> None:
     [
         ("ps", {"node": "node-2"}, "this agent's node is node-1"),
         ("ps", {"colour": "red"}, "does not know"),
-        ("history", {"limit": 1001}, "at most 1000 kills"),
         ("history", {"limit": 0}, "limit is not a whole number"),
         ("history", {"limit": True}, "limit is not a whole number"),
         ("history", {"limit": 5, "since_s": "6h"}, "since_s is not a number"),
@@ -72,6 +71,18 @@ def test_arguments_that_are_not_as_they_should_be_are_refused(
 ) -> None:
     with pytest.raises(RefusedError, match=why):
         answer(answers, command, **arguments)
+
+
+def test_any_limit_is_answered_while_there_are_not_more_kills_than_the_agent_sends(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.serve.answers.MOST_KILLS", 2)
+    found = answer(answers, "history", limit=10**9)
+    assert (len((found.document or {})["kills"]), found.troubles) == (2, [])
+    monkeypatch.setattr("agent.serve.answers.MOST_KILLS", 1)
+    assert len((answer(answers, "history", limit=1).document or {})["kills"]) == 1
+    with pytest.raises(RefusedError, match="at most 1 kills"):
+        answer(answers, "history", limit=10**9)
 
 
 def test_a_command_that_fails_says_the_same_as_without_an_agent(answers: Answers) -> None:

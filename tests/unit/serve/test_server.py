@@ -49,7 +49,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def connected(state: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(PATIENCE_S)
-    connection.connect(str(state / SOCKET))
+    with protocol.socket_path(str(state)) as address:
+        connection.connect(address)
     return connection
 
 
@@ -75,11 +76,22 @@ def test_a_question_is_answered_and_the_socket_is_roots_alone(start: Start, tmp_
     assert (stat.S_ISSOCK(mode), stat.S_IMODE(mode)) == (True, 0o600)
 
 
+def test_a_state_folder_with_a_longer_path_than_a_socket_may_have_has_one_all_the_same(tmp_path: Path) -> None:
+    state = tmp_path / ("x" * 120)
+    state.mkdir()
+    served = CommandServer(state, lambda _: ANSWER)
+    served.start()
+    assert (served.trouble, answered(state)) == (None, True)
+    served.close()
+    assert list(state.iterdir()) == []
+
+
 def test_a_socket_that_a_killed_agent_left_is_replaced_and_one_that_ends_removes_its_own(
     start: Start, tmp_path: Path
 ) -> None:
     left = socket.socket(socket.AF_UNIX)
-    left.bind(str(tmp_path / SOCKET))
+    with protocol.socket_path(str(tmp_path)) as address:
+        left.bind(address)
     left.close()
     with pytest.raises(NoAgentError, match="Connection refused"):
         answered(tmp_path)

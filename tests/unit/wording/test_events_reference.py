@@ -24,8 +24,8 @@ TYPES = {
     Reason.CONTAINER_RESTARTED: ("Warning", "KillContainer"),
 }
 NOTES = {
-    Reason.PROCESS_OOM_KILLED: wording.kill_note(KILL, kills_last_hour=7, container_limits=LIMITS),
-    Reason.CONTAINER_OOM_KILLED: wording.kill_note(GROUP, kills_last_hour=7, container_limits=LIMITS),
+    Reason.PROCESS_OOM_KILLED: wording.kill_note(KILL, container_limits=LIMITS),
+    Reason.CONTAINER_OOM_KILLED: wording.kill_note(GROUP, container_limits=LIMITS),
     Reason.MODE_APPLIED: notes.mode_applied_note("herder", Mode.SINGLE, "label oomward.dev/mode=single"),
     Reason.MODE_INVALID: notes.mode_invalid_note(
         InvalidSetting(Source.LABEL, "oomward.dev/mode", "singel", None, "is not a mode")

@@ -51,9 +51,9 @@ def harmless(text: str) -> bool:
     return not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in text)
 
 
-def note(kill: OomKill, recent: int = 7) -> str:
+def note(kill: OomKill) -> str:
     limits = {"herder": 256 << 20, "sidecar": None} if kill.pod is not None else None
-    return wording.kill_note(kill, kills_last_hour=recent, container_limits=limits)
+    return wording.kill_note(kill, container_limits=limits)
 
 
 def test_the_notes_read_as_they_should() -> None:
@@ -64,26 +64,21 @@ def test_the_notes_read_as_they_should() -> None:
     assert found == GOLDEN.read_text()
 
 
-def test_a_note_says_how_many_kills_the_last_hour_had() -> None:
-    assert "1 OOM kill in the last hour." in note(KILL, recent=1)
-    assert "2 OOM kills in the last hour." in note(KILL, recent=2)
-
-
 def test_a_note_that_is_too_long_keeps_what_happened() -> None:
     """256 containers and names as long as they may be: cut in the middle, never at the front."""
     limits: dict[str, int | None] = {f"{i:03d}-{'c' * 59}": 1 << 30 for i in range(256)}
     long = replace(KILL, container="c" * 63, largest=tuple(TaskRow(i, "x" * 15, 1 << 20) for i in range(3)))
-    found = wording.kill_note(long, kills_last_hour=7, container_limits=limits)
+    found = wording.kill_note(long, container_limits=limits)
     assert len(found.encode()) <= 1024
     assert found.startswith(f"OOM-killed worker (PID 4312, 180.2 MiB) in container {'c' * 63} at")
     assert "The container is still running" in found
 
 
-@given(KILLS, st.integers(0, 10**6), st.none() | st.dictionaries(ODD, SIZES, max_size=20))
+@given(KILLS, st.none() | st.dictionaries(ODD, SIZES, max_size=20))
 def test_no_kill_makes_a_note_that_is_too_long_or_could_do_harm(
-    kill: OomKill, recent: int, limits: dict[str, int | None] | None
+    kill: OomKill, limits: dict[str, int | None] | None
 ) -> None:
-    note = wording.kill_note(kill, kills_last_hour=recent, container_limits=limits)
+    note = wording.kill_note(kill, container_limits=limits)
     assert 0 < len(note.encode()) <= 1024
     assert harmless(note)
     assert harmless(wording.kill_line(kill))
@@ -122,7 +117,7 @@ def test_a_limit_of_unknown_value_is_called_that(scope: Scope) -> None:
 
 def test_a_diagnosis_advice_is_a_sentence_among_the_others() -> None:
     advice = "raise the limit from 256Mi: 1 kill in an hour"
-    found = wording.kill_note(KILL, kills_last_hour=1, container_limits={"herder": 256 << 20}, advice=advice)
+    found = wording.kill_note(KILL, container_limits={"herder": 256 << 20}, advice=advice)
     assert "herder 1.2 MiB. Raise the limit from 256Mi: 1 kill in an hour. Memory limits of" in found
 
 
@@ -206,7 +201,7 @@ def test_no_label_path_or_reason_makes_a_note_that_is_too_long_or_could_do_harm(
         (
             InvalidSetting(Source.ANNOTATION, "oomward.dev/tolerate", "5", None, "'5' is no tolerance: write 5/10m"),
             "Annotation oomward.dev/tolerate has the invalid value '5': '5' is no tolerance: write "
-            "5/10m. Until it is corrected, any number of kills is tolerated.",
+            "5/10m. Until it is corrected, any number of kills is tolerated in containers without an annotation of their own.",
         ),
         (
             InvalidSetting(Source.LABEL, "k", "on", None, "is not a mode"),
@@ -247,3 +242,26 @@ def test_a_note_is_cut_by_bytes_as_the_api_counts_them_and_in_the_middle() -> No
     note = notes.mode_invalid_note(replace(wish, key="日本" * 90))
     assert len(note) < len(note.encode()) <= 1024
     assert note.endswith("group (an OOM kill ends the whole container).")
+
+
+def test_a_container_that_the_agent_ended_is_not_said_to_have_lost_its_pid_1() -> None:
+    found = wording.kill_note(KILL, container_limits=None, ended_by_agent=True)
+    assert "The container survived it; then the agent ended the container, because its tolerance was exceeded." in found
+    assert "PID 1" not in found
+    assert "still running" not in found
+
+
+def test_a_container_without_a_limit_that_took_the_nodes_memory_is_advised_to_set_one() -> None:
+    kill = replace(KILL, scope=Scope.NODE, limit_bytes=None)
+    for advice in (None, "run less on the node"):
+        found = wording.kill_note(kill, container_limits={"herder": None}, advice=advice)
+        assert wording.NO_LIMIT in found
+        assert wording.NOT_ITS_FAULT not in found
+    assert wording.NOT_ITS_FAULT in wording.kill_note(kill, container_limits={"herder": 5})
+
+
+def test_processes_that_are_listed_are_said_to_be_of_the_limit_that_was_hit() -> None:
+    for scope, whose in {Scope.POD: " of the pod", Scope.NODE: " of the node", Scope.CONTAINER: ""}.items():
+        assert f"Largest processes{whose}: worker" in wording.kill_note(
+            replace(KILL, scope=scope), container_limits=None
+        )
