@@ -111,7 +111,7 @@ def build_nri(settings: Settings, node: Node, mailbox: Mailbox, files: CgroupFil
     if settings.nri == "off":
         return None
     registry, modes, metrics = node.pods.registry, node.modes, node.metrics
-    creation = CreationModes(registry, lambda: modes.rules, modes.in_force, files.version, modes.without_us)
+    creation = CreationModes(registry, lambda: modes.rules, modes.in_force, files.version, modes.created.without_us)
     client = NriClient(settings.nri_socket, settings.nri_index, creation.oom_group, mailbox.put, metrics, Backoff())
     node.look_for_runtime = client.look
     return client

@@ -595,9 +595,9 @@ MUTANTS = (
     ),
     Mutant(
         "a container that was created with our value keeps it when it opts out",
-        "modes/controller.py",
-        "                if container_id in self._created_with_mode:\n",
-        "                if False:\n",
+        "modes/created.py",
+        "        if container_id in self._ids:\n",
+        "        if False:\n",
         ("loop/test_runtime.py",),
     ),
     # ------------------------------------------------------------------------------------------------- systemd's OOMPolicy
