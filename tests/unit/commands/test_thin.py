@@ -25,7 +25,7 @@ from agent.serve.server import CommandServer
 from agent.settings import SETTINGS
 from agent.settings.values import duration_s
 from agent.wording.view import Shown
-from tests.unit.patience import PATIENCE_S
+from tests.unit.patience import PATIENCE_S, wait_until
 
 HEAVY = ("kubernetes", "urllib3", "psutil", "rich", "yaml", "sqlite3", "dataclasses", "agent.model", "agent.settings")
 ROWS = [{"pod": "herder-1"}]
@@ -159,6 +159,9 @@ def test_an_agent_that_hangs_is_left_alone_after_a_moment(tmp_path: Path) -> Non
 
 def test_ctrl_c_ends_a_command_that_waits_for_the_agent_without_a_traceback(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "agent", "ps", "--state-dir", str(tmp_path)]
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell ignores it for what it starts beside itself
     with silent_agent(tmp_path) as silent, subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         silent.settimeout(PATIENCE_S)
         connection, _ = silent.accept()
@@ -167,6 +170,7 @@ def test_ctrl_c_ends_a_command_that_waits_for_the_agent_without_a_traceback(tmp_
             assert process.wait(PATIENCE_S) == EXIT_INTERRUPTED
         assert process.stderr is not None
         assert process.stderr.read() == ""
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_failure_is_the_agents_sentence_and_one(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,6 +186,7 @@ def test_a_failure_is_the_agents_sentence_and_one(asked: Asked, capsys: pytest.C
         ("logLevel: info\n# stateDir: /no\n", thin.STATE_DIR),
         ("logLevel: info\nstateDir: /data/oomward  # on the disk\n", "/data/oomward"),
         ("stateDir: '/data'\n", "/data"),
+        ("resyncInterval: never\nrules:\n- mode: sinlge\nstateDir: /data\n", "/data"),
         ("{stateDir: /data}\n", None),
         ("stateDir: >\n  /data\n", None),
     ],
@@ -327,6 +332,20 @@ def test_a_wait_ends_when_standard_input_is_closed_by_who_could_write_to_it(
         with pytest.raises(ReaderGoneError):
             wait(PATIENCE_S)
         wait_beside(file)(0.01)  # that nobody could write to it from the beginning says nothing about the client
+
+
+def test_the_process_ends_with_the_writer_of_its_input(asked: Asked, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "agent", "ps", "--watch", "0.5s"]
+    with (
+        (tmp_path / "out").open("w") as out,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stderr is not None
+        wait_until(lambda: len(asked) > 1, "it watches")
+        process.stdin.close()
+        assert process.wait(PATIENCE_S) == EXIT_OK
+        assert process.stderr.read() == ""
 
 
 def test_the_process_ends_when_its_terminal_is_hung_up(asked: Asked) -> None:

@@ -53,11 +53,13 @@ def alone(agent: Agent, command: Own, output: Output) -> tuple[str, str]:
     return file.getvalue(), errors.getvalue()
 
 
+@pytest.mark.parametrize(("tolerate", "mode"), [("5/10m", "0"), ("1/10m", "1")], ids=["tolerated", "exceeded"])
 def test_each_command_says_the_same_beside_the_agent_as_without_it(
-    agent: Agent, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+    agent: Agent, api: ApiServer, monkeypatch: pytest.MonkeyPatch, tolerate: str, mode: str
 ) -> None:
     monkeypatch.setattr(survey, "CgroupFiles", partial(CgroupFiles, check_magic=False))
-    pod = herder(mode="single", tolerate="5/10m")
+    pod = herder(mode="single")
+    pod["metadata"]["annotations"] = {"oomward.dev/tolerate": tolerate}
     (status,) = pod["status"]["containerStatuses"]
     waits = {
         "name": "web",
@@ -72,14 +74,17 @@ def test_each_command_says_the_same_beside_the_agent_as_without_it(
         reader = LedgerReader(agent.work / "state")
         kills = reader.kills()
         reader.close()
-        return bool(kills) and kills[0].outcome is not None
+        return len(kills) == 2 and all(kill.outcome is not None for kill in kills)
 
     def meanwhile() -> None:
         agent.ready()
         agent.make(CONTAINER, knob=1)
         agent.until(lambda: agent.knob(CONTAINER) == "0", "enforced")
         kill(agent)
-        agent.until(recorded, "the kill, with its outcome")
+        agent.until(lambda: "oomward_oom_kills_total{" in agent.get("/metrics")[1], "counted")
+        kill(agent, 2)
+        agent.until(recorded, "the kills, with their outcomes")
+        agent.until(lambda: agent.knob(CONTAINER) == mode, "and what follows")
         for words, command in COMMANDS.items():
             for output in Output:
                 same = alone(agent, command, output)
