@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import sys
-import threading
-import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TextIO
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.commands import EXIT_FAILED, EXIT_OK
+from agent.commands.output import streams
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -24,6 +24,7 @@ TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 MORE_FILES = "raise the limit of open files (ulimit -n; for the node sysctl fs.file-max)"
 MOST_KILLS = 10**9  # of history: all
 LEAST_WATCH_S = 0.5
+USUAL_DURATION = re.compile(r"([1-9][0-9]?|0\.[1-9])([smh]?)\Z", re.ASCII)
 EPILOG = "Exit codes: 0 success, 1 failure (the message says what failed and what to do), 2 wrong arguments or configuration, 130 Ctrl-C."
 REAL_TIME_S = 2.0  # how long a command may keep real-time priority
 
@@ -60,14 +61,14 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EPILOG)
         add_arguments(command)
         _add_own(name, command)
-        if name != "run":
-            command.add_argument("--output", choices=("table", "json"), default="table", help="table (default) or json")
     return top
 
 
 def _add_own(name: str, command: argparse.ArgumentParser) -> None:
     """The arguments of this command only."""
     add = command.add_argument
+    if name != "run":
+        add("--output", choices=("table", "json"), default="table", help="table (default) or json")
     match name:
         case "once":
             instead = command.add_mutually_exclusive_group()
@@ -94,6 +95,9 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
 
 
 def _duration(text: str) -> float:
+    """As settings.values.duration_s has it, which costs 10 MiB: not for what is usually typed."""
+    if usual := USUAL_DURATION.match(text):
+        return float(usual[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[usual[2]]
     from agent.settings.values import duration_s
 
     try:
@@ -116,42 +120,43 @@ def _positive(text: str) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code. Whatever becomes of the output, or Ctrl-C: no traceback."""
+    """Run one command; returns its exit code. Whatever becomes of the output, or Ctrl-C: no traceback.
+
+    Without ``argv`` those of this process, which then is the command's own.
+    """
+    words = sys.argv[1:] if argv is None else argv
     try:
-        try:
-            return _run(argv)
-        finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
+        return _run(words, own_process=argv is None)
     except KeyboardInterrupt:
-        _drop_output()
+        streams.drop(sys.stdout)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # `oomward … | head`: the reader has closed the pipe: no failure
-        _drop_output()
+        streams.drop(sys.stdout)
         return EXIT_OK
     except OSError as error:  # the disk that takes the output is full; or no file can be opened any more
-        _drop_output()
-        _say(f"{error}; {MORE_FILES}" if error.errno in TOO_MANY_FILES else str(error))
+        streams.drop(sys.stdout)
+        streams.say_as_it_is(f"{error}; {MORE_FILES}" if error.errno in TOO_MANY_FILES else str(error))
         return EXIT_FAILED
 
 
-def _drop_output(file: TextIO | None = None) -> None:
-    """What is still buffered, of standard output unless another is given; else the interpreter would try again at its end."""
-    with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_RDWR), (file or sys.stdout).fileno())
+def _run(words: Sequence[str], *, own_process: bool) -> int:
+    """By the running agent, if it answers. What is printed is written at the end, unless writing it has failed."""
+    from agent.commands import thin
 
-
-def _say(text: str) -> None:
-    """On standard error, if that can be written."""
-    if sys.stderr is None:
-        return
+    if own_process and words[:1] != ["run"]:
+        thin.offer_itself()
     try:
-        print(f"oomward: {text}", file=sys.stderr, flush=True)  # noqa: T201
-    except OSError:
-        _drop_output(sys.stderr)
+        code = thin.run(words, _add_own)
+        code = _without_agent(words) if code is None else code
+    except SystemExit:  # of argparse: --help
+        streams.flush()
+        raise
+    streams.flush()
+    return code
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _without_agent(argv: Sequence[str]) -> int:
+    """A command that reads the node itself, or the agent."""
     from agent.kernel import scheduling
 
     scheduling.raise_priority()  # before the imports: on busy processors those alone would take minutes
@@ -166,19 +171,23 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         settings = load(vars(arguments), os.environ, required=required, in_file=mistakes)
         for mistake in mistakes or ():
-            _say(f"{mistake}; shown is what the rest of the file says, in force is what the agent read before")
+            streams.say_as_it_is(
+                f"{mistake}; shown is what the rest of the file says, in force is what the agent read before"
+            )
         if not settings.real_time:
             scheduling.suspend_real_time()
         with _within_budget(arguments.command):
             return _call(settings, arguments)
     except (SettingsError, AgentError) as error:
-        _say(str(error))
+        streams.say_as_it_is(str(error))
         return EXIT_USAGE if isinstance(error, SettingsError) else EXIT_FAILED
 
 
 @contextmanager
 def _within_budget(command: str) -> Iterator[None]:
     """Real-time priority for a moment only: a command may run until Ctrl-C. ``run`` has a budget of its own (loop/realtime.py)."""
+    import threading
+
     from agent.kernel import scheduling
 
     timer = threading.Timer(REAL_TIME_S, scheduling.suspend_real_time)
@@ -200,13 +209,13 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
             return run(settings)
         except OSError as error:
             if error.errno not in TOO_MANY_FILES:
+                import traceback
+
                 traceback.print_exc()  # a fault of ours
             raise
-    if sys.stdout is None:
-        raise OSError(errno.EBADF, "standard output is closed")
     from agent.commands.output.table import Output
 
-    output, file = Output(arguments.output), sys.stdout
+    output, file = Output(arguments.output), streams.standard_output()
     match arguments.command:
         case "once":
             from agent.commands import once

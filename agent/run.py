@@ -14,7 +14,7 @@ from types import FrameType
 from agent import __version__
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.killing import kill_container
-from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_ADVICE, find_hierarchy
+from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_ADVICE, Hierarchy, find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.diagnose.failing import HOUR_S, Failing
 from agent.events.kill_events import KillEvents
@@ -52,6 +52,8 @@ from agent.pods.registry import Registry
 from agent.pods.watch import PodWatch
 from agent.runtime.client import NriClient
 from agent.runtime.oom_policy import OomPolicies
+from agent.serve.answers import Answers
+from agent.serve.server import CommandServer
 from agent.settings import PageGuards, RulesFile, Settings
 from agent.wording.logs import setup
 
@@ -109,7 +111,7 @@ def build_nri(settings: Settings, node: Node, mailbox: Mailbox, files: CgroupFil
     if settings.nri == "off":
         return None
     registry, modes, metrics = node.pods.registry, node.modes, node.metrics
-    creation = CreationModes(registry, lambda: modes.rules, modes.in_force, files.version, modes.without_us)
+    creation = CreationModes(registry, lambda: modes.rules, modes.in_force, files.version, modes.created.without_us)
     client = NriClient(settings.nri_socket, settings.nri_index, creation.oom_group, mailbox.put, metrics, Backoff())
     node.look_for_runtime = client.look
     return client
@@ -175,13 +177,14 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     )
     healthy = lambda: health(beats, time.monotonic())  # noqa: E731
     server = StatusServer(settings.listen, metrics.page, healthy, node.ready, guards, real_time.check_budget)
+    commands = _command_server(settings, hierarchy, mailbox, real_time)
     for beat in beats:
         metrics.heartbeat_timestamp_seconds.labels(beat.thread).set_function(beat.last_unix_s)
     metrics.kmsg_readable.set(kmsg)
     received = _handle_signals(loop)
     server.start()
-    where = f"cgroup {hierarchy.version} below {hierarchy.memory_mount}"
-    logger.info("oomward %s watches node %s: %s", __version__, settings.node_name, where)
+    commands.start()
+    logger.info("oomward %s watches node %s: %s", __version__, settings.node_name, _place(hierarchy))
     try:
         bodies = [("pod watch", watch.run), ("event sender", sender.run)]
         bodies += [("NRI", nri.run)] if nri is not None else []
@@ -195,10 +198,33 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     finally:
         stop.set()
         optional = ([nri.stop] if nri is not None else []) + ([v1.close] if v1 is not None else [])
-        for end in (*optional, sender.stop, server.close, ledger.close, log.close, node.tree.close, files.close):
+        for end in (
+            commands.close,
+            *optional,
+            sender.stop,
+            server.close,
+            ledger.close,
+            log.close,
+            node.tree.close,
+            files.close,
+        ):
             end()
     logger.info("stopped; the values of memory.oom.group stay as they are")
     return 0
+
+
+def _place(hierarchy: Hierarchy) -> str:
+    return f"cgroup {hierarchy.version} below {hierarchy.memory_mount}"
+
+
+def _command_server(settings: Settings, hierarchy: Hierarchy, mailbox: Mailbox, real_time: RealTime) -> CommandServer:
+    """The socket that commands ask; a warning if there can be none."""
+    open_files = lambda: CgroupFiles(hierarchy.memory_mount, hierarchy.version)  # noqa: E731
+    answers = Answers(settings, hierarchy, open_files, mailbox.put)
+    commands = CommandServer(settings.state_dir, answers.answer, real_time.check_budget)
+    if commands.trouble is not None:
+        logger.warning(commands.trouble)
+    return commands
 
 
 def _open_log(settings: Settings, ledger: Ledger, boot: str, metrics: Metrics) -> LogReader:

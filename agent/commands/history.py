@@ -1,22 +1,14 @@
-"""``oomward history``: the kills in the ledger, newest first. Reads only the ledger; needs no running agent and no API."""
+"""``oomward history`` without an agent: from the ledger alone; needs no API."""
 
 from __future__ import annotations
 
-import time
-from contextlib import closing
 from typing import TextIO
 
-from rich.text import Text
-
 from agent.commands import EXIT_OK
-from agent.commands.looking import say
-from agent.commands.output.table import UNKNOWN, Column, Listing, Output, plain, size
-from agent.ledger import LedgerReader
-from agent.model import AgentError, OomKill, Outcome, Scope
+from agent.commands.output.streams import say
+from agent.commands.output.table import Output, show
+from agent.look import kills
 from agent.settings import Settings
-from agent.wording.kills import kill_fields
-from agent.wording.text import count, safe
-from agent.wording.times import rfc3339
 
 
 def history(
@@ -29,68 +21,8 @@ def history(
     since_s: float | None,
     limit: int,
 ) -> int:
-    """Print at most ``limit`` kills. None matches any; ``pod`` is a name or namespace/name; ``since_s`` counts back from now.
-
-    Raises NoLedgerError, and AgentError if ``pod`` and ``namespace`` contradict each other.
-    """
-    if pod is not None and "/" in pod:
-        own, _, name = pod.partition("/")
-        if namespace not in (None, own):
-            where = f"is not in namespace {safe(namespace or '')}"
-            raise AgentError(f"pod {safe(pod, 320)} {where}: give only one namespace")
-        namespace, pod = own, name
-    since_unix_s = 0.0 if since_s is None else time.time() - since_s
-    with closing(LedgerReader(settings.state_dir)) as reader:
-        kills = reader.kills(since_unix_s=since_unix_s, namespace=namespace, pod=pod, limit=limit + 1)
-    KILLS.show(kills[:limit], output, file)
-    if len(kills) > limit:
-        say([f"these are the newest {limit} kills of more: raise --limit to see them"])
-    if reader.bad_rows:
-        them = f"{count(reader.bad_rows, 'kill')} that cannot be read in the ledger in {settings.state_dir}"
-        say([f"left out {them} (written by a newer oomward?)"])
+    """Print kills: look/kills.py has the arguments and errors."""
+    shown = kills.history(settings.state_dir, namespace=namespace, pod=pod, since_s=since_s, limit=limit)
+    show(shown, output, file)
+    say(shown.troubles)
     return EXIT_OK
-
-
-def _kill_json(kill: OomKill) -> dict[str, object]:
-    """The fields of the log line, and the time."""
-    return {"time": rfc3339(kill.at_unix_s, "microseconds"), **kill_fields(kill)}
-
-
-def _pod(kill: OomKill) -> Text:
-    if kill.pod is not None:
-        return plain(f"{kill.namespace or UNKNOWN}/{kill.pod}")
-    return plain(kill.cgroup_path or None)
-
-
-def _process(kill: OomKill) -> Text:
-    if not kill.victims:
-        return Text(f"{kill.processes} unnamed")
-    first = kill.victims[0]
-    more = max(kill.processes, len(kill.victims)) - 1
-    return Text(f"{first.pid} {safe(first.comm)}{f' and {more} more' if more else ''}")
-
-
-def _outcome(kill: OomKill) -> Text:
-    if kill.outcome is None:
-        return Text(UNKNOWN if kill.container is not None else "-")
-    return Text(kill.outcome.value, style="green" if kill.outcome is Outcome.SURVIVED else "red")
-
-
-def _scope(kill: OomKill) -> Text:
-    if kill.scope is Scope.CONTAINER and kill.pod is None and kill.container_id is None:
-        return Text("cgroup")  # e.g. of a service of the node
-    return Text(kill.scope.value if kill.scope else UNKNOWN)
-
-
-KILL_COLUMNS: tuple[Column[OomKill], ...] = (
-    Column("TIME", lambda kill: Text(rfc3339(kill.at_unix_s))),
-    Column("POD", _pod),
-    Column("CONTAINER", lambda kill: plain("-" if kill.container is None else kill.container)),
-    Column("PROCESS", _process),
-    Column("RESIDENT", lambda k: size(k.victims[0].resident_bytes if k.victims else None), spare=2, right=True),
-    Column("SCOPE", _scope, spare=1),
-    Column("LIMIT", lambda kill: size(kill.limit_bytes), spare=3, right=True),
-    Column("MODE", lambda kill: Text(kill.mode.value if kill.mode else "-"), spare=4),
-    Column("OUTCOME", _outcome),
-)
-KILLS = Listing("kills", KILL_COLUMNS, _kill_json, "No OOM kills.")

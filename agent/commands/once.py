@@ -10,21 +10,23 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
-from rich.text import Text
-
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import classify, find_hierarchy
 from agent.commands import EXIT_FAILED, EXIT_OK
-from agent.commands.looking import Recorded, say, tolerated
-from agent.commands.output.table import NAME_LIMIT, Column, Listing, Output, plain
-from agent.commands.survey import Survey, survey
+from agent.commands.output.streams import say
+from agent.commands.output.table import Output, show_rows
+from agent.commands.survey import survey
 from agent.kernel.kmsg import boot_id
 from agent.ledger import AgentLock, Ledger
+from agent.look.looking import Recorded, tolerated
+from agent.look.survey import Survey
+from agent.look.view import NAME_LIMIT, Column, Listing, plain, styled
 from agent.model import Cgroup, OomGroupWrite, Original, WriteOutcome
 from agent.modes.desired import DesiredMode, oom_group_values
 from agent.modes.enforcer import Attempt, Enforcer
 from agent.settings import Settings
 from agent.wording.text import safe
+from agent.wording.view import Cell
 
 GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteOutcome.GONE)
 
@@ -100,7 +102,7 @@ def restore(settings: Settings, output: Output, file: TextIO) -> int:
         for uid in {decision.pod_uid for decision in ledger.kept_decisions()}:
             ledger.forget_pod(uid)  # else an agent that starts without the API would enforce them again
         if rows:
-            WRITES.show(rows, output, file)
+            show_rows(WRITES, rows, output, file)
         else:
             none = "has no value that was changed since this boot"
             say([f"nothing to restore: the ledger in {settings.state_dir} {none}"])
@@ -134,7 +136,7 @@ def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> i
             # A cgroup without a container name and with the right value is a pause sandbox: not worth a row.
             if done is not None and (desired.container is not None or done.write.outcome is not WriteOutcome.ALREADY):
                 rows.append(_row(found, desired, done))
-    WRITES.show(sorted(rows, key=lambda row: row.cgroup), output, file)
+    show_rows(WRITES, sorted(rows, key=lambda row: row.cgroup), output, file)
     say(found.troubles)
     return EXIT_OK if found.registry.listed and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
 
@@ -164,18 +166,18 @@ def _restored(settings: Settings, ledger: Ledger) -> list[WriteRow]:
     return rows
 
 
-def _write_outcome(row: WriteRow) -> Text:
+def _write_outcome(row: WriteRow) -> Cell:
     text = "would write" if row.outcome is WriteOutcome.DRY_RUN else row.outcome.value
-    return Text(text, style="" if row.outcome in GOOD else "bold red")
+    return styled(text, style="" if row.outcome in GOOD else "bold red")
 
 
 WRITE_COLUMNS: tuple[Column[WriteRow], ...] = (
     Column("POD", lambda row: plain(row.cgroup if row.pod is None else f"{row.namespace}/{row.pod}")),
     Column("CONTAINER", lambda row: plain("-" if row.container is None else row.container)),
-    Column("BEFORE", lambda row: Text("-" if row.before is None else str(row.before)), right=True),
-    Column("DESIRED", lambda row: Text(str(row.wanted)), right=True),
+    Column("BEFORE", lambda row: styled("-" if row.before is None else str(row.before)), right=True),
+    Column("DESIRED", lambda row: styled(str(row.wanted)), right=True),
     Column("OUTCOME", _write_outcome),
-    Column("WHY", lambda row: Text(safe(row.why, NAME_LIMIT)), spare=1),
+    Column("WHY", lambda row: styled(safe(row.why, NAME_LIMIT)), spare=1),
     Column("CGROUP", lambda row: plain(row.cgroup), spare=2),
 )
 WRITES = Listing("writes", WRITE_COLUMNS, asdict, "Nothing to do: no running container on this node requests a mode.")

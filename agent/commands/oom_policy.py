@@ -11,14 +11,13 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import TextIO
 
-from rich.text import Text
-
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import find_hierarchy
 from agent.cgroup.tree import Tree
 from agent.commands import EXIT_FAILED, EXIT_OK
-from agent.commands.looking import say
-from agent.commands.output.table import NAME_LIMIT, Column, Listing, Output, plain
+from agent.commands.output.streams import say
+from agent.commands.output.table import Output, show_rows
+from agent.look.view import NAME_LIMIT, Column, Listing, plain, styled
 from agent.model import AgentError, CgroupKind
 from agent.runtime.drop_in import PREFIXES, DropIn, DropIns, State, reload_systemd
 from agent.runtime.oom_policy import OomPolicies
@@ -52,7 +51,7 @@ def oom_policy(
     if action != "show":
         changed = (drop_ins.install if action == "install" else drop_ins.remove)(prefixes)
     read = not changed or _reloaded(drop_ins.policies, reload, wait)
-    DROP_INS.show(drop_ins.show(prefixes), output, file)
+    show_rows(DROP_INS, drop_ins.show(prefixes), output, file)
     if not read:
         say([f"systemd has not read the change yet: {BY_HAND}"])
     return EXIT_OK if read else EXIT_FAILED
@@ -95,7 +94,7 @@ STATES = {
 }
 COLUMNS: tuple[Column[DropIn], ...] = (
     Column("SCOPES", lambda one: plain(f"{one.prefix}-*.scope")),
-    Column("STATE", lambda one: Text(STATES[one.state])),
-    Column("FILE", lambda one: Text(safe(one.path, NAME_LIMIT * 4))),
+    Column("STATE", lambda one: styled(STATES[one.state])),
+    Column("FILE", lambda one: styled(safe(one.path, NAME_LIMIT * 4))),
 )
 DROP_INS = Listing("drop_ins", COLUMNS, asdict, "No runtime's scopes.")

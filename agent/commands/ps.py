@@ -1,58 +1,18 @@
-"""``oomward ps``: every running container of this node, its desired and actual mode, its memory and its kills.
-
-Needs no running agent and no API: what has no name is shown by pod uid and container id.
-"""
+"""``oomward ps`` without an agent: from the node, the API and the ledger. Reads only; needs no API."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from typing import TextIO
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
-
 from agent.commands import EXIT_OK
-from agent.commands.looking import SHORT_ID, Reads, Recorded, Tolerated, mode_of, recorded, say
-from agent.commands.output.table import NAME_LIMIT, UNKNOWN, Column, Listing, Output, console_on, fitted, plain, size
-from agent.commands.survey import Survey, survey
-from agent.model import Cgroup, Mode, OomPolicy
+from agent.commands.output.streams import say
+from agent.commands.output.table import Output, show
+from agent.commands.survey import survey
+from agent.commands.watching import wait_beside, watch
+from agent.look.containers import containers
 from agent.settings import Settings
-from agent.wording.text import duration_text, safe
-from agent.wording.times import rfc3339
-
-ONLY_IF_SET = ("tolerated", "oom_policy", "pod_uid", "container_id", "cgroup", "unread")  # in JSON
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerRow:
-    """One running container. ``mode_desired`` None: no mode is requested. ``limit_bytes`` None: no limit.
-
-    Names that are None are unknown. ``peak_bytes`` None: not available (before 5.19). ``kills``: processes killed, as far back
-    as the ledger reaches; without a ledger, since the container's start. ``tolerated`` None: any number of kills. ``oom_policy``
-    of its systemd scope, None: it has none, or none that is visible. ``unread``
-    names the fields that could not be read. Field names are JSON keys.
-    """
-
-    namespace: str | None
-    pod: str | None
-    container: str | None
-    mode_desired: Mode | None = None
-    mode_actual: Mode | None = None
-    limit_bytes: int | None = None
-    usage_bytes: int | None = None
-    peak_bytes: int | None = None
-    kills: int | None = None
-    tolerated: Tolerated | None = None
-    pod_uid: str | None = None
-    container_id: str | None = None
-    cgroup: str | None = None
-    oom_policy: OomPolicy | None = None
-    unread: tuple[str, ...] = ()
+from agent.wording.view import Shown
 
 
 def ps(
@@ -61,156 +21,17 @@ def ps(
     file: TextIO,
     *,
     watch_s: float | None,
-    wait: Callable[[float], object] = time.sleep,
+    wait: Callable[[float], object] | None = None,
 ) -> int:
-    """Print the containers, once or every ``watch_s`` seconds until Ctrl-C. Errors go to standard error.
+    """Print the containers, once or every ``watch_s`` seconds until Ctrl-C. Errors go to standard error."""
 
-    Pause sandboxes are left out if the API is reachable.
-    """
-    if watch_s is None:
-        rows, troubles = _look(settings)
-        CONTAINERS.show(rows, output, file)
-        say(troubles)
-        return EXIT_OK
-    with suppress(KeyboardInterrupt):
-        _watch(settings, output, file, lambda: wait(watch_s))
+    def look() -> Shown:
+        with survey(settings) as found:
+            return containers(found)
+
+    if watch_s is not None:
+        return watch(look, output, file, watch_s, wait or wait_beside(file))
+    shown = look()
+    show(shown, output, file)
+    say(shown.troubles)
     return EXIT_OK
-
-
-def _look(settings: Settings) -> tuple[list[ContainerRow], list[str]]:
-    """The rows by namespace, pod and container, and the errors."""
-    with survey(settings) as found:
-        known = recorded(found)
-        rows = [row for cgroup in found.containers() if (row := _row(found, cgroup, known)) is not None]
-    return sorted(rows, key=_by_name), found.troubles
-
-
-def _by_name(row: ContainerRow) -> tuple[str, ...]:
-    return row.namespace or "", row.pod or row.pod_uid or "", row.container or row.container_id or ""
-
-
-def _row(found: Survey, cgroup: Cgroup, known: Recorded) -> ContainerRow | None:
-    """None: a pause sandbox, or removed meanwhile."""
-    if found.is_sandbox(cgroup):
-        return None
-    identity, reads = found.identity(cgroup), Reads(found, cgroup)
-    desired = reads.take("mode_desired", found.desired)
-    values = reads.take("mode_actual", found.oom_groups)
-    limit, usage, peak = reads.sizes()
-    kills = known.killed_in(identity)
-    if kills is None and (events := reads.take("kills", found.files.memory_events)) is not None:
-        # A group kill counts its first victim twice (measured, 6.1 and 6.12).
-        kills = events.oom_kill - (events.oom_group_kill or 0)
-    if reads.removed:
-        return None
-    scope = found.scope_policy(cgroup)
-    return ContainerRow(
-        identity.namespace,
-        identity.pod,
-        identity.container,
-        known.effective(cgroup, desired.decision.mode if desired is not None else None),
-        mode_of(values),
-        limit,
-        usage,
-        peak,
-        kills,
-        known.tolerated.get(cgroup.inode),
-        identity.pod_uid,
-        cgroup.place.container_id,
-        cgroup.path,
-        None if scope is None else scope.policy,
-        tuple(sorted(reads.unread)),
-    )
-
-
-def _watch(settings: Settings, output: Output, file: TextIO, pause: Callable[[], object]) -> None:
-    """In place on a terminal, with the errors below; else table after table, or one JSON document per line."""
-    console = console_on(file)
-    in_place = output is Output.TABLE and console.is_terminal and not console.is_dumb_terminal
-    live = Live(console=console, screen=True, auto_refresh=False)
-    last: list[str] = []
-    with live if in_place else nullcontext():
-        while True:
-            rows, troubles = _look(settings)
-            clock = rfc3339(time.time())
-            if output is Output.JSON:
-                line = {"time": clock, "containers": [_container_json(row) for row in rows]}
-                file.write(json.dumps(line, ensure_ascii=True) + "\n")
-                file.flush()
-            elif in_place:
-                live.update(_page(rows, troubles, clock, console), refresh=True)
-            else:
-                console.print(Text(clock))
-                CONTAINERS.show(rows, output, file)
-                console.print()
-            if not in_place and troubles != last:
-                say(troubles)
-            last = troubles
-            pause()
-
-
-def _page(rows: Sequence[ContainerRow], troubles: Sequence[str], clock: str, console: Console) -> Group:
-    notes = [Text(f"oomward: {safe(trouble, NAME_LIMIT)}", style="yellow") for trouble in troubles]
-    notes_height = sum(len(note.wrap(console, console.width)) for note in notes)
-    room = max(1, console.height - 3 - notes_height)  # the clock, the header, and the last line
-    left_out = len(rows) - room
-    title = Text(f"{clock}  {len(rows)} containers, Ctrl-C exits", style="dim")
-    table = fitted(rows[:room], CONTAINERS.columns, console) if rows else Text(CONTAINERS.nothing)
-    more = [Text(f"… and {left_out} more: the terminal has too few lines", style="dim")] if left_out > 0 else []
-    return Group(title, table, *more, *notes)
-
-
-def _container_json(row: ContainerRow) -> dict[str, object]:
-    fields = asdict(row)
-    if row.tolerated:
-        kills, window_s = row.tolerated.tolerance.kills, row.tolerated.tolerance.window_s
-        used = {"killed": row.tolerated.killed, "kills": kills, "window_s": window_s, "armed": row.tolerated.armed}
-        fields["tolerated"] = used
-    return {name: value for name, value in fields.items() if value or name not in ONLY_IF_SET}
-
-
-def _pod(row: ContainerRow) -> Text:
-    return plain(f"{row.namespace or UNKNOWN}/{row.pod}" if row.pod is not None else row.pod_uid)
-
-
-def _container(row: ContainerRow) -> Text:
-    return plain((row.container_id or UNKNOWN)[:SHORT_ID] if row.container is None else row.container)
-
-
-def _desired(row: ContainerRow) -> Text:
-    return Text(UNKNOWN if "mode_desired" in row.unread else row.mode_desired or "-")
-
-
-def _actual(row: ContainerRow) -> Text:
-    if "mode_actual" in row.unread:
-        return Text(UNKNOWN)
-    drifted = row.mode_desired is not None and row.mode_desired is not row.mode_actual
-    return Text(row.mode_actual or "-", style="bold red" if drifted else "")
-
-
-def _kills(row: ContainerRow) -> Text:
-    """``7``, ``7 (2/5 in 10m)`` with a tolerance, ``7 (armed)`` once it is exceeded."""
-    kills = UNKNOWN if row.kills is None else str(row.kills)
-    if row.tolerated is None:
-        return Text(kills)
-    if row.tolerated.armed:
-        return Text(f"{kills} (armed)", style="bold yellow")
-    limit = row.tolerated.tolerance
-    return Text(f"{kills} ({row.tolerated.killed}/{limit.kills} in {duration_text(limit.window_s)})")
-
-
-def _limit(row: ContainerRow) -> Text:
-    return size(row.limit_bytes, UNKNOWN if "limit_bytes" in row.unread else "none")
-
-
-COLUMNS: tuple[Column[ContainerRow], ...] = (
-    Column("POD", _pod),
-    Column("CONTAINER", _container),
-    Column("DESIRED", _desired),
-    Column("ACTUAL", _actual),
-    Column("LIMIT", _limit, spare=1, right=True),
-    Column("USAGE", lambda row: size(row.usage_bytes), spare=2, right=True),
-    Column("PEAK", lambda row: size(row.peak_bytes), spare=3, right=True),
-    Column("KILLS", _kills, right=True),
-)
-CONTAINERS = Listing("containers", COLUMNS, _container_json, "No containers of pods.")

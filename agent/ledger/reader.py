@@ -35,6 +35,11 @@ class WrittenKills:
         named = kills_of_cgroup(boot_id, inode)
         return self.matching("pod_uid = ? AND substr(kill_id, 1, ?) = ?", (to_sql(pod_uid), len(named), named))
 
+    def kills_of_pod(self, pod_uid: str, since_unix_s: float, limit: int) -> list[OomKill]:
+        """Newest first."""
+        where = "pod_uid = ? AND at_unix_s >= ? ORDER BY at_unix_s DESC, rowid DESC LIMIT ?"
+        return self.matching(where, (to_sql(pod_uid), since_unix_s, limit))
+
     def matching(self, where: str, values: Sequence[object] = ()) -> list[OomKill]:
         """The kills of the rows that match."""
         kills = []

@@ -21,6 +21,7 @@ from agent.loop.runtime import Runtime
 from agent.metrics.metrics import Metrics
 from agent.modes.controller import ModeController
 from agent.modes.kept import decided_again
+from agent.pods.state import NodeState
 from agent.wording.logs import Once, log
 
 logger = logging.getLogger("oomward")
@@ -118,6 +119,8 @@ class Node:
                 self.outbox.delivered(message)
             case model.EventFailed():
                 self.outbox.failed(message)
+            case model.StateAsked(answer):
+                answer(NodeState(dict(self.tree.cgroups), self.pods.registry.listed_copy(), self.modes.rules))
             case model.ThreadDied():
                 why = f"{message.thread} ended: {message.why}. The agent ends too, so that the kubelet starts it again."
                 raise ThreadDiedError(why)

@@ -59,11 +59,11 @@ class Runtime:
                 self.registry.runtime.put(sandbox)
                 self.registry.runtime.put_container(container)
                 if oom_group is not None:
-                    self.modes.created_with_mode(container.container_id)
+                    self.modes.created.asked(container.container_id)
                 self._consider(sandbox.pod.cgroup_key, container.container_id, now_s)
             case model.SandboxRemoved(runtime_id) | model.ContainerRemoved(runtime_id):
                 self.registry.runtime.remove(runtime_id, now_s)
-                self.modes.forget_created(runtime_id)
+                self.modes.created.removed(runtime_id)
             case model.CreationFailed():
                 self._creation_failed(message)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from agent.model.pods import Pod
 from agent.model.runtime import RuntimeMessage
@@ -71,6 +73,13 @@ class EventFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class StateAsked:
+    """A command asks for the loop's state: ``answer`` gets a pods.state.NodeState, and must not wait."""
+
+    answer: Callable[[Any], None]
+
+
+@dataclass(frozen=True, slots=True)
 class ThreadDied:
     """A thread ended too early; the process ends with this reason."""
 
@@ -86,6 +95,7 @@ Message = (
     | WatchTrouble
     | EventDelivered
     | EventFailed
+    | StateAsked
     | ThreadDied
     | RuntimeMessage
 )

@@ -21,14 +21,14 @@ from agent.model import (
     OomKill,
     Pod,
     Rules,
-    ScopePolicy,
     WriteOutcome,
-    levels_above,
 )
+from agent.modes.ancestors import Ancestors
 from agent.modes.consequences import Consequences
+from agent.modes.created import CreatedWithMode
 from agent.modes.desired import DesiredMode, desired_mode, oom_group_values
 from agent.modes.enforcer import Attempt, Enforcer
-from agent.modes.kept import labels_text
+from agent.modes.kept import kept_decisions
 from agent.modes.notices import ModeNotices
 from agent.modes.policy import decide, invalid_modes
 from agent.modes.scopes import Scopes
@@ -36,8 +36,6 @@ from agent.modes.tolerance import invalid_tolerances
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.wording import notes
-
-WRITTEN_AFTER_S = 10.0  # then the runtime has written the value of a new container, whose cgroup begins with 0
 
 
 @dataclass(eq=False)
@@ -58,12 +56,10 @@ class ModeController:
     on_error: Callable[[CgroupError], None]
     in_force: dict[str, Mode | None] = field(default_factory=dict, init=False)  # by container id; None: left alone
     _desired: dict[int, DesiredMode] = field(default_factory=dict, init=False)
-    # By container id, of those that the runtime created with our value: memory.oom.group as it would have been.
-    without_us: dict[str, int] = field(default_factory=dict, init=False)
-    _created_with_mode: set[str] = field(default_factory=set, init=False)  # container ids
-    _left_alone_since: dict[str, float] = field(
-        default_factory=dict, init=False
-    )  # by container id, those without a mode
+
+    def __post_init__(self) -> None:
+        self.created = CreatedWithMode(self.enforcer, self.containers, self.facts.mode)
+        self._ancestors = Ancestors(self.enforcer, self.registry, self.notices, self.values)
 
     def check_settings(self, pod: Pod) -> None:
         for bad in (*invalid_modes(pod, self.rules), *invalid_tolerances(pod, self.rules)):
@@ -96,24 +92,8 @@ class ModeController:
     def decisions(self, pod: Pod) -> list[KeptDecision] | None:
         """For the ledger, which keeps them for a start without the API; None: no container has a name yet, so keep the previous ones."""
         known = [(c, d) for c in self.tree.containers(pod.cgroup_key) if (d := self._desired.get(c.inode)) is not None]
-        of_pod = pod.uid, pod.cgroup_key, pod.namespace, pod.name
-        labels = labels_text(pod.labels)
-        kept = [
-            KeptDecision(
-                *of_pod,
-                d.container,
-                c.place.container_id,
-                d.decision.mode,
-                d.decision.rule,
-                d.tolerance,
-                d.decision.source,
-                labels,
-            )
-            for c, d in known
-            if d.decision.mode is not None and d.container is not None
-        ]
         named = any(d.container is not None for _, d in known)
-        return kept if named or not known else None
+        return kept_decisions(pod, known) if named or not known else None
 
     def gone(self, cgroup: Cgroup) -> None:
         self.enforcer.gone(cgroup)
@@ -121,8 +101,7 @@ class ModeController:
             self.values.pop(cgroup.path, None)
         if self._desired.pop(cgroup.inode, None) is not None and cgroup.place.container_id is not None:
             self.in_force.pop(cgroup.place.container_id, None)
-            self._left_alone_since.pop(cgroup.place.container_id, None)
-            self.forget_created(cgroup.place.container_id)
+            self.created.gone(cgroup.place.container_id)
         self.notices.forget(cgroup.inode)
         self.consequences.gone(cgroup)
         self.scopes.forget(cgroup)
@@ -150,7 +129,7 @@ class ModeController:
             self.consider(container, at_s, notified_s)
         elif value:
             for each in self.containers():
-                self._warn_of_ancestors(each)
+                self._ancestors.warn(each)
 
     def _read(self, cgroup: Cgroup) -> int | None:
         try:
@@ -175,12 +154,7 @@ class ModeController:
         mode = self.consequences.mode_of(container, desired)
         if desired.container is not None and (container_id := container.place.container_id) is not None:
             self.in_force[container_id] = mode
-            if mode is None:
-                self._left_alone_since.setdefault(container_id, now_s)
-            else:
-                self._left_alone_since.pop(container_id, None)
-                if container_id in self._created_with_mode:
-                    self._remember_created(container, child, desired.pod_uid or "", now_s)
+            self.created.decided(container, child, mode, desired.pod_uid, now_s)
         values = {} if mode is None or self._is_emulated(mode) else oom_group_values(container, child, mode)
         for cgroup in {container, child or container}:
             attempt = None
@@ -195,39 +169,7 @@ class ModeController:
             self.consequences.act(container, desired, None, now_s)
         elif (pod := self.registry.pods.get(desired.pod_uid or "")) is not None:
             self._begin_series(pod, unless_begun=True)
-        self._warn_of_ancestors(container)
-
-    def created_with_mode(self, container_id: str) -> None:
-        """The runtime was asked to write the desired value when it creates this container."""
-        self._created_with_mode.add(container_id)
-
-    def forget_created(self, container_id: str) -> None:
-        """The runtime has removed it, perhaps before it had a cgroup."""
-        self._created_with_mode.discard(container_id)
-        self.without_us.pop(container_id, None)
-
-    def _remember_created(self, container: Cgroup, child: Cgroup | None, pod_uid: str, now_s: float) -> None:
-        """Without us the runtime had written what it writes for others."""
-        written = child or container
-        if self.enforcer.originals.original(written.inode) is not None:
-            return
-        without_us = self._written_for_others(now_s)
-        if child is not None:  # seen later than the container: it is the one that the runtime writes
-            self.enforcer.originals.forget_original(container.inode)
-        self.enforcer.created_with_mode(written, without_us.oom_group, pod_uid)
-        if container.place.container_id is not None:
-            self.without_us[container.place.container_id] = without_us.oom_group
-
-    def _written_for_others(self, now_s: float) -> Mode:
-        """1 by default, 0 if the kubelet runs with singleProcessOOMKill. A 0 counts where the runtime has written by now."""
-        seen = set[Mode]()
-        for other in self.containers():
-            since_s = self._left_alone_since.get(other.place.container_id or "")
-            if since_s is None or (mode := self.facts.mode(other)) is None:
-                continue
-            if mode is Mode.GROUP or now_s - since_s >= WRITTEN_AFTER_S:
-                seen.add(mode)
-        return Mode.SINGLE if seen == {Mode.SINGLE} else Mode.GROUP
+        self._ancestors.warn(container)
 
     def _runs(self, pod_key: str | None, container_id: str) -> bool:
         pods = self.tree.containers(pod_key) if pod_key is not None else ()
@@ -264,19 +206,12 @@ class ModeController:
         if in_force is not None:
             wanted = None if mode is None else mode.oom_group
             self.metrics.oom_group(pod.namespace, pod.name, desired.container, in_force.oom_group, wanted)
-        conflict = self._scope_conflict(container, mode)
+        conflict = self.scopes.conflict(container, mode)
         if conflict is not None:
             note = notes.oom_policy_note(desired.container, conflict)
             self.notices.failed(pod, note, f"oom-policy-{container.inode}", container.inode)
         elif mode is not None and in_force is mode is desired.decision.mode:
             self.notices.applied(pod, desired.container, mode, container.inode, desired.decision.why)
-
-    def _scope_conflict(self, container: Cgroup, mode: Mode | None) -> ScopePolicy | None:
-        """The policy of a container in mode single by which systemd stops it after an OOM kill; None: it does not."""
-        if mode is Mode.SINGLE:
-            return self.scopes.conflict(container)
-        self.scopes.forget(container)
-        return None
 
     def oom_policy_conflicts(self, between: Callable[[], None]) -> int:
         """How many containers in mode single systemd stops after an OOM kill. A change is announced. ``between``: before each is read."""
@@ -314,18 +249,5 @@ class ModeController:
         if attempt.conflict:
             self.notices.failed(pod, notes.conflict_note(cgroup.path), f"conflict-{cgroup.inode}-{int(at_s)}")
 
-    def _ancestors_with_1(self, container: Cgroup) -> list[str]:
-        """Paths above a container with 0: a kill at a limit there or further up ends everything below. The nearest first."""
-        if self.enforcer.wanted(container) != 0:
-            return []
-        return [above for above in levels_above(container.path) if self.values.get(above)]
-
-    def _warn_of_ancestors(self, container: Cgroup) -> None:
-        pod = self.registry.pod_of(container.place)
-        if pod is not None:
-            for above in self._ancestors_with_1(container):
-                self.notices.failed(pod, notes.ancestor_note(above), f"ancestor-{above}", pod.uid)
-
     def ancestor_conflicts(self) -> int:
-        """How many containers in mode single are below a cgroup with memory.oom.group 1."""
-        return sum(bool(self._ancestors_with_1(container)) for container in self.containers())
+        return self._ancestors.conflicts(self.containers())

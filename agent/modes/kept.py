@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from agent.model import KeptDecision, Pod, Rules, Source
+from agent.model import Cgroup, KeptDecision, Pod, Rules, Source
+from agent.modes.desired import DesiredMode
 from agent.modes.policy import decide, disobeyed
 from agent.modes.tolerance import tolerance_of
 
 MOST_LABELS = 4096  # characters kept of a pod: anybody may have more of them, and few need them
+
+
+def kept_decisions(pod: Pod, desired: Iterable[tuple[Cgroup, DesiredMode]]) -> list[KeptDecision]:
+    """Of those with a name and a mode."""
+    of_pod, labels = (pod.uid, pod.cgroup_key, pod.namespace, pod.name), labels_text(pod.labels)
+    return [
+        KeptDecision(
+            *of_pod,
+            one.container,
+            cgroup.place.container_id,
+            one.decision.mode,
+            one.decision.rule,
+            one.tolerance,
+            one.decision.source,
+            labels,
+        )
+        for cgroup, one in desired
+        if one.decision.mode is not None and one.container is not None
+    ]
 
 
 def labels_text(labels: Mapping[str, str]) -> str | None:

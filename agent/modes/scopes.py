@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from agent.model import Cgroup, ScopePolicy
+from agent.model import Cgroup, Mode, ScopePolicy
 
 
 @dataclass(eq=False)
@@ -20,8 +20,11 @@ class Scopes:
     _conflicts: dict[int, ScopePolicy] = field(default_factory=dict, init=False)
     _read: set[int] = field(default_factory=set, init=False)
 
-    def conflict(self, container: Cgroup) -> ScopePolicy | None:
-        """The policy that breaks mode single of this container; None: none does."""
+    def conflict(self, container: Cgroup, mode: Mode | None) -> ScopePolicy | None:
+        """The policy that breaks mode single of this container; None: none does, or it has another mode."""
+        if mode is not Mode.SINGLE:
+            self.forget(container)
+            return None
         if container.inode not in self._read:
             if not self._read:
                 self._loaded_ns = self.loaded_ns()

@@ -40,6 +40,14 @@ class Registry:
         for key in self._remembered:
             self._remembered[key] = [decide(kept) for kept in self._as_kept[key]]
 
+    def listed_copy(self) -> Registry:
+        """As it is now, with what the API lists: other threads may read it. Pods and identities never change, so they are shared."""
+        copied = Registry()
+        copied.pods = {uid: pod for uid, pod in self.pods.items() if uid not in self._departed}
+        copied._by_key, copied._ids, copied._remembered = self._by_key.copy(), self._ids.copy(), self._remembered.copy()
+        copied.listed, copied.runtime = self.listed, self.runtime.copy()
+        return copied
+
     def put(self, pod: Pod, now_s: float) -> None:
         """A pod as it is now. The cgroup of another living pod stays that pod's."""
         known = self.pods.get(pod.uid)

@@ -17,6 +17,13 @@ class RuntimeNames:
         self._containers: dict[str, RuntimeContainer] = {}
         self._removed: dict[str, float] = {}
 
+    def copy(self) -> RuntimeNames:
+        """For other threads that only read."""
+        copied = RuntimeNames()
+        copied._sandboxes, copied._containers = self._sandboxes.copy(), self._containers.copy()
+        copied._removed = self._removed.copy()
+        return copied
+
     def list(self, sandboxes: Iterable[Sandbox], containers: Iterable[RuntimeContainer], now_s: float) -> None:
         """All that the runtime has: others were removed."""
         before = self._sandboxes.keys() | self._containers.keys()

@@ -99,7 +99,10 @@ def _effects() -> Iterator[tuple[Values, str, object]]:
     own = {"kubectl.kubernetes.io/default-container": "agent"}
     yield {"podAnnotations": {"a": "1"}}, "template.metadata.annotations", own | {"a": "1"}
     label = {"app.kubernetes.io/name": "oomward"}
-    yield {"podLabels": {"team": "a"} | dict.fromkeys(label, "mine")}, "template.metadata.labels", label | {"team": "a"}
+    single, given = {"oomward.dev/mode": "single"}, {"team": "a"}
+    yield {"podLabels": given | dict.fromkeys(label, "mine")}, "template.metadata.labels", label | single | given
+    group = {"oomward.dev/mode": "group"}
+    yield {"podLabels": group}, "template.metadata.labels", label | group
     bare = {"profile": "least-privilege", "leastPrivilege": {"capabilities": []}}
     yield bare, f"{agent}.securityContext.capabilities", {"drop": ["ALL"]}
 

@@ -595,9 +595,9 @@ MUTANTS = (
     ),
     Mutant(
         "a container that was created with our value keeps it when it opts out",
-        "modes/controller.py",
-        "                if container_id in self._created_with_mode:\n",
-        "                if False:\n",
+        "modes/created.py",
+        "        if container_id in self._ids:\n",
+        "        if False:\n",
         ("loop/test_runtime.py",),
     ),
     # ------------------------------------------------------------------------------------------------- systemd's OOMPolicy
@@ -621,5 +621,41 @@ MUTANTS = (
         "        if not text.startswith(FIRST_LINE):\n",
         "        if False:\n",
         ("runtime/test_drop_in.py",),
+    ),
+    # ------------------------------------------------------------------------------------------------ the command socket
+    Mutant(
+        "any user of the node may ask the agent",
+        "serve/server.py",
+        "        if peer_uid(connection) not in (0, os.geteuid()):\n",
+        "        if False:\n",
+        ("serve/test_server.py",),
+    ),
+    Mutant(
+        "clients that send nothing keep their places until the others give up",
+        "serve/server.py",
+        "            self._drop(self._clients[0])\n",
+        "            self._drop(self._clients[-1])\n",
+        ("serve/test_server.py",),
+    ),
+    Mutant(
+        "an answer of a version that nobody knows is taken for one of ours",
+        "serve/protocol.py",
+        "    if type(version) is not int or version != VERSION:\n",
+        "    if type(version) is not int:\n",
+        ("serve/test_protocol.py",),
+    ),
+    Mutant(
+        "a pipe whose reader is gone is written to forever",
+        "commands/watching.py",
+        "    return bool(poll.poll(seconds * 1000))\n",
+        "    return bool(poll.poll(seconds * 1000)) and False\n",
+        ("commands/test_thin.py",),
+    ),
+    Mutant(
+        "the agent's own tables are given to the socket's thread, and change while it reads them",
+        "loop/node.py",
+        "                answer(NodeState(dict(self.tree.cgroups), self.pods.registry.listed_copy(), self.modes.rules))\n",
+        "                answer(NodeState(self.tree.cgroups, self.pods.registry, self.modes.rules))\n",
+        ("loop/test_node.py",),
     ),
 )

@@ -1,32 +1,27 @@
-"""How commands print: tables, sections of named lines, and JSON. Text from the kernel or a pod goes through ``safe()``.
+"""How commands print: tables, sections of named lines, and JSON.
 
-On a terminal the least important columns are left out, then cells are folded; without a terminal each row is one line. rich
-handles colours, NO_COLOR and TERM=dumb; markup is off.
+Without a terminal each row is one line of plain text, and rich is not imported: that costs a command more memory than all the rest of it.
+On a terminal (output/terminal.py) the least important columns are left out, then cells are folded.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+import os
 from enum import StrEnum
 from io import TextIOWrapper
-from typing import Generic, TextIO, TypeVar
 
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TextIO
 
-from agent.wording.text import bytes_text, safe
+    from agent.look.view import Listing, T
+    from agent.wording.view import Cell, Shown, View
 
-NAME_LIMIT = 320  # namespace/pod: at most 63 + 1 + 253
-UNKNOWN = "?"
 NAME_WIDTH = 9  # of a section's lines
-UNLIMITED = 100_000  # columns: more than any table has
-
-T = TypeVar("T")
-Line = tuple[str, Text]
+GAP = 2  # blanks between columns
+FORCED = ("FORCE_COLOR", "TTY_COMPATIBLE")  # to rich these stand for a terminal
 
 
 class Output(StrEnum):
@@ -36,96 +31,75 @@ class Output(StrEnum):
     JSON = "json"
 
 
-@dataclass(frozen=True, slots=True)
-class Column(Generic[T]):
-    """``spare`` 0: always shown; of the others the highest is left out first on a narrow terminal."""
-
-    header: str
-    cell: Callable[[T], Text]
-    spare: int = 0
-    right: bool = False
+def show(shown: Shown, output: Output, file: TextIO) -> None:
+    """Print one command's output, without its troubles."""
+    if output is Output.JSON:
+        print_json(shown.document, file)
+    elif shown.view is not None:
+        print_view(shown.view, file)
 
 
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
-    """Rows of one kind. ``name`` is their key in JSON, ``nothing`` the text of an empty table."""
-
-    name: str
-    columns: Sequence[Column[T]]
-    to_json: Callable[[T], dict[str, object]]
-    nothing: str
-
-    def show(self, rows: Sequence[T], output: Output, file: TextIO) -> None:
-        """Print rows in the given order."""
-        if output is Output.JSON:
-            print_json(self.name, [self.to_json(row) for row in rows], file)
-        else:
-            console = console_on(file)
-            console.print(fitted(rows, self.columns, console) if rows else self.nothing)
+def show_rows(listing: Listing[T], rows: Sequence[T], output: Output, file: TextIO) -> None:
+    """Print rows in the given order."""
+    show(listing.shown(rows), output, file)
 
 
-def plain(text: str | None) -> Text:
-    """A name, safe to print; None: unknown."""
-    return Text(UNKNOWN if text is None else safe(text, NAME_LIMIT))
-
-
-def size(size_bytes: int | None, without: str = UNKNOWN) -> Text:
-    """A size; None is shown as ``without``."""
-    return Text(without if size_bytes is None else bytes_text(size_bytes))
-
-
-class _Console(Console):
-    """rich's own ends the process with 1 when nobody reads its output any more."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
-def console_on(file: TextIO) -> Console:
-    """Lines are not folded without a terminal."""
-    if isinstance(file, TextIOWrapper):
-        file.reconfigure(errors="backslashreplace")  # do not fail on a terminal without UTF-8
-    console = _Console(file=file, markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
-        console.width = UNLIMITED
-    return console
-
-
-def print_json(name: str, content: object, file: TextIO) -> None:
+def print_json(document: object, file: TextIO) -> None:
     """ASCII only: no surrogate or escape sequence in a name reaches the terminal."""
-    file.write(json.dumps({name: content}, indent=2, ensure_ascii=True) + "\n")
+    file.write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
 
 
-def fitted(rows: Sequence[T], columns: Sequence[Column[T]], console: Console) -> Table:
-    """The table with as many columns as fit; if the ``spare`` 0 columns do not fit, they are folded."""
-    kept = list(columns)
-    while True:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for column in kept:
-            table.add_column(column.header, justify="right" if column.right else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(column.cell(row) for column in kept))
-        natural = Measurement.get(console, replace(console.options, max_width=UNLIMITED), table)
-        last = max(kept, key=lambda column: column.spare)
-        if last.spare == 0 or natural.maximum <= console.width:
-            return table
-        kept.remove(last)
+def print_view(view: View, file: TextIO) -> None:
+    """A table or sections for people."""
+    if is_terminal(file):
+        from agent.commands.output import terminal  # noqa: PLC0415 (only a terminal needs rich)
+
+        terminal.print_view(view, file)
+        return
+    if isinstance(file, TextIOWrapper):
+        file.reconfigure(errors="backslashreplace")  # do not fail on a pipe without UTF-8
+    lines = _sections(view) if "sections" in view else _table(view)
+    file.write("\n".join([*lines, ""]))
 
 
-def print_sections(sections: Iterable[tuple[str, Iterable[Line]]], file: TextIO) -> None:
-    """Titles with named lines, separated by blank lines; long lines are folded on a terminal only."""
-    console = console_on(file)
-    for number, (title, lines) in enumerate(sections):
-        if number:
-            console.print()
-        console.print(Text(title, style="bold"))
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(no_wrap=True, min_width=NAME_WIDTH)
-        grid.add_column(overflow="fold")
-        for name, text in lines:
-            if console.is_terminal:
-                grid.add_row(f"  {name}", text)
-            else:
-                console.print(Text(f"  {name:{NAME_WIDTH}}").append(text))
-        if console.is_terminal:
-            console.print(grid)
+def is_terminal(file: TextIO) -> bool:
+    return file.isatty() or any(os.environ.get(name) for name in FORCED)
+
+
+def text_of(cell: Cell) -> str:
+    return "".join(text for text, _ in cell)
+
+
+def _sections(view: View) -> list[str]:
+    lines: list[str] = []
+    for title, named in view["sections"]:
+        lines += ["", title] if lines else [title]
+        lines += [f"  {name:{NAME_WIDTH}}{text_of(cell)}" for name, cell in named]
+    return lines
+
+
+def _table(view: View) -> list[str]:
+    """A line per row: nothing is cut or folded."""
+    if not view["rows"]:
+        return [view["nothing"]]
+    columns = view["columns"]
+    rows = [[column["header"] for column in columns], *([text_of(cell) for cell in row] for row in view["rows"])]
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    return [_line(row, columns, widths) for row in rows]
+
+
+def _line(row: list[str], columns: list[dict[str, object]], widths: list[int]) -> str:
+    cells = []
+    for text, column, width in zip(row, columns, widths, strict=True):
+        blanks = " " * (width - _width(text))
+        cells.append(blanks + text if column["right"] else text + blanks)
+    return (" " * GAP).join(cells).rstrip()
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: East Asian wide characters need two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width  # noqa: PLC0415 (rare)
+
+    return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from agent import __version__
 from agent.commands.probes.checks import Check, failed, passed, warned
-from agent.commands.survey import Survey
 from agent.kube.access import NEEDED, Permission, review, server_version
 from agent.kube.api import (
     Api,
@@ -17,6 +16,7 @@ from agent.kube.api import (
     NoApiError,
     connect,
 )
+from agent.look.survey import Survey
 from agent.settings import Settings
 from agent.wording.text import count, some
 

@@ -12,7 +12,7 @@ from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_ADVICE, MISMATCH, Hie
 from agent.cgroup.proof import prove_oom_group
 from agent.cgroup.tree import Tree
 from agent.commands.probes.checks import Check, failed, guarded, passed, warned
-from agent.commands.survey import Survey
+from agent.commands.survey import OwnSurvey
 from agent.model import WriteOutcome
 from agent.wording.text import count, some
 
@@ -79,7 +79,7 @@ def oom_group(hierarchy: Hierarchy) -> Iterator[Check]:
             yield failed(FILE, f"does not exist in {mount}: {proof.detail}", advice)
 
 
-def roots(found: Survey) -> Iterator[Check]:
+def roots(found: OwnSurvey) -> Iterator[Check]:
     """The kubepods roots and the cgroup driver that made them (kubelet: cgroupDriver)."""
     strays = [c.path for c in found.containers() if any(MISMATCH.match(part) for part in c.path.split("/"))]
     if strays:
@@ -101,7 +101,7 @@ def roots(found: Survey) -> Iterator[Check]:
         yield passed("kubepods roots", f"{some(paths)}, cgroup driver {' and '.join(sorted(drivers))}")
 
 
-def _others(found: Survey) -> list[str]:
+def _others(found: OwnSurvey) -> list[str]:
     """Paths of the roots that are there, whatever the settings name."""
     with closing(Tree(found.files)) as tree:
         tree.scan(time.monotonic())
@@ -109,7 +109,7 @@ def _others(found: Survey) -> list[str]:
         return [*(root.path for root in tree.roots), *strays]
 
 
-def memory_controller(found: Survey) -> Iterator[Check]:
+def memory_controller(found: OwnSurvey) -> Iterator[Check]:
     """Whether the memory controller is on in every container's cgroup: counters, limits and memory.oom.group need it."""
     name, containers = "memory controller", found.containers()
     reached = [*containers, *(child for child in map(found.child, containers) if child)] or list(found.tree.roots)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TextIO
 
-from rich.text import Text
-
-from agent.commands.output.table import Column, Listing, Output
+from agent.commands.output.table import Output, show_rows
+from agent.look.view import Column, Listing, styled
 from agent.model import AgentError
 from agent.wording.text import safe
+from agent.wording.view import Cell
 
 ERRORS = (AgentError, OSError, ValueError)  # of a probe
 ADVICE = {
@@ -78,7 +78,7 @@ def explained(error: Exception) -> tuple[str, str]:
 
 def show_checks(checks: Sequence[Check], output: Output, file: TextIO) -> None:
     """Print checks in the given order; a table ends with the number of each status. JSON is not cut: it escapes text itself."""
-    Listing("checks", COLUMNS, _check_json, "Nothing was checked.").show(checks, output, file)
+    show_rows(Listing("checks", COLUMNS, _check_json, "Nothing was checked."), checks, output, file)
     if checks and output is Output.TABLE:
         file.write(f"\n{total(checks)}\n")
 
@@ -93,16 +93,16 @@ def _check_json(check: Check) -> dict[str, object]:
     return {"name": check.name, "status": check.status.value, "found": check.found, "advice": check.advice}
 
 
-def _sentences(check: Check) -> Text:
-    text = Text(safe(check.found.rstrip("."), TEXT_LIMIT) + ".")
+def _sentences(check: Check) -> Cell:
+    text = styled(safe(check.found.rstrip("."), TEXT_LIMIT) + ".")
     if check.advice:
-        text.append(" To do: ", style="bold").append(safe(check.advice, TEXT_LIMIT))
+        text += styled(" To do: ", "bold") + styled(safe(check.advice, TEXT_LIMIT))
     return text
 
 
 STYLES = {Status.PASS: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
 COLUMNS: tuple[Column[Check], ...] = (
-    Column("STATUS", lambda check: Text(check.status.value, style=STYLES[check.status])),
-    Column("CHECK", lambda check: Text(safe(check.name))),
+    Column("STATUS", lambda check: styled(check.status.value, style=STYLES[check.status])),
+    Column("CHECK", lambda check: styled(safe(check.name))),
     Column("FOUND", _sentences),
 )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from agent.commands.probes.checks import Check, failed, passed, warned
-from agent.commands.survey import Survey
+from agent.commands.survey import OwnSurvey
 from agent.kernel.limits import is_first_pid_namespace
 from agent.model import Cgroup, CgroupKind, Mode, Vanished, levels_above
 from agent.settings.kubelet import KubeletSetting, kubelet_setting
@@ -29,7 +29,7 @@ ON_V1 = "cgroup v1 has no memory.oom.group"
 ABOVE_CONTAINERS = (CgroupKind.KUBEPODS, CgroupKind.QOS, CgroupKind.POD)
 
 
-def runtimes(found: Survey) -> Iterator[Check]:
+def runtimes(found: OwnSurvey) -> Iterator[Check]:
     """Runtimes and the forms of their cgroup names, including pause sandboxes."""
     containers = found.containers()
     if not containers:
@@ -49,7 +49,7 @@ def _form(cgroup: Cgroup) -> str:
     return shown.replace(cgroup.place.container_id or "<id>", "<id>")
 
 
-def all_found(found: Survey) -> Iterator[Check]:
+def all_found(found: OwnSurvey) -> Iterator[Check]:
     """Whether each container that runs according to the API has a cgroup here."""
     if not found.registry.listed:
         return
@@ -72,7 +72,7 @@ def all_found(found: Survey) -> Iterator[Check]:
         yield failed("containers", f"none of the {number} of the API has a cgroup here: {some(lost)}", ALL_LOST)
 
 
-def pids(found: Survey) -> Iterator[Check]:
+def pids(found: OwnSurvey) -> Iterator[Check]:
     """Whether the containers' processes have a PID here. cgroup.procs shows 0 for those outside of our PID namespace.
 
     Without a container: whether our PID namespace is the machine's own. A node in a container (kind) has another one, which
@@ -95,7 +95,7 @@ def pids(found: Survey) -> Iterator[Check]:
         yield warned("pids", why, f"Start a pod here and run the check again. {HOST_PID}")
 
 
-def kubelet(found: Survey, setting: Callable[[], KubeletSetting] = kubelet_setting) -> Iterator[Check]:
+def kubelet(found: OwnSurvey, setting: Callable[[], KubeletSetting] = kubelet_setting) -> Iterator[Check]:
     """What the kubelet makes of containers without a requested mode, by its own configuration and by their values.
 
     Since 1.28 the kubelet asks for 1 for each new container, or for nothing with singleProcessOOMKill: true (since 1.32); it never
@@ -139,7 +139,7 @@ def kubelet(found: Survey, setting: Callable[[], KubeletSetting] = kubelet_setti
         )
 
 
-def _without_mode(found: Survey) -> list[tuple[str, int]]:
+def _without_mode(found: OwnSurvey) -> list[tuple[str, int]]:
     """Name and memory.oom.group of each container that is known by name and has no requested mode."""
     values = []
     for container in found.containers() if found.registry.listed else ():
@@ -151,7 +151,7 @@ def _without_mode(found: Survey) -> list[tuple[str, int]]:
     return values
 
 
-def ancestors(found: Survey) -> Iterator[Check]:
+def ancestors(found: OwnSurvey) -> Iterator[Check]:
     """Whether memory.oom.group is 1 above containers: the kernel uses the highest such cgroup within the OOM domain.
 
     Then everything below it dies, whatever the container's value (mem_cgroup_get_oom_group, mm/memcontrol.c; cgroup-v2.rst).
@@ -177,7 +177,7 @@ def ancestors(found: Survey) -> Iterator[Check]:
             yield warned("ancestors", f"{text}. No container in mode single runs there now", advice)
 
 
-def _above_containers(found: Survey) -> list[Cgroup]:
+def _above_containers(found: OwnSurvey) -> list[Cgroup]:
     """kubepods roots, QoS levels, pods, and the cgroups above the roots except the top, which has no such file."""
     above = {c.path: c for c in found.tree.cgroups.values() if c.place.kind in ABOVE_CONTAINERS}
     for path in {path for root in found.tree.roots for path in levels_above(root.path)}:

@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.cgroup.tree import Tree
 from agent.cgroup.watches import NoInotifyError
 from agent.commands.probes.checks import Check, failed, passed, warned
-from agent.commands.survey import Survey
+from agent.commands.survey import OwnSurvey
 from agent.kernel import scheduling
 from agent.kernel.kmsg import Kmsg, KmsgUnavailableError, is_kmsg
 from agent.kernel.limits import PROC, InotifyLimits, InotifyUse, inotify_limits, inotify_use, kernel_release, version_of
@@ -84,7 +84,7 @@ def log(path: Path) -> Iterator[Check]:
         yield passed("kernel log", f"{path} can be read")
 
 
-def inotify(found: Survey) -> Iterator[Check]:
+def inotify(found: OwnSurvey) -> Iterator[Check]:
     """Tested with one more instance and watch; limits compared with this node's need: the survey has as many watches as the agent."""
     need = found.tree.watches
     known, used = inotify_limits(), inotify_use()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.commands.probes.checks import Check, failed, passed, warned
 from agent.commands.probes.containers import NO_CONTAINER, ON_V1
-from agent.commands.survey import Survey
+from agent.look.survey import Survey
 from agent.model import Cgroup, Mode, ScopePolicy
 from agent.runtime.drop_in import DropIns, NoSystemdError
 from agent.runtime.oom_policy import SCOPE

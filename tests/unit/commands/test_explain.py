@@ -13,9 +13,9 @@ import pytest
 from agent.cgroup.files import CgroupFiles
 from agent.commands import EXIT_OK
 from agent.commands.explain import explain
-from agent.commands.limits import limits_sentence
-from agent.commands.output.explanation import CgroupFacts
 from agent.commands.output.table import Output
+from agent.look.explanation import CgroupFacts
+from agent.look.limits import limits_sentence
 from agent.model import VANISHED, AgentError, Cgroup, Original, Vanished
 from tests.unit.commands.world import (
     CONTAINER,

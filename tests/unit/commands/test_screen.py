@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
-from agent.commands import history
-from agent.commands.output.table import Output, fitted
-from agent.commands.ps import COLUMNS, CONTAINERS, ContainerRow
+from agent.commands.output.table import Output, show_rows
+from agent.commands.output.terminal import fitted
+from agent.look import kills as history
+from agent.look.containers import CONTAINERS, ContainerRow
 from agent.model import Mode, OomKill
 from tests.unit.wording.kills import CASES, GROUP, HOST, KILL, LOST, MIB, SERVICE
 from tests.unit.wording.test_kills import KILLS, harmless
@@ -42,12 +43,12 @@ def printed(show: Callable[[StringIO], None]) -> str:
 
 def kills_text(*kills: OomKill) -> list[list[str]]:
     """Words of each line, split where two blanks are."""
-    text = printed(lambda file: history.KILLS.show(kills, Output.TABLE, file))
+    text = printed(lambda file: show_rows(history.KILLS, kills, Output.TABLE, file))
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines()]
 
 
 def containers_text(*rows: ContainerRow) -> list[list[str]]:
-    text = printed(lambda file: CONTAINERS.show(rows, Output.TABLE, file))
+    text = printed(lambda file: show_rows(CONTAINERS, rows, Output.TABLE, file))
     return [line.split() for line in text.splitlines()]
 
 
@@ -95,12 +96,12 @@ def test_a_container_has_its_modes_its_memory_and_its_kills() -> None:
 
 def test_nothing_to_show_is_said() -> None:
     assert kills_text() == [["No OOM kills."]]
-    assert printed(lambda file: CONTAINERS.show((), Output.TABLE, file)) == "No containers of pods.\n"
+    assert printed(lambda file: show_rows(CONTAINERS, (), Output.TABLE, file)) == "No containers of pods.\n"
 
 
 def test_in_a_pipe_every_value_is_whole_and_on_its_own_line() -> None:
     long = replace(KILL, pod="p" * 253, container="c" * 63)
-    text = printed(lambda file: history.KILLS.show([long], Output.TABLE, file))
+    text = printed(lambda file: show_rows(history.KILLS, [long], Output.TABLE, file))
     assert len(text.splitlines()) == 2
     assert f"default/{'p' * 253}" in text
     assert "c" * 63 in text
@@ -113,7 +114,7 @@ def test_in_a_pipe_every_value_is_whole_and_on_its_own_line() -> None:
 )
 def test_a_narrow_terminal_loses_first_what_matters_least(width: int, gone: set[str]) -> None:
     kills = [replace(KILL, pod="herder-12345")]
-    text = on_terminal(lambda console: fitted(tuple(kills), history.KILL_COLUMNS, console), width)
+    text = on_terminal(lambda console: fitted(history.KILLS.view(tuple(kills)), console), width)
     columns = {"TIME", "POD", "CONTAINER", "PROCESS", "RESIDENT", "SCOPE", "LIMIT", "MODE", "OUTCOME"}
     header = text.splitlines()[0]
     assert {name for name in columns if name not in _words(header)} == gone
@@ -128,21 +129,21 @@ def _words(line: str) -> set[str]:
 def test_no_line_is_wider_than_the_terminal_and_none_can_do_it_harm(width: int, kills: list[OomKill]) -> None:
     file = StringIO()
     console = Console(file=file, width=width, force_terminal=True, color_system=None, markup=False, emoji=False)
-    console.print(fitted(tuple(kills), history.KILL_COLUMNS, console))
+    console.print(fitted(history.KILLS.view(tuple(kills)), console))
     assert all(harmless(line) for line in file.getvalue().split("\n"))
     assert console.width == width
     assert all(console.measure(line).maximum <= width for line in file.getvalue().split("\n"))
 
 
 def test_a_mode_that_is_not_in_force_stands_out_and_one_that_is_does_not() -> None:
-    assert "\x1b[1;31mgroup" in on_terminal(lambda console: fitted((DRIFTED,), COLUMNS, console), 120)
-    assert "31m" not in on_terminal(lambda console: fitted((HELD,), COLUMNS, console), 120)
+    assert "\x1b[1;31mgroup" in on_terminal(lambda console: fitted(CONTAINERS.view((DRIFTED,)), console), 120)
+    assert "31m" not in on_terminal(lambda console: fitted(CONTAINERS.view((HELD,)), console), 120)
 
 
 def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "\x1b[32msurvived" in on_terminal(lambda console: fitted((KILL,), history.KILL_COLUMNS, console), 120)
+    assert "\x1b[32msurvived" in on_terminal(lambda console: fitted(history.KILLS.view((KILL,)), console), 120)
     monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[32m" not in on_terminal(lambda console: fitted((KILL,), history.KILL_COLUMNS, console), 120)
+    assert "\x1b[32m" not in on_terminal(lambda console: fitted(history.KILLS.view((KILL,)), console), 120)
 
 
 def test_names_that_look_like_markup_or_emoji_are_shown_as_they_are() -> None:
@@ -153,14 +154,14 @@ def test_names_that_look_like_markup_or_emoji_are_shown_as_they_are() -> None:
 def test_output_that_is_not_utf_8_gets_what_it_can_show() -> None:
     raw = BytesIO()
     file = TextIOWrapper(raw, encoding="ascii")
-    CONTAINERS.show([replace(HELD, container="caf\u00e9")], Output.TABLE, file)
+    show_rows(CONTAINERS, [replace(HELD, container="caf\u00e9")], Output.TABLE, file)
     file.flush()
     assert b"caf\\xe9" in raw.getvalue()
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_json_twin_of_a_kill_has_every_field_of_the_log_line_and_the_time(name: str) -> None:
-    text = printed(lambda file: history.KILLS.show([CASES[name]], Output.JSON, file))
+    text = printed(lambda file: show_rows(history.KILLS, [CASES[name]], Output.JSON, file))
     (found,) = json.loads(text)["kills"]
     assert {field for field in OomKill.__slots__ if field not in found} == {"boot_id", "cgroup_inode", "ordinal"}
     assert "kill_id" in found, "which is made of these"
@@ -170,7 +171,7 @@ def test_the_json_twin_of_a_kill_has_every_field_of_the_log_line_and_the_time(na
 
 
 def test_the_json_twin_of_a_container_has_bytes_and_nulls() -> None:
-    text = printed(lambda file: CONTAINERS.show([DRIFTED, BARE], Output.JSON, file))
+    text = printed(lambda file: show_rows(CONTAINERS, [DRIFTED, BARE], Output.JSON, file))
     held, bare = json.loads(text)["containers"]
     assert held == {
         "namespace": "default", "pod": "herder-1", "container": "herder", "mode_desired": "single", "mode_actual": "group",
@@ -180,4 +181,4 @@ def test_the_json_twin_of_a_container_has_bytes_and_nulls() -> None:
 
 
 def test_nothing_to_show_is_an_empty_list_in_json() -> None:
-    assert json.loads(printed(lambda file: history.KILLS.show((), Output.JSON, file))) == {"kills": []}
+    assert json.loads(printed(lambda file: show_rows(history.KILLS, (), Output.JSON, file))) == {"kills": []}

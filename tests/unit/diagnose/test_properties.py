@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.commands.diagnose import show_diagnoses, show_pod_diagnoses
-from agent.commands.output.table import Output
+from agent.commands.output.table import Output, show
 from agent.diagnose import TABLE, diagnose
 from agent.diagnose.case import WAITS
 from agent.diagnose.judge import MOST_MESSAGE, MOST_SAID
+from agent.look.diagnoses import all_shown, pod_shown
 from agent.model import Mode, OomKill, Outcome, Scope, Victim
 from agent.model.diagnosis import Category, ContainerFacts, Diagnosis, NodeFacts
 from agent.model.status import Phase
@@ -161,9 +161,9 @@ def test_whatever_is_diagnosed_can_be_printed(world: tuple[dict[str, Any], list[
     pod, kills, facts = world
     found = diagnose(parse_pod(pod), kills, facts)
     for output in Output:
-        for show in (show_diagnoses, show_pod_diagnoses):
+        for shown in (all_shown, pod_shown):
             file = StringIO()
-            show(found, "nothing", output, file)
+            show(shown(found, "nothing", []), output, file)
             text = file.getvalue()
             assert text.endswith("\n")
             assert "\x1b[3" not in text

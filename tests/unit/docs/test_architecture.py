@@ -25,7 +25,7 @@ def picture() -> ModuleType:
 
 def rows() -> dict[str, tuple[int, str]]:
     """What the table says, by room: its floor, and what it owns."""
-    table = re.findall(r"^\| (\d) \| `([a-z_]+)/?` \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
+    table = re.findall(r"^\| (\d+) \| `([a-z_]+)/?` \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
     return {name: (int(floor), text) for floor, name, text in table}
 
 

@@ -22,10 +22,12 @@ from agent.model import (
     Requirement,
     Rule,
     Rules,
+    StateAsked,
     ThreadDied,
     TreeEvent,
     TreeOverflowed,
 )
+from agent.pods.state import NodeState
 from tests.unit.cgroup.fakes import remove
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
 from tests.unit.wording.kills import KILL
@@ -548,3 +550,19 @@ def test_only_an_answer_to_anothers_write_has_a_latency(world: World) -> None:
     world.tree.read(world.now)
     world.node.resync(world.now)
     assert (world.knob(), answered()) == (0, 1)
+
+
+def test_who_asks_for_the_state_gets_a_copy_that_stays_as_it_was(world: World) -> None:
+    world.listed(pod({MODE: "single"}))
+    world.make(knob=1)
+    given: list[NodeState] = []
+    world.message(StateAsked(given.append))
+    world.message(PodDeleted(UID))
+    world.remove(CONTAINER)
+    (state,) = given
+    assert CONTAINER in state.cgroups
+    assert (list(state.registry.pods), state.registry.listed) == ([UID], True)
+    named = state.registry.identity(state.cgroups[CONTAINER].place)
+    assert (named.pod if named else None) == "herder-1"
+    world.message(StateAsked(given.append))
+    assert list(given[1].registry.pods) == [], "the API no longer has it, so a list would not either"

@@ -21,7 +21,7 @@ from agent.model import (
     SandboxRemoved,
     SandboxSeen,
 )
-from agent.modes.controller import WRITTEN_AFTER_S
+from agent.modes.created import WRITTEN_AFTER_S
 from agent.pods.runtime_names import KEEP_S
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
 
@@ -224,10 +224,10 @@ def test_what_a_container_would_have_without_us_is_known_while_it_lives_for_upda
     created(world, 0)
     for listed in (pod({MODE: "single"}), pod()):
         world.listed(listed)
-        assert world.node.modes.without_us == {ID: 1}
+        assert world.node.modes.created.without_us == {ID: 1}
     world.remove(CONTAINER)
     world.message(ContainerRemoved(ID))
-    assert world.node.modes.without_us == {}
+    assert world.node.modes.created.without_us == {}
 
 
 def test_a_container_that_opts_in_again_and_out_again_gets_the_kubelets_value_again(world: World) -> None:
@@ -291,7 +291,7 @@ def test_nothing_is_kept_of_containers_that_were_never_created(world: World) -> 
         world.message(ContainerRemoved(cid))
     world.now += KEEP_S + 1
     world.node.housekeeping(world.now)
-    assert world.node.modes._created_with_mode == set()
+    assert world.node.modes.created._ids == set()
     assert world.registry.runtime._containers == {}
 
 

@@ -104,6 +104,11 @@ def test_memory_is_limited_and_cpu_is_not(agent: Any) -> None:
     assert agent["resources"] == {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}}
 
 
+def test_a_command_that_is_oom_killed_in_its_container_does_not_take_the_agent_with_it() -> None:
+    labels = read("daemonset.yaml")["spec"]["template"]["metadata"]["labels"]
+    assert labels["oomward.dev/mode"] == "single"
+
+
 def test_its_root_filesystem_can_t_be_written(agent: Any) -> None:
     context = agent["securityContext"]
     assert context == {"privileged": True, "runAsUser": 0, "runAsGroup": 0, "readOnlyRootFilesystem": True}

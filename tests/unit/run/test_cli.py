@@ -8,9 +8,10 @@ import runpy
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,11 +20,15 @@ import pytest
 from agent import __version__, cli
 from agent.cli import COMMANDS, EXIT_INTERRUPTED, EXIT_USAGE, main
 from agent.commands import EXIT_FAILED, EXIT_OK
-from agent.commands.output.table import Output, console_on, print_json
+from agent.commands.output.table import Output, show
 from agent.kernel import scheduling
 from agent.ledger import Ledger
 from agent.model import AgentError, OomKill
-from agent.settings import Settings
+from agent.serve.answers import Answers
+from agent.serve.protocol import SOCKET
+from agent.serve.server import CommandServer
+from agent.settings import Settings, load
+from agent.wording.view import Shown
 from tests.unit.patience import PATIENCE_S, wait_until
 from tests.unit.wording.kills import KILL
 
@@ -170,7 +175,8 @@ def test_a_reader_that_leaves_is_no_failure(tmp_path: Path) -> None:
         assert process.stdout.readline()
         process.stdout.close()
         assert process.wait(PATIENCE_S) == EXIT_OK
-        assert process.stderr.read() == ""
+        (line,) = process.stderr.read().splitlines()
+        assert line.startswith("oomward: no agent answers")
 
 
 def _kill(number: int) -> OomKill:
@@ -182,10 +188,13 @@ def _kill(number: int) -> OomKill:
 
 def printing(output: Output, file: TextIO) -> int:
     """As commands print."""
-    if output is Output.JSON:
-        print_json("rows", ["x" * 100] * 1000, file)
-    else:
-        console_on(file).print("x" * 100_000)
+    column = {"header": "ROW", "right": False, "spare": 0}
+    rows = ["x" * 100] * 1000
+    show(
+        Shown({"rows": rows}, {"columns": [column], "rows": [[[(row, "")]] for row in rows], "nothing": ""}, []),
+        output,
+        file,
+    )
     return 0
 
 
@@ -196,9 +205,22 @@ def instead(monkeypatch: pytest.MonkeyPatch, call: str, do: Callable[..., int]) 
     return typed
 
 
+@pytest.fixture(autouse=True)
+def no_agent_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OOMWARD_STATE_DIR", str(tmp_path / "nowhere"))
+
+
 PRINT = sorted(set(CALLS) - {"run"})
 
 
+@pytest.fixture(params=["plain", "terminal"])
+def looks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output is for a pipe, or by rich."""
+    if request.param == "terminal":
+        monkeypatch.setenv("FORCE_COLOR", "1")
+
+
+@pytest.mark.usefixtures("looks")
 @pytest.mark.parametrize("output", Output)
 @pytest.mark.parametrize("call", PRINT)
 def test_nobody_reads_what_a_command_prints_any_more_and_that_is_no_failure(
@@ -209,9 +231,11 @@ def test_nobody_reads_what_a_command_prints_any_more_and_that_is_no_failure(
     os.close(reader)
     with capsys.disabled(), os.fdopen(writer, "w") as pipe:
         monkeypatch.setattr(sys, "stdout", pipe)
+        monkeypatch.setattr(sys, "stderr", StringIO())
         assert main(typed) == EXIT_OK
 
 
+@pytest.mark.usefixtures("looks")
 @pytest.mark.parametrize("output", Output)
 @pytest.mark.parametrize("call", PRINT)
 def test_output_that_can_not_be_written_is_a_sentence_and_one(
@@ -221,7 +245,7 @@ def test_output_that_can_not_be_written_is_a_sentence_and_one(
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert main(typed) == EXIT_FAILED
-    assert capsys.readouterr().err == "oomward: [Errno 28] No space left on device\n"
+    assert capsys.readouterr().err.splitlines()[-1] == "oomward: [Errno 28] No space left on device"
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -259,13 +283,29 @@ def test_a_fault_of_the_agents_own_keeps_its_traceback(
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("limit", ["99999999999999999999", "9" * 5000, "0" * 30 + "7"], ids=["20", "5000", "zeros"])
-def test_any_number_of_kills_can_be_asked_for(limit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(params=["without an agent", "beside an agent"])
+def state(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A state folder with one kill; beside an agent with its socket."""
     ledger = Ledger.open(tmp_path, "boot")
     ledger.record([KILL], (), None)
     ledger.close()
-    assert main(("history", "--state-dir", str(tmp_path), "--limit", limit)) == EXIT_OK
-    assert "herder-1" in capsys.readouterr().out
+    if request.param == "without an agent":
+        yield tmp_path
+        return
+    settings = load({"state_dir": str(tmp_path), "node_name": "node-1"}, {})
+    not_needed: Any = None
+    server = CommandServer(tmp_path, Answers(settings, not_needed, not_needed, not_needed).answer)
+    server.start()
+    yield tmp_path
+    server.close()
+
+
+@pytest.mark.parametrize("limit", ["99999999999999999999", "9" * 5000, "0" * 30 + "7"], ids=["20", "5000", "zeros"])
+def test_any_number_of_kills_can_be_asked_for(limit: str, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(("history", "--state-dir", str(state), "--limit", limit)) == EXIT_OK
+    out, err = capsys.readouterr()
+    assert "herder-1" in out
+    assert (err == "") == (state / SOCKET).exists()
 
 
 @pytest.mark.parametrize("option", ["--since", "--watch", "--resync-interval", "--kill-retention-count"])
@@ -292,14 +332,12 @@ SHELL = [
 
 
 @pytest.mark.parametrize(("line", "code"), SHELL, ids=[line for line, _ in SHELL])
-def test_in_a_shell_too(line: str, code: int, tmp_path: Path) -> None:
-    ledger = Ledger.open(tmp_path, "boot")
-    ledger.record([KILL], (), None)
-    ledger.close()
-    shell = f"set -o pipefail; {sys.executable} -m agent {line.format(state=tmp_path)}"
+def test_in_a_shell_too(line: str, code: int, state: Path) -> None:
+    shell = f"set -o pipefail; {sys.executable} -m agent {line.format(state=state)}"
     environ = {key: value for key, value in os.environ.items() if not key.endswith("NODE_NAME")}
     ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=environ, check=False)
     assert (ended.returncode, ended.stderr.count("Traceback"), ended.stderr.count("Exception ignored")) == (code, 0, 0)
+    assert "reads the node itself" not in ended.stderr or not (state / SOCKET).exists() or "{state}" not in line
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if call != "run"])

@@ -42,14 +42,17 @@ def herder(**labels: str) -> dict[str, Any]:
     return pod
 
 
-def kill(agent: Agent) -> None:
-    """The kernel counts a kill at each level, and tells of it."""
+def kill(agent: Agent, number: int = 1) -> None:
+    """The kernel counts a kill at each level, and tells of it. ``number``: which one it is."""
     agent.logs(KILL.format(CONTAINER, int(time.monotonic() * 1e6)).encode())
     at = CONTAINER
     while at:
         for name in ("memory.events", "memory.events.local"):
             file = agent.mount / at / name
-            file.write_text(file.read_text().replace("oom 0", "oom 1").replace("oom_kill 0", "oom_kill 1"))
+            text = file.read_text()
+            for counter in ("oom", "oom_kill"):
+                text = text.replace(f"{counter} {number - 1}", f"{counter} {number}")
+            file.write_text(text)
         at = at.rpartition("/")[0]
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TextIO
 
-from rich.text import Text
-
-from agent.commands.diagnose import diagnosis_sections
-from agent.commands.looking import Tolerated
-from agent.commands.output.table import NAME_LIMIT, UNKNOWN, Line, Output, print_json, print_sections
+from agent.look.diagnoses import diagnosis_sections
+from agent.look.looking import Tolerated
+from agent.look.view import NAME_LIMIT, UNKNOWN, Line, Sections, sections_view, styled
 from agent.model import Mode, ScopePolicy
 from agent.model.diagnosis import Diagnosis
 from agent.wording.notes import oom_policy_text
 from agent.wording.text import bytes_text, count, duration_text, safe
+from agent.wording.view import Cell, Shown
 
 PATH_LIMIT = 2000
 
@@ -106,15 +104,11 @@ class PodExplanation:
     diagnoses: tuple[Diagnosis, ...] = ()
 
 
-def show_explanation(pod: PodExplanation, output: Output, file: TextIO) -> None:
-    """Print the explanation."""
-    if output is Output.JSON:
-        print_json("pod", asdict(pod), file)
-    else:
-        print_sections(_sections(pod), file)
+def shown(pod: PodExplanation, troubles: list[str]) -> Shown:
+    return Shown({"pod": asdict(pod)}, sections_view(_sections(pod)), troubles)
 
 
-def _sections(pod: PodExplanation) -> Iterator[tuple[str, Iterator[Line]]]:
+def _sections(pod: PodExplanation) -> Sections:
     named = f"{pod.namespace or UNKNOWN}/{pod.name}" if pod.name is not None else "of unknown name"
     yield f"Pod {safe(named, NAME_LIMIT)}", _pod(pod)
     for container in pod.containers:
@@ -123,70 +117,70 @@ def _sections(pod: PodExplanation) -> Iterator[tuple[str, Iterator[Line]]]:
         yield f"Container {name}{kind}", _container(container)
     yield from diagnosis_sections(pod.diagnoses)
     for path in pod.sandboxes:
-        yield pod.sandbox_name[0].upper() + pod.sandbox_name[1:], iter([("Cgroup", Text(safe(path, PATH_LIMIT)))])
+        yield pod.sandbox_name[0].upper() + pod.sandbox_name[1:], iter([("Cgroup", styled(safe(path, PATH_LIMIT)))])
     yield f"Files below {safe(pod.mount, PATH_LIMIT)}/<cgroup>", _files(pod)
 
 
 def _files(pod: PodExplanation) -> Iterator[Line]:
     v2, v1 = (f"{version} (here)" if version == pod.cgroup_version else version for version in ("v2", "v1"))
-    yield "", Text(f"{v2:24}{v1}")
+    yield "", styled(f"{v2:24}{v1}")
     for one in pod.files:
-        yield one["what"], Text(f"{one['v2']:24}{one['v1']}")
+        yield one["what"], styled(f"{one['v2']:24}{one['v1']}")
 
 
 def _pod(pod: PodExplanation) -> Iterator[Line]:
-    yield "Uid", Text(safe(pod.uid))
-    yield "Phase", Text(safe(pod.phase or UNKNOWN))
+    yield "Uid", styled(safe(pod.uid))
+    yield "Phase", styled(safe(pod.phase or UNKNOWN))
     if pod.cgroup is None:
-        yield "Cgroup", Text("none")
+        yield "Cgroup", styled("none")
     else:
         yield from _cgroup(pod.cgroup, pod.spec_limit_bytes)
-    yield "Limits", Text(safe(pod.limits, PATH_LIMIT))
+    yield "Limits", styled(safe(pod.limits, PATH_LIMIT))
     for path in pod.grouped_above:
         where = f"memory.oom.group is 1 at {safe(path, PATH_LIMIT)}: if this level or one above it reaches its limit"
         effect = "an OOM kill ends everything below, regardless of the container's mode"
-        yield "Above", Text(f"{where}, {effect}", style="bold red")
+        yield "Above", styled(f"{where}, {effect}", style="bold red")
     for note in pod.notes:
-        yield "Note", Text(safe(note, PATH_LIMIT), style="yellow")
+        yield "Note", styled(safe(note, PATH_LIMIT), style="yellow")
 
 
 def _container(one: ContainerExplanation) -> Iterator[Line]:
     why = one.why if not one.rule or one.rule in one.why else f"{one.why} ({one.rule})"
-    yield "Desired", Text(f"{one.mode_desired or 'no mode'}: {safe(why, NAME_LIMIT)}")
+    yield "Desired", styled(f"{one.mode_desired or 'no mode'}: {safe(why, NAME_LIMIT)}")
     if one.cgroup is not None:
         yield "Actual", _actual(one)
     if one.scope is not None:
         broken = one.systemd_stops and one.mode_desired is Mode.SINGLE
-        yield "Systemd", Text(oom_policy_text(one.scope), style="bold red" if broken else "")
-    yield "Id", Text(safe(one.container_id or "none yet", 80))
+        yield "Systemd", styled(oom_policy_text(one.scope), style="bold red" if broken else "")
+    yield "Id", styled(safe(one.container_id or "none yet", 80))
     if one.cgroup is None:
-        yield "Cgroup", Text("none: the container does not run")
+        yield "Cgroup", styled("none: the container does not run")
         if one.spec_limit_bytes is not None:
-            yield "Limit", Text(f"{bytes_text(one.spec_limit_bytes)} in the spec")
+            yield "Limit", styled(f"{bytes_text(one.spec_limit_bytes)} in the spec")
     else:
         yield from _cgroup(one.cgroup, one.spec_limit_bytes)
     if one.kills is not None:
-        yield "Kills", Text(f"{count(one.kills, 'process')} in the ledger")
+        yield "Kills", styled(f"{count(one.kills, 'process')} in the ledger")
     if one.tolerated is not None:
         yield "Allows", _tolerated(one.tolerated)
     if one.state is not None:
-        yield "State", Text(_state(one))
+        yield "State", styled(_state(one))
 
 
-def _tolerated(tolerated: Tolerated) -> Text:
+def _tolerated(tolerated: Tolerated) -> Cell:
     limit = tolerated.tolerance
     time, by = duration_text(limit.window_s), safe(limit.said_by, NAME_LIMIT)
     text = f"{limit.kills} killed processes in {time}, {tolerated.killed} used up now ({by})"
     if not tolerated.armed:
-        return Text(text)
-    return Text(f"{text}; exceeded: the next OOM kill ends the whole container", style="bold yellow")
+        return styled(text)
+    return styled(f"{text}; exceeded: the next OOM kill ends the whole container", style="bold yellow")
 
 
-def _actual(one: ContainerExplanation) -> Text:
+def _actual(one: ContainerExplanation) -> Cell:
     if one.mode_actual is None:
-        return Text(UNKNOWN)
+        return styled(UNKNOWN)
     if not one.oom_groups:
-        return Text(f"{one.mode_actual}: cgroup v1 has no memory.oom.group, and each OOM kill ends one process")
+        return styled(f"{one.mode_actual}: cgroup v1 has no memory.oom.group, and each OOM kill ends one process")
     values: list[str] = []
     for group in one.oom_groups:
         before = "" if group.original is None else f" ({group.original} before oomward's first write)"
@@ -194,7 +188,7 @@ def _actual(one: ContainerExplanation) -> Text:
         values.append(f"{group.value}{where}{before}")
     drifted = one.mode_desired is not None and one.mode_desired is not one.mode_actual
     text = f"{one.mode_actual}: memory.oom.group is {' and '.join(values)}"
-    return Text(text, style="bold red" if drifted else "")
+    return styled(text, style="bold red" if drifted else "")
 
 
 def _state(one: ContainerExplanation) -> str:
@@ -209,17 +203,17 @@ def _state(one: ContainerExplanation) -> str:
 
 
 def _cgroup(facts: CgroupFacts, spec_limit_bytes: int | None) -> Iterator[Line]:
-    yield "Cgroup", Text(safe(facts.path, PATH_LIMIT))
+    yield "Cgroup", styled(safe(facts.path, PATH_LIMIT))
     limit = _size(facts, "limit_bytes", "none")
     if spec_limit_bytes is not None and spec_limit_bytes - (facts.limit_bytes or 0) not in range(1 << 16):
         limit += f" ({bytes_text(spec_limit_bytes)} in the spec)"  # the kernel rounds down to pages of at most 64 KiB
-    yield "Limit", Text(limit)
+    yield "Limit", styled(limit)
     share = ""
     if facts.limit_bytes and facts.usage_bytes is not None:
         share = f", {100 * facts.usage_bytes // facts.limit_bytes} % of the limit"
     peak = _size(facts, "peak_bytes", "not available")
-    yield "Usage", Text(f"{_size(facts, 'usage_bytes', UNKNOWN)}{share}; peak {peak}")
-    yield "OOM", Text(_counters(facts))
+    yield "Usage", styled(f"{_size(facts, 'usage_bytes', UNKNOWN)}{share}; peak {peak}")
+    yield "OOM", styled(_counters(facts))
 
 
 def _size(facts: CgroupFacts, name: str, without: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from agent.commands.survey import Survey
+from agent.look.survey import Survey
 from agent.model import AgentError, CgroupPlace, Pod
 from agent.wording.text import safe, some
 
@@ -67,7 +67,7 @@ def _list(pods: list[NodePod]) -> str:
 def _node_pods(found: Survey) -> list[NodePod]:
     """Pods of the API, and those with a cgroup here."""
     places: dict[str, list[CgroupPlace]] = {}
-    for cgroup in found.tree.cgroups.values():
+    for cgroup in found.cgroups.values():
         if cgroup.place.pod_key is not None:
             places.setdefault(cgroup.place.pod_key, []).append(cgroup.place)
     ids = {key: frozenset(place.container_id for place in its if place.container_id) for key, its in places.items()}

@@ -1,4 +1,4 @@
-"""Shared by the reading commands: control files, names of cgroups, tolerances, and the words on standard error.
+"""Shared by what looks at the node: control files, names of cgroups, tolerances.
 
 Takes a Survey and returns values; writes nothing. An error becomes a sentence in the survey's troubles and a name in
 ``unread``.
@@ -6,7 +6,6 @@ Takes a Survey and returns values; writes nothing. An error becomes a sentence i
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -14,16 +13,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from agent.cgroup.files import CgroupError
-from agent.commands.survey import Survey
 from agent.kernel.kmsg import boot_id
 from agent.ledger import LedgerReader
+from agent.look.survey import Survey
 from agent.model import Cgroup, Identity, Mode, Tolerance, Vanished, levels_above
 from agent.modes.tolerance import exceeded, killed_recently
-from agent.wording.text import safe
 
 T = TypeVar("T")
 SHORT_ID = 12  # characters of a container id, as in crictl and docker
-MOST_SAID = 1200  # characters of one trouble
 
 
 class Reads:
@@ -134,10 +131,3 @@ def tolerated(found: Survey) -> dict[int, Tolerated]:
         return used
 
     return found.recorded(read, {}) if tolerant else {}
-
-
-def say(troubles: Iterable[str]) -> None:
-    """Print each on a line of standard error, if that can be written."""
-    for trouble in troubles if sys.stderr is not None else ():
-        with suppress(OSError):
-            print(f"oomward: {safe(trouble, MOST_SAID)}", file=sys.stderr)  # noqa: T201

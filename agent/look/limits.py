@@ -5,9 +5,9 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterable, Sequence
 
-from agent.commands.looking import SHORT_ID
-from agent.commands.output.explanation import CgroupFacts, ContainerExplanation
-from agent.commands.output.table import UNKNOWN
+from agent.look.explanation import CgroupFacts, ContainerExplanation
+from agent.look.looking import SHORT_ID
+from agent.look.view import UNKNOWN
 from agent.model import ContainerKind, Pod
 from agent.wording.text import bytes_text
 

@@ -1,0 +1,1 @@
+"""What ``ps``, ``explain``, ``diagnose`` and ``history`` show, from one look at the node. For the agent and for commands without one."""
