@@ -1,7 +1,8 @@
 """The sender's thread: takes one Event at a time, brings it to the API, and delivers the result.
 
-Outcomes are ``created``, ``exists`` (the API has it, with this count or a higher one), ``patched`` (the API had it, and has the new count now), ``dropped_gone`` (the
-namespace is deleted or terminating), ``dropped_invalid`` (the API refuses it permanently); everything else is an EventFailed.
+Outcomes are ``created``, ``exists`` (the API has it, with this count or a higher one), ``patched`` (the API had it, and has the new
+count now), ``dropped_gone`` (the namespace is deleted or terminating), ``dropped_invalid`` (the API refuses it permanently); everything
+else is an EventFailed.
 """
 
 from __future__ import annotations
