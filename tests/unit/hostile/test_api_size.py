@@ -156,7 +156,7 @@ def test_a_list_has_no_limit_for_pods_that_cannot_be_read(
     servers: list[Endless], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agent.pods.list.MOST_SKIPPED", 100)
-    bad = b'{"metadata":{"uid":"bad","name":"bad","namespace":"default"},"spec":[]}'
+    bad = b'{"metadata":{"uid":"bad","name":5,"namespace":"default"}}'
     small = json.dumps(pod_json()).encode()
     told: list[PodSkipped] = []
     server = serve(servers, FRONT + small, b"," + bad, 1000, b"]}")
@@ -199,7 +199,10 @@ def test_an_object_or_a_watch_line_without_an_end_is_given_up(
     monkeypatch.setattr("agent.pods.list.MOST_SKIPPED_BYTES", 16 * MIB)
     monkeypatch.setattr("agent.pods.watch.MOST_SKIPPED_BYTES", 16 * MIB)
     server = serve(servers, FRONT + b'{"metadata":{"uid":"', MUCH, 100, b'"}}]}')
-    with peak_below(48 * MIB), pytest.raises(UnbelievableAnswerError, match="an object of the API's list is longer than"):
+    with (
+        peak_below(48 * MIB),
+        pytest.raises(UnbelievableAnswerError, match="an object of the API's list is longer than"),
+    ):
         list_pods(make_api(server, tmp_path), NODE, no_skips)
     assert server.sent < 48 * MIB, "of 100"
     server = serve(servers, b'{"type":"ADDED","object":{"x":"', MUCH, 100, b'"}}\n')
