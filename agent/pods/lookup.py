@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -23,6 +22,7 @@ from agent.model import (
     levels_above,
 )
 from agent.pods.registry import Registry
+from agent.wording.shares import Owner, Shares
 
 T = TypeVar("T")
 MOST_LIMITS = 5000
@@ -47,8 +47,16 @@ class Lookup:
         self._on_error = on_error
         self._is_whole = files.is_whole
         self._inits: dict[int, ProcessIdentity] = {}
-        self._ended: OrderedDict[int, bool] = OrderedDict()  # by inode: whether it lived when the agent ended it
-        self._limits: OrderedDict[str, int | None] = OrderedDict()  # as read last, also of removed cgroups
+        self._ended: dict[
+            int, tuple[str, bool]
+        ] = {}  # by inode: its path, and whether it lived when the agent ended it
+        self._limits: dict[str, int | None] = {}  # as read last, also of removed cgroups
+        self._ended_shares = Shares[int, tuple[str, bool]](
+            "containers were ended by the agent", lambda _, one: self._owner(one[0])
+        )
+        self._limit_shares = Shares[str, int | None](
+            "cgroups' limits are remembered", lambda path, _: self._owner(path)
+        )
 
     def names_at(self, path: str) -> Identity:
         if not self._is_ours(path):
@@ -86,11 +94,15 @@ class Lookup:
             return self._limit_by_spec(path) if known is None else known
         if limit is None and classify(path).kind is CgroupKind.CONTAINER:
             limit = self.limit_bytes(f"{path}/{RUNTIME_CHILD}")  # crun under systemd sets it on its child
+        self._limits.pop(path, None)
         self._limits[path] = limit
-        self._limits.move_to_end(path)
-        if len(self._limits) > MOST_LIMITS:
-            self._limits.popitem(last=False)
+        self._limit_shares.trim(self._limits, MOST_LIMITS)
         return limit
+
+    def _owner(self, path: str) -> Owner:
+        """The pod whose cgroup this is; of one that the API does not name the path."""
+        pod = self._registry.pod_of(place := classify(path))
+        return (pod.namespace, pod.uid) if pod is not None else ("", place.pod_key or path.partition("/")[0])
 
     def _limit_by_spec(self, path: str) -> int | None:
         """Of a container that was removed before its limit was read, by the API; None: unlimited or not known."""
@@ -149,12 +161,11 @@ class Lookup:
 
     def ending(self, container: Cgroup) -> None:
         """The agent is about to end this container, since its tolerance was exceeded."""
-        self._ended.setdefault(container.inode, self.lives(container))
-        if len(self._ended) > MOST_ENDED:
-            self._ended.popitem(last=False)
+        self._ended.setdefault(container.inode, (container.path, self.lives(container)))
+        self._ended_shares.trim(self._ended, MOST_ENDED)
 
     def ended_by_agent(self, inode: int) -> bool | None:
-        return self._ended.get(inode)
+        return self._ended[inode][1] if inode in self._ended else None
 
     def deleted(self, path: str) -> bool:
         pod = self._registry.pod_of(classify(path))
