@@ -15,9 +15,11 @@ from agent.model import (
     VANISHED,
     Cgroup,
     CgroupKind,
+    CgroupPlace,
     Identity,
     MemoryEvents,
     Mode,
+    Pod,
     Vanished,
     levels_above,
 )
@@ -65,9 +67,32 @@ class Lookup:
         pod, named = self._registry.pod_of(place), self._registry.identity(place)
         if named is not None or pod is None:
             return named or Identity(container_id=place.container_id)
-        alone = place.kind is CgroupKind.POD and len(pod.containers) == 1  # a cgroup with an id may be the sandbox
+        if place.container_id is not None:
+            sandbox = self._is_sandbox(place, pod)
+            return Identity(pod.namespace, pod.name, pod.uid, container_id=place.container_id, sandbox=sandbox)
+        alone = place.kind is CgroupKind.POD and len(pod.containers) == 1
         container = pod.containers[0].name if alone else None
-        return Identity(pod.namespace, pod.name, pod.uid, container, place.container_id)
+        return Identity(pod.namespace, pod.name, pod.uid, container)
+
+    def _is_sandbox(self, place: CgroupPlace, pod: Pod) -> bool:
+        """By the runtime; else it is what was there first in its pod, without a name though the others have theirs. Inodes rise (kernfs).
+
+        CRI-O makes none as a rule (drop_infra_ctr): there the first may be a container.
+        """
+        if self._registry.runtime.is_sandbox(place):
+            return True
+        live = [
+            c
+            for c in self._cgroups().values()
+            if c.place.kind is CgroupKind.CONTAINER and c.place.pod_key == place.pod_key
+        ]
+        first = min(live, key=lambda cgroup: cgroup.inode, default=None)
+        if first is None or first.place.container_id != place.container_id:
+            return False
+        named = {c.container_id for c in pod.containers}
+        return all(c.place.container_id in named for c in live if c is not first) and (
+            len(live) > 1 or place.runtime != "cri-o"
+        )
 
     def _is_ours(self, path: str) -> bool:
         """Whether the kubelet's roots or cgroups that we know have it: anyone may make one of a pod's name elsewhere."""
