@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from agent.diagnose import diagnose
+from agent.diagnose.failing import Failing
+from agent.metrics.metrics import Metrics
 from agent.model import ContainerKind, OomKill, Outcome, Scope, Victim
 from agent.model.diagnosis import Category, ContainerFacts, Diagnosis, NodeFacts
 from agent.model.status import ContainerState, Phase
@@ -191,3 +193,29 @@ def test_a_sandbox_that_is_killed_again_and_again_is_said_with_what_to_do(known:
 
 def test_a_kill_in_a_sandbox_whose_containers_run_is_no_reason_not_to_start() -> None:
     assert recorded(LIVE).diagnoses(kill(30, Scope.POD, container=None, sandbox=True)) == ()
+
+
+def test_a_container_without_a_limit_that_died_of_the_nodes_shortage_is_not_cleared_and_is_advised_to_get_one() -> None:
+    of = recorded(LOOPING)
+    (limited,) = of.diagnoses(kill(30, Scope.NODE))
+    assert "this was not its fault" in limited.what
+    pod = of.parsed
+    unlimited = replace(pod, containers=tuple(replace(one, limit_bytes=None) for one in pod.containers))
+    (one,) = diagnose(unlimited, [kill(30, Scope.NODE)], NodeFacts(of.now_unix_s))
+    assert one.rule == "ended-node-oom"
+    assert "fault" not in one.what
+    assert one.advice == "set a memory limit for it: it has none, so it may use all memory of the node"
+
+
+def test_the_advice_in_a_kills_event_is_about_the_limit_that_it_hit() -> None:
+    """Not about that of a newer kill, and not about a crash loop of another cause."""
+    of = recorded(LIVE)
+    failing = Failing(Metrics("1", process_metrics=False), lambda: of.now_unix_s, ())
+    failing.put(of.parsed)
+    own = kill(60, Scope.CONTAINER, Outcome.SURVIVED)
+    failing.settled(own)
+    assert (failing.advice(own) or "").startswith("raise the limit from 256Mi")
+    nodes = kill(30, Scope.NODE, Outcome.SURVIVED, limit_bytes=None)
+    failing.settled(nodes)
+    assert (failing.advice(nodes) or "").startswith("run less on the node")
+    assert failing.advice(own) is None
