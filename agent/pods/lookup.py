@@ -16,6 +16,7 @@ from agent.model import (
     Cgroup,
     CgroupKind,
     CgroupPlace,
+    ContainerKind,
     Identity,
     MemoryEvents,
     Mode,
@@ -29,6 +30,7 @@ from agent.wording.shares import Owner, Shares
 T = TypeVar("T")
 MOST_LIMITS = 5000
 MOST_ENDED = 1000
+LASTING = (ContainerKind.REGULAR, ContainerKind.SIDECAR)
 
 
 class Lookup:
@@ -53,6 +55,8 @@ class Lookup:
             int, tuple[str, bool]
         ] = {}  # by inode: its path, and whether it lived when the agent ended it
         self._limits: dict[str, int | None] = {}  # as read last, also of removed cgroups
+        self._removed: dict[str, int] = {}  # inodes of containers' cgroups, by path
+        self._removed_shares = Shares[str, int]("removed containers are remembered", lambda path, _: self._owner(path))
         self._ended_shares = Shares[int, tuple[str, bool]](
             "containers were ended by the agent", lambda _, one: self._owner(one[0])
         )
@@ -69,7 +73,8 @@ class Lookup:
             return named or Identity(container_id=place.container_id)
         if place.container_id is not None:
             sandbox = self._is_sandbox(place, pod)
-            return Identity(pod.namespace, pod.name, pod.uid, container_id=place.container_id, sandbox=sandbox)
+            name = None if sandbox else self._name_of_new_instance(place, pod)
+            return Identity(pod.namespace, pod.name, pod.uid, name, place.container_id, sandbox)
         alone = place.kind is CgroupKind.POD and len(pod.containers) == 1
         container = pod.containers[0].name if alone else None
         return Identity(pod.namespace, pod.name, pod.uid, container)
@@ -93,6 +98,26 @@ class Lookup:
         return all(c.place.container_id in named for c in live if c is not first) and (
             len(live) > 1 or place.runtime != "cri-o"
         )
+
+    def _name_of_new_instance(self, place: CgroupPlace, pod: Pod) -> str | None:
+        """Of a container that the API has not named yet, as during an outage: the only one of its pod that can have restarted.
+
+        Init containers have ended when others have started. A sandbox was there before all that are not there any more.
+        """
+        live = [
+            c
+            for c in self._cgroups().values()
+            if c.place.kind is CgroupKind.CONTAINER and c.place.pod_key == place.pod_key
+        ]
+        own = self._cgroups().get(place.path)
+        inode = self._removed.get(place.path) if own is None else own.inode
+        if inode is None or all(c.inode >= inode for c in live):
+            return None
+        there = {c.place.container_id for c in live}
+        lasting = [c for c in pod.containers if c.kind in LASTING]
+        absent = [c.name for c in lasting if c.container_id not in there]
+        started = all(c.container_id is not None or c.previous_id is not None for c in lasting)
+        return absent[0] if started and len(absent) == 1 else None
 
     def _is_ours(self, path: str) -> bool:
         """Whether the kubelet's roots or cgroups that we know have it: anyone may make one of a pod's name elsewhere."""
@@ -169,6 +194,9 @@ class Lookup:
 
     def forget(self, cgroup: Cgroup) -> None:
         """The cgroup was removed."""
+        if cgroup.place.kind is CgroupKind.CONTAINER:
+            self._removed[cgroup.path] = cgroup.inode
+            self._removed_shares.trim(self._removed, MOST_ENDED)
         self._inits.pop(cgroup.inode, None)
 
     def init_pid(self, cgroup: Cgroup) -> int | None:

@@ -101,6 +101,8 @@ def _place(kill: OomKill) -> str:
         return f"container {safe(kill.container)}"
     if kill.sandbox:
         return "sandbox"
+    if kill.pod and kill.container_id:
+        return f"container or sandbox {safe(kill.container_id[:12])} (name not known)"
     return f"cgroup {safe(kill.cgroup_path, 160)}" if kill.cgroup_path else "an unknown cgroup"
 
 

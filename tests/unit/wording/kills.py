@@ -83,6 +83,9 @@ CASES = {
     "which limit is not known": replace(KILL, scope=None, limit_bytes=None, usage_bytes=None),
     "which of the limits is not known": replace(KILL, scope=None),
     "a container that has no name": replace(LOST, container=None, outcome=Outcome.DIED),
+    "a container or sandbox that the API has not named": replace(
+        KILL, container=None, container_id="0123456789abcdef" * 4, outcome=None
+    ),
     "outside of pods": HOST,
     "outside of pods, a service's own limit": SERVICE,
     "outside of pods, nothing but the count": replace(
