@@ -83,7 +83,8 @@ class Recorder:
         """The outcome of a kill that was reported before is known now."""
         if kill.outcome is not None:
             level = logging.INFO if kill.outcome is Outcome.DIED else logging.DEBUG
-            text = f"container {kill.outcome.value} after OOM kill {kill.kill_id}"
+            what = "sandbox" if kill.sandbox else "container"
+            text = f"{what} {kill.outcome.value} after OOM kill {kill.kill_id}"
             log(logger, level, text, kill_id=kill.kill_id, outcome=kill.outcome.value)
         outside = _outside_of_pods(kill)
         if kill.pod is None and not outside and classify(kill.cgroup_path).pod_key is not None:
@@ -113,6 +114,7 @@ class Recorder:
                 del self._unnamed[kill.kill_id]
                 namespace, container = names.namespace, names.container
                 named = replace(kill, namespace=namespace, pod=names.pod, pod_uid=names.pod_uid, container=container)
+                named = replace(named, sandbox=container is None and (kill.sandbox or names.sandbox))
                 self._ledger.amend(named)
                 log(
                     logger,
