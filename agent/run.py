@@ -29,7 +29,7 @@ from agent.kube.api import connect
 from agent.kube.backoff import Backoff
 from agent.ledger import AgentLock, Ledger
 from agent.loop.kills import Kills, error_counter
-from agent.loop.log_reader import LogReader
+from agent.loop.log_reader import LogReader, recorded_reports
 from agent.loop.loop import STUCK_S, Loop
 from agent.loop.mailbox import Mailbox
 from agent.loop.node import Node
@@ -229,8 +229,8 @@ def _command_server(settings: Settings, hierarchy: Hierarchy, mailbox: Mailbox, 
 
 def _open_log(settings: Settings, ledger: Ledger, boot: str, metrics: Metrics) -> LogReader:
     """The kernel's log from the ledger's position; a warning if it can't be read yet."""
-    used = [k.report_sequence for k in ledger.kills(limit=5000) if k.report_sequence is not None and k.boot_id == boot]
-    log = LogReader(partial(open_kmsg, settings.kmsg), ledger.kmsg_sequence, metrics, used)
+    reports = recorded_reports(kill for kill in ledger.kills(limit=5000) if kill.boot_id == boot)
+    log = LogReader(partial(open_kmsg, settings.kmsg), ledger.kmsg_sequence, metrics, reports)
     if log.trouble is not None:
         logger.warning("%s. Kills are still counted; the names of their victims will be missing.", log.trouble)
     return log

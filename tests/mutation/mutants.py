@@ -235,8 +235,15 @@ MUTANTS = (
     Mutant(
         "a report that the ledger has is told again",
         "loop/log_reader.py",
-        " if report.first_sequence not in self._used]",
+        " if not self._recorded.done(report)]",
         "]",
+        ("loop/test_log_reader.py",),
+    ),
+    Mutant(
+        "a report that agents before had time for is given to a later kill",
+        "loop/log_reader.py",
+        "return given_up or report",
+        "return report",
         ("loop/test_log_reader.py",),
     ),
     # ---------------------------------------------------------------------------------------------------- what is kept

@@ -365,6 +365,22 @@ def test_a_boots_id_that_looks_like_a_cgroups_inode_does_not_make_a_kill_that_cg
     world.end()
 
 
+def test_the_next_agent_does_not_take_a_pod_that_lives_for_a_container_that_was_removed(tmp_path: Path) -> None:
+    """Such a kill has the pod's cgroup, whose counter alone shows it, and a sandbox or a new container is in there."""
+    world = World(tmp_path)
+    world.told(pod())
+    world.make(knob=0)
+    inode = (world.mount / POD).stat().st_ino
+    kill = replace(
+        KILL, boot_id="boot", cgroup_inode=inode, cgroup_path=POD, pod_uid=UID, container_id=None, outcome=None
+    )
+    world.ledger.record([kill], (), None)
+    world.end()
+    world.begin()
+    assert [kill.outcome for kill in world.ledger.kills()] == [None]
+    world.end()
+
+
 def test_kills_while_no_agent_ran_are_found_and_none_is_told_twice(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.told(pod())
