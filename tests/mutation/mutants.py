@@ -342,8 +342,8 @@ MUTANTS = (
     Mutant(
         "an Event that is there already is an error",
         "events/sender.py",
-        "            if error.status != CONFLICT or not error.explained:\n",
-        "            if error.status == CONFLICT or not error.explained:\n",
+        '            if error.status != CONFLICT or not error.explained or error.reason != "AlreadyExists":\n',
+        '            if error.status == CONFLICT or not error.explained or error.reason != "AlreadyExists":\n',
         ("events/test_sender.py",),
     ),
     Mutant(
