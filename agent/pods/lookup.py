@@ -116,7 +116,7 @@ class Lookup:
         there = {c.place.container_id for c in live}
         lasting = [c for c in pod.containers if c.kind in LASTING]
         absent = [c.name for c in lasting if c.container_id not in there]
-        started = all(c.container_id is not None or c.previous_id is not None for c in lasting)
+        started = all(c.container_id is not None or c.previous_id is not None for c in pod.containers)
         return absent[0] if started and len(absent) == 1 else None
 
     def _is_ours(self, path: str) -> bool:

@@ -47,6 +47,7 @@ def test_the_limit_of_a_removed_container_is_known_however_many_another_pod_has(
 
 
 UID = "00000003-1111-2222-3333-444444444444"
+KINDS = {"debug": ContainerKind.EPHEMERAL}
 FIRST, SECOND = f"{1:064x}", f"{2:064x}"
 
 
@@ -58,7 +59,8 @@ def names(asked: str, live: dict[str, int], ids: dict[str, str | None], removed:
     """By the live cgroups of a pod with their inodes, and the API's ids of its containers. No name of a process counts."""
     registry = Registry()
     containers = tuple(
-        PodContainer(name, ContainerKind.REGULAR, container_id=container_id) for name, container_id in ids.items()
+        PodContainer(name, KINDS.get(name, ContainerKind.REGULAR), container_id=container_id)
+        for name, container_id in ids.items()
     )
     registry.put(Pod(UID, "shop", "web", "node-1", containers=containers), 0.0)
     files = cast(CgroupFiles, SimpleNamespace(is_whole=True))
@@ -110,3 +112,4 @@ def test_a_container_that_restarted_during_an_outage_of_the_api_has_its_name_whe
     assert names(scope(THIRD), live, {"main": old, "side": f"{7:064x}"}).container is None, "either may be it"
     assert names(scope(THIRD), live, {"main": None, "side": side}).container is None, "the pod is just starting"
     assert names(scope(THIRD), {scope(THIRD): 30}, {"main": old}).container is None, "it may be a new sandbox"
+    assert names(scope(THIRD), live, {"main": old, "side": side, "debug": None}).container is None, "it may be that"
