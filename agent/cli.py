@@ -16,7 +16,7 @@ from agent.commands import EXIT_FAILED, EXIT_OK
 from agent.commands.output import streams
 
 if TYPE_CHECKING:
-    from typing import IO
+    from _typeshed import SupportsWrite
 
     from agent.settings import Settings
 
@@ -48,7 +48,7 @@ LOOKING = ("check", "ps", "explain", "diagnose", "oom-policy", "history")
 
 
 class _Parser(argparse.ArgumentParser):
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         """argparse's own hides that standard output can't be written: at once where PYTHONUNBUFFERED is set, else only at the end."""
         if file is not None and file is sys.stdout:
             file.write(message)

@@ -33,6 +33,7 @@ from agent.loop.log_reader import LogReader, recorded_reports
 from agent.loop.loop import STUCK_S, Loop
 from agent.loop.mailbox import Mailbox
 from agent.loop.node import Node
+from agent.loop.node_name import NodeName
 from agent.loop.pods import Pods
 from agent.loop.realtime import RealTime
 from agent.loop.runtime import Runtime
@@ -101,7 +102,7 @@ def build_node(
     attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg)
     recorder = Recorder(ledger, metrics, failing.settled, kill_events.post)
     kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, v1)
-    pods = Pods(registry, modes, ledger, failing, metrics, name)
+    pods = Pods(registry, modes, ledger, failing, metrics, NodeName(name, registry))
     runtime = Runtime(registry, modes, tree, metrics, required=settings.nri == "required")
     return Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from math import inf
@@ -14,6 +15,7 @@ from agent.wording.shares import Owner, Shares
 
 OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
 LATE_S = 5.0  # a report later than that amends nothing
+MOST_LACKING = 1000
 MOST_UNDETAILED = 100  # kills without a report, kept while the log can't be read
 
 
@@ -41,6 +43,8 @@ class FollowUp:
         self._unsettled: list[_Followed] = []
         self._undetailed: dict[str, _Followed] = {}  # by the kill's id
         self._shares = Shares[str, _Followed]("kills wait for their reports", _owner)
+        # Paths of kills with less than a whole report, until when.
+        self._lacking: deque[tuple[str, float]] = deque(maxlen=MOST_LACKING)
 
     def due_s(self) -> float | None:
         """Monotonic time of the next outcome; None: none is waited for."""
@@ -53,6 +57,8 @@ class FollowUp:
         report_s = now_s + LATE_S if kmsg else inf
         followed = _Followed(kill, cgroup, of_container, now_s if known else now_s + OUTCOME_S, report_s, old)
         self._unsettled.append(followed)
+        if kill.details_missing:
+            self._lacking.append((kill.cgroup_path, now_s + LATE_S))
         if of_container and not kill.victims:
             self._undetailed[kill.kill_id] = followed
             self._shares.trim(self._undetailed, MOST_UNDETAILED)
@@ -108,6 +114,12 @@ class FollowUp:
     def undetailed(self, path: str) -> int:
         """Recorded kills of the container at this path of which a pending report may be."""
         return sum(followed.kill.cgroup_path == path for followed in self._undetailed.values())
+
+    def lacks_elsewhere(self, path: str, now_s: float) -> bool:
+        """Whether a report that names no cgroup may be of a kill that was recorded in another cgroup than that at this path."""
+        while self._lacking and self._lacking[0][1] < now_s:
+            self._lacking.popleft()
+        return any(other != path for other, _ in self._lacking)
 
 
 def _owner(_: str, followed: _Followed) -> Owner:

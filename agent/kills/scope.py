@@ -7,6 +7,8 @@ proves nothing: another kill may have taken it, or it expired. The node is named
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.kills.counter import Counter, upwards
 from agent.kills.facts import Facts
 from agent.model import CgroupKind, OomReport, Scope, Vanished, is_inside
@@ -14,6 +16,7 @@ from agent.model import CgroupKind, OomReport, Scope, Vanished, is_inside
 NO_HIT_S = 120.0  # a node without a hit for that long before a kill has none whose kill is yet to come
 LEVELS = {CgroupKind.CONTAINER: Scope.CONTAINER, CgroupKind.POD: Scope.POD, CgroupKind.KUBEPODS: Scope.KUBEPODS}
 _ORDER = tuple(LEVELS.values())
+Claimed = Callable[[str], int]
 
 
 def by_report(report: OomReport, path: str) -> Scope | None:
@@ -40,19 +43,20 @@ def as_users_say(level: Scope | None, path: str, facts: Facts) -> Scope | None:
     return Scope.CONTAINER if level is Scope.POD and same else level
 
 
-def by_hits(counter: Counter) -> Scope | None:
+def by_hits(counter: Counter, claimed: Claimed = lambda _: 0) -> Scope | None:
     """The lowest level with a hit that no recorded kill has taken; None: there is none, which says nothing.
 
+    ``claimed``: how many hits of the limit at a path are those of kills that wait for their counter, by the log.
     A container that can't be read any more is known by its pod: a hit below the pod and of no child that can be read was the container's.
     """
     below_unread = counter.kind is not CgroupKind.CONTAINER
     for level in upwards(counter):
         if level.kind is CgroupKind.CONTAINER:
-            if level.unrecorded_hits > 0:
+            if level.unrecorded_hits > claimed(level.cgroup.path):
                 return Scope.CONTAINER
             below_unread = level.removed or level.unread
         elif level.counts_hits:
-            if level.unrecorded_own_hits > 0:
+            if level.unrecorded_own_hits > claimed(level.cgroup.path):
                 return LEVELS.get(level.kind)
             if level.kind is CgroupKind.POD and below_unread and level.unexplained_hits() > 0:
                 return Scope.CONTAINER

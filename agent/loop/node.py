@@ -62,7 +62,7 @@ class Node:
     def ready(self) -> tuple[bool, str]:
         listed = self.pods.registry.listed
         ledger = "ledger on disk" if self.ledger.persistent else "ledger in memory only"
-        wrong_name = self.pods.wrong_name
+        wrong_name = self.pods.name.wrong
         lines = (
             wrong_name or ("pods listed" if listed else "waiting for the API's first list of pods"),
             "cgroups scanned" if self._scanned else "cgroups not scanned yet",
