@@ -9,7 +9,7 @@ from math import inf
 
 from agent.kills.builder import with_details
 from agent.kills.facts import Facts
-from agent.kills.pending_reports import PendingReports
+from agent.kills.pending_reports import KEEP_S, PendingReports
 from agent.model import Cgroup, CgroupKind, OomKill, Outcome
 
 OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
@@ -57,7 +57,7 @@ class FollowUp:
         followed = _Followed(kill, cgroup, of_container, now_s if known else now_s + OUTCOME_S, report_s, old)
         self._unsettled.append(followed)
         if kill.details_missing:
-            self._lacking.append((kill.cgroup_path, now_s + LATE_S))
+            self._lacking.append((kill.cgroup_path, now_s + LATE_S + KEEP_S))
         if of_container and not kill.victims:
             self._undetailed.append(followed)
 

@@ -92,6 +92,13 @@ class Lookup:
             self._limits.popitem(last=False)
         return limit
 
+    def alone(self, path: str) -> bool:
+        """Whether no other container of its pod has a cgroup. A sandbox, which has neither a name nor a limit, is none."""
+        pod = path.rpartition("/")[0]
+        others = [c for at, c in self._cgroups().items() if at != path and at.rpartition("/")[0] == pod]
+        containers = (other for other in others if other.place.kind is CgroupKind.CONTAINER)
+        return not any(self._registry.identity(c.place) or self.limit_bytes(c.path) is not None for c in containers)
+
     def _limit_by_spec(self, path: str) -> int | None:
         """Of a container that was removed before its limit was read, by the API; None: unlimited or not known."""
         place = classify(path)
