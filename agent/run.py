@@ -88,7 +88,7 @@ def build_node(
     tree = Tree(files, root_override=settings.cgroup_roots)
     registry = Registry(ledger.kept_decisions())
     registry.decide_again(partial(decided_again, rules=settings.rules))
-    facts = Lookup(files, registry, lambda: tree.cgroups, values, on_error)
+    facts = Lookup(files, registry, tree, values, on_error)
     failing = Failing(metrics, unix_s, ledger.kills(since_unix_s=unix_s() - HOUR_S))
     kill_events = KillEvents(name, ledger, outbox, registry.pods.get, failing.advice, facts.ended_by_agent)
     notices = ModeNotices(boot, metrics, outbox.post, unix_s, settings.mode_applied_events)

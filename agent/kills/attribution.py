@@ -42,7 +42,7 @@ class Attribution:
         self._removed: list[Counter] = []  # they still have something unrecorded, or a child
         self._changed: list[Counter] = []  # their baselines are to be kept
         self._away_until_s = -inf
-        self._back_us = 0  # on the log's clock
+        self._back_us = -1  # on the log's clock
 
     # ------------------------------------------------------------------------------------------------- what comes in
 
@@ -190,7 +190,7 @@ class Attribution:
         """
         if self._follow_up.lacks_elsewhere(counter.cgroup.path, now_s):
             return []
-        nameless = [report for report in self._reports.nameless() if report.at_us >= self._back_us]
+        nameless = [report for report in self._reports.nameless() if report.at_us > self._back_us]
         if by_hits(counter) is not None:
             nameless = [report for report in nameless if not report.global_oom]
         if any(report.global_oom for report in nameless):

@@ -9,7 +9,7 @@ from math import inf
 
 from agent.kills.builder import with_details
 from agent.kills.facts import Facts
-from agent.kills.pending_reports import PendingReports
+from agent.kills.pending_reports import KEEP_S, PendingReports
 from agent.model import Cgroup, CgroupKind, OomKill, Outcome
 from agent.wording.shares import Owner, Shares
 
@@ -58,7 +58,7 @@ class FollowUp:
         followed = _Followed(kill, cgroup, of_container, now_s if known else now_s + OUTCOME_S, report_s, old)
         self._unsettled.append(followed)
         if kill.details_missing:
-            self._lacking.append((kill.cgroup_path, now_s + LATE_S))
+            self._lacking.append((kill.cgroup_path, now_s + LATE_S + KEEP_S))
         if of_container and not kill.victims:
             self._undetailed[kill.kill_id] = followed
             self._shares.trim(self._undetailed, MOST_UNDETAILED)

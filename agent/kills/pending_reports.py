@@ -44,9 +44,10 @@ class PendingReports:
         """Reports that lost the line that names the cgroup (rate limit), oldest first."""
         return [report for report, _ in self._pending if named_cgroup(report) is None]
 
-    def at_limit(self, path: str) -> int:
-        """How many kills they say were at the limit of the cgroup at this path."""
-        return sum(report.oom_memcg == path for report, _ in self._pending)
+    def at_limit(self, path: str, *, below: bool = False) -> int:
+        """How many kills they say were at the limit of the cgroup at this path, or of one ``below`` it."""
+        domains = [report.oom_memcg for report, _ in self._pending if report.oom_memcg is not None]
+        return sum(domain != path and is_inside(domain, path) if below else domain == path for domain in domains)
 
     def take(self, report: OomReport) -> None:
         """This report was used."""

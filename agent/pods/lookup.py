@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD, classify, place_of_kernel_path
@@ -33,20 +33,28 @@ MOST_ENDED = 1000
 LASTING = (ContainerKind.REGULAR, ContainerKind.SIDECAR)
 
 
+class Live(Protocol):
+    """The live cgroups, by path, and one pod's containers among them, sandboxes included (cgroup.tree.Tree)."""
+
+    @property
+    def cgroups(self) -> Mapping[str, Cgroup]: ...
+    def containers(self, pod_key: str | None) -> Sequence[Cgroup]: ...
+
+
 class Lookup:
-    """``oom_group`` has the last values of memory.oom.group, ``cgroups`` the live ones, both by path."""
+    """``oom_group`` has the last values of memory.oom.group, by path."""
 
     def __init__(
         self,
         files: CgroupFiles,
         registry: Registry,
-        cgroups: Callable[[], Mapping[str, Cgroup]],
+        live: Live,
         oom_group: Mapping[str, int],
         on_error: Callable[[CgroupError], None],
     ) -> None:
         self._files = files
         self._registry = registry
-        self._cgroups = cgroups
+        self._live = live
         self._oom_group = oom_group
         self._on_error = on_error
         self._is_whole = files.is_whole
@@ -86,11 +94,7 @@ class Lookup:
         """
         if self._registry.runtime.is_sandbox(place):
             return True
-        live = [
-            c
-            for c in self._cgroups().values()
-            if c.place.kind is CgroupKind.CONTAINER and c.place.pod_key == place.pod_key
-        ]
+        live = self._live.containers(place.pod_key)
         first = min(live, key=lambda cgroup: cgroup.inode, default=None)
         if first is None or first.place.container_id != place.container_id:
             return False
@@ -104,12 +108,8 @@ class Lookup:
 
         Init containers have ended when others have started. A sandbox was there before all that are not there any more.
         """
-        live = [
-            c
-            for c in self._cgroups().values()
-            if c.place.kind is CgroupKind.CONTAINER and c.place.pod_key == place.pod_key
-        ]
-        own = self._cgroups().get(place.path)
+        live = self._live.containers(place.pod_key)
+        own = self._live.cgroups.get(place.path)
         inode = self._removed.get(place.path) if own is None else own.inode
         if inode is None or all(c.inode >= inode for c in live):
             return None
@@ -121,7 +121,7 @@ class Lookup:
 
     def _is_ours(self, path: str) -> bool:
         """Whether the kubelet's roots or cgroups that we know have it: anyone may make one of a pod's name elsewhere."""
-        cgroups = self._cgroups()
+        cgroups = self._live.cgroups
         return path in self._limits or any(at in cgroups for at in (path, *levels_above(path)))
 
     def mode(self, cgroup: Cgroup) -> Mode | None:
@@ -137,7 +137,7 @@ class Lookup:
         return self._read(self._files.memory_events, cgroup, ignored=errno.ENOENT if newborn else None)
 
     def limit_bytes(self, path: str) -> int | None:
-        cgroup = self._cgroups().get(path)
+        cgroup = self._live.cgroups.get(path)
         limit = VANISHED if cgroup is None else self._read(self._files.limit_bytes, cgroup)
         if isinstance(limit, Vanished):
             known = self._limits.get(path)  # None also if it was read before the runtime had set it
@@ -153,6 +153,11 @@ class Lookup:
         """The pod whose cgroup this is; of one that the API does not name the path."""
         pod = self._registry.pod_of(place := classify(path))
         return (pod.namespace, pod.uid) if pod is not None else ("", place.pod_key or path.partition("/")[0])
+
+    def alone(self, path: str) -> bool:
+        """Whether no other container of its pod has a cgroup. A sandbox, which has neither a name nor a limit, is none."""
+        others = [c for c in self._live.containers(classify(path).pod_key) if c.path != path]
+        return not any(self._registry.identity(c.place) or self.limit_bytes(c.path) is not None for c in others)
 
     def _limit_by_spec(self, path: str) -> int | None:
         """Of a container that was removed before its limit was read, by the API; None: unlimited or not known."""
@@ -230,7 +235,7 @@ class Lookup:
         return next((at for at in (path, *levels_above(path)) if classify(at).kind is CgroupKind.CONTAINER), None)
 
     def localize(self, kernel_path: str) -> str | None:
-        place = place_of_kernel_path(kernel_path, self._cgroups(), whole=self._is_whole)
+        place = place_of_kernel_path(kernel_path, self._live.cgroups, whole=self._is_whole)
         return None if place is None else place.path
 
     def unix_s(self) -> float:

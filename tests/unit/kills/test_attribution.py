@@ -409,11 +409,24 @@ def test_kills_before_the_boots_first_agent_are_not_told(world: World) -> None:
 
 def test_the_limit_of_a_pod_with_one_container_is_called_the_containers(world: World) -> None:
     world.limits = {A: 256, POD: 256}
+    world.remove(B)
     agent = Agent(world)
     world.kill(A, limit_of=POD)
     agent.attribution.reported(report(A, 1, domain=POD), world.now)
     agent.read()
     assert agent.after(0.0).kills[0].scope is Scope.CONTAINER
+
+
+def test_a_limit_of_the_pod_that_all_its_containers_have_is_the_pods(world: World) -> None:
+    """The kubelet gives a limit that is set for the pod to each container without one (KEP-2837)."""
+    world.limits = {A: 256, B: 256, POD: 256}
+    agent = Agent(world)
+    for sequence in (1, 20):
+        world.kill(A, limit_of=POD)
+        agent.attribution.reported(report(A, sequence, sequence=sequence, domain=POD), world.now)
+    world.kill(B, limit_of=POD)
+    agent.read()
+    assert [kill.scope for kill in agent.after(0.1).kills] == [Scope.POD] * 3
 
 
 @pytest.mark.parametrize(("domain", "scope"), [(A, Scope.CONTAINER), (POD, Scope.POD), (ROOT, Scope.KUBEPODS)])

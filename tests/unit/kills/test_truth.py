@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from agent.kills import Findings
 from agent.model import OomKill, OomReport, Outcome, Scope
-from tests.unit.kills.test_properties import GROUP, QOS, Life, pod_of
-from tests.unit.kills.world import POD, ROOT, report
+from tests.unit.kills.test_properties import GROUP, QOS, Life
+from tests.unit.kills.world import POD, ROOT, pod_of, report
 from tests.unit.profiles import examples
 
 PODS = (POD, POD.replace("11111111", "22222222"))
 FIRST_PID = 100_000  # of the inits; victims have lower ones
-SEEN_S = 0.6  # after that an agent that looks has seen what became of a container
+SEEN_S = 1.1  # after that an agent that looks has recorded a kill, and seen what became of its container
 LIMITS: dict[Scope, Callable[[str], str]] = {
     Scope.CONTAINER: str,
     Scope.POD: pod_of,
@@ -119,7 +119,7 @@ class Truth(Life):
         elif self.sees:
             for _ in range(4):
                 self.hear()
-                self.pause(SEEN_S)
+                self.pause(0.6)
         for each in [p for p in self.world.tallies if p.startswith(path) and p not in self.world.empty]:
             self.world.empty.add(each)
         if self.stopped:
@@ -221,6 +221,23 @@ FOUND: dict[str, list[tuple[str, int]]] = {
         ("init killed at the limit of kubepods, lost: all", 2),
         ("child killed at the limit of node, lost: head", 0),
         ("group killed at the limit of container, lost: none", 0),
+    ],
+    "nor of one that comes seconds later": [
+        ("child killed at the limit of kubepods, lost: all", 0),
+        ("child killed at the limit of node, lost: head", 2),
+        ("some time", 2),
+        ("child killed at the limit of kubepods, lost: all", 0),
+    ],
+    "nor is the hit of a removed container's limit": [
+        ("init killed at the limit of container, lost: none", 0),
+        ("init killed at the limit of container, lost: none", 0),
+        ("init killed at the limit of kubepods, lost: limit", 0),
+        ("a container starts", 1),
+        ("the agent is killed", 0),
+        ("child killed at the limit of container, lost: none", 0),
+        ("a container goes", 0),
+        ("a container goes", 1),
+        ("a container goes", 1),
     ],
     "nor after a restart of the agent": [
         ("init killed at the limit of kubepods, lost: head", 0),

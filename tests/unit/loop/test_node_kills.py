@@ -286,6 +286,26 @@ def test_a_group_kill_whose_cgroup_is_gone_still_has_the_containers_limit(world:
     assert kill.scope is Scope.CONTAINER
 
 
+@pytest.mark.parametrize(
+    ("sibling", "limit", "scope"),
+    [("named", "max", Scope.POD), ("unnamed", str(256 << 20), Scope.POD), ("unnamed", "max", Scope.CONTAINER)],
+    ids=["a container that the API names", "a container not named yet", "the sandbox"],
+)
+def test_one_limit_at_both_levels_is_the_pods_if_the_pod_has_another_container(
+    world: World, sibling: str, limit: str, scope: Scope
+) -> None:
+    """A limit that is set for the pod is each container's as well (KEP-2837): together they reached it."""
+    world.told(pod({MODE: "single"}, ids={"main": ID, "second": "5" * 64 if sibling == "named" else None}))
+    for path, memory in ((CONTAINER, str(256 << 20)), (SANDBOX, limit)):
+        world.make(path)
+        (world.mount / path / "memory.max").write_text(f"{memory}\n")
+    (world.mount / POD / "memory.max").write_text(f"{256 << 20}\n")
+    world.kill()
+    world.node.kills.reports([report(domain=POD)], world.now)
+    world.turn()
+    assert world.ledger.kills()[0].scope is scope
+
+
 def test_a_pod_that_comes_back_under_its_name_counts_from_zero_also_after_a_restart(world: World) -> None:
     """Else a restart of the agent would show kills that never were."""
     start(world, {MODE: "single"})

@@ -15,6 +15,14 @@ from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 
 
+class Living:
+    def __init__(self, cgroups: dict[str, Cgroup]) -> None:
+        self.cgroups = cgroups
+
+    def containers(self, pod_key: str | None) -> list[Cgroup]:
+        return [each for each in self.cgroups.values() if each.place.pod_key == pod_key]
+
+
 def cgroup(pod: int, container: int) -> Cgroup:
     uid = f"{pod:08d}-1111-2222-3333-444444444444"
     return Cgroup(classify(f"kubepods/pod{uid}/{container:064x}"), pod * 10_000 + container)
@@ -26,7 +34,7 @@ def lookup(monkeypatch: pytest.MonkeyPatch) -> Lookup:
     monkeypatch.setattr(lookup_module, "MOST_LIMITS", 10)
     files = SimpleNamespace(is_whole=True, populated=lambda _: True, limit_bytes=lambda of: of.inode)
     cgroups = {each.path: each for each in [cgroup(1, 1), *(cgroup(2, number) for number in range(50))]}
-    return Lookup(cast(CgroupFiles, files), Registry(), lambda: cgroups, {}, lambda _: None)
+    return Lookup(cast(CgroupFiles, files), Registry(), Living(cgroups), {}, lambda _: None)
 
 
 def test_that_the_agent_ended_a_container_is_known_however_many_of_another_pod_it_ends(lookup: Lookup) -> None:
@@ -41,7 +49,7 @@ def test_the_limit_of_a_removed_container_is_known_however_many_another_pod_has(
     assert lookup.limit_bytes(cgroup(1, 1).path) == 10_001
     for number in range(50):
         lookup.limit_bytes(cgroup(2, number).path)
-    lookup._cgroups().pop(cgroup(1, 1).path)  # type: ignore[attr-defined]
+    lookup._live.cgroups.pop(cgroup(1, 1).path)  # type: ignore[attr-defined]
     assert lookup.limit_bytes(cgroup(1, 1).path) == 10_001
     assert len(lookup._limits) == 10
 
@@ -65,7 +73,7 @@ def names(asked: str, live: dict[str, int], ids: dict[str, str | None], removed:
     registry.put(Pod(UID, "shop", "web", "node-1", containers=containers), 0.0)
     files = cast(CgroupFiles, SimpleNamespace(is_whole=True))
     cgroups = {path: Cgroup(classify(path), inode) for path, inode in live.items()}
-    lookup = Lookup(files, registry, lambda: cgroups, {}, lambda _: None)
+    lookup = Lookup(files, registry, Living(cgroups), {}, lambda _: None)
     if removed is not None:
         lookup.forget(Cgroup(classify(asked), removed))
         lookup._limits[asked] = None  # was read while it was there
