@@ -5,7 +5,7 @@ input, each a container to look at (``{"id", "path"}``), until that ends. Writes
 CLOCK_MONOTONIC:
 
 - ``late``: at, seconds: the heartbeat was late; ``idle``: at, seconds for which the machine had nothing to do since its boot;
-- ``kill``: id, the looks before and after, oom_kill, oom_group_kill: the kernel's counter rose;
+- ``kill``: id, the looks before (0: there was none) and after, oom_kill, oom_group_kill: the kernel's counter rose;
 - ``scrape``: path, began, ended, status, and for /metrics the kills by pod and scope of namespaces that begin with ``honest``;
 - ``agent``: at, resident bytes, those of no file, descriptors, threads, inotify watches, bytes of its state folder, CPU seconds; cgroups of
   the machine.
@@ -89,9 +89,10 @@ class Probe:
                     del self._paths[container_id]  # it is removed
                     continue
                 found = events["oom_kill"], events.get("oom_group_kill", 0)
-                if found != counts.get(container_id, (0, 0)):
-                    counts[container_id] = found
-                    self._write("kill", container_id, before_s, time.monotonic(), *found)
+                known = counts.get(container_id)
+                counts[container_id] = found
+                if found != (known or (0, 0)):
+                    self._write("kill", container_id, 0.0 if known is None else before_s, time.monotonic(), *found)
             before_s = time.monotonic()
 
     def _scrape(self, path: str) -> None:

@@ -18,8 +18,10 @@ from tests.soak.honest import MODE
 from tests.soak.oracle import disagreements, truths
 
 EVENT_S, SCRAPE_S, METRIC_S = 5.0, 1.0, 5.0
+SERIES_S = 240.0  # the series of a container end 300 s after its pod
 MIB = 1 << 20
 LIMIT_MIB = 128.0  # of the agent's memory, in its DaemonSet; what it has of files the kernel can take back
+WARM_UP = 0.5  # of the time: the largest pods have come and gone several times
 RSS_GROWTH_MIB, LEDGER_MIB = 8.0, 64.0
 DESCRIPTORS, THREADS = 160, 90  # 3 × 16 clients, or 4 × that with a thread, and its own
 WATCHES_PER_CGROUP, MORE_WATCHES = 3.0, 60
@@ -80,7 +82,10 @@ def events(seen: Seen, lost: Lost) -> Found:
         (at_s, event) for at_s, event in seen.events if event["regarding"].get("namespace", "").startswith("honest")
     ]
     wrong, took, raw = [], [], []
+    unseen = [container_id for container_id, killed_s in first_kills(seen).items() if not killed_s]
     for container_id, killed_s in first_kills(seen).items():
+        if not killed_s:  # a starved lab noted the start after the kill
+            continue
         pod = next(i.pod for i in seen.instances if i.container_id == container_id)
         reason = REASON[pod.labels[MODE]]
         at = [at_s for at_s, event in of_pods if event["regarding"]["uid"] == pod.uid and event["reason"] == reason]
@@ -98,7 +103,8 @@ def events(seen: Seen, lost: Lost) -> Found:
         mode = modes.get(event["regarding"]["uid"])
         if mode is None or event["reason"] not in (REASON[mode], "OOMModeApplied"):
             wrong.append(f"false: {event['reason']} of {event['regarding']['name']}: {event.get('note')}")
-    return wrong, {"kill → Event at the API, s": str(spread(took)), "… as the clock has it": str(spread(raw))}
+    figures = {"kill → Event at the API, s": str(spread(took)), "… as the clock has it": str(spread(raw))}
+    return wrong, figures | {"first kills that the lab itself saw too late": str(len(unseen))}
 
 
 def scrapes(seen: Seen, lost: Lost) -> Found:
@@ -142,6 +148,8 @@ def metrics(seen: Seen, lost: Lost) -> Found:
         for key, count in page.items():
             totals[key.split(" ")[0]] += count
         for pod, history in counted.items():
+            if seen.deleted_s.get(pod, began_s) < began_s - SERIES_S:
+                continue
             old = [least for _, at_s, least, _ in history if began_s - at_s - lost.within_s(at_s, began_s) > METRIC_S]
             if old and max(old) > totals[pod]:
                 wrong.append(f"/metrics lacks kills of {pod} that are {METRIC_S:g} s old")
@@ -192,7 +200,7 @@ def agent(seen: Seen, lost: Lost) -> Found:
     if len(samples) < 3:
         return ["the agent was hardly seen: this proves nothing"], {}
     at, rss, anonymous, descriptors, threads, watches, stored, cpu, cgroups = zip(*samples, strict=True)
-    grown = growth(list(zip(at, anonymous, strict=True))) / MIB
+    grown = growth(list(zip(at, anonymous, strict=True)), WARM_UP) / MIB
     over = [w for w, c in zip(watches, cgroups, strict=True) if w > WATCHES_PER_CGROUP * c + MORE_WATCHES]
     bounds = (
         ("anonymous memory, MiB", max(anonymous) / MIB, LIMIT_MIB),
