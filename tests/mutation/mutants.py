@@ -326,6 +326,13 @@ MUTANTS = (
         ("events/test_shares.py",),
     ),
     Mutant(
+        "a refused Event is tried again before those of others",
+        "events/schedule.py",
+        "        self._pods[uid].turn = self._namespaces[namespace].turn = self._turns\n",
+        "",
+        ("events/test_shares.py",),
+    ),
+    Mutant(
         "one namespace's refusal makes all wait",
         "events/schedule.py",
         "            if len(self._refused) > 1:\n",
