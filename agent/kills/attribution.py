@@ -66,6 +66,10 @@ class Attribution:
         self._back_us = int(now_s * 1e6)
         self._follow_up.was_away()
 
+    def resume(self, recorded: Iterable[OomKill], now_s: float) -> None:
+        """Kills of this boot that agents before this one recorded, newest first: what they lack may still come."""
+        self._follow_up.resume(recorded, now_s)
+
     def forget_removed(self) -> tuple[int, ...]:
         """After the first scan: inodes of cgroups that were removed while no agent ran; nothing of theirs need be kept.
 

@@ -121,7 +121,9 @@ class Kills:
     def record(self, now_s: float, kmsg_sequence: int | None) -> list[OomKill]:
         """Record and report what is ready; returns the kills that are new or amended. ``kmsg_sequence``: how far the log is done."""
         findings = self.attribution.collect(now_s)
-        self.recorder.findings(findings, kmsg_sequence)
+        self.recorder.findings(findings, kmsg_sequence, now_s)
+        # The API may have named their pods since they were recorded.
+        self.recorder.name(self.facts.names_at, self.facts.unix_s(), findings.settled)
         return [*findings.kills, *findings.amended]
 
     def name_earlier(self) -> None:

@@ -76,7 +76,13 @@ class Node:
         """Monotonic time at which something is to be done without any message; None: never."""
         if self._resync_due:
             return -inf
-        sources = (self.kills.attribution, self.modes.enforcer, self.outbox, self.modes.consequences.restarts)
+        sources = (
+            self.kills.attribution,
+            self.kills.recorder,
+            self.modes.enforcer,
+            self.outbox,
+            self.modes.consequences.restarts,
+        )
         return min((t for source in sources if (t := source.due_s()) is not None), default=None)
 
     # ----------------------------------------------------------------------------------------------------- messages
@@ -84,6 +90,7 @@ class Node:
     def start(self, now_s: float) -> None:
         """The first scan finds the cgroups that were there before us; others were removed while the agent was down."""
         self.kills.attribution.was_away(now_s)
+        self.kills.attribution.resume((k for k in self.ledger.kills() if k.boot_id == self.kills.boot_id), now_s)
         self.kills.count_node(now_s)
         self.tree_events(self.tree.scan(now_s), now_s, newborn=False, notified=False)
         self.kills.attribution.ignore_earlier()

@@ -834,6 +834,50 @@ def test_a_group_kill_while_no_agent_ran_is_known_to_have_been_deadly(world: Wor
     assert (kill.processes, [v.pid for v in kill.victims], kill.outcome) == (5, [1, 2, 3, 4, 5], Outcome.DIED)
 
 
+def test_a_report_of_a_kill_that_an_earlier_agent_recorded_without_it_is_not_anothers(world: World) -> None:
+    """That agent was killed before it had read the report. Meanwhile the container beside it was killed, and is gone."""
+    before = Agent(world)
+    before.after(1.0)
+    world.now = 10.0
+    world.kill(A)
+    before.read()
+    (recorded,) = before.after(1.0).kills
+    assert recorded.details_missing
+    kept = dict(before.kept)
+    world.kill(B)
+    world.remove(B)
+    later = Agent(world, kept, seen_this_boot=True)
+    later.attribution.forget_removed()
+    later.attribution.resume([recorded], world.now)
+    later.attribution.reported(replace(report(A, 7), at_us=10_000_000), world.now)
+    later.read()
+    found = [later.after(1.0) for _ in range(6)]
+    (late,) = [kill for one in found for kill in one.amended]
+    (kill,) = [kill for one in found for kill in one.kills]
+    assert (late.kill_id, [v.pid for v in late.victims]) == (recorded.kill_id, [7])
+    assert (kill.victims, kill.container_id) == ((), None), (
+        "nobody knows the container, and it is not that of another's report"
+    )
+
+
+def test_a_report_from_after_a_kill_that_an_earlier_agent_recorded_is_not_its_own(world: World) -> None:
+    before = Agent(world)
+    before.after(1.0)
+    world.now = 10.0
+    world.kill(A)
+    before.read()
+    (recorded,) = before.after(1.0).kills
+    later = Agent(world, dict(before.kept), seen_this_boot=True)
+    later.attribution.resume([recorded], world.now)
+    world.now = 20.0
+    world.kill(A)
+    later.attribution.reported(replace(report(A, 8), at_us=20_000_000), world.now)
+    later.read()
+    found = [later.after(1.0) for _ in range(2)]
+    assert [kill for one in found for kill in one.amended] == []
+    assert [[v.pid for v in kill.victims] for one in found for kill in one.kills] == [[8]]
+
+
 @pytest.mark.parametrize(("removed", "outcome"), [(True, Outcome.DIED), (False, Outcome.SURVIVED)])
 def test_a_group_kill_in_cruns_child_of_a_container_took_all_of_it_if_nothing_is_left(
     world: World, removed: bool, outcome: Outcome
