@@ -106,7 +106,7 @@ def test_a_stop_in_the_midst_of_a_turn_is_known_before_anything_of_that_turn_is_
     running = Running(tmp_path)
     node, done = running.world.node, list[str]()
     monkeypatch.setattr(node.kills.attribution, "was_away", lambda _now: done.append("known"))
-    monkeypatch.setattr(node.kills, "record", lambda _now, _sequence: done.append("recorded") or [])
+    monkeypatch.setattr(node, "after", lambda _now, _sequence: done.append("recorded"))
     monkeypatch.setattr(running.loop, "_drain", running.loop.continued)  # the first step in a turn that may be long
     running.loop._turn(running.world.now)
     assert done == ["known", "recorded"]
