@@ -55,7 +55,7 @@ class Tree(Source):
 
 class Log(Source):
     sequence = trouble = None
-    more = False
+    more = unread = False
     due: float | None = None  # of a report that is open
 
     def due_s(self) -> float | None:
