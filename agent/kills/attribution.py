@@ -21,7 +21,7 @@ from agent.kills.split import SecondCounts, Share, split_increase
 from agent.kills.timing import log_quiet_s, ready_s
 from agent.model import NODE, Baseline, Cgroup, CgroupKind, CgroupPlace, MemoryEvents, OomKill, OomReport
 
-UNREAD_WAIT_S = 2.0  # for a log that has more than the reader takes in a turn, or whose reader lacks a processor
+UNREAD_WAIT_S = 2.0  # for a log that has more than the reader takes in a turn, or while its reader lacks a processor
 AWAY_S = 0.1  # after the agent's return: until all counters have been read
 
 

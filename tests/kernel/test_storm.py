@@ -32,8 +32,7 @@ KILLS = int(os.environ.get("STORM_KILLS", "600"))
 CONTAINERS = int(os.environ.get("STORM_CONTAINERS", "20"))
 DEATHS = int(os.environ.get("STORM_DEATHS", "8"))
 # With pods that are killed as a group again and again, and pods' limits that are hit as well as their containers'. Only `make storm`:
-# where agents are killed in the middle of a group kill, or before they have read the log, one kill in some hundreds is still counted or
-# described falsely.
+# where agents are killed in the middle of a group kill, one kill in some hundreds is still counted or described falsely.
 FULL = os.environ.get("STORM_FULL") == "1"
 SECONDS = (
     300 + KILLS / 4
@@ -247,17 +246,8 @@ def test_with_the_agent_absent_killed_and_stopped_in_between_no_kill_is_missed_o
             "outcomes": outcomes,
             "without_container": sum(kill.container_id is None for kill in kills),
             "with_full_details": sum(not kill.details_missing for kill in kills),
-            "with_the_report_of_another_kill": with_a_report_of_another(kills),
         },
     )
-
-
-def with_a_report_of_another(kills: list[OomKill]) -> int:
-    """Kills with the details of another kill of the same container: some, where agents are killed again and again before they have read
-    the log. Everything that is counted is right then; the process that is named is not.
-    """
-    reports = [kill.report_sequence for kill in kills if kill.report_sequence is not None]
-    return len(reports) - len(set(reports))
 
 
 def every_kill_is_on_its_container(kills: list[OomKill], counted: dict[str, int], died: list[Truth]) -> None:
@@ -267,13 +257,8 @@ def every_kill_is_on_its_container(kills: list[OomKill], counted: dict[str, int]
     found = by_container([kill for kill in kills if kill.container_id is not None])
     assert {each: found.pop(each, 0) for each in counted} == counted
     nameless = sum(kill.processes for kill in kills if kill.container_id is None)
-    reported: dict[int, set[str | None]] = {}
-    for kill in kills:
-        if kill.report_sequence is not None:
-            reported.setdefault(kill.report_sequence, set()).add(kill.container_id)
-    assert [each for each in reported.values() if len(each) > 1] == [], (
-        "a report of the kernel's log is one container's"
-    )
+    reports = [kill.report_sequence for kill in kills if kill.report_sequence is not None]
+    assert len(reports) == len(set(reports)), "a report of the kernel's log is one kill's"
     wrong = disagreements(died, found, nameless)
     assert not wrong, "\n".join([*wrong, *(f"{kill}" for kill in kills if kill.container_id not in counted)])
 

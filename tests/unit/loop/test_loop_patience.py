@@ -136,6 +136,26 @@ def test_it_is_read_a_moment_later_and_nothing_wakes_the_loop_until_then(which: 
     mailbox.close()
 
 
+@pytest.mark.parametrize("unread", [True, False])
+def test_a_turn_says_whether_the_log_was_read_to_its_end_before_kills_are_recorded(unread: bool) -> None:
+    node, tree, log, mailbox = Node(), Tree(), Log(), Mailbox()
+    log.unread = unread
+    loop = loop_of(node, tree, log, mailbox)
+    said: list[bool] = []
+
+    def at_turn() -> None:
+        said.append(node.attribution.log_unread)
+        loop.stop()
+
+    node.at_turn = at_turn
+    mailbox.wake()
+    loop.run()
+    assert said == [unread]
+    for source in (tree, log):
+        source.close()
+    mailbox.close()
+
+
 def test_what_the_log_tells_after_that_wakes_the_loop_again() -> None:
     node, tree, log, mailbox = Node(), Tree(), Log(), Mailbox()
     loop = loop_of(node, tree, log, mailbox)
