@@ -16,7 +16,7 @@ from agent.kills.facts import Facts, Findings
 from agent.kills.follow_up import LATE_S, FollowUp
 from agent.kills.levels import Levels
 from agent.kills.pending_reports import PendingReports, named_cgroup
-from agent.kills.scope import by_hits, by_report
+from agent.kills.scope import by_report, free_hits
 from agent.kills.split import SecondCounts, Share, split_increase
 from agent.kills.timing import log_quiet_s, ready_s
 from agent.model import NODE, Baseline, Cgroup, CgroupKind, CgroupPlace, MemoryEvents, OomKill, OomReport
@@ -40,7 +40,7 @@ class Attribution:
         self._build = partial(build, facts=facts, claimed=self._reports.at_limit, boot_id=boot_id, node=node)
         self._follow_up = FollowUp(facts, self._reports)
         self._levels = Levels(self._counters, self._reports, self._follow_up, facts)
-        self._second_counts = SecondCounts()
+        self._second_counts = SecondCounts(kept)
         self._removed: list[Counter] = []  # they still have something unrecorded, or a child
         self._changed: list[Counter] = []  # their baselines are to be kept
         self._away_until_s = -inf
@@ -53,6 +53,7 @@ class Attribution:
         counter = self._counters.add(cgroup, first, now_s, newborn=newborn)
         self._changed.append(counter)
         self._counters.note(counter, now_s)
+        self._second_counts.appeared(counter, now_s)
 
     def ignore_earlier(self) -> None:
         """After the first scan of a boot's first agent: what parents show beyond their children happened before it started."""
@@ -69,8 +70,10 @@ class Attribution:
         self._follow_up.was_away()
 
     def resume(self, recorded: Iterable[OomKill], now_s: float) -> None:
-        """Kills of this boot that agents before this one recorded, newest first: what they lack may still come."""
-        self._follow_up.resume(recorded, now_s)
+        """Before the first scan: kills of this boot that agents before this one recorded, newest first. What they lack may still come."""
+        kills = tuple(recorded)
+        self._follow_up.resume(kills, now_s)
+        self._second_counts.resume(kills, self._facts.unix_s())
 
     def forget_removed(self) -> tuple[int, ...]:
         """After the first scan: inodes of cgroups that were removed while no agent ran; nothing of theirs need be kept.
@@ -84,7 +87,7 @@ class Attribution:
         """A container that was removed before anyone could look at it."""
         parent = self._counters.at_path(place.path.rpartition("/")[0])
         if parent is not None:
-            self._levels.removed(place, parent, now_s)
+            self._levels.missed(place, parent, now_s)
         self._levels.forget((place,), now_s)
 
     def counted(self, cgroup: Cgroup, reading: MemoryEvents, now_s: float) -> None:
@@ -200,7 +203,7 @@ class Attribution:
         if self._follow_up.lacks_elsewhere(counter.cgroup.path, now_s):
             return []
         nameless = [report for report in self._reports.nameless() if report.at_us > self._back_us]
-        if by_hits(counter) is not None:
+        if free_hits(counter):
             nameless = [report for report in nameless if not report.global_oom]
         if any(report.global_oom for report in nameless):
             node = self._counters.get(NODE)
@@ -251,6 +254,11 @@ class Attribution:
             if share.report is not None:
                 self._reports.take(share.report)
             kills.append(kill)
+            group = min(groups, int(share.group))
+            self._counters.record(
+                counter, share.raw, group
+            )  # before the next, which then is compared with the hits that are left
+            raw, groups = raw - share.raw, groups - group
         self._counters.record(counter, raw, groups)
         return kills
 

@@ -7,7 +7,17 @@ from dataclasses import replace
 from agent.cgroup.layout import RUNTIME_CHILD
 from agent.kills.counter import Counter, upwards
 from agent.kills.facts import Facts
-from agent.kills.scope import LEVELS, Claimed, as_users_say, by_hits, by_report, node_was_short, take_hit
+from agent.kills.scope import (
+    LEVELS,
+    Claimed,
+    as_users_say,
+    by_hits,
+    by_report,
+    drop_hits,
+    free_hits,
+    node_was_short,
+    take_hit,
+)
 from agent.kills.split import Share
 from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow, is_inside
 
@@ -104,6 +114,9 @@ def _scope(
     level = by_report(report, path) if report is not None else None
     if level is None:
         level = by_hits(counter, claimed)
+        if level is None and (hits := free_hits(counter, claimed)):
+            drop_hits(counter, hits)
+            return None
     if level is None and not kmsg and node_was_short(counter, facts):
         level = Scope.NODE
     take_hit(counter, level)

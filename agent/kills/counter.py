@@ -139,10 +139,13 @@ class Counter:
         below = sum(child.unrecorded_hits for child in self.children.values())
         return self.unrecorded_hits - self.unrecorded_own_hits - below
 
-    def take_hit(self, *, own: bool) -> None:
-        """A hit has led to a kill that is being recorded: one, however many processes it took. ``own``: of this cgroup's limit."""
-        own_hits = min(self.reading.local_oom or 0, self.recorded.local_oom + 1) if own else self.recorded.local_oom
-        self.recorded = replace(self.recorded, oom=min(self.reading.oom, self.recorded.oom + 1), local_oom=own_hits)
+    def take_hits(self, number: int, *, own: int) -> None:
+        """So many hits here or below, ``own`` of them of this cgroup's limit, have led to kills that are being recorded: one for each
+        kill, however many processes it took.
+        """
+        oom = min(self.reading.oom, self.recorded.oom + number)
+        local_oom = max(self.recorded.local_oom, min(self.reading.local_oom or 0, self.recorded.local_oom + own))
+        self.recorded = replace(self.recorded, oom=oom, local_oom=local_oom)
 
     def next_ordinal(self) -> int:
         """Names the next kill of this cgroup."""

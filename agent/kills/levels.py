@@ -47,6 +47,12 @@ class Levels:
         more = {place.path, *(each.cgroup.path for each in others)} if parent.unexplained_kills > raw else set()
         self._suspect(parent, paths | more)
 
+    def missed(self, place: CgroupPlace, parent: Counter, now_s: float) -> None:
+        """Likewise of one that nobody saw: also what its parent showed before that was said may be its own."""
+        self.removed(place, parent, now_s)
+        _, paths = self._suspects.get(parent.cgroup.inode, NOBODY)
+        self._suspect(parent, paths | {place.path})
+
     def _suspect(self, level: Counter, paths: frozenset[str]) -> None:
         if level.unexplained_kills:
             self._suspects[level.cgroup.inode] = level.unexplained_kills, paths

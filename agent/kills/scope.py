@@ -7,8 +7,8 @@ proves nothing: another kill may have taken it, or it expired. The node is named
 
 from __future__ import annotations
 
-from math import inf
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from agent.kills.counter import Counter, upwards
 from agent.kills.facts import Facts
@@ -56,25 +56,56 @@ def as_users_say(level: Scope | None, path: str, facts: Facts) -> Scope | None:
     return Scope.CONTAINER if same and facts.alone(path) else level
 
 
+class Hits(NamedTuple):
+    """``number`` hits of limits that have led to no recorded kill, seen at ``level``; each proves ``scope``."""
+
+    level: Counter
+    scope: Scope
+    number: int
+
+
 def by_hits(counter: Counter, claimed: Claimed = nothing_claimed) -> Scope | None:
-    """The lowest level with a hit that no recorded kill has taken; None: there is none, which says nothing.
+    """The lowest level with a hit that no recorded kill has taken; None: there is none, which says nothing, or it is ``ambiguous``.
 
     ``claimed``: hits that are not to be taken.
+    """
+    found = free_hits(counter, claimed)
+    return None if not found or ambiguous(found) else found[0].scope
+
+
+def ambiguous(found: list[Hits]) -> bool:
+    """Whether the next kill may be of either of several levels' hits: there are more hits than kills, so one's kill is yet to come."""
+    highest = found[-1].level
+    kills_at_least = highest.unrecorded_groups or highest.unrecorded_kills  # all counts may be of the group kills
+    return len({hits.scope for hits in found}) > 1 and highest.unrecorded_hits > kills_at_least
+
+
+def free_hits(counter: Counter, claimed: Claimed = nothing_claimed) -> list[Hits]:
+    """Hits that a kill in this cgroup can be of, the lowest level first; those of a QoS class's limit are seen nowhere.
+
     A container that can't be read any more is known by its pod: a hit below the pod and of no child that can be read was the container's.
     """
+    found: list[Hits] = []
     below_unread = counter.kind is not CgroupKind.CONTAINER
     for level in upwards(counter):
+        path, scope = level.cgroup.path, LEVELS.get(level.kind)
         if level.kind is CgroupKind.CONTAINER:
-            if level.unrecorded_hits > claimed(level.cgroup.path):
-                return Scope.CONTAINER
+            found.append(Hits(level, Scope.CONTAINER, level.unrecorded_hits - claimed(path)))
             below_unread = level.removed or level.unread
-        elif level.counts_hits:
-            if level.unrecorded_own_hits > claimed(level.cgroup.path):
-                return LEVELS.get(level.kind)
-            below = claimed(level.cgroup.path, below=True) if level.kind is CgroupKind.POD and below_unread else inf
-            if level.unexplained_hits() > below:
-                return Scope.CONTAINER
-    return None
+        elif level.counts_hits and scope is not None:
+            if level.kind is CgroupKind.POD and below_unread:
+                found.append(Hits(level, Scope.CONTAINER, level.unexplained_hits() - claimed(path, below=True)))
+            found.append(Hits(level, scope, level.unrecorded_own_hits - claimed(path)))
+    return [hits for hits in found if hits.number > 0]
+
+
+def drop_hits(counter: Counter, found: Sequence[Hits]) -> None:
+    """A kill took one of these, and nobody knows which: none of them proves anything any more."""
+    dropped = 0
+    for level in upwards(counter):
+        own = [hits.number for hits in found if hits.level is level and hits.scope is LEVELS.get(level.kind)]
+        dropped += sum(hits.number for hits in found if hits.level is level)
+        level.take_hits(dropped, own=sum(own))
 
 
 def take_hit(counter: Counter, level: Scope | None) -> None:
@@ -84,7 +115,7 @@ def take_hit(counter: Counter, level: Scope | None) -> None:
     for each in upwards(counter):
         scope = LEVELS.get(each.kind)
         if scope is not None and _ORDER.index(scope) >= _ORDER.index(level):
-            each.take_hit(own=scope is level)
+            each.take_hits(1, own=int(scope is level))
 
 
 def node_was_short(counter: Counter, facts: Facts) -> bool:

@@ -6,13 +6,13 @@ member of the group), unless that victim had ended by then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
 from agent.kills.counter import Counter, upwards
 from agent.kills.pending_reports import with_victims_of
-from agent.model import OomReport
+from agent.model import Baseline, OomKill, OomReport, Outcome
 
 SECOND_COUNT_S = 5.0  # a container is ended by its group kill: within this time no kill of its own follows
 
@@ -82,11 +82,35 @@ def _unreported_groups(raw: int, groups: int) -> list[Share]:
 class SecondCounts:
     """Second counts of the first victims of recorded group kills that may be yet to come: the counter of each, and until when.
 
-    On a busy node it came more than 0.3 s after the kill was recorded (7.2): by itself it looks like one more kill.
+    On a busy node it came more than 0.3 s after the kill was recorded (7.2): by itself it looks like one more kill. ``kept`` are the
+    ledger's baselines, by inode.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Mapping[int, Baseline]) -> None:
+        self._kept = kept
         self._expected: list[tuple[Counter, float]] = []
+        self._resumed: set[int] = set()
+
+    def resume(self, recorded: Iterable[OomKill], now_unix_s: float) -> None:
+        """An agent before this one recorded these kills, of this boot, in any order. What it recorded of a container that ended by its
+        group kill, or just now, may lack the second count: it is read by this agent then.
+        """
+        of_cgroups: dict[int, list[OomKill]] = {}
+        for kill in recorded:
+            if kill.cgroup_inode in self._kept:
+                of_cgroups.setdefault(kill.cgroup_inode, []).append(kill)
+        for inode, kills in of_cgroups.items():
+            last = max(kills, key=lambda kill: kill.ordinal)
+            recent = last.outcome is Outcome.DIED or abs(now_unix_s - last.at_unix_s) <= SECOND_COUNT_S
+            counted = self._kept[inode].oom_kill - (min(kill.ordinal for kill in kills) - 1)
+            if last.group_kill and recent and sum(kill.processes + kill.group_kill for kill in kills) - counted == 1:
+                self._resumed.add(inode)
+
+    def appeared(self, counter: Counter, now_s: float) -> None:
+        """The counter of a cgroup is known."""
+        if counter.cgroup.inode in self._resumed:
+            self._resumed.discard(counter.cgroup.inode)
+            self._expected.append((counter, now_s + SECOND_COUNT_S))
 
     def note(self, counter: Counter, shares: Iterable[Share], now_s: float) -> None:
         """These shares of ``counter`` are being recorded: what the counter lacks of a group's report may follow."""

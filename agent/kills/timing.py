@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from agent.kills.counter import Counter
 from agent.kills.facts import Facts
-from agent.kills.scope import by_hits
+from agent.kills.scope import free_hits
 from agent.kills.split import is_group, raw_of
 from agent.model import CgroupKind, Mode, OomReport
 
@@ -43,7 +43,7 @@ def ready_s(counter: Counter, reports: Sequence[OomReport], facts: Facts, *, kms
         ready = min(counter.increased_s + BUSY_GROUP_WAIT_S, since_s + MOST_GROUP_WAIT_S)
     elif not kmsg or len(reports) >= counter.unrecorded_kills:
         ready = since_s
-    elif by_hits(counter) is None:  # v1 counts none: only the log says what was short
+    elif not free_hits(counter):  # v1 counts none: only the log says what was short
         ready = since_s + NO_HIT_WAIT_S
     else:  # a report stays open for longer where group kills aren't counted
         ready = since_s + REPORT_WAIT_S + (0.0 if counter.counts_groups else GROUP_QUIET_S)

@@ -31,11 +31,13 @@ from agent.pods.list import (
     MOST_SKIPPED_BYTES,
     NEWEST,
     PATH,
+    TOO_MANY,
     Unread,
     list_pods,
     metadata_of,
     name_of,
     pods_query,
+    too_many,
     uid_of,
 )
 from agent.pods.parse import UnreadablePodError, parse_pod
@@ -238,6 +240,8 @@ def _lines(answer: Answer) -> Iterator[bytes | Unread]:
             if skipped:
                 yield Unread(front.decode("latin-1"), f"it is larger than {MOST_POD_BYTES} bytes")
                 skipped = 0
+            elif too_many(line):
+                yield Unread(line[:FRONT].decode("latin-1"), TOO_MANY)
             elif line.strip():
                 yield line
         if len(pending) > MOST_LINE_BYTES or (skipped and pending):

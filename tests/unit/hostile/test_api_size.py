@@ -24,6 +24,7 @@ from agent.model import (
     WatchTrouble,
 )
 from agent.pods.list import MOST_SKIPPED, list_pods
+from agent.pods.parse import MOST_CONTAINERS
 from agent.pods.watch import PodWatch
 from tests.unit.hostile.endless import MIB, Endless, peak_below
 from tests.unit.kube.world import NODE, pod_json
@@ -150,6 +151,80 @@ def test_a_pod_that_cannot_be_read_is_skipped_by_name_and_the_list_and_the_watch
     assert [type(message).__name__ for message in told] == ["PodSkipped", "PodChanged", "PodSkipped", "PodDeleted"]
     assert told[0] == PodSkipped("pod default/bad", why)
     assert told[3] == PodDeleted("uid-bad")
+
+
+class Decoded:
+    """Counts what the JSON decoder is given, and decodes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.characters = 0
+        decoder = json.JSONDecoder()
+
+        class Spy:
+            @staticmethod
+            def raw_decode(text: str, at: int) -> tuple[Any, int]:
+                self.characters += len(text) - at
+                return decoder.raw_decode(text, at)
+
+        def loads(text: bytes) -> Any:
+            self.characters += len(text)
+            return decoder.decode(text.decode())
+
+        monkeypatch.setattr("agent.pods.list.DECODER", Spy)
+        monkeypatch.setattr("agent.pods.watch.json.loads", loads)
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00e9"], ids=["ASCII", "other letters"])
+def test_a_pod_of_very_many_containers_is_skipped_without_being_decoded_since_that_would_stop_every_thread(
+    servers: list[Endless], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, letter: str
+) -> None:
+    """Seen in the soak: a page waited for seconds while pods of 20,000 containers came one after the other."""
+    pod = pod_json(name="bad", uid="uid-bad")
+    pod["spec"]["containers"] = [
+        {"name": f"c-{n}", "image": letter, "terminationMessagePolicy": "File", "imagePullPolicy": "Always"}
+        for n in range(20_000)
+    ]
+    bad = json.dumps(pod, ensure_ascii=False).encode()
+    small = json.dumps(pod_json(name="small", uid="small")).encode()
+    told: list[Message] = []
+    decoded = Decoded(monkeypatch)
+    server = serve(servers, FRONT + small + b"," + bad, b"," + small, 1, b"]}")
+    listed = list_pods(make_api(server, tmp_path), NODE, told.append)
+    assert [pod.name for pod in listed.pods] == ["small", "small"]
+    assert listed.skipped == ("uid-bad",)
+    assert told == [PodSkipped("pod default/bad", "it has more than 200000 quotes and commas")]
+    assert decoded.characters < 2 * len(bad)
+    told.clear()
+    decoded.characters = 0
+    line = b'{"type":"MODIFIED","object":%s}\n'
+    watch = PodWatch(
+        make_api(serve(servers, line % bad + line % small, b"", 0, b""), tmp_path),
+        NODE,
+        told.append,
+        stop=threading.Event(),
+    )
+    watch._read_watch()
+    assert [type(message).__name__ for message in told] == ["PodSkipped", "PodChanged"]
+    assert decoded.characters < 1000
+
+
+def test_a_pod_of_as_many_containers_as_are_read_may_have_all_that_pods_have(
+    servers: list[Endless], tmp_path: Path
+) -> None:
+    pod = pod_json()
+    names = [f"c-{n}" for n in range(MOST_CONTAINERS)]
+    pod["metadata"]["managedFields"] = [
+        {"fieldsV1": {f'k:{{"name":"{name}"}}': {f"f:{field}": {} for field in range(20)} for name in names}}
+    ]
+    pod["spec"]["containers"] = [
+        {"name": name, "env": [{"name": f"V{n}", "value": "v"} for n in range(20)], "image": "i"} for name in names
+    ]
+    pod["status"]["containerStatuses"] = [
+        {"name": name, "ready": True, "state": {"running": {"startedAt": None}}, "imageID": "i"} for name in names
+    ]
+    server = serve(servers, FRONT + json.dumps(pod).encode(), b"", 0, b"]}")
+    (found,) = list_pods(make_api(server, tmp_path), NODE, no_skips).pods
+    assert len(found.containers) == MOST_CONTAINERS
 
 
 def test_a_list_has_no_limit_for_pods_that_cannot_be_read(

@@ -206,3 +206,29 @@ def test_where_counters_are_not_hierarchical_the_nodes_own_completes_a_group_kil
     agent.attribution.counted_node(world.node_kills, world.now)
     found = [*agent.after(0.1).kills, *agent.after(0.6).kills]
     assert [(kill.cgroup_path, kill.processes) for kill in found] == [(A, 3), ("", 1)]
+
+
+@pytest.mark.parametrize("notified_first", ["the one that was read", "the one that was not"])
+def test_kills_of_a_container_that_nobody_saw_are_not_added_to_those_of_another_of_its_pod(
+    world: World, notified_first: str
+) -> None:
+    """Seen in the storm: a container ended, its successor came and was killed as well, and the agent heard of all that at once."""
+    agent = Agent(world)
+    world.grouped.add(A)
+    world.kill(A, raw=2, groups=1)
+    agent.read()
+    unseen = f"{POD}/{'d' * 64}"
+    world.kill(A, raw=2, hit=False)
+    read = world.remove(A)
+    world.make(unseen)
+    world.kill(unseen, raw=4, groups=1)
+    missed = world.remove(unseen)
+    if notified_first == "the one that was not":
+        agent.attribution.missed(missed.place, world.now)
+    agent.attribution.removed(read, world.now)
+    if notified_first == "the one that was read":
+        agent.attribution.missed(missed.place, world.now)
+    kills = all_kills(agent)
+    assert sum(kill.processes for kill in kills if kill.cgroup_path in (A, unseen)) <= 3 + 3
+    assert sum(kill.processes for kill in kills if kill.cgroup_path == A) <= 3, "it had no more"
+    assert sum(kill.processes for kill in kills) in (6, 7)

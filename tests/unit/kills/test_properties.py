@@ -141,6 +141,26 @@ class Life:
         self.remove(path.rpartition("/")[0] if pod else path)
         self.hear()
 
+    def unseen(self, number: int, *, successor: bool = False) -> None:
+        """A container comes, is killed and goes before the agent looks. ``successor``: of one that is removed at the same time."""
+        if (pod := self.pick(2, number)) is None:
+            return
+        inside = sorted(path for path in self.world.tallies if path.startswith(pod + "/"))
+        gone = self.world.remove(inside[number % len(inside)]) if inside and successor else None
+        path = f"{pod}/{self.world.next_inode:064x}"
+        self.world.make(path)
+        processes, groups = (GROUP, 1) if number % 2 else (1, 0)
+        self.killed[path] += processes
+        self.doubled[path] += groups
+        self.world.kill(path, raw=processes + groups, groups=groups)
+        self.log_it(path, processes, group=bool(groups), lost=number > 1, nameless=False, domain=path)
+        missed = self.world.remove(path)
+        if self.agent is not None and gone is not None:
+            self.agent.attribution.removed(gone, self.world.now)
+        if self.agent is not None:
+            self.agent.attribution.missed(missed.place, self.world.now)
+        self.hear()
+
     def hear(self) -> None:
         """What counters and log have to tell."""
         if self.agent is not None:
@@ -199,6 +219,8 @@ ACTIONS: dict[str, Callable[[Life, int], None]] = {
     "killed as a whole, and the log lost it": lambda life, n: life.kill(n, group=True, lost=True),
     "killed as a whole, and gone in the midst of it": lambda life, n: life.interrupted(n),
     "killed as a whole, and gone with its pod in the midst of it": lambda life, n: life.interrupted(n, pod=True),
+    "killed and gone before anyone looked": Life.unseen,
+    "killed and gone before anyone looked, after another of its pod": lambda life, n: life.unseen(n, successor=True),
     "killed at its pod's limit": lambda life, n: life.kill(n, domain=pod_of, lost=n % 2 == 0),
     "killed at the limit of all burstable pods": lambda life, n: life.kill(n, domain=lambda _: QOS, lost=n % 2 == 0),
     "killed at the limit of all pods": lambda life, n: life.kill(n, domain=lambda _: ROOT, lost=n % 2 == 0),

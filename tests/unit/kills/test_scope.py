@@ -159,11 +159,48 @@ def test_a_kill_at_a_containers_limit_leaves_the_pods_hit_to_the_kill_that_it_is
     agent = Agent(world, kmsg=kmsg)
     world.hit(POD)
     world.kill(A)
-    agent.read()
-    assert scopes(agent) == [Scope.CONTAINER]
     world.kill(B, hit=False)
     agent.read()
+    found = {kill.cgroup_path: kill.scope for kill in agent.after(0.5).kills}
+    assert found == {A: Scope.CONTAINER, B: Scope.POD}
+
+
+@pytest.mark.parametrize("kmsg", [True, False], ids=["log", "no log"])
+def test_of_two_levels_hits_nobody_knows_which_one_the_first_kill_is_of_while_the_other_is_yet_to_come(
+    world: World, kmsg: bool
+) -> None:
+    """Seen in the storm after kill -9: a kill at the pod's limit, while the container's was hit for the next one."""
+    agent = Agent(world, kmsg=kmsg)
+    world.hit(A)
+    world.kill(A, limit_of=POD)
+    agent.read()
+    assert scopes(agent) == [None]
+    world.kill(A, hit=False)
+    agent.read()
+    assert scopes(agent) == [None], "the hits of both are used up"
+    world.kill(A, limit_of=POD)
+    agent.read()
     assert scopes(agent) == [Scope.POD]
+
+
+def test_nor_does_a_group_kill_use_up_more_than_one_of_them(world: World) -> None:
+    agent = Agent(world)
+    world.hit(A)
+    world.kill(A, raw=5, groups=1, limit_of=POD)
+    agent.read()
+    assert scopes(agent) == [None]
+
+
+def test_a_kill_with_a_report_of_its_limit_leaves_the_other_hit_to_the_next(world: World) -> None:
+    agent = Agent(world)
+    world.hit(A)
+    world.kill(A, limit_of=POD)
+    agent.attribution.reported(report(A, 7, domain=POD), world.now)
+    agent.read()
+    assert scopes(agent) == [Scope.POD]
+    world.kill(A, hit=False)
+    agent.read()
+    assert scopes(agent) == [Scope.CONTAINER]
 
 
 def test_a_hit_that_an_agent_finds_at_its_start_is_there_for_the_kill_that_follows(world: World) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from agent.model import OomKill
+from agent.model import OomKill, Outcome
 from tests.unit.kills.world import POD, ROOT, A, Agent, B, World, report
 
 
@@ -100,3 +102,53 @@ def test_of_a_group_kill_that_lacks_more_counts_every_victim_is_still_counted(wo
     (kill,) = agent.after(0.5).kills
     world.kill(A, raw=2, hit=False)
     assert kill.processes + sum(processes for _, processes in later_kills(agent)) >= 3
+
+
+def restarted(agent: Agent, kill: OomKill) -> Agent:
+    """kill -9, and another agent with its ledger."""
+    world = agent.world
+    after = Agent(world, dict(agent.kept), seen_this_boot=True, recorded=(kill,))
+    after.attribution.forget_removed()
+    return after
+
+
+def test_it_is_none_either_when_another_agent_is_the_first_to_read_it(world: World) -> None:
+    agent = Agent(world)
+    kill = recorded_group_kill(agent)
+    world.kill(A, raw=1, hit=False)
+    assert later_kills(restarted(agent, kill)) == []
+
+
+def test_nor_when_the_container_is_gone_by_then(world: World) -> None:
+    agent = Agent(world)
+    kill = recorded_group_kill(agent)
+    world.kill(A, raw=1, hit=False)
+    after = restarted(agent, kill)
+    after.attribution.removed(world.remove(A), world.now)
+    assert later_kills(after) == []
+
+
+def test_more_than_that_is_a_kill_for_another_agent_too(world: World) -> None:
+    agent = Agent(world)
+    kill = recorded_group_kill(agent)
+    world.kill(A, raw=2)
+    assert later_kills(restarted(agent, kill)) == [(A, 1)]
+
+
+def test_a_group_kill_that_was_counted_completely_leaves_nothing_to_come_after_a_restart(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A, raw=3, groups=1)
+    agent.read()
+    agent.attribution.reported(report(A, 1, 2, group=A), world.now)
+    (kill,) = agent.after(0.5).kills
+    world.kill(A, raw=1)
+    assert later_kills(restarted(agent, kill)) == [(A, 1)]
+
+
+def test_nor_does_one_long_ago_in_a_container_that_goes_on(world: World) -> None:
+    """A group inside of the container was killed; the container lives."""
+    agent = Agent(world)
+    kill = replace(recorded_group_kill(agent), outcome=Outcome.SURVIVED)
+    agent.after(60.0)
+    world.kill(A, raw=1)
+    assert later_kills(restarted(agent, kill)) == [(A, 1)]

@@ -37,6 +37,8 @@ class Truth(Life):
     ends: Counter[tuple[str, Outcome]] = field(default_factory=Counter)
     recent: list[tuple[str, float]] = field(default_factory=list)  # children that were killed while an agent looked
     settled: dict[str, OomKill] = field(default_factory=dict)
+    early: list[tuple[str, Scope]] = field(default_factory=list)  # limits hit before their kills
+    odd: bool = False  # the node was short, or a QoS class's limit hit
     stopped: bool = False
 
     @property
@@ -83,6 +85,10 @@ class Truth(Life):
         """A ``child`` of a container's, its ``init``, or all of it (``group``). ``lost``: what the log lacks of the report."""
         if (path := self.alive(number)) is None:
             return
+        odd = scope is Scope.NODE or LIMITS[scope](path) == QOS
+        if odd and self.early:
+            return
+        self.odd = self.odd or odd
         group, deadly = kind == "group", kind != "child"
         processes, groups = (GROUP, 1) if group else (1, 0)
         sequence = 1000 * (1 + self.killed.total())
@@ -108,6 +114,27 @@ class Truth(Life):
             self.log += [replace(one, at_us=int(self.world.now * 1e6)) for one in found]
             self.said[sequence] = node
         self.hear()
+
+    def hit_early(self, number: int, scope: Scope) -> None:
+        """A limit is hit, and its kill comes later or never; not in a life with kills that no hit shows (``odd``)."""
+        if self.logged and not self.odd and (path := self.alive(number)) and LIMITS[scope](path) != QOS:
+            self.world.hit(LIMITS[scope](path))
+            self.early.append((path, scope))
+            self.hear()
+
+    def killed_late(self, _: int) -> None:
+        """The kill of the oldest such hit, without a report."""
+        while self.early:
+            path, scope = self.early.pop(0)
+            if path in self.world.tallies and path not in self.world.empty:
+                self.killed[path] += 1
+                self.scopes[pod_of(path), scope] += 1
+                self.ends[path, Outcome.SURVIVED] += 1
+                self.world.kill(path, hit=False)
+                if self.sees:
+                    self.recent.append((path, self.world.now))
+                self.hear()
+                return
 
     def leave(self, number: int, *, pod: bool = False, api: bool = False) -> None:
         """A container or a pod is removed, by its end, its user or the API; an agent that looks has seen the container's state before."""
@@ -181,6 +208,11 @@ KILLS = {
     if scope is not Scope.NODE or (kind != "group" and lost != "all")  # the node's kill line has no rate limit
 }
 OTHERS: dict[str, Callable[[Truth, int], None]] = {
+    **{
+        f"the limit of {scope.value} is hit before its kill": lambda truth, n, scope=scope: truth.hit_early(n, scope)
+        for scope in LIMITS
+    },
+    "the kill of an earlier hit": Truth.killed_late,
     "a container starts": Truth.add,
     "a container starts in a shared pid namespace": lambda truth, n: truth.add(n, init=False),
     "a container goes": Truth.leave,

@@ -15,6 +15,7 @@ from agent.model import (
     Identity,
     MemoryEvents,
     Mode,
+    OomKill,
     OomReport,
     Vanished,
     Victim,
@@ -164,6 +165,7 @@ class Agent:
     kept: dict[int, Baseline] = field(default_factory=dict)
     seen_this_boot: bool = False
     kmsg: bool = True
+    recorded: tuple[OomKill, ...] = ()  # the ledger's, newest first
 
     def __post_init__(self) -> None:
         self.attribution = Attribution(
@@ -171,6 +173,7 @@ class Agent:
         )
         if self.seen_this_boot:
             self.attribution.was_away(self.world.now)
+        self.attribution.resume(self.recorded, self.world.now)
         self.attribution.counted_node(self.world.node_kills, self.world.now)
         self.see(*self.world.cgroups, newborn=False)
         self.attribution.ignore_earlier()
