@@ -1,6 +1,6 @@
 """Kills as fast as a kernel can make them, over many containers, the reports rate-limited, the agent killed meanwhile.
 
-Sizes by environment: STORM_KILLS, STORM_CONTAINERS, STORM_DEATHS, STORM_FULL (`make storm` has the large ones).
+Sizes by environment: STORM_KILLS, STORM_CONTAINERS, STORM_DEATHS, STORM_SEED (`make storm` has the large ones).
 """
 
 from __future__ import annotations

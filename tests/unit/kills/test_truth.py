@@ -196,6 +196,10 @@ def _reports(
 LOST = ("none", "head", "limit", "most", "all")
 
 
+def _early(scope: Scope) -> Callable[[Truth, int], None]:
+    return lambda truth, number: truth.hit_early(number, scope)
+
+
 def _shot(kind: str, scope: Scope, lost: str) -> Callable[[Truth, int], None]:
     return lambda truth, number: truth.shot(number, scope, lost, kind=kind)
 
@@ -208,10 +212,7 @@ KILLS = {
     if scope is not Scope.NODE or (kind != "group" and lost != "all")  # the node's kill line has no rate limit
 }
 OTHERS: dict[str, Callable[[Truth, int], None]] = {
-    **{
-        f"the limit of {scope.value} is hit before its kill": lambda truth, n, scope=scope: truth.hit_early(n, scope)
-        for scope in LIMITS
-    },
+    **{f"the limit of {scope.value} is hit before its kill": _early(scope) for scope in LIMITS},
     "the kill of an earlier hit": Truth.killed_late,
     "a container starts": Truth.add,
     "a container starts in a shared pid namespace": lambda truth, n: truth.add(n, init=False),
