@@ -33,7 +33,7 @@ class Attribution:
     ) -> None:
         self._facts = facts
         self._kmsg = kmsg
-        self.log_unread = False  # a report may be among what the log's reader has not read yet
+        self._unread_since_s: float | None = None
         self._first_of_boot = not seen_this_boot
         self._counters = Counters(facts, kept, seen_this_boot=seen_this_boot)
         self._reports = PendingReports(facts.localize)
@@ -112,6 +112,10 @@ class Attribution:
             self._levels.removed(cgroup.place, counter.parent, now_s)
         self._follow_up.removed(cgroup, now_s)
 
+    def log_read(self, *, unread: bool, now_s: float) -> None:
+        """In every turn. ``unread``: a report may be among what the log's reader has not read yet."""
+        self._unread_since_s = (self._unread_since_s or now_s) if unread else None
+
     def log_lost(self) -> None:
         """The kernel's log can't be read any more: no report is waited for."""
         self._kmsg = False
@@ -147,7 +151,9 @@ class Attribution:
         reports = self._reports.of(counter.cgroup.path)
         ready = ready_s(counter, reports, self._facts, kmsg=self._kmsg)
         lacking = self._kmsg and len(reports) < counter.unrecorded_kills and not counter.unrecorded_groups
-        return max(ready, counter.since_s + UNREAD_WAIT_S) if self.log_unread and lacking else ready
+        if self._unread_since_s is None or not lacking:
+            return ready
+        return max(ready, max(counter.since_s, self._unread_since_s) + UNREAD_WAIT_S)
 
     # ------------------------------------------------------------------------------------------------ what comes out
 

@@ -34,7 +34,7 @@ def test_a_kill_without_any_report_waits_while_the_log_has_not_been_read_to_its_
     agent = Agent(world)
     world.kill(A)
     agent.read()
-    agent.attribution.log_unread = True
+    agent.attribution.log_read(unread=True, now_s=world.now)
     assert agent.after(1.0).kills == ()
     agent.attribution.reported(report(A, 9), world.now)
     (kill,) = agent.after(0.0).kills
@@ -45,9 +45,23 @@ def test_a_log_that_is_never_read_to_its_end_keeps_no_kill_waiting_for_long(worl
     agent = Agent(world)
     world.kill(A)
     agent.read()
-    agent.attribution.log_unread = True
+    agent.attribution.log_read(unread=True, now_s=world.now)
     (kill,) = agent.after(2.1).kills
     assert kill.details_missing
+
+
+def test_nor_does_a_kill_that_was_read_long_before_go_without_a_report_that_may_be_there(world: World) -> None:
+    """Seen on a node without memory: the agent got no processor for seconds after it had read the counter."""
+    agent = Agent(world)
+    world.kill(A, hit=False)
+    agent.read()
+    world.now += 3.0
+    agent.attribution.log_read(unread=True, now_s=world.now)
+    assert agent.after(0.0).kills == ()
+    agent.attribution.reported(replace(report(A, 9), global_oom=True, oom_memcg=None), world.now)
+    agent.attribution.log_read(unread=False, now_s=world.now)
+    (kill,) = agent.after(0.01).kills
+    assert ([v.pid for v in kill.victims], kill.scope) == ([9], Scope.NODE)
 
 
 def test_a_kill_without_any_report_is_recorded_after_a_short_wait_and_says_that_details_are_missing(

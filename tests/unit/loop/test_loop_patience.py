@@ -89,6 +89,9 @@ class Node:
     def tree_events(self, events: Iterable[TreeEvent], now_s: float) -> None:
         self.events += [(event, now_s) for event in events]
 
+    def log_read(self, *, unread: bool, now_s: float) -> None:
+        self.unread = unread
+
     def after(self, _now_s: float, _sequence: int | None) -> None:
         self.at_turn()
 
@@ -144,7 +147,7 @@ def test_a_turn_says_whether_the_log_was_read_to_its_end_before_kills_are_record
     said: list[bool] = []
 
     def at_turn() -> None:
-        said.append(node.attribution.log_unread)
+        said.append(node.attribution.unread)
         loop.stop()
 
     node.at_turn = at_turn
