@@ -230,7 +230,7 @@ def _command_server(settings: Settings, hierarchy: Hierarchy, mailbox: Mailbox, 
 
 def _open_log(settings: Settings, ledger: Ledger, metrics: Metrics) -> LogReader:
     """The kernel's log from the ledger's position; a warning if it can't be read yet."""
-    reports = recorded_reports(ledger.reported(ledger.kmsg_sequence))
+    reports = recorded_reports(ledger.reported(ledger.kmsg_sequence), ledger.last_kills(0.0, time.time()))
     log = LogReader(partial(open_kmsg, settings.kmsg), ledger.kmsg_sequence, metrics, reports)
     if log.trouble is not None:
         logger.warning("%s. Kills are still counted; the names of their victims will be missing.", log.trouble)

@@ -160,7 +160,8 @@ class Attribution:
     def collect(self, now_s: float) -> Findings:
         """All that is ready by now: to be recorded by the caller in one transaction, then reported."""
         waiting = self._counters.increased()
-        amended = self._follow_up.amend({counter.cgroup.path for counter in waiting}, now_s)
+        unread = self._unread_since_s is not None
+        amended = self._follow_up.amend({counter.cgroup.path for counter in waiting}, now_s, unread=unread)
         increased = [each for each in self._counters.increased_containers() if each.unrecorded_kills > 0]
         kills: list[OomKill] = []
         for counter in waiting:

@@ -20,7 +20,8 @@ LATE_S = 5.0  # a report later than that amends nothing
 EARLIER_S = 60.0  # until the log has been read up to an agent's start, also after a storm
 CLOCKS_DIFFER_S = 0.1  # the log's from the wall clock
 MOST_LACKING = 1000
-MOST_UNDETAILED = 100  # kills without a report, kept while the log can't be read
+# Kills without a report, kept while the log can't be read, or not fast enough: with fewer, a report would be taken for another kill's.
+MOST_UNDETAILED = 2000
 
 
 @dataclass(slots=True, eq=False)
@@ -114,17 +115,21 @@ class FollowUp:
             return Outcome.SURVIVED
         return None if followed.old or self._facts.deleted(cgroup.path) else Outcome.DIED
 
-    def amend(self, increased: AbstractSet[str], now_s: float) -> tuple[OomKill, ...]:
-        """Kills recorded without their reports, with those that came since. ``increased``: paths of counters that may ask for them."""
+    def amend(self, increased: AbstractSet[str], now_s: float, *, unread: bool = False) -> tuple[OomKill, ...]:
+        """Kills recorded without their reports, with those that came since. ``increased``: paths of counters that may ask for them.
+        ``unread``: the log has more, so no report is too late.
+        """
         amended = []
-        for followed in tuple(self._undetailed.values()):
+        named = self._reports.paths()
+        for followed in [each for each in self._undetailed.values() if each.kill.cgroup_path in named]:
             late = self._late(followed, increased)
             if late:
                 self._reports.take(late[0])
                 followed.kill = with_details(followed.kill, late[0], self._facts)
                 amended.append(followed.kill)
                 del self._undetailed[followed.kill.kill_id]
-        self._undetailed = {kill_id: each for kill_id, each in self._undetailed.items() if each.report_s > now_s}
+        if not unread:
+            self._undetailed = {kill_id: each for kill_id, each in self._undetailed.items() if each.report_s > now_s}
         return tuple(amended)
 
     def _late(self, followed: _Followed, increased: AbstractSet[str]) -> list[OomReport]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from agent.model import OomReport, is_inside
+from agent.model import OomReport, is_inside, levels_above
 
 KEEP_S = 10.0  # a report whose counter didn't move in that time belongs to no cgroup that we can see
 
@@ -39,6 +39,11 @@ class PendingReports:
         """Reports of victims in this cgroup or below it, oldest first; those of one group kill are one."""
         named = ((report, named_cgroup(report)) for report, _ in self._pending)
         return joined(report for report, at in named if at is not None and is_inside(at, path))
+
+    def paths(self) -> frozenset[str]:
+        """Of the cgroups that they name, and of all above these."""
+        named = {named_cgroup(report) for report, _ in self._pending}
+        return frozenset(at for path in named if path is not None for at in (path, *levels_above(path)))
 
     def nameless(self) -> list[OomReport]:
         """Reports that lost the line that names the cgroup (rate limit), oldest first."""

@@ -57,6 +57,16 @@ class Answers:
             if k.boot_id == self._boot_id and k.report_sequence is not None and k.report_sequence > after
         ]
 
+    def last_kills(self, span_s: float, now_unix_s: float) -> list[OomKill]:
+        """This boot's newest kill and those up to ``span_s`` before it, newest first. Kills later than now, by a clock that was set since,
+        come with them, but count for no newest one.
+        """
+        written = self._written.last(self._boot_id, span_s, now_unix_s)
+        found = [kill for kill in self._with_unwritten(written) if kill.boot_id == self._boot_id]
+        newest_unix_s = max((kill.at_unix_s for kill in found if kill.at_unix_s <= now_unix_s), default=now_unix_s)
+        recent = (kill for kill in found if kill.at_unix_s >= newest_unix_s - span_s)
+        return sorted(recent, key=lambda kill: -kill.at_unix_s)
+
     def _with_unwritten(self, written: Iterable[OomKill]) -> list[OomKill]:
         """These and all that wait, with all changes that wait; a kill that is in the file already counts as it is there."""
         found = self._unwritten.kills | {kill.kill_id: kill for kill in written}

@@ -45,6 +45,13 @@ class WrittenKills:
         sequence = "CASE WHEN json_valid(body) THEN json_extract(body, '$.report_sequence') END"
         return self.matching(f"substr(kill_id, 1, ?) = ? AND {sequence} > ?", (len(boot_id), boot_id, after_sequence))
 
+    def last(self, boot_id: str, span_s: float, now_unix_s: float) -> list[OomKill]:
+        """Of that boot the newest kill up to now, those up to ``span_s`` before it, and those after now, in any order."""
+        of_boot = (len(boot_id), boot_id)
+        newest = "SELECT at_unix_s FROM kill WHERE at_unix_s <= ? AND substr(kill_id, 1, ?) = ? ORDER BY at_unix_s DESC LIMIT 1"
+        where = f"at_unix_s >= COALESCE(({newest}), ?) - ? AND substr(kill_id, 1, ?) = ?"
+        return self.matching(where, (now_unix_s, *of_boot, now_unix_s, span_s, *of_boot))
+
     def matching(self, where: str, values: Sequence[object] = ()) -> list[OomKill]:
         """The kills of the rows that match."""
         kills = []

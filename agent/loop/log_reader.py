@@ -26,10 +26,11 @@ RETRY_MOST_S = 60.0  # … up to this, and then only in a turn that takes place 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Reports of which agents of this boot recorded kills: their first sequences, and when the newest was written (CLOCK_MONOTONIC).
+    """Reports of which agents of this boot recorded kills: their first sequences, and when the newest kill was recorded, with or without a
+    report (CLOCK_MONOTONIC).
 
-    When a kill with a report is recorded, reports that are older by KEEP_S had their time. An agent that is killed before that time is over
-    would give them to the next one, and that to the next: at last to a later kill of the same pod.
+    When a kill is recorded, reports that are older by KEEP_S had their time. An agent that is killed before that time is over would give
+    them to the next one, and that to the next: at last to a later kill of the same pod.
     """
 
     sequences: frozenset[int] = frozenset()
@@ -37,19 +38,15 @@ class Recorded:
 
     def done(self, report: OomReport) -> bool:
         """Whether it is a recorded kill's, or was given up."""
-        given_up = (
-            report.first_sequence < max(self.sequences, default=0) and report.at_us < self.newest_us - KEEP_S * 1e6
-        )
-        return given_up or report.first_sequence in self.sequences
+        return report.at_us < self.newest_us - KEEP_S * 1e6 or report.first_sequence in self.sequences
 
 
-def recorded_reports(kills: Iterable[OomKill]) -> Recorded:
-    """What the ledger's kills of this boot say."""
-    times = {kill.report_sequence: kill.at_unix_s for kill in kills if kill.report_sequence is not None}
-    if not times:
-        return Recorded()
-    since_newest_s = time.time() - times[max(times)]
-    return Recorded(frozenset(times), monotonic_us() - int(since_newest_s * 1e6))
+def recorded_reports(reported: Iterable[OomKill], last: Iterable[OomKill]) -> Recorded:
+    """What the ledger's kills of this boot say: those with reports, and the ``last`` ones. A time that is yet to come says nothing."""
+    sequences = frozenset(kill.report_sequence for kill in reported if kill.report_sequence is not None)
+    now_unix_s = time.time()
+    times = [kill.at_unix_s for kill in last if kill.at_unix_s <= now_unix_s]
+    return Recorded(sequences, monotonic_us() - int((now_unix_s - max(times)) * 1e6) if times else 0)
 
 
 class LogReader:

@@ -14,6 +14,7 @@ from agent import model
 from agent.cgroup.tree import TRACKED, Tree
 from agent.events.outbox import Outbox
 from agent.kills import Findings
+from agent.kills.pending_reports import KEEP_S
 from agent.ledger import Ledger
 from agent.loop.kills import Kills
 from agent.loop.pods import Pods
@@ -28,6 +29,8 @@ logger = logging.getLogger("oomward")
 
 SKIPPED_SAID_S = 86400.0  # of one object
 RESYNC_AGAIN_S = 30.0  # while something can't be watched, read or written, as without a free descriptor: then twice as long each time
+# Kills before a start that may still get their reports: those that are older are not given again (log_reader.Recorded).
+EARLIER_KILLS_S = KEEP_S + 2.0
 NOTIFIED_AFTER_S = 0.002  # usually microseconds; waited only if a full resync finds a difference
 
 
@@ -90,7 +93,7 @@ class Node:
     def start(self, now_s: float) -> None:
         """The first scan finds the cgroups that were there before us; others were removed while the agent was down."""
         self.kills.attribution.was_away(now_s)
-        self.kills.attribution.resume((k for k in self.ledger.kills() if k.boot_id == self.kills.boot_id), now_s)
+        self.kills.attribution.resume(self.ledger.last_kills(EARLIER_KILLS_S, time.time()), now_s)
         self.kills.count_node(now_s)
         self.tree_events(self.tree.scan(now_s), now_s, newborn=False, notified=False)
         self.kills.attribution.ignore_earlier()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.model import NODE, MemoryEvents, Outcome, Scope
+from agent.model import NODE, MemoryEvents, OomKill, Outcome, Scope
 from tests.unit.kills.world import POD, ROOT, A, Agent, B, World, report
 
 
@@ -893,6 +893,44 @@ def test_a_report_of_a_kill_that_an_earlier_agent_recorded_without_it_is_not_ano
     assert (kill.victims, kill.container_id) == ((), None), (
         "nobody knows the container, and it is not that of another's report"
     )
+
+
+def test_as_many_kills_as_a_storm_has_keep_the_reports_that_their_agent_had_not_read(world: World) -> None:
+    """Seen in the storm: the report of one of more than a hundred named a later kill of the same pod, in another container."""
+    before = Agent(world)
+    before.after(1.0)
+    world.now = 10.0
+    others = f"{POD}/{'c' * 64}"
+    world.make(others)
+    before.see(others)
+    recorded: list[OomKill] = []
+    for path in [A, *[others] * 500]:
+        world.kill(path)
+        before.read()
+        recorded += before.after(0.04).kills
+    assert all(kill.details_missing for kill in recorded)
+    world.kill(B)
+    world.remove(B)
+    later = Agent(world, dict(before.kept), seen_this_boot=True, recorded=tuple(reversed(recorded)))
+    later.attribution.forget_removed()
+    later.attribution.reported(replace(report(A, 7), at_us=10_000_000), world.now)
+    later.read()
+    found = [later.after(1.0) for _ in range(6)]
+    assert [kill.victims[0].pid for one in found for kill in one.amended] == [7]
+    assert [kill.container_id for one in found for kill in one.kills] == [None]
+
+
+def test_a_report_is_not_too_late_for_its_kill_while_the_log_is_read_slowly(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.read()
+    (kill,) = agent.after(0.5).kills
+    assert kill.details_missing
+    agent.attribution.log_read(unread=True, now_s=world.now)
+    assert agent.after(20.0).amended == ()
+    agent.attribution.reported(report(A, 7), world.now)
+    (late,) = agent.after(0.0).amended
+    assert [v.pid for v in late.victims] == [7]
 
 
 def test_a_report_from_after_a_kill_that_an_earlier_agent_recorded_is_not_its_own(world: World) -> None:

@@ -256,3 +256,32 @@ def test_each_report_that_is_read_again_after_a_start_is_known_however_many_kill
     assert ledger.commit()
     assert [kill.report_sequence for kill in ledger.reported(150)] == [200]
     assert sorted(kill.report_sequence or 0 for kill in ledger.reported(None)) == [100, 200]
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_the_last_kills_are_the_newest_and_those_shortly_before_it_however_many(
+    open_ledger: Opener, written: bool
+) -> None:
+    ledger = open_ledger()
+    old = a_kill(1, at=100.0)
+    last = [a_kill(10 + number, at=191.0 + number / 1000) for number in range(6000)]
+    other_boot = replace(a_kill(2, at=199.0), boot_id="another")
+    ledger.record([old, *last, other_boot], [], None)
+    if written:
+        assert ledger.commit()
+    assert ledger.last_kills(10.0, 500.0) == last[::-1]
+    assert ledger.last_kills(0.0, 500.0) == [last[-1]]
+    assert ledger.last_kills(1000.0, 500.0) == [*last[::-1], old]
+
+
+def test_a_kill_of_a_time_that_is_yet_to_come_is_not_the_newest_but_comes_along(ledger: Ledger) -> None:
+    """The clock was set since."""
+    old, new, ahead = (a_kill(number, at=at) for number, at in enumerate((100.0, 190.0, 900.0), 1))
+    ledger.record([old, new, ahead], [], None)
+    assert ledger.commit()
+    assert ledger.last_kills(10.0, 200.0) == [ahead, new]
+    assert ledger.last_kills(10.0, 50.0) == [ahead, new, old], "all are yet to come"
+
+
+def test_an_empty_ledger_has_no_last_kills(ledger: Ledger) -> None:
+    assert ledger.last_kills(10.0, 500.0) == []

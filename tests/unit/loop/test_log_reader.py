@@ -205,23 +205,20 @@ def test_a_report_that_agents_before_had_time_for_is_not_given_again(
     log.reader.close()
 
 
-def test_a_report_after_the_newest_recorded_one_is_given_however_old_the_clocks_say_it_is(tmp_path: Path) -> None:
-    """The time of a recorded kill is of the wall clock, which may have been set."""
-    log = Log(tmp_path / "kmsg", used=Recorded(frozenset({FIRST - 1}), FIRST * 20 + int(3600e6)))
-    log.say(*SINGLE.lines())
-    log.reader.read(10.0, soon)
-    assert len(log.reader.read(11.0, soon)) == 1
-    log.reader.close()
-
-
 def test_the_ledgers_kills_say_which_reports_had_their_time() -> None:
-    kill = replace(KILL, report_sequence=7, at_unix_s=time.time() - 5.0)
-    found = recorded_reports(
-        [replace(KILL, report_sequence=None), kill, replace(kill, report_sequence=3, at_unix_s=time.time())]
-    )
-    assert found.sequences == {3, 7}
+    now = time.time()
+    reported = [replace(KILL, report_sequence=7, at_unix_s=now - 900.0), replace(KILL, report_sequence=None)]
+    last = [replace(KILL, report_sequence=None, at_unix_s=now - 5.0), replace(KILL, at_unix_s=now - 9.0)]
+    found = recorded_reports(reported, last)
+    assert found.sequences == {7}
     assert found.newest_us == pytest.approx(monotonic_us() - 5e6, abs=1e5)
-    assert recorded_reports([]) == Recorded()
+    assert recorded_reports([], []) == Recorded()
+
+
+def test_a_kill_of_a_time_that_is_yet_to_come_gives_no_report_up() -> None:
+    """The clock was set since."""
+    ahead = replace(KILL, report_sequence=None, at_unix_s=time.time() + 3600.0)
+    assert recorded_reports([], [ahead]) == Recorded()
 
 
 def test_records_that_were_overwritten_are_counted(log: Log) -> None:
