@@ -7,6 +7,7 @@ the API and the agent itself are in trouble, and each invariant is checked at th
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import random
 import sys
@@ -94,6 +95,7 @@ def main() -> int:
     top.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     asked = top.parse_args()
     if asked.inside:
+        faulthandler.enable()  # where it crashes on a kernel of the lab, its threads' stacks are all that is left
         kind = inside_with_tenants if asked.kind == "tenants" else inside
         return kind(asked.driver, asked.minutes * 60, asked.seed)
     seed = random.randrange(1 << 30) if asked.seed is None else asked.seed
