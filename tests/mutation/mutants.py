@@ -305,9 +305,23 @@ MUTANTS = (
     Mutant(
         "a report that agents before had time for is given to a later kill",
         "loop/log_reader.py",
-        "return given_up or report",
-        "return report",
+        "return report.at_us < self.newest_us - KEEP_S * 1e6 or report.first_sequence in self.sequences",
+        "return report.first_sequence in self.sequences",
         ("loop/test_log_reader.py",),
+    ),
+    Mutant(
+        "after a storm the report that an agent had not read names a kill in another container",
+        "kills/follow_up.py",
+        "MOST_UNDETAILED = 2000",
+        "MOST_UNDETAILED = 100",
+        ("kills/test_attribution.py",),
+    ),
+    Mutant(
+        "a report is too late for its kill where the log is read slowly",
+        "kills/follow_up.py",
+        "        if not unread:\n",
+        "        if True:\n",
+        ("kills/test_attribution.py",),
     ),
     # ---------------------------------------------------------------------------------------------------- what is kept
     Mutant(
