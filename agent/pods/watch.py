@@ -240,7 +240,7 @@ def _lines(answer: Answer) -> Iterator[bytes | Unread]:
             if skipped:
                 yield Unread(front.decode("latin-1"), f"it is larger than {MOST_POD_BYTES} bytes")
                 skipped = 0
-            elif too_many(line):
+            elif too_many(line.decode("latin-1")):
                 yield Unread(line[:FRONT].decode("latin-1"), TOO_MANY)
             elif line.strip():
                 yield line
