@@ -19,7 +19,7 @@ from rich.table import Table
 
 from tests.lab import boot, runtime
 from tests.soak import tenants
-from tests.soak.host import Host
+from tests.soak.host import Host, allow_mappings
 from tests.soak.invariants import INVARIANTS
 from tests.soak.run import soak
 
@@ -105,6 +105,8 @@ def main() -> int:
     command = [sys.executable, "-m", "tests.soak", "--inside", "--minutes", str(asked.minutes)]
     command += ["--kind", asked.kind, "--driver", asked.driver, "--seed", str(seed)]
     out, screen = boot.REPO / "build" / "lab" / "soak", Screen(console)
+    if (trouble := allow_mappings()) is not None:
+        console.print(trouble)
     host = Host(out)
     host.start()
     try:

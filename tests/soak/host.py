@@ -17,6 +17,25 @@ FILE = "soak-host"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+MAPPINGS = Path("/proc/sys/vm/max_map_count")
+ENOUGH_MAPPINGS = 1 << 20
+
+
+def allow_mappings() -> str | None:
+    """User-Mode Linux maps the pages of a process one by one. The API server's process exceeds the usual 65,530 after some minutes: then it,
+    or any other, gets SIGSEGV. Raises the host's limit; what to do, where that is not allowed.
+    """
+    if int(MAPPINGS.read_text()) >= ENOUGH_MAPPINGS:
+        return None
+    try:
+        MAPPINGS.write_text(str(ENOUGH_MAPPINGS))
+    except OSError as error:
+        return (
+            f"the host allows too few mappings for a long run ({error}): sysctl -w vm.max_map_count={ENOUGH_MAPPINGS}"
+        )
+    return None
+
+
 class Host(threading.Thread):
     """On the host: four times per second the wall clock and the processor time of User-Mode Linux, in seconds, into a file in ``out``."""
 
