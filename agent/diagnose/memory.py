@@ -28,7 +28,7 @@ def next_limit(limit_bytes: int) -> int:
 
 
 def memory_words(case: Case) -> dict[str, str | None]:
-    """Words that are not known are None or missing. ``next`` is never there with ``behind``, ``pending`` or ``raised``."""
+    """Words that are not known are None or missing. ``base`` is never there with ``behind``, ``pending``, ``raised`` or ``lowered``."""
     kill = next(iter(case.lost or case.fatal or case.killed), None)
     found = {"limit": quantity(case.limit_bytes), "kills": _kills(case)}
     if kill is not None and kill.victims:
@@ -63,6 +63,8 @@ def _of_own_limit(case: Case, kill: OomKill | None) -> dict[str, str | None]:
         return found | {"wanted": quantity(wanted), "pending": _pending(case)}
     if now is not None and at_kill is not None and at_kill < now * TOLERANCE:
         return found | {"raised": quantity(now)}
+    if now is not None and at_kill is not None and now < at_kill * TOLERANCE:
+        return found | {"lowered": quantity(now), "next": manifest(at_kill)}
     base = at_kill or now
     peak = case.facts.peak_bytes if case.lost else None
     return found | {"base": quantity(base), "next": manifest(base), "peak": quantity(peak)}

@@ -39,7 +39,7 @@ ADMISSION: tuple[Rule, ...] = (
         (("the node was full ({missing} more {resource} needed for this critical pod), and the kubelet found no pod that it may end to "
           "make room"),
          "the node was full, and the kubelet found no pod that it may end to make room"),
-        ("free {resource} on the node, or raise its limit of them; " + AGAIN, "free resources on the node; " + AGAIN),
+        ("free {resource} on the node (the number of pods is maxPods); " + AGAIN, "free resources on the node; " + AGAIN),
         ("UnexpectedAdmissionError",),
         says=r"recover from admission failure: preemption(?:[^\n]*\[\(res: (?P<resource>[a-z0-9./-]{1,253}), q: (?P<missing>[0-9]+)\))?",
         source="pkg/kubelet/preemption/preemption.go: getPodsToPreempt (1.25 to 1.36)"),

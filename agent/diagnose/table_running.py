@@ -55,7 +55,7 @@ RUNNING: tuple[Rule, ...] = (
         (f"look for `probe failed` in the Events ({DESCRIBE}); then {MORE_TIME}",),
         facts=(facts.RESTARTED, facts.PROBED), sure=Sure.LIKELY, source=PROBES),
     Rule("running-after-end", RESTARTED, PERHAPS, PERHAPS,
-        (AGAIN + "died from {signal} (exit code {exit_code}), and this node saw no OOM kill",
+        (AGAIN + "died from {signal} (exit code {exit_code}), and no OOM kill is known then",
          AGAIN + "ended with code {exit_code}"),
         ("find the cause in `kubectl logs -n {namespace} {pod} -c {container} --previous`",),
         facts=(facts.RESTARTED, facts.FAILED_END), source=CODES + "; " + PROGRAM),

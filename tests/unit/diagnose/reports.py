@@ -39,7 +39,11 @@ class Report:
     made: bool = False
 
     def diagnoses(self) -> tuple[Diagnosis, ...]:
-        return diagnose(parse_pod(self.pod), [_kill(one, self.pod) for one in self.kills], NodeFacts(at(self.now)))
+        return diagnose(parse_pod(self.pod), self.seen(), NodeFacts(at(self.now)))
+
+    def seen(self) -> list[OomKill]:
+        """The kills that the node saw."""
+        return [_kill(one, self.pod) for one in self.kills]
 
 
 @cache

@@ -11,6 +11,7 @@ from typing import Any
 from agent.diagnose import TABLE
 from agent.diagnose.case import At
 from agent.diagnose.rule import Rule
+from agent.diagnose.table_ends import RAISE, RESTART
 from agent.model.diagnosis import Diagnosis
 from agent.wording.text import cut
 from tests.unit.diagnose.recorded import NAMES, recorded
@@ -34,6 +35,7 @@ READABLE = tuple(
         (r"\\(.)", r"\1"),
     )
 )
+SHARED = {"": "", RESTART: RESTART}  # after each sentence of RAISE
 WORD = re.compile(r"\{(\w+)\}")
 PLACES = (
     ("The pod as a whole", (At.POD,)),
@@ -55,7 +57,10 @@ def page() -> str:
         sections.append(
             f"## {title}\n\n{HEAD}{''.join(map(_row, rules))}\nOne status for each rule:\n\n{EXAMPLES}{shown}"
         )
-    return "\n".join(sections)
+    listed = "".join(f"- {_marked(text)}\n" for text in RAISE)
+    return "\n".join(
+        [*sections, f"## The advice about a limit\n\nThe first sentence with all words known:\n\n{listed}"]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ def _state(kind: str, state: Mapping[str, Any]) -> str:
 
 def _example(rule: Rule, example: Example) -> str:
     status = _code(_cell(cut(" ".join(example.status.split()), MOST_SHOWN)))
-    answer = _cell(f"{example.one.what}; {example.one.advice}")
+    answer = _cell(f"{example.one.what}. To do: {example.one.advice}")
     return (
         f"| `{rule.name}` | {rule.sure.value} | {status} | {example.link} | {answer} | {_cell(rule.source) or '-'} |\n"
     )
@@ -138,7 +143,12 @@ def _when(rule: Rule) -> str:
 
 
 def _sentences(alternatives: Iterable[str]) -> str:
-    """Words of the case in italics, or in angle brackets in code; alternatives after "or:"."""
+    """Words of the case in italics, or in angle brackets in code; alternatives after "or:". A set of several rules is below the tables."""
+    shared = next(
+        (end for rest, end in SHARED.items() if tuple(alternatives) == tuple(text + rest for text in RAISE)), None
+    )
+    if shared is not None:
+        return f"[the advice about a limit](#the-advice-about-a-limit){shared}"
     return "; or: ".join(_cell(_marked(text)) for text in alternatives)
 
 
