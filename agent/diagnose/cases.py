@@ -22,7 +22,7 @@ from agent.diagnose.case import (
 )
 from agent.model import ContainerKind, OomKill, Pod, PodContainer
 from agent.model.diagnosis import NodeFacts
-from agent.model.status import ContainerState, Phase
+from agent.model.status import ContainerState, Phase, PodCondition
 
 
 def pod_case(pod: Pod, now_unix_s: float) -> Case:
@@ -69,10 +69,16 @@ def resize_case(pod: Pod, now_unix_s: float) -> Case | None:
         return None
     for kind in RESIZES:
         condition = pod.status.condition(kind)
-        if condition is not None and condition.status == "True":
+        if condition is not None and condition.status == "True" and not _just_begun(condition, now_unix_s):
             reason = condition.reason or kind
             return Case(At.RESIZE, pod, reason, _lines(kind, reason, condition.message), condition.message, now_unix_s)
     return None
+
+
+def _just_begun(condition: PodCondition, now_unix_s: float) -> bool:
+    """A resize that is being applied takes a moment."""
+    changed = condition.changed_unix_s
+    return condition.reason == "" and changed is not None and now_unix_s - changed < LONG_S
 
 
 def container_cases(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> Iterator[Case]:
@@ -97,9 +103,8 @@ def _at(one: PodContainer) -> At | None:
         case Phase.TERMINATED:
             return At.START if one.status.state.reason in NOT_STARTED else At.ENDED
         case Phase.WAITING:
-            at = WAITS.get(
-                one.status.state.reason.partition(":")[0], At.WAITING
-            )  # old kubelets: `PostStartHookError: command …`
+            reason = one.status.state.reason.partition(":")[0]  # old kubelets: `PostStartHookError: command …`
+            at = WAITS.get(reason, At.WAITING)
             return At.START if at is At.CRASH and one.status.last.reason in NOT_STARTED else at
 
 

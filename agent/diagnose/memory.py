@@ -17,6 +17,7 @@ STEPS = ((GIB, 16 * MIB), (8 * GIB, 64 * MIB))  # below this limit, rounded up t
 LARGE_STEP = 256 * MIB
 TOLERANCE = 0.99  # the kernel rounds limits down to whole pages
 ITS_LIMIT: Mapping[Scope | None, str] = {Scope.CONTAINER: "its memory limit", Scope.POD: "its pod's memory limit"}
+NEW_S = 600.0  # of a kill: no resize came after it
 COUNTED = (ContainerKind.REGULAR, ContainerKind.SIDECAR)
 
 
@@ -36,22 +37,28 @@ def memory_words(case: Case) -> dict[str, str | None]:
     if kill is not None and kill.scope in ITS_LIMIT:
         found["its_limit"] = ITS_LIMIT[kill.scope]
     if kill is not None and kill.scope is Scope.POD:
-        return found | _of_pod_limit(case, kill.limit_bytes)
+        return found | _of_pod_limit(case, kill)
     return found | _of_own_limit(case, kill)
 
 
-def _of_pod_limit(case: Case, limit_bytes: int | None) -> dict[str, str | None]:
-    if limit_bytes is not None and _left_behind(case, limit_bytes):
-        return {"behind": quantity(limit_bytes)}
+def _of_pod_limit(case: Case, kill: OomKill) -> dict[str, str | None]:
+    """A new kill below the limit that the pod should have: its cgroup was left behind. An older one can be from before a resize."""
+    limit_bytes = kill.limit_bytes
+    full = _full_limit(case)
+    if limit_bytes is not None and full is not None and limit_bytes < full * TOLERANCE:
+        if case.now_unix_s - kill.at_unix_s < NEW_S:
+            return {"behind": quantity(limit_bytes)}
+        return {"pod_limit": quantity(limit_bytes), "own_limit": quantity(limit_bytes), "raised": quantity(full)}
     return {"pod_limit": quantity(limit_bytes), "pod_next": manifest(limit_bytes)}
 
 
-def _left_behind(case: Case, limit_bytes: int) -> bool:
-    """Whether the pod's cgroup has a lower limit than the kubelet would give it now: the pod's own, or the sum of its containers'."""
+def _full_limit(case: Case) -> int | None:
+    """What the kubelet would give the pod's cgroup now: the pod's own limit, or the sum of its containers', or at least the largest."""
     limits = [one.status.limit_bytes or one.limit_bytes for one in case.pod.containers if one.kind in COUNTED]
     known = [limit for limit in limits if limit is not None]
-    full = case.pod.status.limit_bytes or (sum(known) if len(known) == len(limits) else max(known, default=None))
-    return full is not None and limit_bytes < full * TOLERANCE
+    return case.pod.status.limit_bytes or (
+        sum(known) if known and len(known) == len(limits) else max(known, default=None)
+    )
 
 
 def _of_own_limit(case: Case, kill: OomKill | None) -> dict[str, str | None]:
@@ -59,7 +66,7 @@ def _of_own_limit(case: Case, kill: OomKill | None) -> dict[str, str | None]:
     now = case.limit_bytes
     found = {"own_limit": quantity(at_kill)}
     wanted = case.container.limit_bytes if case.container is not None else None
-    if now is not None and wanted is not None and wanted > now:
+    if now is not None and wanted is not None and wanted * TOLERANCE > now:
         return found | {"wanted": quantity(wanted), "pending": _pending(case)}
     if now is not None and at_kill is not None and at_kill < now * TOLERANCE:
         return found | {"raised": quantity(now)}

@@ -13,7 +13,10 @@ OF_OOM = {At.CRASH: Category.CRASH_LOOP, At.ENDED: Category.OOM_CONTAINER}
 OF_CHILD = {At.CRASH: Category.CRASH_LOOP, At.ENDED: Category.OOM_PROCESS}
 DENIED = {At.CRASH: Category.PERMISSION, At.ENDED: Category.PERMISSION}
 RAISE = (
-    "{replace}: its pod's cgroup kept a limit of {behind} from before a resize (kubernetes issue 138760); another limit does not help",
+    (
+        "{replace}: its pod's cgroup most likely kept a limit of {behind} from before a resize (kubernetes issue 138760), and raising "
+        "the limit does not help"
+    ),
     "its new limit of {wanted} is not in force ({pending}): make room for it on this node, or {replace}",
     "see whether its limit of {raised} is enough: the kill was at the earlier limit of {own_limit}",
     "raise its limit of {lowered} to {next}: the kill was at the earlier limit of {own_limit}",
@@ -101,6 +104,10 @@ ENDS: tuple[Rule, ...] = (
         ("{who} died from {signal}: a fault of the program itself",),
         ("see `{log}` and report it to its developers: a bug, or an image for another processor",),
         facts=(facts.OWN_SIGNAL,), source=CODES),
+    Rule("ended-sigterm", FAILED, PERHAPS, PERHAPS,
+        ("{who} was asked to stop (SIGTERM, exit code 143), and no OOM kill is known then",),
+        (f"see the Events ({DESCRIBE}) for what stopped it: a drain, a rollout, a scale-down, or something in the pod",),
+        facts=(facts.SIGTERM,), source=CODES),
     Rule("ended-signal", FAILED, PERHAPS, PERHAPS,
         ("{who} died from {signal}, and no OOM kill is known then",),
         ("see `{log}`, and find out what sent {signal}; {again}", "see `{log}`, and find out what sent {signal}"),

@@ -67,12 +67,13 @@ class ContainerStatus:
 
 @dataclass(frozen=True, slots=True)
 class PodCondition:
-    """One of ``status.conditions``; ``status`` is True, False or Unknown."""
+    """One of ``status.conditions``; ``status`` is True, False or Unknown, since ``changed_unix_s``."""
 
     kind: str
     status: str
     reason: str = ""
     message: str = ""
+    changed_unix_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def container_status(item: Json, status: Json, pod_spec: Json, limit_bytes: int 
 
 def _condition(item: Json) -> PodCondition:
     kind, status, reason = (intern(_text(item, key)) for key in ("type", "status", "reason"))
-    return PodCondition(kind, status, reason, _text(item, "message"))
+    return PodCondition(kind, status, reason, _text(item, "message"), _time(item, "lastTransitionTime"))
 
 
 def _old_resize(status: Json) -> list[PodCondition]:

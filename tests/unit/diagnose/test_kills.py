@@ -105,6 +105,33 @@ def test_where_the_pods_limit_was_hit_it_is_that_which_is_to_be_raised() -> None
     )
 
 
+def test_an_old_kill_at_a_lower_limit_of_the_pod_was_before_its_resize() -> None:
+    old, new = (kill(ago, Scope.POD, limit_bytes=100 * MIB) for ago in (1200, 60))
+    name = "running-after-oom-kubelet-1.29"
+    found = recorded(name)
+    found.pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["finishedAt"] = "2026-06-01T11:40:00Z"
+    found.pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["startedAt"] = "2026-06-01T11:30:00Z"
+    (one,) = found.diagnoses(replace(old, container_id=None))
+    assert one.advice == "see whether its limit of 256Mi is enough: the kill was at the earlier limit of 100Mi"
+    one = the_one(LOOPING, new)
+    assert "kept a limit of 100Mi from before a resize" in one.advice
+    assert one.what == "container web was OOM-killed: the pod reached a limit of 100Mi"
+
+
+def test_a_limit_that_the_kernel_rounds_down_to_pages_is_no_pending_resize() -> None:
+    found = recorded(LIVE)
+    found.pod["spec"]["containers"][0]["resources"] = {"limits": {"memory": "268435457"}}
+    (one,) = found.diagnoses(kill(30, outcome=Outcome.SURVIVED), web=ContainerFacts(limit_bytes=256 * MIB))
+    assert one.advice.startswith("raise the limit from 256Mi to 320Mi")
+
+
+def test_a_limit_that_was_lowered_since_the_kill_is_raised_above_it() -> None:
+    found = recorded(LOOPING)
+    found.pod["spec"]["containers"][0]["resources"]["limits"]["memory"] = "128Mi"
+    (one,) = found.diagnoses(kill(30))
+    assert one.advice == "raise its limit of 128Mi to 320Mi: the kill was at the earlier limit of 256Mi"
+
+
 @pytest.mark.parametrize("scope", [Scope.NODE, Scope.KUBEPODS])
 def test_out_of_the_nodes_memory_is_not_the_containers_own_doing(scope: Scope) -> None:
     one = the_one(LOOPING, kill(30, scope))
