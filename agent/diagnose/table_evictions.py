@@ -12,7 +12,7 @@ PREEMPTED = {At.POD: Category.PREEMPTED}
 SHUTDOWN = {At.POD: Category.NODE_SHUTDOWN}
 LOST = {At.POD: Category.UNKNOWN}
 BY_KUBELET = ("Evicted", "TerminationByKubelet")  # the second if only the condition DisruptionTarget is left
-NUMBER = r"[0-9]+(?:\.[0-9]+)?[a-z]*"
+NUMBER = r"[0-9.]*[0-9][a-z]*"
 OWN_LIMIT = (
     rf"container (?P<filler>\S{{1,253}}) exceeded its local ephemeral storage limit \"?(?P<most>{NUMBER})"
     rf"|usage exceeds the total limit of containers (?P<total>{NUMBER})"

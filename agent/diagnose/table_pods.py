@@ -12,7 +12,7 @@ SCHEDULING = {At.SCHEDULING: Category.NOT_STARTING}
 RESIZE = {At.RESIZE: Category.RESIZE}
 DESCRIBE = "`kubectl describe pod -n {namespace} {pod}`"
 SCHEDULER = "pkg/scheduler/framework/plugins: the reasons of the filters (1.25 to 1.36)"
-RESIZING = "pkg/kubelet/allocation/allocation_manager.go: canResizePod (1.33 to 1.36)"
+RESIZING = "pkg/kubelet/allocation: canResizePod in allocation_manager.go, later in handlers.go (1.33 to 1.36)"
 READY = "pkg/kubelet/status/generate.go: GeneratePodReadyToStartContainersCondition (1.28 to 1.36)"
 
 PODS: tuple[Rule, ...] = (

@@ -84,7 +84,7 @@ STARTS: tuple[Rule, ...] = (
                                                                                           "failed")),
         (("check the driver and its container toolkit on this node (for NVIDIA: `nvidia-smi`, `nvidia-container-cli info`): the pod is not "
           "the cause"),),
-        says=r"(?:(?P<program>nvidia-container-(?:cli|runtime))[^\n]{0,200}: |running (?:\S{1,40} )?hook|error running hook|hook #?[0-9]|"
+        says=r"(?:(?P<program>nvidia-container-[a-z]{3,7})[^\n]{0,200}: |running (?:\S{1,40} )?hook|error running hook|hook #?[0-9]|"
              r"executing hook|"
              r"(?:prestart|createRuntime|createContainer|startContainer) hook)", source=RUNC),
     Rule("start-selinux", ANY, NO, PERHAPS,

@@ -663,7 +663,7 @@ MUTANTS = (
         "diagnose/outlook_pods.py",
         "    if controller is None:\n        return NextStep(Will.NOTHING",
         "    if controller is None:\n        return NextStep(Will.REPLACE",
-        ("diagnose/test_properties.py",),
+        ("diagnose/test_reports.py",),
     ),
     Mutant(
         "an init container with an OOM kill and exit code 0 is not restarted",

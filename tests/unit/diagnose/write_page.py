@@ -27,6 +27,7 @@ MOST_SHOWN = 260
 READABLE = tuple(
     (re.compile(regex), shown)
     for regex, shown in (
+        (r"\(\?!(?:[^()]|\([^()]*\))*\)", ""),  # what must not follow
         (r"\(\?P<(\w+)>(?:\[[^\]]*\]|[^()\[])*\)", r"<\1>"),
         (r"(?:\[\^?[^\]]*\]|\\S|\.)(?:\{\d+,\d+\}|\*)\??", "…"),
         (r"\(\?:", "("),
