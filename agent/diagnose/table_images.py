@@ -43,6 +43,13 @@ IMAGES: tuple[Rule, ...] = (
         ("log in with imagePullSecrets (a higher limit), or pull {image} through your own mirror or cache",
          "log in with imagePullSecrets (a higher limit), or pull through your own mirror or cache"),
         says=r"toomanyrequests|too many requests|rate ?limit", source=RESOLVER),
+    Rule("image-mirror", PULL, PERHAPS, PERHAPS,
+        ("the mirror {mirror}, which this node uses for {registry}, answered {answer}",),
+        (("check the mirror {mirror} and this node's configuration of it (for containerd /etc/containerd/certs.d): its address, its login, "
+          "and that it has the image"),),
+        says=(r"https?://(?P<mirror>[a-z0-9.:\[\]-]{1,253})/v2/\S{1,400}\?ns=(?P<registry>[a-z0-9.:-]{1,253}): "
+              r"(?P<answer>[0-9]{3}[a-z ]{0,40})"),
+        source=RESOLVER),
     Rule("image-schema", PULL, NO, NO,
         ("{image} has a manifest of the old Docker schema 1, which the node's runtime no longer reads",
          "the image has a manifest of the old Docker schema 1, which the node's runtime no longer reads"),
