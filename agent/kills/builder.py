@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agent.cgroup.layout import RUNTIME_CHILD
 from agent.kills.counter import Counter, upwards
 from agent.kills.facts import Facts
 from agent.kills.scope import LEVELS, as_users_say, by_hits, by_report, node_was_short, take_hit
@@ -121,13 +122,20 @@ def _outcome_by_itself(
     elsewhere = path != counter.cgroup.path
     removed = counter.removed or (elsewhere and not still_there)
     report = share.report
-    if share.group and (
-        removed or not facts.populated(counter.cgroup)
-        if report is None
-        else is_inside(path, report.group_memcg or path)
-    ):
+    if share.group and _took_all(path, report, emptied=removed or not facts.populated(counter.cgroup)):
         return Outcome.DIED
     killed = {victim.pid for victim in report.victims} if report is not None else set()
     if not elsewhere and facts.init_pid(counter.cgroup) in killed:
         return Outcome.DIED
     return Outcome.DIED if removed and not old and not facts.deleted(path) else None
+
+
+def _took_all(path: str, report: OomReport | None, *, emptied: bool) -> bool:
+    """Whether a group kill took all of the container at ``path``. ``emptied``: no process is left in it.
+
+    crun puts all processes into a child of the container's cgroup; with another runtime a child of that name is the container's own.
+    """
+    group = path if report is None or report.group_memcg is None else report.group_memcg
+    if report is None or group == f"{path}/{RUNTIME_CHILD}":
+        return emptied
+    return is_inside(path, group)

@@ -14,6 +14,7 @@ from tests.lab.drivers import Driver
 from tests.lab.kubelet import Kubelet, memory_events
 from tests.lab.profiles import Profile
 from tests.lab.spec import Container, Instance, Pod
+from tests.lab.status import pod_object
 
 TLS = Path(__file__).parents[1] / "unit" / "metrics" / "tls"
 OURS = "oomward"
@@ -27,12 +28,14 @@ class ProfiledNode(Node):
         self, profile: Profile, *extra: str, ready: bool = True, name: str = "", account: bool = True
     ) -> AgentContainer:
         """Start the agent with this profile. ``name``: a state of its own; else the one before it left is found."""
-        for agent in self.agents:
+        for number, agent in enumerate(self.agents):
             agent.stop()
+            self.api.delete_pod(OURS, f"{OURS}-{number}")
         work = self.work / (name or "agent")
         pod = Pod(
             f"{OURS}-{len(self.agents)}", (Container("agent", ("run",), profile.memory_limit_mib),), namespace=OURS
         )
+        self.api.put_pod(pod_object(pod, NODE, []))
         cgroup = self.kubelet.driver.container_path(pod, f"{len(self.agents):064x}")
         agent = AgentContainer(
             work,

@@ -821,6 +821,25 @@ def test_a_group_kill_while_no_agent_ran_is_known_to_have_been_deadly(world: Wor
     assert (kill.processes, [v.pid for v in kill.victims], kill.outcome) == (5, [1, 2, 3, 4, 5], Outcome.DIED)
 
 
+@pytest.mark.parametrize(("removed", "outcome"), [(True, Outcome.DIED), (False, Outcome.SURVIVED)])
+def test_a_group_kill_in_cruns_child_of_a_container_took_all_of_it_if_nothing_is_left(
+    world: World, removed: bool, outcome: Outcome
+) -> None:
+    """With another runtime, a child of that name is the tenant's, and the container may live on."""
+    agent = Agent(world)
+    agent.after(1.0)
+    world.kill(A, raw=3, groups=1)
+    world.now += 45.0
+    agent.attribution.was_away(world.now)
+    agent.attribution.reported(report(A, 1, 2, group=f"{A}/container"), world.now)
+    if removed:
+        agent.attribution.removed(world.remove(A), world.now)
+    else:
+        world.empty.clear()
+    agent.read()
+    assert outcomes(agent) == [outcome]
+
+
 @pytest.mark.parametrize("alive_then", [True, False])
 def test_a_container_that_the_agent_ended_had_survived_the_kill_if_it_lived_then(
     world: World, alive_then: bool
