@@ -652,7 +652,7 @@ MUTANTS = (
         ("diagnose/test_reports.py",),
     ),
     Mutant(
-        "a pod's cgroup with an old limit is told to be raised",
+        "the limit of a pod's cgroup that a resize left behind is to be raised",
         "diagnose/memory.py",
         "limit_bytes < full * TOLERANCE:",
         "False:",

@@ -1,4 +1,4 @@
-"""diagnose -f: a status from anywhere, without node or cluster; and what is no status is told so."""
+"""diagnose -f: a status from anywhere, without node or cluster; and what is no status gets a sentence."""
 
 from __future__ import annotations
 

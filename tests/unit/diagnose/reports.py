@@ -1,6 +1,6 @@
-"""Statuses from public reports (tests/fixtures/podreports), names replaced, with what a person should be told.
+"""Statuses from public reports (tests/fixtures/podreports), names replaced, with the right answer.
 
-``*.json`` holds one pod each. ``*.yaml`` hold many in short: ``status`` is the pod's, ``owner`` the kind of its controller ("" for none),
+``*.json`` has one pod each. ``*.yaml`` have many in short: ``status`` is the pod's, ``owner`` the kind of its controller ("" for none),
 ``containers`` and ``init`` have a state (``waiting``, ``ended``, ``running``) and the instance before (``last``). ``made``: no status was
 published: it has the words of the source, which is code, a log or a command's output.
 """

@@ -53,7 +53,7 @@ def test_the_peak_of_the_instance_that_lost_a_process_is_given() -> None:
     )
 
 
-def test_a_restarted_container_is_told_the_killed_instances_numbers_and_not_its_own_peak() -> None:
+def test_a_restarted_containers_advice_has_the_killed_instances_numbers_and_not_its_own_peak() -> None:
     facts = ContainerFacts(limit_bytes=256 * MIB, peak_bytes=4 * MIB)
     one = the_one("running-after-oom-kubelet-1.29", kill(20), web=facts)
     assert one.what.endswith("the previous instance was OOM-killed: it reached its limit of 256Mi")

@@ -318,6 +318,13 @@ def test_a_recorded_status_with_anything_in_any_place_gives_diagnoses_or_is_no_p
         "exec: ",
         "mount ",
         "executable file `",
+        "https://a/v2/",
+        "layer ",
+        "stat /a",
+        "nvidia-container-abc",
+        "/blobs/",
+        "predicates ",
+        "1/1 nodes are available 1 ",
         "(",
         "\n",
         "0m",
@@ -334,3 +341,9 @@ def test_a_message_made_to_keep_the_patterns_busy_does_not(part: str) -> None:
         check(*diagnose(parse_pod(pod), (), NodeFacts(NOW)))
         status |= {"reason": "", "message": ""}
         check(*diagnose(parse_pod(pod), (), NodeFacts(NOW)))
+    status |= {"phase": "Pending", "containerStatuses": [], "startTime": None}
+    pod["metadata"]["creationTimestamp"] = "2026-05-01T00:00:00Z"
+    status["conditions"] = [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": part * 4096}
+    ]
+    check(*diagnose(parse_pod(pod), (), NodeFacts(NOW)))

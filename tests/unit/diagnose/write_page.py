@@ -98,11 +98,13 @@ def _shown(one: Diagnosis, status: dict[str, Any]) -> str:
     """The part of the status that matters, in short."""
     if one.container is None:
         words = [status.get("phase", ""), status.get("reason", ""), status.get("message", "")]
-        told = [
+        listed_conditions = [
             f"{c['type']}={c['status']}: {c.get('reason', '')} {c.get('message', '')}"
             for c in status.get("conditions", [])
         ]
-        return "; ".join(word.strip() for word in (*words, *(told if not words[1] else [])) if word.strip())
+        return "; ".join(
+            word.strip() for word in (*words, *(listed_conditions if not words[1] else [])) if word.strip()
+        )
     listed = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
     its: dict[str, Any] = next((item for item in listed if item["name"] == one.container), {})
     states = [("", its.get("state") or {}), ("before: ", its.get("lastState") or {})]
