@@ -30,6 +30,7 @@ class At(StrEnum):
     SCHEDULING = "scheduling"
     RESIZE = "resize"
     CREATING = "creating"
+    SANDBOX = "sandbox"
     PULL = "pull"
     PULL_BACK_OFF = "pull back-off"
     CONFIG = "config"
@@ -52,7 +53,7 @@ REASONS = {
     At.CRASH: ("CrashLoopBackOff",),
 }  # fmt: skip
 WAITS = {reason: at for at, reasons in REASONS.items() for reason in reasons}
-OF_POD = (At.POD, At.SCHEDULING, At.RESIZE, At.CREATING)
+OF_POD = (At.POD, At.SCHEDULING, At.RESIZE, At.CREATING, At.SANDBOX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.diagnose.case import At, Case
-from agent.diagnose.cases import container_cases, creating_case, pod_case, resize_case, scheduling_case
+from agent.diagnose.cases import container_cases, creating_case, pod_case, resize_case, sandbox_case, scheduling_case
 from agent.diagnose.outlook import outlook
 from agent.diagnose.rule import Rule, sentence, words_of
 from agent.diagnose.table_admission import ADMISSION
@@ -36,7 +36,12 @@ def diagnose(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> tuple[Diag
         return ()
     now = facts.now_unix_s
     late = (make(pod, now) for make in (creating_case, scheduling_case, resize_case))
-    stages = ([pod_case(pod, now)], container_cases(pod, kills, facts), *([case] for case in late))
+    stages = (
+        [pod_case(pod, now)],
+        container_cases(pod, kills, facts),
+        [sandbox_case(pod, kills, now)],
+        *([case] for case in late),
+    )
     for cases in stages:
         found = tuple(one for case in cases if case is not None and (one := _judged(case)) is not None)
         if found:

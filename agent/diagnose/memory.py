@@ -30,7 +30,8 @@ def next_limit(limit_bytes: int) -> int:
 
 def memory_words(case: Case) -> dict[str, str | None]:
     """Words that are not known are None or missing. ``base`` is never there with ``behind``, ``pending``, ``raised`` or ``lowered``."""
-    kill = next(iter(case.lost or case.fatal or case.killed), None)
+    of_sandbox = case.kills if case.container is None else ()
+    kill = next(iter(case.lost or case.fatal or case.killed or of_sandbox), None)
     found = {"limit": quantity(case.limit_bytes), "kills": _kills(case)}
     if kill is not None and kill.victims:
         found["victim"] = safe(kill.victims[0].comm)

@@ -108,7 +108,7 @@ def words_of(case: Case) -> dict[str, str]:
         "uid": _text(status.run_as_user),
         **_replaced(case),
         **(eviction_words(case.said) if case.at is At.POD else {}),
-        **(memory_words(case) if case.at not in OF_POD else {}),
+        **(memory_words(case) if case.at not in OF_POD or case.at is At.SANDBOX else {}),
     }
     if one is not None:
         kind = "" if one.kind is ContainerKind.REGULAR else f"the {one.kind.value} "

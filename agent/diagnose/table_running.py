@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.diagnose import facts
 from agent.diagnose.case import At
 from agent.diagnose.rule import NO, PERHAPS, YES, Rule, Sure
-from agent.diagnose.table_ends import CODES, CONTAINERD, DIED, LOWER, MORE_TIME, NODE, PROBES, PROGRAM, RAISE, RESTART
+from agent.diagnose.table_ends import CODES, CONTAINERD, DIED, MORE_TIME, NODE, PROBES, PROGRAM, RAISE, RESTART
 from agent.diagnose.table_pods import DESCRIBE
 from agent.model.diagnosis import Category
 
@@ -30,7 +30,7 @@ RUNNING: tuple[Rule, ...] = (
     Rule("running-after-oom-no-limit", {At.RUNNING: Category.OOM_CONTAINER}, PERHAPS, PERHAPS,
         (AGAIN + ("was OOM-killed without a memory limit of its own or of the pod: most likely the node, or all pods together, ran out of "
                   "memory"),),
-        (LOWER,), facts=(facts.RESTARTED, facts.OOM, facts.NO_LIMIT), sure=Sure.LIKELY, source=CONTAINERD),
+        NODE[-1:], facts=(facts.RESTARTED, facts.OOM, facts.NO_LIMIT), sure=Sure.LIKELY, source=CONTAINERD),
     Rule("running-after-child-oom", {At.RUNNING: Category.OOM_PROCESS}, NO, PERHAPS,
         (AGAIN + "lost a process ({victim}) to an OOM kill and then ended with code {exit_code}",
          AGAIN + "lost a process to an OOM kill and then ended with code {exit_code}"),

@@ -17,6 +17,7 @@ from agent.events.schedule import Schedule
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
 from agent.model import EventDelivered, EventFailed, Notice, OomKill
+from agent.wording.shares import Shares
 from agent.wording.text import safe
 
 logger = logging.getLogger("oomward")
@@ -32,6 +33,16 @@ UNREAD_S = 10.0  # after the ledger could not be read
 PAGE = 50  # Events read from the ledger per turn of the loop: some 35 µs each
 SEEN = ("created", "patched")  # outcomes by which a reader sees something new
 _Share = tuple[str, bool]  # a pod's uid, and whether Warnings
+
+
+class _Open:
+    """The Event that counts a group's next kills."""
+
+    __slots__ = ("name", "owner")
+
+    def __init__(self, notice: Notice) -> None:
+        self.name = notice.name
+        self.owner = notice.about.namespace, notice.about.uid
 
 
 class Outbox:
@@ -66,7 +77,10 @@ class Outbox:
         self._logged: set[int | None] = set()
         # Not those of the future: the clock was set back, and they would say that they were last seen there.
         recent = (n for n in ledger.series(unix_s() - QUIET_S) if n.last_unix_s <= unix_s() + QUIET_S)
-        self._newest = {notice.group: notice.name for notice in recent}  # the Event that counts a group
+        self._newest = {notice.group: _Open(notice) for notice in recent}  # the Event that counts a group
+        self._shares = Shares[str, _Open](
+            "groups of kills have an Event that counts them", lambda _, event: event.owner
+        )
 
     def post(self, notice: Notice) -> bool:
         """An Event that happens once: a name that was posted before is not posted again. Returns whether it was new."""
@@ -80,13 +94,13 @@ class Outbox:
         """A kill is counted by the open Event of its group, or else by ``notice``, which is a new one."""
         notice = self._timed(notice)
         event = None
-        if (name := self._newest.pop(notice.group, None)) is not None:
+        if (newest := self._newest.pop(notice.group, None)) is not None:
+            name = newest.name
             event = self._schedule[name] if name in self._schedule else self._ledger.notice(name)
         if event is not None:
             notice = _counted_by(self._timed(event), notice)
-        self._newest[notice.group] = notice.name
-        if len(self._newest) > MOST_GROUPS:
-            del self._newest[next(iter(self._newest))]  # the one that was added to least recently
+        self._newest[notice.group] = _Open(notice)
+        self._shares.trim(self._newest, MOST_GROUPS)
         self._ledger.record_outcome(kill.kill_id, kill.outcome, notice)
         self._put(notice)
 
@@ -197,7 +211,7 @@ class Outbox:
 
     def _drop(self, notice: Notice, outcome: str) -> None:
         """It is never sent; the next kill of its group starts another Event."""
-        if self._newest.get(notice.group) == notice.name:
+        if notice.group in self._newest and self._newest[notice.group].name == notice.name:
             del self._newest[notice.group]
         self._metrics.events.labels(outcome).inc()
         self._ledger.delivered(notice.name, outcome)

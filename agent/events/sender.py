@@ -1,7 +1,8 @@
 """The sender's thread: takes one Event at a time, brings it to the API, and delivers the result.
 
-Outcomes are ``created``, ``exists`` (409: the API has it), ``patched`` (the API had it, and has the new count now), ``dropped_gone`` (the
-namespace is deleted or terminating), ``dropped_invalid`` (the API refuses it permanently); everything else is an EventFailed.
+Outcomes are ``created``, ``exists`` (the API has it, with this count or a higher one), ``patched`` (the API had it, and has the new
+count now), ``dropped_gone`` (the namespace is deleted or terminating), ``dropped_invalid`` (the API refuses it permanently); everything
+else is an EventFailed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Any
 from urllib.parse import quote
 
 from agent.kube.api import Answer, Api, ApiError, ApiRefusedError, UnbelievableAnswerError
@@ -31,6 +33,7 @@ PASSING = (
     CONFLICT,
     429,
 )  # any other 4xx that Kubernetes itself explains would be the same the next time
+MOST_COUNTS = 1000  # of Events, that are remembered: of others the API is asked first
 MOST_BYTES = 1 << 18  # an Event as the API has it
 MISSING_RULE = ". The agent's ClusterRole must allow create and patch of events in the API group events.k8s.io"
 
@@ -52,6 +55,7 @@ class EventSender:
         self._clock = clock
         self._handed_over: SimpleQueue[Notice | None] = SimpleQueue()
         self._busy_since_s: float | None = None
+        self._counts: dict[str, int] = {}  # by name, as the API has them by its last answer
 
     @property
     def last_beat_monotonic_s(self) -> float:
@@ -97,8 +101,8 @@ class EventSender:
     def _create_or_patch(self, notice: Notice) -> str:
         """Create it, or patch the count of the one that is there; one that expired there is created again. Raises ApiError."""
         path = f"/apis/events.k8s.io/v1/namespaces/{quote(notice.about.namespace or NODE_NAMESPACE, safe='')}/events"
-        if notice.sent_count and self._patched(path, notice):
-            return "patched"
+        if notice.sent_count and (outcome := self._patch(path, notice)) is not None:
+            return outcome
         try:
             self._check(self._api.request("POST", path, body=event_body(notice, self._instance)), notice)
         except ApiRefusedError as error:
@@ -106,30 +110,49 @@ class EventSender:
                 raise
             if not _series(notice):
                 return "exists"
-            if not self._patched(path, notice):
+            if (outcome := self._patch(path, notice)) is None:
                 raise  # it expired in between: the next try creates it
-            return "patched"
+            return outcome
+        self._remember(notice)
         return "created"
 
-    def _patched(self, path: str, notice: Notice) -> bool:
-        """Whether the Event was there to be patched."""
+    def _patch(self, path: str, notice: Notice) -> str | None:
+        """The outcome; None: the Event is not there. A lower count is never written over a higher one: a ledger may have been lost.
+
+        Where this sender doesn't know the API's count, an empty patch asks for it: that needs no other permission.
+        """
         target = f"{path}/{quote(notice.name, safe='')}"
+        known = self._counts.pop(notice.name, None)  # after a failure it is not known
+        body = _series(notice)
         try:
-            self._check(self._api.request("PATCH", target, body=_series(notice), content_type=MERGE_PATCH), notice)
+            if known is None or known >= notice.count:
+                event = self._check(self._api.request("PATCH", target, body={}, content_type=MERGE_PATCH), notice)
+                if _count(event) >= notice.count:
+                    return "exists"
+                version = event["metadata"].get("resourceVersion")
+                body["metadata"] = {"resourceVersion": version}  # another change in between is a conflict
+            self._check(self._api.request("PATCH", target, body=body, content_type=MERGE_PATCH), notice)
         except ApiRefusedError as error:
             if error.status != 404 or not error.explained:
                 raise
-            return False
-        return True
+            return None
+        self._remember(notice)
+        return "patched"
 
-    def _check(self, answer: Answer, notice: Notice) -> None:
+    def _remember(self, notice: Notice) -> None:
+        self._counts[notice.name] = notice.count
+        if len(self._counts) > MOST_COUNTS:
+            del self._counts[next(iter(self._counts))]
+
+    def _check(self, answer: Answer, notice: Notice) -> dict[str, Any]:
         """The API answers with the Event as it has it now; a proxy's page, say, is no success. Raises ApiError."""
-        event = answer.json(MOST_BYTES)
+        event: dict[str, Any] | None = answer.json(MOST_BYTES)
         metadata = event.get("metadata") if isinstance(event, dict) and event.get("kind") == "Event" else None
-        if not isinstance(metadata, dict) or metadata.get("name") != notice.name:
+        if event is None or not isinstance(metadata, dict) or metadata.get("name") != notice.name:
             raise UnbelievableAnswerError(
                 f"{self._api.server} did not answer with the Event {notice.name}: trying again"
             )
+        return event
 
 
 def event_body(notice: Notice, reporting_instance: str) -> dict[str, object]:
@@ -159,6 +182,13 @@ def _series(notice: Notice) -> dict[str, object]:
     if notice.count < 2:
         return {}
     return {"series": {"count": notice.count, "lastObservedTime": rfc3339(notice.last_unix_s, "microseconds")}}
+
+
+def _count(event: dict[str, Any]) -> int:
+    """How often it happened, by the API."""
+    series = event.get("series")
+    count = series.get("count") if isinstance(series, dict) else None
+    return count if isinstance(count, int) else 1
 
 
 def _cut(text: str, most_bytes: int) -> str:

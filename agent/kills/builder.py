@@ -12,7 +12,9 @@ from agent.kills.split import Share
 from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow, is_inside
 
 LARGEST = 3
-SANDBOX = "pause"  # the process of a pod's sandbox
+SANDBOX_ADJ = (
+    -998
+)  # oom_score_adj of a sandbox's processes: containerd (defaultSandboxOOMAdj), CRI-O and dockershim (PodInfraOOMAdj)
 
 
 def build(
@@ -50,6 +52,7 @@ def build(
         pod_uid=names.pod_uid,
         container=names.container,
         container_id=names.container_id,
+        sandbox=names.sandbox,
         mode=Mode.GROUP if share.group else (facts.mode(counter.cgroup) if own else None),
         group_kill=share.group,
         outcome=_outcome_by_itself(counter, share, path, facts, still_there=still_there, old=old) if in_pods else None,
@@ -76,7 +79,12 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
         sources=kill.sources | {"kmsg"},
         details_missing=report.task_memcg is None or len(report.victims) < kill.processes,
         report_sequence=report.first_sequence,
+        sandbox=kill.sandbox or (_unnamed(kill) and any(v.oom_score_adj == SANDBOX_ADJ for v in report.victims)),
     )
+
+
+def _unnamed(kill: OomKill) -> bool:
+    return kill.container is None and kill.container_id is not None
 
 
 def _largest(report: OomReport, path: str, scope: Scope | None) -> tuple[TaskRow, ...]:
@@ -84,7 +92,7 @@ def _largest(report: OomReport, path: str, scope: Scope | None) -> tuple[TaskRow
     kernel lists the sandbox as well.
     """
     of_pod = scope is Scope.CONTAINER and report.oom_memcg is not None and not is_inside(report.oom_memcg, path)
-    tasks = (task for task in report.tasks if not (of_pod and task.comm == SANDBOX))
+    tasks = (task for task in report.tasks if not (of_pod and task.oom_score_adj == SANDBOX_ADJ))
     return tuple(sorted(tasks, key=lambda task: -task.rss_bytes)[:LARGEST])
 
 

@@ -10,6 +10,7 @@ from agent.kills.builder import with_details
 from agent.kills.facts import Facts
 from agent.kills.pending_reports import PendingReports
 from agent.model import Cgroup, CgroupKind, OomKill, Outcome
+from agent.wording.shares import Owner, Shares
 
 OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
 LATE_S = 5.0  # a report later than that amends nothing
@@ -38,7 +39,8 @@ class FollowUp:
         self._facts = facts
         self._reports = reports
         self._unsettled: list[_Followed] = []
-        self._undetailed: list[_Followed] = []
+        self._undetailed: dict[str, _Followed] = {}  # by the kill's id
+        self._shares = Shares[str, _Followed]("kills wait for their reports", _owner)
 
     def due_s(self) -> float | None:
         """Monotonic time of the next outcome; None: none is waited for."""
@@ -52,7 +54,8 @@ class FollowUp:
         followed = _Followed(kill, cgroup, of_container, now_s if known else now_s + OUTCOME_S, report_s, old)
         self._unsettled.append(followed)
         if of_container and not kill.victims:
-            self._undetailed.append(followed)
+            self._undetailed[kill.kill_id] = followed
+            self._shares.trim(self._undetailed, MOST_UNDETAILED)
 
     def was_away(self) -> None:
         """Nobody looked for a while: what became of these containers meanwhile may have another reason."""
@@ -61,7 +64,7 @@ class FollowUp:
 
     def expect_reports(self, until_s: float) -> None:
         """Of all that have none. The log can't be read: until inf. It is read again from where it was lost: they come now."""
-        for followed in self._undetailed:
+        for followed in self._undetailed.values():
             followed.report_s = until_s
 
     def removed(self, cgroup: Cgroup, now_s: float) -> None:
@@ -91,17 +94,22 @@ class FollowUp:
     def amend(self, increased: AbstractSet[str], now_s: float) -> tuple[OomKill, ...]:
         """Kills recorded without their reports, with those that came since. ``increased``: paths of counters that may ask for them."""
         amended = []
-        for followed in tuple(self._undetailed):
+        for followed in tuple(self._undetailed.values()):
             path = followed.kill.cgroup_path
             late = [] if {path, followed.cgroup.path} & increased else self._reports.of(path)
             if late:
                 self._reports.take(late[0])
                 followed.kill = with_details(followed.kill, late[0], self._facts)
                 amended.append(followed.kill)
-                self._undetailed.remove(followed)
-        self._undetailed = [each for each in self._undetailed if each.report_s > now_s][-MOST_UNDETAILED:]
+                del self._undetailed[followed.kill.kill_id]
+        self._undetailed = {kill_id: each for kill_id, each in self._undetailed.items() if each.report_s > now_s}
         return tuple(amended)
 
     def undetailed(self, path: str) -> int:
         """Recorded kills of the container at this path of which a pending report may be."""
-        return sum(followed.kill.cgroup_path == path for followed in self._undetailed)
+        return sum(followed.kill.cgroup_path == path for followed in self._undetailed.values())
+
+
+def _owner(_: str, followed: _Followed) -> Owner:
+    kill = followed.kill
+    return kill.namespace or "", kill.pod or kill.cgroup_path.rpartition("/")[0]

@@ -7,7 +7,6 @@ not, and the ledger writes later.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from agent.metrics.metrics import Metrics
 from agent.model import NODE, CgroupKind, Identity, OomKill, Outcome
 from agent.wording import kills as wording
 from agent.wording.logs import log
+from agent.wording.shares import Shares
 
 logger = logging.getLogger("oomward")
 
@@ -35,6 +35,7 @@ class Recorder:
         self._settled = settled
         self._event = event
         self._unreported: list[Findings] = []
+        self._shares = Shares[str, OomKill]("kills wait for their pod's name", lambda _, kill: ("", _pod_path(kill)))
         self._unnamed: dict[
             str, OomKill
         ] = {}  # with a known outcome, in containers of pods that the API has not named yet
@@ -82,7 +83,8 @@ class Recorder:
         """The outcome of a kill that was reported before is known now."""
         if kill.outcome is not None:
             level = logging.INFO if kill.outcome is Outcome.DIED else logging.DEBUG
-            text = f"container {kill.outcome.value} after OOM kill {kill.kill_id}"
+            what = "sandbox" if kill.sandbox else "container"
+            text = f"{what} {kill.outcome.value} after OOM kill {kill.kill_id}"
             log(logger, level, text, kill_id=kill.kill_id, outcome=kill.outcome.value)
         outside = _outside_of_pods(kill)
         if kill.pod is None and not outside and classify(kill.cgroup_path).pod_key is not None:
@@ -97,13 +99,10 @@ class Recorder:
         """No Event yet, also after a restart: the API may name the pod later."""
         self._ledger.amend(kill)
         self._unnamed[kill.kill_id] = kill
-        if len(self._unnamed) > MOST_UNNAMED:
-            pods = Counter(map(_pod_path, self._unnamed.values()))
-            most = pods.most_common(1)[0][0]
-            self._give_up(next(one for one in self._unnamed.values() if _pod_path(one) == most))
+        for one in self._shares.trim(self._unnamed, MOST_UNNAMED):
+            self._give_up(one)
 
     def _give_up(self, kill: OomKill) -> None:
-        del self._unnamed[kill.kill_id]
         self._metrics.outcome(kill)
         self._event(kill)
 
@@ -115,6 +114,7 @@ class Recorder:
                 del self._unnamed[kill.kill_id]
                 namespace, container = names.namespace, names.container
                 named = replace(kill, namespace=namespace, pod=names.pod, pod_uid=names.pod_uid, container=container)
+                named = replace(named, sandbox=container is None and (kill.sandbox or names.sandbox))
                 self._ledger.amend(named)
                 log(
                     logger,
@@ -126,7 +126,7 @@ class Recorder:
                 self._settled(named)
                 self._event(named)
             elif now_unix_s - kill.at_unix_s > UNNAMED_S:
-                self._give_up(kill)
+                self._give_up(self._unnamed.pop(kill.kill_id))
 
 
 def _pod_path(kill: OomKill) -> str:

@@ -1,7 +1,7 @@
 """What the ledger keeps; the rest is deleted in small batches, so that the loop never pauses for it.
 
-Kills are kept by age and number; beyond it the oldest go of the namespace and pod with the most, so that a pod with very many pushes
-out nobody else's. Events until a day after their delivery (that long a name is remembered as sent), running totals until 30
+Kills and totals are kept by age and number; beyond it the oldest go of the namespace and pod with the most, so that a pod with very
+many pushes out nobody else's. Events until a day after their delivery (that long a name is remembered as sent), running totals until 30
 days after their last kill. Looks only after something was added, and once an hour: an idle agent writes nothing.
 """
 
@@ -17,7 +17,12 @@ MOST_TOTALS = 10_000
 # Each with the time before which rows are deleted, or the number that is kept.
 OLD_KILLS = "kill", "at_unix_s < ? ORDER BY at_unix_s"
 OLD_TOTALS = "total", "last_unix_s < ? ORDER BY last_unix_s"
-EXCESS_TOTALS = "total", "rowid IN (SELECT rowid FROM total ORDER BY last_unix_s DESC LIMIT -1 OFFSET ?)"
+# The highest places are of the namespace and pod with the most: their oldest.
+EXCESS_TOTALS = (
+    "SELECT id FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY namespace ORDER BY of_pod, last_unix_s DESC) AS place FROM "
+    "(SELECT rowid AS id, namespace, last_unix_s, ROW_NUMBER() OVER (PARTITION BY namespace, pod ORDER BY last_unix_s DESC) AS of_pod "
+    "FROM total)) ORDER BY place DESC LIMIT MIN(?, (SELECT COUNT(*) FROM total) - ?)"
+)
 MOST_KILLS_OF = (
     "SELECT pod_uid FROM share WHERE namespace = (SELECT namespace FROM share GROUP BY namespace ORDER BY SUM(kills) DESC LIMIT 1) "
     "ORDER BY kills DESC LIMIT 1"
@@ -43,7 +48,6 @@ class Retention:
         bounds = (
             (OLD_KILLS, now_unix_s - keep_days * DAY_S),
             (OLD_TOTALS, now_unix_s - 30 * DAY_S),
-            (EXCESS_TOTALS, MOST_TOTALS),
             (OLD_NOTICES, now_unix_s - DAY_S),
         )
         found: dict[str, list[int]] = {}
@@ -53,9 +57,17 @@ class Retention:
                 found |= {table: [rowid for (rowid,) in rows]} if rows else {}
         if "kill" not in found and (excess := self._excess_kills(keep_count, batch)):
             found["kill"] = excess
+        if "total" not in found and (excess := self._excess_totals(batch)):
+            found["total"] = excess
         if not found:
             self._looked_unix_s = now_unix_s
         return found
+
+    def _excess_totals(self, batch: int) -> list[int]:
+        """Likewise, and a hundredth more, so that it isn't asked for each kill."""
+        if not self._read("SELECT 1 FROM total LIMIT 1 OFFSET ?", (MOST_TOTALS,)):
+            return []
+        return [rowid for (rowid,) in self._read(EXCESS_TOTALS, (batch, MOST_TOTALS - MOST_TOTALS // 100))]
 
     def _excess_kills(self, keep_count: int, batch: int) -> list[int]:
         """The oldest of the namespace and pod with the most."""

@@ -6,15 +6,13 @@ Writing the same changes twice is harmless: a kill is known by its id. Does not 
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TypeVar
 
 from agent.ledger.rows import KILL_COLUMNS, Row, kill_row, notice_row, row_of, to_sql
 from agent.model import Baseline, Exceeded, KeptDecision, Notice, OomKill, Original, Outcome
+from agent.wording.shares import beyond
 
-T = TypeVar("T")
 TotalKey = tuple[str, str, str, str, str]  # namespace, pod, container, mode, scope
 UNKNOWN = "unknown"
 MOST_KILLS = 20_000  # some 2 KiB each, in an agent of 64 MiB
@@ -46,7 +44,7 @@ class Unwritten:
         """Kills to be recorded; one that waits already stays as it is."""
         for kill in kills:
             self.kills.setdefault(kill.kill_id, kill)
-        for kill_id in _beyond(self.kills, MOST_KILLS, lambda kill: (kill.namespace or "", kill.pod_uid or "")):
+        for kill_id in beyond(self.kills, MOST_KILLS, lambda _, kill: (kill.namespace or "", kill.pod_uid or "")):
             del self.kills[kill_id]
             self.outcomes.pop(kill_id, None)
             self.amended.pop(kill_id, None)
@@ -56,7 +54,7 @@ class Unwritten:
         """An Event as it is now; it is to be delivered (again)."""
         self.delivered.pop(notice.name, None)
         self.notices[notice.name] = notice
-        for name in _beyond(self.notices, MOST_NOTICES, lambda one: (one.about.namespace, one.about.uid)):
+        for name in beyond(self.notices, MOST_NOTICES, lambda _, one: (one.about.namespace, one.about.uid)):
             del self.notices[name]
             self.dropped += 1
 
@@ -106,31 +104,6 @@ class Unwritten:
             connection.executemany(f"DELETE FROM {table} WHERE inode = ?", deleted)
             rows = [row_of(record) for record in records.values() if record is not None]
             _insert(connection, f"INSERT OR REPLACE INTO {table}", rows)
-
-
-def _beyond(oldest_first: Mapping[str, T], most: int, owner: Callable[[T], tuple[str, str]]) -> list[str]:
-    """Keys of those that are beyond ``most``, and some more so that it is not asked for each: the oldest of the owners (namespace and
-    pod) with the most.
-    """
-    if len(oldest_first) <= most:
-        return []
-    pods = Counter(map(owner, oldest_first.values()))
-    namespaces: Counter[str] = Counter()
-    for (namespace, _), number in pods.items():
-        namespaces[namespace] += number
-    fewer: Counter[tuple[str, str]] = Counter()
-    for _ in range(len(oldest_first) - most + most // 100):
-        namespace = max(namespaces, key=namespaces.__getitem__)
-        pod = max((one for one in pods if one[0] == namespace), key=pods.__getitem__)
-        namespaces[namespace] -= 1
-        pods[pod] -= 1
-        fewer[pod] += 1
-    chosen = []
-    for key, record in oldest_first.items():
-        if fewer[owner(record)] > 0:
-            fewer[owner(record)] -= 1
-            chosen.append(key)
-    return chosen
 
 
 def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[Row]) -> int:

@@ -18,13 +18,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
 
+from agent.metrics.room import Room
 from agent.model import Mode, OomKill, Outcome, Scope, WriteOutcome
-from agent.wording.logs import log
+from agent.wording.logs import Once, log
+from agent.wording.shares import beyond
+from agent.wording.text import safe
 
 logger = logging.getLogger("oomward")
 
 KEEP_S = 300.0  # series of a container outlive its pod by that long
 MOST_CONTAINERS = 2000  # with series at once, some 3 MB of page; beyond, those that ended first are dropped
+MOST_FAILING = 1000  # pods whose failures have series
 MOST_OF_A_POD = 100  # containers with series of their own; the kills of the others count for the pod
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0)
 CONTAINER = ("namespace", "pod", "container")
@@ -35,6 +39,7 @@ NRI_MODES = (*Mode, "none")
 KILLED_WHY = ("tolerance", "group", "failed")
 CREATED_SWITCH = "PROMETHEUS_DISABLE_CREATED_SERIES"  # the library's own, which has them on where it is not set
 Key = tuple[str, str, str]  # namespace, pod, container
+NOBODYS: Key = ("", "", "")  # counts the kills in containers without room for series; never ends
 Series = tuple[MetricWrapperBase, tuple[str, ...]]  # a metric, and the labels beyond the key
 M = TypeVar("M", bound=MetricWrapperBase)
 
@@ -165,10 +170,14 @@ class Metrics:
         self._ended: dict[Key, float] = {}
         self._series: dict[Key, set[Series]] = {}
         self._of_pod: Tally[tuple[str, str]] = Tally()  # how many, by namespace and pod
+        self._of_namespace: Tally[str] = Tally()
+        self._evicted: list[Key] = []  # since the last drop_stale()
         self._without: dict[tuple[str, str], set[Key]] = {}  # containers that are counted for their pod
         self._is_full = False
         self._living: set[tuple[str, str]] = set()  # namespace, pod
         self._failures: dict[str, set[tuple[str, str, str]]] = {}
+        self._failing_room = Room()
+        self._failing_said = Once(86_400.0)
 
     def page(self, accept: str = "") -> tuple[str, bytes]:
         """Content type and body, in the format that the Accept header asks for."""
@@ -180,6 +189,7 @@ class Metrics:
         if key not in self._series:
             self._series[key] = set()
             self._of_pod[key[:2]] += 1
+            self._of_namespace[key[0]] += 1
         self._series[key].add((kind, labels))
         return kind.labels(*key, *labels)
 
@@ -191,14 +201,49 @@ class Metrics:
         if container and self._of_pod[namespace, pod] >= MOST_OF_A_POD:
             self._count_for_pod(key)
             return self._counted_as((namespace, pod, ""))
-        living = len(self._series) - len(self._ended)
-        if living < MOST_CONTAINERS and len(self._series) < 2 * MOST_CONTAINERS:
+        if self._has_room() or (self._evict_for(namespace) and self._has_room()):
             return key
+        return NOBODYS
+
+    def _has_room(self) -> bool:
+        return self._number_living() < MOST_CONTAINERS and len(self._series) < 2 * MOST_CONTAINERS
+
+    def _number_living(self) -> int:
+        return len(self._series) - len(self._ended) - (NOBODYS in self._series)
+
+    def _evict_for(self, namespace: str) -> bool:
+        """The namespace with the most series gives one to a namespace with fewer: of its pod with the most, the newest."""
+        largest = max(self._of_namespace, key=self._of_namespace.__getitem__)
         if not self._is_full:
             self._is_full = True
-            text = f"{MOST_CONTAINERS} containers have series: kills in others are counted without namespace, pod and container"
-            log(logger, logging.WARNING, f"{text} until series have ended")
-        return "", "", ""
+            others = f"others of the namespaces with the most, such as {safe(largest)}"
+            text = f"{MOST_CONTAINERS} containers have series: kills in {others}, are counted without namespace, pod and container"
+            log(logger, logging.WARNING, text)
+        if self._of_namespace[largest] <= self._of_namespace[namespace] + 1:
+            return False
+        ended_ones = self._number_living() < MOST_CONTAINERS
+        theirs = [key for key in self._series if key[0] == largest and key[1] and (key in self._ended) is ended_ones]
+        if not theirs:
+            return False
+        most = max(self._of_pod[key[:2]] for key in theirs)
+        newest = next(key for key in reversed(theirs) if self._of_pod[key[:2]] == most)
+        self._evicted += self._drop(newest)
+        self.series_evictions.inc()
+        return True
+
+    def _drop(self, key: Key) -> list[Key]:
+        """A container's series; returns its key, and those of the containers that were counted for the pod if nothing is left of that."""
+        self._ended.pop(key, None)
+        for kind, labels in self._series.pop(key, ()):
+            kind.remove(*key, *labels)
+        self._of_namespace[key[0]] -= 1
+        if not self._of_namespace[key[0]]:
+            del self._of_namespace[key[0]]
+        self._of_pod[key[:2]] -= 1
+        if self._of_pod[key[:2]]:
+            return [key]
+        del self._of_pod[key[:2]]
+        return [key, *self._without.pop(key[:2], ())]
 
     def _count_for_pod(self, key: Key) -> None:
         without = self._without.get(key[:2])
@@ -262,7 +307,9 @@ class Metrics:
                 self._ended.setdefault(key, now_s)
 
     def drop_stale(self, now_s: float, between: Callable[[], None] = lambda: None) -> list[Key]:
-        """Drop series that ended KEEP_S ago, and those that ended first beyond MOST_CONTAINERS; returns their keys.
+        """Drop series that ended KEEP_S ago and, beyond MOST_CONTAINERS, those of the namespace and pod with the most that ended first.
+
+        Returns the keys of all that were dropped since the last call.
 
         A series whose pod is not known to live counts as ended from here on, such as that of a kill recorded after its pod's end.
         ``between`` is called before each that is dropped, and may bring some back.
@@ -270,23 +317,19 @@ class Metrics:
         for key in self._series:
             if key[:2] in self._living:
                 self._ended.pop(key, None)
-            else:
+            elif key != NOBODYS:
                 self._ended.setdefault(key, now_s)
-        over = len(self._series) - MOST_CONTAINERS
-        by_age = sorted(self._ended, key=lambda key: self._ended[key])
-        dropped = []
-        for key in [key for i, key in enumerate(by_age) if i < over or now_s - self._ended[key] > KEEP_S]:
+        by_age = dict(sorted(self._ended.items(), key=lambda one: one[1]))
+        due = [key for key, ended_s in by_age.items() if now_s - ended_s > KEEP_S]
+        early = {key: by_age[key] for key in list(by_age)[len(due) :]}
+        over = max(0, self._number_living() + len(early) - MOST_CONTAINERS)
+        dropped, self._evicted = self._evicted, []
+        for key in (*due, *beyond(early, max(0, len(early) - over), lambda key, _: key[:2], spare=0)):
             between()
-            ended_s = self._ended.pop(key, None)
+            ended_s = self._ended.get(key)
             if ended_s is None:
                 continue
-            for kind, labels in self._series.pop(key, ()):
-                kind.remove(*key, *labels)
-            dropped.append(key)
-            self._of_pod[key[:2]] -= 1
-            if not self._of_pod[key[:2]]:
-                del self._of_pod[key[:2]]
-                dropped += self._without.pop(key[:2], ())
+            dropped += self._drop(key)
             if now_s - ended_s <= KEEP_S:
                 self.series_evictions.inc()
         self._is_full = self._is_full and len(self._series) >= MOST_CONTAINERS
@@ -299,10 +342,24 @@ class Metrics:
 
     def pod_failures(self, uid: str, failures: set[tuple[str, str, str]]) -> None:
         """All current failures of a pod, by namespace, name and category; they replace those of the same uid."""
+        if not failures:
+            self._failing_room.leave(uid)
+        elif (crowded := self._failing_room.enter(uid, min(failures)[0], MOST_FAILING)) is not None:
+            if self._failing_said.due("") is not None:
+                text = (
+                    f"the failures of {MOST_FAILING} pods have series: some of the namespaces with the most have none"
+                )
+                log(logger, logging.WARNING, text)
+            self._replace_failures(crowded, set())
+            failures = failures if crowded != uid else set()
+        self._replace_failures(uid, failures)
+
+    def _replace_failures(self, uid: str, failures: set[tuple[str, str, str]]) -> None:
         before = self._failures.pop(uid, set())
         if failures:
             self._failures[uid] = failures
-        others = set().union(*self._failures.values()) if before - failures else set()
+        gone = before - failures
+        others = set().union(*(one for other, one in self._failures.items() if other != uid)) if gone else set()
         for labels in before - failures - others:
             self.pod_failure.remove(*labels)
         for labels in failures:

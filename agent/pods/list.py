@@ -22,8 +22,8 @@ NEWEST = ""
 PATH = "/api/v1/pods"
 LIST_S = 60.0  # nothing of a list for that long
 MOST_POD_BYTES = 10 << 20  # etcd takes 1.5 MiB at most, and Go's JSON has six characters for a < (\u003c)
-MOST_SKIPPED_BYTES = 16 << 20  # of one object that is too large; no API server has larger ones
-MOST_SKIPPED = 100_000  # objects that can't be read: it is no list of pods
+MOST_SKIPPED_BYTES = 1 << 30  # of one object that is too large, and not kept: one without an end comes to an end
+MOST_SKIPPED = 100_000  # objects without a uid: it is no list of pods
 MOST_NAMED = 100  # of those in one list
 FRONT = 4096  # characters, in which an object's name is if there is one
 NO_LIST = "the API's answer is no list of pods: not believed, trying again"
@@ -85,7 +85,7 @@ class _Skipped:
         """Raises UnbelievableAnswerError if there are too many."""
         self._number += 1
         self.uids.extend(filter(None, (uid_of(item),)))
-        if self._number > MOST_SKIPPED:
+        if self._number - len(self.uids) > MOST_SKIPPED:
             raise UnbelievableAnswerError(
                 f"the API lists more than {MOST_SKIPPED} objects that are no pods: not believed"
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -16,17 +15,22 @@ from agent.model import (
     VANISHED,
     Cgroup,
     CgroupKind,
+    CgroupPlace,
+    ContainerKind,
     Identity,
     MemoryEvents,
     Mode,
+    Pod,
     Vanished,
     levels_above,
 )
 from agent.pods.registry import Registry
+from agent.wording.shares import Owner, Shares
 
 T = TypeVar("T")
 MOST_LIMITS = 5000
 MOST_ENDED = 1000
+LASTING = (ContainerKind.REGULAR, ContainerKind.SIDECAR)
 
 
 class Lookup:
@@ -47,8 +51,18 @@ class Lookup:
         self._on_error = on_error
         self._is_whole = files.is_whole
         self._inits: dict[int, ProcessIdentity] = {}
-        self._ended: OrderedDict[int, bool] = OrderedDict()  # by inode: whether it lived when the agent ended it
-        self._limits: OrderedDict[str, int | None] = OrderedDict()  # as read last, also of removed cgroups
+        self._ended: dict[
+            int, tuple[str, bool]
+        ] = {}  # by inode: its path, and whether it lived when the agent ended it
+        self._limits: dict[str, int | None] = {}  # as read last, also of removed cgroups
+        self._removed: dict[str, int] = {}  # inodes of containers' cgroups, by path
+        self._removed_shares = Shares[str, int]("removed containers are remembered", lambda path, _: self._owner(path))
+        self._ended_shares = Shares[int, tuple[str, bool]](
+            "containers were ended by the agent", lambda _, one: self._owner(one[0])
+        )
+        self._limit_shares = Shares[str, int | None](
+            "cgroups' limits are remembered", lambda path, _: self._owner(path)
+        )
 
     def names_at(self, path: str) -> Identity:
         if not self._is_ours(path):
@@ -57,9 +71,53 @@ class Lookup:
         pod, named = self._registry.pod_of(place), self._registry.identity(place)
         if named is not None or pod is None:
             return named or Identity(container_id=place.container_id)
-        alone = place.kind is CgroupKind.POD and len(pod.containers) == 1  # a cgroup with an id may be the sandbox
+        if place.container_id is not None:
+            sandbox = self._is_sandbox(place, pod)
+            name = None if sandbox else self._name_of_new_instance(place, pod)
+            return Identity(pod.namespace, pod.name, pod.uid, name, place.container_id, sandbox)
+        alone = place.kind is CgroupKind.POD and len(pod.containers) == 1
         container = pod.containers[0].name if alone else None
-        return Identity(pod.namespace, pod.name, pod.uid, container, place.container_id)
+        return Identity(pod.namespace, pod.name, pod.uid, container)
+
+    def _is_sandbox(self, place: CgroupPlace, pod: Pod) -> bool:
+        """By the runtime; else it is what was there first in its pod, without a name though the others have theirs. Inodes rise (kernfs).
+
+        CRI-O makes none as a rule (drop_infra_ctr): there the first may be a container.
+        """
+        if self._registry.runtime.is_sandbox(place):
+            return True
+        live = [
+            c
+            for c in self._cgroups().values()
+            if c.place.kind is CgroupKind.CONTAINER and c.place.pod_key == place.pod_key
+        ]
+        first = min(live, key=lambda cgroup: cgroup.inode, default=None)
+        if first is None or first.place.container_id != place.container_id:
+            return False
+        named = {c.container_id for c in pod.containers}
+        return all(c.place.container_id in named for c in live if c is not first) and (
+            len(live) > 1 or place.runtime != "cri-o"
+        )
+
+    def _name_of_new_instance(self, place: CgroupPlace, pod: Pod) -> str | None:
+        """Of a container that the API has not named yet, as during an outage: the only one of its pod that can have restarted.
+
+        Init containers have ended when others have started. A sandbox was there before all that are not there any more.
+        """
+        live = [
+            c
+            for c in self._cgroups().values()
+            if c.place.kind is CgroupKind.CONTAINER and c.place.pod_key == place.pod_key
+        ]
+        own = self._cgroups().get(place.path)
+        inode = self._removed.get(place.path) if own is None else own.inode
+        if inode is None or all(c.inode >= inode for c in live):
+            return None
+        there = {c.place.container_id for c in live}
+        lasting = [c for c in pod.containers if c.kind in LASTING]
+        absent = [c.name for c in lasting if c.container_id not in there]
+        started = all(c.container_id is not None or c.previous_id is not None for c in pod.containers)
+        return absent[0] if started and len(absent) == 1 else None
 
     def _is_ours(self, path: str) -> bool:
         """Whether the kubelet's roots or cgroups that we know have it: anyone may make one of a pod's name elsewhere."""
@@ -86,11 +144,15 @@ class Lookup:
             return self._limit_by_spec(path) if known is None else known
         if limit is None and classify(path).kind is CgroupKind.CONTAINER:
             limit = self.limit_bytes(f"{path}/{RUNTIME_CHILD}")  # crun under systemd sets it on its child
+        self._limits.pop(path, None)
         self._limits[path] = limit
-        self._limits.move_to_end(path)
-        if len(self._limits) > MOST_LIMITS:
-            self._limits.popitem(last=False)
+        self._limit_shares.trim(self._limits, MOST_LIMITS)
         return limit
+
+    def _owner(self, path: str) -> Owner:
+        """The pod whose cgroup this is; of one that the API does not name the path."""
+        pod = self._registry.pod_of(place := classify(path))
+        return (pod.namespace, pod.uid) if pod is not None else ("", place.pod_key or path.partition("/")[0])
 
     def _limit_by_spec(self, path: str) -> int | None:
         """Of a container that was removed before its limit was read, by the API; None: unlimited or not known."""
@@ -132,6 +194,9 @@ class Lookup:
 
     def forget(self, cgroup: Cgroup) -> None:
         """The cgroup was removed."""
+        if cgroup.place.kind is CgroupKind.CONTAINER:
+            self._removed[cgroup.path] = cgroup.inode
+            self._removed_shares.trim(self._removed, MOST_ENDED)
         self._inits.pop(cgroup.inode, None)
 
     def init_pid(self, cgroup: Cgroup) -> int | None:
@@ -149,12 +214,11 @@ class Lookup:
 
     def ending(self, container: Cgroup) -> None:
         """The agent is about to end this container, since its tolerance was exceeded."""
-        self._ended.setdefault(container.inode, self.lives(container))
-        if len(self._ended) > MOST_ENDED:
-            self._ended.popitem(last=False)
+        self._ended.setdefault(container.inode, (container.path, self.lives(container)))
+        self._ended_shares.trim(self._ended, MOST_ENDED)
 
     def ended_by_agent(self, inode: int) -> bool | None:
-        return self._ended.get(inode)
+        return self._ended[inode][1] if inode in self._ended else None
 
     def deleted(self, path: str) -> bool:
         pod = self._registry.pod_of(classify(path))

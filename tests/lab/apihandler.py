@@ -195,6 +195,12 @@ class Handler(BaseHTTPRequestHandler):
         with self.api.store.changed:
             before = self._event(namespace, name)
             after = apievents.merge(before, patch)
+            if after["metadata"].get("resourceVersion") != before["metadata"].get("resourceVersion"):
+                self.refuse(
+                    409, "Conflict", f'Operation cannot be fulfilled on events "{name}": the object has been modified'
+                )
+            if after == before:
+                self._done(200, before)
             try:
                 wrong = apievents.patch_problems(before, after)
             except apievents.BadEventError as error:

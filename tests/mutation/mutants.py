@@ -123,7 +123,7 @@ MUTANTS = (
     Mutant(
         "any success counts as the Event",
         "events/sender.py",
-        '        if not isinstance(metadata, dict) or metadata.get("name") != notice.name:\n',
+        '        if event is None or not isinstance(metadata, dict) or metadata.get("name") != notice.name:\n',
         "        if False:\n",
         ("events/test_sender.py",),
     ),

@@ -125,6 +125,7 @@ def _kill(one: Json, pod: Json) -> OomKill:
     victims = tuple(Victim(victim["pid"], victim["comm"]) for victim in one.get("victims", []))
     return OomKill(
         "boot", 7, 1, at(one["at"]), "node-1", "kubepods/x", 1, metadata["namespace"], metadata["name"], metadata["uid"],
-        one["container"], one.get("container_id"), victims, scope=Scope(one["scope"]) if "scope" in one else None,
+        one.get("container"), one.get("container_id"), victims, scope=Scope(one["scope"]) if "scope" in one else None,
+        sandbox=one.get("sandbox", False),
         limit_bytes=one.get("limit"), usage_bytes=one.get("usage"), outcome=Outcome(one["outcome"]) if "outcome" in one else None,
     )  # fmt: skip

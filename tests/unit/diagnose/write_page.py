@@ -40,7 +40,7 @@ SHARED = {"": "", RESTART: RESTART}  # after each sentence of RAISE
 WORD = re.compile(r"\{(\w+)\}")
 PLACES = (
     ("The pod as a whole", (At.POD,)),
-    ("Pods that do not start, and resizes", (At.SCHEDULING, At.CREATING, At.RESIZE)),
+    ("Pods that do not start, and resizes", (At.SCHEDULING, At.CREATING, At.SANDBOX, At.RESIZE)),
     ("Images", (At.PULL, At.PULL_BACK_OFF)),
     ("Containers that cannot be created or started", (At.CONFIG, At.CREATE, At.START, At.WAITING)),
     ("Containers that ended", (At.CRASH, At.ENDED)),

@@ -30,6 +30,18 @@ def kill(number: int = 1, at: float = 0.0, group: str = "herder", count: int = 1
     return Notice(f"e.{number}", ABOUT, Reason.PROCESS_OOM_KILLED, True, "OOMKill", note, NOW + at, count, group=group)
 
 
+def test_groups_of_one_namespace_do_not_close_anothers_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each container of many pods is a group of its own."""
+    monkeypatch.setattr(outbox_module, "MOST_GROUPS", 10)
+    agent = Agent()
+    first = agent.kill(1, "honest")
+    for i in range(50):
+        about = ObjectRef("Pod", f"many-{i}", "many", f"uid-many-{i}")
+        agent.outbox.post_kill(KILL, replace(kill(1000 + i, group=f"many-{i}"), about=about))
+    agent.kill(2, "honest")
+    assert agent.schedule[first.name].count == 2
+
+
 class Agent:
     """An outbox whose ledger is in memory; the API is a mapping from name to the count it was sent last. Time is set by hand."""
 
@@ -60,8 +72,9 @@ class Agent:
         """It happens now; the Event that counts it."""
         notice = kill(number, self.now + self.jump_s, group)
         self.outbox.post_kill(replace(KILL, ordinal=number), notice)
-        self.names.add(self.outbox._newest[group])
-        return next(event for event in self.events() if event.name == self.outbox._newest[group])
+        name = self.outbox._newest[group].name
+        self.names.add(name)
+        return next(event for event in self.events() if event.name == name)
 
     def events(self) -> list[Notice]:
         """All that ever counted a kill."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agent.events.outbox import EXPIRED_S
 from agent.events.schedule import MOST_WAITING
 from agent.events.sender import EventSender, event_body
-from agent.kube.api import Api
+from agent.kube.api import Answer, Api
 from agent.model import EventDelivered, EventFailed, Message, Notice, ObjectRef, Reason
 from tests.lab.apievents import problems
 from tests.lab.apifaults import Fault, How
@@ -315,6 +315,45 @@ def test_an_event_that_the_api_is_known_to_have_is_patched_at_once(server: ApiSe
     desk.work()
     assert [request.verb for request in server.requests] == ["create", "patch"]
     assert server.events[0]["series"]["count"] == 3
+
+
+@pytest.mark.parametrize("sent_count", [0, 1], ids=["not known to be there", "known to be there"])
+def test_a_lower_count_is_never_written_over_a_higher_one_also_after_the_ledger_was_lost(
+    sent_count: int, server: ApiServer, desk: Desk, api: Api
+) -> None:
+    desk.submit(notice(count=5))
+    desk.work()
+    sender = EventSender(api, lambda _: None, reporting_instance="node-1")
+    for count in (2, 4, 5):
+        result = sender.attempt(replace(notice(count=count), sent_count=sent_count))
+        assert result == EventDelivered("herder-1.1", "exists", count)
+        assert server.events[0]["series"]["count"] == 5
+    assert sender.attempt(replace(notice(count=7), sent_count=5)) == EventDelivered("herder-1.1", "patched", 7)
+    assert sender.attempt(replace(notice(count=6), sent_count=5)) == EventDelivered("herder-1.1", "exists", 6)
+    assert server.events[0]["series"]["count"] == 7
+
+
+def test_a_count_that_another_raises_between_the_question_and_the_patch_is_not_lowered(
+    server: ApiServer, desk: Desk, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a request of the agent before this one that arrives late: a conflict, and the next try asks again."""
+    desk.submit(notice(count=2))
+    desk.work()
+    sender = EventSender(api, lambda _: None, reporting_instance="node-1")
+    check = EventSender._check
+
+    def late(self: EventSender, answer: Answer, event: Notice) -> dict[str, object]:
+        found = check(self, answer, event)
+        monkeypatch.undo()
+        desk.submit(notice(count=9))
+        desk.work()
+        return found
+
+    monkeypatch.setattr(EventSender, "_check", late)
+    event = replace(notice(count=3), sent_count=2)
+    assert isinstance(sender.attempt(event), EventFailed)
+    assert sender.attempt(event) == EventDelivered("herder-1.1", "exists", 3)
+    assert server.events[0]["series"]["count"] == 9
 
 
 def test_an_event_that_the_api_had_and_forgot_is_made_anew_with_its_whole_count(server: ApiServer, desk: Desk) -> None:

@@ -69,7 +69,6 @@ def test_a_list_of_many_pods_costs_what_is_kept_of_them(servers: list[Endless], 
 @pytest.mark.parametrize(
     ("front", "again", "back"),
     [
-        (FRONT + b'{"metadata":{"uid":"', MUCH, b'"}}]}'),
         (FRONT, b"[" * MIB, b"]}"),
         (b'{"kind":"', MUCH, b'"}'),
         (b'{"metadata":{"annotations":{"a":"', "\U0001f480".encode() * (MIB // 4), b'"}}}'),
@@ -77,9 +76,9 @@ def test_a_list_of_many_pods_costs_what_is_kept_of_them(servers: list[Endless], 
         (b"", b" " * MIB, b""),
         (b"", MUCH, b""),
     ],
-    ids=["one pod", "brackets", "kind", "wide characters", "a number", "spaces", "no JSON"],
+    ids=["brackets", "kind", "wide characters", "a number", "spaces", "no JSON"],
 )
-def test_an_object_of_a_hundred_megabytes_is_not_read_to_its_end(
+def test_what_is_no_list_of_pods_is_not_read_to_its_end_however_large(
     servers: list[Endless], tmp_path: Path, front: bytes, again: bytes, back: bytes
 ) -> None:
     server = serve(servers, front, again, 100, back)
@@ -94,7 +93,7 @@ def test_an_object_of_a_hundred_megabytes_is_not_read_to_its_end(
 
 def test_a_list_without_an_end_is_given_up(servers: list[Endless], tmp_path: Path) -> None:
     server = serve(servers, FRONT + b"1", b",1" * 50_000, 10_000, b"]}")
-    with peak_below(8 * MIB), pytest.raises(UnbelievableAnswerError, match=f"more than {MOST_SKIPPED} objects"):
+    with peak_below(16 * MIB), pytest.raises(UnbelievableAnswerError, match=f"more than {MOST_SKIPPED} objects"):
         list_pods(make_api(server, tmp_path), NODE, lambda _: None)
 
 
@@ -153,6 +152,18 @@ def test_a_pod_that_cannot_be_read_is_skipped_by_name_and_the_list_and_the_watch
     assert told[3] == PodDeleted("uid-bad")
 
 
+def test_a_list_has_no_limit_for_pods_that_cannot_be_read(
+    servers: list[Endless], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.pods.list.MOST_SKIPPED", 100)
+    bad = b'{"metadata":{"uid":"bad","name":5,"namespace":"default"}}'
+    small = json.dumps(pod_json()).encode()
+    told: list[PodSkipped] = []
+    server = serve(servers, FRONT + small, b"," + bad, 1000, b"]}")
+    listed = list_pods(make_api(server, tmp_path), NODE, told.append)
+    assert (len(listed.pods), len(listed.skipped), len(told)) == (1, 1000, 101)
+
+
 def test_very_many_pods_that_cannot_be_read_are_some_names_and_a_number(servers: list[Endless], tmp_path: Path) -> None:
     told: list[PodSkipped] = []
     list_pods(make_api(serve(servers, FRONT + b"1", b",1", 999, b"]}"), tmp_path), NODE, told.append)
@@ -160,7 +171,40 @@ def test_very_many_pods_that_cannot_be_read_are_some_names_and_a_number(servers:
     assert sum(message.number for message in told) == 1000
 
 
-def test_a_watch_line_without_an_end_is_not_kept(servers: list[Endless], tmp_path: Path) -> None:
+@pytest.mark.parametrize("mib", [17, 40, 100])
+def test_a_pod_of_any_size_is_skipped_and_the_list_and_the_watch_go_on(
+    servers: list[Endless], tmp_path: Path, mib: int
+) -> None:
+    small = json.dumps(pod_json(name="small", uid="small")).encode()
+    front, back = json.dumps(pod_json(annotations={"example.com/notes": "@"})).encode().split(b"@")
+    told: list[Message] = []
+    server = serve(servers, FRONT + small + b"," + front, MUCH, mib, back + b"," + small + b"]}")
+    with peak_below(48 * MIB):
+        listed = list_pods(make_api(server, tmp_path), NODE, told.append)
+    assert [pod.name for pod in listed.pods] == ["small", "small"]
+    assert told == [PodSkipped("pod default/herder-1", "it is larger than 10485760 bytes")]
+    assert listed.skipped == ("uid-1",)
+    told.clear()
+    line = b'{"type":"ADDED","object":'
+    server = serve(servers, line + front, MUCH, mib, back + b"}\n" + line + small + b"}\n")
+    watch = PodWatch(make_api(server, tmp_path), NODE, told.append, stop=threading.Event())
+    with peak_below(48 * MIB):
+        watch._read_watch()
+    assert [type(message).__name__ for message in told] == ["PodSkipped", "PodChanged"]
+
+
+def test_an_object_or_a_watch_line_without_an_end_is_given_up(
+    servers: list[Endless], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.pods.list.MOST_SKIPPED_BYTES", 16 * MIB)
+    monkeypatch.setattr("agent.pods.watch.MOST_SKIPPED_BYTES", 16 * MIB)
+    server = serve(servers, FRONT + b'{"metadata":{"uid":"', MUCH, 100, b'"}}]}')
+    with (
+        peak_below(48 * MIB),
+        pytest.raises(UnbelievableAnswerError, match="an object of the API's list is longer than"),
+    ):
+        list_pods(make_api(server, tmp_path), NODE, no_skips)
+    assert server.sent < 48 * MIB, "of 100"
     server = serve(servers, b'{"type":"ADDED","object":{"x":"', MUCH, 100, b'"}}\n')
     told: list[Message] = []
     watch = PodWatch(make_api(server, tmp_path), NODE, told.append, stop=threading.Event())

@@ -350,7 +350,8 @@ def test_a_kill_that_nobody_names_within_an_hour_gets_no_event(desk: Desk) -> No
 
 
 def test_a_kill_in_a_sandbox_is_said_to_be_in_the_sandbox(desk: Desk) -> None:
-    kill = replace(OPEN, container=None, container_id="5" * 64, outcome=Outcome.DIED, victims=(Victim(9, "pause"),))
+    victims = (Victim(9, "paws"),)
+    kill = replace(OPEN, container=None, container_id="5" * 64, outcome=Outcome.DIED, victims=victims, sandbox=True)
     desk.recorder.settled(kill)
     (notice,) = desk.posted
     assert "in the pod's sandbox, which is none of its containers," in notice.note

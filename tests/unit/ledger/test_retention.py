@@ -59,6 +59,20 @@ def test_totals_are_bounded_in_number(ledger: Ledger, monkeypatch: pytest.Monkey
     assert sorted(series[1] for series in ledger.totals()) == ["pod-5", "pod-6", "pod-7"]
 
 
+def test_a_namespace_with_totals_of_very_many_pods_pushes_out_nobody_elses(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "MOST_TOTALS", 10)
+    honest = [replace(a_kill(i, at=NOW, pod=f"honest-{i}"), namespace="honest") for i in range(3)]
+    ledger.record(honest, [], None)
+    ledger.record([a_kill(100 + i, at=NOW + i, pod=f"pod-{i}") for i in range(50)], [], None)
+    ledger.record([replace(a_kill(200 + i, at=NOW, pod="one"), container=f"c-{i}") for i in range(50)], [], None)
+    while ledger.prune(NOW, 30, 1000, 7):
+        pass
+    left = sorted(series[1] for series in ledger.totals())
+    assert left == ["honest-0", "honest-1", "honest-2", *(f"pod-{i}" for i in range(43, 50))]
+
+
 def test_the_name_of_a_delivered_event_is_kept_for_a_day(ledger: Ledger) -> None:
     ledger.queue(a_notice("done", at=NOW))
     ledger.queue(a_notice("waiting", at=NOW))

@@ -548,3 +548,25 @@ def test_only_an_answer_to_anothers_write_has_a_latency(world: World) -> None:
     world.tree.read(world.now)
     world.node.resync(world.now)
     assert (world.knob(), answered()) == (0, 1)
+
+
+def test_a_container_that_ended_before_the_api_named_it_gets_its_event_of_the_mode(world: World) -> None:
+    """One that runs for less than a second, of a pod with one mode for all."""
+    world.listed(pod({MODE: "single"}, ids={"main": None}))
+    world.make(knob=1)
+    assert world.knob() == 0
+    world.remove(CONTAINER)
+    assert world.reasons() == []
+    ended = pod({MODE: "single"}, ids={"main": None})
+    ended = replace(ended, containers=tuple(replace(one, previous_id=ID) for one in ended.containers))
+    for _ in range(2):
+        world.told(ended)
+    assert world.reasons() == ["OOMModeApplied"]
+    assert "Mode single is in force for container main" in world.posted[0].note
+
+
+def test_a_container_that_ended_with_another_value_gets_none(world: World) -> None:
+    world.make(knob=1)
+    world.remove(CONTAINER)
+    world.told(pod({MODE: "single"}))
+    assert world.reasons() == []

@@ -161,6 +161,61 @@ def test_series_of_living_containers_are_bounded_in_all_and_no_kill_is_lost(
     assert kills(m, pod="later", scope="container") == [0.0], "there is room again"
 
 
+def test_a_namespace_with_very_many_containers_takes_no_places_of_anothers(
+    bound: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    m = metrics()
+    for i in range(10 * bound):
+        m.container_running("many", f"pod-{i}", "main", Mode.SINGLE)
+    for i in range(40):
+        m.container_running("honest", f"pod-{i}", "main", Mode.SINGLE)
+    assert len(kills(m, namespace="honest", scope="container")) == 40
+    assert len(kills(m, namespace="many", scope="container")) == bound - 40
+    for i in range(10 * bound):
+        m.kill(replace(KILL, namespace="many", pod=f"pod-{i}", container="main"))
+    m.kill(replace(KILL, namespace="honest", pod="pod-1", container="main"))
+    assert len(m._series) == bound + 1
+    assert kills(m, namespace="honest", pod="pod-1", scope="container") == [1.0]
+    assert sum(kills(m)) == 10 * bound + 1, "no kill is lost"
+    assert caplog.text.count("containers have series") == 1
+    assert "such as many" in caplog.text
+    assert len(m.drop_stale(0.0)) == 40, "their totals end in the ledger too"
+    assert m.drop_stale(0.0) == []
+
+
+def test_series_that_ended_are_dropped_early_of_the_namespace_with_the_most(bound: int) -> None:
+    m = metrics()
+    m.kill(replace(KILL, namespace="honest"))
+    m.drop_stale(0.0)
+    for i in range(3 * bound):
+        m.kill(replace(KILL, namespace="many", pod=f"pod-{i}"))
+        m.drop_stale(1.0 + i / 1000)
+    assert kills(m, namespace="honest") == [1.0]
+    assert len(kills(m, namespace="many")) == bound - 1
+
+
+def test_failures_of_very_many_pods_are_bounded_and_take_no_places_of_anothers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as thousands of pods that the kubelet refused."""
+    monkeypatch.setattr(module, "MOST_FAILING", 10)
+    m = metrics()
+
+    def shown(namespace: str) -> int:
+        return sum(name == "oomward_pod_failure" and ("namespace", namespace) in labels for name, labels in samples(m))
+
+    for _ in range(2):
+        for i in range(50):
+            m.pod_failures(f"many-{i}", {("many", f"pod-{i}", "Failed")})
+        m.pod_failures("honest", {("honest", "pod", "Failed"), ("honest", "pod", "ImagePull")})
+        assert (shown("honest"), shown("many"), len(m._failures)) == (2, 9, 10)
+    assert caplog.text.count("pods have series") == 1
+    for i in range(50):
+        m.pod_failures(f"many-{i}", set())
+    m.pod_failures("honest", set())
+    assert (shown("honest"), shown("many"), m._failures) == (0, 0, {})
+
+
 def test_a_pod_that_comes_back_while_others_are_dropped_keeps_its_series() -> None:
     m = metrics()
     for name in ("db-0", "db-1"):

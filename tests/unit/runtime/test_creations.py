@@ -98,6 +98,16 @@ def test_however_many_namespaces_have_conflicts_the_newest_are_remembered_and_no
     assert len(creations._conflicts) == MOST
 
 
+def test_very_many_failures_of_one_namespace_do_not_push_out_anothers() -> None:
+    creations = Creations()
+    honest = replace(SANDBOX, pod=replace(SANDBOX.pod, uid="honest", namespace="honest"))
+    creations.started(honest, MAIN, "1")
+    creations.removed(ID)
+    for number in range(2 * MOST):
+        fail(creations, number, None)
+    assert not creations.may_adjust(honest, MAIN, None, 0)
+
+
 def test_a_container_that_was_created_and_is_removed_later_has_not_failed() -> None:
     creations = Creations()
     creations.started(SANDBOX, MAIN, None)
