@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.ledger.rows import BadRowError, Row, decisions_of, exceeded_of, from_sql, kill_of, originals_of, to_sql
 from agent.ledger.schema import VERSION
 from agent.ledger.store import FILE
-from agent.model import AgentError, Exceeded, KeptDecision, OomKill, Original, kills_of_cgroup
+from agent.model import AgentError, Exceeded, KeptDecision, KillSum, OomKill, Original, Outcome, kills_of_cgroup
 
 READ_WAIT_S = 1.0
 
@@ -85,6 +85,24 @@ class LedgerReader(WrittenKills):
             "SELECT pod_uid, container, SUM(processes) FROM kill WHERE pod_uid IS NOT NULL GROUP BY pod_uid, container"
         )
         return {(uid, container or ""): killed for uid, container, killed in map(from_sql, self._rows(sql))}
+
+    def sums(self, since_unix_s: float, limit: int) -> list[KillSum]:
+        """Kills in containers by pod, container, scope and memory limit; those with the newest kills first."""
+        at_limit = "CASE WHEN json_valid(body) THEN json_extract(body, '$.limit_bytes') END"
+        sql = (  # SQLite takes body and outcome from the row with the maximum
+            "SELECT MAX(at_unix_s) AS newest, body, outcome, COUNT(*), SUM(processes), SUM(outcome IS ?) FROM kill "
+            "WHERE at_unix_s >= ? AND pod_uid IS NOT NULL AND container IS NOT NULL "
+            f"GROUP BY pod_uid, container, scope, {at_limit} ORDER BY newest DESC LIMIT ?"
+        )
+        found = []
+        for _, body, outcome, kills, processes, survived in self._rows(
+            sql, (Outcome.SURVIVED.value, since_unix_s, limit)
+        ):
+            try:
+                found.append(KillSum(kills, processes, survived, kill_of(body, outcome)))
+            except BadRowError:
+                self.bad_rows += 1
+        return found
 
     def kept_decisions(self) -> tuple[KeptDecision, ...]:
         """The last decision for each container."""

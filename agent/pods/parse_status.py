@@ -41,6 +41,7 @@ def pod_status(metadata: Json, spec: Json, status: Json, limit_bytes: int | None
         created_unix_s=_time(metadata, "creationTimestamp"),
         deletion_unix_s=_time(metadata, "deletionTimestamp"),
         limit_bytes=limit_bytes,
+        qos=intern(_text(status, "qosClass")),
     )
 
 

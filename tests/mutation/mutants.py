@@ -799,4 +799,40 @@ MUTANTS = (
         "return now",
         ("commands/test_diagnose_file.py",),
     ),
+    # -------------------------------------------------------------------------------------------------------------------- advice
+    Mutant(
+        "a kill at a limit that was raised since asks for a next one",
+        "look/next_limits.py",
+        "    if not now:\n",
+        "    if False:\n",
+        ("commands/test_next_limits.py",),
+    ),
+    Mutant(
+        "a kill of the node asks for a higher limit",
+        "look/next_limits.py",
+        "own = [one for one in sums if one.last.scope in (Scope.CONTAINER, None)]",
+        "own = [one for one in sums if one.last.scope is not Scope.POD]",
+        ("commands/test_next_limits.py",),
+    ),
+    Mutant(
+        "the patch of a Guaranteed pod changes its class",
+        "look/patches.py",
+        'return {"limits": memory, "requests": memory} if one.guaranteed else {"limits": memory}',
+        'return {"limits": memory}',
+        ("commands/test_advise.py",),
+    ),
+    Mutant(
+        "a Job's template, which cannot be changed, is patched",
+        "look/patches.py",
+        '    "Pod": ("spec",),\n',
+        '    "Pod": ("spec",),\n    "Job": TEMPLATE,\n',
+        ("commands/test_advise.py",),
+    ),
+    Mutant(
+        "kills of a deleted pod count for a workload of another namespace",
+        "look/workloads.py",
+        "        if one.namespace == namespace\n        and pod.startswith(one.name)\n",
+        "        if pod.startswith(one.name)\n",
+        ("commands/test_workloads.py",),
+    ),
 )
