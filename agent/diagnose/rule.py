@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from agent.diagnose.amounts import with_units
 from agent.diagnose.case import OF_POD, At, Case
 from agent.diagnose.eviction import eviction_words
 from agent.diagnose.memory import memory_words
@@ -74,7 +75,7 @@ class Rule:
         found = re.search(self.says, case.said, re.IGNORECASE)
         if found is None:
             return None
-        return {name: safe(text.strip(), MOST_WORD) for name, text in found.groupdict().items() if text}
+        return with_units({name: safe(text.strip(), MOST_WORD) for name, text in found.groupdict().items() if text})
 
 
 def sentence(alternatives: tuple[str, ...], words: Mapping[str, str]) -> str:

@@ -29,7 +29,7 @@ ADMISSION: tuple[Rule, ...] = (
     Rule("rejected-resources", REJECTED, YES, YES,
         ("the node had not enough {resource} for the pod ({wanted} requested, {used} of {capacity} used)",
          "the node had not enough resources for the pod"),
-        ("lower its request of {wanted} {resource}, or free resources on the node; if it sets nodeName, let the scheduler choose",
+        ("lower its {resource} request of {wanted}, or free resources on the node; if it sets nodeName, let the scheduler choose",
          "lower its requests, or free resources on the node; if it sets nodeName, let the scheduler choose"),
         ("OutOf*", "*ResourceFit*", "NodeResourcesFit"),
         says=(r"(?:enough resource: (?P<resource>[a-z0-9./-]{1,253}), requested: (?P<wanted>[0-9]+), "

@@ -31,7 +31,7 @@ PODS: tuple[Rule, ...] = (
     Rule("scheduling-resources", SCHEDULING, PERHAPS, YES,
         ("the pod has no node: {number} of {nodes} nodes have too little {resource} for its requests",
          "the pod has no node: none has enough {resource} for its requests", "the pod has no node: none has room for its requests"),
-        ("lower its request of {resource}, or add nodes; what counts is the sum of requests on a node, not its usage",
+        ("lower its {resource} request, or add nodes; what counts is the sum of requests on a node, not its usage",
          "lower its requests, or add nodes; what counts is the sum of requests on a node, not its usage"),
         says=(r"(?:/(?P<nodes>[0-9]+) nodes are available[^\n]*?(?P<number>[0-9]+) |predicates[^\n]*?)"
               r"(?:Insufficient (?P<resource>[a-z0-9./-]{0,252}[a-z0-9])|Too many pods)"),

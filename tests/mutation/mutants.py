@@ -786,6 +786,13 @@ MUTANTS = (
         ("diagnose/test_reports.py",),
     ),
     Mutant(
+        "thousandths of a CPU are shown as CPUs",
+        "diagnose/amounts.py",
+        'return f"{int(text) // 1000}" if int(text) % 1000 == 0 else f"{text}m"',
+        "return text",
+        ("diagnose/test_reports.py",),
+    ),
+    Mutant(
         "an old kubelet's sentence is no reason",
         "diagnose/cases.py",
         'one.status.state.reason.partition(":")[0]',
