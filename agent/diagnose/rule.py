@@ -102,6 +102,8 @@ def words_of(case: Case) -> dict[str, str]:
         "pod": safe(pod.name, MOST_WORD),
         "namespace": safe(pod.namespace, MOST_WORD),
         "reason": safe(case.reason, MOST_WORD) or "no reason given",
+        "finalizers": safe(", ".join(pod.status.finalizers), MOST_WORD) or None,
+        "node": safe(pod.node_name, MOST_WORD) or None,
         "deadline": _text(pod.status.deadline_s, " s"),
         "exit_code": _text(case.ended.exit_code),
         "signal": signal_name(case.signal),

@@ -26,6 +26,12 @@ ADMISSION: tuple[Rule, ...] = (
           "if the pod sets nodeName, let the scheduler choose"),),
         ("OutOfpods",), says=r"OutOfpods(?:[^\n]*\n[^\n]*requested: [0-9]+, used: (?P<used>[0-9]+), capacity: (?P<capacity>[0-9]+))?",
         source=PREDICATE),
+    Rule("rejected-none", REJECTED, NO, NO,
+        ("the node has no {resource} at all, and the pod requests {wanted}",),
+        (("set up {resource} on the node (hugepages: when it starts; a device: its plugin), or remove the request; if the pod sets "
+          "nodeName, let the scheduler choose"),),
+        ("OutOf*",), says=r"enough resource: (?P<resource>[a-z0-9./-]{1,253}), requested: (?P<wanted>[0-9]+), used: 0, capacity: 0\b",
+        source=PREDICATE),
     Rule("rejected-resources", REJECTED, YES, YES,
         ("the node had not enough {resource} for the pod ({wanted} requested, {used} of {capacity} used)",
          "the node had not enough resources for the pod"),
@@ -36,10 +42,10 @@ ADMISSION: tuple[Rule, ...] = (
               r"used: (?P<used>[0-9]+), capacity: (?P<capacity>[0-9]+))?$"),
         source=PREDICATE),
     Rule("rejected-full", REJECTED, YES, YES,
-        (("the node was full ({missing} more {resource} needed for this critical pod), and the kubelet found no pod that it may end to "
+        (("the node was full ({resource}: {missing} more needed for this critical pod), and the kubelet found no pod that it may end to "
           "make room"),
          "the node was full, and the kubelet found no pod that it may end to make room"),
-        ("free {resource} on the node (the number of pods is maxPods); " + AGAIN, "free resources on the node; " + AGAIN),
+        ("make room on the node ({resource}; for pods that is maxPods); " + AGAIN, "free resources on the node; " + AGAIN),
         ("UnexpectedAdmissionError",),
         says=r"recover from admission failure: preemption(?:[^\n]*\[\(res: (?P<resource>[a-z0-9./-]{1,253}), q: (?P<missing>[0-9]+)\))?",
         source="pkg/kubelet/preemption/preemption.go: getPodsToPreempt (1.25 to 1.36)"),

@@ -6,6 +6,7 @@ from agent.diagnose import facts
 from agent.diagnose.case import At
 from agent.diagnose.rule import NO, PERHAPS, YES, Rule, Sure
 from agent.diagnose.table_pods import DESCRIBE
+from agent.diagnose.table_starts import E2BIG, EXECVE, SHORTEN, TOO_LONG
 from agent.model.diagnosis import Category
 
 FAILED = {At.CRASH: Category.CRASH_LOOP, At.ENDED: Category.FAILED}
@@ -79,6 +80,7 @@ ENDS: tuple[Rule, ...] = (
           "long before"),),
         ("find the cause in `{log}`; `oomward history --pod {namespace}/{pod}` shows when a process was killed, and how large it was",),
         facts=(facts.OOM_EARLIER, facts.EXIT_KNOWN), sure=Sure.LIKELY, source=CONTAINERD),
+    Rule("ended-arguments", FAILED, NO, NO, (TOO_LONG,), (SHORTEN,), says=E2BIG, source=EXECVE),
     Rule("ended-lost", {At.CRASH: Category.UNKNOWN, At.ENDED: Category.UNKNOWN}, PERHAPS, PERHAPS,
         ("how {who} ended is not known: the runtime had no record of it any more",),
         ("check whether the node or its runtime was restarted then; see also `oomward history --pod {namespace}/{pod}`",),

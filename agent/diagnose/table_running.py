@@ -42,6 +42,12 @@ RUNNING: tuple[Rule, ...] = (
          AGAIN + "was OOM-killed; its limit is {limit}",
          AGAIN + "was OOM-killed"),
         RAISE, facts=(facts.RESTARTED, facts.OOM), source=CONTAINERD),
+    Rule("running-init-long", {At.RUNNING: Category.NOT_STARTING}, PERHAPS, PERHAPS,
+        ("the pod has not started, because {who} has been running for more than five minutes",),
+        (("see what it does or waits for (`kubectl logs -n {namespace} {pod} -c {container}`): often a service, a DNS name or a migration "
+          "that is not there yet"),),
+        facts=(facts.INIT_LONG,), sure=Sure.LIKELY,
+        source="pkg/kubelet/kuberuntime/kuberuntime_container.go: computeInitContainerActions (1.25 to 1.36)"),
     Rule("running-not-started", NOT_READY, PERHAPS, PERHAPS,
         ("{who} is running, but its startup probe has not succeeded for five minutes",),
         ("see its log (`kubectl logs -n {namespace} {pod} -c {container}`), and check the startup probe",),

@@ -793,6 +793,27 @@ MUTANTS = (
         ("diagnose/test_reports.py",),
     ),
     Mutant(
+        "a pod that is being deleted is never looked at, however long that takes",
+        "diagnose/cases.py",
+        "if due is not None and now_unix_s - due >= LONG_S else None",
+        "if False else None",
+        ("diagnose/test_reports.py",),
+    ),
+    Mutant(
+        "a refusal under memory pressure is taken for an eviction",
+        "diagnose/table_evictions.py",
+        'says=r"node had condition: \\[MemoryPressure\\]"',
+        'says=r"node was evicted"',
+        ("diagnose/test_reports.py",),
+    ),
+    Mutant(
+        "an init container may run forever without a word",
+        "diagnose/facts.py",
+        'return case.pod.status.phase == "Pending" and case.now_unix_s - started >= LONG_S',
+        "return False",
+        ("diagnose/test_reports.py",),
+    ),
+    Mutant(
         "an old kubelet's sentence is no reason",
         "diagnose/cases.py",
         'one.status.state.reason.partition(":")[0]',

@@ -39,7 +39,7 @@ READABLE = tuple(
 SHARED = {"": "", RESTART: RESTART}  # after each sentence of RAISE
 WORD = re.compile(r"\{(\w+)\}")
 PLACES = (
-    ("The pod as a whole", (At.POD,)),
+    ("The pod as a whole", (At.POD, At.TERMINATING)),
     ("Pods that do not start, and resizes", (At.SCHEDULING, At.CREATING, At.SANDBOX, At.RESIZE)),
     ("Images", (At.PULL, At.PULL_BACK_OFF)),
     ("Containers that cannot be created or started", (At.CONFIG, At.CREATE, At.START, At.WAITING)),
