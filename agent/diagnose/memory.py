@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.diagnose.case import RESIZES, Case
-from agent.model import ContainerKind, OomKill, Pod, Scope
+from agent.model import ContainerKind, OomKill, Pod, Scope, Victim
 from agent.wording.text import bytes_text, safe
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -34,7 +34,7 @@ def memory_words(case: Case) -> dict[str, str | None]:
     kill = next(iter(case.lost or case.fatal or case.killed or of_sandbox), None)
     found = {"limit": quantity(case.limit_bytes), "kills": _kills(case)}
     if kill is not None and kill.victims:
-        found["victim"] = safe(kill.victims[0].comm)
+        found["victim"] = _victim(kill.victims[0])
     if kill is not None and kill.scope in ITS_LIMIT:
         found["its_limit"] = ITS_LIMIT[kill.scope]
     if kill is not None and kill.scope is Scope.POD:
@@ -80,6 +80,12 @@ def _pending(case: Case) -> str:
     found = (case.pod.status.condition(kind) for kind in RESIZES)
     reasons = [one.reason.lower() for one in found if one is not None and one.status == "True" and one.reason]
     return f"the resize is {safe(reasons[0])}" if reasons else "the resize is not done"
+
+
+def _victim(victim: Victim) -> str:
+    """Its name, with the memory that it had: ``python3, 180Mi``."""
+    size = quantity(victim.resident_bytes)
+    return safe(victim.comm) + (f", {size}" if size is not None else "")
 
 
 def _kills(case: Case) -> str | None:

@@ -42,6 +42,7 @@ RESTART = "; if it does not handle the loss of a process, restart it now"
 LIMITS = (
     "{who} was OOM-killed: the pod reached its limit of {pod_limit}",
     "{who} was OOM-killed: the pod reached a limit of {behind}",
+    "{who} was OOM-killed ({victim}): it reached its limit of {own_limit}",
     "{who} was OOM-killed: it reached its limit of {own_limit}",
     "{who} was OOM-killed; its limit is {limit}",
     "{who} was OOM-killed",

@@ -65,7 +65,8 @@ IMAGES: tuple[Rule, ...] = (
         (("check what was pushed as {image}: a Helm chart, an attestation or an artifact is no image; if it is one, rebuild it without "
           "special compression"),
          "check what was pushed: a Helm chart, an attestation or an artifact is no image"),
-        says=r"(?:unsupported|unknown|unexpected|invalid|mismatched) (?:manifest |config )?media ?type(?! text/html)|mediaType in manifest|"
+        says=r"(?:unsupported|unknown|unexpected|invalid|mismatched) (?:manifest |config |docker v2s2 )?media ?type(?! text/html)|"
+             r"mediaType in manifest|"
              r"cncf\.helm|not a container image|"
              r"manifest (?:type|format) .{0,80}(?:not supported|unsupported)|encountered unknown type|no unpack platforms|"
              r"cannot pull an artifact",

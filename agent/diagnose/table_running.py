@@ -38,6 +38,7 @@ RUNNING: tuple[Rule, ...] = (
     Rule("running-after-oom", {At.RUNNING: Category.OOM_CONTAINER}, NO, PERHAPS,
         (AGAIN + "was OOM-killed: the pod reached its limit of {pod_limit}",
          AGAIN + "was OOM-killed: the pod reached a limit of {behind}",
+         AGAIN + "was OOM-killed ({victim}): it reached its limit of {own_limit}",
          AGAIN + "was OOM-killed: it reached its limit of {own_limit}",
          AGAIN + "was OOM-killed; its limit is {limit}",
          AGAIN + "was OOM-killed"),

@@ -74,9 +74,9 @@ class Example:
 
 
 def examples() -> Mapping[str, Example]:
-    """By rule: a published status, or else one with a source's words, or else a recorded one."""
+    """By rule: a published status, or else a recorded one, or else one with a source's words."""
     found: dict[str, Example] = {}
-    for one, pod, link in (*_reported(False), *_reported(True), *_recorded()):
+    for one, pod, link in (*_reported(False), *_recorded(), *_reported(True)):
         found.setdefault(one.rule, Example(_shown(one, pod["status"]), link, one))
     return found
 
