@@ -87,22 +87,29 @@ class LedgerReader(WrittenKills):
         return {(uid, container or ""): killed for uid, container, killed in map(from_sql, self._rows(sql))}
 
     def sums(self, since_unix_s: float, limit: int) -> list[KillSum]:
-        """Kills in containers by pod, container, scope and memory limit; those with the newest kills first."""
+        """Kills in containers by pod, container, scope and memory limit; the ``limit`` with the newest kills, those first.
+
+        Row by row along the index of times: a GROUP BY would need memory for all, or a temporary file.
+        """
         at_limit = "CASE WHEN json_valid(body) THEN json_extract(body, '$.limit_bytes') END"
-        sql = (  # SQLite takes body and outcome from the row with the maximum
-            "SELECT MAX(at_unix_s) AS newest, body, outcome, COUNT(*), SUM(processes), SUM(outcome IS ?) FROM kill "
-            "WHERE at_unix_s >= ? AND pod_uid IS NOT NULL AND container IS NOT NULL "
-            f"GROUP BY pod_uid, container, scope, {at_limit} ORDER BY newest DESC LIMIT ?"
+        sql = (
+            f"SELECT rowid, processes, outcome IS ?, pod_uid, container, scope, {at_limit} FROM kill "
+            "WHERE at_unix_s >= ? AND pod_uid IS NOT NULL AND container IS NOT NULL ORDER BY at_unix_s DESC"
         )
-        found = []
-        for _, body, outcome, kills, processes, survived in self._rows(
-            sql, (Outcome.SURVIVED.value, since_unix_s, limit)
-        ):
-            try:
-                found.append(KillSum(kills, processes, survived, kill_of(body, outcome)))
-            except BadRowError:
-                self.bad_rows += 1
-        return found
+        found: dict[Row, list[int]] = {}
+        try:
+            for rowid, processes, survived, *group in self._connection.execute(sql, (Outcome.SURVIVED, since_unix_s)):
+                if (known := found.get(tuple(group))) is not None:
+                    known[:] = known[0], known[1] + 1, known[2] + processes, known[3] + survived
+                elif len(found) < limit:
+                    found[tuple(group)] = [rowid, 1, processes, survived]
+        except sqlite3.Error as error:
+            raise self._no_ledger(error) from error
+        return [
+            KillSum(kills, processes, survived, last)
+            for rowid, kills, processes, survived in found.values()
+            for last in self.matching("rowid = ?", (rowid,))
+        ]
 
     def kept_decisions(self) -> tuple[KeptDecision, ...]:
         """The last decision for each container."""
