@@ -61,6 +61,9 @@ OOM_EARLIER = Fact(
     "the runtime says `OOMKilled`, but perhaps of a kill long before: the exit code is not 137, or this node saw the kill earlier",
     lambda case: case.ended.reason == OOM_KILLED and not case.oom,
 )
+LOST_END = Fact(
+    "exit code 255 and reason `Unknown`", lambda case: case.ended.exit_code == 255 and case.ended.reason == "Unknown"
+)
 SIGTERM = Fact("exit code 143", lambda case: case.ended.exit_code == STOPPED)
 PROBED = Fact(
     "exit code 137 or 143, and it has a liveness or startup probe",

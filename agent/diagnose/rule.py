@@ -116,6 +116,7 @@ def words_of(case: Case) -> dict[str, str]:
     if one is not None:
         kind = "" if one.kind is ContainerKind.REGULAR else f"the {one.kind.value} "
         found["container"], found["restarts"] = safe(one.name), str(status.restart_count)
+        found["readiness"] = "readiness probe" if "readiness" in status.probes else None
         found["who"] = f"{kind}container {found['container']}"
         previous = "" if status.state.phase is Phase.TERMINATED else " --previous"
         found["log"] = f"kubectl logs -n {found['namespace']} {found['pod']} -c {found['container']}{previous}"

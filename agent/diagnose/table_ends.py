@@ -56,6 +56,10 @@ PROBES = "pkg/kubelet/kuberuntime/kuberuntime_manager.go: computePodActions (1.2
 PROGRAM = "the container's own exit code or termination message"
 STATUS = "pkg/kubelet/kubelet_pods.go: convertToAPIContainerStatuses (1.22 to 1.36)"
 
+HEAP = r"heap out of memory|OutOfMemoryError|std::bad_alloc|runtime: out of memory|\bMemoryError\b|OutOfMemoryException"
+REBOOT = "the node or its runtime was stopped meanwhile: see its uptime and the runtime's log; that it was killed for memory is not known"
+LOST = "containerd internal/cri/server: unknownContainerStatus (exit code 255), after its own restart or the node's"
+
 ENDS: tuple[Rule, ...] = (
     Rule("ended-node-oom", {At.CRASH: Category.NODE_OOM, At.ENDED: Category.NODE_OOM}, YES, YES,
         ("{who} was OOM-killed because the node, or all pods together, ran out of memory: this was not its fault, its limit is {limit}",
@@ -86,6 +90,15 @@ ENDS: tuple[Rule, ...] = (
         ("how {who} ended is not known: the runtime had no record of it any more",),
         ("check whether the node or its runtime was restarted then; see also `oomward history --pod {namespace}/{pod}`",),
         says=r"ContainerStatusUnknown|could not be located when the pod was", source=STATUS),
+    Rule("ended-unknown", {At.CRASH: Category.UNKNOWN, At.ENDED: Category.UNKNOWN}, PERHAPS, YES,
+        ("how {who} ended is not known: the runtime found it gone",), (REBOOT,), facts=(facts.LOST_END,), source=LOST),
+    Rule("ended-heap", FAILED, NO, PERHAPS,
+        ("{who} ended by itself (code {exit_code}): its program ran out of the memory that it allows itself, and no OOM kill is known then",
+         "{who} ended by itself: its program ran out of the memory that it allows itself"),
+        (("raise the program's own bound (Java -Xmx or -XX:MaxRAMPercentage, Node --max-old-space-size) below its limit of {limit}, or the "
+          "limit too, or reduce its memory use"),
+         "raise the program's own bound (Java -Xmx or -XX:MaxRAMPercentage, Node --max-old-space-size), or reduce its memory use"),
+        says=HEAP, source=PROGRAM),
     Rule("ended-probe", FAILED, PERHAPS, PERHAPS,
         ("{who} was ended by the kubelet: its probe failed",),
         (f"find out why the probe fails (`{{log}}`); {MORE_TIME}",),

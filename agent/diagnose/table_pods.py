@@ -40,13 +40,17 @@ PODS: tuple[Rule, ...] = (
         ("the pod has no node: its schedulingGates are not removed yet",),
         ("find what removes them: a controller (a queue such as Kueue) that is down, or that has no room for it yet",),
         ("SchedulingGated",), source="pkg/scheduler/framework/plugins/schedulinggates (1.26 to 1.36)"),
+    Rule("scheduling-volume-count", SCHEDULING, PERHAPS, PERHAPS,
+        ("the pod has no node: those that fit have as many volumes attached as they can",),
+        ("add nodes, or use fewer volumes per node; `kubectl get csinode -o yaml` shows the limits, `kubectl get volumeattachments` the volumes",),
+        says=r"exceed max volume count", source=SCHEDULER),
     Rule("scheduling-volume", SCHEDULING, PERHAPS, PERHAPS,
         ("the pod has no node: its volume claim {claim} does not exist", ("the pod has no node: a volume of it is not bound, or is in "
                                                                           "another zone")),
         ("create the claim {claim}, or correct its name; the scheduler then continues",
          "check the claims (`kubectl get pvc -n {namespace}`): storage class, capacity, and the zone of a volume that exists",),
         says=(r"persistentvolumeclaim \\?\"(?P<claim>[^\"\\\n]{1,253})\\?\" not found|unbound (?:immediate )?PersistentVolumeClaims|"
-              r"volume node affinity conflict|find available persistent volumes|exceed max volume count"),
+              r"volume node affinity conflict|find available persistent volumes|binding volumes:|VolumeBinding"),
         source=SCHEDULER),
     Rule("scheduling-claims", SCHEDULING, PERHAPS, PERHAPS,
         ("the pod has no node: none can give it the devices of its resource claims",),

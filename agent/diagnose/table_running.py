@@ -5,7 +5,19 @@ from __future__ import annotations
 from agent.diagnose import facts
 from agent.diagnose.case import At
 from agent.diagnose.rule import NO, PERHAPS, YES, Rule, Sure
-from agent.diagnose.table_ends import CODES, CONTAINERD, DIED, MORE_TIME, NODE, PROBES, PROGRAM, RAISE, RESTART
+from agent.diagnose.table_ends import (
+    CODES,
+    CONTAINERD,
+    DIED,
+    LOST,
+    MORE_TIME,
+    NODE,
+    PROBES,
+    PROGRAM,
+    RAISE,
+    REBOOT,
+    RESTART,
+)
 from agent.diagnose.table_pods import DESCRIBE
 from agent.model.diagnosis import Category
 
@@ -54,9 +66,15 @@ RUNNING: tuple[Rule, ...] = (
         ("see its log (`kubectl logs -n {namespace} {pod} -c {container}`), and check the startup probe",),
         facts=(facts.NOT_STARTED_LONG,), source=PROBE),
     Rule("running-not-ready", NOT_READY, PERHAPS, PERHAPS,
-        ("{who} is running, but has not been ready for a while: its readiness probe fails",),
-        ("see its log (`kubectl logs -n {namespace} {pod} -c {container}`), and check the readiness probe",),
+        ("{who} is running, but has not been ready for a while: its {readiness} fails",
+         "{who} is running, but has not been ready for a while"),
+        ("see its log (`kubectl logs -n {namespace} {pod} -c {container}`), and check the {readiness}",
+         "see its log (`kubectl logs -n {namespace} {pod} -c {container}`), and its probes if it has any"),
         facts=(facts.NOT_READY_LONG,), source=PROBE),
+    Rule("running-after-unknown", RESTARTED, PERHAPS, YES,
+        ("{who} is running again (restart {restarts}); how the previous instance ended is not known: the runtime found it gone",),
+        (REBOOT,),
+        facts=(facts.RESTARTED, facts.LOST_END), source=LOST),
     Rule("running-after-probe", RESTARTED, PERHAPS, PERHAPS,
         (AGAIN + "was ended by {signal} (exit code {exit_code}) without an OOM kill: most likely its liveness or startup probe failed",),
         (f"look for `probe failed` in the Events ({DESCRIBE}); then {MORE_TIME}",),
