@@ -37,11 +37,12 @@ COMMANDS = {
     "ps": "list the containers of this node: desired and actual mode, memory limit, usage, peak, OOM kills",
     "explain": "show each container's OOM mode, why it applies, its memory limits and its recent OOM kills",
     "diagnose": "show why containers of this node fail, what Kubernetes will do, and what you can do",
+    "advise": "show each workload's memory limits, peaks and OOM kills on this node, and the next limit where kills ask for one",
     "oom-policy": "install, remove or show the systemd drop-in that keeps mode single in force (OOMPolicy=continue)",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
 }
 # They apply no rule, and are needed most when the file is wrong.
-LOOKING = ("check", "ps", "explain", "diagnose", "oom-policy", "history")
+LOOKING = ("check", "ps", "explain", "diagnose", "advise", "oom-policy", "history")
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
 # ruff: noqa: PLC0415
@@ -78,7 +79,10 @@ def parser() -> argparse.ArgumentParser:
 def _add_own(name: str, command: argparse.ArgumentParser) -> None:
     """The arguments of this command only."""
     add = command.add_argument
-    if name != "run":
+    if name == "advise":
+        shells = "table (default), json, or patch: a kubectl command for each workload"
+        add("--output", choices=("table", "json", "patch"), default="table", help=shells)
+    elif name != "run":
         add("--output", choices=("table", "json"), default="table", help="table (default) or json")
     match name:
         case "once":
@@ -98,6 +102,15 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
             which = command.add_mutually_exclusive_group()
             which.add_argument("pod", nargs="?", metavar="POD", help="only this pod, named as for explain")
             which.add_argument("--all", action="store_true", help="all pods of this node (the default)")
+            anywhere = "the pods in this file (- for standard input; JSON or YAML), without node or cluster"
+            which.add_argument("-f", "--file", metavar="FILE", help=anywhere)
+        case "advise":
+            add(
+                "--since",
+                type=_duration,
+                metavar="DURATION",
+                help="only kills in the last 6h … (default: all that are kept)",
+            )
         case "history":
             add("--namespace", metavar="NAMESPACE", help="only kills in this namespace")
             add("--pod", metavar="POD", help="only kills in this pod: name or namespace/name")
@@ -174,7 +187,11 @@ def _without_agent(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     from agent.settings import SettingsError, load
 
-    alone = arguments.command in ("history", "oom-policy") or getattr(arguments, "restore", False)
+    alone = (
+        arguments.command in ("history", "oom-policy")
+        or getattr(arguments, "restore", False)
+        or getattr(arguments, "file", None) is not None
+    )
     required = () if alone else ("node_name",)
     from agent.model import AgentError
 
@@ -245,10 +262,18 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
             from agent.commands.explain import explain
 
             code = explain(settings, arguments.pod, output, file)
+        case "diagnose" if arguments.file is not None:
+            from agent.commands.diagnose_file import diagnose_file
+
+            code = diagnose_file(arguments.file, output, file)
         case "diagnose":
             from agent.commands.diagnose import diagnose
 
             code = diagnose(settings, arguments.pod, output, file)
+        case "advise":
+            from agent.commands.advise import advise
+
+            code = advise(settings, output, file, since_s=arguments.since)
         case "oom-policy":
             from agent.commands.oom_policy import oom_policy
 

@@ -47,9 +47,12 @@ class Category(StrEnum):
     FAILED = "Failed"
     NOT_READY = "NotReady"
     NOT_STARTING = "NotStarting"
+    RESTARTED = "Restarted"
+    RESIZE = "ResizePending"
     PREEMPTED = "Preempted"
     NODE_SHUTDOWN = "NodeShutdown"
     REJECTED = "Rejected"
+    TERMINATING = "Terminating"
     UNKNOWN = "Unknown"
 
 
