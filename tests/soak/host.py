@@ -22,8 +22,8 @@ ENOUGH_MAPPINGS = 1 << 20
 
 
 def allow_mappings() -> str | None:
-    """User-Mode Linux maps the pages of a process one by one. The API server's process exceeds the usual 65,530 after some minutes: then it,
-    or any other, gets SIGSEGV. Raises the host's limit; what to do, where that is not allowed.
+    """User-Mode Linux maps the pages of a process one by one. The API server's process needs more than the usual 65,530 after some
+    minutes: then it, or any other, gets SIGSEGV. Raises the host's limit. Returns what to do where that is not allowed.
     """
     if int(MAPPINGS.read_text()) >= ENOUGH_MAPPINGS:
         return None
