@@ -47,7 +47,8 @@ def metrics() -> frozenset[str]:
 
 def keys() -> set[str]:
     """Labels and annotations of the model: whole, or what goes before a container's name."""
-    return {v for n, v in vars(model).items() if n.endswith(("_LABEL", "_ANNOTATION", "_ANNOTATION_PREFIX"))}
+    constants = {**vars(model), **vars(model.recover)}
+    return {v for n, v in constants.items() if n.endswith(("_LABEL", "_ANNOTATION", "_ANNOTATION_PREFIX"))}
 
 
 @cache

@@ -1,0 +1,63 @@
+"""The circuit breaker: many owners that fail for one reason, or at one registry, are an outage, not theirs to be recovered from. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from agent.model.diagnosis import Category, Diagnosis
+from agent.recover.subject import Subject
+
+HOLD_S = 600.0  # it stays open for that long after it would have closed
+OF_IMAGES = (Category.ERR_IMAGE_PULL, Category.IMAGE_PULL_BACK_OFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One owner fails for this reason; ``registry`` "" if no image is at fault."""
+
+    owner: str
+    reason: str
+    registry: str
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """What it may be an outage of."""
+        return (f"reason {self.reason}", *([f"registry {self.registry}"] if self.registry else []))
+
+
+@dataclass(frozen=True, slots=True)
+class Circuits:
+    """The open ones: cause, and until when at least."""
+
+    open: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def against(self, failure: Failure) -> str | None:
+        """The cause that forbids a step against this failure; None: none does."""
+        return next((cause for cause in failure.causes if cause in self.open), None)
+
+    def after(self, failures: Iterable[Failure], most_owners: int, now_unix_s: float) -> Circuits:
+        """Opened by what fails now, and closed some time after it has become better."""
+        owners: dict[str, set[str]] = defaultdict(set)
+        for failure in failures:
+            for cause in failure.causes:
+                owners[cause].add(failure.owner)
+        still = {cause: until for cause, until in self.open.items() if until > now_unix_s}
+        found = {cause: now_unix_s + HOLD_S for cause, who in owners.items() if len(who) >= most_owners}
+        return Circuits(MappingProxyType(still | found))
+
+
+def failure_of(subject: Subject, diagnosis: Diagnosis) -> Failure:
+    """By the rule, and by the host of the image that can't be had."""
+    found = subject.pod.container(diagnosis.container or "")
+    image = found.status.image if found is not None and diagnosis.category in OF_IMAGES else ""
+    return Failure(subject.key, diagnosis.rule, registry_of(image))
+
+
+def registry_of(image: str) -> str:
+    """The registry's host by an image's name; Docker Hub where it has none; "" for no image."""
+    host, slash, _ = image.partition("/")
+    is_host = bool(slash) and ("." in host or ":" in host or host == "localhost")
+    return "" if not image else host if is_host else "docker.io"
