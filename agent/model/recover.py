@@ -78,7 +78,7 @@ class Bounds:
     back_off_s: float = 30.0
     most_back_off_s: float = 600.0
     stable_s: float = 120.0
-    breaker_owners: int = 5
+    breaker_owners: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,7 @@ class Attempt:
     ``owner`` is ``namespace/Kind/name`` of what has the pod made. ``before`` and ``after`` are the values that it changes:
     images, bytes of memory, the names of strategies, of the pod and the one that replaces it. ``left_out``: init containers that the
     replacement lacks. ``fence`` is the object's step annotation at the intent, "" for none. ``what`` and ``cause`` are for people.
+    ``changed_unix_s``: when it got its state, 0 for an intent.
     """
 
     number: int
@@ -156,6 +157,12 @@ class Attempt:
     tries: int = 1
     state: State = State.INTENDED
     result: str = ""
+    changed_unix_s: float = 0.0
+
+    @property
+    def last_unix_s(self) -> float:
+        """When it was recorded, done or ended: the last of these."""
+        return max(self.at_unix_s, self.changed_unix_s)
 
     @property
     def token(self) -> str:
@@ -165,6 +172,11 @@ class Attempt:
     def wrote(self, token: str) -> bool:
         """Whether a step annotation is that of a try of this attempt."""
         return token.startswith(f"{self.number}.")
+
+    def newer(self, token: str) -> bool:
+        """Whether a later try of this attempt wrote it: another leader has taken it over."""
+        tries = token.removeprefix(f"{self.number}.")
+        return self.wrote(token) and tries.isdecimal() and int(tries) > self.tries
 
 
 @dataclass(frozen=True, slots=True)

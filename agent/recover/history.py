@@ -15,6 +15,7 @@ from agent.model.recover import UNSETTLED, Action, Attempt, State
 KEPT_S = 86_400.0  # a settled attempt counts for a day
 MOST_KEPT = 1000  # about 600 bytes each: a ConfigMap takes 1 MiB
 HOUR_S = 3600.0
+NO_HELP = "it did not help"
 
 
 class FullError(ValueError):
@@ -53,7 +54,8 @@ class History:
 
     def with_intent(self, attempt: Attempt, now_unix_s: float) -> History:
         """With a new attempt, which gets the next number; what was not settled for its owner failed. Raises FullError."""
-        kept = [_failed(one) if one.owner == attempt.owner else one for one in _still_kept(self.attempts, now_unix_s)]
+        own = attempt.owner
+        kept = [_failed(one, now_unix_s) if one.owner == own else one for one in _still_kept(self.attempts, now_unix_s)]
         if len(kept) >= MOST_KEPT:
             raise FullError(f"the journal has {MOST_KEPT} attempts of the last day")
         return History((*kept, replace(attempt, number=self.last + 1)), self.last + 1)
@@ -70,8 +72,10 @@ class History:
         )
 
 
-def _failed(one: Attempt) -> Attempt:
-    return replace(one, state=State.FAILED, result="it did not help") if one.state is State.DONE else one
+def _failed(one: Attempt, now_unix_s: float) -> Attempt:
+    if one.state is not State.DONE:
+        return one
+    return replace(one, state=State.FAILED, result=NO_HELP, changed_unix_s=now_unix_s)
 
 
 def _still_kept(attempts: Iterable[Attempt], now_unix_s: float) -> Iterator[Attempt]:
@@ -95,7 +99,12 @@ def parse_history(text: str) -> History:
 
 
 def _attempt(item: dict[str, Any]) -> Attempt:
-    kinds: dict[str, type | tuple[type, ...]] = {"number": int, "tries": int, "at_unix_s": (int, float)}
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "number": int,
+        "tries": int,
+        "at_unix_s": (int, float),
+        "changed_unix_s": (int, float),
+    }
     for name, value in item.items():
         if not isinstance(value, kinds.get(name, str)):
             raise ValueError(f"{name} is {value!r:.80}")

@@ -91,6 +91,19 @@ def asked_of(subject: Subject, space: Space, config: RecoverConfig) -> Asked | N
     return Asked(frozenset(one for one in actions if policy.allows(one)), policy)
 
 
+def needs_resource(subject: Subject, space: Space, diagnoses: Sequence[Diagnosis], world: World) -> bool:
+    """Whether the next step may be a strategy, so that the custom resource has to be read first."""
+    try:
+        asked = asked_of(subject, space, world.config)
+    except AskError:
+        return False
+    if subject.strategy is None or isinstance(asked, Nothing) or Action.STRATEGY not in asked.actions:
+        return False
+    if not any(Action.STRATEGY in chain(one) for one in diagnoses) or _waits(subject, world) is not None:
+        return False
+    return len(world.history.counted(subject.key, Action.STRATEGY)) < len(subject.strategy.entries) - 1
+
+
 def is_system(namespace: str, config: RecoverConfig) -> bool:
     return namespace.startswith(SYSTEM) or namespace in SYSTEM_NAMES or namespace in config.closed
 
@@ -163,7 +176,7 @@ def _waits(subject: Subject, world: World) -> Nothing | None:
     last = history.newest(subject.key)
     if last is not None and last.state is State.INTENDED:
         return Nothing("a step for its owner is under way")
-    if last is not None and (due := last.at_unix_s + back_off_s(world, subject.key)) > now:
+    if last is not None and (due := last.last_unix_s + back_off_s(world, subject.key)) > now:
         return Nothing("the last step for its owner needs time", due)
     of_space = [one.at_unix_s for one in history.since(now - HOUR_S, subject.pod.namespace)]
     if len(of_space) >= bounds.namespace_per_hour:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from agent.model.recover import Action, Attempt, Bounds, State
@@ -11,26 +11,34 @@ from agent.recover.subject import Subject
 
 GIVE_UP_S = 1800.0  # a pod that is not ready by then was not recovered
 IN_FORCE_S = 300.0  # for a resize to be in force
+SEEN_S = 10.0  # until the watch shows what a step did
 ON_THE_POD = (Action.GROW, Action.IMAGE)
 SLACK_S = 2.0  # the API's times are whole seconds
 
 
 def settled(attempt: Attempt, subjects: Iterable[Subject], bounds: Bounds, now_unix_s: float) -> Attempt | None:
     """The attempt with its result; None: it is not known yet. ``subjects``: the pods of its owner."""
+    if now_unix_s < attempt.last_unix_s + SEEN_S:
+        return None
     theirs = [one for one in subjects if one.key == attempt.owner and _after(attempt, one)]
+    state, why = _result(attempt, theirs, bounds, now_unix_s)
+    return None if state is State.DONE else replace(attempt, state=state, result=why, changed_unix_s=now_unix_s)
+
+
+def _result(attempt: Attempt, theirs: Sequence[Subject], bounds: Bounds, now_unix_s: float) -> tuple[State, str]:
+    """The state, still DONE while nothing is known, and why."""
     if attempt.action in ON_THE_POD and not theirs:
-        return replace(attempt, state=State.FAILED, result="the pod was removed")
+        return State.FAILED, "the pod was removed"
     if attempt.action is Action.GROW and (why := _not_grown(attempt, theirs[0], now_unix_s)) is not None:
-        return replace(attempt, state=State.REFUSED, result=why)
+        return State.REFUSED, why
     for one in theirs:
         since = one.ready_since_unix_s()
         if since is None or (attempt.action is Action.GROW and not in_force(attempt, one)):
             continue
-        if now_unix_s >= max(since, attempt.at_unix_s) + bounds.stable_s or one.pod.status.phase == "Succeeded":
-            return replace(attempt, state=State.SUCCEEDED)
-    if now_unix_s - attempt.at_unix_s >= GIVE_UP_S:
-        return replace(attempt, state=State.FAILED, result="the pod did not stay ready")
-    return None
+        if now_unix_s >= max(since, attempt.last_unix_s) + bounds.stable_s or one.pod.status.phase == "Succeeded":
+            return State.SUCCEEDED, ""
+    over = now_unix_s - attempt.last_unix_s >= GIVE_UP_S
+    return (State.FAILED, "the pod did not stay ready") if over else (State.DONE, "")
 
 
 def _after(attempt: Attempt, subject: Subject) -> bool:
@@ -63,7 +71,7 @@ def _not_grown(attempt: Attempt, subject: Subject, now_unix_s: float) -> str | N
     limit = item[1].get("resources", {}).get("limits", {}).get("memory") if item is not None else None
     if limit != attempt.after:
         return f"something changed the limit back to {limit}"
-    if now_unix_s - attempt.at_unix_s >= IN_FORCE_S:
+    if now_unix_s - attempt.last_unix_s >= IN_FORCE_S:
         going = subject.pod.status.condition("PodResizeInProgress")
         return f"the new limit is not in force after five minutes{f': {going.message}' if going is not None else ''}"
     return None

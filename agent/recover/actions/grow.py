@@ -88,7 +88,7 @@ def advance(attempt: Attempt, seen: Seen, status: str) -> Request | Result:
         return Result(State.FAILED, GONE)
     at, item = _find(pod, attempt.container)
     token = pod["metadata"].get("annotations", {}).get(STEP_ANNOTATION, "")
-    if not attempt.wrote(token) and token != attempt.fence:
+    if attempt.newer(token) or (not attempt.wrote(token) and token != attempt.fence):
         return Result(State.FAILED, OTHER_STEP)
     if attempt.wrote(token) and _memory(item, "limits") == attempt.after:
         return Result(State.DONE)

@@ -82,11 +82,11 @@ def same_pod(attempt: Attempt) -> list[Mapping[str, object]]:
 
 
 def signed(obj: Json, token: str, status: str) -> list[Mapping[str, object]]:
-    """Operations that write the step and status annotations, and fail if another step was written since ``obj`` was read.
+    """Operations that write the step (if there is one) and status annotations, and fail if another step was written since ``obj`` was read.
 
     A ``test`` for null succeeds in the API server where there is no value (evanphx/json-patch).
     """
-    texts = {STEP_ANNOTATION: token, STATUS_ANNOTATION: status}
+    texts = {STATUS_ANNOTATION: status, **({STEP_ANNOTATION: token} if token else {})}
     metadata = obj.get("metadata")
     if not isinstance(metadata, dict) or not metadata.get("annotations"):
         none_yet = {"op": "test", "path": "/metadata/annotations", "value": None}

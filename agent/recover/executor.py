@@ -1,0 +1,120 @@
+"""Carries a step out: intent into the journal, requests with preconditions, result into the journal. It decides nothing itself.
+
+``kill -9`` at any point leaves an intent that ``resume`` takes up from the objects as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from agent.kube.api import ApiRefusedError
+from agent.model.recover import Action, Attempt, State, Strategy
+from agent.recover import messages
+from agent.recover.actions import fail, grow, image, strategy
+from agent.recover.actions import replace as replacing
+from agent.recover.actions.request import Advance, JsonPatch, PatchPod, PatchResource, Request, Result, Seen, signed
+from agent.recover.cluster import Cluster
+from agent.recover.journal import Journal
+from agent.recover.subject import Json, step_of
+
+logger = logging.getLogger("oomward")
+
+MOST_REQUESTS = 8  # of one attempt in one go: the longest has three
+GIVE_UP_S = 900.0  # for an intent that can't be carried out
+LATER = (408, 429)  # and 5xx: the same request may succeed later
+RACED = (404, 409, 422)  # the object is not as it was: look again
+
+
+class Executor:
+    """``strategies`` are the configuration's."""
+
+    def __init__(self, cluster: Cluster, journal: Journal, strategies: Sequence[Strategy]) -> None:
+        self._cluster = cluster
+        self._journal = journal
+        self._strategies = strategies
+        self._advance: Mapping[Action, Advance] = {
+            Action.GROW: grow.advance,
+            Action.IMAGE: image.advance,
+            Action.FAIL: fail.advance,
+            Action.REPLACE: replacing.advance,
+            Action.RETRY: replacing.advance,
+            Action.STRATEGY: lambda a, seen, status: strategy.advance(a, seen, status, strategies=strategies),
+        }
+
+    def start(self, attempt: Attempt, now_unix_s: float) -> Attempt:
+        """A new step: record its intent, and carry it out. Raises ApiError, JournalError, FullError, NotLeadingError."""
+        history = self._journal.change(lambda before: before.with_intent(attempt, now_unix_s))
+        return self._carry_out(history.attempts[-1], now_unix_s)
+
+    def resume(self, attempt: Attempt, now_unix_s: float) -> Attempt:
+        """One whose intent is recorded; this try gets a number of its own, so that what another one sends late does nothing."""
+        again = replace(attempt, tries=attempt.tries + 1)
+        self._journal.change(lambda before: before.changed(again))
+        return self._carry_out(again, now_unix_s)
+
+    def record(self, attempt: Attempt) -> None:
+        """A result that was seen."""
+        self._journal.change(lambda before: before.changed(attempt))
+
+    def annotate(self, namespace: str, pod: str, uid: str, text: str) -> None:
+        """The message on a pod."""
+        found = self._cluster.pod(namespace, pod, uid)
+        if found is not None:
+            self._say(found, text, lambda patch: PatchPod(namespace, pod, patch))
+
+    def annotate_resource(self, path: str, text: str) -> None:
+        """The message on a custom resource."""
+        found = self._cluster.get(path)
+        if found is not None:
+            self._say(found, text, lambda patch: PatchResource(path, patch))
+
+    def _say(self, found: Json, text: str, request: Callable[[JsonPatch], Request]) -> None:
+        """If nobody has done another step since; a refusal does not matter."""
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": found["metadata"].get("uid")},
+            *signed(found, step_of(found), text),
+        ]
+        try:
+            self._cluster.send(request(patch))
+        except ApiRefusedError as error:
+            logger.warning("the status of %s was not written: %s", found["metadata"].get("name"), error)
+
+    def _carry_out(self, attempt: Attempt, now_unix_s: float) -> Attempt:
+        result = self._requests(attempt)
+        if result is None and now_unix_s - attempt.at_unix_s < GIVE_UP_S:
+            return attempt
+        result = result or Result(State.FAILED, "it could not be carried out in time")
+        ended = replace(attempt, state=result.state, result=result.why[:300], changed_unix_s=now_unix_s)
+        self.record(ended)
+        return ended
+
+    def _requests(self, attempt: Attempt) -> Result | None:
+        """Until there is a result; None: later."""
+        status, refused = messages.status(attempt), None
+        for _ in range(MOST_REQUESTS):
+            found = self._advance[attempt.action](attempt, self._seen(attempt), status)
+            if isinstance(found, Result):
+                return found
+            if refused is not None and refused[0] == found:  # the objects are as they were: they are not the reason
+                return Result(State.REFUSED, refused[1])
+            refused = None
+            try:
+                self._cluster.send(found)
+            except ApiRefusedError as error:
+                if error.status in LATER or error.status >= 500 or not error.explained:
+                    logger.info("%s of %s/%s has to wait: %s", attempt.action, attempt.namespace, attempt.pod, error)
+                    return None
+                if error.status not in RACED:
+                    return Result(State.REFUSED, error.message or str(error))
+                refused = (found, error.message or str(error))
+        return None
+
+    def _seen(self, attempt: Attempt) -> Seen:
+        name = replacing.replacement_name(attempt) if attempt.action in (Action.REPLACE, Action.RETRY) else ""
+        return Seen(
+            self._cluster.pod(attempt.namespace, attempt.pod, attempt.pod_uid),
+            self._cluster.pod(attempt.namespace, name) if name else None,
+            self._cluster.get(attempt.resource) if attempt.resource else None,
+        )
