@@ -37,7 +37,9 @@ COMMANDS = {
     "diagnose": "show why containers of this node fail, what Kubernetes will do, and what you can do",
     "oom-policy": "install, remove or show the systemd drop-in that keeps mode single in force (OOMPolicy=continue)",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
+    "recover": "give failing pods that ask for it a bounded second chance: the command of the controller, one per cluster",
 }
+SERVICES = ("run", "recover")  # they run until they are stopped, and print nothing
 # They apply no rule, and are needed most when the file is wrong.
 LOOKING = ("check", "ps", "explain", "diagnose", "oom-policy", "history")
 
@@ -67,9 +69,13 @@ def parser() -> argparse.ArgumentParser:
 def _add_own(name: str, command: argparse.ArgumentParser) -> None:
     """The arguments of this command only."""
     add = command.add_argument
-    if name != "run":
+    if name not in SERVICES:
         add("--output", choices=("table", "json"), default="table", help="table (default) or json")
     match name:
+        case "recover":
+            from pathlib import Path
+
+            add("--policy", type=Path, metavar="PATH", help="YAML file: what recovery may do; without one it is a dry run")
         case "once":
             instead = command.add_mutually_exclusive_group()
             instead.add_argument("--dry-run", action="store_true", help="show what would be written; write nothing")
@@ -143,7 +149,7 @@ def _run(words: Sequence[str], *, own_process: bool) -> int:
     """By the running agent, if it answers. What is printed is written at the end, unless writing it has failed."""
     from agent.commands import thin
 
-    if own_process and words[:1] != ["run"]:
+    if own_process and words[:1] not in (["run"], ["recover"]):
         thin.offer_itself()
     try:
         code = thin.run(words, _add_own)
@@ -163,7 +169,7 @@ def _without_agent(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     from agent.settings import SettingsError, load
 
-    alone = arguments.command in ("history", "oom-policy") or getattr(arguments, "restore", False)
+    alone = arguments.command in ("history", "oom-policy", "recover") or getattr(arguments, "restore", False)
     required = () if alone else ("node_name",)
     from agent.model import AgentError
 
@@ -213,6 +219,10 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
 
                 traceback.print_exc()  # a fault of ours
             raise
+    if arguments.command == "recover":
+        from agent.commands.recover import recover
+
+        return recover(settings, arguments.policy)
     from agent.commands.output.table import Output
 
     output, file = Output(arguments.output), streams.standard_output()
