@@ -34,6 +34,5 @@ class Change:
     before: str = ""
     after: str = ""
     left_out: str = ""
-    resource: str = ""
     fence: str = ""
     of: int | None = None

@@ -16,14 +16,13 @@ from agent.model.diagnosis import Diagnosis, NodeFacts
 from agent.model.recover import Attempt, RecoverConfig, Space, State, Step
 from agent.pods.parse import UnreadablePodError
 from agent.recover import messages
-from agent.recover.actions.request import resource_path
 from agent.recover.circuits import Circuits, failure_of
 from agent.recover.cluster import Cluster, NotLeadingError
 from agent.recover.executor import Executor
 from agent.recover.history import HOUR_S, NO_HELP, FullError, History
 from agent.recover.journal import Journal, JournalError
 from agent.recover.kill_events import Reports, pressure, reports_of
-from agent.recover.planner import World, needs_resource, plan
+from agent.recover.planner import World, needs_resource, plan, resource_of
 from agent.recover.reporter import Reporter
 from agent.recover.settle import ON_THE_POD, settled
 from agent.recover.subject import Json, Subject, subject_of
@@ -143,14 +142,10 @@ class Controller:
 
     def _resource(self, subject: Subject, space: Space, diagnoses: Sequence[Diagnosis], world: World) -> Json | None:
         """The custom resource, if the next step may change it."""
-        strategy = subject.strategy
-        if strategy is None or not needs_resource(subject, space, diagnoses, world):
+        if not needs_resource(subject, space, diagnoses, world):
             return None
-        path = resource_path(
-            strategy.group, strategy.version, subject.pod.namespace, strategy.plural, subject.owner.name
-        )
         try:
-            return self._cluster.get(path)
+            return self._cluster.get(resource_of(subject))
         except ApiError as error:
             logger.warning("%s %s can't be read: %s", subject.owner.kind, subject.owner.name, error)
             return None

@@ -66,7 +66,11 @@ class Executor:
 
     def annotate_resource(self, path: str, text: str) -> None:
         """The message on a custom resource."""
-        found = self._cluster.get(path)
+        try:
+            found = self._cluster.get(path)
+        except ApiRefusedError as error:
+            logger.warning("the status of %s was not written: %s", path, error)
+            return
         if found is not None:
             self._say(found, text, lambda patch: PatchResource(path, patch))
 
@@ -116,5 +120,5 @@ class Executor:
         return Seen(
             self._cluster.pod(attempt.namespace, attempt.pod, attempt.pod_uid),
             self._cluster.pod(attempt.namespace, name) if name else None,
-            self._cluster.get(attempt.resource) if attempt.resource else None,
+            self._cluster.get(attempt.resource) if attempt.action is Action.STRATEGY else None,
         )

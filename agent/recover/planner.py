@@ -13,6 +13,7 @@ from agent.model import OomKill
 from agent.model.diagnosis import Diagnosis
 from agent.model.recover import ENABLED_LABEL, Action, Attempt, Nothing, Policy, RecoverConfig, Space, State, Step
 from agent.recover.actions import fail, grow, image, replace, strategy
+from agent.recover.actions.request import resource_path
 from agent.recover.asks import AskError, actions_asked, policy_asked
 from agent.recover.case import Case, Change
 from agent.recover.circuits import Circuits, failure_of
@@ -165,8 +166,18 @@ def _attempt(case: Case, action: Action, change: Change) -> Attempt:
         what=change.what,
         at_unix_s=case.now_unix_s,
         left_out=change.left_out,
-        resource=change.resource,
+        resource=resource_of(case.subject),
         fence=change.fence,
+    )
+
+
+def resource_of(subject: Subject) -> str:
+    """The path of the custom resource that the pod runs, "" for none: it carries the messages, too."""
+    one = subject.strategy
+    return (
+        ""
+        if one is None
+        else resource_path(one.group, one.version, subject.pod.namespace, one.plural, subject.owner.name)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agent.model.recover import Action, Attempt, State, Strategy, StrategyEntry
-from agent.recover.actions.request import PatchResource, Request, Result, Seen, once, resource_path, signed
+from agent.recover.actions.request import PatchResource, Request, Result, Seen, once, signed
 from agent.recover.case import Case, Change
 from agent.recover.subject import Json, of_gitops, step_of
 
@@ -24,14 +24,10 @@ def plan(case: Case) -> Change | str:
     present = names.index(done[-1].after) if done and done[-1].after in names else 0
     for entry in strategy.entries[present + 1 :]:
         if applies(entry, case.resource):
-            path = resource_path(
-                strategy.group, strategy.version, case.subject.pod.namespace, strategy.plural, owner.name
-            )
             return Change(
                 f"strategy {entry.name}",
                 before=names[present],
                 after=entry.name,
-                resource=path,
                 fence=step_of(case.resource),
                 of=len(names) - 1,
             )
