@@ -23,7 +23,7 @@ class RecoverMetrics:
         )
         self.circuits_open = Gauge(
             "oomward_recovery_circuits_open",
-            "Causes (a registry, a reason) that so many owners fail for that nothing is done about them.",
+            "Causes (a registry, a reason) of the failures of many owners: nothing is done about them.",
             registry=self.registry,
         )
         self.leading = Gauge("oomward_recovery_leading", "1: this replica leads.", registry=self.registry)

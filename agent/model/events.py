@@ -16,11 +16,6 @@ class Reason(StrEnum):
     MODE_FAILED = "OOMModeFailed"
     TOLERANCE_EXCEEDED = "OOMToleranceExceeded"
     CONTAINER_RESTARTED = "OOMContainerRestarted"
-    RECOVERY_PLANNED = "RecoveryPlanned"  # these five are the controller's
-    RECOVERY_STARTED = "RecoveryStarted"
-    RECOVERY_SUCCEEDED = "RecoverySucceeded"
-    RECOVERY_FAILED = "RecoveryFailed"
-    RECOVERY_NOT_DONE = "RecoveryNotDone"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,16 @@ class Action(StrEnum):
     RETRY = "retry"
 
 
+class Said(StrEnum):
+    """Reasons of the controller's Events, all on the pod."""
+
+    PLANNED = "RecoveryPlanned"  # a dry run
+    STARTED = "RecoveryStarted"
+    SUCCEEDED = "RecoverySucceeded"
+    FAILED = "RecoveryFailed"
+    NOT_DONE = "RecoveryNotDone"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What is allowed at one level: cluster, namespace or pod. The values of the class restrict nothing.

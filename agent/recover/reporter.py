@@ -6,25 +6,26 @@ import logging
 from collections.abc import Mapping
 from hashlib import sha256
 
-from agent.events.sender import event_body
 from agent.kube.api import ApiError
 from agent.metrics.recover import DRY_RUN, STARTED, RecoverMetrics
-from agent.model import Notice, ObjectRef, Reason, event_name
-from agent.model.recover import Attempt, Nothing, State, Step
+from agent.model import ObjectRef, event_name
+from agent.model.recover import Attempt, Nothing, Said, State, Step
 from agent.recover import messages
 from agent.recover.cluster import Cluster
-from agent.recover.subject import Subject
+from agent.recover.subject import Json, Subject
 from agent.wording.text import note, safe
+from agent.wording.times import rfc3339
 
 CONTROLLER = "oomward.dev/recover"  # reportingController
+MOST_INSTANCE = 128  # characters, which names of pods are in ASCII
 MOST_SAID = 10_000  # Events remembered as posted
 MOST_REFUSALS = 5  # different reasons per pod why nothing is done
-REASONS: Mapping[State, Reason] = {
-    State.INTENDED: Reason.RECOVERY_STARTED,
-    State.DONE: Reason.RECOVERY_STARTED,
-    State.SUCCEEDED: Reason.RECOVERY_SUCCEEDED,
-    State.FAILED: Reason.RECOVERY_FAILED,
-    State.REFUSED: Reason.RECOVERY_FAILED,
+REASONS: Mapping[State, Said] = {
+    State.INTENDED: Said.STARTED,
+    State.DONE: Said.STARTED,
+    State.SUCCEEDED: Said.SUCCEEDED,
+    State.FAILED: Said.FAILED,
+    State.REFUSED: Said.FAILED,
 }
 logger = logging.getLogger("oomward")
 
@@ -41,14 +42,12 @@ class Reporter:
     def planned(self, step: Step, now_unix_s: float) -> None:
         """A dry run: what would have been done."""
         attempt, text = step.attempt, messages.trying(step)
-        if self._post(_about(attempt), Reason.RECOVERY_PLANNED, attempt.action, text, now_unix_s):
+        if self._post(_about(attempt), Said.PLANNED, attempt.action, text, now_unix_s):
             self._metrics.recoveries.labels(attempt.action, DRY_RUN).inc()
 
     def started(self, step: Step, now_unix_s: float) -> None:
         self._metrics.recoveries.labels(step.attempt.action, STARTED).inc()
-        self._post(
-            _about(step.attempt), Reason.RECOVERY_STARTED, step.attempt.action, messages.trying(step), now_unix_s
-        )
+        self._post(_about(step.attempt), Said.STARTED, step.attempt.action, messages.trying(step), now_unix_s)
 
     def ended(self, attempt: Attempt, text: str, now_unix_s: float) -> None:
         """An attempt with a result."""
@@ -62,31 +61,50 @@ class Reporter:
             text = safe(f"Not recovered: {nothing.why}.", 900)
             self._post(
                 ObjectRef("Pod", pod.name, pod.namespace, pod.uid),
-                Reason.RECOVERY_NOT_DONE,
+                Said.NOT_DONE,
                 "Recover",
                 text,
                 now_unix_s,
             )
 
-    def _post(self, about: ObjectRef, reason: Reason, action: str, text: str, now_unix_s: float) -> bool:
+    def _post(self, about: ObjectRef, reason: Said, action: str, text: str, now_unix_s: float) -> bool:
         """Whether it was posted now for the first time, as far as this replica knows."""
         key = (about.uid, sha256(f"{about.uid}/{reason}/{text}".encode()).hexdigest()[:16])
         if key in self._said:
             return False
         logger.info("%s %s/%s: %s", reason.value, about.namespace, about.name, text)
-        warning = reason in (Reason.RECOVERY_FAILED, Reason.RECOVERY_NOT_DONE)
-        name = event_name(about.name, key[1])
-        body = event_body(
-            Notice(name, about, reason, warning, action.capitalize(), note(text), now_unix_s), self._instance
-        )
+        body = self._body(about, reason, action, text, event_name(about.name, key[1]), now_unix_s)
         try:
-            self._cluster.post_event(about.namespace, {**body, "reportingController": CONTROLLER})
+            self._cluster.post_event(about.namespace, body)
         except ApiError as error:
             logger.warning("the Event was not posted: %s", error)
         self._said[key] = None
         if len(self._said) > MOST_SAID:
             del self._said[next(iter(self._said))]
         return True
+
+    def _body(self, about: ObjectRef, reason: Said, action: str, text: str, name: str, now_unix_s: float) -> Json:
+        """An Event of events.k8s.io/v1; its namespace is the pod's."""
+        regarding = {
+            "apiVersion": "v1",
+            "kind": about.kind,
+            "name": about.name,
+            "namespace": about.namespace,
+            "uid": about.uid,
+        }
+        return {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": about.namespace},
+            "eventTime": rfc3339(now_unix_s, "microseconds"),
+            "reportingController": CONTROLLER,
+            "reportingInstance": self._instance[:MOST_INSTANCE],
+            "action": action.capitalize(),
+            "reason": reason.value,
+            "regarding": regarding,
+            "note": note(text),
+            "type": "Warning" if reason in (Said.FAILED, Said.NOT_DONE) else "Normal",
+        }
 
 
 def _about(attempt: Attempt) -> ObjectRef:

@@ -46,7 +46,10 @@ CASES = (
     Case(("oom-policy",), DROP_IN),
     Case(("recover",), RECOVER),
     Case(("recover", "recover-admission", *(f"recover-{one}" for one in RIGHTS)), RECOVERING),
-    Case(("monitoring", "recover", "recover-monitoring", "recover-admission"), {"recover": {"enabled": True}} | MONITORING),
+    Case(
+        ("monitoring", "recover", "recover-monitoring", "recover-admission"),
+        {"recover": {"enabled": True}} | MONITORING,
+    ),
     Case(("defaults",), DEFAULTS),
     Case(("least-privilege", "oom-policy"), LEAST | DROP_IN),
     Case(("openshift-least-privilege", "oom-policy"), OPENSHIFT | LEAST | DROP_IN),
