@@ -6,16 +6,18 @@ Attempts count per owner, not per pod: the death of pods loses none. A strategy'
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
 from agent.model.recover import UNSETTLED, Action, Attempt, State
 
 KEPT_S = 86_400.0  # a settled attempt counts for a day
-MOST_KEPT = 1000  # about 600 bytes each: a ConfigMap takes 1 MiB
+MOST_KEPT = 1500  # more than a day has by the default rates
+MOST_BYTES = 900_000  # a ConfigMap takes 1 MiB
 HOUR_S = 3600.0
 NO_HELP = "it did not help"
+DEFAULTS = {one.name: one.default for one in fields(Attempt) if one.default is not MISSING}
 
 
 class FullError(ValueError):
@@ -52,13 +54,21 @@ class History:
     def in_state(self, *states: State) -> tuple[Attempt, ...]:
         return tuple(one for one in self.attempts if one.state in states)
 
+    def kept(self, now_unix_s: float) -> History:
+        """What still counts: unsettled attempts, and those of the last day."""
+        since = now_unix_s - KEPT_S
+        return replace(
+            self, attempts=tuple(one for one in self.attempts if one.state in UNSETTLED or one.at_unix_s > since)
+        )
+
     def with_intent(self, attempt: Attempt, now_unix_s: float) -> History:
         """With a new attempt, which gets the next number; what was not settled for its owner failed. Raises FullError."""
         own = attempt.owner
-        kept = [_failed(one, now_unix_s) if one.owner == own else one for one in _still_kept(self.attempts, now_unix_s)]
-        if len(kept) >= MOST_KEPT:
-            raise FullError(f"the journal has {MOST_KEPT} attempts of the last day")
-        return History((*kept, replace(attempt, number=self.last + 1)), self.last + 1)
+        kept = [_failed(one, now_unix_s) if one.owner == own else one for one in self.kept(now_unix_s).attempts]
+        after = History((*kept, replace(attempt, number=self.last + 1)), self.last + 1)
+        if len(kept) >= MOST_KEPT or len(after.text) > MOST_BYTES:
+            raise FullError("the journal is full: it has too many attempts of the last day")
+        return after
 
     def changed(self, attempt: Attempt) -> History:
         """With this attempt in the place of the one that has its number."""
@@ -67,19 +77,17 @@ class History:
     @property
     def text(self) -> str:
         """As the journal keeps it."""
-        return json.dumps(
-            {"last": self.last, "attempts": [asdict(one) for one in self.attempts]}, separators=(",", ":")
-        )
+        attempts = [
+            {key: value for key, value in asdict(one).items() if key not in DEFAULTS or value != DEFAULTS[key]}
+            for one in self.attempts
+        ]
+        return json.dumps({"last": self.last, "attempts": attempts}, separators=(",", ":"))
 
 
 def _failed(one: Attempt, now_unix_s: float) -> Attempt:
     if one.state is not State.DONE:
         return one
     return replace(one, state=State.FAILED, result=NO_HELP, changed_unix_s=now_unix_s)
-
-
-def _still_kept(attempts: Iterable[Attempt], now_unix_s: float) -> Iterator[Attempt]:
-    return (one for one in attempts if one.state in UNSETTLED or one.at_unix_s > now_unix_s - KEPT_S)
 
 
 def parse_history(text: str) -> History:
@@ -108,4 +116,4 @@ def _attempt(item: dict[str, Any]) -> Attempt:
     for name, value in item.items():
         if not isinstance(value, kinds.get(name, str)):
             raise ValueError(f"{name} is {value!r:.80}")
-    return Attempt(**{**item, "action": Action(item["action"]), "state": State(item["state"])})
+    return Attempt(**{**item, "action": Action(item["action"]), "state": State(item.get("state", State.INTENDED))})

@@ -6,13 +6,14 @@ Never without both opt-ins, never in a system namespace, never beyond a bound; t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from agent.model import OomKill
 from agent.model.diagnosis import Diagnosis
 from agent.model.recover import ENABLED_LABEL, Action, Attempt, Nothing, Policy, RecoverConfig, Space, State, Step
-from agent.recover.actions import fail, grow, image, replace, strategy
+from agent.recover.actions import fail, grow, image, strategy
+from agent.recover.actions import replace as replacing
 from agent.recover.actions.request import resource_path
 from agent.recover.asks import AskError, actions_asked, policy_asked
 from agent.recover.case import Case, Change
@@ -30,9 +31,9 @@ PLANS: Mapping[Action, Callable[[Case], Change | str]] = {
     Action.GROW: grow.plan,
     Action.IMAGE: image.plan,
     Action.FAIL: fail.plan,
-    Action.REPLACE: replace.plan_replace,
+    Action.REPLACE: replacing.plan_replace,
     Action.STRATEGY: strategy.plan,
-    Action.RETRY: replace.plan_retry,
+    Action.RETRY: replacing.plan_retry,
 }
 
 
@@ -44,6 +45,11 @@ class World:
     history: History
     now_unix_s: float
     circuits: Circuits = field(default_factory=Circuits)
+
+    @property
+    def of_now(self) -> World:
+        """Without attempts that don't count any more."""
+        return replace(self, history=self.history.kept(self.now_unix_s))
 
 
 def plan(
@@ -61,7 +67,7 @@ def plan(
             return asked
         if not diagnoses:
             return Nothing("the pod does not fail")
-        return _bounded(subject, asked, diagnoses, world, kills, resource)
+        return _bounded(subject, asked, diagnoses, world.of_now, kills, resource)
     except AskError as error:
         return Nothing(f"the pod's request is invalid: {error}", report=True)
 
@@ -94,6 +100,7 @@ def asked_of(subject: Subject, space: Space, config: RecoverConfig) -> Asked | N
 
 def needs_resource(subject: Subject, space: Space, diagnoses: Sequence[Diagnosis], world: World) -> bool:
     """Whether the next step may be a strategy, so that the custom resource has to be read first."""
+    world = world.of_now
     try:
         asked = asked_of(subject, space, world.config)
     except AskError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from hashlib import sha256
 
@@ -19,7 +20,7 @@ from agent.wording.times import rfc3339
 CONTROLLER = "oomward.dev/recover"  # reportingController
 MOST_INSTANCE = 128  # characters, which names of pods are in ASCII
 MOST_SAID = 10_000  # Events remembered as posted
-MOST_REFUSALS = 5  # different reasons per pod why nothing is done
+MOST_REFUSALS = 10  # Events of a pod, after which no more are posted about why nothing is done
 REASONS: Mapping[State, Said] = {
     State.INTENDED: Said.STARTED,
     State.DONE: Said.STARTED,
@@ -37,7 +38,8 @@ class Reporter:
         self._cluster = cluster
         self._metrics = metrics
         self._instance = instance
-        self._said: dict[tuple[str, str], None] = {}
+        self._said: set[tuple[str, str]] = set()
+        self._of_pod: Counter[str] = Counter()
 
     def planned(self, step: Step, now_unix_s: float) -> None:
         """A dry run: what would have been done."""
@@ -57,7 +59,7 @@ class Reporter:
     def not_done(self, subject: Subject, nothing: Nothing, now_unix_s: float) -> None:
         """Somebody asked for a recovery, and does not get it."""
         pod = subject.pod
-        if sum(uid == pod.uid for uid, _ in self._said) < MOST_REFUSALS:
+        if self._of_pod[pod.uid] < MOST_REFUSALS:
             text = safe(f"Not recovered: {nothing.why}.", 900)
             self._post(
                 ObjectRef("Pod", pod.name, pod.namespace, pod.uid),
@@ -78,9 +80,11 @@ class Reporter:
             self._cluster.post_event(about.namespace, body)
         except ApiError as error:
             logger.warning("the Event was not posted: %s", error)
-        self._said[key] = None
-        if len(self._said) > MOST_SAID:
-            del self._said[next(iter(self._said))]
+        self._said.add(key)
+        self._of_pod[about.uid] += 1
+        if len(self._said) > MOST_SAID:  # what is still true is posted again, which is a conflict for the API
+            self._said.clear()
+            self._of_pod.clear()
         return True
 
     def _body(self, about: ObjectRef, reason: Said, action: str, text: str, name: str, now_unix_s: float) -> Json:

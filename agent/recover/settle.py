@@ -28,7 +28,7 @@ def settled(attempt: Attempt, subjects: Iterable[Subject], bounds: Bounds, now_u
 def _result(attempt: Attempt, theirs: Sequence[Subject], bounds: Bounds, now_unix_s: float) -> tuple[State, str]:
     """The state, still DONE while nothing is known, and why."""
     if attempt.action in ON_THE_POD and not theirs:
-        return State.FAILED, "the pod was removed"
+        return State.FAILED, "the pod was removed, or asks no more"
     if attempt.action is Action.GROW and (why := _not_grown(attempt, theirs[0], now_unix_s)) is not None:
         return State.REFUSED, why
     for one in theirs:

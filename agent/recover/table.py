@@ -7,8 +7,17 @@ from agent.model.recover import Action
 
 GROW, IMAGE, FAIL, REPLACE, STRATEGY, RETRY = Action
 PRESSURE_RULE = "memory-limit-pressure"  # not a diagnosis of a failure: a report of the agent before a kill
-OWN_LIMIT = ("ended-oom", "ended-after-oom", "running-oom", "running-after-oom", PRESSURE_RULE)
+OWN_LIMIT = (
+    "ended-oom",
+    "ended-after-oom",
+    "ended-oom-earlier",
+    "running-oom",
+    "running-after-oom",
+    "running-after-child-oom",
+    PRESSURE_RULE,
+)
 SECURITY = ("security-", "pod-security")
+SCHEDULING = "scheduling"  # a full cluster is no reason to change anything
 
 BY_CATEGORY: dict[Category, tuple[Action, ...]] = {
     Category.ERR_IMAGE_PULL: (IMAGE, STRATEGY, FAIL),
@@ -44,9 +53,11 @@ def chain(diagnosis: Diagnosis) -> tuple[Action, ...]:
     of_image = Action.IMAGE in BY_CATEGORY.get(diagnosis.category, ())
     if of_image and diagnosis.transient is Answer.YES:
         return ()
+    if diagnosis.rule.startswith(SCHEDULING):
+        return ()
     if diagnosis.rule.startswith(SECURITY):
         return (REPLACE, STRATEGY, FAIL)
-    return BY_CATEGORY.get(diagnosis.category, (RETRY,))
+    return BY_CATEGORY.get(diagnosis.category, ())
 
 
 def cause(diagnosis: Diagnosis) -> str:

@@ -72,7 +72,7 @@ class Watch:
             page = self._api.request("GET", self._path, query, read_s=LIST_S).json(MOST_PAGE_BYTES)
             try:
                 items, metadata = page.get("items") or [], page["metadata"]
-                found.update((uid, item) for item in items if (uid := _uid(item)) and self._wants(item))
+                found.update((uid, _less(item)) for item in items if (uid := _uid(item)) and self._wants(item))
                 version, more = str(metadata["resourceVersion"]), metadata.get("continue")
             except (AttributeError, KeyError, TypeError) as error:
                 raise WatchError(f"the API's answer is no list: {error!r}") from error
@@ -117,11 +117,17 @@ class Watch:
         if kind != "BOOKMARK" and uid:
             with self._lock:
                 if kind in CHANGES and self._wants(obj):
-                    self._objects[uid] = obj
+                    self._objects[uid] = _less(obj)
                 else:
                     self._objects.pop(uid, None)
             self._changed()
         return str(version)
+
+
+def _less(obj: Json) -> Json:
+    """Without what is long and of no use here."""
+    obj["metadata"].pop("managedFields", None)
+    return obj
 
 
 def _uid(obj: Json) -> str:

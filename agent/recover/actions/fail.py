@@ -18,6 +18,7 @@ RETRYING = (
     "Workload",
     "CustomRun",
 )  # what makes another pod when one fails, a bounded number of times
+PATIENCE_S = 300.0  # for somebody who corrects what is missing: each failure costs one of the controller's retries
 DEADLINE_S = 1  # the least that the API takes; it counts from the pod's start time
 
 
@@ -30,7 +31,7 @@ def plan(case: Case) -> Change | str:
         return "the pod is not scheduled"
     if pod.status.phase != "Pending" or any(_has_run(one.status.last.phase, one.running) for one in pod.containers):
         return "a container has run already"
-    if case.diagnosis.retry_helps is not Answer.NO:
+    if case.diagnosis.retry_helps is not Answer.NO or case.now_unix_s - pod.status.start_unix_s < PATIENCE_S:
         return "the pod may still start"
     if pod.status.deadline_s is not None and pod.status.deadline_s <= DEADLINE_S:
         return "its deadline is over already"

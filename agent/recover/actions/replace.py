@@ -42,6 +42,8 @@ def plan_replace(case: Case) -> Change | str:
 
 def plan_retry(case: Case) -> Change | str:
     """The same once more."""
+    if case.diagnosis.retry_helps is Answer.NO:
+        return "the same pod would fail again"
     if case.subject.controller is not None and case.subject.pod.status.phase in ENDED:
         return f"its {case.subject.controller.kind} replaces it"
     return _change(case, "another try")

@@ -25,7 +25,7 @@ from agent.model.recover import (
     StrategyEntry,
 )
 from agent.recover.circuits import Circuits
-from agent.recover.history import History
+from agent.recover.history import FullError, History
 from agent.wording.times import rfc3339
 from tests.unit.recover.pods import (
     IMAGES,
@@ -298,3 +298,29 @@ def test_an_open_circuit_stops_steps_against_its_cause_only() -> None:
     assert "circuit" in why(no_image(), circuits=Circuits({"registry first.example": NOW + 1}))
     assert "circuit" in why(no_image(), circuits=Circuits({"reason image-not-found": NOW + 1}))
     assert step(no_image(), circuits=Circuits({"registry third.example": NOW + 1})).nth == 1
+
+
+def test_attempts_count_for_a_day() -> None:
+    old = past(*[Action.RETRY] * 3, every=30_000)
+    assert step(crash_loop(), history=old).nth == 3
+    assert step(crash_loop(), history=past(*[Action.RETRY] * 3, every=90_000)).nth == 1
+
+
+def test_a_full_journal_stops_everything_until_its_attempts_are_a_day_old() -> None:
+    one = past(Action.RETRY, owner="other/Pod/x", namespace="other", every=7200).attempts[0]
+    many = [replace(one, number=i) for i in range(1, 1501)]
+    full = History(tuple(many), 1500)
+    assert "journal is full" in why(crash_loop(), history=full)
+    with pytest.raises(FullError):
+        full.with_intent(step(crash_loop()).attempt, NOW)
+    assert len(full.with_intent(step(crash_loop()).attempt, NOW + 90_000).attempts) == 1
+
+
+def test_a_pod_that_cannot_work_is_not_tried_again() -> None:
+    raw = crash_loop()
+    raw["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] = 127
+    assert "would fail again" in why(raw)
+
+
+def test_a_pod_that_can_never_start_has_five_minutes_for_somebody_to_help_it() -> None:
+    assert "may still start" in why(pod(state=waiting("ErrImagePull", NOT_THERE), created=NOW - 299, **JOB))
