@@ -107,7 +107,7 @@ distribution-trixie: ## on Debian 13 (Python 3.13): make demo, make lint unit
 	@bash scripts/setup-debian.sh image
 	@bash scripts/distribution.sh trixie $(OF_TRIXIE)
 
-storm: $(VENV)/ready .debian ## 10,000 kills as fast as possible, and 200 times kill -9 of the agent (one hour)
+storm: $(VENV)/ready .debian ## twice 10,000 kills as fast as possible, once with 200 times kill -9 of the agent, and others, in between (one hour)
 	STORM_KILLS=10000 STORM_DEATHS=200 $(BIN)/python -m tests.lab boot --memory 6G --out build/lab/storm --seconds 5400 -- \
 	  $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/kernel/test_storm.py
 
@@ -117,8 +117,8 @@ bench: $(VENV)/ready .debian-demo ## benchmark the agent against other tools, tw
 bench-page: $(VENV)/ready ## write the last benchmark results into docs/benchmarks.md
 	$(BIN)/python -m tests.bench --page
 
-soak: $(VENV)/ready .debian-demo ## run everything at once on a real kernel and compare with an oracle (MINUTES=10; SEED=… to repeat a run)
-	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+soak: $(VENV)/ready .debian-demo ## hostile tenants beside honest ones on a real kernel; KIND=node: everything at once (MINUTES=10; SEED=… to repeat a run)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) --kind $(or $(KIND),tenants) $(if $(SEED),--seed $(SEED))
 
 image: ## build the image for each platform with docker buildx (IMAGE=ghcr.io/oomward/oomward:dev PLATFORMS=linux/amd64,linux/arm64)
 	docker buildx build --platform $(PLATFORMS) --tag $(IMAGE) --build-arg REVISION=$$(git rev-parse HEAD) \

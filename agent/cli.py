@@ -16,6 +16,8 @@ from agent.commands import EXIT_FAILED, EXIT_OK
 from agent.commands.output import streams
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
     from agent.settings import Settings
 
 EXIT_USAGE = 2  # arguments or configuration are wrong: nothing was started
@@ -47,11 +49,20 @@ LOOKING = ("check", "ps", "explain", "diagnose", "oom-policy", "history")
 # ruff: noqa: PLC0415
 
 
+class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """argparse's own hides that standard output can't be written: at once where PYTHONUNBUFFERED is set, else only at the end."""
+        if file is not None and file is sys.stdout:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and their arguments."""
     from agent.settings import add_arguments
 
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="oomward",
         description="Keeps an OOM kill from ending the whole container, for pods that request it with the label "
         "oomward.dev/mode, and reports every OOM kill on the node.",

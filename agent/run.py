@@ -29,10 +29,11 @@ from agent.kube.api import connect
 from agent.kube.backoff import Backoff
 from agent.ledger import AgentLock, Ledger
 from agent.loop.kills import Kills, error_counter
-from agent.loop.log_reader import LogReader
+from agent.loop.log_reader import LogReader, recorded_reports
 from agent.loop.loop import STUCK_S, Loop
 from agent.loop.mailbox import Mailbox
 from agent.loop.node import Node
+from agent.loop.node_name import NodeName
 from agent.loop.pods import Pods
 from agent.loop.realtime import RealTime
 from agent.loop.runtime import Runtime
@@ -87,7 +88,7 @@ def build_node(
     tree = Tree(files, root_override=settings.cgroup_roots)
     registry = Registry(ledger.kept_decisions())
     registry.decide_again(partial(decided_again, rules=settings.rules))
-    facts = Lookup(files, registry, lambda: tree.cgroups, values, on_error)
+    facts = Lookup(files, registry, tree, values, on_error)
     failing = Failing(metrics, unix_s, ledger.kills(since_unix_s=unix_s() - HOUR_S))
     kill_events = KillEvents(name, ledger, outbox, registry.pods.get, failing.advice, facts.ended_by_agent)
     notices = ModeNotices(boot, metrics, outbox.post, unix_s, settings.mode_applied_events)
@@ -101,7 +102,7 @@ def build_node(
     attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg)
     recorder = Recorder(ledger, metrics, failing.settled, kill_events.post)
     kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, v1)
-    pods = Pods(registry, modes, ledger, failing, metrics, name)
+    pods = Pods(registry, modes, ledger, failing, metrics, NodeName(name, registry))
     runtime = Runtime(registry, modes, tree, metrics, required=settings.nri == "required")
     return Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime)
 
@@ -229,8 +230,8 @@ def _command_server(settings: Settings, hierarchy: Hierarchy, mailbox: Mailbox, 
 
 def _open_log(settings: Settings, ledger: Ledger, boot: str, metrics: Metrics) -> LogReader:
     """The kernel's log from the ledger's position; a warning if it can't be read yet."""
-    used = [k.report_sequence for k in ledger.kills(limit=5000) if k.report_sequence is not None and k.boot_id == boot]
-    log = LogReader(partial(open_kmsg, settings.kmsg), ledger.kmsg_sequence, metrics, used)
+    reports = recorded_reports(kill for kill in ledger.kills(limit=5000) if kill.boot_id == boot)
+    log = LogReader(partial(open_kmsg, settings.kmsg), ledger.kmsg_sequence, metrics, reports)
     if log.trouble is not None:
         logger.warning("%s. Kills are still counted; the names of their victims will be missing.", log.trouble)
     return log

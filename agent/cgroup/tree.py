@@ -76,7 +76,7 @@ class Tree:
     def close(self) -> None:
         self._watches.inotify.close()
 
-    def containers(self, pod_key: str) -> tuple[Cgroup, ...]:
+    def containers(self, pod_key: str | None) -> tuple[Cgroup, ...]:
         """The live containers of one pod, sandboxes included."""
         return tuple(self._containers.get(pod_key, {}).values())
 

@@ -26,6 +26,7 @@ class At(StrEnum):
 
     POD = "pod"
     CREATING = "creating"
+    SANDBOX = "sandbox"
     PULL = "pull"
     PULL_BACK_OFF = "pull back-off"
     CONFIG = "config"
@@ -133,6 +134,29 @@ def creating_case(pod: Pod, now_unix_s: float) -> Case | None:
         return None
     reason, message = states[-1].reason, next((state.message for state in states if state.message), "")
     return Case(At.CREATING, pod, reason, _lines(reason, message), message, now_unix_s)
+
+
+def sandbox_case(pod: Pod, kills: Sequence[OomKill], now_unix_s: float) -> Case | None:
+    """A pod that waits because its sandbox was OOM-killed in the last hour; else None.
+
+    ``kills`` without a container's name are in the sandbox if that is known, or if no container of the pod has ever been started.
+    """
+    states = [one.status.state for one in pod.containers]
+    if not states or not all(_at(one) in (None, At.CREATING) for one in pod.containers):
+        return None
+    never_started = all(one.container_id is None and one.previous_id is None for one in pod.containers)
+    of_sandbox = [
+        kill
+        for kill in kills
+        if kill.pod_uid == pod.uid
+        and kill.container is None
+        and (kill.sandbox or never_started)
+        and not not_its_own(kill)
+    ]
+    of_sandbox.sort(key=lambda kill: kill.at_unix_s, reverse=True)
+    reason, message = states[-1].reason, next((state.message for state in states if state.message), "")
+    case = Case(At.SANDBOX, pod, reason, _lines(reason, message), message, now_unix_s, kills=tuple(of_sandbox))
+    return case if case.recent else None
 
 
 def container_cases(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> Iterator[Case]:

@@ -14,13 +14,13 @@ from agent.diagnose import diagnose
 from agent.diagnose.table_ends import RESTART
 from agent.metrics.metrics import Metrics
 from agent.model import OomKill, Outcome, Pod
-from agent.model.diagnosis import Category, Diagnosis, NodeFacts
+from agent.model.diagnosis import Diagnosis, NodeFacts
 
 LOOK_EVERY_S = 60.0
 HOUR_S = 3600.0
 MOST_KILLS = 100  # of one pod that are kept: the newest
 KILLS_SO_FAR = re.compile(r"(?:: | with )\d+ kills? in an hour")
-OF_KILLS = (Category.OOM_CONTAINER, Category.OOM_PROCESS, Category.NODE_OOM, Category.CRASH_LOOP)  # advise about a kill
+OF_KILLS = "oom"  # in the names of rules that advise about a kill
 
 
 class Failing:
@@ -58,8 +58,12 @@ class Failing:
 
         One that died need not be restarted. Without the number of kills, which changes while the Event counts more.
         """
-        found = self._found.get(kill.pod_uid or "", ())
-        fitting = (d.advice for d in found if d.container == kill.container and d.category in OF_KILLS)
+        uid = kill.pod_uid or ""
+        newest = next((one for one in reversed(self._kills.get(uid, ())) if one.container == kill.container), None)
+        if newest is None or newest.scope is not kill.scope:
+            return None  # the diagnosis is about another limit
+        found = self._found.get(uid, ())
+        fitting = (d.advice for d in found if d.container == kill.container and OF_KILLS in d.rule)
         advice = next((KILLS_SO_FAR.sub("", text) for text in fitting), None)
         return advice.removesuffix(RESTART) if advice is not None and kill.outcome is Outcome.DIED else advice
 

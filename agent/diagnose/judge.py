@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.diagnose.case import At, Case, container_cases, creating_case, pod_case
+from agent.diagnose.case import At, Case, container_cases, creating_case, pod_case, sandbox_case
 from agent.diagnose.outlook import outlook
 from agent.diagnose.rule import Rule, sentence, words_of
 from agent.diagnose.table_ends import ENDS, RUNNING
@@ -31,7 +31,9 @@ def diagnose(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> tuple[Diag
     if pod.status.deletion_unix_s is not None:
         return ()
     creating = creating_case(pod, facts.now_unix_s)
-    stages = ([pod_case(pod, facts.now_unix_s)], container_cases(pod, kills, facts), [creating] if creating else [])
+    sandbox = sandbox_case(pod, kills, facts.now_unix_s)
+    last = [case for case in (sandbox, creating) if case is not None][:1]
+    stages = ([pod_case(pod, facts.now_unix_s)], container_cases(pod, kills, facts), last)
     for cases in stages:
         found = tuple(one for case in cases if (one := _judged(case)) is not None)
         if found:

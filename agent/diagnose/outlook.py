@@ -26,6 +26,7 @@ PULLED = NextStep(
 )
 BY_PLACE = {
     At.CREATING: NextStep(Will.WAIT, "the kubelet keeps trying"),
+    At.SANDBOX: NextStep(Will.RETRY, "the kubelet makes another sandbox, again and again"),
     At.PULL: PULLED,
     At.PULL_BACK_OFF: PULLED,
     At.RUNNING: NextStep(Will.RUNS, "it keeps running and is not restarted: it has no liveness probe that could fail"),

@@ -23,13 +23,18 @@ LOWER = (
     "run less on the node, set memory requests to what pods use (they decide which pods are killed first), "
     "or reserve more for the system"
 )
-NODE = (LOWER + ": {kills} in an hour", LOWER)
+NODE = (
+    LOWER + " (it did not reach its own limit of {limit}): {kills} in an hour",
+    LOWER + " (it did not reach its own limit of {limit})",
+    "set a memory limit for it: it has none, so it may use all memory of the node",
+)
 MORE_TIME = "raise timeoutSeconds or failureThreshold, or add a startupProbe for a slow start"
 RESTART = "; if it does not handle the loss of a process, restart it now"
 
 ENDS: tuple[Rule, ...] = (
     Rule("ended-node-oom", {At.CRASH: Category.NODE_OOM, At.ENDED: Category.NODE_OOM}, YES, YES,
-        ("{who} was OOM-killed because the node, or all pods together, ran out of memory: this was not its fault",),
+        ("{who} was OOM-killed because the node, or all pods together, ran out of memory: this was not its fault, its limit is {limit}",
+         "{who} was OOM-killed because the node, or all pods together, ran out of memory"),
         NODE, facts=(facts.OOM, facts.NODE_OOM)),
     Rule("ended-after-oom", OF_CHILD, NO, PERHAPS,
         ("a process of {who} ({victim}) was OOM-killed, and then the container ended with code {exit_code}",

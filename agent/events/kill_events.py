@@ -57,18 +57,9 @@ class KillEvents:
                 container_limits=limits,
                 advice=self._advice(kill),
                 ended_by_agent=ended,
-                sandbox=is_sandbox(kill, pod),
             ),
             at_unix_s=kill.at_unix_s,
             count=1 if kill.group_kill else max(1, kill.processes),
             group="/".join((about.uid, kill.container or kill.cgroup_path, reason, str(kill.scope), str(kill.mode))),
         )
         self._outbox.post_kill(kill, notice)
-
-
-def is_sandbox(kill: OomKill, pod: Pod | None) -> bool:
-    """Whether it was in the pod's sandbox: by its cgroup's name a container, but none of the pod's, which all have an id, or none has."""
-    if pod is None or kill.container is not None or kill.container_id is None:
-        return False
-    known = {bool(container.container_id) for container in pod.containers}
-    return any(victim.comm == "pause" for victim in kill.victims) or len(known) == 1

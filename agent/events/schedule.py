@@ -56,7 +56,7 @@ def _ready_s(budget: Budget, full_at_s: float) -> float:
 
 @dataclass(slots=True)
 class _Turns:
-    """Of a pod or namespace with Events. ``turn`` is higher the later it was served; after a failure nothing is tried before ``retry_s``.
+    """Of a pod or namespace with Events. ``turn`` is higher the later it was tried; after a failure nothing is tried before ``retry_s``.
 
     ``refused``: the uid of the pod that was refused last, "" after an answer for good.
     """
@@ -197,6 +197,8 @@ class Schedule:
         if status in FOR_EVERYBODY:
             self._away_until_s = now_s + max(retry_after_s, self._away.next_s())
             return
+        self._turns += 1
+        self._pods[uid].turn = self._namespaces[namespace].turn = self._turns
         self._pods[uid].wait(retry_after_s, now_s)
         if status in FOR_THE_NAMESPACE:
             turns = self._namespaces[namespace]

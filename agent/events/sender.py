@@ -26,13 +26,8 @@ MOST_NOTE_BYTES = 1024  # the API counts bytes of UTF-8, not characters (pkg/api
 MOST_TEXT_BYTES = 128
 MERGE_PATCH = "application/merge-patch+json"
 CONFLICT = 409
-PASSING = (
-    401,
-    403,
-    408,
-    CONFLICT,
-    429,
-)  # any other 4xx that Kubernetes itself explains would be the same the next time
+# By an explained 4xx of another kind, or a 409 that a busy quota gives ("Conflict"), nothing is known of the next try.
+REFUSED = (400, 405, 406, 413, 415, 422)
 MOST_COUNTS = 1000  # of Events, that are remembered: of others the API is asked first
 MOST_BYTES = 1 << 18  # an Event as the API has it
 MISSING_RULE = ". The agent's ClusterRole must allow create and patch of events in the API group events.k8s.io"
@@ -86,9 +81,10 @@ class EventSender:
         except ApiRefusedError as error:
             # The words of NamespaceLifecycle's admission; the namespace's own name may say "terminating" as well.
             terminating = error.status == 403 and "because it is being terminated" in error.message
-            if (error.status == 404 and error.explained) or terminating:
+            missing = error.status == 404 and error.explained and error.message.startswith("namespaces ")
+            if missing or terminating:
                 outcome = "dropped_gone"
-            elif error.status in PASSING or not 400 <= error.status < 500 or not error.explained:
+            elif error.status not in REFUSED or not error.explained:
                 rule = MISSING_RULE if error.status == 403 else ""
                 return EventFailed(notice.name, error.status, f"{error}{rule}", error.retry_after_s or 0.0)
             else:
@@ -106,7 +102,7 @@ class EventSender:
         try:
             self._check(self._api.request("POST", path, body=event_body(notice, self._instance)), notice)
         except ApiRefusedError as error:
-            if error.status != CONFLICT or not error.explained:
+            if error.status != CONFLICT or not error.explained or error.reason != "AlreadyExists":
                 raise
             if not _series(notice):
                 return "exists"

@@ -33,15 +33,16 @@ class Attribution:
         self._facts = facts
         self._kmsg = kmsg
         self._first_of_boot = not seen_this_boot
-        self._build = partial(build, facts=facts, boot_id=boot_id, node=node)
         self._counters = Counters(facts, kept, seen_this_boot=seen_this_boot)
         self._reports = PendingReports(facts.localize)
+        self._build = partial(build, facts=facts, claimed=self._reports.at_limit, boot_id=boot_id, node=node)
         self._follow_up = FollowUp(facts, self._reports)
         self._levels = Levels(self._counters, self._reports, self._follow_up, facts)
         self._second_counts = SecondCounts()
         self._removed: list[Counter] = []  # they still have something unrecorded, or a child
         self._changed: list[Counter] = []  # their baselines are to be kept
         self._away_until_s = -inf
+        self._back_us = -1  # on the log's clock
 
     # ------------------------------------------------------------------------------------------------- what comes in
 
@@ -62,7 +63,12 @@ class Attribution:
     def was_away(self, now_s: float) -> None:
         """No agent ran, or it was stopped, until now: what is counted now may have happened long ago."""
         self._away_until_s = now_s + AWAY_S
+        self._back_us = int(now_s * 1e6)
         self._follow_up.was_away()
+
+    def resume(self, recorded: Iterable[OomKill], now_s: float) -> None:
+        """Kills of this boot that agents before this one recorded, newest first: what they lack may still come."""
+        self._follow_up.resume(recorded, now_s)
 
     def forget_removed(self) -> tuple[int, ...]:
         """After the first scan: inodes of cgroups that were removed while no agent ran; nothing of theirs need be kept.
@@ -182,10 +188,13 @@ class Attribution:
         return self._record(counter, raw, groups, shares, now_s)
 
     def _nameless_for(self, counter: Counter, now_s: float) -> list[OomReport]:
-        """Reports that lost their cgroup's line, as far as they can only be of this container, the only one with unrecorded kills. Those of
-        the node's shortage are not where a limit was hit, nor while a kill may be outside of pods.
+        """Reports that lost their cgroup's line, as far as they can only be of this container, the only one with unrecorded kills: not
+        while a recorded kill may have them, nor if they are from while nobody looked. Those of the node's shortage are not where a
+        limit was hit, nor while a kill may be outside of pods.
         """
-        nameless = self._reports.nameless()
+        if self._follow_up.lacks_elsewhere(counter.cgroup.path, now_s):
+            return []
+        nameless = [report for report in self._reports.nameless() if report.at_us > self._back_us]
         if by_hits(counter) is not None:
             nameless = [report for report in nameless if not report.global_oom]
         if any(report.global_oom for report in nameless):

@@ -7,12 +7,14 @@ from dataclasses import replace
 from agent.cgroup.layout import RUNTIME_CHILD
 from agent.kills.counter import Counter, upwards
 from agent.kills.facts import Facts
-from agent.kills.scope import LEVELS, as_users_say, by_hits, by_report, node_was_short, take_hit
+from agent.kills.scope import LEVELS, Claimed, as_users_say, by_hits, by_report, node_was_short, take_hit
 from agent.kills.split import Share
 from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow, is_inside
 
 LARGEST = 3
-SANDBOX = "pause"  # the process of a pod's sandbox
+SANDBOX_ADJ = (
+    -998
+)  # oom_score_adj of a sandbox's processes: containerd (defaultSandboxOOMAdj), CRI-O and dockershim (PodInfraOOMAdj)
 
 
 def build(
@@ -20,6 +22,7 @@ def build(
     share: Share,
     path: str,
     facts: Facts,
+    claimed: Claimed,
     *,
     boot_id: str,
     node: str,
@@ -31,7 +34,7 @@ def build(
 
     ``path`` differs from the counter's when that is of a level above a container which was removed before it was read. ``kmsg``: the
     kernel's log is read. ``still_there``: the container at ``path`` is. ``old``: it may have happened long before it was
-    counted, while no agent ran. The hit of a limit that led to the kill is taken in the counters.
+    counted, while no agent ran. ``claimed``: as in by_hits. The hit of a limit that led to the kill is taken in the counters.
     """
     names = facts.names_at(path)
     # Where counters are not hierarchical (v1) only the node's own has the kills of a container that was removed.
@@ -50,12 +53,13 @@ def build(
         pod_uid=names.pod_uid,
         container=names.container,
         container_id=names.container_id,
+        sandbox=names.sandbox,
         mode=Mode.GROUP if share.group else (facts.mode(counter.cgroup) if own else None),
         group_kill=share.group,
         outcome=_outcome_by_itself(counter, share, path, facts, still_there=still_there, old=old) if in_pods else None,
         sources=frozenset({"counters"} if own else {"hierarchy"}),
         details_missing=share.report is None,
-        scope=_scope(counter, share.report, path, facts, kmsg=kmsg) if in_pods else None,
+        scope=_scope(counter, share.report, path, facts, claimed, kmsg=kmsg) if in_pods else None,
     )
     kill = kill if share.report is None else with_details(kill, share.report, facts)
     return kill if kill.limit_bytes is not None else replace(kill, limit_bytes=_limit(counter, kill.scope, facts))
@@ -76,7 +80,12 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
         sources=kill.sources | {"kmsg"},
         details_missing=report.task_memcg is None or len(report.victims) < kill.processes,
         report_sequence=report.first_sequence,
+        sandbox=kill.sandbox or (_unnamed(kill) and any(v.oom_score_adj == SANDBOX_ADJ for v in report.victims)),
     )
+
+
+def _unnamed(kill: OomKill) -> bool:
+    return kill.container is None and kill.container_id is not None
 
 
 def _largest(report: OomReport, path: str, scope: Scope | None) -> tuple[TaskRow, ...]:
@@ -84,15 +93,17 @@ def _largest(report: OomReport, path: str, scope: Scope | None) -> tuple[TaskRow
     kernel lists the sandbox as well.
     """
     of_pod = scope is Scope.CONTAINER and report.oom_memcg is not None and not is_inside(report.oom_memcg, path)
-    tasks = (task for task in report.tasks if not (of_pod and task.comm == SANDBOX))
+    tasks = (task for task in report.tasks if not (of_pod and task.oom_score_adj == SANDBOX_ADJ))
     return tuple(sorted(tasks, key=lambda task: -task.rss_bytes)[:LARGEST])
 
 
-def _scope(counter: Counter, report: OomReport | None, path: str, facts: Facts, *, kmsg: bool) -> Scope | None:
+def _scope(
+    counter: Counter, report: OomReport | None, path: str, facts: Facts, claimed: Claimed, *, kmsg: bool
+) -> Scope | None:
     """By the report, else by the counters. Without a log that would say so they may also exclude every limit but the node's."""
     level = by_report(report, path) if report is not None else None
     if level is None:
-        level = by_hits(counter)
+        level = by_hits(counter, claimed)
     if level is None and not kmsg and node_was_short(counter, facts):
         level = Scope.NODE
     take_hit(counter, level)
@@ -117,7 +128,7 @@ def _outcome_by_itself(
 ) -> Outcome | None:
     """DIED where that needs no second look: the whole container was killed, or its PID 1; or its cgroup was removed right after.
 
-    A container that was removed long after, or because its pod was deleted, may have survived.
+    A container that was removed long after, or because its pod was deleted, may have survived; one that the agent ended has.
     """
     elsewhere = path != counter.cgroup.path
     removed = counter.removed or (elsewhere and not still_there)
@@ -127,6 +138,8 @@ def _outcome_by_itself(
     killed = {victim.pid for victim in report.victims} if report is not None else set()
     if not elsewhere and facts.init_pid(counter.cgroup) in killed:
         return Outcome.DIED
+    if not elsewhere and facts.ended_by_agent(counter.cgroup.inode):
+        return Outcome.SURVIVED
     return Outcome.DIED if removed and not old and not facts.deleted(path) else None
 
 
@@ -135,7 +148,7 @@ def _took_all(path: str, report: OomReport | None, *, emptied: bool) -> bool:
 
     crun puts all processes into a child of the container's cgroup; with another runtime a child of that name is the container's own.
     """
-    group = path if report is None or report.group_memcg is None else report.group_memcg
-    if report is None or group == f"{path}/{RUNTIME_CHILD}":
+    group = None if report is None else report.group_memcg
+    if group is None or group == f"{path}/{RUNTIME_CHILD}":
         return emptied
     return is_inside(path, group)

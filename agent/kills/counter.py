@@ -44,8 +44,8 @@ class Counter:
         """A new reading. The hit of a limit comes before its kill: one without a kill for HIT_TO_KILL_S led to none."""
         self.unread = False
         fewer = self.reading.oom_kill - reading.oom_kill
-        if fewer > 0 and self.counts_hits:  # the memory controller was switched off and on: all began again at 0
-            self.recorded = replace(self.recorded, oom_kill=0, oom_group_kill=0, oom=0, local_oom=0)
+        if began_again(self.reading, reading):
+            self.recorded = self._before_zero() if self.unrecorded_kills > 0 else unused(self.recorded)
         elif fewer > 0:  # v1: a sum over cgroups; one that was removed took its count along
             self.recorded = replace(self.recorded, oom_kill=self.recorded.oom_kill - fewer)
         if reading.oom_kill <= self.recorded.oom_kill:
@@ -55,6 +55,13 @@ class Counter:
         if self.unrecorded_kills <= 0 and now_s - self.changed_s > HIT_TO_KILL_S:
             self.recorded = replace(self.recorded, oom=self.reading.oom, local_oom=self.reading.local_oom or 0)
         self._replace_reading(reading, now_s)
+
+    def _before_zero(self) -> Baseline:
+        """Of counters that start at 0 again: what waits to be recorded waits on."""
+        kept, last = self.recorded, self.reading
+        groups, own_hits = kept.oom_group_kill - (last.oom_group_kill or 0), kept.local_oom - (last.local_oom or 0)
+        kills, hits = kept.oom_kill - last.oom_kill, kept.oom - last.oom
+        return replace(kept, oom_kill=kills, oom_group_kill=groups, oom=hits, local_oom=own_hits)
 
     def read_hits(self, reading: MemoryEvents, now_s: float) -> None:
         """Only the hits of a later reading: the kernel prints them before the kills, so that a reading can have a kill and lack its hit."""
@@ -165,6 +172,19 @@ class Counter:
         self.shown_kills, self.shown_groups = kills, groups
         if self.parent is not None and (more or more_groups):
             self.parent._add_below(more, more_groups)
+
+
+def began_again(before: MemoryEvents | Baseline, reading: MemoryEvents) -> bool:
+    """Whether all counters of a cgroup started at 0 since ``before``: the memory controller was switched off and on (v2 since 5.3)."""
+    if reading.local_oom is None:
+        return False
+    counts = ((before.oom_kill, reading.oom_kill), (before.oom, reading.oom), (before.local_oom, reading.local_oom))
+    return any((old or 0) > new for old, new in (*counts, (before.oom_group_kill, reading.oom_group_kill or 0)))
+
+
+def unused(baseline: Baseline) -> Baseline:
+    """That of a cgroup with counters at 0, without another number of its last kill."""
+    return replace(baseline, oom_kill=0, oom_group_kill=0, oom=0, local_oom=0)
 
 
 def upwards(counter: Counter | None) -> Iterator[Counter]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from math import inf
 
-from agent.kills.counter import Counter, upwards
+from agent.kills.counter import Counter, began_again, unused, upwards
 from agent.kills.facts import Facts
 from agent.model import NODE, Baseline, Cgroup, CgroupKind, MemoryEvents, Vanished, is_inside, levels_above
 
@@ -51,6 +51,8 @@ class Counters:
 
     def _start(self, cgroup: Cgroup, first: MemoryEvents, new: MemoryEvents) -> Baseline:
         if (kept := self._kept.get(cgroup.inode)) is not None:
+            if began_again(kept, first):
+                return replace(unused(kept), path=cgroup.path)
             oom_kill = min(kept.oom_kill, first.oom_kill)  # v1, as in Counter.read
             return replace(kept, path=cgroup.path, oom_kill=oom_kill)
         counts = new.oom_kill, new.oom_group_kill or 0, new.oom, new.local_oom or 0

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from math import inf
 
+from agent.cgroup.layout import classify
 from agent.kills.builder import with_details
 from agent.kills.facts import Facts
-from agent.kills.pending_reports import PendingReports
-from agent.model import Cgroup, CgroupKind, OomKill, Outcome
+from agent.kills.pending_reports import KEEP_S, PendingReports
+from agent.model import Cgroup, CgroupKind, OomKill, OomReport, Outcome
 from agent.wording.shares import Owner, Shares
 
 OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
 LATE_S = 5.0  # a report later than that amends nothing
+EARLIER_S = 60.0  # until the log has been read up to an agent's start, also after a storm
+CLOCKS_DIFFER_S = 0.1  # the log's from the wall clock
+MOST_LACKING = 1000
 MOST_UNDETAILED = 100  # kills without a report, kept while the log can't be read
 
 
 @dataclass(slots=True, eq=False)
 class _Followed:
-    """``of_container`` False: it has no outcome. ``old``: that its container is dead says nothing.
+    """``of_container`` False: it has no outcome. ``old``: that its container is dead says nothing. ``earlier``: an agent before this one
+    recorded it, so its report was written before.
 
     Monotonic times: when it is settled, and when its report is given up.
     """
@@ -30,6 +37,7 @@ class _Followed:
     settled_s: float
     report_s: float
     old: bool
+    earlier: bool = False
 
 
 class FollowUp:
@@ -41,6 +49,8 @@ class FollowUp:
         self._unsettled: list[_Followed] = []
         self._undetailed: dict[str, _Followed] = {}  # by the kill's id
         self._shares = Shares[str, _Followed]("kills wait for their reports", _owner)
+        # Paths of kills with less than a whole report, until when.
+        self._lacking: deque[tuple[str, float]] = deque(maxlen=MOST_LACKING)
 
     def due_s(self) -> float | None:
         """Monotonic time of the next outcome; None: none is waited for."""
@@ -53,9 +63,22 @@ class FollowUp:
         report_s = now_s + LATE_S if kmsg else inf
         followed = _Followed(kill, cgroup, of_container, now_s if known else now_s + OUTCOME_S, report_s, old)
         self._unsettled.append(followed)
+        if kill.details_missing:
+            self._lacking.append((kill.cgroup_path, now_s + LATE_S + KEEP_S))
         if of_container and not kill.victims:
             self._undetailed[kill.kill_id] = followed
             self._shares.trim(self._undetailed, MOST_UNDETAILED)
+
+    def resume(self, kills: Iterable[OomKill], now_s: float) -> None:
+        """Kills of this boot that an agent before this one recorded without their reports, newest first: those may still be in the log.
+
+        Else such a report would be taken for a later kill of the same pod, in another container.
+        """
+        waiting = [kill for kill in kills if kill.container_id is not None and not kill.victims]
+        for kill in reversed(waiting[:MOST_UNDETAILED]):
+            cgroup = Cgroup(classify(kill.cgroup_path), kill.cgroup_inode)
+            followed = _Followed(kill, cgroup, True, now_s, now_s + EARLIER_S, True, earlier=True)
+            self._undetailed[kill.kill_id] = followed
 
     def was_away(self) -> None:
         """Nobody looked for a while: what became of these containers meanwhile may have another reason."""
@@ -95,8 +118,7 @@ class FollowUp:
         """Kills recorded without their reports, with those that came since. ``increased``: paths of counters that may ask for them."""
         amended = []
         for followed in tuple(self._undetailed.values()):
-            path = followed.kill.cgroup_path
-            late = [] if {path, followed.cgroup.path} & increased else self._reports.of(path)
+            late = self._late(followed, increased)
             if late:
                 self._reports.take(late[0])
                 followed.kill = with_details(followed.kill, late[0], self._facts)
@@ -105,9 +127,22 @@ class FollowUp:
         self._undetailed = {kill_id: each for kill_id, each in self._undetailed.items() if each.report_s > now_s}
         return tuple(amended)
 
+    def _late(self, followed: _Followed, increased: AbstractSet[str]) -> list[OomReport]:
+        path, kill = followed.kill.cgroup_path, followed.kill
+        if followed.earlier:
+            latest_unix_s = kill.at_unix_s + CLOCKS_DIFFER_S
+            return [r for r in self._reports.of(path) if self._facts.report_unix_s(r.at_us) <= latest_unix_s]
+        return [] if {path, followed.cgroup.path} & increased else self._reports.of(path)
+
     def undetailed(self, path: str) -> int:
         """Recorded kills of the container at this path of which a pending report may be."""
         return sum(followed.kill.cgroup_path == path for followed in self._undetailed.values())
+
+    def lacks_elsewhere(self, path: str, now_s: float) -> bool:
+        """Whether a report that names no cgroup may be of a kill that was recorded in another cgroup than that at this path."""
+        while self._lacking and self._lacking[0][1] < now_s:
+            self._lacking.popleft()
+        return any(other != path for other, _ in self._lacking)
 
 
 def _owner(_: str, followed: _Followed) -> Owner:

@@ -44,6 +44,11 @@ class PendingReports:
         """Reports that lost the line that names the cgroup (rate limit), oldest first."""
         return [report for report, _ in self._pending if named_cgroup(report) is None]
 
+    def at_limit(self, path: str, *, below: bool = False) -> int:
+        """How many kills they say were at the limit of the cgroup at this path, or of one ``below`` it."""
+        domains = [report.oom_memcg for report, _ in self._pending if report.oom_memcg is not None]
+        return sum(domain != path and is_inside(domain, path) if below else domain == path for domain in domains)
+
     def take(self, report: OomReport) -> None:
         """This report was used."""
         taken = {report.first_sequence, *report.joined}
@@ -75,11 +80,12 @@ def joined(reports: Iterable[OomReport]) -> list[OomReport]:
         if head or not groups:
             found.append(report)
         else:
-            found[groups[-1]] = _with_victims_of(found[groups[-1]], report)
+            found[groups[-1]] = with_victims_of(found[groups[-1]], report)
     return found
 
 
-def _with_victims_of(group: OomReport, rest: OomReport) -> OomReport:
+def with_victims_of(group: OomReport, rest: OomReport) -> OomReport:
+    """One report, the first, with the victims of both."""
     pids = {victim.pid for victim in group.victims}  # the first one is printed twice
     victims = (*group.victims, *(victim for victim in rest.victims if victim.pid not in pids))
     together = (*group.joined, rest.first_sequence)

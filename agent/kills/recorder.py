@@ -7,7 +7,7 @@ not, and the ledger writes later.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from agent.cgroup.layout import classify
@@ -23,6 +23,7 @@ logger = logging.getLogger("oomward")
 
 MOST_UNNAMED = 1000
 UNNAMED_S = 3600.0  # no Event is as old
+NAMED_SOON_S = 10.0  # a pod's status is a second or two behind; for longer no kill is missing in the metrics
 Taker = Callable[[OomKill], None]
 
 
@@ -39,9 +40,16 @@ class Recorder:
         self._unnamed: dict[
             str, OomKill
         ] = {}  # with a known outcome, in containers of pods that the API has not named yet
+        self._uncounted: dict[
+            str, tuple[OomKill, float]
+        ] = {}  # the same in the metrics, with the time until which they wait
 
-    def findings(self, findings: Findings, kmsg_sequence: int | None) -> None:
-        """Record in one transaction, then report: now, or, while the file is busy, at the next call."""
+    def due_s(self) -> float | None:
+        """Monotonic time at which a kill is counted without its pod's name; None: none waits."""
+        return min((until_s for _, until_s in self._uncounted.values()), default=None)
+
+    def findings(self, findings: Findings, kmsg_sequence: int | None, now_s: float = 0.0) -> None:
+        """Record in one transaction, then report: now, or, while the file is busy, at the next call. ``now_s`` is monotonic."""
         if findings.kills or findings.baselines:
             self._ledger.record(findings.kills, findings.baselines, kmsg_sequence)
         self._ledger.forget_baselines(findings.gone_inodes)
@@ -52,12 +60,18 @@ class Recorder:
             return
         unreported, self._unreported = self._unreported, []
         for each in unreported:
-            self._report(each)
+            self._report(each, now_s)
+        for kill_id, (kill, until_s) in tuple(self._uncounted.items()):
+            if until_s <= now_s:
+                del self._uncounted[kill_id]
+                self._metrics.kill(kill)
 
-    def _report(self, findings: Findings) -> None:
+    def _report(self, findings: Findings, now_s: float) -> None:
         for kill in findings.kills:
             if _outside_of_pods(kill):
                 self._metrics.host_oom_kills.inc(kill.processes)
+            elif _may_get_name(kill) and len(self._uncounted) < MOST_UNNAMED:
+                self._uncounted[kill.kill_id] = kill, now_s + NAMED_SOON_S
             else:
                 self._metrics.kill(kill)
             log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
@@ -83,13 +97,13 @@ class Recorder:
         """The outcome of a kill that was reported before is known now."""
         if kill.outcome is not None:
             level = logging.INFO if kill.outcome is Outcome.DIED else logging.DEBUG
-            text = f"container {kill.outcome.value} after OOM kill {kill.kill_id}"
+            what = "sandbox" if kill.sandbox else "container"
+            text = f"{what} {kill.outcome.value} after OOM kill {kill.kill_id}"
             log(logger, level, text, kill_id=kill.kill_id, outcome=kill.outcome.value)
-        outside = _outside_of_pods(kill)
-        if kill.pod is None and not outside and classify(kill.cgroup_path).pod_key is not None:
+        if _may_get_name(kill):
             self._wait_for_name(kill)
             return
-        if not outside:
+        if not _outside_of_pods(kill):
             self._metrics.outcome(kill)
             self._settled(kill)
         self._event(kill)
@@ -105,14 +119,18 @@ class Recorder:
         self._metrics.outcome(kill)
         self._event(kill)
 
-    def name(self, names_at: Callable[[str], Identity], now_unix_s: float) -> None:
-        """The API has named pods: kills in them from before get their names and Events now."""
-        for kill in tuple(self._unnamed.values()):
-            names = names_at(kill.cgroup_path)
-            if names.pod is not None:
+    def name(
+        self, names_at: Callable[[str], Identity], now_unix_s: float, settled: Iterable[OomKill] | None = None
+    ) -> None:
+        """The API has named pods: kills in them from before get their names and Events now. ``settled``: only these; None: all."""
+        if settled is None:
+            for kill, _ in tuple(self._uncounted.values()):
+                self._count(kill, names_at)
+        unnamed = tuple(self._unnamed.values() if settled is None else filter(self._waits, settled))
+        for kill in unnamed:
+            self._count(kill, names_at)
+            if (named := _named(kill, names_at)) is not None:
                 del self._unnamed[kill.kill_id]
-                namespace, container = names.namespace, names.container
-                named = replace(kill, namespace=namespace, pod=names.pod, pod_uid=names.pod_uid, container=container)
                 self._ledger.amend(named)
                 log(
                     logger,
@@ -125,6 +143,28 @@ class Recorder:
                 self._event(named)
             elif now_unix_s - kill.at_unix_s > UNNAMED_S:
                 self._give_up(self._unnamed.pop(kill.kill_id))
+
+    def _waits(self, kill: OomKill) -> bool:
+        return kill.kill_id in self._unnamed
+
+    def _count(self, kill: OomKill, names_at: Callable[[str], Identity]) -> None:
+        """In the metrics, if it has a name now and is not counted yet."""
+        if kill.kill_id in self._uncounted and (named := _named(kill, names_at)) is not None:
+            del self._uncounted[kill.kill_id]
+            self._metrics.kill(named)
+
+
+def _may_get_name(kill: OomKill) -> bool:
+    """Whether the kill was in a pod that the API has not named yet."""
+    return kill.pod is None and not _outside_of_pods(kill) and classify(kill.cgroup_path).pod_key is not None
+
+
+def _named(kill: OomKill, names_at: Callable[[str], Identity]) -> OomKill | None:
+    names = names_at(kill.cgroup_path)
+    if names.pod is None:
+        return None
+    named = replace(kill, namespace=names.namespace, pod=names.pod, pod_uid=names.pod_uid, container=names.container)
+    return replace(named, sandbox=names.container is None and (kill.sandbox or names.sandbox))
 
 
 def _pod_path(kill: OomKill) -> str:

@@ -7,6 +7,9 @@ proves nothing: another kill may have taken it, or it expired. The node is named
 
 from __future__ import annotations
 
+from math import inf
+from typing import Protocol
+
 from agent.kills.counter import Counter, upwards
 from agent.kills.facts import Facts
 from agent.model import CgroupKind, OomReport, Scope, Vanished, is_inside
@@ -14,6 +17,16 @@ from agent.model import CgroupKind, OomReport, Scope, Vanished, is_inside
 NO_HIT_S = 120.0  # a node without a hit for that long before a kill has none whose kill is yet to come
 LEVELS = {CgroupKind.CONTAINER: Scope.CONTAINER, CgroupKind.POD: Scope.POD, CgroupKind.KUBEPODS: Scope.KUBEPODS}
 _ORDER = tuple(LEVELS.values())
+
+
+class Claimed(Protocol):
+    """As PendingReports.at_limit: how many hits of a limit are those of kills that wait for their counter, by the log."""
+
+    def __call__(self, path: str, *, below: bool = False) -> int: ...
+
+
+def nothing_claimed(path: str, *, below: bool = False) -> int:  # noqa: ARG001
+    return 0
 
 
 def by_report(report: OomReport, path: str) -> Scope | None:
@@ -33,28 +46,33 @@ def by_report(report: OomReport, path: str) -> Scope | None:
 
 def as_users_say(level: Scope | None, path: str, facts: Facts) -> Scope | None:
     """A pod with one container carries the container's limit at both levels, and the kernel then names the pod (measured):
-    to a user that is the container's limit.
+    to a user that is the container's limit. Several containers carry their pod's limit where it is set for the pod (KEP-2837): that
+    is the pod's.
     """
+    if level is not Scope.POD:
+        return level
     limit = facts.limit_bytes(path)
     same = limit is not None and limit == facts.limit_bytes(path.rpartition("/")[0])
-    return Scope.CONTAINER if level is Scope.POD and same else level
+    return Scope.CONTAINER if same and facts.alone(path) else level
 
 
-def by_hits(counter: Counter) -> Scope | None:
+def by_hits(counter: Counter, claimed: Claimed = nothing_claimed) -> Scope | None:
     """The lowest level with a hit that no recorded kill has taken; None: there is none, which says nothing.
 
+    ``claimed``: hits that are not to be taken.
     A container that can't be read any more is known by its pod: a hit below the pod and of no child that can be read was the container's.
     """
     below_unread = counter.kind is not CgroupKind.CONTAINER
     for level in upwards(counter):
         if level.kind is CgroupKind.CONTAINER:
-            if level.unrecorded_hits > 0:
+            if level.unrecorded_hits > claimed(level.cgroup.path):
                 return Scope.CONTAINER
             below_unread = level.removed or level.unread
         elif level.counts_hits:
-            if level.unrecorded_own_hits > 0:
+            if level.unrecorded_own_hits > claimed(level.cgroup.path):
                 return LEVELS.get(level.kind)
-            if level.kind is CgroupKind.POD and below_unread and level.unexplained_hits() > 0:
+            below = claimed(level.cgroup.path, below=True) if level.kind is CgroupKind.POD and below_unread else inf
+            if level.unexplained_hits() > below:
                 return Scope.CONTAINER
     return None
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from agent.kills.counter import Counter, upwards
+from agent.kills.pending_reports import with_victims_of
 from agent.model import OomReport
 
 SECOND_COUNT_S = 5.0  # a container is ended by its group kill: within this time no kill of its own follows
@@ -41,10 +43,13 @@ def split_increase(raw: int, groups: int, reports: Sequence[OomReport], *, of_on
     ``reports`` are this cgroup's, oldest first; those that the increase has no room for are left unused. Victims without a line
     count for the group when there is one: a kill of its own beside a group kill of the same container at the same time is
     far rarer than a lost line. ``of_one`` False: the increase may be that of several containers, so they are kills of their own.
+    Nor is a line of a victim alone a kill of its own beside a group kill that has no report: the group's line was lost.
     """
     shares: list[Share] = []
     left = raw
-    for report in reports:
+    lacking = groups - sum(map(is_group, reports))
+    lines = [report for report in reports if of_one and lacking > 0 and _names_victims_only(report)]
+    for report in (report for report in reports if report not in lines):
         if left <= 0:
             return shares
         cost = min(left, raw_of(report)) if is_group(report) else 1
@@ -52,12 +57,19 @@ def split_increase(raw: int, groups: int, reports: Sequence[OomReport], *, of_on
         left -= cost
     reported = [i for i, share in enumerate(shares) if share.group]
     if left > 0 and (unreported := min(left, groups - len(reported))) > 0:
-        return shares + _unreported_groups(left, unreported)
+        found = _unreported_groups(left, unreported)
+        if lines and len(found) == 1:
+            found = [replace(found[0], report=reduce(with_victims_of, lines))]
+        return shares + found
     if left > 0 and reported and of_one:
         last = shares[reported[-1]]
         shares[reported[-1]] = replace(last, processes=last.processes + left, raw=last.raw + left)
         return shares
     return shares + [Share(1, 1, group=False, report=None)] * left
+
+
+def _names_victims_only(report: OomReport) -> bool:
+    return report.group_memcg is None and report.oom_memcg is None and not report.global_oom
 
 
 def _unreported_groups(raw: int, groups: int) -> list[Share]:

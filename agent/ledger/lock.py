@@ -63,7 +63,7 @@ class AgentLock:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LockedError(
-                f"another oomward agent ({self._owner()}) has {what}: two would write the same memory.oom.group and count "
+                f"another oomward agent ({self._owner(path)}) has {what}: two would write the same memory.oom.group and count "
                 "kills twice. Stop one of them, or let only one DaemonSet select this node."
             ) from None
         except OSError:
@@ -72,18 +72,18 @@ class AgentLock:
             raise
         return fd
 
-    def _owner(self) -> str:
-        """As the file says that the other has written; "unknown" if it was removed."""
-        try:
+    def _owner(self, locked: Path) -> str:
+        """As the file says that the other has written; if that was removed, or is another, as the kernel lists its locks."""
+        with contextlib.suppress(OSError):
             fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return "unknown"
-        try:
-            return os.pread(fd, 256, 0).decode(errors="replace").strip() or "unknown"
-        except OSError:
-            return "unknown"
-        finally:
-            os.close(fd)
+            try:
+                if named := os.pread(fd, 256, 0).decode(errors="replace").strip():
+                    return named
+            finally:
+                os.close(fd)
+        pid = _holder(locked)
+        removed = "its name was removed with its state directory"
+        return removed if pid is None else f"pid {pid}; {removed}"
 
     def _close(self) -> None:
         for fd in self._fds:
@@ -92,3 +92,21 @@ class AgentLock:
 
     def __exit__(self, *_: object) -> None:
         self._close()
+
+
+def _holder(path: Path) -> int | None:
+    """The process with the lock of this file, by /proc/locks (proc_locks(5)); None: not listed, as from another pid namespace."""
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if (
+                len(fields) > 5
+                and fields[1] == "FLOCK"
+                and fields[5] == place
+                and fields[4].isdigit()
+                and fields[4] != "0"
+            ):
+                return int(fields[4])
+    return None

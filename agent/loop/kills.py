@@ -121,7 +121,9 @@ class Kills:
     def record(self, now_s: float, kmsg_sequence: int | None) -> list[OomKill]:
         """Record and report what is ready; returns the kills that are new or amended. ``kmsg_sequence``: how far the log is done."""
         findings = self.attribution.collect(now_s)
-        self.recorder.findings(findings, kmsg_sequence)
+        self.recorder.findings(findings, kmsg_sequence, now_s)
+        # The API may have named their pods since they were recorded.
+        self.recorder.name(self.facts.names_at, self.facts.unix_s(), findings.settled)
         return [*findings.kills, *findings.amended]
 
     def name_earlier(self) -> None:
@@ -129,10 +131,15 @@ class Kills:
         self.recorder.name(self.facts.names_at, self.facts.unix_s())
 
     def outcome_now(self, kill: OomKill) -> Outcome | None:
-        """Of a kill that a previous agent recorded without its outcome, if its container lives; why it is dead nobody saw."""
+        """Of a kill that a previous agent recorded without its outcome, if its container lives; why it is dead nobody saw.
+
+        None, too, of one that only a counter above its container showed: that a pod lives says nothing of the container.
+        """
         cgroup = self.tree.cgroups.get(kill.cgroup_path)
-        same = cgroup is not None and (kill.boot_id, kill.cgroup_inode) == (self.boot_id, cgroup.inode)
-        return Outcome.SURVIVED if cgroup is not None and same and self.facts.lives(cgroup) else None
+        if cgroup is None or (kill.boot_id, kill.cgroup_inode) != (self.boot_id, cgroup.inode):
+            return None
+        of_container = cgroup.place.kind is CgroupKind.CONTAINER
+        return Outcome.SURVIVED if of_container and self.facts.lives(cgroup) else None
 
 
 def _with_cgroup(report: OomReport) -> OomReport:

@@ -5,15 +5,18 @@ A log that can't be opened or read is opened again later, behind the last record
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from math import inf
 
 from agent.kernel.kmsg import Kmsg, KmsgUnavailableError
 from agent.kernel.oom_block import Block
 from agent.kernel.oom_blocks import OomBlocks, monotonic_us
 from agent.kernel.oom_report import reports_of
+from agent.kills.pending_reports import KEEP_S
 from agent.metrics.metrics import Metrics
-from agent.model import KmsgGap, KmsgRecord, OomReport
+from agent.model import KmsgGap, KmsgRecord, OomKill, OomReport
 
 AT_ONCE = 25  # records per turn, some 0.4 ms: enforcement has its turn in between, and no turn is long
 ASK_AGAIN_S = 0.030  # how long the log must be quiet depends on the counters, which change
@@ -21,11 +24,38 @@ RETRY_FIRST_S = 1.0  # after a failure, then twice as long each time …
 RETRY_MOST_S = 60.0  # … up to this, and then only in a turn that takes place anyway: an idle node isn't woken
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Reports of which agents of this boot recorded kills: their first sequences, and when the newest was written (CLOCK_MONOTONIC).
+
+    When a kill with a report is recorded, reports that are older by KEEP_S had their time. An agent that is killed before that time is over
+    would give them to the next one, and that to the next: at last to a later kill of the same pod.
+    """
+
+    sequences: frozenset[int] = frozenset()
+    newest_us: int = 0
+
+    def done(self, report: OomReport) -> bool:
+        """Whether it is a recorded kill's, or was given up."""
+        given_up = (
+            report.first_sequence < max(self.sequences, default=0) and report.at_us < self.newest_us - KEEP_S * 1e6
+        )
+        return given_up or report.first_sequence in self.sequences
+
+
+def recorded_reports(kills: Iterable[OomKill]) -> Recorded:
+    """What the ledger's kills of this boot say."""
+    times = {kill.report_sequence: kill.at_unix_s for kill in kills if kill.report_sequence is not None}
+    if not times:
+        return Recorded()
+    since_newest_s = time.time() - times[max(times)]
+    return Recorded(frozenset(times), monotonic_us() - int(since_newest_s * 1e6))
+
+
 class LogReader:
     """``open_log`` opens the log behind a sequence number (None: at its end), or raises KmsgUnavailableError.
 
-    ``after_sequence`` is the ledger's position. ``used`` are first sequences of reports that the ledger's kills have already;
-    they are not given again.
+    ``after_sequence`` is the ledger's position. What is ``recorded`` is not given again.
     """
 
     def __init__(
@@ -33,11 +63,11 @@ class LogReader:
         open_log: Callable[[int | None], Kmsg],
         after_sequence: int | None,
         metrics: Metrics,
-        used: Collection[int],
+        recorded: Recorded,
     ) -> None:
         self._open_log = open_log
         self._metrics = metrics
-        self._used = frozenset(used)
+        self._recorded = recorded
         self._now_us = monotonic_us()
         self._blocks = OomBlocks(clock_us=lambda: self._now_us)
         self._foreign = 0
@@ -94,7 +124,7 @@ class LogReader:
         if self._blocks.pending:
             self._due_s = min((self._blocks.arrived_us + quiet_us) / 1e6, now_s + ASK_AGAIN_S)
         reports = (report for block in ended for report in reports_of(block))
-        return [report for report in reports if report.first_sequence not in self._used]
+        return [report for report in reports if not self._recorded.done(report)]
 
     def _items(self, now_s: float) -> list[KmsgRecord | KmsgGap]:
         if self._kmsg is None and now_s < self._retry_at_s:

@@ -124,9 +124,7 @@ class Loop:
     def _turn(self, now: float, log: bool = False) -> None:
         """``log``: the kernel's log woke the loop."""
         self.last_beat_monotonic_s = now
-        if self._continued:
-            self._continued = False
-            self._node.kills.attribution.was_away(now)
+        self._note_stop(now)
         self._handle(self._node.tree.read(now), now)
         if self._node.kills.v1 is not None:
             self._handle(self._node.kills.signalled(now), now)
@@ -146,7 +144,13 @@ class Loop:
         if self._log_turns % LOG_TURNS == 0:
             self._end_turn(now)
 
+    def _note_stop(self, now: float) -> None:
+        if self._continued:
+            self._continued = False
+            self._node.kills.attribution.was_away(now)
+
     def _end_turn(self, now: float) -> None:
+        self._note_stop(now)  # in the middle of this turn: before anything is recorded that was counted in it
         self._node.after(now, self._position())
         if now >= self._resync_at:
             self._resync_at = now + self._settings.resync_interval_s

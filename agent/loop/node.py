@@ -62,7 +62,7 @@ class Node:
     def ready(self) -> tuple[bool, str]:
         listed = self.pods.registry.listed
         ledger = "ledger on disk" if self.ledger.persistent else "ledger in memory only"
-        wrong_name = self.pods.wrong_name
+        wrong_name = self.pods.name.wrong
         lines = (
             wrong_name or ("pods listed" if listed else "waiting for the API's first list of pods"),
             "cgroups scanned" if self._scanned else "cgroups not scanned yet",
@@ -76,7 +76,13 @@ class Node:
         """Monotonic time at which something is to be done without any message; None: never."""
         if self._resync_due:
             return -inf
-        sources = (self.kills.attribution, self.modes.enforcer, self.outbox, self.modes.consequences.restarts)
+        sources = (
+            self.kills.attribution,
+            self.kills.recorder,
+            self.modes.enforcer,
+            self.outbox,
+            self.modes.consequences.restarts,
+        )
         return min((t for source in sources if (t := source.due_s()) is not None), default=None)
 
     # ----------------------------------------------------------------------------------------------------- messages
@@ -84,6 +90,7 @@ class Node:
     def start(self, now_s: float) -> None:
         """The first scan finds the cgroups that were there before us; others were removed while the agent was down."""
         self.kills.attribution.was_away(now_s)
+        self.kills.attribution.resume((k for k in self.ledger.kills() if k.boot_id == self.kills.boot_id), now_s)
         self.kills.count_node(now_s)
         self.tree_events(self.tree.scan(now_s), now_s, newborn=False, notified=False)
         self.kills.attribution.ignore_earlier()

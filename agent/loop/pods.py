@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from agent.diagnose.failing import Failing
 from agent.ledger import Ledger
-from agent.loop.node_name import wrong_node_name
+from agent.loop.node_name import NodeName
 from agent.metrics.metrics import Metrics
 from agent.model import Pod, PodChanged, PodsListed, WatchTrouble
 from agent.modes.controller import ModeController
@@ -23,15 +23,14 @@ QUIET = ("timeout", "relist")  # reasons of a watch's end that need no attention
 
 @dataclass(eq=False)
 class Pods:
-    """``between``, where a method has it, is called between the steps of its work. ``wrong_name``: why the node's name is wrong, if so."""
+    """``between``, where a method has it, is called between the steps of its work."""
 
     registry: Registry
     modes: ModeController
     ledger: Ledger
     failing: Failing
     metrics: Metrics
-    node_name: str
-    wrong_name: str | None = field(default=None, init=False)
+    name: NodeName
 
     def listed(self, message: PodsListed, now_s: float, between: Callable[[], None]) -> None:
         for uid in self.registry.replace(message.pods, message.skipped, now_s):
@@ -41,13 +40,13 @@ class Pods:
             self._decide(pod, now_s, between)
             self.modes.check_settings(pod)
             self.failing.put(pod)
-        self._check_name()
+        self._check_name(now_s, listed=True)
 
-    def _check_name(self) -> None:
-        before = self.wrong_name
-        self.wrong_name = wrong_node_name(self.node_name, self.registry, self.modes.containers())
-        if self.wrong_name is not None and before is None:
-            log(logger, logging.ERROR, self.wrong_name)
+    def _check_name(self, now_s: float, *, listed: bool = False) -> None:
+        before = self.name.wrong
+        self.name.check(self.modes.containers(), now_s, listed=listed)
+        if self.name.wrong is not None and before is None:
+            log(logger, logging.ERROR, self.name.wrong)
 
     def changed(self, message: PodChanged, now_s: float, between: Callable[[], None]) -> None:
         pod = message.pod
@@ -57,8 +56,8 @@ class Pods:
         if message.asks:
             self.modes.check_settings(pod)
         self.failing.put(pod)
-        if self.wrong_name is not None:
-            self._check_name()
+        if self.name.wrong is not None:
+            self._check_name(now_s)
 
     def _decide(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
         self.registry.forget_remembered(pod.cgroup_key)
@@ -72,6 +71,8 @@ class Pods:
 
     def trouble(self, message: WatchTrouble) -> None:
         self.metrics.pod_watch_restarts.labels(message.reason).inc()
+        if message.reason not in QUIET:
+            self.name.trouble()
         if message.detail:
             level = logging.DEBUG if message.reason in QUIET else logging.WARNING
             log(logger, level, message.detail, reason=message.reason)
@@ -87,6 +88,6 @@ class Pods:
         for uid in self.registry.forget_departed(now_s):
             self.ledger.forget_pod(uid)
             self.modes.notices.forget(uid)
-        self._check_name()
+        self._check_name(now_s)
         self.failing.look(now_s, between)
         self.ledger.forget_totals(self.metrics.drop_stale(now_s, between))

@@ -5,6 +5,7 @@ Health and readiness are for everybody: the kubelet's probes carry neither passw
 
 from __future__ import annotations
 
+import http.client
 import io
 import socket
 import ssl
@@ -17,32 +18,44 @@ from agent.metrics.pages import LeftError
 from agent.settings import PageGuards
 
 CLIENT_TIME_S = 10.0  # for all bytes of a request and its answer, however slowly a client sends or reads
+MOST_BYTES = 16384  # of a request: one of Prometheus has less than 1 KiB
 IDLE_S = 90.0  # until the next request of a client, which Prometheus sends each minute, or more often
 PLAIN = "text/plain; charset=utf-8"
 METRICS = "/metrics"
 Page = Callable[[], tuple[int, bytes]]  # status code and text
 
 
+class _TooLongError(ConnectionError, http.client.HTTPException):
+    """The request has more than MOST_BYTES. Among its headers, the library answers with 431."""
+
+
 class _Deadline(io.RawIOBase):
-    """A client's bytes until its time is over, then TimeoutError. A time-out per operation could be drawn out for hours."""
+    """A client's bytes until its time is over, then TimeoutError. A time-out per operation could be drawn out for hours.
+
+    The library alone would read 6 MiB of headers of each client.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._idle = False
+        self._left = MOST_BYTES
         self._until_monotonic_s = time.monotonic() + CLIENT_TIME_S
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if self._left <= 0:
+            raise _TooLongError(f"the request has more than {MOST_BYTES} bytes")
         self.limit_next()
         count = self._connection.recv_into(buffer)
+        self._left -= count
         self._start_request()
         return count
 
     def await_request(self) -> None:
         """The last one is answered: the next may take IDLE_S to begin."""
-        self._idle = True
+        self._idle, self._left = True, MOST_BYTES
         self._until_monotonic_s = time.monotonic() + IDLE_S
 
     def _start_request(self) -> None:
@@ -124,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.guards is not None and not self._admitted(self.server.guards):
             return
         with self.server.for_metrics(self.connection, self.client_address):
-            headers = [self.headers.get(name, "") for name in ("Accept", "Accept-Encoding")]
+            headers = [", ".join(self.headers.get_all(name, ())) for name in ("Accept", "Accept-Encoding")]
             try:
                 kind, encoding, body = self.server.page.get(*headers, lambda: self.server.has(self.connection))
             except LeftError:

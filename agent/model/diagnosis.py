@@ -39,6 +39,7 @@ class Category(StrEnum):
     CRASH_LOOP = "CrashLoopBackOff"
     OOM_CONTAINER = "OOMKilledContainer"
     OOM_PROCESS = "OOMKilledProcess"
+    OOM_SANDBOX = "OOMKilledSandbox"
     NODE_OOM = "NodeOOM"
     EVICTED = "Evicted"
     DEADLINE = "DeadlineExceeded"

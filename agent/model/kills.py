@@ -55,6 +55,7 @@ class OomKill:
     outcome: Outcome | None = None
     sources: frozenset[str] = frozenset()  # of {"counters", "kmsg", "hierarchy"}
     details_missing: bool = False
+    sandbox: bool = False  # in the pod's sandbox, which is none of its containers; False also where that is not known
     report_sequence: int | None = None  # first kmsg record of its report; names the report within the boot
 
     @property

@@ -39,13 +39,14 @@ class PodContainer:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The pod and container of a cgroup. All None: not known (yet), or not of a pod."""
+    """The pod and container of a cgroup. All None: not known (yet), or not of a pod. ``sandbox``: it is known to be the pod's sandbox."""
 
     namespace: str | None = None
     pod: str | None = None
     pod_uid: str | None = None
     container: str | None = None
     container_id: str | None = None
+    sandbox: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,9 @@ from agent.modes.tolerance import invalid_tolerances
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.wording import notes
+from agent.wording.shares import Shares
+
+MOST_ENDED = 1000  # containers that ended before they had a name
 
 
 @dataclass(eq=False)
@@ -56,6 +59,12 @@ class ModeController:
     on_error: Callable[[CgroupError], None]
     in_force: dict[str, Mode | None] = field(default_factory=dict, init=False)  # by container id; None: left alone
     _desired: dict[int, DesiredMode] = field(default_factory=dict, init=False)
+    # By container id, of those that ended before they had a name: pod's uid, inode and the mode that was in force.
+    _ended: dict[str, tuple[str, int, Mode]] = field(default_factory=dict, init=False)
+    _ended_shares: Shares[str, tuple[str, int, Mode]] = field(
+        default_factory=lambda: Shares("containers ended before they had a name", lambda _, one: ("", one[0])),
+        init=False,
+    )
 
     def __post_init__(self) -> None:
         self.created = CreatedWithMode(self.enforcer, self.containers, self.facts.mode)
@@ -68,9 +77,25 @@ class ModeController:
     def pod_changed(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
         """Decide the modes of the pod's containers. ``between`` is called before each that has a cgroup."""
         self._begin_series(pod)
+        self._announce_ended(pod)
         for cgroup in self.tree.containers(pod.cgroup_key):
             between()
             self.consider(cgroup, now_s)
+
+    def _announce_ended(self, pod: Pod) -> None:
+        """Modes that were in force for containers that ended before the API named them."""
+        ids = (
+            (one.name, each)
+            for one in pod.containers
+            for each in (one.container_id, one.previous_id)
+            if each in self._ended
+        )
+        for name, container_id in list(ids) if self._ended else ():
+            _, inode, mode = self._ended.pop(container_id or "")
+            decision = decide(pod, name, self.rules)
+            if decision.mode is mode:
+                self.notices.applied(pod, name, mode, inode, decision.why)
+                self.notices.forget(inode)
 
     def _begin_series(self, pod: Pod, *, unless_begun: bool = False) -> None:
         """Of the containers that have a cgroup. One without a name may be any of a pod of usual size, so all begin.
@@ -96,6 +121,10 @@ class ModeController:
         return kept_decisions(pod, known) if named or not known else None
 
     def gone(self, cgroup: Cgroup) -> None:
+        desired, mode = self._desired.get(cgroup.inode), self.facts.mode(cgroup)
+        if desired is not None and desired.container is None and mode is not None and mode is desired.decision.mode:
+            self._ended[cgroup.place.container_id or ""] = desired.pod_uid or "", cgroup.inode, mode
+            self._ended_shares.trim(self._ended, MOST_ENDED)
         self.enforcer.gone(cgroup)
         if cgroup.path not in self.tree.cgroups:  # or another has its path already
             self.values.pop(cgroup.path, None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD, classify, place_of_kernel_path
@@ -15,9 +15,12 @@ from agent.model import (
     VANISHED,
     Cgroup,
     CgroupKind,
+    CgroupPlace,
+    ContainerKind,
     Identity,
     MemoryEvents,
     Mode,
+    Pod,
     Vanished,
     levels_above,
 )
@@ -27,22 +30,31 @@ from agent.wording.shares import Owner, Shares
 T = TypeVar("T")
 MOST_LIMITS = 5000
 MOST_ENDED = 1000
+LASTING = (ContainerKind.REGULAR, ContainerKind.SIDECAR)
+
+
+class Live(Protocol):
+    """The live cgroups, by path, and one pod's containers among them, sandboxes included (cgroup.tree.Tree)."""
+
+    @property
+    def cgroups(self) -> Mapping[str, Cgroup]: ...
+    def containers(self, pod_key: str | None) -> Sequence[Cgroup]: ...
 
 
 class Lookup:
-    """``oom_group`` has the last values of memory.oom.group, ``cgroups`` the live ones, both by path."""
+    """``oom_group`` has the last values of memory.oom.group, by path."""
 
     def __init__(
         self,
         files: CgroupFiles,
         registry: Registry,
-        cgroups: Callable[[], Mapping[str, Cgroup]],
+        live: Live,
         oom_group: Mapping[str, int],
         on_error: Callable[[CgroupError], None],
     ) -> None:
         self._files = files
         self._registry = registry
-        self._cgroups = cgroups
+        self._live = live
         self._oom_group = oom_group
         self._on_error = on_error
         self._is_whole = files.is_whole
@@ -51,6 +63,8 @@ class Lookup:
             int, tuple[str, bool]
         ] = {}  # by inode: its path, and whether it lived when the agent ended it
         self._limits: dict[str, int | None] = {}  # as read last, also of removed cgroups
+        self._removed: dict[str, int] = {}  # inodes of containers' cgroups, by path
+        self._removed_shares = Shares[str, int]("removed containers are remembered", lambda path, _: self._owner(path))
         self._ended_shares = Shares[int, tuple[str, bool]](
             "containers were ended by the agent", lambda _, one: self._owner(one[0])
         )
@@ -65,13 +79,49 @@ class Lookup:
         pod, named = self._registry.pod_of(place), self._registry.identity(place)
         if named is not None or pod is None:
             return named or Identity(container_id=place.container_id)
-        alone = place.kind is CgroupKind.POD and len(pod.containers) == 1  # a cgroup with an id may be the sandbox
+        if place.container_id is not None:
+            sandbox = self._is_sandbox(place, pod)
+            name = None if sandbox else self._name_of_new_instance(place, pod)
+            return Identity(pod.namespace, pod.name, pod.uid, name, place.container_id, sandbox)
+        alone = place.kind is CgroupKind.POD and len(pod.containers) == 1
         container = pod.containers[0].name if alone else None
-        return Identity(pod.namespace, pod.name, pod.uid, container, place.container_id)
+        return Identity(pod.namespace, pod.name, pod.uid, container)
+
+    def _is_sandbox(self, place: CgroupPlace, pod: Pod) -> bool:
+        """By the runtime; else it is what was there first in its pod, without a name though the others have theirs. Inodes rise (kernfs).
+
+        CRI-O makes none as a rule (drop_infra_ctr): there the first may be a container.
+        """
+        if self._registry.runtime.is_sandbox(place):
+            return True
+        live = self._live.containers(place.pod_key)
+        first = min(live, key=lambda cgroup: cgroup.inode, default=None)
+        if first is None or first.place.container_id != place.container_id:
+            return False
+        named = {c.container_id for c in pod.containers}
+        return all(c.place.container_id in named for c in live if c is not first) and (
+            len(live) > 1 or place.runtime != "cri-o"
+        )
+
+    def _name_of_new_instance(self, place: CgroupPlace, pod: Pod) -> str | None:
+        """Of a container that the API has not named yet, as during an outage: the only one of its pod that can have restarted.
+
+        Init containers have ended when others have started. A sandbox was there before all that are not there any more.
+        """
+        live = self._live.containers(place.pod_key)
+        own = self._live.cgroups.get(place.path)
+        inode = self._removed.get(place.path) if own is None else own.inode
+        if inode is None or all(c.inode >= inode for c in live):
+            return None
+        there = {c.place.container_id for c in live}
+        lasting = [c for c in pod.containers if c.kind in LASTING]
+        absent = [c.name for c in lasting if c.container_id not in there]
+        started = all(c.container_id is not None or c.previous_id is not None for c in pod.containers)
+        return absent[0] if started and len(absent) == 1 else None
 
     def _is_ours(self, path: str) -> bool:
         """Whether the kubelet's roots or cgroups that we know have it: anyone may make one of a pod's name elsewhere."""
-        cgroups = self._cgroups()
+        cgroups = self._live.cgroups
         return path in self._limits or any(at in cgroups for at in (path, *levels_above(path)))
 
     def mode(self, cgroup: Cgroup) -> Mode | None:
@@ -87,7 +137,7 @@ class Lookup:
         return self._read(self._files.memory_events, cgroup, ignored=errno.ENOENT if newborn else None)
 
     def limit_bytes(self, path: str) -> int | None:
-        cgroup = self._cgroups().get(path)
+        cgroup = self._live.cgroups.get(path)
         limit = VANISHED if cgroup is None else self._read(self._files.limit_bytes, cgroup)
         if isinstance(limit, Vanished):
             known = self._limits.get(path)  # None also if it was read before the runtime had set it
@@ -103,6 +153,11 @@ class Lookup:
         """The pod whose cgroup this is; of one that the API does not name the path."""
         pod = self._registry.pod_of(place := classify(path))
         return (pod.namespace, pod.uid) if pod is not None else ("", place.pod_key or path.partition("/")[0])
+
+    def alone(self, path: str) -> bool:
+        """Whether no other container of its pod has a cgroup. A sandbox, which has neither a name nor a limit, is none."""
+        others = [c for c in self._live.containers(classify(path).pod_key) if c.path != path]
+        return not any(self._registry.identity(c.place) or self.limit_bytes(c.path) is not None for c in others)
 
     def _limit_by_spec(self, path: str) -> int | None:
         """Of a container that was removed before its limit was read, by the API; None: unlimited or not known."""
@@ -144,6 +199,9 @@ class Lookup:
 
     def forget(self, cgroup: Cgroup) -> None:
         """The cgroup was removed."""
+        if cgroup.place.kind is CgroupKind.CONTAINER:
+            self._removed[cgroup.path] = cgroup.inode
+            self._removed_shares.trim(self._removed, MOST_ENDED)
         self._inits.pop(cgroup.inode, None)
 
     def init_pid(self, cgroup: Cgroup) -> int | None:
@@ -177,7 +235,7 @@ class Lookup:
         return next((at for at in (path, *levels_above(path)) if classify(at).kind is CgroupKind.CONTAINER), None)
 
     def localize(self, kernel_path: str) -> str | None:
-        place = place_of_kernel_path(kernel_path, self._cgroups(), whole=self._is_whole)
+        place = place_of_kernel_path(kernel_path, self._live.cgroups, whole=self._is_whole)
         return None if place is None else place.path
 
     def unix_s(self) -> float:

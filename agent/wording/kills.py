@@ -14,6 +14,9 @@ from agent.wording.text import bytes_text, count, note, safe
 NO_LIMIT = "Set a memory limit for the container: it has none, so it may use all memory of the node."
 NOT_ITS_FAULT = "This was not the container's fault."
 AGENT_ENDED = "The container survived it; then the agent ended the container, because its tolerance was exceeded."
+SANDBOX_ADVICE = (
+    "Raise the containers' memory limits: the sandbox and each container's start need some MiB of their sum."
+)
 LARGEST_THERE = "Largest processes in the kernel's report"  # of no limit that is known
 LARGEST: dict[Scope | None, str] = {  # the kernel lists those below the limit that was hit
     Scope.CONTAINER: "Largest processes",
@@ -24,7 +27,7 @@ LARGEST: dict[Scope | None, str] = {  # the kernel lists those below the limit t
 MOST_NAMES = 5  # processes of one kill that are named
 MOST_LIMITS = 6  # containers that are listed with their limits
 # Fields of a kill that the log has as they are.
-WHERE = ("kill_id", "node", "namespace", "pod", "pod_uid", "container", "container_id", "cgroup_path")
+WHERE = ("kill_id", "node", "namespace", "pod", "pod_uid", "container", "container_id", "sandbox", "cgroup_path")
 WHAT = ("processes", "group_kill", "mode", "scope", "outcome")
 
 
@@ -34,12 +37,11 @@ def kill_note(
     container_limits: Mapping[str, int | None] | None,
     advice: str | None = None,
     ended_by_agent: bool = False,
-    sandbox: bool = False,
 ) -> str:
     """The message of a kill's Event, at most 1,024 bytes. ``container_limits`` None: the pod is not known.
 
     ``advice`` is the diagnosis' advice for the container, already safe; None: general advice for this kind of kill. ``ended_by_agent``:
-    the container survived, and the agent ended it. ``sandbox``: it was in the pod's sandbox.
+    the container survived, and the agent ended it.
     No number here may change while the Event's count rises.
     """
     if kill.scope is Scope.CONTAINER and kill.limit_bytes is None and container_limits is not None:
@@ -48,7 +50,7 @@ def kill_note(
     unlimited = node_short and (container_limits or {"": 0}).get(kill.container or "", 0) is None
     whole_container = kill.container is not None and kill.group_kill and kill.outcome is Outcome.DIED
     parts = [
-        *(_container_sentences(kill) if whole_container else _process_sentences(kill, ended_by_agent, sandbox)),
+        *(_container_sentences(kill) if whole_container else _process_sentences(kill, ended_by_agent)),
         _missing_sentence(kill),
         _list_sentence(
             LARGEST.get(kill.scope, LARGEST_THERE), [f"{safe(t.comm)} {bytes_text(t.rss_bytes)}" for t in kill.largest]
@@ -66,7 +68,8 @@ def kill_line(kill: OomKill) -> str:
     where = f"{pod} {_place(kill)}".strip()
     scope = kill.scope.value if kill.scope else "unknown"
     limit = "" if kill.limit_bytes is None else f" (limit {bytes_text(kill.limit_bytes)})"
-    outcome = f", container {kill.outcome.value}" if kill.outcome else ""
+    what = "sandbox" if kill.sandbox else "container"
+    outcome = f", {what} {kill.outcome.value}" if kill.outcome else ""
     return f"OOM kill in {where}: {_killed(kill)}, scope {scope}{limit}{outcome}"
 
 
@@ -79,10 +82,10 @@ def _container_sentences(kill: OomKill) -> tuple[str, ...]:
     return f"Container {safe(kill.container or '')} was OOM-killed{limit} ({mode}{number}).", remark, names
 
 
-def _process_sentences(kill: OomKill, ended_by_agent: bool, sandbox: bool) -> tuple[str, ...]:
+def _process_sentences(kill: OomKill, ended_by_agent: bool) -> tuple[str, ...]:
     limit, remark = _limit(kill)
-    place = "the pod's sandbox, which is none of its containers," if sandbox else _place(kill)
-    if sandbox:
+    place = "the pod's sandbox, which is none of its containers," if kill.sandbox else _place(kill)
+    if kill.sandbox:
         outcome = (
             "The sandbox died: without it none of the pod's containers runs." if kill.outcome is Outcome.DIED else ""
         )
@@ -96,6 +99,10 @@ def _process_sentences(kill: OomKill, ended_by_agent: bool, sandbox: bool) -> tu
 def _place(kill: OomKill) -> str:
     if kill.container:
         return f"container {safe(kill.container)}"
+    if kill.sandbox:
+        return "sandbox"
+    if kill.pod and kill.container_id:
+        return f"container or sandbox {safe(kill.container_id[:12])} (name not known)"
     return f"cgroup {safe(kill.cgroup_path, 160)}" if kill.cgroup_path else "an unknown cgroup"
 
 
@@ -167,6 +174,8 @@ def _as_sentence(text: str) -> str:
 
 
 def _advice(kill: OomKill) -> str:
+    if kill.sandbox and kill.scope in (Scope.CONTAINER, Scope.POD):
+        return SANDBOX_ADVICE
     if kill.pod is None and kill.scope is not Scope.KUBEPODS:
         return "Run less on the node, or reserve more memory for the system." if kill.scope is Scope.NODE else ""
     whole = kill.group_kill and kill.processes > 1 and kill.outcome is Outcome.DIED and kill.mode is Mode.GROUP

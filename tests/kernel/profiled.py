@@ -33,7 +33,10 @@ class ProfiledNode(Node):
             self.api.delete_pod(OURS, f"{OURS}-{number}")
         work = self.work / (name or "agent")
         pod = Pod(
-            f"{OURS}-{len(self.agents)}", (Container("agent", ("run",), profile.memory_limit_mib),), namespace=OURS
+            f"{OURS}-{len(self.agents)}",
+            (Container("agent", ("run",), profile.memory_limit_mib),),
+            labels={MODE: "single"},
+            namespace=OURS,
         )
         self.api.put_pod(pod_object(pod, NODE, []))
         cgroup = self.kubelet.driver.container_path(pod, f"{len(self.agents):064x}")

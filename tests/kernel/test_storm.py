@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,13 @@ import pytest
 from agent.ledger import LedgerReader
 from agent.ledger.rows import notice_of
 from agent.ledger.store import FILE
-from agent.model import OomKill, Scope
-from tests.kernel.conftest import NODE, Node, make_node
+from agent.model import OomKill, Outcome, Scope
+from tests.kernel.conftest import MODE, NODE, Node, make_node
 from tests.lab.agent_process import AgentProcess
 from tests.lab.cgroups import V1
-from tests.lab.storm import Storm
+from tests.lab.spec import Container, Pod
+from tests.lab.storm import Storm, hits
+from tests.soak.oracle import Truth, disagreements, truths
 
 KILLS = int(os.environ.get("STORM_KILLS", "600"))
 CONTAINERS = int(os.environ.get("STORM_CONTAINERS", "20"))
@@ -32,12 +34,14 @@ DEATHS = int(os.environ.get("STORM_DEATHS", "8"))
 SECONDS = (
     300 + KILLS / 4
 )  # 9 kills a second on v1 with a processor of its own, a third of that where others want it too
+DYING = ("family", "2", "0", "100")  # a group kill of PID 1 and its children about every second
+SURELY_READ_S = 15.0  # after an agent's start or pause: until it has read every counter
 SETTLE_S = 60 + KILLS / 100 + DEATHS
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    node = make_node(tmp_path_factory.mktemp("node"), "systemd", status_delay_s=0.5)
+    node = make_node(tmp_path_factory.mktemp("node"), "systemd", status_delay_s=0.5, backoff_factor=0.05)
     node.start_agent("--mode-applied-events", "false")
     yield node
     node.close()
@@ -132,34 +136,159 @@ def test_every_kill_of_a_storm_is_counted_on_the_right_container(node: Node, sto
             "with_names": named,
         },
     )
+    assert Counter(kill.outcome for kill in kills) == {Outcome.SURVIVED: len(kills)}
     assert all(i.running for i in storm.instances)
 
 
-def test_an_agent_killed_at_any_moment_of_a_storm_misses_no_kill_and_tells_none_twice(node: Node) -> None:
-    """At any instruction: while it starts, reads what happened meanwhile, records, or tells."""
-    assert node.agent.stop(signal.SIGKILL) == -signal.SIGKILL
+class Interruptions:
+    """The agent is killed, absent or stopped, in random order, for some seconds each; each kind at the beginning once."""
+
+    def __init__(self, node: Node, chance: random.Random) -> None:
+        self._node = node
+        self._chance = chance
+        self._first = chance.sample((self.killed, self.absent, self.stopped), 3)
+        self.done: Counter[str] = Counter()
+        self.blind: list[tuple[float, float]] = []  # CLOCK_MONOTONIC: no agent read anything, or not surely
+
+    def next(self) -> None:
+        """One of them, some seconds after the last."""
+        time.sleep(self._chance.uniform(0.0, 3.0))
+        assert self._node.agent.process.poll() is None, self._node.agent.log_path.read_text()[-3000:]
+        kinds, weights = (self.killed, self.absent, self.stopped), (4, 1, 1)
+        interrupt = self._first.pop() if self._first else self._chance.choices(kinds, weights)[0]
+        began = time.monotonic()
+        interrupt()
+        self.blind.append((began, time.monotonic() + SURELY_READ_S))
+        self.done[interrupt.__name__] += 1
+
+    def killed(self) -> None:
+        """At any instruction: while it starts, reads what happened meanwhile, records, or posts."""
+        assert self._node.agent.stop(signal.SIGKILL) == -signal.SIGKILL
+        self._node.agents.append(start(self._node))
+
+    def absent(self) -> None:
+        """As in an upgrade; also while it starts."""
+        assert self._node.agent.stop(signal.SIGTERM) in (0, -signal.SIGTERM)
+        time.sleep(self._chance.uniform(0.0, 5.0))
+        self._node.agents.append(start(self._node))
+
+    def stopped(self) -> None:
+        """Its processor belongs to others for a while."""
+        process = self._node.agent.process
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(self._chance.uniform(0.5, 5.0))
+        process.send_signal(signal.SIGCONT)
+
+
+def dying_pods(node: Node) -> list[Pod]:
+    """Their containers are killed as a group again and again, and started again after a back-off. Their pods' limits differ."""
+    limits = () if V1 else (64, None)  # of the pods: the container's is hit, or the pod's, which is as low
+    pods = [
+        Pod(f"dying-{n}", (Container("main", DYING, 8),), labels={MODE: "group"}, limit_mib=m)
+        for n, m in enumerate(limits)
+    ]
+    for pod in pods:
+        node.kubelet.run_pod(pod)
+    return pods
+
+
+def test_with_the_agent_absent_killed_and_stopped_in_between_no_kill_is_missed_or_reported_twice_or_falsely(
+    node: Node,
+) -> None:
+    node.agent.stop(signal.SIGKILL)
     before = recorded(node)
-    storm = Storm(node.kubelet, CONTAINERS)
-    chance = random.Random(int(os.environ.get("STORM_SEED", "4")))
-    deaths = 0
+    storm = Storm(node.kubelet, CONTAINERS, tight=not V1)
     node.agents.append(start(node))
     node.agent.wait_ready()
     if not V1:
-        node.agent.wait_for(lambda: all(node.knob(i.path) == "0" for i in storm.instances), 60, "held")
+        node.agent.wait_for(lambda: all(node.knob(i.path) == "0" for i in storm.instances), 60, "enforced")
+    interruptions = Interruptions(node, random.Random(int(os.environ.get("STORM_SEED", "4"))))
+    began = time.monotonic()
+    dying = dying_pods(node)
     storm.begin()
-    while deaths < DEATHS:
-        time.sleep(chance.uniform(0.0, 3.0))
-        assert node.agent.process.poll() is None, node.agent.log_path.read_text()[-3000:]
-        node.agent.stop(signal.SIGKILL)
-        deaths += 1
-        node.agents.append(start(node))
+    while interruptions.done["killed"] < DEATHS or sum(interruptions.done.values()) < 3:
+        interruptions.next()
+    storm.wait_for(KILLS, SECONDS, interruptions.next)
     node.agent.wait_ready(120)
-    counted = storm.end() | by_container(before)
-    settle(node, counted)
+    counted = storm.end()
+    lasted = time.monotonic() - began
+    hits_of_pods = {pod.name: hits(node.kubelet.driver.pod_path(pod)) for pod in dying}
+    for pod in dying:
+        node.kubelet.delete_pod(pod)
+    died = [truth for truth in truths(node.kubelet.instances, interruptions.blind) if truth.pod.startswith("dying-")]
+    least = sum(counted.values()) + sum(truth.least for truth in died)
+    least += sum(kill.processes for kill in before)
+    node.agent.wait_for(lambda: processes_killed(node) >= least, SETTLE_S, f"{least} recorded")
+    time.sleep(2)
+    known = {kill.kill_id for kill in before}
+    kills = [kill for kill in recorded(node) if kill.kill_id not in known]
+    (Path(os.environ["OOMWARD_LAB_OUT"]) / "storm-kills.txt").write_text("".join(f"{kill}\n" for kill in kills))
+    every_kill_is_on_its_container(kills, counted, died)
+    scopes = no_scope_is_false(kills, storm, hits_of_pods)
+    outcomes = no_outcome_is_false(kills, counted)
+    assert node.agent.total("oomward_host_oom_kills_total") == 0
     with sqlite3.connect(node.work / "state" / FILE) as ledger:
         assert ledger.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     the_events_count_every_kill_once(node)
-    leave_figures("killed", {"deaths": deaths, "kills": sum(counted.values()) - len(before)})
+    leave_figures(
+        "interrupted",
+        {
+            **interruptions.done,
+            "kills": sum(counted.values()),
+            "kills_per_s": round(sum(counted.values()) / lasted, 1),
+            "group_kills": sum(kill.group_kill for kill in kills),
+            "containers_that_died": len(died),
+            "died_unseen": sum(truth.unseen for truth in died),
+            "scopes": scopes,
+            "outcomes": outcomes,
+            "without_container": sum(kill.container_id is None for kill in kills),
+            "with_full_details": sum(not kill.details_missing for kill in kills),
+        },
+    )
+
+
+def every_kill_is_on_its_container(kills: list[OomKill], counted: dict[str, int], died: list[Truth]) -> None:
+    """Exactly as often as the kernel counted; of containers that were removed unseen perhaps without a container."""
+    names = [kill.kill_id for kill in kills]
+    assert len(names) == len(set(names))
+    found = by_container([kill for kill in kills if kill.container_id is not None])
+    assert {each: found.pop(each, 0) for each in counted} == counted
+    nameless = sum(kill.processes for kill in kills if kill.container_id is None)
+    reports = [kill.report_sequence for kill in kills if kill.report_sequence is not None]
+    assert len(reports) == len(set(reports)), "a report of the kernel's log is one kill's"
+    wrong = disagreements(died, found, nameless)
+    assert not wrong, "\n".join([*wrong, *(f"{kill}" for kill in kills if kill.container_id not in counted)])
+
+
+def no_scope_is_false(kills: list[OomKill], storm: Storm, hits_of_dying: dict[str, int]) -> dict[str, int]:
+    """A limit was hit at least as often as kills are said to be at it. Returns how many there are of each; unknown is allowed."""
+    assert {kill.scope for kill in kills} <= {Scope.CONTAINER, Scope.POD, None}
+    if not V1:
+        of_containers, of_pods = storm.hits()
+        of_pods |= hits_of_dying
+        at_containers = Counter(
+            k.container_id for k in kills if k.scope is Scope.CONTAINER and k.container_id in of_containers
+        )
+        at_pods = Counter(k.pod for k in kills if k.scope is Scope.POD)
+        assert {
+            each: (n, of_containers[each]) for each, n in at_containers.items() if each and n > of_containers[each]
+        } == {}
+        assert {
+            each: (n, of_pods.get(each or "", 0)) for each, n in at_pods.items() if n > of_pods.get(each or "", 0)
+        } == {}
+    return dict(Counter(str(kill.scope) for kill in kills))
+
+
+def no_outcome_is_false(kills: list[OomKill], survivors: Iterable[str]) -> dict[str, int]:
+    """The storm's containers run until its end, whatever is killed in them; the others end with each kill. Unknown is allowed."""
+    alive = set(survivors)
+    false = [k for k in kills if k.outcome is (Outcome.DIED if k.container_id in alive else Outcome.SURVIVED)]
+    assert not false, "\n".join(f"{kill}" for kill in false)
+    of_survivors = Counter(str(k.outcome) for k in kills if k.container_id in alive)
+    of_others = Counter(str(k.outcome) for k in kills if k.container_id not in alive)
+    return {f"survivors: {outcome}": n for outcome, n in of_survivors.items()} | {
+        f"others: {outcome}": n for outcome, n in of_others.items()
+    }
 
 
 def the_events_count_every_kill_once(node: Node) -> None:

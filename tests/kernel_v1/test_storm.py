@@ -3,13 +3,13 @@
 from tests.kernel.test_storm import (
     node,
     storm,
-    test_an_agent_killed_at_any_moment_of_a_storm_misses_no_kill_and_tells_none_twice,
     test_every_kill_of_a_storm_is_counted_on_the_right_container,
+    test_with_the_agent_absent_killed_and_stopped_in_between_no_kill_is_missed_or_reported_twice_or_falsely,
 )
 
 __all__ = [
     "node",
     "storm",
-    "test_an_agent_killed_at_any_moment_of_a_storm_misses_no_kill_and_tells_none_twice",
     "test_every_kill_of_a_storm_is_counted_on_the_right_container",
+    "test_with_the_agent_absent_killed_and_stopped_in_between_no_kill_is_missed_or_reported_twice_or_falsely",
 ]

@@ -99,8 +99,16 @@ class AgentContainer(AgentProcess):
 
     def oomward(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """``kubectl exec`` of one of oomward's commands in the container."""
-        command = [*self._runc, "exec", self.container_id, "oomward", *arguments]
+        command = self.command("oomward", *arguments)
         return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+    def command(self, *inside: str) -> list[str]:
+        """The command line by which something is run in the container."""
+        return [*self._runc, "exec", self.container_id, *inside]
+
+    @property
+    def cgroup(self) -> Path:
+        return cgroups.MOUNT / self._cgroup
 
     def stop(self, by: int = signal.SIGTERM) -> int:
         """Also takes down what was made around it; a second time only tells the exit code."""

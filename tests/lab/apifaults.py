@@ -66,6 +66,11 @@ class Faults:
         with self._lock:
             self._faults.append(fault)
 
+    def drop(self, fault: Fault) -> None:
+        """Switch one off, if it is on."""
+        with self._lock:
+            self._faults = [each for each in self._faults if each is not fault]
+
     def clear(self) -> None:
         """Switch all off, and end connections that are kept silent."""
         with self._lock:

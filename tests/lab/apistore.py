@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections import OrderedDict
 from typing import Any
 
@@ -35,6 +36,7 @@ class Store:
         self.version = 1000
         self.pods: dict[tuple[str, str], Json] = {}
         self.events: dict[tuple[str, str], Json] = {}
+        self.event_times: list[tuple[float, Json]] = []  # CLOCK_MONOTONIC at which each was created or replaced
         self.nodes: dict[str, Json] = {}
         self.terminating: set[str] = set()
         self.missing: set[str] = set()
@@ -71,6 +73,7 @@ class Store:
         key = _key(event)
         with self.changed:
             self.events[key] = stored = self.next(event)
+            self.event_times.append((time.monotonic(), stored))
             return stored
 
     def forget_history(self) -> None:

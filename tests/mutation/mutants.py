@@ -114,6 +114,41 @@ MUTANTS = (
         ("kills/test_attribution.py",),
     ),
     Mutant(
+        "a report without its cgroup is the next kill's, whatever was recorded without one",
+        "kills/attribution.py",
+        "        if self._follow_up.lacks_elsewhere(counter.cgroup.path, now_s):\n",
+        "        if False:\n",
+        ("kills/test_truth.py",),
+    ),
+    Mutant(
+        "a hit that a report names is taken by another kill",
+        "kills/pending_reports.py",
+        "is_inside(domain, path) if below else domain == path for",
+        "False if below else False and domain == path for",
+        ("kills/test_truth.py",),
+    ),
+    Mutant(
+        "counters that began again while no agent ran are read on from where they were",
+        "kills/counters.py",
+        "            if began_again(kept, first):\n",
+        "            if False:\n",
+        ("kills/test_counters.py",),
+    ),
+    Mutant(
+        "a pod's limit is each of its containers' own",
+        "kills/scope.py",
+        "if same and facts.alone(path) else level",
+        "if same else level",
+        ("kills/test_attribution.py",),
+    ),
+    Mutant(
+        "a busy quota's 409 is an Event that is there",
+        "events/sender.py",
+        ' or error.reason != "AlreadyExists"',
+        "",
+        ("events/test_sender.py",),
+    ),
+    Mutant(
         "a switched memory controller leaves the watches that it had",
         "cgroup/tree.py",
         "            changed = self._watches.add_again(path, files)\n",
@@ -123,7 +158,7 @@ MUTANTS = (
     Mutant(
         "any success counts as the Event",
         "events/sender.py",
-        '        if not isinstance(metadata, dict) or metadata.get("name") != notice.name:\n',
+        '        if event is None or not isinstance(metadata, dict) or metadata.get("name") != notice.name:\n',
         "        if False:\n",
         ("events/test_sender.py",),
     ),
@@ -235,8 +270,15 @@ MUTANTS = (
     Mutant(
         "a report that the ledger has is told again",
         "loop/log_reader.py",
-        " if report.first_sequence not in self._used]",
+        " if not self._recorded.done(report)]",
         "]",
+        ("loop/test_log_reader.py",),
+    ),
+    Mutant(
+        "a report that agents before had time for is given to a later kill",
+        "loop/log_reader.py",
+        "return given_up or report",
+        "return report",
         ("loop/test_log_reader.py",),
     ),
     # ---------------------------------------------------------------------------------------------------- what is kept
@@ -319,6 +361,13 @@ MUTANTS = (
         ("events/test_shares.py",),
     ),
     Mutant(
+        "a refused Event is tried again before those of others",
+        "events/schedule.py",
+        "        self._pods[uid].turn = self._namespaces[namespace].turn = self._turns\n",
+        "",
+        ("events/test_shares.py",),
+    ),
+    Mutant(
         "one namespace's refusal makes all wait",
         "events/schedule.py",
         "            if len(self._refused) > 1:\n",
@@ -335,8 +384,8 @@ MUTANTS = (
     Mutant(
         "an Event that is there already is an error",
         "events/sender.py",
-        "            if error.status != CONFLICT or not error.explained:\n",
-        "            if error.status == CONFLICT or not error.explained:\n",
+        '            if error.status != CONFLICT or not error.explained or error.reason != "AlreadyExists":\n',
+        '            if error.status == CONFLICT or not error.explained or error.reason != "AlreadyExists":\n',
         ("events/test_sender.py",),
     ),
     Mutant(

@@ -1,4 +1,8 @@
-"""``python -m tests.soak --minutes 10``: boots the lab's kernel, soaks, and says of each invariant whether it held."""
+"""``python -m tests.soak --minutes 10``: boots the lab's kernel, soaks, and reports what is wrong.
+
+``--kind tenants`` (the default): hostile tenants beside honest ones, of which Events and scrapes are measured. ``--kind node``: the node,
+the API and the agent itself are in trouble, and each invariant is checked at the end.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,26 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.lab import boot, runtime
+from tests.soak import tenants
+from tests.soak.host import Host
 from tests.soak.invariants import INVARIANTS
 from tests.soak.run import soak
 
 SETTLING_S = 600.0  # beyond the minutes asked for
-MEMORY = "3G"
+MEMORY = "4G"
+MOST_SHOWN = 60
+
+
+def inside_with_tenants(driver: str, seconds: float, seed: int) -> int:
+    """On the kernel."""
+    wrong, figures = tenants.soak(Path(tempfile.mkdtemp()), driver, seconds, seed)
+    print(
+        json.dumps(
+            {"problems": {"honest tenants are unharmed": wrong[:MOST_SHOWN]}, **figures, "breaches": len(wrong)}
+        ),
+        flush=True,
+    )
+    return 1 if wrong else 0
 
 
 def inside(driver: str, seconds: float, seed: int) -> int:
@@ -70,19 +89,26 @@ def main() -> int:
     top = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     top.add_argument("--minutes", type=float, default=10.0)
     top.add_argument("--driver", choices=("systemd", "cgroupfs"), default="systemd")
+    top.add_argument("--kind", choices=("tenants", "node"), default="tenants")
     top.add_argument("--seed", type=int, help="for the same trouble once more; chosen and said when not given")
     top.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     asked = top.parse_args()
     if asked.inside:
-        return inside(asked.driver, asked.minutes * 60, asked.seed)
+        kind = inside_with_tenants if asked.kind == "tenants" else inside
+        return kind(asked.driver, asked.minutes * 60, asked.seed)
     seed = random.randrange(1 << 30) if asked.seed is None else asked.seed
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
-    console.print(f"{asked.minutes:g} minutes of trouble under the {asked.driver} driver, seed {seed}")
+    console.print(f"{asked.minutes:g} minutes of trouble ({asked.kind}) under the {asked.driver} driver, seed {seed}")
     runtime.build_hog()
     command = [sys.executable, "-m", "tests.soak", "--inside", "--minutes", str(asked.minutes)]
-    command += ["--driver", asked.driver, "--seed", str(seed)]
+    command += ["--kind", asked.kind, "--driver", asked.driver, "--seed", str(seed)]
     out, screen = boot.REPO / "build" / "lab" / "soak", Screen(console)
-    return boot.run(command, memory=MEMORY, timeout_s=asked.minutes * 60 + SETTLING_S, out=out, sink=screen.take)
+    host = Host(out)
+    host.start()
+    try:
+        return boot.run(command, memory=MEMORY, timeout_s=asked.minutes * 60 + SETTLING_S, out=out, sink=screen.take)
+    finally:
+        host.end()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from agent.diagnose import diagnose
+from agent.diagnose.failing import Failing
+from agent.metrics.metrics import Metrics
 from agent.model import ContainerKind, OomKill, Outcome, Scope, Victim
 from agent.model.diagnosis import Category, ContainerFacts, Diagnosis, NodeFacts
 from agent.model.status import ContainerState, Phase
@@ -159,3 +161,61 @@ def test_a_state_without_times_is_matched_to_no_kill() -> None:
     bare = replace(web, previous_id=None, status=replace(web.status, last=ended))
     (one,) = diagnose(replace(status, containers=(bare,)), [kill(5, container_id=None)], NodeFacts(NOW))
     assert one.rule == "ended-signal"
+
+
+STARTING = "starting-kubelet-1.29"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known to be the sandbox", "no container was ever started"])
+def test_a_sandbox_that_is_killed_again_and_again_is_said_with_what_to_do(known: bool) -> None:
+    """A memory limit of 200Ki: no container ever starts, and its status only says ContainerCreating."""
+    of = recorded(STARTING)
+    assert of.diagnoses() == ()
+    kills = [
+        replace(
+            kill(10.0 * n, Scope.POD, container=None, container_id=f"{n:064x}", limit_bytes=200 << 10, sandbox=known),
+            pod_uid=of.parsed.uid,
+            at_unix_s=of.now_unix_s - 10.0 * n,
+        )
+        for n in range(3)
+    ]
+    (one,) = of.diagnoses(*kills)
+    assert (one.rule, one.category, one.container, one.retry_helps) == ("sandbox-oom", "OOMKilledSandbox", None, "no")
+    assert one.what == (
+        "the pod's sandbox is OOM-killed at the pod's memory limit of 200Ki, 3 kills in an hour; without it no container starts"
+    )
+    assert one.advice == (
+        "raise the containers' memory limits, in sum 200Ki: the sandbox and each container's start need some MiB of it"
+    )
+    assert of.diagnoses(*(replace(one, scope=Scope.NODE) for one in kills)) == (), "that is not its limit"
+    assert of.diagnoses(*(replace(one, container="web", sandbox=False) for one in kills)) == ()
+
+
+def test_a_kill_in_a_sandbox_whose_containers_run_is_no_reason_not_to_start() -> None:
+    assert recorded(LIVE).diagnoses(kill(30, Scope.POD, container=None, sandbox=True)) == ()
+
+
+def test_a_container_without_a_limit_that_died_of_the_nodes_shortage_is_not_cleared_and_is_advised_to_get_one() -> None:
+    of = recorded(LOOPING)
+    (limited,) = of.diagnoses(kill(30, Scope.NODE))
+    assert "this was not its fault" in limited.what
+    pod = of.parsed
+    unlimited = replace(pod, containers=tuple(replace(one, limit_bytes=None) for one in pod.containers))
+    (one,) = diagnose(unlimited, [kill(30, Scope.NODE)], NodeFacts(of.now_unix_s))
+    assert one.rule == "ended-node-oom"
+    assert "fault" not in one.what
+    assert one.advice == "set a memory limit for it: it has none, so it may use all memory of the node"
+
+
+def test_the_advice_in_a_kills_event_is_about_the_limit_that_it_hit() -> None:
+    """Not about that of a newer kill, and not about a crash loop of another cause."""
+    of = recorded(LIVE)
+    failing = Failing(Metrics("1", process_metrics=False), lambda: of.now_unix_s, ())
+    failing.put(of.parsed)
+    own = kill(60, Scope.CONTAINER, Outcome.SURVIVED)
+    failing.settled(own)
+    assert (failing.advice(own) or "").startswith("raise the limit from 256Mi")
+    nodes = kill(30, Scope.NODE, Outcome.SURVIVED, limit_bytes=None)
+    failing.settled(nodes)
+    assert (failing.advice(nodes) or "").startswith("run less on the node")
+    assert failing.advice(own) is None

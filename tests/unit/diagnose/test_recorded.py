@@ -12,7 +12,7 @@ from tests.unit.diagnose.recorded import NAMES, recorded
 
 EXPECTED = Path(__file__).with_name("expected.tsv")
 COLUMNS = ("name", "container", "category", "rule", "transient", "retry_helps", "will", "what", "next", "advice")
-BY_KILLS = {Category.NODE_OOM}  # a status alone never shows it: test_kills.py
+BY_KILLS = {Category.OOM_SANDBOX, Category.NODE_OOM}  # a status alone never shows it: test_kills.py
 
 
 def expected() -> dict[str, list[dict[str, str]]]:

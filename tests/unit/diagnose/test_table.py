@@ -22,8 +22,25 @@ PROMISED = {
     OWN_SIGNAL: {"signal"},
     PROBED: {"signal"},
 }
-UNCONDITIONAL = {At.PULL, At.PULL_BACK_OFF, At.CONFIG, At.CREATE, At.START, At.WAITING, At.CRASH, At.ENDED, At.CREATING}
-BY_KILLS = {"ended-node-oom", "running-node-oom", "running-oom", "running-after-node-oom"}  # test_kills.py
+UNCONDITIONAL = {
+    At.PULL,
+    At.PULL_BACK_OFF,
+    At.CONFIG,
+    At.CREATE,
+    At.START,
+    At.WAITING,
+    At.CRASH,
+    At.ENDED,
+    At.CREATING,
+    At.SANDBOX,
+}
+BY_KILLS = {
+    "sandbox-oom",
+    "ended-node-oom",
+    "running-node-oom",
+    "running-oom",
+    "running-after-node-oom",
+}  # test_kills.py
 RULES = pytest.mark.parametrize("rule", TABLE, ids=lambda rule: rule.name)
 
 
@@ -45,7 +62,8 @@ def _top(pattern: str) -> str:
 
 @RULES
 def test_the_last_sentence_asks_for_no_word_that_may_be_missing(rule: Rule) -> None:
-    known = set(OF_POD if rule.at.keys() & {At.POD, At.CREATING} else OF_CONTAINER)
+    known = set(OF_POD if rule.at.keys() & {At.POD, At.SANDBOX, At.CREATING} else OF_CONTAINER)
+    known |= {"kills"} if At.SANDBOX in rule.at else set()
     known |= sure_groups(rule) | {word for fact in rule.facts for word in PROMISED.get(fact, ())}
     for alternatives in (rule.what, rule.advice):
         assert names_in(alternatives[-1]) <= known

@@ -28,7 +28,7 @@ READABLE = tuple(
 )
 WORD = re.compile(r"\{(\w+)\}")
 PLACES = (
-    ("The pod as a whole", (At.POD, At.CREATING)),
+    ("The pod as a whole", (At.POD, At.SANDBOX, At.CREATING)),
     ("Images", (At.PULL, At.PULL_BACK_OFF)),
     ("Containers that cannot be created or started", (At.CONFIG, At.CREATE, At.START, At.WAITING)),
     ("Containers that ended", (At.CRASH, At.ENDED)),

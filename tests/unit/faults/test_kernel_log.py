@@ -14,7 +14,7 @@ import pytest
 
 from agent.kernel.kmsg import Kmsg
 from agent.loop import log_reader
-from agent.loop.log_reader import LogReader
+from agent.loop.log_reader import LogReader, Recorded
 from agent.loop.loop import Loop
 from agent.loop.mailbox import Mailbox
 from agent.model import KmsgGap, KmsgRecord
@@ -67,7 +67,7 @@ class Log:
             self.make()
         self.world = World(tmp_path, kmsg=exists)
         self.world.metrics.kmsg_readable.set(exists)
-        self.reader = LogReader(self._open, None, self.world.metrics, ())
+        self.reader = LogReader(self._open, None, self.world.metrics, Recorded())
         self.mailbox = Mailbox()
         settings = load({"node_name": "n"}, {})
         self.loop = Loop(self.world.node, self.reader, self.mailbox, None, settings)

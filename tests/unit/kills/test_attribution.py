@@ -409,11 +409,24 @@ def test_kills_before_the_boots_first_agent_are_not_told(world: World) -> None:
 
 def test_the_limit_of_a_pod_with_one_container_is_called_the_containers(world: World) -> None:
     world.limits = {A: 256, POD: 256}
+    world.remove(B)
     agent = Agent(world)
     world.kill(A, limit_of=POD)
     agent.attribution.reported(report(A, 1, domain=POD), world.now)
     agent.read()
     assert agent.after(0.0).kills[0].scope is Scope.CONTAINER
+
+
+def test_a_limit_of_the_pod_that_all_its_containers_have_is_the_pods(world: World) -> None:
+    """The kubelet gives a limit that is set for the pod to each container without one (KEP-2837)."""
+    world.limits = {A: 256, B: 256, POD: 256}
+    agent = Agent(world)
+    for sequence in (1, 20):
+        world.kill(A, limit_of=POD)
+        agent.attribution.reported(report(A, sequence, sequence=sequence, domain=POD), world.now)
+    world.kill(B, limit_of=POD)
+    agent.read()
+    assert [kill.scope for kill in agent.after(0.1).kills] == [Scope.POD] * 3
 
 
 @pytest.mark.parametrize(("domain", "scope"), [(A, Scope.CONTAINER), (POD, Scope.POD), (ROOT, Scope.KUBEPODS)])
@@ -819,6 +832,50 @@ def test_a_group_kill_while_no_agent_ran_is_known_to_have_been_deadly(world: Wor
     found = [later.after(1.0) for _ in range(6)]
     (kill,) = [kill for one in found for kill in one.kills]
     assert (kill.processes, [v.pid for v in kill.victims], kill.outcome) == (5, [1, 2, 3, 4, 5], Outcome.DIED)
+
+
+def test_a_report_of_a_kill_that_an_earlier_agent_recorded_without_it_is_not_anothers(world: World) -> None:
+    """That agent was killed before it had read the report. Meanwhile the container beside it was killed, and is gone."""
+    before = Agent(world)
+    before.after(1.0)
+    world.now = 10.0
+    world.kill(A)
+    before.read()
+    (recorded,) = before.after(1.0).kills
+    assert recorded.details_missing
+    kept = dict(before.kept)
+    world.kill(B)
+    world.remove(B)
+    later = Agent(world, kept, seen_this_boot=True)
+    later.attribution.forget_removed()
+    later.attribution.resume([recorded], world.now)
+    later.attribution.reported(replace(report(A, 7), at_us=10_000_000), world.now)
+    later.read()
+    found = [later.after(1.0) for _ in range(6)]
+    (late,) = [kill for one in found for kill in one.amended]
+    (kill,) = [kill for one in found for kill in one.kills]
+    assert (late.kill_id, [v.pid for v in late.victims]) == (recorded.kill_id, [7])
+    assert (kill.victims, kill.container_id) == ((), None), (
+        "nobody knows the container, and it is not that of another's report"
+    )
+
+
+def test_a_report_from_after_a_kill_that_an_earlier_agent_recorded_is_not_its_own(world: World) -> None:
+    before = Agent(world)
+    before.after(1.0)
+    world.now = 10.0
+    world.kill(A)
+    before.read()
+    (recorded,) = before.after(1.0).kills
+    later = Agent(world, dict(before.kept), seen_this_boot=True)
+    later.attribution.resume([recorded], world.now)
+    world.now = 20.0
+    world.kill(A)
+    later.attribution.reported(replace(report(A, 8), at_us=20_000_000), world.now)
+    later.read()
+    found = [later.after(1.0) for _ in range(2)]
+    assert [kill for one in found for kill in one.amended] == []
+    assert [[v.pid for v in kill.victims] for one in found for kill in one.kills] == [[8]]
 
 
 @pytest.mark.parametrize(("removed", "outcome"), [(True, Outcome.DIED), (False, Outcome.SURVIVED)])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agent.cgroup.layout import classify
 from agent.kills.counter import Counter
 from agent.kills.counters import Counters
-from agent.model import NODE, Cgroup, MemoryEvents
+from agent.model import NODE, Cgroup, MemoryEvents, Scope
 from tests.unit.kills.world import POD, ROOT, A, Agent, B, World
 
 PODS = [f"kubepods/pod{n}0000000-2fa1-11d2-883f-0016d3cca427" for n in range(2)]
@@ -76,3 +76,56 @@ def test_after_the_ledger_was_lost_within_a_boot_no_kill_has_a_number_that_anoth
             numbers += [kill.kill_id for kill in found]
         world.kill(A)  # while no agent runs, and never reported
     assert len(set(numbers)) == len(numbers)
+
+
+def start_again(world: World) -> None:
+    """The memory controller is switched off and on."""
+    world.tallies = {path: MemoryEvents(0, 0, 0, 0) for path in world.tallies}
+
+
+def test_a_kill_after_the_counters_began_again_while_no_agent_ran_is_counted() -> None:
+    world = World()
+    world.make(ROOT, POD, A)
+    before = Agent(world)
+    for _ in range(3):
+        world.kill(A)
+        before.read()
+        before.after(1.0)
+    start_again(world)
+    world.kill(A)
+    agent = Agent(world, before.kept, seen_this_boot=True)
+    (kill,) = agent.after(1.0).kills
+    assert (kill.cgroup_path, kill.ordinal, kill.scope) == (A, 4, Scope.CONTAINER)
+    world.kill(A, limit_of=POD)
+    agent.read()
+    assert [kill.scope for kill in agent.after(1.0).kills] == [Scope.POD]
+
+
+def test_kills_that_wait_for_their_name_while_the_counters_begin_again_are_counted() -> None:
+    world = World()
+    world.make(ROOT, POD, A)
+    world.unnamed.add(A)
+    agent = Agent(world)
+    world.kill(A, raw=2)
+    agent.read()
+    assert agent.after(1.0).kills == ()
+    start_again(world)
+    agent.read()
+    world.kill(A)
+    agent.read()
+    assert sum(kill.processes for kill in agent.after(5.0).kills) == 3
+
+
+def test_only_hits_may_show_that_the_counters_began_again() -> None:
+    """The next hit of the pod's limit is not lost among those of before."""
+    world = World()
+    world.make(ROOT, POD, A)
+    agent = Agent(world)
+    for _ in range(3):
+        world.hit(A)
+    agent.read()
+    start_again(world)
+    agent.read()
+    world.kill(A, limit_of=POD)
+    agent.read()
+    assert [kill.scope for kill in agent.after(1.0).kills] == [Scope.POD]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.kills import Findings
 from agent.model import OomKill, OomReport, Scope
-from tests.unit.kills.world import POD, ROOT, Agent, World, report
+from tests.unit.kills.world import POD, ROOT, Agent, World, pod_of, report
 
 PODS = (POD, POD.replace("11111111", "22222222"))
 GROUP = 2  # processes of a container that is killed as a whole; the kernel counts the first of them twice
@@ -189,11 +189,6 @@ class Life:
             used = {kill.report_sequence for kill in self.kills}
             self.log = [r for i, r in enumerate(self.log) if i < self.told or r.first_sequence not in used]
             self.hear()
-
-
-def pod_of(path: str) -> str:
-    """Where its container lives."""
-    return path.rpartition("/")[0]
 
 
 ACTIONS: dict[str, Callable[[Life, int], None]] = {

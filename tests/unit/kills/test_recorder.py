@@ -343,6 +343,34 @@ def test_kills_that_wait_for_a_name_are_bounded_and_a_pod_with_very_many_pushes_
     assert honest.kill_id in desk.recorder._unnamed
 
 
+@pytest.mark.parametrize("named_after_s", [3.0, None])
+def test_a_kill_in_a_pod_that_the_api_names_soon_is_counted_for_that_pod(
+    desk: Desk, named_after_s: float | None
+) -> None:
+    kill = replace(OPEN, namespace=None, pod=None, pod_uid=None, container=None)
+    desk.recorder.findings(Findings(kills=(kill,)), None, 100.0)
+    assert desk.recorder.due_s() == 110.0
+    if named_after_s is not None:
+        known = Identity(OPEN.namespace, OPEN.pod, OPEN.pod_uid, OPEN.container, OPEN.container_id)
+        desk.recorder.name(lambda _: known, NOW + named_after_s)
+    for now_s in (110.0, 111.0):
+        desk.recorder.findings(Findings(), None, now_s)
+    counted = {labels: value for labels, value in counts(desk).items() if value}
+    assert counted == {(OPEN.namespace, OPEN.pod, OPEN.container) if named_after_s else ("", "", ""): 1.0}
+    assert desk.recorder.due_s() is None
+
+
+def counts(desk: Desk) -> dict[tuple[str | None, ...], float]:
+    """Of oomward_oom_kills_total, by namespace, pod and container."""
+    (family,) = (family for family in desk.metrics.registry.collect() if family.name == "oomward_oom_kills")
+    found: dict[tuple[str | None, ...], float] = {}
+    for sample in family.samples:
+        if sample.name.endswith("_total"):
+            key = tuple(sample.labels[name] for name in ("namespace", "pod", "container"))
+            found[key] = found.get(key, 0.0) + sample.value
+    return found
+
+
 def test_a_kill_that_nobody_names_within_an_hour_gets_no_event(desk: Desk) -> None:
     unnamed(desk)
     desk.recorder.name(lambda _: Identity(), NOW + 3700)
@@ -350,7 +378,8 @@ def test_a_kill_that_nobody_names_within_an_hour_gets_no_event(desk: Desk) -> No
 
 
 def test_a_kill_in_a_sandbox_is_said_to_be_in_the_sandbox(desk: Desk) -> None:
-    kill = replace(OPEN, container=None, container_id="5" * 64, outcome=Outcome.DIED, victims=(Victim(9, "pause"),))
+    victims = (Victim(9, "paws"),)
+    kill = replace(OPEN, container=None, container_id="5" * 64, outcome=Outcome.DIED, victims=victims, sandbox=True)
     desk.recorder.settled(kill)
     (notice,) = desk.posted
     assert "in the pod's sandbox, which is none of its containers," in notice.note

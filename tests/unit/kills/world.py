@@ -36,6 +36,11 @@ def _place(path: str) -> CgroupPlace:
     return CgroupPlace(path, CgroupKind.CONTAINER, key, path.split("/")[3])
 
 
+def pod_of(path: str) -> str:
+    """Where its container lives."""
+    return path.rpartition("/")[0]
+
+
 @dataclass
 class World:
     """``tallies`` by path, hierarchical; ``fire`` raises them as the kernel does."""
@@ -115,6 +120,9 @@ class World:
 
     def limit_bytes(self, path: str) -> int | None:
         return self.limits.get(path)
+
+    def alone(self, path: str) -> bool:
+        return not any(at != path and pod_of(at) == pod_of(path) for at in self.cgroups if at.count("/") == 3)
 
     def limited_above(self, path: str) -> bool:
         return self.capped

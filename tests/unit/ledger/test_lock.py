@@ -72,7 +72,9 @@ def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     assert victim.read_text() == "precious"
 
 
-def test_a_state_directory_that_is_removed_does_not_free_the_lock(tmp_path: Path) -> None:
+def test_a_state_directory_that_is_removed_does_not_free_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`rm -rf` while an agent runs: the next one would make a new file and lock that."""
     mount, state = tmp_path / "mount", tmp_path / "state"
     mount.mkdir()
@@ -80,11 +82,21 @@ def test_a_state_directory_that_is_removed_does_not_free_the_lock(tmp_path: Path
         assert lock.trouble is None
         shutil.rmtree(state)
         with (
-            pytest.raises(LockedError, match=f"another oomward agent .unknown. has {mount}"),
+            pytest.raises(
+                LockedError, match=f"another oomward agent .pid {os.getpid()}; its name was removed .* has {mount}:"
+            ),
             AgentLock(state, "n", mount),
         ):
             pass
         with pytest.raises(LockedError), AgentLock(tmp_path / "another", "n", mount):
+            pass
+        monkeypatch.setattr("agent.ledger.lock._holder", lambda _: None)
+        with (
+            pytest.raises(
+                LockedError, match=r"another oomward agent .its name was removed with its state directory. has"
+            ),
+            AgentLock(tmp_path / "third", "n", mount),
+        ):
             pass
     with AgentLock(state, "node-1", mount) as lock:
         assert lock.trouble is None

@@ -5,17 +5,29 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
 import pytest
 
 from agent.kernel.kmsg import Kmsg
-from agent.loop.log_reader import ASK_AGAIN_S, AT_ONCE, RETRY_FIRST_S, RETRY_MOST_S, LogReader
+from agent.kernel.oom_blocks import monotonic_us
+from agent.loop.log_reader import (
+    ASK_AGAIN_S,
+    AT_ONCE,
+    RETRY_FIRST_S,
+    RETRY_MOST_S,
+    LogReader,
+    Recorded,
+    recorded_reports,
+)
 from agent.metrics.metrics import Metrics
 from agent.model import OomReport
 from tests.unit.kernel.made_reports import Kill, Process
+from tests.unit.wording.kills import KILL
 
 FIRST = 100
 SINGLE = Kill(Process(11), "/kubepods/pod1/a", "/kubepods/pod1/a")
@@ -25,11 +37,14 @@ GROUP = Kill(
 NEXT = Kill(Process(12), "/kubepods/pod1/b", "/kubepods/pod1/b")
 
 
+NOTHING = Recorded()
+
+
 class Log:
     """A file in /dev/kmsg's format and a reader of it from its beginning. ``fails``: what each read(2) ends with."""
 
     def __init__(
-        self, path: Path, used: tuple[int, ...] = (), *, exists: bool = True, after: int | None = FIRST - 1
+        self, path: Path, used: Recorded = NOTHING, *, exists: bool = True, after: int | None = FIRST - 1
     ) -> None:
         self.path = path
         if exists:
@@ -170,11 +185,43 @@ def test_the_position_waits_for_the_report_that_is_open(log: Log) -> None:
 
 def test_reports_that_the_ledger_has_already_are_not_told_again(tmp_path: Path) -> None:
     for known in (False, True):
-        log = Log(tmp_path / f"kmsg-{known}", used=(FIRST,) if known else ())
+        log = Log(tmp_path / f"kmsg-{known}", used=Recorded(frozenset({FIRST})) if known else Recorded())
         log.say(*SINGLE.lines())
         log.reader.read(10.0, soon)
         assert len(log.reader.read(11.0, soon)) == (0 if known else 1)
         log.reader.close()
+
+
+@pytest.mark.parametrize(("later_s", "given"), [(9.0, 1), (11.0, 0)])
+def test_a_report_that_agents_before_had_time_for_is_not_given_again(
+    tmp_path: Path, later_s: float, given: int
+) -> None:
+    """An agent that is killed every few seconds would keep it until a later kill of its pod takes it."""
+    at_us = FIRST * 20
+    log = Log(tmp_path / "kmsg", used=Recorded(frozenset({FIRST + 1000}), at_us + int(later_s * 1e6)))
+    log.say(*SINGLE.lines())
+    log.reader.read(10.0, soon)
+    assert len(log.reader.read(11.0, soon)) == given
+    log.reader.close()
+
+
+def test_a_report_after_the_newest_recorded_one_is_given_however_old_the_clocks_say_it_is(tmp_path: Path) -> None:
+    """The time of a recorded kill is of the wall clock, which may have been set."""
+    log = Log(tmp_path / "kmsg", used=Recorded(frozenset({FIRST - 1}), FIRST * 20 + int(3600e6)))
+    log.say(*SINGLE.lines())
+    log.reader.read(10.0, soon)
+    assert len(log.reader.read(11.0, soon)) == 1
+    log.reader.close()
+
+
+def test_the_ledgers_kills_say_which_reports_had_their_time() -> None:
+    kill = replace(KILL, report_sequence=7, at_unix_s=time.time() - 5.0)
+    found = recorded_reports(
+        [replace(KILL, report_sequence=None), kill, replace(kill, report_sequence=3, at_unix_s=time.time())]
+    )
+    assert found.sequences == {3, 7}
+    assert found.newest_us == pytest.approx(monotonic_us() - 5e6, abs=1e5)
+    assert recorded_reports([]) == Recorded()
 
 
 def test_records_that_were_overwritten_are_counted(log: Log) -> None:
@@ -240,7 +287,7 @@ def test_records_read_right_before_the_error_are_read_again(log: Log) -> None:
         raise OSError(errno.EIO, "gone")
 
     opened = iter((Kmsg(log.path, FIRST - 1, read=read),))
-    reader = LogReader(lambda after: next(opened, None) or Kmsg(log.path, after), FIRST - 1, log.metrics, ())
+    reader = LogReader(lambda after: next(opened, None) or Kmsg(log.path, after), FIRST - 1, log.metrics, Recorded())
     assert reader.read(10.0, soon) == []
     log.next = FIRST
     log.say(*SINGLE.lines())

@@ -99,6 +99,21 @@ def test_every_turn_of_the_loop_is_a_sign_of_life(running: Running) -> None:
     running.until(lambda: running.loop.last_beat_monotonic_s > before + STUCK_S)
 
 
+def test_a_stop_in_the_midst_of_a_turn_is_known_before_anything_of_that_turn_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a container that was killed, and then ended by somebody, while the agent was stopped would be called dead by the kill."""
+    running = Running(tmp_path)
+    node, done = running.world.node, list[str]()
+    monkeypatch.setattr(node.kills.attribution, "was_away", lambda _now: done.append("known"))
+    monkeypatch.setattr(node, "after", lambda _now, _sequence: done.append("recorded"))
+    monkeypatch.setattr(running.loop, "_drain", running.loop.continued)  # the first step in a turn that may be long
+    running.loop._turn(running.world.now)
+    assert done == ["known", "recorded"]
+    running.world.end()
+    running.mailbox.close()
+
+
 def test_a_write_in_the_midst_of_a_slow_full_look_is_answered_before_its_next_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -365,6 +365,22 @@ def test_a_boots_id_that_looks_like_a_cgroups_inode_does_not_make_a_kill_that_cg
     world.end()
 
 
+def test_the_next_agent_does_not_take_a_pod_that_lives_for_a_container_that_was_removed(tmp_path: Path) -> None:
+    """Such a kill has the pod's cgroup, whose counter alone shows it, and a sandbox or a new container is in there."""
+    world = World(tmp_path)
+    world.told(pod())
+    world.make(knob=0)
+    inode = (world.mount / POD).stat().st_ino
+    kill = replace(
+        KILL, boot_id="boot", cgroup_inode=inode, cgroup_path=POD, pod_uid=UID, container_id=None, outcome=None
+    )
+    world.ledger.record([kill], (), None)
+    world.end()
+    world.begin()
+    assert [kill.outcome for kill in world.ledger.kills()] == [None]
+    world.end()
+
+
 def test_kills_while_no_agent_ran_are_found_and_none_is_told_twice(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.told(pod())
@@ -566,3 +582,25 @@ def test_who_asks_for_the_state_gets_a_copy_that_stays_as_it_was(world: World) -
     assert (named.pod if named else None) == "herder-1"
     world.message(StateAsked(given.append))
     assert list(given[1].registry.pods) == [], "the API no longer has it, so a list would not either"
+
+
+def test_a_container_that_ended_before_the_api_named_it_gets_its_event_of_the_mode(world: World) -> None:
+    """One that runs for less than a second, of a pod with one mode for all."""
+    world.listed(pod({MODE: "single"}, ids={"main": None}))
+    world.make(knob=1)
+    assert world.knob() == 0
+    world.remove(CONTAINER)
+    assert world.reasons() == []
+    ended = pod({MODE: "single"}, ids={"main": None})
+    ended = replace(ended, containers=tuple(replace(one, previous_id=ID) for one in ended.containers))
+    for _ in range(2):
+        world.told(ended)
+    assert world.reasons() == ["OOMModeApplied"]
+    assert "Mode single is in force for container main" in world.posted[0].note
+
+
+def test_a_container_that_ended_with_another_value_gets_none(world: World) -> None:
+    world.make(knob=1)
+    world.remove(CONTAINER)
+    world.told(pod({MODE: "single"}))
+    assert world.reasons() == []

@@ -10,7 +10,6 @@ import pytest
 
 import agent.loop.kills as kills_module
 import agent.pods.lookup as facts_module
-from agent.kernel.processes import node_oom_kills
 from agent.ledger import Ledger
 from agent.model import Mode, OomReport, Original, Outcome, PodDeleted, Scope, TaskRow, Victim
 from tests.unit.cgroup.fakes import make, remove
@@ -287,6 +286,26 @@ def test_a_group_kill_whose_cgroup_is_gone_still_has_the_containers_limit(world:
     assert kill.scope is Scope.CONTAINER
 
 
+@pytest.mark.parametrize(
+    ("sibling", "limit", "scope"),
+    [("named", "max", Scope.POD), ("unnamed", str(256 << 20), Scope.POD), ("unnamed", "max", Scope.CONTAINER)],
+    ids=["a container that the API names", "a container not named yet", "the sandbox"],
+)
+def test_one_limit_at_both_levels_is_the_pods_if_the_pod_has_another_container(
+    world: World, sibling: str, limit: str, scope: Scope
+) -> None:
+    """A limit that is set for the pod is each container's as well (KEP-2837): together they reached it."""
+    world.told(pod({MODE: "single"}, ids={"main": ID, "second": "5" * 64 if sibling == "named" else None}))
+    for path, memory in ((CONTAINER, str(256 << 20)), (SANDBOX, limit)):
+        world.make(path)
+        (world.mount / path / "memory.max").write_text(f"{memory}\n")
+    (world.mount / POD / "memory.max").write_text(f"{256 << 20}\n")
+    world.kill()
+    world.node.kills.reports([report(domain=POD)], world.now)
+    world.turn()
+    assert world.ledger.kills()[0].scope is scope
+
+
 def test_a_pod_that_comes_back_under_its_name_counts_from_zero_also_after_a_restart(world: World) -> None:
     """Else a restart of the agent would show kills that never were."""
     start(world, {MODE: "single"})
@@ -399,9 +418,8 @@ def test_a_kill_in_a_cgroup_of_a_users_that_is_named_as_a_pods_is_reported_on_th
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start(world, {MODE: "single"})
-    total = node_oom_kills() or 0
     for module in (facts_module, kills_module):
-        monkeypatch.setattr(module, "node_oom_kills", lambda: total + 1)
+        monkeypatch.setattr(module, "node_oom_kills", lambda: 1)
     world.node.kills.reports([report(f"user.slice/user-1000.slice/{CONTAINER}")], world.now)
     world.turn(after_s=1.0)
     world.turn(after_s=1.0)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.loop.node import Node
-from tests.unit.loop.world import MODE, World, pod
+from agent.model import WatchTrouble
+from tests.unit.loop.world import CONTAINER, MODE, UID, World, pod
 
 
 def test_before_the_first_list_it_is_red_and_says_what_is_done_and_what_is_not(world: World) -> None:
@@ -121,3 +122,44 @@ def test_a_pod_that_was_deleted_and_still_runs_is_the_nodes(world: World) -> Non
     world.listed(pod())
     world.listed()
     assert not named_wrongly(world)
+
+
+def test_a_pod_that_was_deleted_by_force_and_still_runs_for_minutes_is_no_proof(world: World) -> None:
+    world.make()
+    world.listed(pod())
+    world.listed()
+    for _ in range(10):
+        world.now += 40.0
+        world.node.housekeeping(world.now)
+    assert world.registry.pods == {}
+    assert not named_wrongly(world)
+
+
+def test_static_pods_that_the_kubelet_could_not_mirror_yet_are_no_proof(world: World) -> None:
+    world.make(CONTAINER.replace(UID, "f" * 32))
+    world.listed()
+    assert not named_wrongly(world)
+
+
+def test_a_pod_that_starts_while_the_watch_fails_is_no_proof(world: World) -> None:
+    """The agent's list is old, the kubelet's is not."""
+    world.listed()
+    world.message(WatchTrouble("error", "the API answered 429"))
+    world.make()
+    for _ in range(20):
+        world.now += 40.0
+        world.node.housekeeping(world.now)
+        assert not named_wrongly(world)
+    world.listed()
+    assert named_wrongly(world), "a new list does not have it either"
+
+
+def test_a_pod_that_started_after_the_list_is_one_only_after_minutes(world: World) -> None:
+    world.listed()
+    world.make()
+    world.node.housekeeping(world.now)
+    assert not named_wrongly(world), "the watch's report of it may be under way"
+    for _ in range(8):
+        world.now += 40.0
+        world.node.housekeeping(world.now)
+    assert named_wrongly(world)

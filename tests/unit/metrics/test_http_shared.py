@@ -190,6 +190,33 @@ def test_a_request_line_without_an_end_ends_the_connection(before: bytes) -> Non
     assert answer.count(b"HTTP/1.1 ") <= 2
 
 
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\n\r\n"], ids=["first", "later"])
+def test_headers_of_many_kilobytes_are_not_read_to_their_end(before: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each client could otherwise send 6 MiB of them, and some at once took all of the agent's memory."""
+    monkeypatch.setattr(answering, "CLIENT_TIME_S", 2 * PATIENCE_S)
+    with (
+        serving(Counted()) as server,
+        socket.create_connection((server.server_name, server.server_port), timeout=PATIENCE_S) as client,
+    ):
+        client.sendall(
+            before + b"GET /metrics HTTP/1.1\r\n" + b"X-Header: value\r\n" * (2 * answering.MOST_BYTES // 17)
+        )
+        with contextlib.suppress(ConnectionError):
+            while client.recv(65536):
+                pass
+
+
+def test_an_accept_encoding_of_several_lines_counts_as_one() -> None:
+    with serving(Counted(LARGE)) as server:
+        connection = connect(server)
+        connection.putrequest("GET", "/metrics", skip_accept_encoding=True)
+        for encoding in ("br", "gzip"):
+            connection.putheader("Accept-Encoding", encoding)
+        connection.endheaders()
+        assert connection.getresponse().headers["Content-Encoding"] == "gzip"
+        connection.close()
+
+
 def test_a_client_that_asks_nothing_more_is_sent_away_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answering, "IDLE_S", 0.3)
     with serving(Counted()) as server:

@@ -327,16 +327,19 @@ SHELL = [
     ("history --state-dir {state} > /dev/null 2>&-", 0),
     ("--help | true", 0),
     ("ps --help > /dev/full", EXIT_FAILED),
+    ("--version > /dev/full", EXIT_FAILED),
     ("ps 2> /dev/full", EXIT_USAGE),
     ("check --node-name n --cgroup-mount /nowhere > /dev/full", EXIT_FAILED),
     ("explain p --node-name n --cgroup-mount /nowhere 2> /dev/full", EXIT_FAILED),
 ]
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize(("line", "code"), SHELL, ids=[line for line, _ in SHELL])
-def test_in_a_shell_too(line: str, code: int, state: Path) -> None:
+def test_in_a_shell_too(line: str, code: int, unbuffered: str, state: Path) -> None:
     shell = f"set -o pipefail; {sys.executable} -m agent {line.format(state=state)}"
     environ = {key: value for key, value in os.environ.items() if not key.endswith("NODE_NAME")}
+    environ["PYTHONUNBUFFERED"] = unbuffered
     ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, env=environ, check=False)
     assert (ended.returncode, ended.stderr.count("Traceback"), ended.stderr.count("Exception ignored")) == (code, 0, 0)
     assert "reads the node itself" not in ended.stderr or not (state / SOCKET).exists() or "{state}" not in line

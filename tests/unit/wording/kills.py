@@ -57,6 +57,17 @@ CASES = {
     "a large group": replace(GROUP, processes=12, victims=tuple(Victim(100 + i, f"w{i}") for i in range(12))),
     "the pod's limit": replace(KILL, scope=Scope.POD),
     "the pod's limit, group": replace(GROUP, scope=Scope.POD),
+    "the pod's limit, in its sandbox": replace(
+        KILL,
+        scope=Scope.POD,
+        container=None,
+        sandbox=True,
+        outcome=Outcome.DIED,
+        limit_bytes=200 << 10,
+        usage_bytes=200 << 10,
+        victims=(Victim(4300, "runc:[2:INIT]", 0, 9 * MIB, MIB, 0, 0, -998),),
+        largest=(),
+    ),
     "all pods' limit": replace(KILL, scope=Scope.KUBEPODS, limit_bytes=28 << 30, usage_bytes=28 << 30),
     "all pods' limit, not known": replace(KILL, scope=Scope.KUBEPODS, limit_bytes=None, usage_bytes=None),
     "the pod's limit, not known": replace(LOST, scope=Scope.POD, limit_bytes=None),
@@ -72,6 +83,9 @@ CASES = {
     "which limit is not known": replace(KILL, scope=None, limit_bytes=None, usage_bytes=None),
     "which of the limits is not known": replace(KILL, scope=None),
     "a container that has no name": replace(LOST, container=None, outcome=Outcome.DIED),
+    "a container or sandbox that the API has not named": replace(
+        KILL, container=None, container_id="0123456789abcdef" * 4, outcome=None
+    ),
     "outside of pods": HOST,
     "outside of pods, a service's own limit": SERVICE,
     "outside of pods, nothing but the count": replace(

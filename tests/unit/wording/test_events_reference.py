@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent.model import InvalidSetting, Mode, OnExceeded, Reason, Source, Tolerance
+from agent.model import InvalidSetting, Mode, OnExceeded, Outcome, Reason, Scope, Source, Tolerance, Victim
 from agent.wording import kills as wording
 from agent.wording import notes
-from tests.unit.wording.kills import GROUP, KILL
+from tests.unit.wording.kills import GROUP, HOST, KILL, LOST, MIB, PID_1
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "events.md"
 LIMITS = {"herder": 256 << 20, "sidecar": None}
@@ -37,11 +38,40 @@ NOTES = {
     Reason.CONTAINER_RESTARTED: notes.killed_as_a_whole_note("herder", OnExceeded.RESTART, ""),
 }
 
+NODES = replace(KILL, scope=Scope.NODE, limit_bytes=None)
+SANDBOX = replace(
+    KILL, scope=Scope.POD, container=None, sandbox=True, outcome=Outcome.DIED, limit_bytes=200 << 10, usage_bytes=200 << 10, largest=(),
+    victims=(Victim(4300, "pause", 65535, MIB, MIB, 0, 0, -998),),
+)  # fmt: skip
+MORE = {
+    "The container died, since its PID 1 was killed": wording.kill_note(PID_1, container_limits=LIMITS),
+    "Nobody saw whether the container survived": wording.kill_note(
+        replace(KILL, outcome=None), container_limits=LIMITS
+    ),
+    "The agent ended the container (`on-exceeded: restart`)": wording.kill_note(
+        KILL, container_limits=LIMITS, ended_by_agent=True
+    ),
+    "The pod's limit": wording.kill_note(
+        replace(KILL, scope=Scope.POD, limit_bytes=512 << 20, usage_bytes=512 << 20), container_limits=LIMITS
+    ),
+    "The node was out of memory": wording.kill_note(NODES, container_limits=LIMITS),
+    "The node was out of memory, and the container has no limit": wording.kill_note(
+        NODES, container_limits={"herder": None}
+    ),
+    "It is not known which limit was hit": wording.kill_note(
+        replace(KILL, scope=None, limit_bytes=None, usage_bytes=None), container_limits=LIMITS
+    ),
+    "The kernel's log has no report": wording.kill_note(LOST, container_limits=LIMITS),
+    "The pod's sandbox": wording.kill_note(SANDBOX, container_limits={"herder": 200 << 10}),
+    "Outside of pods, on the node": wording.kill_note(HOST, container_limits=None),
+}
+
 
 def write_examples() -> None:
     """Put the examples of the page in order: ``python -m tests.unit.wording.test_events_reference``."""
     page = REFERENCE.read_text()
     examples = "\n\n".join(f"`{reason.value}`:\n\n> {NOTES[reason]}" for reason in Reason)
+    examples += "\n\nOther kills:\n\n" + "\n\n".join(f"{title}:\n\n> {note}" for title, note in MORE.items())
     REFERENCE.write_text(page[: page.index("## Examples")] + f"## Examples\n\n{examples}\n")
 
 
@@ -56,6 +86,11 @@ def test_the_example_of_each_reason_is_what_the_code_says(reason: Reason) -> Non
     examples = dict(re.findall(r"^`(\w+)`:\n\n> (.*)$", REFERENCE.read_text(), re.MULTILINE))
     assert set(examples) == {reason.value for reason in Reason}
     assert examples[reason.value] == NOTES[reason]
+
+
+def test_the_examples_of_other_kills_are_what_the_code_says() -> None:
+    examples = dict(re.findall(r"^([^`\n].*):\n\n> (.*)$", REFERENCE.read_text(), re.MULTILINE))
+    assert examples == MORE
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,7 @@ KILLS = st.builds(
     ).map(tuple),
     outcome=st.none() | st.sampled_from(Outcome),
     details_missing=st.booleans(),
+    sandbox=st.booleans(),
 )
 
 
@@ -265,3 +267,40 @@ def test_processes_that_are_listed_are_said_to_be_of_the_limit_that_was_hit() ->
         assert f"Largest processes{whose}: worker" in wording.kill_note(
             replace(KILL, scope=scope), container_limits=None
         )
+
+
+EXCLUSIVE = (  # of each row a note has at most one
+    ("still running", "The container died", "survived is not known", "The container survived it; then the agent ended"),
+    (
+        wording.NOT_ITS_FAULT,
+        wording.NO_LIMIT,
+        "Raise the container's limit",
+        "Raise the pod's limit",
+        "Which limit was hit",
+    ),
+    ("The process is not known", "Largest processes"),
+    ("pod's sandbox", "in container "),
+    ("pod's sandbox", "The container "),
+    ("With label oomward.dev/mode=single", "(mode single)"),
+)
+
+
+@given(
+    st.sampled_from(list(CASES.values())),
+    st.none() | st.sampled_from(Outcome),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([256 << 20, None]),
+)
+def test_no_sentence_of_a_note_contradicts_another(
+    kill: OomKill, outcome: Outcome | None, ended_by_agent: bool, sandbox: bool, limit: int | None
+) -> None:
+    sandbox = sandbox and not kill.group_kill and kill.pod is not None
+    kill = replace(kill, outcome=outcome, sandbox=sandbox, container=None if sandbox else kill.container)
+    found = wording.kill_note(kill, container_limits={"herder": limit}, ended_by_agent=ended_by_agent)
+    for row in EXCLUSIVE:
+        assert sum(text in found for text in row) <= 1, (row, found)
+    assert not re.search(r"in the last|in an hour|so far|only kill|notice", found), "the count of the Event rises"
+    if sandbox:
+        assert "container survived" not in wording.kill_line(kill)
+        assert "container died" not in wording.kill_line(kill)
