@@ -31,6 +31,7 @@ BY_CATEGORY: dict[Category, tuple[Action, ...]] = {
     Category.OOM_CONTAINER: (),
     Category.OOM_PROCESS: (),
     Category.NODE_OOM: (),  # not the pod's fault
+    Category.OOM_SANDBOX: (),  # the limit of the pod, which can't be resized
     Category.EVICTED: (REPLACE,),
     Category.DEADLINE: (),  # it was asked for, by its owner or by us
     Category.COMPLETED: (),
