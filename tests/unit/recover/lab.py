@@ -20,6 +20,7 @@ from agent.recover.history import History, parse_history
 from agent.recover.journal import Journal
 from agent.recover.reporter import Reporter
 from tests.lab.apiserver import ApiServer
+from tests.lab.recover_admission import RecoverAdmission
 from tests.unit.recover.pods import NOW, REAL
 
 Json = dict[str, Any]
@@ -138,6 +139,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     server.start()
     made = Lab(server, tmp_path)
     made.open()
+    server.objects.admission.append(RecoverAdmission(server))
     yield made
     server.close()
     for api in made.apis:
