@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ Json = dict[str, Any]
 LIST_S = 60.0
 READ_S = 120.0  # bookmarks come once a minute
 WATCH_S = 300.0
+SHORT_S = 5.0  # a watch that ends sooner did not work
 PAGE = 500
 MOST_PAGE_BYTES = 256 << 20
 MOST_LINE_BYTES = 16 << 20
@@ -58,8 +60,12 @@ class Watch:
             try:
                 version = self._list()
                 while not self._stop.is_set():
+                    began = time.monotonic()
                     version = self._follow(version)
-                    self._backoff.reset()
+                    if time.monotonic() - began >= SHORT_S:
+                        self._backoff.reset()
+                    else:
+                        self._stop.wait(self._backoff.next_s())
             except (ApiError, WatchError) as error:
                 self._trouble(f"{self._path}: {error}")
                 self._stop.wait(self._backoff.next_s())
@@ -114,14 +120,18 @@ class Watch:
             uid, version = _uid(obj), obj["metadata"].get("resourceVersion") or ""
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise WatchError(f"a line that is no event: {error!r}") from error
-        if kind != "BOOKMARK" and uid:
-            with self._lock:
-                if kind in CHANGES and self._wants(obj):
-                    self._objects[uid] = _less(obj)
-                else:
-                    self._objects.pop(uid, None)
+        if kind != "BOOKMARK" and self._take(kind, uid, obj):
             self._changed()
         return str(version)
+
+    def _take(self, kind: str, uid: str, obj: Json) -> bool:
+        """Whether that changes what is kept."""
+        wanted = kind in CHANGES and self._wants(obj)
+        with self._lock:
+            known = self._objects.pop(uid, None) is not None
+            if wanted:
+                self._objects[uid] = _less(obj)
+        return wanted or known
 
 
 def _less(obj: Json) -> Json:
