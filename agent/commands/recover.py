@@ -84,7 +84,7 @@ class Recovery:
             self._watches["namespaces"].objects,
             self._watches["events"].objects,
             cluster,
-            Journal(api, namespace),
+            Journal(api, namespace, lambda: self._lease.held),
             reporter,
             self._metrics,
             lambda: self._lease.held,

@@ -21,10 +21,11 @@ class JournalError(Exception):
 
 
 class Journal:
-    """``namespace`` is the controller's own."""
+    """``namespace`` is the controller's own; ``may_write`` is asked before each write: whether this replica leads."""
 
-    def __init__(self, api: Api, namespace: str) -> None:
+    def __init__(self, api: Api, namespace: str, may_write: Callable[[], bool]) -> None:
         self._api = api
+        self._may_write = may_write
         self._path = f"/api/v1/namespaces/{namespace}/configmaps"
         self._namespace = namespace
         self._version: str | None = None  # None: not read
@@ -43,6 +44,8 @@ class Journal:
     def change(self, change: Callable[[History], History]) -> History:
         """Write a change of what was read. Raises ApiError (whether it was written is not known), JournalError, FullError."""
         after = change(self.read())
+        if not self._may_write():
+            raise JournalError("another replica leads now")
         body = self._body(after, self._version)
         self._version = None  # unless it succeeds
         try:

@@ -74,7 +74,7 @@ class Lab:
             self.spaces,
             self.events,
             cluster,
-            Journal(api, HOME),
+            Journal(api, HOME, lambda: self.leading[name]),
             reporter,
             metrics,
             lambda: self.leading[name],

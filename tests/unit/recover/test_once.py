@@ -152,6 +152,7 @@ def test_a_replica_that_loses_its_lease_in_the_middle_writes_no_more_and_the_oth
             lab.leading["a"] = False
 
     lab.replica("a", after_write=lost).look(NOW)
+    assert counted <= at
     lab.replica("b").look(NOW + 1)
     assert tuple(effects.seen) == scenario.effects
 
@@ -221,3 +222,18 @@ def test_a_pod_of_the_same_name_that_replaced_the_failing_one_is_left_alone(
     lab.pods = lambda: stale  # type: ignore[method-assign]
     lab.replica().look(NOW)
     assert [one for one in effects.seen if one != "change" or raw["metadata"]["labels"] == {"app": "app"}] == []
+
+
+@pytest.mark.parametrize("raw", [crash_loop(), killed(), no_image()], ids=["evict", "grow", "image"])
+def test_a_pod_that_takes_the_name_right_before_the_request_is_left_alone(lab: Lab, raw: Json) -> None:
+    """The request names the uid."""
+    lab.put(raw)
+    other = {**raw, "metadata": {**raw["metadata"], "uid": "another"}}
+
+    def replaced(_method: str, path: str) -> None:
+        if "/shop/pods/" in path:
+            lab.put(other)
+
+    lab.replica("a", replaced).look(NOW)
+    assert lab.pod()["spec"] == raw["spec"]
+    assert lab.pod()["metadata"]["uid"] == "another"
