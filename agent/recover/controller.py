@@ -6,14 +6,15 @@ All of it is repeated from the objects and the journal; nothing that must not be
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from agent.diagnose import diagnose
-from agent.kube.api import ApiError
+from agent.kube.api import ApiError, ApiRefusedError
 from agent.metrics.recover import RecoverMetrics
 from agent.model.diagnosis import Diagnosis, NodeFacts
-from agent.model.recover import Attempt, RecoverConfig, Space, State, Step
+from agent.model.recover import UNSETTLED, Attempt, RecoverConfig, Space, State, Step
 from agent.pods.parse import UnreadablePodError
 from agent.recover import messages
 from agent.recover.circuits import Circuits, failure_of
@@ -76,14 +77,9 @@ class Controller:
 
     def _look(self, now: float) -> None:
         subjects, reports = self._subjects(), reports_of(self._events(), now)
-        for attempt in self._journal.read().in_state(State.INTENDED):
-            if self._resume_at.get(attempt.number, 0.0) <= now:
-                self._resume_at[attempt.number] = now + RESUME_S
-                self._ended(self._executor.resume(attempt, now), subjects, now)
-        for attempt in self._journal.read().in_state(State.DONE):
-            if (known := settled(attempt, subjects, self._config.bounds, now)) is not None:
-                self._executor.record(known)
-                self._ended(known, subjects, now)
+        for attempt in self._journal.read().in_state(*UNSETTLED):
+            with _alone(f"step {attempt.number} for {attempt.owner}"):
+                self._go_on(attempt, subjects, now)
         failing = self._failing(subjects, reports, now)
         history = self._journal.read()
         failures = [
@@ -92,7 +88,18 @@ class Controller:
         self._circuits = self._circuits.after(failures, self._config.bounds.breaker_owners, now)
         self._metrics.circuits_open.set(len(self._circuits.open))
         for subject, space, diagnoses in failing:
-            self._one(subject, space, diagnoses, reports, now)
+            with _alone(f"pod {subject.pod.namespace}/{subject.pod.name}"):
+                self._one(subject, space, diagnoses, reports, now)
+
+    def _go_on(self, attempt: Attempt, subjects: Sequence[Subject], now: float) -> None:
+        """Take an intent up again, or see what a step has done."""
+        if attempt.state is State.DONE:
+            if (known := settled(attempt, subjects, self._config.bounds, now)) is not None:
+                self._executor.record(known)
+                self._ended(known, subjects, now)
+        elif self._resume_at.get(attempt.number, 0.0) <= now:
+            self._resume_at[attempt.number] = now + RESUME_S
+            self._ended(self._executor.resume(attempt, now), subjects, now)
 
     def _subjects(self) -> list[Subject]:
         """In a fixed order, those that can't be read left out."""
@@ -169,6 +176,19 @@ class Controller:
             self._executor.annotate(pod.namespace, pod.name, pod.uid, text)
         if attempt.resource:
             self._executor.annotate_resource(attempt.resource, text)
+
+
+@contextmanager
+def _alone(what: str) -> Iterator[None]:
+    """One pod's or step's part of a look: what the API refuses about it, or a fault of ours, does not keep the others waiting."""
+    try:
+        yield
+    except FullError:
+        raise
+    except ApiRefusedError as error:
+        logger.warning("%s has to wait: %s", what, error)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        logger.exception("%s was left out: a fault of oomward", what)
 
 
 def fresh(subject: Subject, history: History, now_unix_s: float) -> bool:

@@ -18,6 +18,8 @@ from agent.model.recover import (
     RecoverConfig,
     State,
 )
+from agent.recover.planner import plan
+from agent.recover.subject import Subject
 from agent.wording.times import rfc3339
 from tests.lab.apifaults import Fault, How
 from tests.unit.recover.lab import Lab
@@ -339,3 +341,23 @@ def test_attempts_outlive_the_pods_and_the_controller(lab: Lab) -> None:
         lab.replica(f"replica-{i}").look(NOW + 1000 * i)
     assert [one.action for one in lab.history.attempts] == [Action.RETRY] * 2
     assert any("2 attempts were made" in one for one in lab.notes)
+
+
+def test_a_pod_that_the_api_refuses_everything_about_keeps_no_other_waiting(lab: Lab) -> None:
+    lab.put(crash_loop(name="app-1"), crash_loop(name="app-2", owner="Job"))
+    lab.server.faults.add(Fault(How.STATUS, path="/api/v1/namespaces/shop/pods/app-1", status=403, times=None))
+    lab.replica().look(NOW)
+    assert {one.pod: one.state for one in lab.history.attempts} == {"app-1": State.INTENDED, "app-2": State.DONE}
+
+
+def test_a_fault_of_ours_about_one_pod_keeps_no_other_waiting(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.put(crash_loop(name="app-1"), crash_loop(name="app-2", owner="Job"))
+
+    def faulty(subject: Subject, *more: Any) -> Any:
+        if subject.pod.name == "app-1":
+            raise KeyError("a fault")
+        return plan(subject, *more)
+
+    monkeypatch.setattr("agent.recover.controller.plan", faulty)
+    lab.replica().look(NOW)
+    assert [one.pod for one in lab.history.attempts] == ["app-2"]
