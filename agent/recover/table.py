@@ -17,7 +17,14 @@ OWN_LIMIT = (
     PRESSURE_RULE,
 )
 SECURITY = ("security-", "pod-security")
-SCHEDULING = "scheduling"  # a full cluster is no reason to change anything
+# A full cluster is no reason to change anything, and a pod on a node that does not report may still run.
+LEFT_ALONE = ("scheduling", "node-lost")
+ENDED_POD = (
+    Category.EVICTED,
+    Category.PREEMPTED,
+    Category.NODE_SHUTDOWN,
+    Category.REJECTED,
+)  # what passes here is not this pod's failure
 
 BY_CATEGORY: dict[Category, tuple[Action, ...]] = {
     Category.ERR_IMAGE_PULL: (IMAGE, STRATEGY, FAIL),
@@ -51,10 +58,8 @@ def chain(diagnosis: Diagnosis) -> tuple[Action, ...]:
         return (
             (GROW,) if diagnosis.category in (Category.OOM_CONTAINER, Category.OOM_PROCESS) else (GROW, STRATEGY, RETRY)
         )
-    of_image = Action.IMAGE in BY_CATEGORY.get(diagnosis.category, ())
-    if of_image and diagnosis.transient is Answer.YES:
-        return ()
-    if diagnosis.rule.startswith(SCHEDULING):
+    passes = diagnosis.transient is Answer.YES and diagnosis.category not in ENDED_POD
+    if passes or diagnosis.rule.startswith(LEFT_ALONE):
         return ()
     if diagnosis.rule.startswith(SECURITY):
         return (REPLACE, STRATEGY, FAIL)

@@ -56,3 +56,16 @@ CATEGORIES: dict[str, tuple[dict[str, Any], Action]] = {
 def test_a_category_of_the_request_leads_to_its_action(category: str) -> None:
     raw, action = CATEGORIES[category]
     assert step(raw, config=WITH_BUILDS, resource=resource("s2i")).attempt.action is action
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "create-sandbox-gone-containerd-1.7",
+        "config-cache-kubelet-1.27",
+        "err-image-pull-qps-kubelet-1.27",
+        "node-lost-controller-1.12",
+    ],
+)
+def test_what_passes_by_itself_or_may_still_run_is_left_alone(name: str) -> None:
+    assert [chain(diagnosis) for diagnosis in recorded(name).diagnoses()] == [()]
