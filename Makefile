@@ -108,7 +108,7 @@ distribution-trixie: ## on Debian 13 (Python 3.13): make demo, make lint unit
 	@bash scripts/distribution.sh trixie $(OF_TRIXIE)
 
 storm: $(VENV)/ready .debian ## twice 10,000 kills as fast as possible, once with 200 times kill -9 of the agent, and others, in between (one hour)
-	STORM_KILLS=10000 STORM_DEATHS=200 $(BIN)/python -m tests.lab boot --memory 6G --out build/lab/storm --seconds 5400 -- \
+	STORM_KILLS=10000 STORM_DEATHS=200 STORM_FULL=1 $(BIN)/python -m tests.lab boot --memory 6G --out build/lab/storm --seconds 5400 -- \
 	  $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/kernel/test_storm.py
 
 bench: $(VENV)/ready .debian-demo ## benchmark the agent against other tools, two hours (GROUP=start, kills, storm, cost or load for one group)

@@ -145,7 +145,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         logger.warning("cgroup2 is %s. %s", LOCAL_EVENTS, LOCAL_EVENTS_ADVICE)
     files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
     v1 = V1Counters(hierarchy.memory_mount, logger.warning) if hierarchy.version == "v1" else None
-    log = _open_log(settings, ledger, boot, metrics)
+    log = _open_log(settings, ledger, metrics)
     user_agent = f"oomward/{__version__} (node {settings.node_name})"
     api = connect(settings.kubeconfig, user_agent=user_agent, lax_ca=settings.api_lax_ca)
     sender = EventSender(api, mailbox.put, reporting_instance=settings.node_name)
@@ -228,9 +228,9 @@ def _command_server(settings: Settings, hierarchy: Hierarchy, mailbox: Mailbox, 
     return commands
 
 
-def _open_log(settings: Settings, ledger: Ledger, boot: str, metrics: Metrics) -> LogReader:
+def _open_log(settings: Settings, ledger: Ledger, metrics: Metrics) -> LogReader:
     """The kernel's log from the ledger's position; a warning if it can't be read yet."""
-    reports = recorded_reports(kill for kill in ledger.kills(limit=5000) if kill.boot_id == boot)
+    reports = recorded_reports(ledger.reported(ledger.kmsg_sequence))
     log = LogReader(partial(open_kmsg, settings.kmsg), ledger.kmsg_sequence, metrics, reports)
     if log.trouble is not None:
         logger.warning("%s. Kills are still counted; the names of their victims will be missing.", log.trouble)

@@ -127,9 +127,9 @@ class Outbox:
         if (crowded := self._schedule.put(notice)) is None:
             return
         if not self._left_out and not self._reading:
-            whose = f"namespace {safe(crowded.about.namespace)}" if crowded.about.namespace else "the node"
+            where = f"namespace {safe(crowded.about.namespace)}" if crowded.about.namespace else "the node"
             logger.warning(
-                "more than %d Events wait: some of %s stay in the ledger for now", len(self._schedule), whose
+                "more than %d Events wait: some of %s stay in the ledger for now", len(self._schedule), where
             )
         self._left_out.add(_share(crowded))
         if not self._reading:

@@ -1,4 +1,4 @@
-"""Places in the schedule, by namespace and pod: whose Event is left out when there is no room. Pure."""
+"""Places in the schedule, by namespace and pod: which Event is left out when there is no room. Pure."""
 
 from __future__ import annotations
 

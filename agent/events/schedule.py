@@ -99,7 +99,7 @@ class Schedule:
         self._turns = 0
         self._under_way: str | None = None  # the name of the Event that next() gave last
         self._none_before_s = inf  # no Event of any pod is ready before; later than that only next() finds out
-        self._refused: set[str] = set()  # namespaces whose Events were refused since the last answer for good
+        self._refused: set[str] = set()  # namespaces with Events that were refused since the last answer for good
         self._away = Backoff(rand)
         self._away_until_s = -inf  # until then no Event is tried: the server is away, or asked us to wait
 

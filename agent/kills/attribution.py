@@ -21,6 +21,7 @@ from agent.kills.split import SecondCounts, Share, split_increase
 from agent.kills.timing import log_quiet_s, ready_s
 from agent.model import NODE, Baseline, Cgroup, CgroupKind, CgroupPlace, MemoryEvents, OomKill, OomReport
 
+UNREAD_WAIT_S = 2.0  # for a log that has more than the reader takes in a turn, or while its reader lacks a processor
 AWAY_S = 0.1  # after the agent's return: until all counters have been read
 
 
@@ -32,6 +33,7 @@ class Attribution:
     ) -> None:
         self._facts = facts
         self._kmsg = kmsg
+        self.log_unread = False  # a report may be among what the log's reader has not read yet
         self._first_of_boot = not seen_this_boot
         self._counters = Counters(facts, kept, seen_this_boot=seen_this_boot)
         self._reports = PendingReports(facts.localize)
@@ -139,7 +141,10 @@ class Attribution:
         return log_quiet_s(self._counters.increased(), self._facts, of_group=of_group)
 
     def _ready_s(self, counter: Counter) -> float:
-        return ready_s(counter, self._reports.of(counter.cgroup.path), self._facts, kmsg=self._kmsg)
+        reports = self._reports.of(counter.cgroup.path)
+        ready = ready_s(counter, reports, self._facts, kmsg=self._kmsg)
+        lacking = self._kmsg and len(reports) < counter.unrecorded_kills and not counter.unrecorded_groups
+        return max(ready, counter.since_s + UNREAD_WAIT_S) if self.log_unread and lacking else ready
 
     # ------------------------------------------------------------------------------------------------ what comes out
 

@@ -47,6 +47,16 @@ class Answers:
         asked = (pod_uid, self._boot_id, inode)
         return [kill for kill in found if (kill.pod_uid, kill.boot_id, kill.cgroup_inode) == asked]
 
+    def reported(self, after_sequence: int | None) -> list[OomKill]:
+        """All kills of this boot with a report behind this record of the kernel's log (None: of any), in any order."""
+        after = -1 if after_sequence is None else after_sequence
+        found = self._with_unwritten(self._written.reported(self._boot_id, after))
+        return [
+            k
+            for k in found
+            if k.boot_id == self._boot_id and k.report_sequence is not None and k.report_sequence > after
+        ]
+
     def _with_unwritten(self, written: Iterable[OomKill]) -> list[OomKill]:
         """These and all that wait, with all changes that wait; a kill that is in the file already counts as it is there."""
         found = self._unwritten.kills | {kill.kill_id: kill for kill in written}

@@ -40,6 +40,11 @@ class WrittenKills:
         where = "pod_uid = ? AND at_unix_s >= ? ORDER BY at_unix_s DESC, rowid DESC LIMIT ?"
         return self.matching(where, (to_sql(pod_uid), since_unix_s, limit))
 
+    def reported(self, boot_id: str, after_sequence: int) -> list[OomKill]:
+        """All of that boot with a report that begins behind this record of the kernel's log, in any order."""
+        sequence = "CASE WHEN json_valid(body) THEN json_extract(body, '$.report_sequence') END"
+        return self.matching(f"substr(kill_id, 1, ?) = ? AND {sequence} > ?", (len(boot_id), boot_id, after_sequence))
+
     def matching(self, where: str, values: Sequence[object] = ()) -> list[OomKill]:
         """The kills of the rows that match."""
         kills = []

@@ -95,6 +95,11 @@ class LogReader:
         retry_s = None if self._kmsg is not None or self._wait_s == RETRY_MOST_S else self._retry_at_s
         return min((time for time in (self._due_s, retry_s) if time is not None), default=None)
 
+    @property
+    def unread(self) -> bool:
+        """Whether more of the log is there, or the rest of a report may be."""
+        return self.more or self._blocks.pending
+
     def read(self, now_s: float, quiet_s: Callable[[bool], float]) -> list[OomReport]:
         """The reports in up to AT_ONCE records, and the pending one if the log has been quiet for long enough.
 

@@ -151,6 +151,7 @@ class Loop:
 
     def _end_turn(self, now: float) -> None:
         self._note_stop(now)  # in the middle of this turn: before anything is recorded that was counted in it
+        self._node.kills.attribution.log_unread = self._log.unread or self._log_at_s < inf
         self._node.after(now, self._position())
         if now >= self._resync_at:
             self._resync_at = now + self._settings.resync_interval_s

@@ -28,7 +28,7 @@ logger = logging.getLogger("oomward")
 
 KEEP_S = 300.0  # series of a container outlive its pod by that long
 MOST_CONTAINERS = 2000  # with series at once, some 3 MB of page; beyond, those that ended first are dropped
-MOST_FAILING = 1000  # pods whose failures have series
+MOST_FAILING = 1000  # pods that have series of their failures
 MOST_OF_A_POD = 100  # containers with series of their own; the kills of the others count for the pod
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0)
 CONTAINER = ("namespace", "pod", "container")

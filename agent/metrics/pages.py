@@ -12,7 +12,7 @@ KEPT_S = 1.0
 LOOK_S = 0.1  # a client that is disconnected while it waits for a page leaves after that
 LEVEL = 3  # 4 MB in 25 ms to a fifteenth; the interpreter's lock is released meanwhile
 OPENMETRICS = "application/openmetrics-text"
-ACCEPTED = {True: f"{OPENMETRICS}; version=1.0.0", False: ""}  # so clients can't ask for ever other pages
+ACCEPTED = {True: f"{OPENMETRICS}; version=1.0.0", False: ""}  # these two pages only, whatever else a client asks for
 Page = Callable[[str], tuple[str, bytes]]  # from the Accept header to content type and body
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from agent.model import Cgroup, Mode
 from agent.modes.enforcer import Enforcer
 
-WRITTEN_AFTER_S = 10.0  # then the runtime has written the value of a new container, whose cgroup begins with 0
+WRITTEN_AFTER_S = 10.0  # then the runtime has written the value of a new container (a cgroup begins with 0)
 
 
 @dataclass(eq=False)

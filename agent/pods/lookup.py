@@ -150,7 +150,7 @@ class Lookup:
         return limit
 
     def _owner(self, path: str) -> Owner:
-        """The pod whose cgroup this is; of one that the API does not name the path."""
+        """The pod that this is the cgroup of; of one that the API does not name the path."""
         pod = self._registry.pod_of(place := classify(path))
         return (pod.namespace, pod.uid) if pod is not None else ("", place.pod_key or path.partition("/")[0])
 

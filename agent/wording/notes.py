@@ -46,10 +46,10 @@ def mode_invalid_note(bad: InvalidSetting) -> str:
 def _invalid_tolerance(bad: InvalidSetting) -> str:
     if bad.unknown_container:
         return f"has no effect: {safe(bad.why, 160)}."
-    whose = f" in container {safe(bad.container)}" if bad.container else ""
-    whose = " in containers without an annotation of their own" if bad.key == TOLERATE_ANNOTATION else whose
+    where = f" in container {safe(bad.container)}" if bad.container else ""
+    where = " in containers without an annotation of their own" if bad.key == TOLERATE_ANNOTATION else where
     invalid = f"has the invalid value {safe(repr(bad.value), 80)}: {safe(bad.why, 160)}"
-    return f"{invalid}. Until it is corrected, any number of kills is tolerated{whose}."
+    return f"{invalid}. Until it is corrected, any number of kills is tolerated{where}."
 
 
 def too_many_note(reason: Reason, most: int) -> str:

@@ -20,7 +20,7 @@ FEW = 1000  # so many are counted at each new one
 
 
 class Shares(Generic[K, T]):
-    """``what`` are the records, for the line in the log; ``owner`` says whose a record is."""
+    """``what`` are the records, for the line in the log; ``owner`` gives a record's namespace and pod."""
 
     def __init__(self, what: str, owner: Callable[[K, T], Owner]) -> None:
         self._what = what
@@ -31,11 +31,11 @@ class Shares(Generic[K, T]):
         """Remove, and return, what is beyond ``most``."""
         keys = beyond(oldest_first, most, self._owner, spare=0 if most <= FEW else most // 100)
         if keys and self._reported.due("") is not None:
-            whose = "/".join(filter(None, map(safe, self._owner(keys[0], oldest_first[keys[0]])))) or "the node"
+            largest = "/".join(filter(None, map(safe, self._owner(keys[0], oldest_first[keys[0]])))) or "the node"
             log(
                 logger,
                 logging.WARNING,
-                f"more than {most} {self._what}: of those with the most, such as {whose}, the oldest are dropped",
+                f"more than {most} {self._what}: of those with the most, such as {largest}, the oldest are dropped",
             )
         return [oldest_first.pop(key) for key in keys]
 

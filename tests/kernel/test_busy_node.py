@@ -63,6 +63,6 @@ def test_a_flood_of_requests_is_not_paid_for_by_the_workloads(node: ProfiledNode
         over.set()
         for client in clients:
             client.join()
-    assert "of a processor" in messages(agent, "warning")
+    agent.wait_for(lambda: "of a processor" in messages(agent, "warning"), 60, "which it says, when it has its turn")
     agent.wait_for(lambda: policies(node) == {os.SCHED_RR}, 60, "first again")
     assert agent.total("oomward_realtime_priority_suspensions_total") >= 1

@@ -42,7 +42,7 @@ def console_on(file: TextIO) -> Console:
 
 
 def print_view(view: View, file: TextIO) -> None:
-    """A table with as many columns as fit, or sections whose long lines are folded."""
+    """A table with as many columns as fit, or sections with long lines folded."""
     console = console_on(file)
     if "sections" in view:
         _print_sections(view["sections"], console)

@@ -70,6 +70,18 @@ def test_while_all_events_of_several_namespaces_are_refused_another_waits_for_on
     assert now_s - posted_s <= MOST_PAUSE_S + 0.2
 
 
+def test_one_namespaces_refusal_makes_nobody_else_wait() -> None:
+    schedule = Schedule(PLENTY, PLENTY, lambda: 1.0)
+    schedule.put(of("bad", "pod", 1))
+    refused = schedule.next(0.0)
+    assert refused is not None
+    schedule.put(of("good", "pod", 1))
+    schedule.failed(refused, 429, 1.0, 0.0)
+    event = schedule.next(0.0)
+    assert event is not None
+    assert event.about.namespace == "good"
+
+
 def test_warnings_of_any_pod_go_before_normal_events_of_all_pods(desk: Desk, server: ApiServer) -> None:
     for i in range(120):
         desk.outbox.post(of("rollout", f"pod-{i}", 1, warning=False))

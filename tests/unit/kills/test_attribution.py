@@ -29,6 +29,27 @@ def test_a_kill_whose_report_is_there_is_recorded_at_once(world: World) -> None:
     assert not kill.details_missing
 
 
+def test_a_kill_without_any_report_waits_while_the_log_has_not_been_read_to_its_end(world: World) -> None:
+    """After a stop of the agent, or on a node without a free processor, its report may be there."""
+    agent = Agent(world)
+    world.kill(A)
+    agent.read()
+    agent.attribution.log_unread = True
+    assert agent.after(1.0).kills == ()
+    agent.attribution.reported(report(A, 9), world.now)
+    (kill,) = agent.after(0.0).kills
+    assert [v.pid for v in kill.victims] == [9]
+
+
+def test_a_log_that_is_never_read_to_its_end_keeps_no_kill_waiting_for_long(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.read()
+    agent.attribution.log_unread = True
+    (kill,) = agent.after(2.1).kills
+    assert kill.details_missing
+
+
 def test_a_kill_without_any_report_is_recorded_after_a_short_wait_and_says_that_details_are_missing(
     world: World,
 ) -> None:

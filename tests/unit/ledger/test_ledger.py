@@ -242,3 +242,17 @@ def test_undelivered_gives_the_oldest_up_to_a_limit(ledger: Ledger, limit: int) 
     for number in range(3):
         ledger.queue(a_notice(f"n{number}", at=float(number)))
     assert [notice.name for notice in ledger.undelivered(limit)] == ["n0", "n1", "n2"][:limit]
+
+
+def test_each_report_that_is_read_again_after_a_start_is_known_however_many_kills_came_later(
+    open_ledger: Opener,
+) -> None:
+    """In a storm most kills have no report, and many are counted at once; a report given again would be another kill's."""
+    ledger = open_ledger()
+    old, given = (replace(a_kill(), ordinal=1 + i, report_sequence=100 * (1 + i), at_unix_s=1000.0) for i in range(2))
+    later = [replace(a_kill(), ordinal=10 + i, report_sequence=None, victims=(), at_unix_s=2000.0) for i in range(6000)]
+    ledger.record([old, given, *later], [], 150)
+    assert [kill.report_sequence for kill in ledger.reported(150)] == [200], "as long as they are not written"
+    assert ledger.commit()
+    assert [kill.report_sequence for kill in ledger.reported(150)] == [200]
+    assert sorted(kill.report_sequence or 0 for kill in ledger.reported(None)) == [100, 200]

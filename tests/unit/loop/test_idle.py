@@ -23,7 +23,13 @@ class Idle:
     def __init__(self, world: World) -> None:
         self.world = world
         self.log = SimpleNamespace(
-            more=False, sequence=100, trouble=None, fileno=lambda: -1, read=lambda *_: [], due_s=lambda: None
+            more=False,
+            unread=False,
+            sequence=100,
+            trouble=None,
+            fileno=lambda: -1,
+            read=lambda *_: [],
+            due_s=lambda: None,
         )
         log: Any = self.log
         settings = load({"node_name": "node-1"}, {})

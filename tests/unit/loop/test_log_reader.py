@@ -144,9 +144,9 @@ def test_a_report_is_not_over_while_more_lies_in_the_log_than_is_read_at_once(lo
 def test_while_a_turn_leaves_records_behind_the_next_is_due_at_once(log: Log) -> None:
     log.say(*["eth0: link is up"] * (AT_ONCE + 1))
     log.reader.read(10.0, soon)
-    assert (log.reader.more, log.reader.due_s()) == (True, -inf)
+    assert (log.reader.more, log.reader.unread, log.reader.due_s()) == (True, True, -inf)
     log.reader.read(10.0, soon)
-    assert (log.reader.more, log.reader.due_s()) == (False, None)
+    assert (log.reader.more, log.reader.unread, log.reader.due_s()) == (False, False, None)
 
 
 def test_a_turn_that_only_passes_over_old_records_leaves_the_rest_to_the_next(tmp_path: Path) -> None:

@@ -32,7 +32,13 @@ class Running:
         settings = load({"node_name": "node-1", "config": str(self.config)}, {})
         world = self.world
         log: Any = SimpleNamespace(
-            sequence=None, trouble=None, more=False, fileno=lambda: None, read=lambda *_: [], due_s=lambda: None
+            sequence=None,
+            trouble=None,
+            more=False,
+            unread=False,
+            fileno=lambda: None,
+            read=lambda *_: [],
+            due_s=lambda: None,
         )
         self.loop = Loop(world.node, log, self.mailbox, RulesFile(self.config), settings)
         self.error: BaseException | None = None

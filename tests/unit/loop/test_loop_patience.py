@@ -55,7 +55,7 @@ class Tree(Source):
 
 class Log(Source):
     sequence = trouble = None
-    more = False
+    more = unread = False
     due: float | None = None  # of a report that is open
 
     def due_s(self) -> float | None:
@@ -131,6 +131,26 @@ def test_it_is_read_a_moment_later_and_nothing_wakes_the_loop_until_then(which: 
     else:
         assert log.heard_s[0] - log.told_s >= AFTER_THE_KERNEL_S
     assert turns == 3, "one that was woken by it, and one a moment later"
+    for source in (tree, log):
+        source.close()
+    mailbox.close()
+
+
+@pytest.mark.parametrize("unread", [True, False])
+def test_a_turn_says_whether_the_log_was_read_to_its_end_before_kills_are_recorded(unread: bool) -> None:
+    node, tree, log, mailbox = Node(), Tree(), Log(), Mailbox()
+    log.unread = unread
+    loop = loop_of(node, tree, log, mailbox)
+    said: list[bool] = []
+
+    def at_turn() -> None:
+        said.append(node.attribution.log_unread)
+        loop.stop()
+
+    node.at_turn = at_turn
+    mailbox.wake()
+    loop.run()
+    assert said == [unread]
     for source in (tree, log):
         source.close()
     mailbox.close()

@@ -447,6 +447,21 @@ def test_kills_from_before_the_api_was_reached_are_reported_on_their_pod_afterwa
     world.end()
 
 
+def test_a_pod_that_the_api_names_before_the_kills_outcome_is_known_gets_the_event_without_any_further_message(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, announce=False)
+    world.make(knob=1)
+    world.kill()
+    world.turn(after_s=6.0)
+    assert [kill.pod for kill in world.ledger.kills()] == [None]
+    world.listed(pod({MODE: "single"}))
+    assert world.posted == [], "the outcome is not known yet"
+    world.turn(after_s=1.0)
+    assert [notice.about.name for notice in world.posted if notice.warning] == ["herder-1"]
+    world.end()
+
+
 def test_a_container_that_was_scaled_away_while_the_agent_was_down_is_not_said_to_have_died(tmp_path: Path) -> None:
     world = World(tmp_path, announce=False)
     start(world, {MODE: "single"})
