@@ -86,7 +86,12 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
         case "recover":
             from pathlib import Path
 
-            add("--policy", type=Path, metavar="PATH", help="YAML file: what recovery may do; without one it is a dry run")
+            add(
+                "--policy",
+                type=Path,
+                metavar="PATH",
+                help="YAML file: what recovery may do; without one it is a dry run",
+            )
         case "once":
             instead = command.add_mutually_exclusive_group()
             instead.add_argument("--dry-run", action="store_true", help="show what would be written; write nothing")
@@ -104,6 +109,8 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
             which = command.add_mutually_exclusive_group()
             which.add_argument("pod", nargs="?", metavar="POD", help="only this pod, named as for explain")
             which.add_argument("--all", action="store_true", help="all pods of this node (the default)")
+            anywhere = "the pods in this file (- for standard input; JSON or YAML), without node or cluster"
+            which.add_argument("-f", "--file", metavar="FILE", help=anywhere)
         case "history":
             add("--namespace", metavar="NAMESPACE", help="only kills in this namespace")
             add("--pod", metavar="POD", help="only kills in this pod: name or namespace/name")
@@ -180,7 +187,11 @@ def _without_agent(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     from agent.settings import SettingsError, load
 
-    alone = arguments.command in ("history", "oom-policy", "recover") or getattr(arguments, "restore", False)
+    alone = (
+        arguments.command in ("history", "oom-policy", "recover")
+        or getattr(arguments, "restore", False)
+        or getattr(arguments, "file", None) is not None
+    )
     required = () if alone else ("node_name",)
     from agent.model import AgentError
 
@@ -255,6 +266,10 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
             from agent.commands.explain import explain
 
             code = explain(settings, arguments.pod, output, file)
+        case "diagnose" if arguments.file is not None:
+            from agent.commands.diagnose_file import diagnose_file
+
+            code = diagnose_file(arguments.file, output, file)
         case "diagnose":
             from agent.commands.diagnose import diagnose
 

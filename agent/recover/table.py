@@ -19,12 +19,12 @@ OWN_LIMIT = (
 SECURITY = ("security-", "pod-security")
 # A full cluster is no reason to change anything, and a pod on a node that does not report may still run.
 LEFT_ALONE = ("scheduling", "node-lost")
-ENDED_POD = (
+ENDED_POD = (  # the pod has ended: what passes is the cause, not the failure
     Category.EVICTED,
     Category.PREEMPTED,
     Category.NODE_SHUTDOWN,
     Category.REJECTED,
-)  # what passes here is not this pod's failure
+)
 
 BY_CATEGORY: dict[Category, tuple[Action, ...]] = {
     Category.ERR_IMAGE_PULL: (IMAGE, STRATEGY, FAIL),
@@ -44,6 +44,8 @@ BY_CATEGORY: dict[Category, tuple[Action, ...]] = {
     Category.COMPLETED: (),
     Category.FAILED: (STRATEGY, RETRY),
     Category.NOT_READY: (),
+    Category.RESTARTED: (),  # it runs again
+    Category.RESIZE: (),  # a resize that waits or was refused is not repeated
     Category.NOT_STARTING: (STRATEGY, FAIL),
     Category.PREEMPTED: (REPLACE,),
     Category.NODE_SHUTDOWN: (REPLACE,),
