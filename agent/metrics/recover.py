@@ -8,7 +8,7 @@ from prometheus_client.exposition import choose_encoder
 from agent.model.recover import Action, State
 
 DRY_RUN, STARTED = "dry_run", "started"
-RESULTS = (DRY_RUN, STARTED, State.SUCCEEDED.value, State.FAILED.value, State.REFUSED.value)
+RESULTS = (DRY_RUN, STARTED, State.SUCCEEDED.value, State.FAILED.value, State.REFUSED.value, State.DROPPED.value)
 
 
 class RecoverMetrics:

@@ -127,13 +127,17 @@ class RecoverConfig:
 
 
 class State(StrEnum):
-    """How far an attempt is. INTENDED: recorded, and perhaps done already; DONE: its effect is not known yet."""
+    """How far an attempt is. INTENDED: recorded, and perhaps done already; DONE: its effect is not known yet.
+
+    DROPPED: not done, or not to its end, since what it was decided by was not true any more.
+    """
 
     INTENDED = "intended"
     DONE = "done"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     REFUSED = "refused"
+    DROPPED = "dropped"
 
 
 UNSETTLED = (State.INTENDED, State.DONE)
@@ -191,12 +195,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be done next, and why: an attempt that is not recorded yet; ``nth`` of at most ``of``."""
+    """What is to be done next, and why: an attempt that is not recorded yet; ``nth`` of at most ``of``.
+
+    ``failed``: numbers of earlier attempts that this failure shows to have been of no help.
+    """
 
     attempt: Attempt
     nth: int
     of: int
     dry_run: bool
+    failed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from agent.kube.api import Api, ApiRefusedError, UnbelievableAnswerError
+from agent.model.recover import Space
 from agent.recover.actions.request import CreatePod, Evict, PatchPod, PatchResource, Request
-from agent.recover.subject import Json
+from agent.recover.subject import Json, space_of
 
 JSON_PATCH = "application/json-patch+json"
 ANSWER_S = 10.0  # less than a lease lasts
@@ -38,6 +39,11 @@ class Cluster:
         """A pod; None: there is none of this name, or it has another uid."""
         found = self.get(pod_path(namespace, name))
         return found if found is None or uid in (None, found["metadata"].get("uid")) else None
+
+    def space(self, name: str) -> Space | None:
+        """A namespace; None: there is none."""
+        found = self.get(f"/api/v1/namespaces/{quote(name, safe='')}")
+        return None if found is None else space_of(found)
 
     def send(self, request: Request) -> None:
         """One step's request."""

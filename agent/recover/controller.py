@@ -10,23 +10,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from agent.diagnose import diagnose
 from agent.kube.api import ApiError, ApiRefusedError
 from agent.metrics.recover import RecoverMetrics
-from agent.model.diagnosis import Diagnosis, NodeFacts
-from agent.model.recover import UNSETTLED, Attempt, RecoverConfig, Space, State, Step
+from agent.model.diagnosis import Diagnosis
+from agent.model.recover import UNSETTLED, Attempt, Nothing, RecoverConfig, Space, State, Step
 from agent.pods.parse import UnreadablePodError
 from agent.recover import messages
+from agent.recover.actions.request import GONE
 from agent.recover.circuits import Circuits, failure_of
 from agent.recover.cluster import Cluster, NotLeadingError
 from agent.recover.executor import Executor
 from agent.recover.history import HOUR_S, NO_HELP, FullError, History
 from agent.recover.journal import Journal, JournalError
-from agent.recover.kill_events import Reports, pressure, reports_of
+from agent.recover.kill_events import Reports, reports_of
 from agent.recover.planner import World, needs_resource, plan, resource_of
 from agent.recover.reporter import Reporter
 from agent.recover.settle import ON_THE_POD, settled
-from agent.recover.subject import Json, Subject, subject_of
+from agent.recover.still import diagnoses_of
+from agent.recover.subject import Json, Subject, space_of, subject_of
 
 RESUME_S = 30.0  # between two tries of a step that has to wait, for example for a disruption budget
 Objects = Callable[[], Sequence[Json]]
@@ -51,7 +52,7 @@ class Controller:
         self._config = config
         self._pods, self._spaces, self._events = pods, spaces, events
         self._cluster, self._journal = cluster, journal
-        self._executor = Executor(cluster, journal, config.strategies)
+        self._executor = Executor(cluster, journal, config)
         self._reporter, self._metrics, self._leads = reporter, metrics, leads
         self._circuits = Circuits()
         self._resume_at: dict[int, float] = {}
@@ -79,7 +80,7 @@ class Controller:
         subjects, reports = self._subjects(), reports_of(self._events(), now)
         for attempt in self._journal.read().in_state(*UNSETTLED):
             with _alone(f"step {attempt.number} for {attempt.owner}"):
-                self._go_on(attempt, subjects, now)
+                self._go_on(attempt, subjects, reports, now)
         failing = self._failing(subjects, reports, now)
         history = self._journal.read()
         failures = [
@@ -91,7 +92,7 @@ class Controller:
             with _alone(f"pod {subject.pod.namespace}/{subject.pod.name}"):
                 self._one(subject, space, diagnoses, reports, now)
 
-    def _go_on(self, attempt: Attempt, subjects: Sequence[Subject], now: float) -> None:
+    def _go_on(self, attempt: Attempt, subjects: Sequence[Subject], reports: Reports, now: float) -> None:
         """Take an intent up again, or see what a step has done."""
         if attempt.state is State.DONE:
             if (known := settled(attempt, subjects, self._config.bounds, now)) is not None:
@@ -99,7 +100,7 @@ class Controller:
                 self._ended(known, subjects, now)
         elif self._resume_at.get(attempt.number, 0.0) <= now:
             self._resume_at[attempt.number] = now + RESUME_S
-            self._ended(self._executor.resume(attempt, now), subjects, now)
+            self._ended(self._executor.resume(attempt, reports, now), subjects, now)
 
     def _subjects(self) -> list[Subject]:
         """In a fixed order, those that can't be read left out."""
@@ -115,37 +116,52 @@ class Controller:
         self, subjects: Sequence[Subject], reports: Reports, now: float
     ) -> list[tuple[Subject, Space, tuple[Diagnosis, ...]]]:
         """Pods that ask and fail, in namespaces that are opened."""
-        spaces = {one.name: one for one in map(_space, self._spaces())}
+        spaces = {one.name: one for one in map(space_of, self._spaces())}
         found = []
         for one in subjects:
             space = spaces.get(one.pod.namespace)
             if space is None:
                 continue
-            kills = reports.kills.get(one.pod.uid, ())
-            diagnoses = diagnose(one.pod, kills, NodeFacts(now)) or pressure(one, reports.pressed.get(one.pod.uid, {}))
-            if diagnoses:
+            if diagnoses := diagnoses_of(one, reports, now):
                 found.append((one, space, diagnoses))
         return found
 
     def _one(
         self, subject: Subject, space: Space, diagnoses: tuple[Diagnosis, ...], reports: Reports, now: float
     ) -> None:
-        world = World(self._config, self._journal.read(), now, self._circuits)
-        kills = reports.kills.get(subject.pod.uid, ())
-        found = plan(subject, space, diagnoses, world, kills, self._resource(subject, space, diagnoses, world))
-        if not isinstance(found, Step):
-            if found.report:
-                self._reporter.not_done(subject, found, now)
-        elif found.dry_run:
+        found = self._plan(subject, space, diagnoses, reports, now)
+        if isinstance(found, Step) and not found.dry_run:
+            found = self._plan_again(subject, reports, now)
+        if isinstance(found, Step) and not found.dry_run:
+            self._start(found, subject, reports, now)
+        elif isinstance(found, Step):
             self._reporter.planned(found, now)
-        else:
-            before = world.history.in_state(State.DONE)
-            attempt = self._executor.start(found.attempt, now)
-            self._reporter.started(found, now)
-            for one in before:  # the one before did not help
-                if one.owner == attempt.owner:
-                    self._ended(replace(one, state=State.FAILED, result=NO_HELP), (), now)
-            self._ended(attempt, (subject,), now)
+        elif found.report:
+            self._reporter.not_done(subject, found, now)
+
+    def _plan(
+        self, subject: Subject, space: Space, diagnoses: tuple[Diagnosis, ...], reports: Reports, now: float
+    ) -> Step | Nothing:
+        world = World(self._config, self._journal.read(), now, self._circuits)
+        kills, resource = reports.kills_of(subject.pod), self._resource(subject, space, diagnoses, world)
+        return plan(subject, space, diagnoses, world, kills, resource)
+
+    def _plan_again(self, subject: Subject, reports: Reports, now: float) -> Step | Nothing:
+        """From the objects themselves: a watch may show what was true minutes ago."""
+        pod = subject.pod
+        raw, space = self._cluster.pod(pod.namespace, pod.name, pod.uid), self._cluster.space(pod.namespace)
+        if raw is None or space is None:
+            return Nothing(GONE)
+        of_now = subject_of(raw, self._config.strategies)
+        return self._plan(of_now, space, diagnoses_of(of_now, reports, now), reports, now)
+
+    def _start(self, step: Step, subject: Subject, reports: Reports, now: float) -> None:
+        failed = [one for one in self._journal.read().attempts if one.number in step.failed]
+        attempt = self._executor.start(step, reports, now)
+        self._reporter.started(step, now)
+        for one in failed:
+            self._ended(replace(one, state=State.FAILED, result=NO_HELP), (), now)
+        self._ended(attempt, (subject,), now)
 
     def _resource(self, subject: Subject, space: Space, diagnoses: Sequence[Diagnosis], world: World) -> Json | None:
         """The custom resource, if the next step may change it."""
@@ -199,8 +215,3 @@ def fresh(subject: Subject, history: History, now_unix_s: float) -> bool:
 
 def _on_the_pod(attempt: Attempt) -> bool:
     return attempt.action in ON_THE_POD
-
-
-def _space(raw: Json) -> Space:
-    metadata = raw["metadata"]
-    return Space(str(metadata.get("name")), metadata.get("labels") or {}, metadata.get("annotations") or {})

@@ -6,7 +6,7 @@ Attempts count per owner, not per pod: the death of pods loses none. A strategy'
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
@@ -61,10 +61,9 @@ class History:
             self, attempts=tuple(one for one in self.attempts if one.state in UNSETTLED or one.at_unix_s > since)
         )
 
-    def with_intent(self, attempt: Attempt, now_unix_s: float) -> History:
-        """With a new attempt, which gets the next number; what was not settled for its owner failed. Raises FullError."""
-        own = attempt.owner
-        kept = [_failed(one, now_unix_s) if one.owner == own else one for one in self.kept(now_unix_s).attempts]
+    def with_intent(self, attempt: Attempt, now_unix_s: float, failed: Container[int] = ()) -> History:
+        """With a new attempt, which gets the next number; those with the numbers ``failed`` did. Raises FullError."""
+        kept = [_failed(one, now_unix_s) if one.number in failed else one for one in self.kept(now_unix_s).attempts]
         after = History((*kept, replace(attempt, number=self.last + 1)), self.last + 1)
         if len(kept) >= MOST_KEPT or len(after.text) > MOST_BYTES:
             raise FullError("the journal is full: it has too many attempts of the last day")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.diagnose.rule import PERHAPS
-from agent.model import OomKill, Outcome, Reason, Scope
+from agent.model import OomKill, Outcome, Pod, Reason, Scope
 from agent.model.diagnosis import Answer, Category, Diagnosis, NextStep, Will
 from agent.recover.subject import Subject
 from agent.recover.table import PRESSURE_RULE
@@ -20,6 +20,7 @@ from agent.wording.times import unix_s
 AGENT = "oomward.dev/agent"  # reportingController
 PRESSURE = "MemoryLimitPressure"  # reason
 HOUR_S = 3600.0
+PodKey = tuple[str, str]  # namespace, uid
 PRESSURE_S = 300.0  # a report is of now for that long
 NAME = r"(?P<container>[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)"
 PROCESS = re.compile(rf"OOM-killed .{{1,400}}? in container {NAME}(?P<where>(?: at| because|\.).{{0,60}})")
@@ -35,28 +36,44 @@ SCOPES = (
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """What the agents said recently, by pod uid. ``pressed``: containers at their limit, with the time."""
+    """What the agents reported recently, by namespace and uid of the pod: whoever may post Events in one namespace forges none for another.
 
-    kills: Mapping[str, tuple[OomKill, ...]]
-    pressed: Mapping[str, Mapping[str, float]]
+    ``pressed``: containers at their limit, with the time.
+    """
+
+    kills: Mapping[PodKey, tuple[OomKill, ...]]
+    pressed: Mapping[PodKey, Mapping[str, float]]
+
+    def kills_of(self, pod: Pod) -> tuple[OomKill, ...]:
+        return self.kills.get((pod.namespace, pod.uid), ())
+
+    def pressed_of(self, pod: Pod) -> Mapping[str, float]:
+        return self.pressed.get((pod.namespace, pod.uid), {})
 
 
 def reports_of(events: Iterable[Mapping[str, Any]], now_unix_s: float) -> Reports:
     """Of the last hour; what can't be read is left out."""
-    kills: dict[str, tuple[OomKill, ...]] = {}
-    pressed: dict[str, dict[str, float]] = {}
+    kills: dict[PodKey, tuple[OomKill, ...]] = {}
+    pressed: dict[PodKey, dict[str, float]] = {}
     for event in events:
-        about, at = event.get("regarding"), _time(event)
-        uid = about.get("uid") if isinstance(about, dict) else None
-        if not isinstance(uid, str) or at is None or at < now_unix_s - HOUR_S or not isinstance(event.get("note"), str):
+        key, at = _about(event), _time(event)
+        if key is None or at is None or at < now_unix_s - HOUR_S or not isinstance(event.get("note"), str):
             continue
         if event.get("reason") == PRESSURE:
             found = AT_LIMIT.match(event["note"])
             if found is not None and at > now_unix_s - PRESSURE_S:
-                pressed.setdefault(uid, {})[found["container"]] = at
-        elif (kill := _kill(event, uid, at)) is not None:
-            kills[uid] = (*kills.get(uid, ()), kill)
+                pressed.setdefault(key, {})[found["container"]] = at
+        elif (kill := _kill(event, key[1], at)) is not None:
+            kills[key] = (*kills.get(key, ()), kill)
     return Reports(kills, pressed)
+
+
+def _about(event: Mapping[str, Any]) -> PodKey | None:
+    """The pod that an Event is about; the API server keeps an Event in the namespace of its object."""
+    about, metadata = event.get("regarding"), event.get("metadata")
+    uid = about.get("uid") if isinstance(about, dict) else None
+    namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
+    return (namespace, uid) if isinstance(namespace, str) and isinstance(uid, str) else None
 
 
 def _kill(event: Mapping[str, Any], uid: str, at: float) -> OomKill | None:

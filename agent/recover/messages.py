@@ -35,6 +35,8 @@ def ended(attempt: Attempt, attempts: Sequence[Attempt]) -> str:
             return _safe(
                 f"{attempt.cause}. Not possible: {attempt.what}: {cut(attempt.result, MOST_RESULT)}. It is not repeated."
             )
+        case State.DROPPED:
+            return _safe(f"{attempt.cause}. Not done any more: {attempt.what}: {cut(attempt.result, MOST_RESULT)}.")
     return _safe(f"{attempt.cause}. {attempt.what} did not help: {cut(attempt.result, MOST_RESULT)} ({tried}).")
 
 

@@ -19,6 +19,7 @@ from agent.recover.asks import AskError, actions_asked, policy_asked
 from agent.recover.case import Case, Change
 from agent.recover.circuits import Circuits, failure_of
 from agent.recover.history import HOUR_S, MOST_KEPT, History
+from agent.recover.settle import shown_by
 from agent.recover.subject import Json, Subject
 from agent.recover.table import cause, chain
 
@@ -154,7 +155,9 @@ def _one(case: Case, action: Action, asked: Asked) -> Step | str:
     bounds = [bound for bound in (asked.policy.most_attempts, change.of) if bound is not None]
     if done >= min(bounds, default=0):
         return f"{done} attempts were made"
-    return Step(_attempt(case, action, change), done + 1, min(bounds), asked.policy.dry_run)
+    before = (one for one in case.history.of(case.subject.key) if one.state is State.DONE)
+    failed = frozenset(one.number for one in before if shown_by(one, case.subject))
+    return Step(_attempt(case, action, change), done + 1, min(bounds), asked.policy.dry_run, failed)
 
 
 def _attempt(case: Case, action: Action, change: Change) -> Attempt:

@@ -27,6 +27,7 @@ REASONS: Mapping[State, Said] = {
     State.SUCCEEDED: Said.SUCCEEDED,
     State.FAILED: Said.FAILED,
     State.REFUSED: Said.FAILED,
+    State.DROPPED: Said.FAILED,
 }
 logger = logging.getLogger("oomward")
 

@@ -20,7 +20,7 @@ def settled(attempt: Attempt, subjects: Iterable[Subject], bounds: Bounds, now_u
     """The attempt with its result; None: it is not known yet. ``subjects``: the pods of its owner."""
     if now_unix_s < attempt.last_unix_s + SEEN_S:
         return None
-    theirs = [one for one in subjects if one.key == attempt.owner and _after(attempt, one)]
+    theirs = [one for one in subjects if shown_by(attempt, one)]
     state, why = _result(attempt, theirs, bounds, now_unix_s)
     return None if state is State.DONE else replace(attempt, state=state, result=why, changed_unix_s=now_unix_s)
 
@@ -41,8 +41,10 @@ def _result(attempt: Attempt, theirs: Sequence[Subject], bounds: Bounds, now_uni
     return (State.FAILED, "the pod did not stay ready") if over else (State.DONE, "")
 
 
-def _after(attempt: Attempt, subject: Subject) -> bool:
-    """Whether the pod shows what the step did: the same pod, or one that was made since."""
+def shown_by(attempt: Attempt, subject: Subject) -> bool:
+    """Whether the pod shows what the step did: the same pod, or one that its owner has made since."""
+    if subject.key != attempt.owner:
+        return False
     if attempt.action in ON_THE_POD:
         return subject.pod.uid == attempt.pod_uid
     created = subject.created_unix_s()

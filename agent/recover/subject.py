@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.model import ContainerKind, Pod
-from agent.model.recover import REPLACES_ANNOTATION, STEP_ANNOTATION, Strategy
+from agent.model.recover import REPLACES_ANNOTATION, STEP_ANNOTATION, Space, Strategy
 from agent.pods.parse import UnreadablePodError, parse_pod
 from agent.wording.times import unix_s
 
@@ -134,6 +134,12 @@ def step_of(obj: Json) -> str:
     """The step annotation of any object, "" for none."""
     value = _map(_map(obj.get("metadata")).get("annotations")).get(STEP_ANNOTATION)
     return value if isinstance(value, str) else ""
+
+
+def space_of(raw: Json) -> Space:
+    """A namespace."""
+    metadata = _map(raw.get("metadata"))
+    return Space(str(metadata.get("name")), _map(metadata.get("labels")), _map(metadata.get("annotations")))
 
 
 def _map(value: object) -> Json:

@@ -221,6 +221,8 @@ class Handler(BaseHTTPRequestHandler):
         """Answer for something that is done, unless that answer is to be lost."""
         if self.fault is not None and self.fault.how is How.LOST_ANSWER:
             self.hang_up()
+        if self.fault is not None and self.fault.how is How.LATE_STATUS:
+            self.refuse(self.fault.status, self.fault.reason, self.fault.message)
         self.send_json(code, stored)
 
     # ------------------------------------------------------------------------------------------------------ answers

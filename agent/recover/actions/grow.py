@@ -85,15 +85,15 @@ def killed_unix_s(case: Case, name: str) -> float | None:
 def advance(attempt: Attempt, seen: Seen, status: str) -> Request | Result:
     pod = seen.pod
     if pod is None:
-        return Result(State.FAILED, GONE)
+        return Result(State.DROPPED, GONE)
     at, item = _find(pod, attempt.container)
     token = pod["metadata"].get("annotations", {}).get(STEP_ANNOTATION, "")
     if attempt.newer(token) or (not attempt.wrote(token) and token != attempt.fence):
-        return Result(State.FAILED, OTHER_STEP)
+        return Result(State.DROPPED, OTHER_STEP)
     if attempt.wrote(token) and _memory(item, "limits") == attempt.after:
         return Result(State.DONE)
     if _memory(item, "limits") != attempt.before:
-        return Result(State.FAILED, "its limit was changed meanwhile")
+        return Result(State.DROPPED, "its limit was changed meanwhile")
     if token != attempt.token:
         return PatchPod(attempt.namespace, attempt.pod, [*same_pod(attempt), *signed(pod, attempt.token, status)])
     return PatchPod(attempt.namespace, attempt.pod, _resize(attempt, at, item), "resize")

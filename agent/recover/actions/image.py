@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from agent.model import ContainerKind
 from agent.model.diagnosis import Answer
-from agent.model.recover import Action, Attempt
+from agent.model.recover import Action, Attempt, State
 from agent.recover.actions.request import PatchPod, Request, Result, Seen, once, same_pod, signed
 from agent.recover.asks import images_asked
 from agent.recover.case import Case, Change
@@ -31,7 +31,7 @@ def plan(case: Case) -> Change | str:
     tried = {
         one.after
         for one in case.history.counted(case.subject.key, Action.IMAGE)
-        if one.container == diagnosis.container and one.pod_uid == pod.uid
+        if one.container == diagnosis.container and one.pod_uid == pod.uid and one.state is not State.DROPPED
     } | {before}
     for i, image in enumerate(images):
         if image not in tried:

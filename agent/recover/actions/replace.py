@@ -79,7 +79,7 @@ def advance(attempt: Attempt, seen: Seen, status: str) -> Request | Result:
     if replacement_name(attempt):
         if seen.replacement is None:
             body = None if seen.pod is None else replacement(attempt, seen.pod, status)
-            return Result(State.FAILED, GONE) if body is None else CreatePod(attempt.namespace, body)
+            return Result(State.DROPPED, GONE) if body is None else CreatePod(attempt.namespace, body)
         if not attempt.wrote(step_of(seen.replacement)):
             return Result(State.REFUSED, f"there is a pod {replacement_name(attempt)} already")
     if seen.pod is None or seen.pod["metadata"].get("deletionTimestamp"):

@@ -102,9 +102,9 @@ def pointer(annotation: str) -> str:
 def once(attempt: Attempt, obj: Json | None, request: Callable[[Json], Request]) -> Request | Result:
     """For a change that is one patch, which signs the object: done if it is signed, impossible if somebody else has signed it."""
     if obj is None:
-        return Result(State.FAILED, GONE)
+        return Result(State.DROPPED, GONE)
     if attempt.wrote(step_of(obj)):
         return Result(State.DONE)
     if step_of(obj) != attempt.fence:
-        return Result(State.FAILED, OTHER_STEP)
+        return Result(State.DROPPED, OTHER_STEP)
     return request(obj)

@@ -20,7 +20,7 @@ def plan(case: Case) -> Change | str:
     if of_gitops(case.resource):
         return f"{owner.kind} {owner.name} belongs to a GitOps tool, which would change it back"
     names = [entry.name for entry in strategy.entries]
-    done = case.history.counted(case.subject.key, Action.STRATEGY)
+    done = [one for one in case.history.counted(case.subject.key, Action.STRATEGY) if one.state is not State.DROPPED]
     present = names.index(done[-1].after) if done and done[-1].after in names else 0
     for entry in strategy.entries[present + 1 :]:
         if applies(entry, case.resource):
@@ -35,7 +35,7 @@ def plan(case: Case) -> Change | str:
 
 
 def advance(attempt: Attempt, seen: Seen, status: str, *, strategies: Sequence[Strategy]) -> Request | Result:
-    """An attempt for an entry that is no longer configured fails."""
+    """An attempt for an entry that is no longer configured is dropped."""
     mine = (
         s
         for s in strategies
@@ -43,7 +43,7 @@ def advance(attempt: Attempt, seen: Seen, status: str, *, strategies: Sequence[S
     )
     entry = next((one for strategy in mine for one in strategy.entries if one.name == attempt.after), None)
     if entry is None:
-        return Result(State.FAILED, f"strategy {attempt.after} is no longer configured")
+        return Result(State.DROPPED, f"strategy {attempt.after} is no longer configured")
     return once(
         attempt, seen.resource, lambda obj: PatchResource(attempt.resource, _patch(attempt, obj, entry, status))
     )

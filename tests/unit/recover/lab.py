@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,15 @@ class Lab:
     leading: dict[str, bool] = field(default_factory=dict)
     apis: list[Api] = field(default_factory=list)
 
-    def replica(self, name: str = "a", before_write: Hook = NO_HOOK, after_write: Hook = NO_HOOK) -> Controller:
-        """A controller. The hooks are called before and after each of its requests that writes, and may raise KilledError."""
+    def replica(
+        self,
+        name: str = "a",
+        before_write: Hook = NO_HOOK,
+        after_write: Hook = NO_HOOK,
+        before: Hook = NO_HOOK,
+        after: Hook = NO_HOOK,
+    ) -> Controller:
+        """A controller. The hooks are called around each of its requests, or of those that write, and may raise KilledError."""
         self.server.write_kubeconfig(self.folder / f"kubeconfig-{name}")
         api = connect(self.folder / f"kubeconfig-{name}", user_agent=f"oomward/test ({name})")
         self.leading.setdefault(name, True)
@@ -53,10 +61,12 @@ class Lab:
         send = api.request
 
         def request(method: str, path: str, *args: Any, **more: Any) -> Any:
+            before(method, path)
             if method != "GET":
                 before_write(method, path)
             answer = send(method, path, *args, **more)
             try:
+                after(method, path)
                 if method != "GET":
                     after_write(method, path)
             except BaseException:
@@ -133,17 +143,24 @@ class Lab:
         return sum(part in one.path and one.verb in ("create", "patch", "update") for one in self.server.requests)
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+@contextmanager
+def fresh_lab(folder: Path) -> Iterator[Lab]:
+    """A cluster of its own, with an opened namespace, under the admission policies."""
     server = ApiServer(bookmark_s=0.05)
     server.start()
-    made = Lab(server, tmp_path)
+    made = Lab(server, folder)
     made.open()
     server.objects.admission.append(RecoverAdmission(server))
     yield made
     server.close()
     for api in made.apis:
         api._endpoint.pool.clear()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with fresh_lab(tmp_path) as made:
+        yield made
 
 
 class Counted:

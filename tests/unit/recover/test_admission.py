@@ -103,13 +103,16 @@ def test_a_pod_that_is_created_replaces_one_that_asked_and_has_no_privileges(lab
         assert admission("create", PODS, {**made, "spec": {**made["spec"], **bad}}, None) is not None
 
 
-def test_a_namespace_that_is_closed_in_the_middle_of_a_step_ends_it(lab: Lab) -> None:
+def test_a_namespace_that_is_closed_right_before_a_request_ends_the_step(lab: Lab) -> None:
+    """Later than the controller looks: the policy denies it."""
     lab.put(crash_loop())
-    spaces = lab.spaces()
-    lab.spaces = lambda: spaces  # type: ignore[method-assign]
-    lab.server.objects.stored["/api/v1", "namespaces", "", "shop"] = {
-        "metadata": {"name": "shop", "resourceVersion": "1"}
-    }
-    lab.replica().look(NOW)
+
+    def close(_method: str, path: str) -> None:
+        if "/eviction" in path:
+            lab.server.objects.stored["/api/v1", "namespaces", "", "shop"] = {
+                "metadata": {"name": "shop", "resourceVersion": "1"}
+            }
+
+    lab.replica("a", close).look(NOW)
     assert [one.state for one in lab.history.attempts] == [State.REFUSED]
     assert "not opened" in lab.history.attempts[0].result

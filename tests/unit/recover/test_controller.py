@@ -195,7 +195,8 @@ def test_an_eviction_that_a_budget_forbids_for_a_quarter_of_an_hour_is_given_up(
     controller = lab.replica()
     for seconds in range(0, 1000, 100):
         controller.look(NOW + seconds)
-    assert states(lab) == [State.FAILED]
+    assert states(lab) == [State.DROPPED]
+    assert "disruption budget" in lab.history.attempts[0].result
 
 
 def test_an_optional_init_container_is_left_out_of_the_pod_that_replaces_one_without_a_controller(lab: Lab) -> None:
@@ -346,6 +347,14 @@ def test_attempts_outlive_the_pods_and_the_controller(lab: Lab) -> None:
 def test_a_pod_that_the_api_refuses_everything_about_keeps_no_other_waiting(lab: Lab) -> None:
     lab.put(crash_loop(name="app-1"), crash_loop(name="app-2", owner="Job"))
     lab.server.faults.add(Fault(How.STATUS, path="/api/v1/namespaces/shop/pods/app-1", status=403, times=None))
+    lab.replica().look(NOW)
+    assert {one.pod: one.state for one in lab.history.attempts} == {"app-2": State.DONE}
+
+
+def test_a_pod_that_the_api_lets_nobody_evict_keeps_no_other_waiting(lab: Lab) -> None:
+    lab.put(crash_loop(name="app-1"), crash_loop(name="app-2", owner="Job"))
+    path = "/api/v1/namespaces/shop/pods/app-1"
+    lab.server.faults.add(Fault(How.STATUS, verb="create", path=path, status=500, times=None))
     lab.replica().look(NOW)
     assert {one.pod: one.state for one in lab.history.attempts} == {"app-1": State.INTENDED, "app-2": State.DONE}
 

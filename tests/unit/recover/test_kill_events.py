@@ -36,7 +36,7 @@ def event(one: OomKill) -> dict[str, Any]:
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("scope", [*Scope, None])
 def test_a_kill_is_read_as_the_agent_wrote_it(scope: Scope | None, whole: bool) -> None:
-    (found,) = reports_of([event(kill(scope, whole=whole))], NOW).kills[UID]
+    (found,) = reports_of([event(kill(scope, whole=whole))], NOW).kills["shop", UID]
     assert (found.container, found.scope, found.group_kill, found.at_unix_s) == ("app", scope, whole, NOW - 30)
     assert found.outcome is (Outcome.DIED if whole else Outcome.SURVIVED)
 
@@ -44,8 +44,18 @@ def test_a_kill_is_read_as_the_agent_wrote_it(scope: Scope | None, whole: bool) 
 @given(st.text(max_size=15), st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True))
 def test_a_process_name_does_not_change_the_container(comm: str, name: str) -> None:
     if " in container" not in comm:
-        (found,) = reports_of([event(kill(Scope.CONTAINER, whole=False, container=name, comm=comm))], NOW).kills[UID]
+        (found,) = reports_of([event(kill(Scope.CONTAINER, whole=False, container=name, comm=comm))], NOW).kills[
+            "shop", UID
+        ]
         assert found.container == name
+
+
+def test_an_event_of_another_namespace_is_about_no_pod_of_this_one() -> None:
+    """The API server checks that an Event is in the namespace of its object, and no more: the uid may be anybody's."""
+    forged = event(kill(Scope.CONTAINER, whole=True))
+    forged |= {"metadata": {**forged["metadata"], "namespace": "evil"}}
+    found, pod = reports_of([forged], NOW), subject_of(killed()).pod
+    assert (pod.uid, found.kills_of(pod)) == (UID, ())
 
 
 def test_a_repeated_kill_is_as_new_as_its_last_time() -> None:
@@ -53,7 +63,7 @@ def test_a_repeated_kill_is_as_new_as_its_last_time() -> None:
         **event(kill(Scope.CONTAINER, whole=False)),
         "series": {"count": 2, "lastObservedTime": "2026-05-28T20:26:39.000000Z"},
     }
-    (found,) = reports_of([again], NOW).kills[UID]
+    (found,) = reports_of([again], NOW).kills["shop", UID]
     assert found.at_unix_s == NOW - 1
 
 
@@ -75,7 +85,7 @@ def test_pressure_is_read_and_leads_to_growth_where_the_pod_asks_for_that() -> N
 
     note = "Container app is at its memory limit of 256 MiB: only 3 MiB can be freed, so it will be OOM-killed if it needs more."
     pressed = {**event(kill(Scope.CONTAINER, whole=True)), "reason": "MemoryLimitPressure", "note": note}
-    containers = reports_of([pressed], NOW).pressed[UID]
+    containers = reports_of([pressed], NOW).pressed["shop", UID]
     assert containers == {"app": NOW - 30}
     assert not reports_of([pressed], NOW + 300).pressed
     for asks in (True, False):

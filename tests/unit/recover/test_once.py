@@ -5,58 +5,21 @@ Each scenario counts what really changed in the cluster, by a reactor that sees 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from agent.model.recover import OPTIONAL_INIT_ANNOTATION, STEP_ANNOTATION, Policy, State
+from agent.model.recover import STEP_ANNOTATION, Policy, State
 from tests.lab.apifaults import Fault, How
 from tests.unit.recover.lab import Counted, KilledError, Lab
-from tests.unit.recover.pods import NOW, REAL, crash_loop, init_fails, killed, no_image, pod, waiting
-from tests.unit.recover.test_planner import JOB, NOT_THERE, WITH_BUILDS, resource
+from tests.unit.recover.pods import NOW, REAL, crash_loop, killed, no_image
+from tests.unit.recover.scenarios import SCENARIOS, Effects, Scenario
 
 Json = dict[str, Any]
-CR = ("/apis/ml.example/v1", "notebookjobs", "shop", "nb")
 MOST_WRITES = 9  # more than any step has
 LATER = NOW + 40  # after the back-off between two tries
-
-
-@dataclass
-class Effects:
-    """What changed: images, limits, deadlines, strategies, evictions, creations."""
-
-    seen: list[str] = field(default_factory=list)
-
-    def __call__(self, before: Json | None, after: Json) -> None:
-        if after.get("kind") in ("Event", "ConfigMap", "Lease"):
-            return
-        if before is None:
-            self.seen.append("create")
-        elif "deletionTimestamp" in after["metadata"]:
-            self.seen.append("evict")
-        elif before["spec"] != after["spec"]:
-            self.seen.append("change")
-
-
-@dataclass(frozen=True)
-class Scenario:
-    pod: Callable[[], Json]
-    effects: tuple[str, ...]
-
-
-SCENARIOS = {
-    "image": Scenario(no_image, ("change",)),
-    "grow": Scenario(killed, ("change",)),
-    "fail": Scenario(lambda: pod(state=waiting("ErrImagePull", NOT_THERE), **JOB), ("change",)),
-    "retry": Scenario(crash_loop, ("evict",)),
-    "replace": Scenario(
-        lambda: init_fails(owner=None, notes={OPTIONAL_INIT_ANNOTATION: "git-clone"}), ("create", "evict")
-    ),
-    "strategy": Scenario(lambda: crash_loop(labels={"ml.example/job": "nb"}, **JOB), ("change",)),
-}
 
 
 @pytest.fixture(params=SCENARIOS)
@@ -66,13 +29,7 @@ def scenario(request: pytest.FixtureRequest) -> Scenario:
 
 @pytest.fixture
 def effects(lab: Lab, scenario: Scenario) -> Effects:
-    lab.config = WITH_BUILDS
-    lab.server.objects.kinds.add(CR[:2])
-    lab.server.objects.stored[CR] = resource("s2i", resourceVersion="1")
-    lab.put(scenario.pod())
-    found = Effects()
-    lab.server.objects.reactors.append(found)
-    return found
+    return scenario.begin(lab)
 
 
 def test_a_step_is_done_once(lab: Lab, scenario: Scenario, effects: Effects) -> None:
