@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -40,13 +41,18 @@ logger = logging.getLogger("oomward")
 def recover(settings: Settings, policy: Path | None) -> int:
     """Until SIGTERM or SIGINT: 0. Raises SettingsError, NoApiError, ListenError before anything is started."""
     setup(settings.log_format, settings.log_level)
-    config = load_recover(policy)
+    config = closing(load_recover(policy), home())
     guards = PageGuards(settings)
     identity = os.environ.get("POD_NAME") or socket.gethostname()
     api = connect(
         settings.kubeconfig, user_agent=f"oomward/{__version__} (recover {identity})", lax_ca=settings.api_lax_ca
     )
     return Recovery(api, config, home(), identity, settings, guards).run()
+
+
+def closing(config: RecoverConfig, namespace: str) -> RecoverConfig:
+    """The controller never touches its own namespace."""
+    return replace(config, closed=config.closed | {namespace})
 
 
 def home() -> str:

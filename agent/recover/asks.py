@@ -97,12 +97,12 @@ def grows_on_pressure(annotations: Mapping[str, str]) -> bool:
 
 
 def images_asked(annotations: Mapping[str, str], container: str) -> tuple[str, ...]:
-    """The next images of a container, in order. Raises AskError."""
+    """The next images of a container, in order, those with a digest first. Raises AskError."""
     key = IMAGES_ANNOTATION_PREFIX + container
     found = _words(annotations.get(key, ""))
     if len(found) > MOST_IMAGES or not all(IMAGE.match(one) for one in found):
         raise AskError(f"{key}: at most {MOST_IMAGES} images are needed, separated by commas")
-    return found
+    return tuple(sorted(found, key=lambda image: "@" not in image))
 
 
 def optional_inits(annotations: Mapping[str, str]) -> frozenset[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from agent.model import OomKill
 from agent.model.diagnosis import Diagnosis
@@ -11,18 +12,30 @@ from agent.model.recover import Bounds
 from agent.recover.history import History
 from agent.recover.subject import Json, Subject
 
+NONE_PRESSED: Mapping[str, float] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known besides the pod. ``kills``: of the last hour. ``resource``: the custom resource that the pod runs, None: there
+    is none, or it could not be read. ``pressed``: containers at their limit by the agents' reports of the last minutes, with the time.
+    """
+
+    kills: Sequence[OomKill] = ()
+    resource: Json | None = None
+    pressed: Mapping[str, float] = field(default_factory=lambda: NONE_PRESSED)
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One failure of one pod. ``resource``: the custom resource that the pod runs, None: there is none, or it could not be read."""
+    """One failure of one pod."""
 
     subject: Subject
     diagnosis: Diagnosis
     history: History
     bounds: Bounds
-    kills: Sequence[OomKill]
     now_unix_s: float
-    resource: Json | None = None
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,15 @@ class Cluster:
         found = self.get(pod_path(namespace, name))
         return found if found is None or uid in (None, found["metadata"].get("uid")) else None
 
+    def node(self, name: str) -> Json | None:
+        """A node; None: there is none, or only components/recover-grow's right to read it is missing."""
+        try:
+            return self.get(f"/api/v1/nodes/{quote(name, safe='')}")
+        except ApiRefusedError as error:
+            if error.status != 403:
+                raise
+            return None
+
     def space(self, name: str) -> Space | None:
         """A namespace; None: there is none."""
         found = self.get(f"/api/v1/namespaces/{quote(name, safe='')}")

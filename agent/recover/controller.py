@@ -17,13 +17,14 @@ from agent.model.recover import UNSETTLED, Attempt, Nothing, RecoverConfig, Spac
 from agent.pods.parse import UnreadablePodError
 from agent.recover import messages
 from agent.recover.actions.request import GONE
+from agent.recover.asks import AskError
 from agent.recover.circuits import Circuits, failure_of
 from agent.recover.cluster import Cluster, NotLeadingError
 from agent.recover.executor import Executor
 from agent.recover.history import HOUR_S, NO_HELP, FullError, History
 from agent.recover.journal import Journal, JournalError
 from agent.recover.kill_events import Reports, reports_of
-from agent.recover.planner import World, needs_resource, plan, resource_of
+from agent.recover.planner import World, asked_of, needs_resource, plan, resource_of
 from agent.recover.reporter import Reporter
 from agent.recover.settle import ON_THE_POD, settled
 from agent.recover.still import diagnoses_of
@@ -120,7 +121,7 @@ class Controller:
         found = []
         for one in subjects:
             space = spaces.get(one.pod.namespace)
-            if space is None:
+            if space is None or not asks(one, space, self._config):
                 continue
             if diagnoses := diagnoses_of(one, reports, now):
                 found.append((one, space, diagnoses))
@@ -144,7 +145,7 @@ class Controller:
     ) -> Step | Nothing:
         world = World(self._config, self._journal.read(), now, self._circuits)
         kills, resource = reports.kills_of(subject.pod), self._resource(subject, space, diagnoses, world)
-        return plan(subject, space, diagnoses, world, kills, resource)
+        return plan(subject, space, diagnoses, world, kills, resource, reports.pressed_of(subject.pod))
 
     def _plan_again(self, subject: Subject, reports: Reports, now: float) -> Step | Nothing:
         """From the objects themselves: a watch may show what was true minutes ago."""
@@ -205,6 +206,15 @@ def _alone(what: str) -> Iterator[None]:
         logger.warning("%s has to wait: %s", what, error)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         logger.exception("%s was left out: a fault of oomward", what)
+
+
+def asks(subject: Subject, space: Space, config: RecoverConfig) -> bool:
+    """Whether it has both opt-ins, and nothing forbids all; or the reason why not is to be reported."""
+    try:
+        asked = asked_of(subject, space, config)
+    except AskError:
+        return True
+    return not isinstance(asked, Nothing) or asked.report
 
 
 def fresh(subject: Subject, history: History, now_unix_s: float) -> bool:

@@ -110,7 +110,10 @@ class Executor:
         """Until there is a result."""
         refused: tuple[Request, str] | None = None
         for _ in range(MOST_REQUESTS):
-            found = self._next(attempt, reports, now_unix_s)
+            try:
+                found: Request | Result | Later = self._next(attempt, reports, now_unix_s)
+            except ApiRefusedError as error:
+                return Later(f"{NOT_IN_TIME}: {error}")
             if isinstance(found, Result | Later):
                 return found
             if refused is not None and refused[0] == found:  # the objects are as they were: they are not the reason
@@ -146,8 +149,11 @@ class Executor:
 
     def _seen(self, attempt: Attempt) -> Seen:
         name = replacing.replacement_name(attempt) if attempt.action in (Action.REPLACE, Action.RETRY) else ""
+        pod = self._cluster.pod(attempt.namespace, attempt.pod, attempt.pod_uid)
+        node = str(pod["spec"].get("nodeName") or "") if pod is not None and attempt.action is Action.GROW else ""
         return Seen(
-            self._cluster.pod(attempt.namespace, attempt.pod, attempt.pod_uid),
+            pod,
             self._cluster.pod(attempt.namespace, name) if name else None,
             self._cluster.get(attempt.resource) if attempt.action is Action.STRATEGY else None,
+            self._cluster.node(node) if node else None,
         )

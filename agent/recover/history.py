@@ -15,6 +15,7 @@ from agent.model.recover import UNSETTLED, Action, Attempt, State
 KEPT_S = 86_400.0  # a settled attempt counts for a day
 MOST_KEPT = 1500  # more than a day has by the default rates
 MOST_BYTES = 900_000  # a ConfigMap takes 1 MiB
+SHARE = 3  # parts of the journal; a namespace may fill one
 HOUR_S = 3600.0
 NO_HELP = "it did not help"
 DEFAULTS = {one.name: one.default for one in fields(Attempt) if one.default is not MISSING}
@@ -60,6 +61,11 @@ class History:
         return replace(
             self, attempts=tuple(one for one in self.attempts if one.state in UNSETTLED or one.at_unix_s > since)
         )
+
+    def filled_by(self, namespace: str) -> bool:
+        """Whether one namespace has its part of the journal: what it writes into its objects must cost no other one a recovery."""
+        own = replace(self, attempts=tuple(self.since(0.0, namespace)))
+        return SHARE * max(len(own.text) / MOST_BYTES, len(own.attempts) / MOST_KEPT) >= 1
 
     def with_intent(self, attempt: Attempt, now_unix_s: float, failed: Container[int] = ()) -> History:
         """With a new attempt, which gets the next number; those with the numbers ``failed`` did. Raises FullError."""

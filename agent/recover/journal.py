@@ -28,42 +28,46 @@ class Journal:
         self._may_write = may_write
         self._path = f"/api/v1/namespaces/{namespace}/configmaps"
         self._namespace = namespace
-        self._version: str | None = None  # None: not read
+        self._known = False
+        self._version: str | None = None  # None: there is no journal yet; the first change makes it
         self._history = History()
 
     def read(self) -> History:
         """All attempts; asks the API only if it has to. Raises ApiError, JournalError."""
-        if self._version is None:
+        if not self._known:
             self._history, self._version = self._load()
+            self._known = True
         return self._history
 
     def forget(self) -> None:
         """Read it again the next time."""
-        self._version = None
+        self._known = False
 
     def change(self, change: Callable[[History], History]) -> History:
         """Write a change of what was read. Raises ApiError (whether it was written is not known), JournalError, FullError."""
         after = change(self.read())
         if not self._may_write():
             raise JournalError("another replica leads now")
-        body = self._body(after, self._version)
-        self._version = None  # unless it succeeds
+        body, version = self._body(after, self._version), self._version
+        self._known = False  # unless it succeeds
+        method, path = ("POST", self._path) if version is None else ("PUT", f"{self._path}/{NAME}")
         try:
-            answer = self._api.request("PUT", f"{self._path}/{NAME}", body=body, read_s=ANSWER_S)
+            answer = self._api.request(method, path, body=body, read_s=ANSWER_S)
         except ApiRefusedError as error:
             if error.status in (404, 409):
                 raise JournalError("another replica wrote the journal") from error
             raise
         self._history, self._version = after, _version(answer.json(MOST_BYTES))
+        self._known = True
         return after
 
-    def _load(self) -> tuple[History, str]:
+    def _load(self) -> tuple[History, str | None]:
         try:
             found = self._api.request("GET", f"{self._path}/{NAME}", read_s=ANSWER_S).json(MOST_BYTES)
         except ApiRefusedError as error:
             if error.status != 404:
                 raise
-            found = self._create()
+            return History(), None
         data = found.get("data") if isinstance(found, dict) else None
         try:
             return parse_history(data.get(KEY, "") if isinstance(data, dict) else ""), _version(found)
@@ -72,14 +76,6 @@ class Journal:
                 f"the journal (ConfigMap {self._namespace}/{NAME}) can't be read: {error}. Nothing is done until it is "
                 "repaired, or removed, which forgets what was done."
             ) from error
-
-    def _create(self) -> object:
-        try:
-            return self._api.request("POST", self._path, body=self._body(History()), read_s=ANSWER_S).json(MOST_BYTES)
-        except ApiRefusedError as error:
-            if error.status == 409:
-                raise JournalError("another replica made the journal") from error
-            raise
 
     def _body(self, history: History, version: str | None = None) -> dict[str, object]:
         metadata: dict[str, object] = {} if version is None else {"resourceVersion": version}

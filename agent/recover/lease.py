@@ -1,5 +1,6 @@
 """Which replica leads: a Lease (coordination.k8s.io), as client-go's leader election has it. It saves work; no bound depends on it.
 
+A replica whose clock is not the API server's does not lead: the bounds are by time, and the journal forgets what is a day old.
 Another replica's lease is over when its record has not changed for its duration by our own clock: clocks of nodes are not compared.
 """
 
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from agent.kube.api import Api, ApiError, ApiRefusedError
+from agent.kube.api import Answer, Api, ApiError, ApiRefusedError
 from agent.wording.times import rfc3339
 
 NAME = "oomward-recover"
@@ -17,6 +18,11 @@ LASTS_S = 15.0
 MARGIN_S = 5.0  # it counts as lost that long before it is over
 MOST_BYTES = 1 << 18
 ANSWER_S = 5.0
+MOST_OFF_S = 60.0  # between our clock and the API server's
+
+
+class WrongClockError(ApiError):
+    """Our clock and the API server's differ."""
 
 
 class Lease:
@@ -48,11 +54,13 @@ class Lease:
         """Take it or keep it, in at most two requests; whether we lead. Raises ApiError."""
         asked_s = self._monotonic_s()
         try:
-            found = self._api.request("GET", f"{self._path}/{NAME}", read_s=ANSWER_S).json(MOST_BYTES)
+            answer = self._api.request("GET", f"{self._path}/{NAME}", read_s=ANSWER_S)
+            found = answer.json(MOST_BYTES)
         except ApiRefusedError as error:
             if error.status != 404:
                 raise
             return self._write("POST", self._path, self._body(None), asked_s)
+        self._check_clock(answer)
         if not self._may_take(found):
             self._until_s = 0.0
             return False
@@ -70,6 +78,14 @@ class Lease:
                 pass  # it ends by itself
         self._until_s = 0.0
 
+    def _check_clock(self, answer: Answer) -> None:
+        """Raises WrongClockError, and then we do not lead."""
+        date = answer.date_unix_s
+        off_s = 0.0 if date is None else self._unix_s() - date
+        if abs(off_s) > MOST_OFF_S:
+            self._until_s = 0.0
+            raise WrongClockError(f"this node's clock differs from the API server's by {off_s:.0f} s: it must not lead")
+
     def _may_take(self, found: Any) -> bool:
         spec = found.get("spec") or {}
         if spec.get("holderIdentity") in (None, "", self._identity):
@@ -81,12 +97,14 @@ class Lease:
 
     def _write(self, method: str, path: str, body: object, asked_s: float) -> bool:
         try:
-            self._api.request(method, path, body=body, read_s=ANSWER_S).finish()
+            answer = self._api.request(method, path, body=body, read_s=ANSWER_S)
         except ApiRefusedError as error:
             if error.status != 409:
                 raise
             self._until_s = 0.0
             return False
+        answer.finish()
+        self._check_clock(answer)
         self._until_s = asked_s + LASTS_S
         return True
 

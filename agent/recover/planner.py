@@ -16,7 +16,7 @@ from agent.recover.actions import fail, grow, image, strategy
 from agent.recover.actions import replace as replacing
 from agent.recover.actions.request import resource_path
 from agent.recover.asks import AskError, actions_asked, policy_asked
-from agent.recover.case import Case, Change
+from agent.recover.case import NONE_PRESSED, Case, Change, Evidence
 from agent.recover.circuits import Circuits, failure_of
 from agent.recover.history import HOUR_S, MOST_KEPT, History
 from agent.recover.settle import shown_by
@@ -60,15 +60,16 @@ def plan(
     world: World,
     kills: Sequence[OomKill] = (),
     resource: Json | None = None,
+    pressed: Mapping[str, float] = NONE_PRESSED,
 ) -> Step | Nothing:
-    """For one pod. ``kills``: of the last hour, by the agents' Events; ``resource``: the custom resource that the pod runs."""
+    """For one pod. ``kills``: of the last hour, by the agents' Events; ``resource``, ``pressed``: as in Case."""
     try:
         asked = asked_of(subject, space, world.config)
         if isinstance(asked, Nothing):
             return asked
         if not diagnoses:
             return Nothing("the pod does not fail")
-        return _bounded(subject, asked, diagnoses, world.of_now, kills, resource)
+        return _bounded(subject, asked, diagnoses, world.of_now, Evidence(kills, resource, pressed))
     except AskError as error:
         return Nothing(f"the pod's request is invalid: {error}", report=True)
 
@@ -122,8 +123,7 @@ def _bounded(
     asked: Asked,
     diagnoses: Sequence[Diagnosis],
     world: World,
-    kills: Sequence[OomKill],
-    resource: Json | None,
+    evidence: Evidence,
 ) -> Step | Nothing:
     if (waiting := _waits(subject, world)) is not None:
         return waiting
@@ -135,7 +135,7 @@ def _bounded(
         elif (open_one := world.circuits.against(failure_of(subject, diagnosis))) is not None:
             why.append(f"the circuit breaker is open: many owners fail at once ({open_one})")
             continue
-        case = Case(subject, diagnosis, world.history, world.config.bounds, kills, world.now_unix_s, resource)
+        case = Case(subject, diagnosis, world.history, world.config.bounds, world.now_unix_s, evidence)
         for action in actions:
             found = _one(case, action, asked)
             if isinstance(found, Step):
@@ -205,9 +205,17 @@ def _waits(subject: Subject, world: World) -> Nothing | None:
     of_all = [one.at_unix_s for one in history.since(now - HOUR_S)]
     if len(of_all) >= bounds.cluster_per_hour:
         return Nothing("the cluster had its steps of this hour", min(of_all) + HOUR_S, report=True)
+    return _no_room(history, subject.pod.namespace)
+
+
+def _no_room(history: History, namespace: str) -> Nothing | None:
     if len(history.attempts) >= MOST_KEPT:
         return Nothing("the journal is full", report=True)
-    return None
+    return (
+        Nothing("the namespace has filled its part of the journal", report=True)
+        if history.filled_by(namespace)
+        else None
+    )
 
 
 def back_off_s(world: World, owner: str) -> float:

@@ -19,10 +19,10 @@ WELL = "the pod does not fail any more"
 
 
 def diagnoses_of(subject: Subject, reports: Reports, now_unix_s: float) -> tuple[Diagnosis, ...]:
-    """Its failures, or else the containers that an agent reported at their limit."""
+    """Its failures, and the containers that an agent reported at their limit."""
     pod = subject.pod
     found = diagnose(pod, reports.kills_of(pod), NodeFacts(now_unix_s))
-    return found or pressure(subject, reports.pressed_of(pod))
+    return (*found, *pressure(subject, reports.pressed_of(pod)))
 
 
 def withdrawn(

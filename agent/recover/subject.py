@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from agent.pods.parse import UnreadablePodError, parse_pod
 from agent.wording.times import unix_s
 
 Json = Mapping[str, Any]
+# The API server checks no name in an owner reference, and this one becomes a part of a path.
+OBJECT_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
+MOST_NAME = 254  # characters: one more than the name of any object
 SPEC_LIST = {
     ContainerKind.INIT: "initContainers",
     ContainerKind.SIDECAR: "initContainers",
@@ -49,6 +53,12 @@ class Subject:
     def key(self) -> str:
         """Names the owner in the journal."""
         return f"{self.pod.namespace}/{self.owner.kind}/{self.owner.name}"
+
+    @property
+    def other_owner(self) -> str:
+        """Kind of an owner that does not control the pod, "" for none."""
+        references = _maps(_map(self.raw.get("metadata")).get("ownerReferences"))
+        return next((str(one.get("kind")) for one in references), "") if self.controller is None else ""
 
     @property
     def fence(self) -> str:
@@ -105,7 +115,7 @@ def _controller(raw: Json) -> Owner | None:
     for one in _maps(_map(raw.get("metadata")).get("ownerReferences")):
         texts = [one.get(key) for key in ("kind", "name", "apiVersion")]
         if one.get("controller") is True and all(isinstance(text, str) and text for text in texts):
-            return Owner(*(str(text) for text in texts))
+            return Owner(*(str(text)[:MOST_NAME] for text in texts))
     return None
 
 
@@ -113,14 +123,11 @@ def _resource(pod: Pod, controller: Owner | None, strategies: tuple[Strategy, ..
     """The custom resource that the pod runs, by the label that names it, or as its controller."""
     for one in strategies:
         version = f"{one.group}/{one.version}"
-        if one.label and (name := pod.labels.get(one.label)):
+        name = pod.labels.get(one.label) if one.label else None
+        if not name and controller is not None and controller.kind == one.kind:
+            name = controller.name if controller.api_version.startswith(f"{one.group}/") else None
+        if name and OBJECT_NAME.match(name):
             return Owner(one.kind, name, version), one
-        if (
-            controller is not None
-            and controller.kind == one.kind
-            and controller.api_version.startswith(f"{one.group}/")
-        ):
-            return Owner(one.kind, controller.name, version), one
     return None
 
 

@@ -49,6 +49,9 @@ class Handler(BaseHTTPRequestHandler):
     api: ApiServer
     fault: Fault | None
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(self.api.clock() if timestamp is None else timestamp)
+
     def do_GET(self) -> None:
         self._serve("get")
 

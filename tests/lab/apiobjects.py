@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from agent.pods.parse import parse_quantity
 from tests.lab.apievents import merge
 from tests.lab.apijsonpatch import PatchError, apply
 from tests.lab.apiselect import parse
@@ -275,6 +276,7 @@ def _qos(pod: Json) -> str:
     pairs: list[tuple[Any, Any]] = [
         ((p.get("requests") or {}).get("memory"), (p.get("limits") or {}).get("memory")) for p in parts
     ]
-    if all(limit is not None and request in (None, limit) for request, limit in pairs):
+    same = (limit is not None and parse_quantity(request or limit) == parse_quantity(limit) for request, limit in pairs)
+    if all(same):
         return "Guaranteed"
     return "Burstable" if any(request or limit for request, limit in pairs) else "BestEffort"

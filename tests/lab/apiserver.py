@@ -11,6 +11,8 @@ import json
 import socket
 import ssl
 import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -46,6 +48,7 @@ class ApiServer:
         self.bookmark_s = bookmark_s
         self.gone_as = gone_as
         self.closing = False
+        self.clock: Callable[[], float] = time.time  # of the header Date
         self._tls = tls
         self._http = self._listen(0)
         self._port: int = self._http.server_address[1]

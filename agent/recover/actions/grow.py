@@ -1,7 +1,8 @@
 """grow: more memory in place for a container that was killed at its own limit, up to the maximum that the pod names.
 
 Two requests, since the resize subresource can't sign the pod: the pod is signed first, and the resize tests the signature.
-Node headroom is the kubelet's to judge (Deferred, Infeasible), quota and LimitRanges are admission's: both end the attempt.
+No limit goes beyond the node's allocatable memory, and none rises on a node that is short of memory. Whether the request fits is the
+kubelet's to judge (Deferred, Infeasible), quota and LimitRanges are admission's: both end the attempt.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from agent.recover.actions.request import GONE, OTHER_STEP, PatchPod, Request, R
 from agent.recover.asks import MIB, grow_asked, grows_on_pressure
 from agent.recover.case import Case, Change
 from agent.recover.history import HOUR_S
-from agent.recover.subject import Json
+from agent.recover.subject import Json, step_of
 from agent.recover.table import PRESSURE_RULE
 
 QUICKEST_S = 60.0  # a kill this soon after a resize may be of the limit before
@@ -60,15 +61,16 @@ def _not_again(case: Case) -> str | None:
     if len(hour) >= case.bounds.grows_per_hour:
         return f"it has grown {len(hour)} times in an hour"
     last = max((one.at_unix_s for one in own if one.pod_uid == uid), default=None)
-    at = killed_unix_s(case, name)
+    under_pressure = case.diagnosis.rule == PRESSURE_RULE
+    at = case.evidence.pressed.get(name) if under_pressure else killed_unix_s(case, name)
     if last is not None and (at is None or at < last + QUICKEST_S):
         return "there was no kill since the last growth"
     kill = max(
-        (one for one in case.kills if one.container == name and one.pod_uid == uid),
+        (one for one in case.evidence.kills if one.container == name and one.pod_uid == uid),
         key=lambda k: k.at_unix_s,
         default=None,
     )
-    if kill is not None and kill.scope is Scope.POD:
+    if not under_pressure and kill is not None and kill.scope is Scope.POD:
         return "the kill was at the pod's limit, not the container's"
     return None
 
@@ -76,7 +78,11 @@ def _not_again(case: Case) -> str | None:
 def killed_unix_s(case: Case, name: str) -> float | None:
     """When its newest kill was, by the agents or by its status; None: not known."""
     one = case.subject.pod.container(name)
-    times = [kill.at_unix_s for kill in case.kills if kill.container == name and kill.pod_uid == case.subject.pod.uid]
+    times = [
+        kill.at_unix_s
+        for kill in case.evidence.kills
+        if kill.container == name and kill.pod_uid == case.subject.pod.uid
+    ]
     states = (one.status.state, one.status.last) if one is not None else ()
     times += [state.finished_unix_s for state in states if state.finished_unix_s is not None]
     return max(times, default=None)
@@ -87,16 +93,34 @@ def advance(attempt: Attempt, seen: Seen, status: str) -> Request | Result:
     if pod is None:
         return Result(State.DROPPED, GONE)
     at, item = _find(pod, attempt.container)
-    token = pod["metadata"].get("annotations", {}).get(STEP_ANNOTATION, "")
-    if attempt.newer(token) or (not attempt.wrote(token) and token != attempt.fence):
-        return Result(State.DROPPED, OTHER_STEP)
-    if attempt.wrote(token) and _memory(item, "limits") == attempt.after:
-        return Result(State.DONE)
-    if _memory(item, "limits") != attempt.before:
-        return Result(State.DROPPED, "its limit was changed meanwhile")
+    token = step_of(pod)
+    if (known := _known(attempt, token, _memory(item, "limits")) or _no_room(attempt, seen.node)) is not None:
+        return known
     if token != attempt.token:
         return PatchPod(attempt.namespace, attempt.pod, [*same_pod(attempt), *signed(pod, attempt.token, status)])
     return PatchPod(attempt.namespace, attempt.pod, _resize(attempt, at, item), "resize")
+
+
+def _known(attempt: Attempt, token: str, limit: str | None) -> Result | None:
+    """How it ended, by the pod's signature and the container's limit."""
+    if attempt.newer(token) or (not attempt.wrote(token) and token != attempt.fence):
+        return Result(State.DROPPED, OTHER_STEP)
+    if attempt.wrote(token) and limit == attempt.after:
+        return Result(State.DONE)
+    return None if limit == attempt.before else Result(State.DROPPED, "its limit was changed meanwhile")
+
+
+def _no_room(attempt: Attempt, node: Json | None) -> Result | None:
+    """By the node's status. The kubelet looks at requests only, and a limit may be far above its request."""
+    status = (node or {}).get("status") or {}
+    if any(
+        one.get("type") == "MemoryPressure" and one.get("status") == "True" for one in status.get("conditions") or []
+    ):
+        return Result(State.DROPPED, "its node is short of memory (MemoryPressure)")
+    has = (status.get("allocatable") or {}).get("memory")
+    if has is not None and parse_quantity(attempt.after) > parse_quantity(has):
+        return Result(State.REFUSED, f"its node has {has} for all pods")
+    return None
 
 
 def _resize(attempt: Attempt, at: str, item: Json) -> list[Mapping[str, object]]:

@@ -12,6 +12,7 @@ from agent.recover.asks import images_asked
 from agent.recover.case import Case, Change
 from agent.recover.subject import Json
 
+MOST_IMAGE = 512  # characters, as those that a pod may name
 UNCLEAR_S = 300.0  # an error that may pass is given that long
 
 
@@ -28,6 +29,8 @@ def plan(case: Case) -> Change | str:
     if diagnosis.transient is Answer.PERHAPS and (started is None or case.now_unix_s - started < UNCLEAR_S):
         return "the image error may pass by itself"
     before = str(found[1].get("image") or "")
+    if len(before) > MOST_IMAGE:
+        return "the name of its image is too long"
     tried = {
         one.after
         for one in case.history.counted(case.subject.key, Action.IMAGE)

@@ -15,7 +15,7 @@ from agent.model.recover import REPLACES_ANNOTATION, STATUS_ANNOTATION, STEP_ANN
 from agent.recover.actions.request import GONE, CreatePod, Evict, Request, Result, Seen
 from agent.recover.asks import optional_inits
 from agent.recover.case import Case, Change
-from agent.recover.subject import Json, step_of
+from agent.recover.subject import Json, of_gitops, step_of
 
 MOST_NAME = 200  # characters of the first pod's name in that of a replacement; a name may have 253
 OF_API = ("name", "namespace", "labels", "annotations")  # all of the metadata that a new pod takes over
@@ -25,28 +25,36 @@ ENDED = ("Failed", "Succeeded")
 
 def plan_replace(case: Case) -> Change | str:
     """Without the init container that fails, if the pod calls it optional; or the same again, where that may help."""
-    pod, one = case.subject.pod, case.diagnosis
-    left_out = _left_out(case)
-    if left_out and case.subject.controller is not None:
-        return f"the pod's {case.subject.controller.kind} would make it with init container {left_out} again"
-    if left_out:
-        return _change(case, f"a pod without init container {left_out}", left_out)
-    if one.kind is ContainerKind.INIT:
-        return f"the pod does not call init container {one.container} optional"
-    if one.retry_helps is Answer.NO:
-        return "the same pod would fail again"
-    if case.subject.controller is not None and pod.status.phase in ENDED:
-        return f"its {case.subject.controller.kind} replaces it"
-    return _change(case, "another pod")
+    left_out, controller = _left_out(case), case.subject.controller
+    if not left_out and case.diagnosis.kind is ContainerKind.INIT:
+        return f"the pod does not call init container {case.diagnosis.container} optional"
+    if not left_out:
+        return _again(case, "another pod")
+    if controller is not None:
+        return f"the pod's {controller.kind} would make it with init container {left_out} again"
+    return _not_ours(case) or _change(case, f"a pod without init container {left_out}", left_out)
 
 
 def plan_retry(case: Case) -> Change | str:
     """The same once more."""
+    return _again(case, "another try")
+
+
+def _again(case: Case, what: str) -> Change | str:
+    controller = case.subject.controller
     if case.diagnosis.retry_helps is Answer.NO:
         return "the same pod would fail again"
-    if case.subject.controller is not None and case.subject.pod.status.phase in ENDED:
-        return f"its {case.subject.controller.kind} replaces it"
-    return _change(case, "another try")
+    if controller is not None and case.subject.pod.status.phase in ENDED:
+        return f"its {controller.kind} replaces it"
+    return _not_ours(case) or _change(case, what)
+
+
+def _not_ours(case: Case) -> str | None:
+    """Why a pod without a controller is not made again."""
+    subject = case.subject
+    if subject.controller is None and of_gitops(subject.raw):
+        return "the pod belongs to a GitOps tool, which would make it too"
+    return f"the pod is owned by a {subject.other_owner}, which does not control it" if subject.other_owner else None
 
 
 def _left_out(case: Case) -> str:

@@ -62,11 +62,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The objects of an attempt as they are now; None: there is none (of this uid)."""
+    """The objects of an attempt as they are now; None: there is none (of this uid), or it can't be read."""
 
     pod: Json | None
     replacement: Json | None = None
     resource: Json | None = None
+    node: Json | None = None
 
 
 Advance = Callable[[Attempt, Seen, str], Request | Result]

@@ -15,20 +15,21 @@ def plan(case: Case) -> Change | str:
     strategy, owner = case.subject.strategy, case.subject.owner
     if strategy is None:
         return "no strategy is configured for what made the pod"
-    if case.resource is None:
+    resource = case.evidence.resource
+    if resource is None:
         return f"{owner.kind} {owner.name} can't be read"
-    if of_gitops(case.resource):
+    if of_gitops(resource):
         return f"{owner.kind} {owner.name} belongs to a GitOps tool, which would change it back"
     names = [entry.name for entry in strategy.entries]
     done = [one for one in case.history.counted(case.subject.key, Action.STRATEGY) if one.state is not State.DROPPED]
     present = names.index(done[-1].after) if done and done[-1].after in names else 0
     for entry in strategy.entries[present + 1 :]:
-        if applies(entry, case.resource):
+        if applies(entry, resource):
             return Change(
                 f"strategy {entry.name}",
                 before=names[present],
                 after=entry.name,
-                fence=step_of(case.resource),
+                fence=step_of(resource),
                 of=len(names) - 1,
             )
     return "all strategies were tried"

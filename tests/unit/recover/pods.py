@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from agent.diagnose import diagnose
@@ -20,8 +21,10 @@ from agent.model.recover import (
     State,
     Step,
 )
+from agent.recover.case import NONE_PRESSED
 from agent.recover.circuits import Circuits
 from agent.recover.history import History
+from agent.recover.kill_events import pressure
 from agent.recover.planner import World, plan
 from agent.recover.subject import Subject, subject_of
 from agent.wording.times import rfc3339
@@ -151,11 +154,13 @@ def planned(
     kills: tuple[OomKill, ...] = (),
     resource: Json | None = None,
     circuits: Circuits | None = None,
+    pressed: Mapping[str, float] = NONE_PRESSED,
 ) -> Step | Nothing:
     """What is planned for a pod."""
     subject = subject_of(raw, config.strategies)
     world = World(config, history or History(), now, circuits or Circuits())
-    return plan(subject, space, diagnoses(subject, *kills, now=now), world, kills, resource)
+    found = (*diagnoses(subject, *kills, now=now), *pressure(subject, pressed))
+    return plan(subject, space, found, world, kills, resource, pressed)
 
 
 def step(raw: Json, **more: Any) -> Step:

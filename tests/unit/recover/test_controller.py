@@ -286,14 +286,6 @@ def test_one_owner_gets_one_step_at_a_time_however_many_of_its_pods_fail(lab: La
     assert len(lab.history.attempts) == 1
 
 
-def test_with_recovery_off_nothing_is_written(lab: Lab) -> None:
-    lab.config = replace(REAL, policy=Policy(enabled=False))
-    lab.put(no_image(), crash_loop(name="app-2"), killed(name="app-3"))
-    lab.replica().look(NOW)
-    written = {one.path for one in lab.server.requests if one.verb not in ("get", "list", "watch")}
-    assert written == {"/api/v1/namespaces/oomward/configmaps"}  # the empty journal
-
-
 def test_the_metrics_count_by_action_and_result(lab: Lab) -> None:
     lab.put(no_image())
     controller = lab.replica()
@@ -357,6 +349,23 @@ def test_a_pod_that_the_api_lets_nobody_evict_keeps_no_other_waiting(lab: Lab) -
     lab.server.faults.add(Fault(How.STATUS, verb="create", path=path, status=500, times=None))
     lab.replica().look(NOW)
     assert {one.pod: one.state for one in lab.history.attempts} == {"app-1": State.INTENDED, "app-2": State.DONE}
+
+
+def test_a_step_that_can_be_neither_read_nor_done_is_given_up(lab: Lab) -> None:
+    lab.put(crash_loop())
+    path = "/api/v1/namespaces/shop/pods/app-1"
+
+    def refuse(_method: str, _path: str) -> None:
+        if lab.history.attempts and not refused:
+            refused.append(path)
+            lab.server.faults.add(Fault(How.STATUS, path=path, status=403, times=None))
+
+    refused: list[str] = []
+    controller = lab.replica("a", after_write=refuse)
+    for seconds in range(0, 1000, 40):
+        controller.look(NOW + seconds)
+    assert states(lab) == [State.DROPPED]
+    assert "could not be carried out in time" in lab.history.attempts[0].result
 
 
 def test_a_fault_of_ours_about_one_pod_keeps_no_other_waiting(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.kube.api import ApiError, connect
-from agent.recover.lease import LASTS_S, MARGIN_S, Lease
+from agent.recover.lease import LASTS_S, MARGIN_S, Lease, WrongClockError
 from tests.lab.apifaults import Fault, How
 from tests.unit.recover.lab import Lab
 
@@ -35,6 +35,7 @@ def lease(lab: Lab, clock: Clock, tmp_path: Path) -> Callable[[str], Lease]:
         lab.server.write_kubeconfig(tmp_path / name)
         api = connect(tmp_path / name, user_agent=name)
         lab.apis.append(api)
+        lab.server.clock = lambda: 1e9 + clock.now
         return Lease(api, "oomward", name, clock, lambda: 1e9 + clock.now)
 
     return make
@@ -101,3 +102,34 @@ def test_an_api_that_does_not_answer_lets_the_lease_end(lab: Lab, lease: Callabl
     clock.now += LASTS_S
     assert not one.held
     one.release()
+
+
+@pytest.mark.parametrize("off_s", [-7200.0, 7200.0, 90.0])
+def test_a_replica_does_not_lead_while_its_clock_is_wrong(
+    lab: Lab, lease: Callable[[str], Lease], clock: Clock, off_s: float
+) -> None:
+    """Bounds are by time: with a clock that is a day ahead, all attempts would be forgotten."""
+    one, other = lease("one"), lease("other")
+    assert one.renew() is True
+    one._unix_s = lambda: 1e9 + clock.now + off_s
+    with pytest.raises(WrongClockError, match=f"clock differs from the API server's by {off_s:.0f} s"):
+        one.renew()
+    assert one.held is False
+    assert other.renew() is False
+    clock.now += LASTS_S + 1
+    assert other.renew() is True
+    with pytest.raises(WrongClockError):
+        one.renew()
+    one._unix_s = lambda: 1e9 + clock.now
+    assert one.renew() is False
+
+
+def test_a_replica_with_a_wrong_clock_does_not_take_a_lease_that_nobody_has(
+    lab: Lab, lease: Callable[[str], Lease], clock: Clock
+) -> None:
+    one = lease("one")
+    one._unix_s = lambda: 0.0
+    for _ in range(2):
+        with pytest.raises(WrongClockError):
+            one.renew()
+    assert one.held is False
