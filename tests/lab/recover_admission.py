@@ -29,6 +29,8 @@ class RecoverAdmission:
             return None
         if not self._opened(parts[4]):
             return "this namespace is not opened for recovery (label recover.oomward.dev/enabled=true)"
+        if parts[4] in ("openshift", "oomward") or parts[4].startswith(("kube-", "openshift-")):
+            return "system namespaces are never touched"
         if path.endswith("/eviction"):
             return None
         if old is None:
@@ -46,8 +48,11 @@ def _change(new: Json, old: Json) -> str | None:
         return "this pod does not ask for recovery (annotation oomward.dev/recover)"
     for one, other in _containers(new, old):
         listed = [word.strip() for word in before.get(f"recover.oomward.dev/images.{one['name']}", "").split(",")]
-        if one.get("image") != other.get("image") and one.get("image") not in listed:
+        if one.get("image") != other.get("image") and not (_asks(before, "image") and one.get("image") in listed):
             return "an image that the pod's annotation recover.oomward.dev/images.<container> does not list"
+    deadline = new["spec"].get("activeDeadlineSeconds")
+    if deadline != old["spec"].get("activeDeadlineSeconds") and not (deadline == 1 and _asks(before, "fail")):
+        return "only a pod that asks for the action fail gets a deadline, of one second"
     same = all(new["metadata"].get(key) == old["metadata"].get(key) for key in KEPT)
     if not same or new["spec"].get("tolerations") != old["spec"].get("tolerations"):
         return "recovery changes neither tolerations nor labels, finalizers or owners"
@@ -58,6 +63,8 @@ def _change(new: Json, old: Json) -> str | None:
 
 def _resize(new: Json, old: Json) -> str | None:
     notes = old["metadata"].get("annotations") or {}
+    if not _asks(notes, "grow"):
+        return "this pod does not ask for growth (annotation oomward.dev/recover)"
     for one, other in _containers(new, old):
         limit, before = _of(one, "limits", "memory"), _of(other, "limits", "memory")
         request, asked = _of(one, "requests", "memory"), _of(other, "requests", "memory")
@@ -78,11 +85,7 @@ def _resize(new: Json, old: Json) -> str | None:
 def _creation(new: Json) -> str | None:
     notes, spec = new["metadata"].get("annotations") or {}, new["spec"]
     first = notes.get("recover.oomward.dev/replaces")
-    if (
-        notes.get("oomward.dev/recover", "") in ("", "false")
-        or not first
-        or not new["metadata"]["name"].startswith(f"{first}-r")
-    ):
+    if not _asks(notes, "replace", "retry") or not first or not new["metadata"]["name"].startswith(f"{first}-r"):
         return "only pods that replace a pod that asked for recovery"
     containers = [*spec["containers"], *(spec.get("initContainers") or [])]
     privileged = any((one.get("securityContext") or {}).get("privileged") for one in containers)
@@ -90,6 +93,11 @@ def _creation(new: Json) -> str | None:
     if privileged or host or any("hostPath" in one for one in spec.get("volumes") or []):
         return "recovery creates no privileged pods, and none that use the host"
     return None
+
+
+def _asks(notes: Json, *actions: str) -> bool:
+    asked = [word.strip() for word in notes.get("oomward.dev/recover", "").split(",")]
+    return any(word in asked for word in ("true", *actions))
 
 
 def _containers(new: Json, old: Json) -> list[tuple[Json, Json]]:

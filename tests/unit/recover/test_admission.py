@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from agent.model.recover import State
+from agent.recover.planner import SYSTEM, SYSTEM_NAMES
 from tests.lab import recover_admission
 from tests.lab.recover_admission import RecoverAdmission
 from tests.unit.recover.lab import Lab
@@ -60,13 +61,22 @@ CHANGES: dict[str, tuple[Change, str]] = {
         lambda pod: pod["metadata"]["annotations"].pop("recover.oomward.dev/images.app"),
         "writes no annotations",
     ),
+    "an image of a pod that asks for another action": (
+        lambda pod: pod["spec"]["containers"][0].update(image="second.example/app:1"),
+        "does not list",
+    ),
+    "a deadline": (lambda pod: pod["spec"].update(activeDeadlineSeconds=2), "a deadline, of one second"),
+    "a deadline of a pod that asks for another action": (
+        lambda pod: pod["spec"].update(activeDeadlineSeconds=1),
+        "a deadline, of one second",
+    ),
     "a toleration": (lambda pod: pod["spec"].update(tolerations=[{}]), "tolerations"),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_the_pod_does_not_allow_is_denied(lab: Lab, change: str) -> None:
-    old = no_image()
+    old = no_image(asks="retry" if "another action" in change else "true")
     new = copy.deepcopy(old)
     CHANGES[change][0](new)
     why = RecoverAdmission(lab.server)("patch", POD, new, old)
@@ -92,6 +102,32 @@ def test_memory_is_raised_up_to_the_maximum_and_nothing_else_changes(
     assert (RecoverAdmission(lab.server)("patch", f"{POD}/resize", new, old) is None) is allowed
 
 
+@pytest.mark.parametrize(
+    ("asks", "allowed"), [("true", True), ("image, grow", True), ("image", False), ("false", False), (None, False)]
+)
+def test_memory_is_raised_only_where_the_pod_asks_for_growth(lab: Lab, asks: str | None, allowed: bool) -> None:
+    old, new = (killed(container=memory(limit), asks=asks) for limit in ("256Mi", "512Mi"))
+    assert (RecoverAdmission(lab.server)("patch", f"{POD}/resize", new, old) is None) is allowed
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "openshift", "openshift-monitoring", "oomward"])
+@pytest.mark.parametrize("sub", ["", "/resize", "/eviction"])
+def test_a_system_namespace_is_closed_even_if_somebody_opens_it(lab: Lab, namespace: str, sub: str) -> None:
+    lab.open(namespace)
+    raw = killed(namespace=namespace)
+    why = RecoverAdmission(lab.server)("patch", f"/api/v1/namespaces/{namespace}/pods/app-1{sub}", raw, raw)
+    assert why == "system namespaces are never touched"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((COMPONENTS / "recover-admission").glob("*[!gn].yaml")), ids=lambda path: path.stem
+)
+def test_the_policies_close_the_namespaces_that_the_planner_closes(path: Path) -> None:
+    text = path.read_text()
+    assert all(f"startsWith('{prefix}')" in text for prefix in SYSTEM)
+    assert all(name.startswith(SYSTEM) or f"'{name}'" in text for name in SYSTEM_NAMES)
+
+
 def test_a_pod_that_is_created_replaces_one_that_asked_and_has_no_privileges(lab: Lab) -> None:
     lab.put(crash_loop(owner=None))
     lab.replica().look(NOW)
@@ -99,6 +135,8 @@ def test_a_pod_that_is_created_replaces_one_that_asked_and_has_no_privileges(lab
     admission = RecoverAdmission(lab.server)
     assert admission("create", PODS, made, None) is None
     assert admission("create", PODS, crash_loop(), None) is not None
+    asks = {**made["metadata"]["annotations"], "oomward.dev/recover": "image"}
+    assert admission("create", PODS, {**made, "metadata": {**made["metadata"], "annotations": asks}}, None) is not None
     for bad in ({"hostNetwork": True}, {"volumes": [{"name": "x", "hostPath": {"path": "/"}}]}):
         assert admission("create", PODS, {**made, "spec": {**made["spec"], **bad}}, None) is not None
 
