@@ -107,8 +107,8 @@ def subject_of(raw: object, strategies: tuple[Strategy, ...] = ()) -> Subject:
     controller = _controller(raw)
     if (found := _resource(pod, controller, strategies)) is not None:
         return Subject(pod, raw, controller, *found)
-    itself = Owner("Pod", pod.annotations.get(REPLACES_ANNOTATION) or pod.name)
-    return Subject(pod, raw, controller, controller or itself)
+    first = pod.annotations.get(REPLACES_ANNOTATION, "")
+    return Subject(pod, raw, controller, controller or Owner("Pod", first if OBJECT_NAME.match(first) else pod.name))
 
 
 def _controller(raw: Json) -> Owner | None:

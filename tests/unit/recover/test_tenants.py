@@ -128,6 +128,9 @@ def test_a_pod_that_names_another_one_as_its_origin_gets_no_more_steps_than_its_
 
 def test_no_owner_or_image_makes_an_attempt_long() -> None:
     assert len(History((step(owned("x" * 100_000)).attempt,), 1).text) < 1500
+    origin = "x" * 100_000
+    assert step(crash_loop(owner=None, notes={REPLACES_ANNOTATION: origin})).attempt.owner == "shop/Pod/app-1"
+    assert step(crash_loop(owner=None, notes={REPLACES_ANNOTATION: "../a"})).attempt.after == "app-1"
     assert "too long" in why(no_image(container={"image": "a/" + "x" * 100_000}))
 
 
