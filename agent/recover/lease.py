@@ -1,6 +1,6 @@
 """Which replica leads: a Lease (coordination.k8s.io), as client-go's leader election has it. It saves work; no bound depends on it.
 
-A replica whose clock is not the API server's does not lead: the bounds are by time, and the journal forgets what is a day old.
+A replica with another clock than the API server's does not lead: the bounds are by time, and the journal forgets what is a day old.
 Another replica's lease is over when its record has not changed for its duration by our own clock: clocks of nodes are not compared.
 """
 

@@ -758,7 +758,7 @@ MUTANTS = (
         ("recover/test_withdrawn.py",),
     ),
     Mutant(
-        "a step begun before a dry run is finished",
+        "a step from before a dry run is finished",
         "recover/still.py",
         "    if asked.policy.dry_run:\n",
         "    if False:\n",

@@ -22,14 +22,14 @@ RESUMED = NOW + 30  # the pause between two tries of one step, and less than the
 
 
 @contextmanager
-def begun(folder: Path, scenario: Scenario) -> Iterator[tuple[Lab, Effects]]:
+def cluster(folder: Path, scenario: Scenario) -> Iterator[tuple[Lab, Effects]]:
     with fresh_lab(folder) as lab:
         yield lab, scenario.begin(lab)
 
 
 def requests(folder: Path, scenario: Scenario, hook: str) -> int:
     """How many one undisturbed look sends, of those that the hook sees."""
-    with begun(folder, scenario) as (lab, _):
+    with cluster(folder, scenario) as (lab, _):
         counted = Counted(NEVER)
         lab.replica("a", **{hook: counted}).look(NOW)
         return counted.seen
@@ -46,7 +46,7 @@ def test_kill_9_before_and_after_every_request_leaves_one_step(tmp_path: Path, n
     many = requests(tmp_path, scenario, when)
     assert many >= 6  # the journal, the pod, the namespace, the intent, the step, the Event, the result
     for at in range(1, many + 1):
-        with begun(tmp_path, scenario) as (lab, effects):
+        with cluster(tmp_path, scenario) as (lab, effects):
             killed = Counted(at)
             with suppress(KilledError):
                 lab.replica("a", **{when: killed}).look(NOW)
@@ -63,7 +63,7 @@ def test_kill_9_of_both_replicas_one_after_the_other_at_any_two_writes_leaves_on
     many = requests(tmp_path, scenario, "after_write")
     for first in range(1, many + 1):
         for second in range(1, many + 1):
-            with begun(tmp_path, scenario) as (lab, effects):
+            with cluster(tmp_path, scenario) as (lab, effects):
                 for replica, at, now in (("a", first, NOW), ("b", second, NOW + 1)):
                     with suppress(KilledError):
                         lab.replica(replica, after_write=Counted(at)).look(now)
@@ -78,7 +78,7 @@ def test_an_api_that_answers_with_an_error_after_it_has_written_gets_no_second_s
 ) -> None:
     scenario = SCENARIOS[name]
     for at in range(1, requests(tmp_path, scenario, "after_write") + 1):
-        with begun(tmp_path, scenario) as (lab, effects):
+        with cluster(tmp_path, scenario) as (lab, effects):
             seen = 0
 
             def spoilt(_method: str, _path: str, lab: Lab = lab, at: int = at) -> None:
