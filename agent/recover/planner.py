@@ -152,12 +152,21 @@ def _one(case: Case, action: Action, asked: Asked) -> Step | str:
     change = PLANS[action](case)
     if isinstance(change, str):
         return change
+    if _was_refused(case, action, change):
+        return "that was refused for this pod"
     bounds = [bound for bound in (asked.policy.most_attempts, change.of) if bound is not None]
     if done >= min(bounds, default=0):
         return f"{done} attempts were made"
     before = (one for one in case.history.of(case.subject.key) if one.state is State.DONE)
     failed = frozenset(one.number for one in before if shown_by(one, case.subject))
     return Step(_attempt(case, action, change), done + 1, min(bounds), asked.policy.dry_run, failed)
+
+
+def _was_refused(case: Case, action: Action, change: Change) -> bool:
+    own = case.history.of(case.subject.key)
+    refused = [one for one in own if one.state is State.REFUSED and one.pod_uid == case.subject.pod.uid]
+    wanted = (action, change.container, change.after, change.left_out)
+    return any((one.action, one.container, one.after, one.left_out) == wanted for one in refused)
 
 
 def _attempt(case: Case, action: Action, change: Change) -> Attempt:

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.model import ContainerKind
 from agent.model.diagnosis import Answer
-from agent.model.recover import REPLACES_ANNOTATION, STATUS_ANNOTATION, STEP_ANNOTATION, Attempt, State
+from agent.model.recover import REPLACES_ANNOTATION, STATUS_ANNOTATION, STEP_ANNOTATION, Action, Attempt, State
 from agent.recover.actions.request import GONE, CreatePod, Evict, Request, Result, Seen
 from agent.recover.asks import optional_inits
 from agent.recover.case import Case, Change
@@ -20,6 +20,7 @@ from agent.recover.subject import Json, of_gitops, step_of
 MOST_NAME = 200  # characters of the first pod's name in that of a replacement; a name may have 253
 OF_API = ("name", "namespace", "labels", "annotations")  # all of the metadata that a new pod takes over
 TOKEN_PREFIX = "kube-api-access-"  # the volume that admission adds, and adds again
+MAKING = (Action.REPLACE, Action.RETRY)
 ENDED = ("Failed", "Succeeded")
 
 
@@ -50,8 +51,11 @@ def _again(case: Case, what: str) -> Change | str:
 
 
 def _not_ours(case: Case) -> str | None:
-    """Why a pod without a controller is not made again."""
+    """Why a pod without a controller is not made again, or not once more: while it can't be evicted, each time would leave a pod behind."""
     subject = case.subject
+    own = (one for one in case.history.of(subject.key) if one.action in MAKING and one.pod_uid == subject.pod.uid)
+    if any(one.after and one.state in (State.DROPPED, State.REFUSED) for one in own):
+        return "it was made again already, or that was refused"
     if subject.controller is None and of_gitops(subject.raw):
         return "the pod belongs to a GitOps tool, which would make it too"
     return f"the pod is owned by a {subject.other_owner}, which does not control it" if subject.other_owner else None

@@ -87,6 +87,29 @@ def test_a_late_request_does_nothing_even_if_the_step_was_reverted_meanwhile(
     assert tuple(effects.seen) == scenario.effects
 
 
+@pytest.mark.parametrize("journal", [True, False], ids=["there", "not there yet"])
+def test_a_leader_that_is_suspended_before_it_records_a_step_records_none_over_another_ones(
+    lab: Lab, scenario: Scenario, effects: Effects, journal: bool
+) -> None:
+    if journal:
+        lab.server.objects.stored["/api/v1", "configmaps", "oomward", "oomward-recover"] = {
+            "metadata": {"name": "oomward-recover", "namespace": "oomward", "resourceVersion": "5"},
+            "data": {"journal.json": ""},
+        }
+    other = lab.replica("b")
+    seen: list[str] = []
+
+    def suspended(_method: str, path: str) -> None:
+        if "configmaps" in path and not seen:
+            seen.append(path)
+            other.look(NOW + 1)
+
+    lab.replica("a", suspended).look(NOW + 2)
+    assert seen
+    assert tuple(effects.seen) == scenario.effects
+    assert [one.at_unix_s for one in lab.history.attempts] == [NOW + 1]
+
+
 def test_two_replicas_that_both_believe_to_lead_record_one_step(lab: Lab, scenario: Scenario, effects: Effects) -> None:
     replicas = [lab.replica("a"), lab.replica("b")]
     for seconds in range(0, 10, 2):

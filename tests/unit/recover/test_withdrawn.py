@@ -125,9 +125,7 @@ def test_what_is_withdrawn_between_two_requests_of_a_step_ends_it_there(
     assert not left or "app-1-r1 was made already" in lab.history.attempts[0].result
 
 
-def test_a_step_from_before_the_dry_run_is_not_finished(
-    lab: Lab, scenario: Scenario, effects: Effects
-) -> None:
+def test_a_step_from_before_the_dry_run_is_not_finished(lab: Lab, scenario: Scenario, effects: Effects) -> None:
     def killed_then(_method: str, _path: str) -> None:
         if lab.history.attempts:
             raise KilledError
