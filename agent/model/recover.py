@@ -150,7 +150,7 @@ class Attempt:
     ``owner`` is ``namespace/Kind/name`` of what has the pod made. ``before`` and ``after`` are the values that it changes:
     images, bytes of memory, the names of strategies, of the pod and the one that replaces it. ``left_out``: init containers that the
     replacement lacks. ``fence`` is the object's step annotation at the intent, "" for none. ``what`` and ``cause`` are for people.
-    ``changed_unix_s``: when it got its state, 0 for an intent.
+    ``changed_unix_s``: when it got its state, 0 for an intent. ``said``: its end was reported, on the pod too.
     """
 
     number: int
@@ -172,6 +172,7 @@ class Attempt:
     state: State = State.INTENDED
     result: str = ""
     changed_unix_s: float = 0.0
+    said: bool = False
 
     @property
     def last_unix_s(self) -> float:

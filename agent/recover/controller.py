@@ -21,7 +21,7 @@ from agent.recover.asks import AskError
 from agent.recover.circuits import Circuits, failure_of
 from agent.recover.cluster import Cluster, NotLeadingError
 from agent.recover.executor import Executor
-from agent.recover.history import HOUR_S, NO_HELP, FullError, History
+from agent.recover.history import HOUR_S, FullError, History
 from agent.recover.journal import Journal, JournalError
 from agent.recover.kill_events import Reports, reports_of
 from agent.recover.planner import World, asked_of, needs_resource, plan, resource_of
@@ -82,6 +82,9 @@ class Controller:
         for attempt in self._journal.read().in_state(*UNSETTLED):
             with _alone(f"step {attempt.number} for {attempt.owner}"):
                 self._go_on(attempt, subjects, reports, now)
+        for attempt in self._journal.read().unsaid(now):
+            with _alone(f"the result of step {attempt.number} for {attempt.owner}"):
+                self._ended(attempt, subjects, now)
         failing = self._failing(subjects, reports, now)
         history = self._journal.read()
         failures = [
@@ -157,11 +160,11 @@ class Controller:
         return self._plan(of_now, space, diagnoses_of(of_now, reports, now), reports, now)
 
     def _start(self, step: Step, subject: Subject, reports: Reports, now: float) -> None:
-        failed = [one for one in self._journal.read().attempts if one.number in step.failed]
         attempt = self._executor.start(step, reports, now)
         self._reporter.started(step, now)
-        for one in failed:
-            self._ended(replace(one, state=State.FAILED, result=NO_HELP), (), now)
+        for one in self._journal.read().attempts:
+            if one.number in step.failed:
+                self._ended(one, (), now)
         self._ended(attempt, (subject,), now)
 
     def _resource(self, subject: Subject, space: Space, diagnoses: Sequence[Diagnosis], world: World) -> Json | None:
@@ -175,7 +178,7 @@ class Controller:
             return None
 
     def _ended(self, attempt: Attempt, subjects: Sequence[Subject], now: float) -> None:
-        """Say so, if it has a result: as an Event, in a metric, and on the pod and the resource."""
+        """Say so, if it has a result: as an Event, in a metric, and on the pod and the resource. After a kill in between, again."""
         if attempt.state is State.INTENDED:
             self._resume_at[attempt.number] = now + RESUME_S
             return
@@ -193,6 +196,7 @@ class Controller:
             self._executor.annotate(pod.namespace, pod.name, pod.uid, text)
         if attempt.resource:
             self._executor.annotate_resource(attempt.resource, text)
+        self._executor.record(replace(attempt, said=True))
 
 
 @contextmanager

@@ -55,6 +55,11 @@ class History:
     def in_state(self, *states: State) -> tuple[Attempt, ...]:
         return tuple(one for one in self.attempts if one.state in states)
 
+    def unsaid(self, now_unix_s: float) -> tuple[Attempt, ...]:
+        """Those that ended within the last hour, and may not have been reported."""
+        ended = (one for one in self.attempts if one.state not in UNSETTLED and not one.said)
+        return tuple(one for one in ended if one.last_unix_s > now_unix_s - HOUR_S)
+
     def kept(self, now_unix_s: float) -> History:
         """What still counts: unsettled attempts, and those of the last day."""
         since = now_unix_s - KEPT_S
@@ -117,6 +122,7 @@ def _attempt(item: dict[str, Any]) -> Attempt:
         "tries": int,
         "at_unix_s": (int, float),
         "changed_unix_s": (int, float),
+        "said": bool,
     }
     for name, value in item.items():
         if not isinstance(value, kinds.get(name, str)):

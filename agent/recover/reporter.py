@@ -54,8 +54,8 @@ class Reporter:
 
     def ended(self, attempt: Attempt, text: str, now_unix_s: float) -> None:
         """An attempt with a result."""
-        self._metrics.recoveries.labels(attempt.action, attempt.state).inc()
-        self._post(_about(attempt), REASONS[attempt.state], attempt.action, text, now_unix_s)
+        if self._post(_about(attempt), REASONS[attempt.state], attempt.action, text, now_unix_s):
+            self._metrics.recoveries.labels(attempt.action, attempt.state).inc()
 
     def not_done(self, subject: Subject, nothing: Nothing, now_unix_s: float) -> None:
         """Somebody asked for a recovery, and does not get it."""

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.model.recover import State
+from agent.model.recover import STATUS_ANNOTATION, State
 from tests.lab.apifaults import Fault, How
 from tests.unit.recover.lab import Counted, KilledError, Lab, fresh_lab
-from tests.unit.recover.pods import NOW
+from tests.unit.recover.pods import NOW, ready
 from tests.unit.recover.scenarios import SCENARIOS, Effects, Scenario
 
 NEVER = 1_000
@@ -92,3 +92,25 @@ def test_an_api_that_answers_with_an_error_after_it_has_written_gets_no_second_s
             controller.look(RESUMED)
             assert tuple(effects.seen) == scenario.effects, at
             assert len(lab.history.attempts) == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_kill_9_at_every_request_of_a_look_that_sees_a_success_loses_no_word_of_it(tmp_path: Path, when: str) -> None:
+    """The status on the pod and the Event are there in the end, the Event once."""
+    scenario, text = SCENARIOS["image"], "Recovered with image 2 of 3 after 1 attempt."
+    for at in range(1, NEVER):
+        with cluster(tmp_path, scenario) as (lab, _):
+            lab.replica("a").look(NOW)
+            lab.put(ready(lab.pod(), NOW + 5))
+            killed = Counted(at)
+            with suppress(KilledError):
+                lab.replica("b", **{when: killed}).look(NOW + 200)
+            lab.replica("c").look(NOW + 210)
+            assert lab.history.attempts[0].state is State.SUCCEEDED
+            assert lab.pod()["metadata"]["annotations"][STATUS_ANNOTATION].endswith(text), at
+            assert [one for one in lab.notes if "RecoverySucceeded" in one] == [
+                f"RecoverySucceeded: ImagePullBackOff (image not found). {text}"
+            ]
+        if killed.seen < at:
+            assert at > 5
+            return

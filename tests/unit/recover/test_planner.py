@@ -29,6 +29,7 @@ from agent.recover.history import FullError, History
 from agent.wording.times import rfc3339
 from tests.unit.recover.pods import (
     IMAGES,
+    NOT_FOUND,
     NOW,
     OPENED,
     REAL,
@@ -166,6 +167,30 @@ def test_an_image_error_that_passes_by_itself_is_left_to_the_kubelet(said: str) 
 def test_a_pod_that_can_never_start_fails_so_that_its_job_tries_again() -> None:
     found = step(pod(state=waiting("ErrImagePull", NOT_THERE), **JOB))
     assert (found.attempt.action, found.attempt.what) == (Action.FAIL, "failing the pod, so that its Job tries again")
+
+
+@pytest.mark.parametrize("kind", ["Job", "TaskRun", "CustomRun", "Workflow", "Workload"])
+def test_a_pod_of_whatever_retries_failed_pods_is_failed(kind: str) -> None:
+    """Job, Tekton, Argo and Kueue."""
+    found = step(pod(state=waiting("ErrImagePull", NOT_THERE), owner=kind, api="x.example/v1"))
+    assert found.attempt.action is Action.FAIL
+
+
+def test_an_init_containers_image_is_replaced_too() -> None:
+    notes = {"recover.oomward.dev/images.fetch": "second.example/fetch:1"}
+    status = [{"name": "fetch", "restartCount": 0, "ready": False, "state": waiting("ImagePullBackOff", NOT_FOUND)}]
+    raw = pod(
+        spec={"initContainers": [{"name": "fetch", "image": "first.example/app:1"}]},
+        status={"initContainerStatuses": status},
+        state=waiting("PodInitializing"),
+        notes=notes,
+    )
+    found = step(raw)
+    assert (found.attempt.action, found.attempt.container, found.attempt.after) == (
+        Action.IMAGE,
+        "fetch",
+        "second.example/fetch:1",
+    )
 
 
 @pytest.mark.parametrize(
