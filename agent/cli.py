@@ -37,13 +37,14 @@ COMMANDS = {
     "ps": "list the containers of this node: desired and actual mode, memory limit, usage, peak, OOM kills",
     "explain": "show each container's OOM mode, why it applies, its memory limits and its recent OOM kills",
     "diagnose": "show why containers of this node fail, what Kubernetes will do, and what you can do",
+    "advise": "show each workload's memory limits, peaks and OOM kills on this node, and the next limit where kills ask for one",
     "oom-policy": "install, remove or show the systemd drop-in that keeps mode single in force (OOMPolicy=continue)",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
     "recover": "give failing pods that ask for it a bounded second chance: the command of the controller, one per cluster",
 }
 SERVICES = ("run", "recover")  # they run until they are stopped, and print nothing
 # They apply no rule, and are needed most when the file is wrong.
-LOOKING = ("check", "ps", "explain", "diagnose", "oom-policy", "history")
+LOOKING = ("check", "ps", "explain", "diagnose", "advise", "oom-policy", "history")
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
 # ruff: noqa: PLC0415
@@ -80,7 +81,10 @@ def parser() -> argparse.ArgumentParser:
 def _add_own(name: str, command: argparse.ArgumentParser) -> None:
     """The arguments of this command only."""
     add = command.add_argument
-    if name not in SERVICES:
+    if name == "advise":
+        shells = "table (default), json, or patch: a kubectl command for each workload"
+        add("--output", choices=("table", "json", "patch"), default="table", help=shells)
+    elif name not in SERVICES:
         add("--output", choices=("table", "json"), default="table", help="table (default) or json")
     match name:
         case "recover":
@@ -111,6 +115,13 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
             which.add_argument("--all", action="store_true", help="all pods of this node (the default)")
             anywhere = "the pods in this file (- for standard input; JSON or YAML), without node or cluster"
             which.add_argument("-f", "--file", metavar="FILE", help=anywhere)
+        case "advise":
+            add(
+                "--since",
+                type=_duration,
+                metavar="DURATION",
+                help="only kills in the last 6h … (default: all that are kept)",
+            )
         case "history":
             add("--namespace", metavar="NAMESPACE", help="only kills in this namespace")
             add("--pod", metavar="POD", help="only kills in this pod: name or namespace/name")
@@ -228,23 +239,28 @@ def _within_budget(command: str) -> Iterator[None]:
         timer.cancel()
 
 
-def _call(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Import and run the command."""
-    if arguments.command == "run":
-        from agent.run import run
-
-        try:
-            return run(settings)
-        except OSError as error:
-            if error.errno not in TOO_MANY_FILES:
-                import traceback
-
-                traceback.print_exc()  # a fault of ours
-            raise
+def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
+    """One of SERVICES."""
     if arguments.command == "recover":
         from agent.commands.recover import recover
 
         return recover(settings, arguments.policy)
+    from agent.run import run
+
+    try:
+        return run(settings)
+    except OSError as error:
+        if error.errno not in TOO_MANY_FILES:
+            import traceback
+
+            traceback.print_exc()  # a fault of ours
+        raise
+
+
+def _call(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Import and run the command."""
+    if arguments.command in SERVICES:
+        return _serve(settings, arguments)
     from agent.commands.output.table import Output
 
     output, file = Output(arguments.output), streams.standard_output()
@@ -274,6 +290,10 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
             from agent.commands.diagnose import diagnose
 
             code = diagnose(settings, arguments.pod, output, file)
+        case "advise":
+            from agent.commands.advise import advise
+
+            code = advise(settings, output, file, since_s=arguments.since)
         case "oom-policy":
             from agent.commands.oom_policy import oom_policy
 

@@ -1,4 +1,4 @@
-"""``ps``, ``explain``, ``diagnose`` and ``history`` beside a running agent: asked over its socket, printed here.
+"""``ps``, ``explain``, ``diagnose``, ``advise`` and ``history`` beside a running agent: asked over its socket, printed here.
 
 Without an agent, and with any setting's flag but --state-dir and --node-name, the command reads the node itself (cli.py goes on).
 This module and what it imports is all that such a command costs.
@@ -50,7 +50,7 @@ def run(argv: Sequence[str], own_arguments: Callable[[str, argparse.ArgumentPars
     output, file, arguments = Output(given.output), standard_output(), _arguments(command, given)
 
     def look() -> Shown:
-        return ask(state_dir, command, arguments, document=output is Output.JSON)
+        return ask(state_dir, command, arguments, document=output is not Output.TABLE)
 
     try:
         shown = look()
@@ -87,7 +87,7 @@ def _arguments(command: str, given: argparse.Namespace) -> dict[str, Any]:
     """As serve/answers.py takes them."""
     own = {"history": ("namespace", "pod", "limit"), "explain": ("pod",), "diagnose": ("pod",)}.get(command, ())
     arguments = {"node": given.node_name, **{name: getattr(given, name) for name in own}}
-    return arguments | {"since_s": given.since} if command == "history" else arguments
+    return arguments | {"since_s": given.since} if hasattr(given, "since") else arguments
 
 
 def _state_dir(environ: Mapping[str, str]) -> str:

@@ -27,6 +27,7 @@ class At(StrEnum):
     """The stage at which the container is stuck; ``pod`` is the whole pod."""
 
     POD = "pod"
+    TERMINATING = "terminating"
     SCHEDULING = "scheduling"
     RESIZE = "resize"
     CREATING = "creating"
@@ -53,7 +54,7 @@ REASONS = {
     At.CRASH: ("CrashLoopBackOff",),
 }  # fmt: skip
 WAITS = {reason: at for at, reasons in REASONS.items() for reason in reasons}
-OF_POD = (At.POD, At.SCHEDULING, At.RESIZE, At.CREATING, At.SANDBOX)
+OF_POD = (At.POD, At.TERMINATING, At.SCHEDULING, At.RESIZE, At.CREATING, At.SANDBOX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,12 @@ def pod_case(pod: Pod, now_unix_s: float) -> Case:
     return Case(At.POD, pod, reason, said, message or next(iter(messages), ""), now_unix_s)
 
 
+def terminating_case(pod: Pod, now_unix_s: float) -> Case | None:
+    """A pod that should have been gone for LONG_S: its deletionTimestamp has the grace period in it; else None."""
+    due = pod.status.deletion_unix_s
+    return Case(At.TERMINATING, pod, "", "", "", now_unix_s) if due is not None and now_unix_s - due >= LONG_S else None
+
+
 def creating_case(pod: Pod, now_unix_s: float) -> Case | None:
     """A pod of which no container has started for LONG_S; else None."""
     states = [one.status.state for one in pod.containers]

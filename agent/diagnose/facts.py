@@ -22,6 +22,22 @@ def _no_limit(case: Case) -> bool:
     return case.limit_bytes is None and case.pod.status.limit_bytes is None and not case.killed
 
 
+def _gated(case: Case) -> bool:
+    """Not ready for LONG_S, although its containers are."""
+    ready = case.pod.status.condition("Ready")
+    if ready is None or ready.status != "False" or ready.reason != "ReadinessGatesNotReady":
+        return False
+    since = ready.changed_unix_s
+    return since is None or case.now_unix_s - since >= LONG_S
+
+
+def _init_long(case: Case) -> bool:
+    one, started = case.container, case.status.state.started_unix_s
+    if one is None or one.kind is not ContainerKind.INIT or started is None:
+        return False
+    return case.pod.status.phase == "Pending" and case.now_unix_s - started >= LONG_S
+
+
 def _condition(case: Case, *kinds: str) -> str:
     """The status of the first of these conditions that the pod has, or ""."""
     found = (case.pod.status.condition(kind) for kind in kinds)
@@ -44,6 +60,9 @@ OOM_OF_CHILD = Fact(
 OOM_EARLIER = Fact(
     "the runtime says `OOMKilled`, but perhaps of a kill long before: the exit code is not 137, or this node saw the kill earlier",
     lambda case: case.ended.reason == OOM_KILLED and not case.oom,
+)
+LOST_END = Fact(
+    "exit code 255 and reason `Unknown`", lambda case: case.ended.exit_code == 255 and case.ended.reason == "Unknown"
 )
 SIGTERM = Fact("exit code 143", lambda case: case.ended.exit_code == STOPPED)
 PROBED = Fact(
@@ -75,6 +94,8 @@ NOT_STARTED_LONG = Fact(
 NOT_READY_LONG = Fact(
     "it has run for five minutes, and is not ready", lambda case: _up_long(case) and not case.status.ready
 )
+GATED = Fact("all its containers are ready, and the pod has not been for five minutes", _gated)
+INIT_LONG = Fact("it is an init container, and has run for five minutes", _init_long)
 NO_NETWORK = Fact("condition PodReadyToStartContainers is False", lambda case: _network(case) == "False")
 HAS_NETWORK = Fact("condition PodReadyToStartContainers is True", lambda case: _network(case) == "True")
 FAILED_POD = Fact("the pod's phase is Failed", lambda case: case.pod.status.phase == "Failed")
@@ -82,6 +103,7 @@ PENDING_OR_FAILED = Fact(
     "the pod's phase is Pending or Failed", lambda case: case.pod.status.phase in ("Pending", "Failed")
 )
 HAS_REASON = Fact("the pod's status has a reason", lambda case: bool(case.pod.status.reason))
+HAS_FINALIZER = Fact("the pod has finalizers", lambda case: bool(case.pod.status.finalizers))
 RESTARTING_ALL = Fact(f"condition {ALL_RESTARTING} is True", lambda case: _condition(case, ALL_RESTARTING) == "True")
 HAS_NODE = Fact(
     "the pod has a node", lambda case: bool(case.pod.node_name) and _condition(case, "PodScheduled") != "False"

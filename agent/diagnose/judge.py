@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.diagnose.case import At, Case
-from agent.diagnose.cases import container_cases, creating_case, pod_case, resize_case, sandbox_case, scheduling_case
+from agent.diagnose.cases import (
+    container_cases,
+    creating_case,
+    pod_case,
+    resize_case,
+    sandbox_case,
+    scheduling_case,
+    terminating_case,
+)
 from agent.diagnose.outlook import outlook
 from agent.diagnose.rule import Rule, sentence, words_of
 from agent.diagnose.table_admission import ADMISSION
@@ -29,12 +37,14 @@ BY_PLACE: dict[At, tuple[Rule, ...]] = {at: tuple(rule for rule in TABLE if at i
 def diagnose(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> tuple[Diagnosis, ...]:
     """The problems of a pod: of the whole pod, or else of each failing container, in the spec's order; may be empty.
 
-    ``kills``: known kills, in any order; those of other pods are ignored. A pod that is being deleted gets no diagnosis: its
-    containers are meant to end.
+    ``kills``: known kills, in any order; those of other pods are ignored. A pod that is being deleted gets no diagnosis while it has
+    time: its containers are meant to end.
     """
-    if pod.status.deletion_unix_s is not None:
-        return ()
     now = facts.now_unix_s
+    if pod.status.deletion_unix_s is not None:
+        overdue = terminating_case(pod, now)
+        found = _judged(overdue) if overdue is not None else None
+        return (found,) if found is not None else ()
     late = (make(pod, now) for make in (creating_case, scheduling_case, resize_case))
     stages = (
         [pod_case(pod, now)],
@@ -43,9 +53,9 @@ def diagnose(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> tuple[Diag
         *([case] for case in late),
     )
     for cases in stages:
-        found = tuple(one for case in cases if case is not None and (one := _judged(case)) is not None)
-        if found:
-            return found
+        rows = tuple(one for case in cases if case is not None and (one := _judged(case)) is not None)
+        if rows:
+            return rows
     return ()
 
 

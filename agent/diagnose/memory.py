@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.diagnose.case import RESIZES, Case
-from agent.model import ContainerKind, OomKill, Scope
+from agent.model import ContainerKind, OomKill, Pod, Scope, Victim
 from agent.wording.text import bytes_text, safe
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -34,7 +34,7 @@ def memory_words(case: Case) -> dict[str, str | None]:
     kill = next(iter(case.lost or case.fatal or case.killed or of_sandbox), None)
     found = {"limit": quantity(case.limit_bytes), "kills": _kills(case)}
     if kill is not None and kill.victims:
-        found["victim"] = safe(kill.victims[0].comm)
+        found["victim"] = _victim(kill.victims[0])
     if kill is not None and kill.scope in ITS_LIMIT:
         found["its_limit"] = ITS_LIMIT[kill.scope]
     if kill is not None and kill.scope is Scope.POD:
@@ -45,7 +45,7 @@ def memory_words(case: Case) -> dict[str, str | None]:
 def _of_pod_limit(case: Case, kill: OomKill) -> dict[str, str | None]:
     """A new kill below the limit that the pod should have: its cgroup was left behind. An older one can be from before a resize."""
     limit_bytes = kill.limit_bytes
-    full = _full_limit(case)
+    full = full_limit(case.pod)
     if limit_bytes is not None and full is not None and limit_bytes < full * TOLERANCE:
         if case.now_unix_s - kill.at_unix_s < NEW_S:
             return {"behind": quantity(limit_bytes)}
@@ -53,13 +53,11 @@ def _of_pod_limit(case: Case, kill: OomKill) -> dict[str, str | None]:
     return {"pod_limit": quantity(limit_bytes), "pod_next": manifest(limit_bytes)}
 
 
-def _full_limit(case: Case) -> int | None:
+def full_limit(pod: Pod) -> int | None:
     """What the kubelet would give the pod's cgroup now: the pod's own limit, or the sum of its containers', or at least the largest."""
-    limits = [one.status.limit_bytes or one.limit_bytes for one in case.pod.containers if one.kind in COUNTED]
+    limits = [one.status.limit_bytes or one.limit_bytes for one in pod.containers if one.kind in COUNTED]
     known = [limit for limit in limits if limit is not None]
-    return case.pod.status.limit_bytes or (
-        sum(known) if known and len(known) == len(limits) else max(known, default=None)
-    )
+    return pod.status.limit_bytes or (sum(known) if known and len(known) == len(limits) else max(known, default=None))
 
 
 def _of_own_limit(case: Case, kill: OomKill | None) -> dict[str, str | None]:
@@ -84,16 +82,24 @@ def _pending(case: Case) -> str:
     return f"the resize is {safe(reasons[0])}" if reasons else "the resize is not done"
 
 
+def _victim(victim: Victim) -> str:
+    """Its name, with the memory that it had: ``python3, 180Mi``."""
+    size = quantity(victim.resident_bytes)
+    return safe(victim.comm) + (f", {size}" if size is not None else "")
+
+
 def _kills(case: Case) -> str | None:
     number = len(case.recent)
     return f"{number} kill{'' if number == 1 else 's'}" if number else None
 
 
 def manifest(limit_bytes: int | None) -> str | None:
-    """The next limit as in a manifest: ``320Mi``, ``6Gi``."""
-    if limit_bytes is None:
-        return None
-    size = next_limit(limit_bytes)
+    """The next limit as in a manifest."""
+    return None if limit_bytes is None else in_manifest(next_limit(limit_bytes))
+
+
+def in_manifest(size: int) -> str:
+    """A next limit as in a manifest: ``320Mi``, ``6Gi``."""
     return f"{size // GIB}Gi" if size % GIB == 0 else f"{size // MIB}Mi"
 
 

@@ -40,7 +40,7 @@ UNPULLABLE = NextStep(Will.RETRY, "the kubelet keeps checking, but that changes 
 
 def outlook(case: Case) -> NextStep:
     """The next step of any case."""
-    if case.at in (At.POD, At.SCHEDULING, At.RESIZE):
+    if case.at in (At.POD, At.TERMINATING, At.SCHEDULING, At.RESIZE):
         return of_whole(case)
     if case.at in (At.START, At.CRASH, At.ENDED) and case.container is not None:
         return _ended(case, case.container)

@@ -25,8 +25,12 @@ UNSEEN = NextStep(Will.WAIT, "the pod waits until the kubelet of its node starts
 UNSCHEDULED = NextStep(Will.WAIT, "the scheduler tries again when the cluster changes, and at least every 5 min")
 GATED = NextStep(Will.WAIT, "the scheduler does not look at it until its schedulingGates are removed")
 UNOFFERED = NextStep(Will.WAIT, "nothing, until a scheduler looks at it")
+TERMINATING = NextStep(
+    Will.WAIT, "the pod is removed once its kubelet reports that its containers ended, and its finalizers are gone"
+)
 RESTARTED = NextStep(Will.RESTART, "the kubelet starts all its containers again, init containers first")
 BY_PHASE = {
+    "Running": NextStep(Will.RUNS, "the pod keeps running"),
     "Succeeded": NextStep(Will.NOTHING, "the pod has succeeded"),
     "Unknown": NextStep(
         Will.WAIT,
@@ -37,6 +41,8 @@ BY_PHASE = {
 
 def of_whole(case: Case) -> NextStep:
     """The next step of a case that is about a whole pod, except for one that is being created."""
+    if case.at is At.TERMINATING:
+        return TERMINATING
     if case.at is At.RESIZE:
         return RESIZES.get(case.reason, RESIZING)
     if case.at is At.SCHEDULING:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from agent.diagnose.amounts import with_units
 from agent.diagnose.case import OF_POD, At, Case
 from agent.diagnose.eviction import eviction_words
 from agent.diagnose.memory import memory_words
@@ -74,7 +75,7 @@ class Rule:
         found = re.search(self.says, case.said, re.IGNORECASE)
         if found is None:
             return None
-        return {name: safe(text.strip(), MOST_WORD) for name, text in found.groupdict().items() if text}
+        return with_units({name: safe(text.strip(), MOST_WORD) for name, text in found.groupdict().items() if text})
 
 
 def sentence(alternatives: tuple[str, ...], words: Mapping[str, str]) -> str:
@@ -101,6 +102,8 @@ def words_of(case: Case) -> dict[str, str]:
         "pod": safe(pod.name, MOST_WORD),
         "namespace": safe(pod.namespace, MOST_WORD),
         "reason": safe(case.reason, MOST_WORD) or "no reason given",
+        "finalizers": safe(", ".join(pod.status.finalizers), MOST_WORD) or None,
+        "node": safe(pod.node_name, MOST_WORD) or None,
         "deadline": _text(pod.status.deadline_s, " s"),
         "exit_code": _text(case.ended.exit_code),
         "signal": signal_name(case.signal),
@@ -113,6 +116,7 @@ def words_of(case: Case) -> dict[str, str]:
     if one is not None:
         kind = "" if one.kind is ContainerKind.REGULAR else f"the {one.kind.value} "
         found["container"], found["restarts"] = safe(one.name), str(status.restart_count)
+        found["readiness"] = "readiness probe" if "readiness" in status.probes else None
         found["who"] = f"{kind}container {found['container']}"
         previous = "" if status.state.phase is Phase.TERMINATED else " --previous"
         found["log"] = f"kubectl logs -n {found['namespace']} {found['pod']} -c {found['container']}{previous}"

@@ -6,6 +6,7 @@ from agent.diagnose import facts
 from agent.diagnose.case import At
 from agent.diagnose.rule import NO, PERHAPS, YES, Rule, Sure
 from agent.diagnose.table_pods import DESCRIBE
+from agent.diagnose.table_starts import E2BIG, EXECVE, SHORTEN, TOO_LONG
 from agent.model.diagnosis import Category
 
 FAILED = {At.CRASH: Category.CRASH_LOOP, At.ENDED: Category.FAILED}
@@ -41,6 +42,7 @@ RESTART = "; if it does not handle the loss of a process, restart it now"
 LIMITS = (
     "{who} was OOM-killed: the pod reached its limit of {pod_limit}",
     "{who} was OOM-killed: the pod reached a limit of {behind}",
+    "{who} was OOM-killed ({victim}): it reached its limit of {own_limit}",
     "{who} was OOM-killed: it reached its limit of {own_limit}",
     "{who} was OOM-killed; its limit is {limit}",
     "{who} was OOM-killed",
@@ -53,6 +55,10 @@ CODES = "exit codes by the runtime: 128 + signal number (runc, crun)"
 PROBES = "pkg/kubelet/kuberuntime/kuberuntime_manager.go: computePodActions (1.25 to 1.36) ends it, and only an Event says so"
 PROGRAM = "the container's own exit code or termination message"
 STATUS = "pkg/kubelet/kubelet_pods.go: convertToAPIContainerStatuses (1.22 to 1.36)"
+
+HEAP = r"heap out of memory|OutOfMemoryError|std::bad_alloc|runtime: out of memory|\bMemoryError\b|OutOfMemoryException"
+REBOOT = "the node or its runtime was stopped meanwhile: see its uptime and the runtime's log; that it was killed for memory is not known"
+LOST = "containerd internal/cri/server: unknownContainerStatus (exit code 255), after its own restart or the node's"
 
 ENDS: tuple[Rule, ...] = (
     Rule("ended-node-oom", {At.CRASH: Category.NODE_OOM, At.ENDED: Category.NODE_OOM}, YES, YES,
@@ -79,10 +85,20 @@ ENDS: tuple[Rule, ...] = (
           "long before"),),
         ("find the cause in `{log}`; `oomward history --pod {namespace}/{pod}` shows when a process was killed, and how large it was",),
         facts=(facts.OOM_EARLIER, facts.EXIT_KNOWN), sure=Sure.LIKELY, source=CONTAINERD),
+    Rule("ended-arguments", FAILED, NO, NO, (TOO_LONG,), (SHORTEN,), says=E2BIG, source=EXECVE),
     Rule("ended-lost", {At.CRASH: Category.UNKNOWN, At.ENDED: Category.UNKNOWN}, PERHAPS, PERHAPS,
         ("how {who} ended is not known: the runtime had no record of it any more",),
         ("check whether the node or its runtime was restarted then; see also `oomward history --pod {namespace}/{pod}`",),
         says=r"ContainerStatusUnknown|could not be located when the pod was", source=STATUS),
+    Rule("ended-unknown", {At.CRASH: Category.UNKNOWN, At.ENDED: Category.UNKNOWN}, PERHAPS, YES,
+        ("how {who} ended is not known: the runtime found it gone",), (REBOOT,), facts=(facts.LOST_END,), source=LOST),
+    Rule("ended-heap", FAILED, NO, PERHAPS,
+        ("{who} ended by itself (code {exit_code}): its program ran out of the memory that it allows itself, and no OOM kill is known then",
+         "{who} ended by itself: its program ran out of the memory that it allows itself"),
+        (("raise the program's own bound (Java -Xmx or -XX:MaxRAMPercentage, Node --max-old-space-size) below its limit of {limit}, or the "
+          "limit too, or reduce its memory use"),
+         "raise the program's own bound (Java -Xmx or -XX:MaxRAMPercentage, Node --max-old-space-size), or reduce its memory use"),
+        says=HEAP, source=PROGRAM),
     Rule("ended-probe", FAILED, PERHAPS, PERHAPS,
         ("{who} was ended by the kubelet: its probe failed",),
         (f"find out why the probe fails (`{{log}}`); {MORE_TIME}",),

@@ -28,14 +28,26 @@ EVICTION = "pkg/kubelet/eviction/helpers.go: evictionMessage, and eviction_manag
 LOCAL = "pkg/kubelet/eviction/eviction_manager.go: localStorageEviction (1.25 to 1.36)"
 MANAGER = "pkg/kubelet/nodeshutdown/nodeshutdown_manager.go (1.21 to 1.36)"
 
+REFUSED = {At.POD: Category.REJECTED}
+PRESSURE = "pkg/kubelet/eviction/eviction_manager.go: Admit (1.25 to 1.36)"
+
 EVICTIONS: tuple[Rule, ...] = (
+    Rule("rejected-memory-pressure", REFUSED, YES, YES,
+        ("the node was short of memory (MemoryPressure), and so did not admit this pod, which has no requests (BestEffort)",),
+        (("set a memory request: under MemoryPressure the kubelet refuses only pods without any request; then find what fills the "
+          "node's memory"),),
+        ("Evicted",), says=r"node had condition: \[MemoryPressure\]", source=PRESSURE),
+    Rule("rejected-pressure", REFUSED, YES, YES,
+        ("the node was short of disk or process IDs ({pressure}), and so did not admit the pod",),
+        ("find what uses them up on the node (`kubectl describe node`): while it has {pressure}, it takes no new pods",),
+        ("Evicted",), says=r"node had conditions?: \[(?P<pressure>[A-Za-z, ]{1,100})\]", source=PRESSURE),
     Rule("evicted-memory", EVICTED, YES, YES,
         ("the node ran short of memory, and the kubelet evicted the pod; container {culprit} used {used} with a request of {request}",
          "the node ran short of memory, and the kubelet evicted the pod"),
         ("set the memory request of container {culprit} to {enough} or more, not {request}: then the scheduler picks a node with room",
          "find what fills the node's memory: this pod used only {little}; set memory requests to what pods use",
          "set memory requests to what the pod uses: pods above their requests are evicted first"),
-        BY_KUBELET, says=r"low on (?:resource: (?:\[?memory|allocatableMemory)|compute resources)|condition: \[?MemoryPressure",
+        BY_KUBELET, says=r"low on (?:resource: (?:\[?memory|allocatableMemory)|compute resources)",
         source=EVICTION),
     Rule("evicted-own-storage", EVICTED, NO, NO,
         ("container {filler} wrote more than its ephemeral-storage limit of {most}, and the pod was evicted",
@@ -53,13 +65,12 @@ EVICTIONS: tuple[Rule, ...] = (
         ("set the ephemeral-storage request of container {culprit} to {enough} or more instead of {request}, or write less",
          "find what fills the node's disk (images, logs, other pods): this pod used only {little}",
          "remove images and logs on the node, or give it more disk; set ephemeral-storage requests and limits"),
-        BY_KUBELET, says=(r"low on resource: \[?(?:ephemeral-storage|inodes|nodefs|imagefs|containerfs|DiskPressure)|"
-                          r"condition: \[?DiskPressure"),
+        BY_KUBELET, says=r"low on resource: \[?(?:ephemeral-storage|inodes|nodefs|imagefs|containerfs|DiskPressure)",
         source=EVICTION),
     Rule("evicted-pids", EVICTED, YES, YES,
         ("the node ran short of process IDs, and the kubelet evicted the pod",),
         ("find what creates the processes; podPidsLimit in the kubelet's configuration limits each pod",),
-        BY_KUBELET, says=r"low on resource: \[?pids|condition: \[?PIDPressure", source=EVICTION),
+        BY_KUBELET, says=r"low on resource: \[?pids", source=EVICTION),
     Rule("evicted-api", EVICTED, YES, YES,
         ("the pod was evicted through the API: a drain, an autoscaler or the descheduler",),
         AFTER, ("EvictionByEvictionAPI",), source="pkg/registry/core/pod/storage/eviction.go: addConditionAndDeletePod (1.26 to 1.36)"),
@@ -85,6 +96,9 @@ EVICTIONS: tuple[Rule, ...] = (
         ("give it a higher priorityClassName, or add capacity to the cluster",),
         ("Preempting", "Preempted", "PreemptionByScheduler", "TerminationByKubelet"), says=r"preempt",
         source="pkg/kubelet/preemption/preemption.go: evictPodsToFreeRequests; scheduler's PreemptionByScheduler (1.25 to 1.36)"),
+    Rule("node-shutdown-refused", SHUTDOWN, YES, YES,
+        ("the node was shutting down, and so did not admit the pod",), (DELETE,),
+        ("NodeShutdown", "Terminated"), says=r"rejected as (?:the )?node|not admitting", source=MANAGER),
     Rule("node-shutdown", SHUTDOWN, YES, YES,
         ("the node shut down and ended its pods",), (DELETE,),
         ("NodeShutdown", "Shutdown", "Terminated", "TerminationByKubelet"), says=r"shut|\bTerminated\b", source=MANAGER),

@@ -65,7 +65,8 @@ IMAGES: tuple[Rule, ...] = (
         (("check what was pushed as {image}: a Helm chart, an attestation or an artifact is no image; if it is one, rebuild it without "
           "special compression"),
          "check what was pushed: a Helm chart, an attestation or an artifact is no image"),
-        says=r"(?:unsupported|unknown|unexpected|invalid|mismatched) (?:manifest |config )?media ?type(?! text/html)|mediaType in manifest|"
+        says=r"(?:unsupported|unknown|unexpected|invalid|mismatched) (?:manifest |config |docker v2s2 )?media ?type(?! text/html)|"
+             r"mediaType in manifest|"
              r"cncf\.helm|not a container image|"
              r"manifest (?:type|format) .{0,80}(?:not supported|unsupported)|encountered unknown type|no unpack platforms|"
              r"cannot pull an artifact",
@@ -79,6 +80,27 @@ IMAGES: tuple[Rule, ...] = (
              r"content at https?://\S{1,300}/blobs/\S{1,200} not found|"
              r"layer .{0,120}(?:does not exist|not found|not known)|/blobs/[^\n]{0,300}(?:404|not found)",
         source=RESOLVER),
+    Rule("image-node-configuration", PULL, NO, NO,
+        ("this node's configuration of registries and mirrors cannot be read",),
+        (("correct it on the node: for containerd /etc/containerd/certs.d/*/hosts.toml (its log has the line), for CRI-O "
+          "/etc/containers/registries.conf"),),
+        says=r"decode hosts\.toml|parse hosts\.toml|hosts\.toml: |load(?:ing)? registr(?:y|ies) conf|registries\.conf", source=RESOLVER),
+    Rule("image-cancelled", PULL, YES, YES,
+        ("the runtime gave up the pull: it made no progress for too long",),
+        (("see whether the registry or the node's disk is slow for {image}; the time is image_pull_progress_timeout of containerd (5 min), "
+          "pull_progress_timeout of CRI-O (10 s)"),
+         "see whether the registry or the node's disk is slow; the runtime's configuration sets the time"),
+        says=r"context canceled", sure=Sure.LIKELY,
+        source="containerd internal/cri/server/images: pullProgressReporter; CRI-O server: pullImage"),
+    Rule("image-disk", PULL, PERHAPS, PERHAPS,
+        ("the node has no disk space for the image",),
+        ("remove images on the node, or give it more disk; `kubectl describe node` shows DiskPressure",),
+        says=r"no space left on device|disk quota exceeded", source=UNPACK),
+    Rule("image-slow-disk", PULL, YES, YES,
+        ("{image} could not be unpacked in time: this node's disk is slow or busy",
+         "the image could not be unpacked in time: this node's disk is slow or busy"),
+        ("check the node's disk (iowait, pressure in /proc/pressure/io); serializeImagePulls or a smaller image lowers the load",),
+        says=r"(?:extract|unpack|snapshot)[^\n]{0,200}context deadline exceeded", sure=Sure.LIKELY, source=UNPACK),
     Rule("image-damaged", PULL, PERHAPS, PERHAPS,
         ("the content of {image} did not arrive whole, or could not be unpacked on the node", ("the image's content did not arrive whole, "
                                                                                                "or could not be unpacked on the node")),
@@ -101,6 +123,19 @@ IMAGES: tuple[Rule, ...] = (
         ("the answer is not from a registry, but a proxy or login page",),
         ("check the node's proxy and the mirror configured for this registry",),
         says=r"unexpected media type text/html|invalid character '<' looking for", source=RESOLVER),
+    Rule("image-login-expired", PULL, NO, NO,
+        ("the login with which this node asks the registry has expired",),
+        (("renew it: the imagePullSecret is older than its token lives (12 hours for ECR); the kubelet's credential provider for the "
+          "registry renews it by itself"),),
+        says=r"token (?:has|is) expired|expired token|credentials? (?:have|has|are) expired", source=RESOLVER),
+    Rule("image-server-error", PULL, YES, YES,
+        ("the registry at {host} answered {answer}", "the registry, or its token server, answered {answer}",
+         "the registry answered with an error of its own"),
+        ("wait; if it lasts, see the status of {host}, or of the mirror or proxy before it",
+         "wait; if it lasts, see the registry's status, or that of the mirror or proxy before it"),
+        says=(r"(?:(?:from host |https?://)(?P<host>[a-z0-9.:-]{1,253})[^\n]{0,300})?\b"
+              r"(?P<answer>5[0-9][0-9] (?:Internal Server Error|Bad Gateway|Service (?:Temporarily )?Unavailable|Gateway Time-?out))"),
+        source=RESOLVER),
     Rule("image-unauthorised", PULL, NO, NO,
         ("the registry requires a login with access to {image}, or has no such image",
          "the registry requires a login with access to the image, or has no such image"),
@@ -114,22 +149,22 @@ IMAGES: tuple[Rule, ...] = (
         ("the registry has no image {image}", "the registry has no such image"),
         ("check the name and tag of {image}, and that it was pushed", "check the image's name and tag, and that it was pushed"),
         says=r"not found|manifest unknown|name unknown|does not exist|no such image", source=RESOLVER),
+    Rule("image-plain-http", PULL, NO, NO,
+        ("the registry speaks HTTP, and this node's runtime expects HTTPS",),
+        (("give the registry a certificate, or configure it as plain HTTP on each node: for containerd in certs.d (server = "
+          "\"http://…\"), for CRI-O in registries.conf (insecure = true)"),),
+        says=r"HTTP response to HTTPS client", source=RESOLVER),
     Rule("image-tls", PULL, NO, NO,
         ("the node does not accept the registry's certificate, or the registry has none",),
         ("make the runtime on the node trust the registry's CA, or correct the registry's certificate",),
-        says=r"x509:|certificate (?:signed by|has expired|is not valid|verify)|tls: |HTTP response to HTTPS client", source=RESOLVER),
-    Rule("image-disk", PULL, PERHAPS, PERHAPS,
-        ("the node has no disk space for the image",),
-        ("remove images on the node, or give it more disk; `kubectl describe node` shows DiskPressure",),
-        says=r"no space left on device|disk quota exceeded", source=UNPACK),
+        says=r"x509:|certificate (?:signed by|has expired|is not valid|verify)|tls: ", source=RESOLVER),
     Rule("image-unreachable", PULL, YES, YES,
         ("the registry at {host} is not reachable from this node", "the registry is not reachable from this node"),
         ("check from the node that {host} resolves, that network and proxy allow the connection, and that the registry is up",
          "check from the node that the registry's name resolves, that network and proxy allow the connection, and that the registry is up"),
         says=(HOST + r"(?:dial tcp|no such host|i/o timeout|connection (?:refused|reset)|handshake timeout|network is unreachable|"
               r"no route to host|server misbehaving|context deadline exceeded|Client\.Timeout|request canceled|"
-              r"unexpected EOF|: EOF|proxyconnect|registry is unavailable|RegistryUnavailable|internal server error|bad gateway|"
-              r"service unavailable|gateway time-?out)"), source=RESOLVER),
+              r"unexpected EOF|: EOF|proxyconnect|registry is unavailable|RegistryUnavailable)"), source=RESOLVER),
     Rule("image-inspect", PULL, PERHAPS, PERHAPS,
         ("the runtime could not read its copy of the image",),
         ("remove the image from the node (`crictl rmi {image}`) to have it pulled again",

@@ -15,23 +15,53 @@ SCHEDULER = "pkg/scheduler/framework/plugins: the reasons of the filters (1.25 t
 RESIZING = "pkg/kubelet/allocation: canResizePod in allocation_manager.go, later in handlers.go (1.33 to 1.36)"
 READY = "pkg/kubelet/status/generate.go: GeneratePodReadyToStartContainersCondition (1.28 to 1.36)"
 
+TERMINATING = {At.TERMINATING: Category.TERMINATING}
+
 PODS: tuple[Rule, ...] = (
+    Rule("terminating-finalizer", TERMINATING, PERHAPS, NO,
+        ("the pod was deleted, and should have been gone more than five minutes ago: its finalizers are not removed ({finalizers})",),
+        (("find the controller that sets {finalizers}: it is down, or waits for something; remove the finalizer by hand only if it is gone "
+          "for good"),),
+        facts=(facts.HAS_FINALIZER,), source="metadata.finalizers; apimachinery's registry: Store.Delete"),
+    Rule("terminating", TERMINATING, PERHAPS, PERHAPS,
+        ("the pod was deleted, and should have been gone more than five minutes ago: its node has not reported that its containers ended",),
+        (("check node {node} (`kubectl get node {node}`): if it is up, see the logs of its kubelet and runtime (a process in the kernel, a "
+          "volume that cannot be unmounted); if it is gone for good, delete the Node"),
+         "see why no node reports it (`kubectl get pod -n {namespace} {pod} -o wide`)"), sure=Sure.LIKELY,
+        source="pkg/kubelet/kubelet_pods.go: PodCouldHaveRunningContainers, status_manager.go: canBeDeleted (1.25 to 1.36)"),
+    Rule("readiness-gate", {At.POD: Category.NOT_READY}, PERHAPS, NO,
+        ("the pod is not ready, although all its containers are: its readiness gate {gate} is not True",
+         "the pod is not ready, although all its containers are: a readiness gate of it is not True"),
+        ("find the controller that sets the condition {gate} (for a load balancer: are its health checks passing?), and its log",
+         "find the controller that sets the condition, and its log"),
+        says=r"readiness gate \"(?P<gate>[^\"\n]{1,300})\"", facts=(facts.GATED,),
+        source="pkg/kubelet/status/generate.go: GeneratePodReadyCondition (1.14 to 1.36)"),
     Rule("scheduling-gated", SCHEDULING, PERHAPS, NO,
         ("the pod has no node: its schedulingGates are not removed yet",),
         ("find what removes them: a controller (a queue such as Kueue) that is down, or that has no room for it yet",),
         ("SchedulingGated",), source="pkg/scheduler/framework/plugins/schedulinggates (1.26 to 1.36)"),
+    Rule("scheduling-volume-count", SCHEDULING, PERHAPS, PERHAPS,
+        ("the pod has no node: those that fit have as many volumes attached as they can",),
+        ("add nodes, or use fewer volumes per node; `kubectl get csinode -o yaml` shows the limits, `kubectl get volumeattachments` the volumes",),
+        says=r"exceed max volume count", source=SCHEDULER),
     Rule("scheduling-volume", SCHEDULING, PERHAPS, PERHAPS,
         ("the pod has no node: its volume claim {claim} does not exist", ("the pod has no node: a volume of it is not bound, or is in "
                                                                           "another zone")),
         ("create the claim {claim}, or correct its name; the scheduler then continues",
          "check the claims (`kubectl get pvc -n {namespace}`): storage class, capacity, and the zone of a volume that exists",),
         says=(r"persistentvolumeclaim \\?\"(?P<claim>[^\"\\\n]{1,253})\\?\" not found|unbound (?:immediate )?PersistentVolumeClaims|"
-              r"volume node affinity conflict|find available persistent volumes|exceed max volume count"),
+              r"volume node affinity conflict|find available persistent volumes|binding volumes:|VolumeBinding"),
         source=SCHEDULER),
+    Rule("scheduling-claims", SCHEDULING, PERHAPS, PERHAPS,
+        ("the pod has no node: none can give it the devices of its resource claims",),
+        (("compare the claims with what drivers offer (`kubectl get resourceclaims -n {namespace}`, `kubectl get resourceslices`): are the "
+          "drivers up, are the devices in use?"),),
+        says=r"cannot allocate all claims|resourceclaim|waiting for (?:dynamic )?resource",
+        source="pkg/scheduler/framework/plugins/dynamicresources (1.31 to 1.36)"),
     Rule("scheduling-resources", SCHEDULING, PERHAPS, YES,
         ("the pod has no node: {number} of {nodes} nodes have too little {resource} for its requests",
          "the pod has no node: none has enough {resource} for its requests", "the pod has no node: none has room for its requests"),
-        ("lower its request of {resource}, or add nodes; what counts is the sum of requests on a node, not its usage",
+        ("lower its {resource} request, or add nodes; what counts is the sum of requests on a node, not its usage",
          "lower its requests, or add nodes; what counts is the sum of requests on a node, not its usage"),
         says=(r"(?:/(?P<nodes>[0-9]+) nodes are available[^\n]*?(?P<number>[0-9]+) |predicates[^\n]*?)"
               r"(?:Insufficient (?P<resource>[a-z0-9./-]{0,252}[a-z0-9])|Too many pods)"),
@@ -77,7 +107,7 @@ PODS: tuple[Rule, ...] = (
         ("the pod's resize can never be done on this node: it asks for {wanted_amount} {resource}, and the node has {capacity}",
          "the pod's resize can never be done on this node"),
         ("ask for less than {capacity}, or {replace}, so that it is placed on a larger node",
-         "the message says what forbids it, such as a static CPU or memory policy: {replace} with the new resources"),
+         "the message says what forbids it, such as a static CPU or memory policy, or swap: {replace} with the new resources"),
         ("Infeasible",), says=r"(?:capacity: (?P<resource>[a-z]+), requested: (?P<wanted_amount>[0-9]+), capacity: (?P<capacity>[0-9]+))?$",
         source=RESIZING),
     Rule("resize-deferred", RESIZE, YES, YES,

@@ -5,7 +5,19 @@ from __future__ import annotations
 from agent.diagnose import facts
 from agent.diagnose.case import At
 from agent.diagnose.rule import NO, PERHAPS, YES, Rule, Sure
-from agent.diagnose.table_ends import CODES, CONTAINERD, DIED, MORE_TIME, NODE, PROBES, PROGRAM, RAISE, RESTART
+from agent.diagnose.table_ends import (
+    CODES,
+    CONTAINERD,
+    DIED,
+    LOST,
+    MORE_TIME,
+    NODE,
+    PROBES,
+    PROGRAM,
+    RAISE,
+    REBOOT,
+    RESTART,
+)
 from agent.diagnose.table_pods import DESCRIBE
 from agent.model.diagnosis import Category
 
@@ -38,18 +50,31 @@ RUNNING: tuple[Rule, ...] = (
     Rule("running-after-oom", {At.RUNNING: Category.OOM_CONTAINER}, NO, PERHAPS,
         (AGAIN + "was OOM-killed: the pod reached its limit of {pod_limit}",
          AGAIN + "was OOM-killed: the pod reached a limit of {behind}",
+         AGAIN + "was OOM-killed ({victim}): it reached its limit of {own_limit}",
          AGAIN + "was OOM-killed: it reached its limit of {own_limit}",
          AGAIN + "was OOM-killed; its limit is {limit}",
          AGAIN + "was OOM-killed"),
         RAISE, facts=(facts.RESTARTED, facts.OOM), source=CONTAINERD),
+    Rule("running-init-long", {At.RUNNING: Category.NOT_STARTING}, PERHAPS, PERHAPS,
+        ("the pod has not started, because {who} has been running for more than five minutes",),
+        (("see what it does or waits for (`kubectl logs -n {namespace} {pod} -c {container}`): often a service, a DNS name or a migration "
+          "that is not there yet"),),
+        facts=(facts.INIT_LONG,), sure=Sure.LIKELY,
+        source="pkg/kubelet/kuberuntime/kuberuntime_container.go: computeInitContainerActions (1.25 to 1.36)"),
     Rule("running-not-started", NOT_READY, PERHAPS, PERHAPS,
         ("{who} is running, but its startup probe has not succeeded for five minutes",),
         ("see its log (`kubectl logs -n {namespace} {pod} -c {container}`), and check the startup probe",),
         facts=(facts.NOT_STARTED_LONG,), source=PROBE),
     Rule("running-not-ready", NOT_READY, PERHAPS, PERHAPS,
-        ("{who} is running, but has not been ready for a while: its readiness probe fails",),
-        ("see its log (`kubectl logs -n {namespace} {pod} -c {container}`), and check the readiness probe",),
+        ("{who} is running, but has not been ready for a while: its {readiness} fails",
+         "{who} is running, but has not been ready for a while"),
+        ("see its log (`kubectl logs -n {namespace} {pod} -c {container}`), and check the {readiness}",
+         "see its log (`kubectl logs -n {namespace} {pod} -c {container}`), and its probes if it has any"),
         facts=(facts.NOT_READY_LONG,), source=PROBE),
+    Rule("running-after-unknown", RESTARTED, PERHAPS, YES,
+        ("{who} is running again (restart {restarts}); how the previous instance ended is not known: the runtime found it gone",),
+        (REBOOT,),
+        facts=(facts.RESTARTED, facts.LOST_END), source=LOST),
     Rule("running-after-probe", RESTARTED, PERHAPS, PERHAPS,
         (AGAIN + "was ended by {signal} (exit code {exit_code}) without an OOM kill: most likely its liveness or startup probe failed",),
         (f"look for `probe failed` in the Events ({DESCRIBE}); then {MORE_TIME}",),

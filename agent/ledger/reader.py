@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.ledger.rows import BadRowError, Row, decisions_of, exceeded_of, from_sql, kill_of, originals_of, to_sql
 from agent.ledger.schema import VERSION
 from agent.ledger.store import FILE
-from agent.model import AgentError, Exceeded, KeptDecision, OomKill, Original, kills_of_cgroup
+from agent.model import AgentError, Exceeded, KeptDecision, KillSum, OomKill, Original, Outcome, kills_of_cgroup
 
 READ_WAIT_S = 1.0
 
@@ -85,6 +85,31 @@ class LedgerReader(WrittenKills):
             "SELECT pod_uid, container, SUM(processes) FROM kill WHERE pod_uid IS NOT NULL GROUP BY pod_uid, container"
         )
         return {(uid, container or ""): killed for uid, container, killed in map(from_sql, self._rows(sql))}
+
+    def sums(self, since_unix_s: float, limit: int) -> list[KillSum]:
+        """Kills in containers by pod, container, scope and memory limit; the ``limit`` with the newest kills, those first.
+
+        Row by row along the index of times: a GROUP BY would need memory for all, or a temporary file.
+        """
+        at_limit = "CASE WHEN json_valid(body) THEN json_extract(body, '$.limit_bytes') END"
+        sql = (
+            f"SELECT rowid, processes, outcome IS ?, pod_uid, container, scope, {at_limit} FROM kill "
+            "WHERE at_unix_s >= ? AND pod_uid IS NOT NULL AND container IS NOT NULL ORDER BY at_unix_s DESC"
+        )
+        found: dict[Row, list[int]] = {}
+        try:
+            for rowid, processes, survived, *group in self._connection.execute(sql, (Outcome.SURVIVED, since_unix_s)):
+                if (known := found.get(tuple(group))) is not None:
+                    known[:] = known[0], known[1] + 1, known[2] + processes, known[3] + survived
+                elif len(found) < limit:
+                    found[tuple(group)] = [rowid, 1, processes, survived]
+        except sqlite3.Error as error:
+            raise self._no_ledger(error) from error
+        return [
+            KillSum(kills, processes, survived, last)
+            for rowid, kills, processes, survived in found.values()
+            for last in self.matching("rowid = ?", (rowid,))
+        ]
 
     def kept_decisions(self) -> tuple[KeptDecision, ...]:
         """The last decision for each container."""

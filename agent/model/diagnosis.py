@@ -52,6 +52,7 @@ class Category(StrEnum):
     PREEMPTED = "Preempted"
     NODE_SHUTDOWN = "NodeShutdown"
     REJECTED = "Rejected"
+    TERMINATING = "Terminating"
     UNKNOWN = "Unknown"
 
 

@@ -64,6 +64,16 @@ class OomKill:
         return f"{kills_of_cgroup(self.boot_id, self.cgroup_inode)}{self.ordinal}"
 
 
+@dataclass(frozen=True, slots=True)
+class KillSum:
+    """Kills of one pod and container at one limit. ``survived``: kills that the container survived; ``last``: the newest kill."""
+
+    kills: int
+    processes: int
+    survived: int
+    last: OomKill
+
+
 def kills_of_cgroup(boot_id: str, cgroup_inode: int) -> str:
     """The beginning of each ``kill_id`` of this cgroup's kills, and of no other's."""
     return f"{boot_id}-{cgroup_inode}-"

@@ -89,7 +89,9 @@ class PodStatus:
     """The status of one pod, and the parts of its spec that matter for it.
 
     ``index_failures``: earlier failures of this index of an Indexed Job (annotation batch.kubernetes.io/job-index-failure-count).
-    ``deadline_s`` is spec.activeDeadlineSeconds. ``limit_bytes`` is of pod-level resources (spec.resources), None for none.
+    ``deadline_s`` is spec.activeDeadlineSeconds. ``limit_bytes`` is of pod-level resources (spec.resources), None for none. ``qos``:
+    its class (Guaranteed, Burstable, BestEffort), "" before the API has set it. ``deletion_unix_s``: when a deleted pod should be gone.
+    ``finalizers``: who else must agree to that.
     """
 
     phase: str = "Unknown"
@@ -104,6 +106,8 @@ class PodStatus:
     created_unix_s: float | None = None
     deletion_unix_s: float | None = None
     limit_bytes: int | None = None
+    qos: str = ""
+    finalizers: tuple[str, ...] = ()
 
     def condition(self, kind: str) -> PodCondition | None:
         """The condition of this type; None: there is none."""

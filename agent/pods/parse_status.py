@@ -41,6 +41,8 @@ def pod_status(metadata: Json, spec: Json, status: Json, limit_bytes: int | None
         created_unix_s=_time(metadata, "creationTimestamp"),
         deletion_unix_s=_time(metadata, "deletionTimestamp"),
         limit_bytes=limit_bytes,
+        qos=intern(_text(status, "qosClass")),
+        finalizers=_texts(metadata.get("finalizers")),
     )
 
 
@@ -115,6 +117,11 @@ def _map(value: object) -> Json:
 
 def _maps(value: object) -> list[Json]:
     return [one for one in value[:MOST_LISTED] if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    listed = value[:MOST_LISTED] if isinstance(value, list) else []
+    return tuple(intern(one[:MOST_TEXT]) for one in listed if isinstance(one, str))
 
 
 def _text(item: Json, key: str) -> str:

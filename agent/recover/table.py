@@ -50,6 +50,7 @@ BY_CATEGORY: dict[Category, tuple[Action, ...]] = {
     Category.PREEMPTED: (REPLACE,),
     Category.NODE_SHUTDOWN: (REPLACE,),
     Category.REJECTED: (REPLACE, STRATEGY),
+    Category.TERMINATING: (),  # it is deleted: nothing here helps
     Category.UNKNOWN: (RETRY,),
 }
 

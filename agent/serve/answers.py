@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import Hierarchy
-from agent.look import containers, diagnoses, explain, kills
+from agent.look import advice, containers, diagnoses, explain, kills
 from agent.look.survey import Survey
 from agent.model import AgentError, StateAsked
 from agent.pods.state import NodeState
@@ -64,7 +64,7 @@ class Answers:
             raise RefusedError(f"this agent's node is {self.settings.node_name}")
         if command == "history":
             return self._history(taken)
-        pod = taken.text("pod")
+        pod, since_s = taken.text("pod"), taken.seconds("since_s") if command == "advise" else None
         taken.end()
         if command == "explain" and pod is None:
             raise RefusedError("explain needs a pod")
@@ -72,6 +72,8 @@ class Answers:
             found = self._survey(files)
             if command == "ps":
                 return containers.containers(found)
+            if command == "advise":
+                return advice.advise(found, since_s)
             return explain.explain(found, pod) if command == "explain" and pod else diagnoses.diagnose(found, pod)
 
     def _history(self, taken: Arguments) -> Shown:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SOCKET = "agent.sock"  # in the state directory
-COMMANDS = ("ps", "explain", "diagnose", "history")
+COMMANDS = ("ps", "explain", "diagnose", "advise", "history")
 LONGEST_PATH = 107  # bytes of a socket's path (unix(7))
 MOST_REQUEST_BYTES = 8 << 10
 MOST_ANSWER_BYTES = 8 << 20

@@ -13,8 +13,8 @@ from io import TextIOWrapper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import TextIO
+    from collections.abc import Mapping, Sequence
+    from typing import Any, TextIO
 
     from agent.look.view import Listing, T
     from agent.wording.view import Cell, Shown, View
@@ -29,12 +29,15 @@ class Output(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    PATCH = "patch"  # of ``advise`` only: commands for a shell, from the document
 
 
 def show(shown: Shown, output: Output, file: TextIO) -> None:
     """Print one command's output, without its troubles."""
     if output is Output.JSON:
         print_json(shown.document, file)
+    elif output is Output.PATCH:
+        _print_patches((shown.document or {}).get("patches", ()), file)
     elif shown.view is not None:
         print_view(shown.view, file)
 
@@ -47,6 +50,15 @@ def show_rows(listing: Listing[T], rows: Sequence[T], output: Output, file: Text
 def print_json(document: object, file: TextIO) -> None:
     """ASCII only: no surrogate or escape sequence in a name reaches the terminal."""
     file.write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
+
+
+def _print_patches(patches: Sequence[Mapping[str, Any]], file: TextIO) -> None:
+    """Each command below its reasons, for a shell; where there is no patch, what to do instead."""
+    for one in patches:
+        of = f"{one['kind']} {one['namespace']}/{one['name']}"
+        lines = [f"# {of}, {why}" for why in one["why"]]
+        lines.append(one["command"] or f"# {of}: no patch; {one['to_do']}")
+        file.write("\n".join([*lines, ""]))
 
 
 def print_view(view: View, file: TextIO) -> None:

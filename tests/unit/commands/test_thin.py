@@ -73,7 +73,14 @@ def in_a_process(*words: str, after: str = "", **more: Any) -> subprocess.Comple
 
 @pytest.mark.parametrize(
     "words",
-    [("ps",), ("ps", "--output", "json"), ("history", "--since", "6h"), ("explain", "a"), ("diagnose", "--all")],
+    [
+        ("ps",),
+        ("ps", "--output", "json"),
+        ("history", "--since", "6h"),
+        ("explain", "a"),
+        ("diagnose", "--all"),
+        ("advise",),
+    ],
 )
 def test_beside_an_agent_a_command_imports_nothing_heavy(words: tuple[str, ...], asked: Asked) -> None:
     listed = "print('imported', *sys.modules, file=sys.stderr)"
@@ -91,6 +98,8 @@ def test_beside_an_agent_a_command_imports_nothing_heavy(words: tuple[str, ...],
         (("explain", "a/b"), ("explain", {"node": None, "pod": "a/b"}, False)),
         (("diagnose",), ("diagnose", {"node": None, "pod": None}, False)),
         (("diagnose", "--all"), ("diagnose", {"node": None, "pod": None}, False)),
+        (("advise", "--since", "6h"), ("advise", {"node": None, "since_s": 21600.0}, False)),
+        (("advise", "--output", "json"), ("advise", {"node": None, "since_s": None}, True)),
         (
             ("history", "--since", "6h", "--namespace", "n", "--pod", "p", "--limit", "7"),
             ("history", {"node": None, "namespace": "n", "pod": "p", "limit": 7, "since_s": 21600.0}, False),
@@ -122,6 +131,24 @@ def test_what_is_not_for_the_agent_is_left_to_the_command_itself_without_a_word(
 ) -> None:
     assert thin.run(words, _add_own) is None
     assert (asked, capsys.readouterr()) == ([], ("", ""))
+
+
+def test_patches_are_printed_from_the_agents_document(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
+    patch = {
+        "namespace": "shop",
+        "kind": "Job",
+        "name": "load",
+        "why": ["w"],
+        "patch": None,
+        "command": None,
+        "to_do": "t",
+    }
+    shown = Shown({"patches": [patch, patch | {"command": "kubectl patch"}]}, None, [])
+    asked.answer = lambda: protocol.answer_line(shown, document=True)
+    assert main(("advise", "--output", "patch")) == EXIT_OK
+    lines = ["# Job shop/load, w", "# Job shop/load: no patch; t", "# Job shop/load, w", "kubectl patch"]
+    assert capsys.readouterr().out.splitlines() == lines
+    assert asked == [("advise", {"node": None, "since_s": None}, True)]
 
 
 def test_without_an_agent_that_is_said_in_one_line_and_the_command_reads_the_node_itself(

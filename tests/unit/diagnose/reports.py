@@ -1,7 +1,8 @@
 """Statuses from public reports (tests/fixtures/podreports), names replaced, with the right answer.
 
 ``*.json`` has one pod each. ``*.yaml`` have many in short: ``status`` is the pod's, ``owner`` the kind of its controller ("" for none),
-``containers`` and ``init`` have a state (``waiting``, ``ended``, ``running``) and the instance before (``last``). ``made``: no status was
+``containers`` and ``init`` have a state (``waiting``, ``ended``, ``running``) and the instance before (``last``). ``deleted``: when
+the pod should be gone. ``made``: no status was
 published: it has the words of the source, which is code, a log or a command's output.
 """
 
@@ -73,8 +74,10 @@ def _of_yaml(one: Json) -> Report:
         status[full.removesuffix("s") + "Statuses"] = states
     owner = one.get("owner", "ReplicaSet")
     owners = [{"kind": owner, "name": "web", "controller": True}] if owner else []
-    metadata = {"name": "web-1", "namespace": "shop", "uid": "0f4be21c-5c1a-4c7e-9a51-6a1f3b8e0001",
+    metadata: Json = {"name": "web-1", "namespace": "shop", "uid": "0f4be21c-5c1a-4c7e-9a51-6a1f3b8e0001",
                 "creationTimestamp": "2026-03-01T10:59:00Z", "ownerReferences": owners}  # fmt: skip
+    metadata |= {"deletionTimestamp": one["deleted"]} if "deleted" in one else {}
+    metadata |= {"finalizers": one["finalizers"]} if "finalizers" in one else {}
     expect = one["expect"] if isinstance(one["expect"], list) else [one["expect"]]
     pod = {"metadata": metadata, "spec": spec, "status": status}
     return Report(

@@ -42,8 +42,13 @@ def test_a_crash_loop_of_oom_says_limit_next_limit_and_how_often() -> None:
     kills = [kill(60.0 * n + 30) for n in range(7)]
     one = the_one(LOOPING, *kills)
     assert (one.category, one.rule) == (Category.CRASH_LOOP, "ended-oom")
-    assert one.what == "container web was OOM-killed: it reached its limit of 256Mi"
+    assert one.what == "container web was OOM-killed (worker): it reached its limit of 256Mi"
     assert one.advice == "raise the limit from 256Mi to 320Mi: 7 kills in an hour"
+
+
+def test_how_much_the_killed_process_had_is_said_where_the_log_says_it() -> None:
+    one = the_one(LOOPING, kill(30, victims=(Victim(8, "python3", anon_bytes=180 * MIB),)))
+    assert one.what == "container web was OOM-killed (python3, 180Mi): it reached its limit of 256Mi"
 
 
 def test_the_peak_of_the_instance_that_lost_a_process_is_given() -> None:
@@ -58,7 +63,7 @@ def test_the_peak_of_the_instance_that_lost_a_process_is_given() -> None:
 def test_a_restarted_containers_advice_has_the_killed_instances_numbers_and_not_its_own_peak() -> None:
     facts = ContainerFacts(limit_bytes=256 * MIB, peak_bytes=4 * MIB)
     one = the_one("running-after-oom-kubelet-1.29", kill(20), web=facts)
-    assert one.what.endswith("the previous instance was OOM-killed: it reached its limit of 256Mi")
+    assert one.what.endswith("the previous instance was OOM-killed (worker): it reached its limit of 256Mi")
     assert one.advice == "raise the limit from 256Mi to 320Mi: 1 kill in an hour"
     assert one.next_step.text == (
         "it keeps running; the kubelet restarted it by itself (restartPolicy Always), and does so after each such end"

@@ -82,7 +82,8 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
         "status": {},
     }
     pod["metadata"] |= draw(optional(
-        deletionTimestamp=st.none(), creationTimestamp=TIMES, annotations=st.dictionaries(st.sampled_from(
+        deletionTimestamp=st.none() | TIMES, finalizers=st.lists(SAID, max_size=2),
+        creationTimestamp=TIMES, annotations=st.dictionaries(st.sampled_from(
             ["batch.kubernetes.io/job-index-failure-count", "kubernetes.io/config.hash"]), st.text(max_size=4)),
         ownerReferences=st.lists(st.fixed_dictionaries({"kind": st.sampled_from(["Job", "ReplicaSet", "DaemonSet", "Node"]), "name": NAME,
                                                         "controller": st.booleans()}), max_size=2)))  # fmt: skip
@@ -232,7 +233,7 @@ def test_what_is_said_of_a_kill_never_contradicts_itself(
 def test_whatever_is_diagnosed_can_be_printed(world: tuple[dict[str, Any], list[OomKill], NodeFacts]) -> None:
     pod, kills, facts = world
     found = diagnose(parse_pod(pod), kills, facts)
-    for output in Output:
+    for output in (Output.TABLE, Output.JSON):
         for shown in (all_shown, pod_shown):
             file = StringIO()
             show(shown(found, "nothing", []), output, file)

@@ -12,7 +12,13 @@ from tests.unit.diagnose.recorded import NAMES, recorded
 
 EXPECTED = Path(__file__).with_name("expected.tsv")
 COLUMNS = ("name", "container", "category", "rule", "transient", "retry_helps", "will", "what", "next", "advice")
-BY_REPORTS = {Category.NODE_OOM, Category.OOM_SANDBOX, Category.RESTARTED, Category.RESIZE}  # test_reports.py
+BY_REPORTS = {
+    Category.NODE_OOM,
+    Category.OOM_SANDBOX,
+    Category.RESTARTED,
+    Category.RESIZE,
+    Category.TERMINATING,
+}  # test_reports.py
 
 
 def expected() -> dict[str, list[dict[str, str]]]:

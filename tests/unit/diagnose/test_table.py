@@ -8,7 +8,7 @@ import pytest
 
 from agent.diagnose import TABLE
 from agent.diagnose.case import OF_POD, At
-from agent.diagnose.facts import EXIT_KNOWN, FAILED_END, OOM_OF_CHILD, OWN_SIGNAL, PROBED, SIGNALLED
+from agent.diagnose.facts import EXIT_KNOWN, FAILED_END, HAS_FINALIZER, OOM_OF_CHILD, OWN_SIGNAL, PROBED, SIGNALLED
 from agent.diagnose.memory import quantity
 from agent.diagnose.rule import Rule, names_in, signal_name
 from tests.unit.diagnose.write_page import PAGE, examples, page, written
@@ -17,6 +17,7 @@ POD_WORDS = {"who", "pod", "namespace", "reason", "replace"}
 OF_CONTAINER = POD_WORDS | {"container", "log", "restarts"}
 PROMISED = {
     EXIT_KNOWN: {"exit_code"},
+    HAS_FINALIZER: {"finalizers"},
     OOM_OF_CHILD: {"exit_code"},
     SIGNALLED: {"signal"},
     OWN_SIGNAL: {"signal"},

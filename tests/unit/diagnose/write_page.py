@@ -39,7 +39,7 @@ READABLE = tuple(
 SHARED = {"": "", RESTART: RESTART}  # after each sentence of RAISE
 WORD = re.compile(r"\{(\w+)\}")
 PLACES = (
-    ("The pod as a whole", (At.POD,)),
+    ("The pod as a whole", (At.POD, At.TERMINATING)),
     ("Pods that do not start, and resizes", (At.SCHEDULING, At.CREATING, At.SANDBOX, At.RESIZE)),
     ("Images", (At.PULL, At.PULL_BACK_OFF)),
     ("Containers that cannot be created or started", (At.CONFIG, At.CREATE, At.START, At.WAITING)),
@@ -74,9 +74,9 @@ class Example:
 
 
 def examples() -> Mapping[str, Example]:
-    """By rule: a published status, or else one with a source's words, or else a recorded one."""
+    """By rule: a published status, or else a recorded one, or else one with a source's words."""
     found: dict[str, Example] = {}
-    for one, pod, link in (*_reported(False), *_reported(True), *_recorded()):
+    for one, pod, link in (*_reported(False), *_recorded(), *_reported(True)):
         found.setdefault(one.rule, Example(_shown(one, pod["status"]), link, one))
     return found
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.ledger import Ledger, LedgerReader, NoLedgerError
+from agent.model import Outcome, Scope
 from tests.unit.ledger.records import a_kill
 
 
@@ -38,6 +40,22 @@ def test_a_row_that_can_not_be_read_is_passed_over(ledger: Ledger, tmp_path: Pat
     reader = LedgerReader(tmp_path)
     assert reader.kills() == [a_kill(2)]
     assert reader.bad_rows == 1
+    reader.close()
+
+
+def test_kills_are_summed_by_pod_container_scope_and_limit_with_the_newest_of_each(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    small, large = replace(a_kill(4, at=4.0), limit_bytes=1), replace(a_kill(5, at=5.0), limit_bytes=2)
+    lived = replace(a_kill(3, at=3.0, processes=2), limit_bytes=1, outcome=Outcome.SURVIVED)
+    of_node = a_kill(2, at=2.0, scope=Scope.NODE)
+    ledger.record([replace(a_kill(1, at=0.5), limit_bytes=1), of_node, lived, small, large], [], None)
+    ledger.commit()
+    reader = LedgerReader(tmp_path)
+    found = reader.sums(1.0, 10)
+    assert [(one.last.ordinal, one.kills, one.processes) for one in found] == [(5, 1, 1), (4, 2, 3), (2, 1, 1)]
+    assert found[1].survived == 1 + (small.outcome is Outcome.SURVIVED)
+    assert [one.last.ordinal for one in reader.sums(1.0, 2)] == [5, 4], "the newest"
     reader.close()
 
 

@@ -86,7 +86,7 @@ def test_each_command_says_the_same_beside_the_agent_as_without_it(
         agent.until(recorded, "the kills, with their outcomes")
         agent.until(lambda: agent.knob(CONTAINER) == mode, "and what follows")
         for words, command in COMMANDS.items():
-            for output in Output:
+            for output in (Output.TABLE, Output.JSON):
                 same = alone(agent, command, output)
                 assert beside(agent, words, output) == same, words
                 assert "herder-1" in same[0]

@@ -49,6 +49,7 @@ def test_each_command_is_answered(answers: Answers) -> None:
     assert [row["pod"] for row in (ps.document or {})["containers"]] == ["herder-1"]
     assert (explain.document or {})["pod"]["name"] == "herder-1"
     assert answer(answers, "diagnose", pod=None).document == {"diagnoses": []}
+    assert [row["name"] for row in (answer(answers, "advise", since_s=None).document or {})["advice"]] == ["herder-1"]
     assert len((answer(answers, "history", limit=1).document or {})["kills"]) == 1
 
 
@@ -64,6 +65,8 @@ def test_each_command_is_answered(answers: Answers) -> None:
         ("history", {"limit": 5, "pod": ["a"]}, "pod is not a text"),
         ("explain", {"pod": "x" * 500}, "pod is not a text"),
         ("explain", {}, "explain needs a pod"),
+        ("advise", {"since_s": -1}, "since_s is not a number"),
+        ("ps", {"since_s": 60}, "does not know"),
     ],
 )
 def test_arguments_that_are_not_as_they_should_be_are_refused(
