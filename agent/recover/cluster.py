@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from agent.kube.api import Api, ApiRefusedError, UnbelievableAnswerError
+from agent.kube.api import Api, ApiRefusedError, ApiUnreachableError, UnbelievableAnswerError
 from agent.model.recover import Space
 from agent.recover.actions.request import CreatePod, Evict, PatchPod, PatchResource, Request
 from agent.recover.subject import Json, space_of
 
 JSON_PATCH = "application/json-patch+json"
 ANSWER_S = 10.0  # less than a lease lasts
-MOST_BYTES = 4 << 20
+MOST_BYTES = 16 << 20  # etcd takes 1.5 MiB, in which the API server's JSON makes up to six characters of one
 
 
 class Cluster:
@@ -24,13 +24,17 @@ class Cluster:
         self._may_write = may_write
 
     def get(self, path: str) -> Json | None:
-        """An object; None: there is none."""
+        """An object; None: there is none. Raises UnbelievableAnswerError for one that can't be read, which says nothing about others."""
         try:
-            answer = self._api.request("GET", path, read_s=ANSWER_S).json(MOST_BYTES)
+            got = self._api.request("GET", path, read_s=ANSWER_S)
         except ApiRefusedError as error:
             if error.status == 404:
                 return None
             raise
+        try:
+            answer = got.json(MOST_BYTES)
+        except ApiUnreachableError as error:
+            raise UnbelievableAnswerError(f"{path}: {error}") from error
         if not isinstance(answer, dict) or not isinstance(answer.get("metadata"), dict):
             raise UnbelievableAnswerError(f"{self._api.server}{path} is no object")
         return answer

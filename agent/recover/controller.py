@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from agent.kube.api import ApiError, ApiRefusedError
+from agent.kube.api import ApiError, ApiRefusedError, UnbelievableAnswerError
 from agent.metrics.recover import RecoverMetrics
 from agent.model.diagnosis import Diagnosis
 from agent.model.recover import UNSETTLED, Attempt, Nothing, RecoverConfig, Space, State, Step
@@ -124,10 +124,11 @@ class Controller:
         found = []
         for one in subjects:
             space = spaces.get(one.pod.namespace)
-            if space is None or not asks(one, space, self._config):
+            if space is None:
                 continue
-            if diagnoses := diagnoses_of(one, reports, now):
-                found.append((one, space, diagnoses))
+            with _alone(f"pod {one.pod.namespace}/{one.pod.name}"):
+                if asks(one, space, self._config) and (diagnoses := diagnoses_of(one, reports, now)):
+                    found.append((one, space, diagnoses))
         return found
 
     def _one(
@@ -206,7 +207,7 @@ def _alone(what: str) -> Iterator[None]:
         yield
     except FullError:
         raise
-    except ApiRefusedError as error:
+    except (ApiRefusedError, UnbelievableAnswerError) as error:
         logger.warning("%s has to wait: %s", what, error)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         logger.exception("%s was left out: a fault of oomward", what)

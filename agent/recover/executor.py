@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from agent.kube.api import ApiRefusedError
+from agent.kube.api import ApiRefusedError, UnbelievableAnswerError
 from agent.model.recover import Action, Attempt, RecoverConfig, State, Step
 from agent.recover import messages
 from agent.recover.actions import fail, grow, image, strategy
@@ -79,7 +79,7 @@ class Executor:
         """The message on a custom resource."""
         try:
             found = self._cluster.get(path)
-        except ApiRefusedError as error:
+        except (ApiRefusedError, UnbelievableAnswerError) as error:
             logger.warning("the status of %s was not written: %s", path, error)
             return
         if found is not None:
@@ -112,7 +112,7 @@ class Executor:
         for _ in range(MOST_REQUESTS):
             try:
                 found: Request | Result | Later = self._next(attempt, reports, now_unix_s)
-            except ApiRefusedError as error:
+            except (ApiRefusedError, UnbelievableAnswerError) as error:
                 return Later(f"{NOT_IN_TIME}: {error}")
             if isinstance(found, Result | Later):
                 return found

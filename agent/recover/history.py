@@ -14,6 +14,7 @@ from agent.model.recover import UNSETTLED, Action, Attempt, State
 
 KEPT_S = 86_400.0  # a settled attempt counts for a day
 MOST_KEPT = 1500  # more than a day has by the default rates
+MOST_ATTEMPT = 8000  # bytes of one; more than any has
 MOST_BYTES = 900_000  # a ConfigMap takes 1 MiB
 SHARE = 3  # parts of the journal; a namespace may fill one
 HOUR_S = 3600.0
@@ -70,7 +71,10 @@ class History:
     def filled_by(self, namespace: str) -> bool:
         """Whether one namespace has its part of the journal: what it writes into its objects must cost no other one a recovery."""
         own = replace(self, attempts=tuple(self.since(0.0, namespace)))
-        return SHARE * max(len(own.text) / MOST_BYTES, len(own.attempts) / MOST_KEPT) >= 1
+        if SHARE * len(own.attempts) >= MOST_KEPT:
+            return True
+        longest = SHARE * len(own.attempts) * MOST_ATTEMPT
+        return longest >= MOST_BYTES and SHARE * len(own.text) >= MOST_BYTES
 
     def with_intent(self, attempt: Attempt, now_unix_s: float, failed: Container[int] = ()) -> History:
         """With a new attempt, which gets the next number; those with the numbers ``failed`` did. Raises FullError."""

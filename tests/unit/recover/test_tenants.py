@@ -10,7 +10,9 @@ import pytest
 from agent.model.recover import REPLACES_ANNOTATION, Action, Bounds, Policy, State
 from agent.recover.circuits import Circuits, Failure
 from agent.recover.history import History
-from agent.recover.subject import subject_of
+from agent.recover.still import diagnoses_of
+from agent.recover.subject import Subject, subject_of
+from tests.lab.apifaults import Fault, How
 from tests.unit.recover.lab import Lab
 from tests.unit.recover.pods import NOW, REAL, crash_loop, no_image, past, pod, step, why
 from tests.unit.recover.scenarios import CR
@@ -168,3 +170,42 @@ def replace_space(name: str) -> Any:
     from agent.model.recover import ENABLED_LABEL, Space
 
     return Space(name, {ENABLED_LABEL: "true"})
+
+
+def test_a_resource_that_cannot_be_read_keeps_no_other_pod_waiting(lab: Lab) -> None:
+    """It is nested more deeply than any reader takes, or was made so after the step was recorded."""
+    lab.config = WITH_BUILDS
+    lab.server.objects.kinds.add(CR[:2])
+    lab.server.objects.stored[CR] = resource("s2i", resourceVersion="1")
+    lab.put(crash_loop(name="a", **OF_BUILD), crash_loop(name="z"))
+
+    def deepen(_method: str, _path: str) -> None:
+        if lab.history.attempts:
+            lab.server.faults.add(Fault(How.BODY, path="/apis/ml.example/", body=b"[" * 100_000, times=None))
+
+    controller = lab.replica("a", after_write=deepen)
+    for seconds in range(0, 1000, 40):
+        controller.look(NOW + seconds)
+    assert [(one.pod, one.state) for one in lab.history.attempts][:2] == [("a", State.DROPPED), ("z", State.DONE)]
+
+
+def test_a_pod_that_is_as_large_as_json_makes_it_is_recovered_like_any_other(lab: Lab) -> None:
+    raw = crash_loop(container={"env": [{"name": "A", "value": "<" * 5_000_000}]})
+    lab.put(raw)
+    lab.replica().look(NOW)
+    assert [one.state for one in lab.history.attempts] == [State.DONE]
+
+
+def test_a_fault_of_ours_in_the_diagnosis_of_one_pod_keeps_no_other_waiting(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.put(crash_loop(name="app-1"), crash_loop(name="app-2", owner="Job"))
+
+    def faulty(subject: Subject, *more: Any) -> Any:
+        if subject.pod.name == "app-1":
+            raise KeyError("a fault")
+        return diagnoses_of(subject, *more)
+
+    monkeypatch.setattr("agent.recover.controller.diagnoses_of", faulty)
+    lab.replica().look(NOW)
+    assert [one.pod for one in lab.history.attempts] == ["app-2"]
