@@ -135,7 +135,9 @@ ENDS: tuple[Rule, ...] = (
         facts=(facts.SIGNALLED,), sure=Sure.OPEN, source=CODES),
     Rule("ended-completed", {At.CRASH: Category.COMPLETED, At.ENDED: Category.COMPLETED}, NO, NO,
         ("{who} ended with code 0, although it is meant to keep running, and is restarted each time",),
-        ("if it is meant to end, set restartPolicy OnFailure or make it a Job; else keep its main process in the foreground",),
+        (("if it is meant to end, make it a Job or CronJob: pods of {owner} are always restarted; else keep its main process in the "
+          "foreground"),
+         "if it is meant to end, set restartPolicy OnFailure or make it a Job; else keep its main process in the foreground"),
         facts=(facts.EXIT_0,), source=PROGRAM),
     Rule("ended-exit-code", FAILED, NO, PERHAPS,
         ("{who} ended with code {exit_code}",),

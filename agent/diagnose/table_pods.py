@@ -42,7 +42,8 @@ PODS: tuple[Rule, ...] = (
         ("SchedulingGated",), source="pkg/scheduler/framework/plugins/schedulinggates (1.26 to 1.36)"),
     Rule("scheduling-volume-count", SCHEDULING, PERHAPS, PERHAPS,
         ("the pod has no node: those that fit have as many volumes attached as they can",),
-        ("add nodes, or use fewer volumes per node; `kubectl get csinode -o yaml` shows the limits, `kubectl get volumeattachments` the volumes",),
+        (("add nodes, or use fewer volumes per node; `kubectl get csinode -o yaml` shows the limits, `kubectl get volumeattachments` the "
+          "volumes"),),
         says=r"exceed max volume count", source=SCHEDULER),
     Rule("scheduling-volume", SCHEDULING, PERHAPS, PERHAPS,
         ("the pod has no node: its volume claim {claim} does not exist", ("the pod has no node: a volume of it is not bound, or is in "

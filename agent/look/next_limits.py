@@ -49,7 +49,7 @@ def of_container(limit_bytes: int | None, sums: Sequence[KillSum], peak_bytes: i
     reasons = [at_limit.reason] if own else []
     if of_pod := [one for one in sums if one.last.scope is Scope.POD]:
         reasons.append(_kills(of_pod, "at its pod's limit"))
-    if of_node := [one for one in sums if one.last.scope in (Scope.KUBEPODS, Scope.NODE)]:
+    if of_node := [one for one in sums if one.last.scope not in (Scope.CONTAINER, Scope.POD, None)]:
         request = f": set its memory request to what it uses, {quantity(peak_bytes)}" if peak_bytes else ""
         reasons.append(_kills(of_node, "because the node, or all pods together, ran out of memory") + request)
     return NextLimit(at_limit.next_bytes, "; ".join(reasons) or "no OOM kill is known", at_limit.filled_by)

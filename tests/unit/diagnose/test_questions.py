@@ -10,7 +10,7 @@ import pytest
 from tests.unit.diagnose.write_questions import PAGE, answer, files, page
 
 RIGHT = {
-    "crash-loop-after-a-clean-exit": r"ended with code 0.*back-off 1 min 20 s.*OnFailure or make it a Job",
+    "crash-loop-after-a-clean-exit": r"ended with code 0.*back-off 1 min 20 s.*a Job or CronJob: pods of ReplicationController updater",
     "evicted-and-completed": r"Evicted \(evicted-disk\).*ReplicaSet web-6c9f7d5b8 creates another pod.*used only 4Ki",
     "exit-137-without-oom": r"SIGKILL \(exit code 137\) without an OOM kill: most likely its liveness or startup probe failed",
     "image-for-another-processor": r"no variant for this node's processor",
