@@ -67,6 +67,7 @@ class Controller:
             self._journal.forget()  # others may have written it
         self._led = leads
         if not leads:
+            self._metrics.circuits_open.set(0)
             return
         try:
             self._look(now_unix_s)

@@ -280,6 +280,18 @@ def test_many_owners_that_fail_at_one_registry_open_the_circuit(lab: Lab) -> Non
     assert len(lab.history.attempts) == 2
 
 
+def test_a_replica_that_does_not_lead_any_more_shows_no_open_circuit(lab: Lab) -> None:
+    """The alert would last as long as its process otherwise."""
+    lab.config = replace(REAL, bounds=Bounds(breaker_owners=1))
+    lab.put(no_image())
+    controller = lab.replica()
+    controller.look(NOW)
+    assert "oomward_recovery_circuits_open 0.0" not in controller.metrics.page()[1].decode()  # type: ignore[attr-defined]
+    lab.leading["a"] = False
+    controller.look(NOW + 1)
+    assert "oomward_recovery_circuits_open 0.0" in controller.metrics.page()[1].decode()  # type: ignore[attr-defined]
+
+
 def test_one_owner_gets_one_step_at_a_time_however_many_of_its_pods_fail(lab: Lab) -> None:
     lab.put(*(crash_loop(name=f"app-{i}") for i in range(5)))
     lab.replica().look(NOW)
