@@ -40,7 +40,9 @@ COMMANDS = {
     "advise": "show each workload's memory limits, peaks and OOM kills on this node, and the next limit where kills ask for one",
     "oom-policy": "install, remove or show the systemd drop-in that keeps mode single in force (OOMPolicy=continue)",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
+    "recover": "give failing pods that ask for it a bounded second chance: the command of the controller, one per cluster",
 }
+SERVICES = ("run", "recover")  # they run until they are stopped, and print nothing
 # They apply no rule, and are needed most when the file is wrong.
 LOOKING = ("check", "ps", "explain", "diagnose", "advise", "oom-policy", "history")
 
@@ -82,9 +84,18 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
     if name == "advise":
         shells = "table (default), json, or patch: a kubectl command for each workload"
         add("--output", choices=("table", "json", "patch"), default="table", help=shells)
-    elif name != "run":
+    elif name not in SERVICES:
         add("--output", choices=("table", "json"), default="table", help="table (default) or json")
     match name:
+        case "recover":
+            from pathlib import Path
+
+            add(
+                "--policy",
+                type=Path,
+                metavar="PATH",
+                help="YAML file: what recovery may do; without one it is a dry run",
+            )
         case "once":
             instead = command.add_mutually_exclusive_group()
             instead.add_argument("--dry-run", action="store_true", help="show what would be written; write nothing")
@@ -167,7 +178,7 @@ def _run(words: Sequence[str], *, own_process: bool) -> int:
     """By the running agent, if it answers. What is printed is written at the end, unless writing it has failed."""
     from agent.commands import thin
 
-    if own_process and words[:1] != ["run"]:
+    if own_process and words[:1] not in (["run"], ["recover"]):
         thin.offer_itself()
     try:
         code = thin.run(words, _add_own)
@@ -188,7 +199,7 @@ def _without_agent(argv: Sequence[str]) -> int:
     from agent.settings import SettingsError, load
 
     alone = (
-        arguments.command in ("history", "oom-policy")
+        arguments.command in ("history", "oom-policy", "recover")
         or getattr(arguments, "restore", False)
         or getattr(arguments, "file", None) is not None
     )
@@ -228,19 +239,28 @@ def _within_budget(command: str) -> Iterator[None]:
         timer.cancel()
 
 
+def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
+    """One of SERVICES."""
+    if arguments.command == "recover":
+        from agent.commands.recover import recover
+
+        return recover(settings, arguments.policy)
+    from agent.run import run
+
+    try:
+        return run(settings)
+    except OSError as error:
+        if error.errno not in TOO_MANY_FILES:
+            import traceback
+
+            traceback.print_exc()  # a fault of ours
+        raise
+
+
 def _call(settings: Settings, arguments: argparse.Namespace) -> int:
     """Import and run the command."""
-    if arguments.command == "run":
-        from agent.run import run
-
-        try:
-            return run(settings)
-        except OSError as error:
-            if error.errno not in TOO_MANY_FILES:
-                import traceback
-
-                traceback.print_exc()  # a fault of ours
-            raise
+    if arguments.command in SERVICES:
+        return _serve(settings, arguments)
     from agent.commands.output.table import Output
 
     output, file = Output(arguments.output), streams.standard_output()

@@ -29,6 +29,10 @@ MONITORING: Values = {"monitoring": {"enabled": True}}
 POLICY: Values = {"networkPolicy": {"enabled": True}}
 OPENSHIFT: Values = {"openshift": {"enabled": True}}
 DROP_IN: Values = {"oomPolicyDropIn": {"enabled": True}}
+RIGHTS = ("image", "fail", "grow", "evict", "remake")
+RECOVER: Values = {"recover": {"enabled": True, "admission": False}}
+RECOVERING: Values = {"recover": {"enabled": True, "actions": list(RIGHTS)}}
+DEFAULTS: Values = {"defaults": {"enabled": True}}
 GKE: Values = {"gke": {"enabled": True}}
 
 CASES = (
@@ -40,6 +44,13 @@ CASES = (
     Case(("openshift-least-privilege",), OPENSHIFT | LEAST),
     Case(("gke",), GKE),
     Case(("oom-policy",), DROP_IN),
+    Case(("recover",), RECOVER),
+    Case(("recover", "recover-admission", *(f"recover-{one}" for one in RIGHTS)), RECOVERING),
+    Case(
+        ("monitoring", "recover", "recover-monitoring", "recover-admission"),
+        {"recover": {"enabled": True}} | MONITORING,
+    ),
+    Case(("defaults",), DEFAULTS),
     Case(("least-privilege", "oom-policy"), LEAST | DROP_IN),
     Case(("openshift-least-privilege", "oom-policy"), OPENSHIFT | LEAST | DROP_IN),
     Case(("openshift", "monitoring", "network-policy", "gke"), OPENSHIFT | MONITORING | POLICY | GKE),

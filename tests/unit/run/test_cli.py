@@ -53,6 +53,8 @@ CALLS = {
         {"since_s": 21600.0},
     ),
     "diagnose POD": (("diagnose", "a/b", *NODE), "agent.commands.diagnose.diagnose", ("a/b", Output.TABLE), {}),
+    "recover": (("recover",), "agent.commands.recover.recover", (None,), {}),
+    "recover --policy": (("recover", "--policy", "p.yaml"), "agent.commands.recover.recover", (Path("p.yaml"),), {}),
     "history": (
         ("history", "--namespace", "n", "--pod", "p", "--since", "6h", "--limit", "7"),
         "agent.commands.history.history",
@@ -367,7 +369,7 @@ def test_a_mistake_in_the_configuration_file_stops_no_command_that_only_looks(
     code = main((*instead(monkeypatch, call, looks), "--config", str(config)))
     said = capsys.readouterr().err
     assert all(text in said for text in ("config.yaml:1", "config.yaml:5", "tlsCert is set without tlsKey"))
-    if call.startswith("once"):
+    if call.startswith(("once", "recover")):
         assert (code, seen) == (EXIT_USAGE, []), "it writes: the rest of the rules may be for other pods"
         return
     assert code == EXIT_OK
