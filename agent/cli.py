@@ -39,9 +39,10 @@ COMMANDS = {
     "diagnose": "show why containers of this node fail, what Kubernetes will do, and what you can do",
     "oom-policy": "install, remove or show the systemd drop-in that keeps mode single in force (OOMPolicy=continue)",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
+    "uninstall": "restore every value on this node, then remove the drop-in and the ledger (stop the agent first)",
 }
 # They apply no rule, and are needed most when the file is wrong.
-LOOKING = ("check", "ps", "explain", "diagnose", "oom-policy", "history")
+LOOKING = ("check", "ps", "explain", "diagnose", "oom-policy", "history", "uninstall")
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
 # ruff: noqa: PLC0415
@@ -94,6 +95,12 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
         case "oom-policy":
             does = "install or remove the drop-in on this node, or show whether it is installed"
             add("action", choices=("install", "remove", "show"), help=does)
+        case "uninstall":
+            how = command.add_mutually_exclusive_group()
+            how.add_argument("--stay", action="store_true", help="wait when done until stopped: for a pod")
+            how.add_argument(
+                "--done", action="store_true", help="change nothing; exit 0 if this node is done: a readiness probe"
+            )
         case "diagnose":
             which = command.add_mutually_exclusive_group()
             which.add_argument("pod", nargs="?", metavar="POD", help="only this pod, named as for explain")
@@ -174,7 +181,7 @@ def _without_agent(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     from agent.settings import SettingsError, load
 
-    alone = arguments.command in ("history", "oom-policy") or getattr(arguments, "restore", False)
+    alone = arguments.command in ("history", "oom-policy", "uninstall") or getattr(arguments, "restore", False)
     required = () if alone else ("node_name",)
     from agent.model import AgentError
 
@@ -253,6 +260,15 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
             from agent.commands.oom_policy import oom_policy
 
             code = oom_policy(settings, arguments.action, output, file)
+        case "uninstall":
+            from agent.commands import uninstall
+
+            done = arguments.done
+            code = (
+                uninstall.is_done(settings)
+                if done
+                else uninstall.uninstall(settings, output, file, stay=arguments.stay)
+            )
         case _:
             from agent.commands.history import history
 
