@@ -35,12 +35,10 @@ resources:
 
 {{- define "oomward.environment" -}}
 env:
-- name: NODE_NAME
-  valueFrom:
-    fieldRef:
-      fieldPath: spec.nodeName
-- name: OOMWARD_CONFIG
-  value: /etc/oomward/config.yaml
+{{- if .Values.basicAuth.secretName }}
+- name: OOMWARD_BASIC_AUTH_FILE
+  value: /etc/oomward-users/users
+{{- end }}
 {{- if .Values.tls.secretName }}
 - name: OOMWARD_TLS_CERT
   value: /etc/oomward-tls/tls.crt
@@ -51,10 +49,12 @@ env:
   value: /etc/oomward-tls/{{ . }}
 {{- end }}
 {{- end }}
-{{- if .Values.basicAuth.secretName }}
-- name: OOMWARD_BASIC_AUTH_FILE
-  value: /etc/oomward-users/users
-{{- end }}
+- name: NODE_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: spec.nodeName
+- name: OOMWARD_CONFIG
+  value: /etc/oomward/config.yaml
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
@@ -89,6 +89,16 @@ securityContext:
 
 {{- define "oomward.volumeMounts" -}}
 volumeMounts:
+{{- if .Values.basicAuth.secretName }}
+- name: users
+  mountPath: /etc/oomward-users
+  readOnly: true
+{{- end }}
+{{- if .Values.tls.secretName }}
+- name: tls
+  mountPath: /etc/oomward-tls
+  readOnly: true
+{{- end }}
 {{- if .Values.oomPolicyDropIn.enabled }}
 - name: systemd
   mountPath: /run/systemd/system
@@ -97,16 +107,6 @@ volumeMounts:
 {{- if include "oomward.isLeastPrivilege" . }}
 - name: scopes
   mountPath: /run/systemd/transient
-  readOnly: true
-{{- end }}
-{{- if .Values.tls.secretName }}
-- name: tls
-  mountPath: /etc/oomward-tls
-  readOnly: true
-{{- end }}
-{{- if .Values.basicAuth.secretName }}
-- name: users
-  mountPath: /etc/oomward-users
   readOnly: true
 {{- end }}
 - name: config
@@ -133,6 +133,19 @@ volumeMounts:
 
 {{- define "oomward.volumes" -}}
 volumes:
+{{- with .Values.basicAuth.secretName }}
+- name: users
+  secret:
+    secretName: {{ . }}
+    items:
+    - key: {{ $.Values.basicAuth.usersKey }}
+      path: users
+{{- end }}
+{{- with .Values.tls.secretName }}
+- name: tls
+  secret:
+    secretName: {{ . }}
+{{- end }}
 {{- if .Values.oomPolicyDropIn.enabled }}
 - name: systemd
   hostPath:
@@ -144,19 +157,6 @@ volumes:
   hostPath:
     path: /run/systemd/transient
     type: DirectoryOrCreate
-{{- end }}
-{{- with .Values.tls.secretName }}
-- name: tls
-  secret:
-    secretName: {{ . }}
-{{- end }}
-{{- with .Values.basicAuth.secretName }}
-- name: users
-  secret:
-    secretName: {{ . }}
-    items:
-    - key: {{ $.Values.basicAuth.usersKey }}
-      path: users
 {{- end }}
 - name: config
   configMap:
