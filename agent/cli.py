@@ -40,7 +40,9 @@ COMMANDS = {
     "oom-policy": "install, remove or show the systemd drop-in that keeps mode single in force (OOMPolicy=continue)",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
     "uninstall": "restore every value on this node, then remove the drop-in and the ledger (stop the agent first)",
+    "recover": "give failing pods that ask for it a bounded second chance: the command of the controller, one per cluster",
 }
+SERVICES = ("run", "recover")  # they run until they are stopped, and print nothing
 # They apply no rule, and are needed most when the file is wrong.
 LOOKING = ("check", "ps", "explain", "diagnose", "oom-policy", "history", "uninstall")
 
@@ -79,9 +81,18 @@ def parser() -> argparse.ArgumentParser:
 def _add_own(name: str, command: argparse.ArgumentParser) -> None:
     """The arguments of this command only."""
     add = command.add_argument
-    if name != "run":
+    if name not in SERVICES:
         add("--output", choices=("table", "json"), default="table", help="table (default) or json")
     match name:
+        case "recover":
+            from pathlib import Path
+
+            add(
+                "--policy",
+                type=Path,
+                metavar="PATH",
+                help="YAML file: what recovery may do; without one it is a dry run",
+            )
         case "once":
             instead = command.add_mutually_exclusive_group()
             instead.add_argument("--dry-run", action="store_true", help="show what would be written; write nothing")
@@ -105,6 +116,8 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
             which = command.add_mutually_exclusive_group()
             which.add_argument("pod", nargs="?", metavar="POD", help="only this pod, named as for explain")
             which.add_argument("--all", action="store_true", help="all pods of this node (the default)")
+            anywhere = "the pods in this file (- for standard input; JSON or YAML), without node or cluster"
+            which.add_argument("-f", "--file", metavar="FILE", help=anywhere)
         case "history":
             add("--namespace", metavar="NAMESPACE", help="only kills in this namespace")
             add("--pod", metavar="POD", help="only kills in this pod: name or namespace/name")
@@ -161,7 +174,7 @@ def _run(words: Sequence[str], *, own_process: bool) -> int:
     """By the running agent, if it answers. What is printed is written at the end, unless writing it has failed."""
     from agent.commands import thin
 
-    if own_process and words[:1] != ["run"]:
+    if own_process and words[:1] not in (["run"], ["recover"]):
         thin.offer_itself()
     try:
         code = thin.run(words, _add_own)
@@ -181,7 +194,11 @@ def _without_agent(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     from agent.settings import SettingsError, load
 
-    alone = arguments.command in ("history", "oom-policy", "uninstall") or getattr(arguments, "restore", False)
+    alone = (
+        arguments.command in ("history", "oom-policy", "recover", "uninstall")
+        or getattr(arguments, "restore", False)
+        or getattr(arguments, "file", None) is not None
+    )
     required = () if alone else ("node_name",)
     from agent.model import AgentError
 
@@ -231,6 +248,10 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
 
                 traceback.print_exc()  # a fault of ours
             raise
+    if arguments.command == "recover":
+        from agent.commands.recover import recover
+
+        return recover(settings, arguments.policy)
     from agent.commands.output.table import Output
 
     output, file = Output(arguments.output), streams.standard_output()
@@ -252,6 +273,10 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
             from agent.commands.explain import explain
 
             code = explain(settings, arguments.pod, output, file)
+        case "diagnose" if arguments.file is not None:
+            from agent.commands.diagnose_file import diagnose_file
+
+            code = diagnose_file(arguments.file, output, file)
         case "diagnose":
             from agent.commands.diagnose import diagnose
 

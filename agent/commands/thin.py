@@ -77,7 +77,10 @@ def _parsed(
     own_arguments(argv[0], parser)
     for flag in ("--state-dir", "--node-name"):
         parser.add_argument(flag)
-    return argv[0], parser.parse_args(argv[1:])
+    given = parser.parse_args(argv[1:])
+    if getattr(given, "file", None) is not None:  # a status from anywhere: the agent knows nothing about it
+        raise _NotThinError
+    return argv[0], given
 
 
 def _arguments(command: str, given: argparse.Namespace) -> dict[str, Any]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.model import ContainerKind, OomKill, Pod, PodContainer, Scope
-from agent.model.diagnosis import ContainerFacts, NodeFacts
+from agent.model import ContainerKind, OomKill, Outcome, Pod, PodContainer, Scope
+from agent.model.diagnosis import ContainerFacts
 from agent.model.status import ContainerState, ContainerStatus, Phase
 
 HOUR_S = 3600.0
 LONG_S = 300.0  # time to start before a container is reported
+LAST_S = 60.0  # before its end: a kill in this time may have ended a container
 SLACK_S = 5.0  # the API's times are whole seconds, and a kill is seen shortly after it happens
-SIGKILLED = 137
+SIGKILLED, STOPPED = 137, 143  # exit codes: 128 + SIGKILL, SIGTERM
 OOM_KILLED = "OOMKilled"
 NOT_STARTED = ("StartError", "ContainerCannotRun")  # reasons of an instance that did not start
+OVER = ("Failed", "Succeeded")
+SCHEDULED, DISRUPTED, ALL_RESTARTING = "PodScheduled", "DisruptionTarget", "AllContainersRestarting"
+RESIZES = ("PodResizePending", "PodResizeInProgress")
 NO_FACTS = ContainerFacts()
 NO_STATE = ContainerState()
 
@@ -25,6 +27,8 @@ class At(StrEnum):
     """The stage at which the container is stuck; ``pod`` is the whole pod."""
 
     POD = "pod"
+    SCHEDULING = "scheduling"
+    RESIZE = "resize"
     CREATING = "creating"
     SANDBOX = "sandbox"
     PULL = "pull"
@@ -49,6 +53,7 @@ REASONS = {
     At.CRASH: ("CrashLoopBackOff",),
 }  # fmt: skip
 WAITS = {reason: at for at, reasons in REASONS.items() for reason in reasons}
+OF_POD = (At.POD, At.SCHEDULING, At.RESIZE, At.CREATING, At.SANDBOX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +97,70 @@ class Case:
         return tuple(kill for kill in self.kills if kill.at_unix_s > self.now_unix_s - HOUR_S)
 
     @property
+    def limit_bytes(self) -> int | None:
+        """The container's memory limit in force: by its cgroup, its status, or else its spec."""
+        if self.container is None:
+            return None
+        return self.facts.limit_bytes or self.status.limit_bytes or self.container.limit_bytes
+
+    @property
+    def fatal(self) -> tuple[OomKill, ...]:
+        """The kills that may have ended the instance: in its last minute, or known to have ended it."""
+        end = self.ended.finished_unix_s
+        return tuple(
+            kill
+            for kill in self.killed
+            if kill.outcome is Outcome.DIED or end is None or kill.at_unix_s >= end - LAST_S
+        )
+
+    @property
     def oom(self) -> bool:
-        """Whether the instance that ended had an OOM kill and ended with or after it."""
-        return self.ended.reason == OOM_KILLED or (self.ended.exit_code == SIGKILLED and bool(self.killed))
+        """Whether an OOM kill ended the instance, or took a process from it just before its end.
+
+        The runtimes set ``OOMKilled`` for any kill in the instance's lifetime, and the kernel sends SIGKILL: so with another exit code
+        the kill must have been seen near the end. An init container with ``OOMKilled`` has failed whatever its code is (kubelet,
+        isInitContainerFailed, 1.23 and newer).
+        """
+        said, code = self.ended.reason == OOM_KILLED, self.ended.exit_code
+        if self.fatal:
+            return said or code != 0
+        if not said or self.killed:
+            return False
+        if code == 0:
+            return self.container is not None and self.container.kind is ContainerKind.INIT
+        return code in (None, SIGKILLED) or (code != STOPPED and self._short)
+
+    @property
+    def _short(self) -> bool:
+        """Whether the instance lived no longer than LAST_S, so that any kill in it was near its end."""
+        started, end = self.ended.started_unix_s, self.ended.finished_unix_s
+        return started is not None and end is not None and end - started <= LAST_S
 
     @property
     def node_oom(self) -> bool:
         """Whether it ended because all pods together, or the node, ran out of memory."""
-        return self.oom and bool(self.killed) and not_its_own(self.killed[0])
+        return self.oom and bool(self.fatal) and not_its_own(self.fatal[0])
+
+    @property
+    def lost(self) -> tuple[OomKill, ...]:
+        """Kills of the last hour that the running instance survived, newest first."""
+        if self.status.state.phase is not Phase.RUNNING:
+            return ()
+        return tuple(kill for kill in self.recent if kill.outcome is not Outcome.DIED and self._in_this_instance(kill))
+
+    def _in_this_instance(self, kill: OomKill) -> bool:
+        """By container id if both have one, or else by time."""
+        own_id = self.container.container_id if self.container is not None else None
+        if kill.container_id is not None and own_id is not None:
+            return kill.container_id == own_id
+        started = self.status.state.started_unix_s
+        return started is None or kill.at_unix_s >= started
+
+    @property
+    def ended_recently(self) -> bool:
+        """Whether the instance before ended in the last hour."""
+        at = self.ended.finished_unix_s
+        return self.ended.phase is Phase.TERMINATED and at is not None and self.now_unix_s - at <= HOUR_S
 
     @property
     def signal(self) -> int | None:
@@ -111,132 +172,3 @@ class Case:
 def not_its_own(kill: OomKill) -> bool:
     """Whether the limit that was hit is neither the container's nor the pod's."""
     return kill.scope in (Scope.KUBEPODS, Scope.NODE)
-
-
-def pod_case(pod: Pod, now_unix_s: float) -> Case:
-    """The whole pod: its reason, or that of its disruption if it failed without one."""
-    reason, message = pod.status.reason, pod.status.message
-    disrupted = pod.status.condition("DisruptionTarget")
-    if not reason and pod.status.phase == "Failed" and disrupted is not None and disrupted.status == "True":
-        reason, message = disrupted.reason, disrupted.message
-    messages = [one.message for one in pod.status.conditions if one.status != "True" and one.message]
-    said = _lines(reason, message, *messages)
-    return Case(At.POD, pod, reason, said, message or next(iter(messages), ""), now_unix_s)
-
-
-def creating_case(pod: Pod, now_unix_s: float) -> Case | None:
-    """A pod of which no container has started for LONG_S; else None."""
-    states = [one.status.state for one in pod.containers]
-    start = pod.status.start_unix_s
-    if start is None or now_unix_s - start < LONG_S or not states or pod.status.phase != "Pending":
-        return None
-    if not all(_at(one) in (None, At.CREATING) for one in pod.containers):
-        return None
-    reason, message = states[-1].reason, next((state.message for state in states if state.message), "")
-    return Case(At.CREATING, pod, reason, _lines(reason, message), message, now_unix_s)
-
-
-def sandbox_case(pod: Pod, kills: Sequence[OomKill], now_unix_s: float) -> Case | None:
-    """A pod that waits because its sandbox was OOM-killed in the last hour; else None.
-
-    ``kills`` without a container's name are in the sandbox if that is known, or if no container of the pod has ever been started.
-    """
-    states = [one.status.state for one in pod.containers]
-    if not states or not all(_at(one) in (None, At.CREATING) for one in pod.containers):
-        return None
-    never_started = all(one.container_id is None and one.previous_id is None for one in pod.containers)
-    of_sandbox = [
-        kill
-        for kill in kills
-        if kill.pod_uid == pod.uid
-        and kill.container is None
-        and (kill.sandbox or never_started)
-        and not not_its_own(kill)
-    ]
-    of_sandbox.sort(key=lambda kill: kill.at_unix_s, reverse=True)
-    reason, message = states[-1].reason, next((state.message for state in states if state.message), "")
-    case = Case(At.SANDBOX, pod, reason, _lines(reason, message), message, now_unix_s, kills=tuple(of_sandbox))
-    return case if case.recent else None
-
-
-def container_cases(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> Iterator[Case]:
-    """A Case per container that may have a problem; those that wait for their turn or ended normally are left out."""
-    for one in pod.containers:
-        at = _at(one)
-        if at is None or at is At.CREATING:
-            continue
-        own = [kill for kill in kills if kill.container == one.name and kill.pod_uid == pod.uid]
-        own.sort(key=lambda kill: kill.at_unix_s, reverse=True)
-        case = _case(pod, one, at, tuple(own), facts)
-        if at is not At.ENDED or not _ended_normally(case, one.kind):
-            yield case
-
-
-def _at(one: PodContainer) -> At | None:
-    match one.status.state.phase:
-        case Phase.NONE:
-            return None
-        case Phase.RUNNING:
-            return At.RUNNING
-        case Phase.TERMINATED:
-            return At.START if one.status.state.reason in NOT_STARTED else At.ENDED
-        case Phase.WAITING:
-            at = WAITS.get(one.status.state.reason, At.WAITING)
-            return At.START if at is At.CRASH and one.status.last.reason in NOT_STARTED else at
-
-
-def _case(pod: Pod, one: PodContainer, at: At, own: tuple[OomKill, ...], facts: NodeFacts) -> Case:
-    state = one.status.state
-    ended, ended_id = one.status.last, one.previous_id
-    if state.phase is Phase.TERMINATED:
-        ended, ended_id = state, one.container_id
-    crashed = state.phase is Phase.WAITING and state.reason == "CrashLoopBackOff"
-    text = _without_image_name(one.status.image, state.message)
-    message = state.message or (state.reason if at is At.WAITING else "")
-    return Case(
-        at,
-        pod,
-        reason=ended.reason if at is At.START and crashed else state.reason,
-        said=_lines(state.reason, text, ended.message if crashed else ""),
-        message=(ended.message if crashed else "") or message,
-        now_unix_s=facts.now_unix_s,
-        container=one,
-        ended=ended,
-        kills=own,
-        killed=tuple(kill for kill in own if _hit(kill, ended, ended_id)),
-        facts=facts.containers.get(one.name, NO_FACTS),
-    )
-
-
-def _hit(kill: OomKill, ended: ContainerState, ended_id: str | None) -> bool:
-    """Whether a kill was in this instance: by container id, or else by time."""
-    if ended.phase is not Phase.TERMINATED:
-        return False
-    if kill.container_id is not None and ended_id is not None:
-        return kill.container_id == ended_id
-    if ended.finished_unix_s is None:
-        return False
-    started = ended.started_unix_s or ended.finished_unix_s - HOUR_S
-    return started - SLACK_S <= kill.at_unix_s <= ended.finished_unix_s + SLACK_S
-
-
-def _ended_normally(case: Case, kind: ContainerKind) -> bool:
-    """Exit code 0 where no restart is expected and without an OOM kill; or a debugging container."""
-    if case.oom:
-        return False
-    if kind is ContainerKind.EPHEMERAL:
-        return True
-    expected = kind is ContainerKind.INIT or (kind is ContainerKind.REGULAR and case.policy != "Always")
-    return expected and case.ended.exit_code == 0
-
-
-def _without_image_name(image: str, message: str) -> str:
-    """The message without the image name: an image named ``ratelimit`` or ``forbidden`` must not match a reason."""
-    repository = re.sub(r"(?:@sha256)?:[^:/]*$", "", image).split("/", 1)[-1]  # less the registry or the first folder
-    if len(repository) < 3 or repository not in message:
-        return message
-    return re.sub(rf"(?<![\w.-]){re.escape(repository)}(?::[\w.-]+)?(?![\w-])", "…", message)
-
-
-def _lines(*texts: str) -> str:
-    return "\n".join(text for text in texts if text)

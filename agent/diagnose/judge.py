@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.diagnose.case import At, Case, container_cases, creating_case, pod_case, sandbox_case
+from agent.diagnose.case import At, Case
+from agent.diagnose.cases import container_cases, creating_case, pod_case, resize_case, sandbox_case, scheduling_case
 from agent.diagnose.outlook import outlook
 from agent.diagnose.rule import Rule, sentence, words_of
-from agent.diagnose.table_ends import ENDS, RUNNING
+from agent.diagnose.table_admission import ADMISSION
+from agent.diagnose.table_ends import ENDS
+from agent.diagnose.table_evictions import EVICTIONS
 from agent.diagnose.table_images import IMAGES
 from agent.diagnose.table_pods import PODS
+from agent.diagnose.table_running import RUNNING
 from agent.diagnose.table_starts import STARTS
 from agent.model import ContainerKind, OomKill, Pod
 from agent.model.diagnosis import Category, Diagnosis, NodeFacts
@@ -18,7 +22,7 @@ from agent.wording.text import cut, safe
 MOST_SAID = 600  # characters of each of a diagnosis' sentences
 MOST_MESSAGE = 600
 OF_INIT = (Category.CRASH_LOOP, Category.FAILED)  # an init container's are InitContainerError
-TABLE: tuple[Rule, ...] = (*PODS, *IMAGES, *STARTS, *ENDS, *RUNNING)
+TABLE: tuple[Rule, ...] = (*EVICTIONS, *ADMISSION, *PODS, *IMAGES, *STARTS, *ENDS, *RUNNING)
 BY_PLACE: dict[At, tuple[Rule, ...]] = {at: tuple(rule for rule in TABLE if at in rule.at) for at in At}
 
 
@@ -30,12 +34,16 @@ def diagnose(pod: Pod, kills: Sequence[OomKill], facts: NodeFacts) -> tuple[Diag
     """
     if pod.status.deletion_unix_s is not None:
         return ()
-    creating = creating_case(pod, facts.now_unix_s)
-    sandbox = sandbox_case(pod, kills, facts.now_unix_s)
-    last = [case for case in (sandbox, creating) if case is not None][:1]
-    stages = ([pod_case(pod, facts.now_unix_s)], container_cases(pod, kills, facts), last)
+    now = facts.now_unix_s
+    late = (make(pod, now) for make in (creating_case, scheduling_case, resize_case))
+    stages = (
+        [pod_case(pod, now)],
+        container_cases(pod, kills, facts),
+        [sandbox_case(pod, kills, now)],
+        *([case] for case in late),
+    )
     for cases in stages:
-        found = tuple(one for case in cases if (one := _judged(case)) is not None)
+        found = tuple(one for case in cases if case is not None and (one := _judged(case)) is not None)
         if found:
             return found
     return ()

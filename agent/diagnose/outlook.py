@@ -2,24 +2,27 @@
 
 Sources: kubelet's kuberuntime (doBackOff: from the end of the last instance on, 10 s doubling to 5 min, reset after ten
 minutes of running), KEP-4603 and KEP-5593 (a node may have other values: the status message shows the one in force),
-KEP-753 (sidecars), KEP-5307 (a container's own restartPolicy and its rules), KEP-3850 (a Job's failures by index).
+KEP-753 (sidecars), KEP-5307 and KEP-5532 (a container's own restartPolicy and its rules; ContainerShouldRestart in
+pkg/api/v1/pod/util.go, ShouldAllContainersRestart in pkg/kubelet/container/helpers.go), computeInitContainerActions in
+kuberuntime_container.go, isInitContainerFailed in kuberuntime_helpers.go (1.23 to 1.36).
 """
 
 from __future__ import annotations
 
 import re
 
-from agent.diagnose.case import At, Case
+from agent.diagnose.case import OOM_KILLED, OVER, At, Case
+from agent.diagnose.outlook_pods import LIMIT, of_pod, of_whole
 from agent.model import ContainerKind, Pod, PodContainer
 from agent.model.diagnosis import NextStep, Will
+from agent.model.status import ContainerState, Phase
 from agent.wording.text import safe
 
 LADDER_S = (10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 BACK_OFF = re.compile(r"back-off ((?:[0-9]{1,6}(?:\.[0-9]{1,9})?(?:h|ms|m|s)){1,4}) restarting failed", re.IGNORECASE)
 PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s)")
 UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-OVER = ("Failed", "Succeeded")
-LIMIT = "backoffLimit (default 6)"
+RESTARTS = ("Restart", "RestartAllContainers")
 RETRIED = NextStep(Will.RETRY, "the kubelet keeps retrying, about every 10 s to 1 min")
 PULLED = NextStep(
     Will.PULL, "the kubelet retries the pull, after 10 s doubling to 5 min; the status does not show when"
@@ -29,53 +32,58 @@ BY_PLACE = {
     At.SANDBOX: NextStep(Will.RETRY, "the kubelet makes another sandbox, again and again"),
     At.PULL: PULLED,
     At.PULL_BACK_OFF: PULLED,
-    At.RUNNING: NextStep(Will.RUNS, "it keeps running and is not restarted: it has no liveness probe that could fail"),
 }
+UNPROBED = NextStep(Will.RUNS, "it keeps running and is not restarted: it has no liveness probe that could fail")
 PROBED = NextStep(Will.RUNS, "it keeps running; if its liveness or startup probe fails, the kubelet restarts it")
 UNPULLABLE = NextStep(Will.RETRY, "the kubelet keeps checking, but that changes nothing")
-BY_PHASE = {
-    "Succeeded": NextStep(Will.NOTHING, "the pod has succeeded"),
-    "Unknown": NextStep(
-        Will.WAIT,
-        "Kubernetes waits for the node; if it does not return, its pods are deleted after 5 min, unless they tolerate more",
-    ),
-}
 
 
 def outlook(case: Case) -> NextStep:
     """The next step of any case."""
-    if case.at is At.POD:
-        return _of_pod(case.pod, case.pod.status.phase)
+    if case.at in (At.POD, At.SCHEDULING, At.RESIZE):
+        return of_whole(case)
     if case.at in (At.START, At.CRASH, At.ENDED) and case.container is not None:
         return _ended(case, case.container)
-    if case.at is At.RUNNING and case.restarted_by_probes:
-        return PROBED
+    if case.at is At.RUNNING:
+        return _running(case)
     if case.at is At.PULL and case.reason in ("ErrImageNeverPull", "InvalidImageName"):
         return UNPULLABLE
     return BY_PLACE.get(case.at, RETRIED)
 
 
-def restarts(pod: Pod, one: PodContainer, exit_code: int | None) -> bool:
-    """Whether the kubelet restarts this container after this exit code.
+def restarts(pod: Pod, one: PodContainer, ended: ContainerState) -> bool:
+    """Whether the kubelet restarts this container after this end.
 
-    First match of its own rules, its own policy, the pod's policy; sidecars always, debugging containers never.
+    First match of its own rules, its own policy, the pod's policy; sidecars always, debugging containers never. In the back-off it does.
     """
     if pod.status.phase in OVER or one.kind is ContainerKind.EPHEMERAL:
         return False
-    if one.kind is ContainerKind.SIDECAR:
+    if one.kind is ContainerKind.SIDECAR or in_back_off(one) or _action(one, ended.exit_code) is not None:
         return True
-    if (action := _action(one, exit_code)) is not None:
-        return action.startswith("Restart")
     policy = one.status.restart_policy or pod.status.restart_policy
     if policy == "Never":
         return False
-    return exit_code != 0 or (policy == "Always" and one.kind is not ContainerKind.INIT)
+    if one.kind is ContainerKind.INIT:
+        return not initialized(pod) and (ended.exit_code != 0 or ended.reason == OOM_KILLED)
+    return ended.exit_code != 0 or policy == "Always"
+
+
+def initialized(pod: Pod) -> bool:
+    """Whether a regular container has started: from then on init containers are not run again (computeInitContainerActions)."""
+    started = (Phase.RUNNING, Phase.TERMINATED)
+    return any(one.kind is ContainerKind.REGULAR and one.status.state.phase in started for one in pod.containers)
+
+
+def in_back_off(one: PodContainer) -> bool:
+    """Whether the kubelet waits before it restarts this container."""
+    return one.status.state.phase is Phase.WAITING and one.status.state.reason == "CrashLoopBackOff"
 
 
 def _action(one: PodContainer, exit_code: int | None) -> str | None:
-    """Of the first of its restartPolicyRules that matches; None: none matches."""
+    """Of the first of its restartPolicyRules that matches; None: none matches, or the kubelet ignores the action."""
     rules = one.status.restart_rules if exit_code is not None else ()
-    return next((rule.action for rule in rules if (exit_code in rule.codes) is not rule.negated), None)
+    action = next((rule.action for rule in rules if (exit_code in rule.codes) is not rule.negated), None)
+    return action if action in RESTARTS else None
 
 
 def span(seconds: float) -> str:
@@ -90,24 +98,42 @@ def span(seconds: float) -> str:
 
 
 def _ended(case: Case, one: PodContainer) -> NextStep:
-    if not restarts(case.pod, one, case.ended.exit_code):
+    if not restarts(case.pod, one, case.ended):
         return _not_restarted(case, one)
-    why = f"restartPolicy {safe(case.policy)}"
-    if one.kind is ContainerKind.SIDECAR:
-        why = "a sidecar is always restarted"
-    elif _action(one, case.ended.exit_code) is not None:
-        why = "its restartPolicyRules"
-    counted = _counted(case.pod)
-    if one.status.state.reason != "CrashLoopBackOff":
-        text = f"the kubelet restarts it ({why}), first at once, then after 10 s doubling to 5 min"
+    why, counted = _why(case, one), _counted(case.pod)
+    if _action(one, case.ended.exit_code) == "RestartAllContainers":
+        text = f"the kubelet restarts all containers of the pod, init containers too ({why}: RestartAllContainers)"
+        return NextStep(Will.RESTART, text + counted)
+    if not in_back_off(one):
+        text = f"the kubelet starts it again ({why}), first at once, then after 10 s doubling to 5 min"
         return NextStep(Will.RESTART, text + counted)
     shown = back_off_s(one.status.state.message)
     # Without a number: the first restart comes at once, then the delay doubles.
     wait_s = LADDER_S[max(0, min(one.status.restart_count, len(LADDER_S)) - 1)] if shown is None else shown
     due = case.ended.finished_unix_s + wait_s if case.ended.finished_unix_s is not None else None
     about = "about " if shown is None else ""
-    text = f"the kubelet restarts it ({why}): back-off {about}{span(wait_s)}{_own_numbers(shown)}"
+    text = f"the kubelet restarts it by itself ({why}): back-off {about}{span(wait_s)}{_own_numbers(shown)}"
     return NextStep(Will.RESTART, text + _due_text(due, case.now_unix_s) + counted, wait_s, due)
+
+
+def _why(case: Case, one: PodContainer) -> str:
+    """What makes the kubelet restart it."""
+    if _action(one, case.ended.exit_code) is not None:
+        return "its restartPolicyRules"
+    return (
+        "a sidecar is always restarted" if one.kind is ContainerKind.SIDECAR else f"restartPolicy {safe(case.policy)}"
+    )
+
+
+def _running(case: Case) -> NextStep:
+    """A container that lost a process and lives on is not restarted; one that was restarted before is again when it ends."""
+    one = case.container
+    if one is not None and case.ended_recently and not case.lost and restarts(case.pod, one, case.ended):
+        text = (
+            f"it keeps running; the kubelet restarted it by itself ({_why(case, one)}), and does so after each such end"
+        )
+        return NextStep(Will.RUNS, text)
+    return PROBED if case.restarted_by_probes else UNPROBED
 
 
 def back_off_s(message: str) -> float | None:
@@ -147,28 +173,13 @@ def _counted(pod: Pod) -> str:
 def _not_restarted(case: Case, one: PodContainer) -> NextStep:
     if one.kind is ContainerKind.EPHEMERAL:
         return NextStep(Will.NOTHING, "it is not restarted: debugging containers never are")
+    if one.kind is ContainerKind.INIT and case.pod.status.phase not in OVER and initialized(case.pod):
+        return NextStep(
+            Will.NOTHING, "it is not restarted: the pod is initialised, and its other containers were started"
+        )
     text = "it is not restarted" + (f" (restartPolicy {safe(case.policy)})" if case.policy != "Always" else "")
     phase = case.pod.status.phase
     if phase not in OVER and one.kind is ContainerKind.REGULAR and len(case.pod.containers) > 1:
         return NextStep(Will.NOTHING, f"{text}; the other containers of the pod keep running")
-    replaced = _of_pod(case.pod, "Succeeded" if phase == "Succeeded" else "Failed")
+    replaced = of_pod(case.pod, "Succeeded" if phase == "Succeeded" else "Failed")
     return NextStep(replaced.will, f"{text}; {replaced.text}")
-
-
-# --------------------------------------------------------------------------------------------------------------------- pods
-
-
-def _of_pod(pod: Pod, phase: str) -> NextStep:
-    """What follows a failed pod."""
-    controller, failures = pod.status.controller, pod.status.index_failures
-    if pod.config_hash is not None:
-        return NextStep(Will.REPLACE, "the kubelet restarts static pods")
-    if phase != "Failed":
-        return BY_PHASE.get(phase, NextStep(Will.WAIT, "the status shows no next step"))
-    if controller is None:
-        return NextStep(Will.NOTHING, "no controller owns the pod, so it is not replaced")
-    name = safe(controller.name, 253)
-    if controller.kind != "Job":
-        return NextStep(Will.REPLACE, f"{safe(controller.kind)} {name} creates another pod")
-    before = "" if failures is None else f"; this index has failed {failures} times before"
-    return NextStep(Will.REPLACE, f"Job {name} creates another pod until its {LIMIT} is used up{before}")

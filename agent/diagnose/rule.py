@@ -10,18 +10,30 @@ import signal
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from agent.diagnose.case import At, Case
-from agent.model import ContainerKind, Scope
+from agent.diagnose.case import OF_POD, At, Case
+from agent.diagnose.eviction import eviction_words
+from agent.diagnose.memory import memory_words
+from agent.diagnose.outlook import restarts
+from agent.model import ContainerKind
 from agent.model.diagnosis import Answer, Category
 from agent.model.status import Phase
-from agent.wording.text import bytes_text, safe
+from agent.wording.text import safe
 
 YES, NO, PERHAPS = Answer.YES, Answer.NO, Answer.PERHAPS
 RETRY = "set restartPolicy OnFailure to have it restarted"
 MOST_WORD = 160  # characters of a name or image
-ITS_LIMIT: Mapping[Scope | None, str] = {Scope.CONTAINER: "its memory limit", Scope.POD: "its pod's memory limit"}
+
+
+class Sure(StrEnum):
+    """How certain a rule is."""
+
+    STATED = "stated"  # Kubernetes or the runtime reports it
+    SEEN = "seen"  # this node's kernel counters or log show it
+    LIKELY = "likely"  # it follows from several signs, and may be wrong
+    OPEN = "open"  # the status does not say why
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,7 @@ class Rule:
 
     ``says``: a pattern, case-insensitive, searched in the reason and the messages; its named groups are words for the
     sentences. ``what`` and ``advice``: the first sentence with all words known is used; the last needs no word that may be missing.
+    ``source``: where Kubernetes or a runtime sets or words this.
     """
 
     name: str
@@ -49,6 +62,8 @@ class Rule:
     reasons: tuple[str, ...] = ()
     says: str = ""
     facts: tuple[Fact, ...] = ()
+    sure: Sure = Sure.STATED
+    source: str = ""
 
     def match(self, case: Case) -> Mapping[str, str] | None:
         """The words from the message, safe to print; None if the rule does not match."""
@@ -91,38 +106,36 @@ def words_of(case: Case) -> dict[str, str]:
         "signal": signal_name(case.signal),
         "image": safe(status.image, MOST_WORD) or None,
         "uid": _text(status.run_as_user),
-        **_memory(case),
+        **_replaced(case),
+        **(eviction_words(case.said) if case.at is At.POD else {}),
+        **(memory_words(case) if case.at not in OF_POD or case.at is At.SANDBOX else {}),
     }
     if one is not None:
         kind = "" if one.kind is ContainerKind.REGULAR else f"the {one.kind.value} "
-        found["container"] = safe(one.name)
+        found["container"], found["restarts"] = safe(one.name), str(status.restart_count)
         found["who"] = f"{kind}container {found['container']}"
         previous = "" if status.state.phase is Phase.TERMINATED else " --previous"
         found["log"] = f"kubectl logs -n {found['namespace']} {found['pod']} -c {found['container']}{previous}"
-        if case.at is At.ENDED and case.policy == "Never" and one.kind in (ContainerKind.REGULAR, ContainerKind.INIT):
+        if _could_be_restarted(case):
             found["again"] = RETRY
     return {name: text for name, text in found.items() if text is not None}
 
 
-def _memory(case: Case) -> dict[str, str | None]:
-    last = next(iter(case.killed or case.kills), None)
-    used = [kill.usage_bytes for kill in case.kills if kill.usage_bytes is not None]
-    peak = case.facts.peak_bytes if case.facts.peak_bytes is not None else max(used, default=None)
-    limit = case.facts.limit_bytes or (case.container.limit_bytes if case.container is not None else None)
-    found = {"limit": quantity(limit), "peak": quantity(peak)}
-    if case.recent:
-        found["kills"] = f"{len(case.recent)} kill{'' if len(case.recent) == 1 else 's'}"
-    if last is not None and last.victims:
-        found["victim"] = safe(last.victims[0].comm)
-    if last is not None and last.scope in ITS_LIMIT:
-        found["its_limit"] = ITS_LIMIT[last.scope]
-        found["own_limit" if last.scope is Scope.CONTAINER else "pod_limit"] = quantity(last.limit_bytes)
-    return found
+def _replaced(case: Case) -> dict[str, str | None]:
+    """How to have the pod created again: nothing does so for a pod without a controller."""
+    controller = case.pod.status.controller
+    if controller is None or controller.kind == "Node" or case.pod.config_hash is not None:
+        return {"replace": "delete the pod and create it again"}
+    owner = f"{safe(controller.kind)} {safe(controller.name, MOST_WORD)}"
+    return {"replace": f"delete the pod ({owner} creates another)", "owner": owner}
 
 
-def quantity(size: int | None) -> str | None:
-    """As in a manifest: ``256Mi``, ``180.2Mi``."""
-    return None if size is None else bytes_text(size).replace(" ", "").removesuffix("B")
+def _could_be_restarted(case: Case) -> bool:
+    """Whether another restartPolicy would have it restarted."""
+    one = case.container
+    if one is None or case.at is not At.ENDED or case.policy != "Never":
+        return False
+    return one.kind in (ContainerKind.REGULAR, ContainerKind.INIT) and not restarts(case.pod, one, case.ended)
 
 
 def signal_name(number: int | None) -> str | None:

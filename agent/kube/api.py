@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -70,6 +71,14 @@ class Answer:
     """A streaming answer; close it."""
 
     raw: urllib3.BaseHTTPResponse
+
+    @property
+    def date_unix_s(self) -> float | None:
+        """The server's clock, in whole seconds; None: it gave no time (RFC 9110, Date)."""
+        try:
+            return parsedate_to_datetime(self.raw.headers.get("Date", "")).timestamp()
+        except ValueError:
+            return None
 
     def close(self) -> None:
         """Close the connection: a watch is never read to its end."""

@@ -26,7 +26,14 @@ STYLES = {Answer.YES: "green", Answer.PERHAPS: "", Answer.NO: "red"}
 HELPS = {Answer.YES: "can help", Answer.PERHAPS: "may help", Answer.NO: "does not help"}
 TRANSIENT = {Answer.YES: "transient", Answer.PERHAPS: "perhaps transient", Answer.NO: "not transient"}
 WILL = {Will.RUNS: "let it run", Will.NOTHING: "do nothing"}  # the other values are verbs
-LESS_SEVERE = (Category.NOT_READY, Category.NOT_STARTING, Category.PREEMPTED, Category.NODE_SHUTDOWN)
+LESS_SEVERE = (
+    Category.NOT_READY,
+    Category.NOT_STARTING,
+    Category.RESTARTED,
+    Category.RESIZE,
+    Category.PREEMPTED,
+    Category.NODE_SHUTDOWN,
+)
 
 
 def diagnose(found: Survey, pod: str | None) -> Shown:

@@ -47,6 +47,8 @@ class Category(StrEnum):
     FAILED = "Failed"
     NOT_READY = "NotReady"
     NOT_STARTING = "NotStarting"
+    RESTARTED = "Restarted"
+    RESIZE = "ResizePending"
     PREEMPTED = "Preempted"
     NODE_SHUTDOWN = "NodeShutdown"
     REJECTED = "Rejected"

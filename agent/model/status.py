@@ -48,6 +48,8 @@ class ContainerStatus:
 
     ``last`` is the instance before, with phase NONE when there was none. ``restart_policy`` is the container's own, "" where the
     pod's counts. ``run_as_user`` is the container's or else the pod's. ``probes``: of "liveness", "readiness", "startup".
+    ``limit_bytes`` is the memory limit in force (status.containerStatuses[].resources, reported since Kubernetes 1.33); the
+    spec's limit may be a resize that is not done.
     """
 
     image: str = ""
@@ -60,16 +62,18 @@ class ContainerStatus:
     restart_rules: tuple[RestartRule, ...] = ()
     run_as_user: int | None = None
     probes: frozenset[str] = frozenset()
+    limit_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PodCondition:
-    """One of ``status.conditions``; ``status`` is True, False or Unknown."""
+    """One of ``status.conditions``; ``status`` is True, False or Unknown, since ``changed_unix_s``."""
 
     kind: str
     status: str
     reason: str = ""
     message: str = ""
+    changed_unix_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class PodStatus:
     index_failures: int | None = None
     deadline_s: int | None = None
     start_unix_s: float | None = None
+    created_unix_s: float | None = None
     deletion_unix_s: float | None = None
     limit_bytes: int | None = None
 

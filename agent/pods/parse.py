@@ -96,7 +96,7 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[
                 previous_id=_bare_id(last, its),
                 running="running" in _inner(found, "state", its),
                 limit_bytes=_limit(container, where),
-                status=container_status(container, found, spec),
+                status=container_status(container, found, spec, _limit_in_force(found)),
             )
 
 
@@ -123,6 +123,17 @@ def _limit(item: Mapping[str, Any], where: str) -> int | None:
     if size < 0:
         raise UnreadablePodError(f"{where}.resources.limits.memory: {size} is less than nothing")
     return size or None  # for the kubelet, 0 is no limit
+
+
+def _limit_in_force(status: Mapping[str, Any]) -> int | None:
+    """The memory limit in a container's status; None for none, or if it cannot be read: no mode depends on it."""
+    resources = status.get("resources")
+    limits = resources.get("limits") if isinstance(resources, dict) else None
+    try:
+        size = parse_quantity(limits.get("memory") if isinstance(limits, dict) else None)
+    except ValueError:
+        return None
+    return size if size > 0 else None
 
 
 def _inner(item: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:

@@ -21,6 +21,8 @@ from agent.wording.times import unix_s
 MOST_LISTED = 1000  # conditions, rules and the like
 INDEX_FAILURES = "batch.kubernetes.io/job-index-failure-count"
 PROBES = ("liveness", "readiness", "startup")
+PENDING, PROGRESS = "PodResizePending", "PodResizeInProgress"
+RESIZES = {"Deferred": PENDING, "Infeasible": PENDING, "InProgress": PROGRESS}  # status.resize, before Kubernetes 1.33
 Json = Mapping[str, Any]
 
 
@@ -31,18 +33,22 @@ def pod_status(metadata: Json, spec: Json, status: Json, limit_bytes: int | None
         reason=_text(status, "reason"),
         message=_text(status, "message"),
         restart_policy=_text(spec, "restartPolicy") or "Always",
-        conditions=tuple(_condition(one) for one in _maps(status.get("conditions"))),
+        conditions=(*(_condition(one) for one in _maps(status.get("conditions"))), *_old_resize(status)),
         controller=_controller(metadata),
         index_failures=_digits(_map(metadata.get("annotations")).get(INDEX_FAILURES)),
         deadline_s=_whole(spec, "activeDeadlineSeconds"),
         start_unix_s=_time(status, "startTime"),
+        created_unix_s=_time(metadata, "creationTimestamp"),
         deletion_unix_s=_time(metadata, "deletionTimestamp"),
         limit_bytes=limit_bytes,
     )
 
 
-def container_status(item: Json, status: Json, pod_spec: Json) -> ContainerStatus:
-    """From a container's item in the spec and that in the status, which is empty while nothing is reported."""
+def container_status(item: Json, status: Json, pod_spec: Json, limit_bytes: int | None) -> ContainerStatus:
+    """From a container's item in the spec and that in the status, which is empty while nothing is reported.
+
+    ``limit_bytes``: the limit in force.
+    """
     user = _whole(_map(item.get("securityContext")), "runAsUser")
     pod_user = _whole(_map(pod_spec.get("securityContext")), "runAsUser")
     started = status.get("started")
@@ -57,12 +63,19 @@ def container_status(item: Json, status: Json, pod_spec: Json) -> ContainerStatu
         restart_rules=tuple(_rule(one) for one in _maps(item.get("restartPolicyRules"))),
         run_as_user=pod_user if user is None else user,
         probes=frozenset(probe for probe in PROBES if isinstance(item.get(f"{probe}Probe"), dict)),
+        limit_bytes=limit_bytes,
     )
 
 
 def _condition(item: Json) -> PodCondition:
     kind, status, reason = (intern(_text(item, key)) for key in ("type", "status", "reason"))
-    return PodCondition(kind, status, reason, _text(item, "message"))
+    return PodCondition(kind, status, reason, _text(item, "message"), _time(item, "lastTransitionTime"))
+
+
+def _old_resize(status: Json) -> list[PodCondition]:
+    """What status.resize reported before there were conditions for it."""
+    resize = _text(status, "resize")
+    return [PodCondition(RESIZES[resize], "True", resize)] if resize in RESIZES else []
 
 
 def _controller(metadata: Json) -> Controller | None:

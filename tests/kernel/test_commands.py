@@ -98,9 +98,9 @@ def test_diagnose_tells_of_the_lost_process_by_ledger_and_cgroup(node: Node, her
     assert (one["pod"], one["container"], one["category"]) == ("herder", "herder", "OOMKilledProcess")
     assert "(worker)" in one["what"]
     # A process that is being killed may be charged beyond the limit (mm/memcontrol.c, try_charge_memcg): 64.2Mi was seen on 7.2.
-    assert re.match(r"raise the limit from 64Mi: its peak was 64(\.\d)?Mi with 1 kill in an hour", one["advice"]), one[
-        "advice"
-    ]
+    assert re.match(
+        r"raise the limit from 64Mi to 96Mi: its peak was 64(\.\d)?Mi with 1 kill in an hour", one["advice"]
+    ), one["advice"]
     assert one["next_step"]["will"] == "runs"
     assert as_json(node, "diagnose", "plain")["diagnoses"] == []
     assert as_json(node, "explain", "herder")["pod"]["diagnoses"] == [one]

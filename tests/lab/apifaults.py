@@ -18,6 +18,7 @@ class How(Enum):
     CLOSE = "close the connection without a word"
     SILENT = "accept, and never send a byte"
     LOST_ANSWER = "do what was asked, and close the connection before answering"
+    LATE_STATUS = "do what was asked, and answer with a status code as if it had failed"
     BODY = "answer with a body that the test gives, and 200 or its ``code``"
     TRUNCATE = "send a list whose body ends early, as if that were all"
     CUT_BODY = "promise a whole list and close the connection in the middle of it"
@@ -36,7 +37,7 @@ class How(Enum):
 class Fault:
     """``times`` None: until cleared. ``verb``: list, watch, get, create, patch; "" is every one. ``path`` is a prefix.
 
-    ``status``, ``reason``, ``message`` and ``retry_after_s`` (the header as it is sent) are for STATUS, ``body`` for BODY
+    ``status``, ``reason``, ``message`` and ``retry_after_s`` (the header as it is sent) are for STATUS and LATE_STATUS, ``body`` for BODY
     and GARBAGE; ``delay_s`` comes before every kind.
     """
 

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.lab import apievents, apipods
+from tests.lab import apievents, apiobjects, apipods
 from tests.lab.apifaults import Fault, How
 from tests.lab.apistore import Json
 
@@ -27,7 +27,7 @@ PATCHES = ("application/merge-patch+json", "application/strategic-merge-patch+js
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it came in. ``client_port`` names the connection; ``verb`` is RBAC's (list, watch, get, create, patch)."""
+    """One request as it came in. ``client_port`` names the connection; ``verb`` is RBAC's (list, watch, create …)."""
 
     verb: str
     path: str
@@ -49,6 +49,9 @@ class Handler(BaseHTTPRequestHandler):
     api: ApiServer
     fault: Fault | None
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(self.api.clock() if timestamp is None else timestamp)
+
     def do_GET(self) -> None:
         self._serve("get")
 
@@ -57,6 +60,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PATCH(self) -> None:
         self._serve("patch")
+
+    def do_PUT(self) -> None:
+        self._serve("update")
+
+    def do_DELETE(self) -> None:
+        self._serve("delete")
 
     def _serve(self, verb: str) -> None:
         url = urlsplit(self.path)
@@ -86,6 +95,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(200, {"major": "1", "minor": "36", "gitVersion": "v1.36.0-lab"})
         elif verb == "get":
             self._one(path)
+        apiobjects.serve(self, verb, path, query, raw)
         self.refuse(404, "NotFound", "the server could not find the requested resource")
 
     # ------------------------------------------------------------------------------------------------------- faults
@@ -185,7 +195,7 @@ class Handler(BaseHTTPRequestHandler):
             if key in store.events:
                 self.refuse(409, "AlreadyExists", f'events.events.k8s.io "{key[1]}" already exists')
             stored = store.put_event(body)
-        self._done(201, stored)
+        self.done(201, stored)
 
     def _patch_event(self, namespace: str, name: str, patch: Json) -> None:
         if self.headers.get("Content-Type", "") not in PATCHES:
@@ -200,7 +210,7 @@ class Handler(BaseHTTPRequestHandler):
                     409, "Conflict", f'Operation cannot be fulfilled on events "{name}": the object has been modified'
                 )
             if after == before:
-                self._done(200, before)
+                self.done(200, before)
             try:
                 wrong = apievents.patch_problems(before, after)
             except apievents.BadEventError as error:
@@ -208,12 +218,14 @@ class Handler(BaseHTTPRequestHandler):
             if wrong:
                 self.refuse(422, "Invalid", f'Event "{name}" is invalid: {"; ".join(wrong)}')
             stored = self.api.store.put_event(after)
-        self._done(200, stored)
+        self.done(200, stored)
 
-    def _done(self, code: int, stored: Json) -> NoReturn:
+    def done(self, code: int, stored: Json) -> NoReturn:
         """Answer for something that is done, unless that answer is to be lost."""
         if self.fault is not None and self.fault.how is How.LOST_ANSWER:
             self.hang_up()
+        if self.fault is not None and self.fault.how is How.LATE_STATUS:
+            self.refuse(self.fault.status, self.fault.reason, self.fault.message)
         self.send_json(code, stored)
 
     # ------------------------------------------------------------------------------------------------------ answers

@@ -11,12 +11,16 @@ import json
 import socket
 import ssl
 import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 
 from tests.lab.apifaults import Faults
 from tests.lab.apihandler import Handler, Request
+from tests.lab.apiobjects import Objects
 from tests.lab.apistore import Json, Store
 
 
@@ -36,6 +40,7 @@ class ApiServer:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.store = Store(history)
+        self.objects = Objects()
         self.faults = Faults()
         self.requests: list[Request] = []
         self.denied: set[tuple[str, str]] = set()
@@ -43,10 +48,15 @@ class ApiServer:
         self.bookmark_s = bookmark_s
         self.gone_as = gone_as
         self.closing = False
+        self.clock: Callable[[], float] = time.time  # of the header Date
         self._tls = tls
         self._http = self._listen(0)
         self._port: int = self._http.server_address[1]
         self._thread: threading.Thread | None = None
+
+    def now(self) -> str:
+        """The time, as the API writes it into objects."""
+        return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
     @property
     def url(self) -> str:

@@ -52,7 +52,7 @@ class Store:
         """Create or replace a pod."""
         key = _key(pod)
         with self.changed:
-            stored = self._next(pod)
+            stored = self.next(pod)
             self._note(self.pods.get(key), stored)
             self.pods[key] = stored
 
@@ -61,18 +61,18 @@ class Store:
         with self.changed:
             pod = self.pods.pop((namespace, name), None)
             if pod is not None:
-                self._note(self._next(pod), None)
+                self._note(self.next(pod), None)
 
     def put_node(self, node: Json) -> None:
         """Create or replace a node."""
         with self.changed:
-            self.nodes[node["metadata"]["name"]] = self._next(node)
+            self.nodes[node["metadata"]["name"]] = self.next(node)
 
     def put_event(self, event: Json) -> Json:
         """Create or replace an Event; returns it as stored."""
         key = _key(event)
         with self.changed:
-            self.events[key] = stored = self._next(event)
+            self.events[key] = stored = self.next(event)
             self.event_times.append((time.monotonic(), stored))
             return stored
 
@@ -101,7 +101,8 @@ class Store:
         """The version that the watch cache has come to."""
         return self.version if self._cached is None else self._cached
 
-    def _next(self, obj: Json) -> Json:
+    def next(self, obj: Json) -> Json:
+        """The object with the next version."""
         self.version += 1
         return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.version)}}
 

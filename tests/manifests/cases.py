@@ -31,6 +31,10 @@ OPENSHIFT: Values = {"openshift": {"enabled": True}}
 DROP_IN: Values = {"oomPolicyDropIn": {"enabled": True}}
 TLS: Values = {"tls": {"secretName": "oomward-metrics-tls"}}
 USERS: Values = {"basicAuth": {"secretName": "oomward-metrics-users"}}
+RIGHTS = ("image", "fail", "grow", "evict", "remake")
+RECOVER: Values = {"recover": {"enabled": True, "admission": False}}
+RECOVERING: Values = {"recover": {"enabled": True, "actions": list(RIGHTS)}}
+DEFAULTS: Values = {"defaults": {"enabled": True}}
 GKE: Values = {"gke": {"enabled": True}}
 
 CASES = (
@@ -46,6 +50,13 @@ CASES = (
     Case(("metrics-basic-auth",), USERS),
     Case(("uninstall",), {"uninstall": True}),
     Case(("least-privilege", "uninstall"), LEAST | {"uninstall": True}),
+    Case(("recover",), RECOVER),
+    Case(("recover", "recover-admission", *(f"recover-{one}" for one in RIGHTS)), RECOVERING),
+    Case(
+        ("monitoring", "recover", "recover-monitoring", "recover-admission"),
+        {"recover": {"enabled": True}} | MONITORING,
+    ),
+    Case(("defaults",), DEFAULTS),
     Case(("least-privilege", "oom-policy"), LEAST | DROP_IN),
     Case(("openshift", "monitoring", "metrics-tls", "metrics-basic-auth"), OPENSHIFT | MONITORING | TLS | USERS),
     Case(("openshift-least-privilege", "oom-policy"), OPENSHIFT | LEAST | DROP_IN),

@@ -241,7 +241,43 @@ OF_MONITORING = (
     Effect(_policy(dnsServers=[PEER]), "NetworkPolicy", "spec.egress.1.to", [PEER]),
     Effect(_policy(scrapers=[PEER]), "NetworkPolicy", "spec.ingress.0.from", [PEER]),
 )
-EFFECTS = (*OF_AGENT, *OF_THE_WHOLE, *OF_PAGES, *OF_MONITORING)
+RECOVER_POD = "spec.template.spec"
+
+
+def _recover(path: str, wanted: object, **values: Any) -> Effect:
+    return Effect({"recover": {"enabled": True, **values}}, "Deployment", path, wanted)
+
+
+OF_RECOVER = (
+    _recover("spec.replicas", 3, replicas=3),
+    _recover(
+        f"{RECOVER_POD}.containers.0.resources.limits", {"memory": "1Gi"}, resources={"limits": {"memory": "1Gi"}}
+    ),
+    _recover(f"{RECOVER_POD}.priorityClassName", "high", priorityClassName="high"),
+    _recover(f"{RECOVER_POD}.nodeSelector.pool", "a", nodeSelector={"pool": "a"}),
+    _recover(f"{RECOVER_POD}.tolerations", [{"operator": "Exists"}], tolerations=[{"operator": "Exists"}]),
+    _recover("spec.template.metadata.annotations", {"a": "1"}, podAnnotations={"a": "1"}),
+    Effect(
+        {"recover": {"enabled": True, "policy": {"dryRun": False}}},
+        "ConfigMap/oomward-recover-policy",
+        "data",
+        {"recover.yaml": "dryRun: false\n"},
+    ),
+    Effect({"recover": {"enabled": True}, "enabled": False}, "Deployment", "", None),
+    Effect(
+        {"recover": {"enabled": True}, "global": {"imagePullSecrets": ["a"]}},
+        "Deployment",
+        f"{RECOVER_POD}.imagePullSecrets",
+        [SECRET],
+    ),
+    Effect(
+        {"recover": {"enabled": True}, "commonLabels": {"team": "a"}},
+        "Deployment",
+        "spec.template.metadata.labels.team",
+        "a",
+    ),
+)
+EFFECTS = (*OF_AGENT, *OF_THE_WHOLE, *OF_PAGES, *OF_MONITORING, *OF_RECOVER)
 
 
 def without_effect() -> Iterator[str]:

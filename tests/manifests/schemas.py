@@ -14,7 +14,16 @@ OLDEST = "1.25"
 # at the rules.
 OF_OTHERS = {
     "monitoring.coreos.com/v1": ("PodMonitor", "PrometheusRule"),
+    "mlops.example.dev/v1": ("NotebookValidationJob",),
+    "kyverno.io/v1": ("ClusterPolicy",),
     "security.openshift.io/v1": ("SecurityContextConstraints",),
+}
+# Kinds that Kubernetes has since a version; components that need them say so.
+SINCE = {
+    "ValidatingAdmissionPolicy": "1.30",
+    "ValidatingAdmissionPolicyBinding": "1.30",
+    "MutatingAdmissionPolicy": "1.36",
+    "MutatingAdmissionPolicyBinding": "1.36",
 }
 
 
@@ -40,6 +49,8 @@ def complaints(items: Iterable[Object], versions: Iterable[str]) -> list[str]:
     found = []
     for version in versions:
         for item in distinct.values():
+            if _number(version) < _number(SINCE.get(item["kind"], OLDEST)):
+                continue
             try:
                 checked = validate.validate(item, version, strict=True)
             except validate.ValidationError as error:

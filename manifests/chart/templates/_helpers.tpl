@@ -56,3 +56,13 @@ imagePullSecrets:
 {{- $metadata := merge (dict "namespace" $root.Release.Namespace "labels" $labels) $object.metadata -}}
 {{- toYaml (merge (dict "metadata" $metadata) $object) -}}
 {{- end }}
+
+{{/* An object of another component, labelled and put into the release's namespace. Takes (list root file). */}}
+{{- define "oomward.sharedObject" -}}
+{{- $root := index . 0 -}}
+{{- $object := $root.Files.Get (index . 1) | fromYaml -}}
+{{- $metadata := merge (dict "labels" (include "oomward.labels" $root | fromYaml)) $object.metadata -}}
+{{- if hasKey $metadata "namespace" }}{{ $_ := set $metadata "namespace" $root.Release.Namespace }}{{ end -}}
+{{- range $object.subjects }}{{ $_ := set . "namespace" $root.Release.Namespace }}{{ end -}}
+{{- toYaml (merge (dict "metadata" $metadata) $object) -}}
+{{- end }}

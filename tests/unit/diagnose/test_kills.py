@@ -8,6 +8,7 @@ import pytest
 
 from agent.diagnose import diagnose
 from agent.diagnose.failing import Failing
+from agent.diagnose.memory import manifest
 from agent.metrics.metrics import Metrics
 from agent.model import ContainerKind, OomKill, Outcome, Scope, Victim
 from agent.model.diagnosis import Category, ContainerFacts, Diagnosis, NodeFacts
@@ -37,27 +38,100 @@ def the_one(name: str, *kills: OomKill, **facts: ContainerFacts) -> Diagnosis:
     return one
 
 
-def test_a_crash_loop_of_oom_says_limit_peak_and_how_often() -> None:
+def test_a_crash_loop_of_oom_says_limit_next_limit_and_how_often() -> None:
     kills = [kill(60.0 * n + 30) for n in range(7)]
     one = the_one(LOOPING, *kills)
     assert (one.category, one.rule) == (Category.CRASH_LOOP, "ended-oom")
     assert one.what == "container web was OOM-killed: it reached its limit of 256Mi"
-    assert one.advice == "raise the limit from 256Mi: its peak was 256Mi with 7 kills in an hour"
+    assert one.advice == "raise the limit from 256Mi to 320Mi: 7 kills in an hour"
 
 
-def test_the_peak_of_a_running_containers_cgroup_goes_before_what_a_kill_saw() -> None:
+def test_the_peak_of_the_instance_that_lost_a_process_is_given() -> None:
     facts = ContainerFacts(limit_bytes=256 * MIB, peak_bytes=250 * MIB)
     one = the_one(LIVE, kill(30, outcome=Outcome.SURVIVED), web=facts)
     assert one.advice == (
-        "raise the limit from 256Mi: its peak was 250Mi with 1 kill in an hour; if it does not handle the loss of a process, "
+        "raise the limit from 256Mi to 320Mi: its peak was 250Mi with 1 kill in an hour; if it does not handle the loss of a process, "
         "restart it now"
     )
+
+
+def test_a_restarted_containers_advice_has_the_killed_instances_numbers_and_not_its_own_peak() -> None:
+    facts = ContainerFacts(limit_bytes=256 * MIB, peak_bytes=4 * MIB)
+    one = the_one("running-after-oom-kubelet-1.29", kill(20), web=facts)
+    assert one.what.endswith("the previous instance was OOM-killed: it reached its limit of 256Mi")
+    assert one.advice == "raise the limit from 256Mi to 320Mi: 1 kill in an hour"
+    assert one.next_step.text == (
+        "it keeps running; the kubelet restarted it by itself (restartPolicy Always), and does so after each such end"
+    )
+
+
+def test_a_limit_that_was_raised_since_the_kill_is_to_be_watched_and_not_raised_again() -> None:
+    facts = ContainerFacts(limit_bytes=512 * MIB)
+    one = the_one("running-after-oom-kubelet-1.29", kill(20), web=facts)
+    assert one.advice == "see whether its limit of 512Mi is enough: the kill was at the earlier limit of 256Mi"
+
+
+def test_a_kill_long_before_the_end_did_not_end_the_container() -> None:
+    found = recorded(LOOPING)
+    last = found.pod["status"]["containerStatuses"][0]["lastState"]["terminated"]
+    last["startedAt"] = "2026-06-01T09:00:00Z"
+    early = kill(3600, outcome=Outcome.SURVIVED)
+    assert [one.rule for one in found.diagnoses(early)] == ["ended-oom-earlier"], (
+        "OOMKilled of a kill that was survived"
+    )
+    assert [one.rule for one in found.diagnoses(replace(early, outcome=Outcome.DIED))] == ["ended-oom"]
+    last |= {"reason": "Error", "exitCode": 1}
+    assert [one.rule for one in found.diagnoses(early)] == ["ended-exit-code"]
+
+
+def test_without_any_limit_an_oom_kill_is_most_likely_the_nodes() -> None:
+    found = recorded(LOOPING)
+    found.pod["spec"]["containers"][0]["resources"] = {}
+    (one,) = found.diagnoses()
+    assert one.rule == "ended-oom-no-limit"
+    assert "raise" not in one.advice
+
+
+@pytest.mark.parametrize(
+    ("limit", "to"), [(64 * MIB, "96Mi"), (256 * MIB, "320Mi"), (1 << 30, "1280Mi"), (5153960729, "6Gi"), (1, "48Mi")]
+)
+def test_the_next_limit_is_a_quarter_more_and_round(limit: int, to: str) -> None:
+    assert manifest(limit) == to
 
 
 def test_where_the_pods_limit_was_hit_it_is_that_which_is_to_be_raised() -> None:
     one = the_one(LOOPING, kill(30, Scope.POD, limit_bytes=512 * MIB))
     assert one.what == "container web was OOM-killed: the pod reached its limit of 512Mi"
-    assert one.advice == "raise the pod's memory limit from 512Mi, which its containers share: 1 kill in an hour"
+    assert (
+        one.advice == "raise the pod's memory limit from 512Mi to 640Mi, which its containers share: 1 kill in an hour"
+    )
+
+
+def test_an_old_kill_at_a_lower_limit_of_the_pod_was_before_its_resize() -> None:
+    old, new = (kill(ago, Scope.POD, limit_bytes=100 * MIB) for ago in (1200, 60))
+    name = "running-after-oom-kubelet-1.29"
+    found = recorded(name)
+    found.pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["finishedAt"] = "2026-06-01T11:40:00Z"
+    found.pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["startedAt"] = "2026-06-01T11:30:00Z"
+    (one,) = found.diagnoses(replace(old, container_id=None))
+    assert one.advice == "see whether its limit of 256Mi is enough: the kill was at the earlier limit of 100Mi"
+    one = the_one(LOOPING, new)
+    assert "kept a limit of 100Mi from before a resize" in one.advice
+    assert one.what == "container web was OOM-killed: the pod reached a limit of 100Mi"
+
+
+def test_a_limit_that_the_kernel_rounds_down_to_pages_is_no_pending_resize() -> None:
+    found = recorded(LIVE)
+    found.pod["spec"]["containers"][0]["resources"] = {"limits": {"memory": "268435457"}}
+    (one,) = found.diagnoses(kill(30, outcome=Outcome.SURVIVED), web=ContainerFacts(limit_bytes=256 * MIB))
+    assert one.advice.startswith("raise the limit from 256Mi to 320Mi")
+
+
+def test_a_limit_that_was_lowered_since_the_kill_is_raised_above_it() -> None:
+    found = recorded(LOOPING)
+    found.pod["spec"]["containers"][0]["resources"]["limits"]["memory"] = "128Mi"
+    (one,) = found.diagnoses(kill(30))
+    assert one.advice == "raise its limit of 128Mi to 320Mi: the kill was at the earlier limit of 256Mi"
 
 
 @pytest.mark.parametrize("scope", [Scope.NODE, Scope.KUBEPODS])

@@ -10,7 +10,7 @@ from agent.diagnose import diagnose
 from agent.diagnose.outlook import back_off_s, restarts, span
 from agent.model import ContainerKind, Pod, PodContainer
 from agent.model.diagnosis import NodeFacts
-from agent.model.status import ContainerStatus, PodStatus, RestartRule
+from agent.model.status import ContainerState, ContainerStatus, Phase, PodStatus, RestartRule
 from tests.unit.diagnose.recorded import recorded
 
 
@@ -20,6 +20,10 @@ def a_pod(**status: Any) -> Pod:
 
 def web(kind: ContainerKind, **status: Any) -> PodContainer:
     return PodContainer("web", kind, status=ContainerStatus(**status))
+
+
+def ended(exit_code: int | None, reason: str = "") -> ContainerState:
+    return ContainerState(Phase.TERMINATED, reason, exit_code=exit_code)
 
 
 REGULAR, INIT, SIDECAR, EPHEMERAL = (
@@ -76,21 +80,49 @@ def test_spans_are_words(seconds: float, text: str) -> None:
     ],
 )
 def test_who_is_started_again(kind: ContainerKind, policy: str, exit_code: int | None, again: bool) -> None:
-    assert restarts(a_pod(restart_policy=policy), web(kind), exit_code) is again
+    assert restarts(a_pod(restart_policy=policy), web(kind), ended(exit_code)) is again
 
 
 def test_a_containers_own_policy_and_rules_go_before_the_pods() -> None:
     rules = (RestartRule("Restart", False, frozenset({42, 43})), RestartRule("Restart", True, frozenset(range(10))))
     own = web(REGULAR, restart_policy="Never", restart_rules=rules)
-    assert [restarts(a_pod(), own, code) for code in (42, 12, 3, 0)] == [True, True, False, False]
-    assert restarts(a_pod(), web(REGULAR, restart_policy="Never"), 1) is False
+    assert [restarts(a_pod(), own, ended(code)) for code in (42, 12, 3, 0)] == [True, True, False, False]
+    assert restarts(a_pod(), web(REGULAR, restart_policy="Never"), ended(1)) is False
     all_of_them = (RestartRule("RestartAllContainers", False, frozenset({42})),)
-    assert restarts(a_pod(), web(REGULAR, restart_policy="Never", restart_rules=all_of_them), 42) is True
+    assert restarts(a_pod(), web(REGULAR, restart_policy="Never", restart_rules=all_of_them), ended(42)) is True
+
+
+def test_an_action_that_the_kubelet_does_not_know_leaves_it_to_the_policy() -> None:
+    later = (RestartRule("Later", False, frozenset({42})),)
+    assert restarts(a_pod(), web(REGULAR, restart_policy="Always", restart_rules=later), ended(42)) is True
+    assert restarts(a_pod(), web(REGULAR, restart_policy="Never", restart_rules=later), ended(42)) is False
+
+
+def test_an_init_container_with_an_oom_kill_has_failed_though_its_exit_code_is_0() -> None:
+    assert restarts(a_pod(), web(INIT), ended(0, "OOMKilled")) is True
+    assert restarts(a_pod(restart_policy="Never"), web(INIT), ended(0, "OOMKilled")) is False
+
+
+def test_a_rule_may_restart_the_whole_pod_in_place() -> None:
+    found = recorded("crash-loop-exit-1-kubelet-1.29")
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [1]}}
+    found.pod["spec"]["containers"][0]["restartPolicyRules"] = [rule]
+    (one,) = found.diagnoses()
+    assert one.next_step.text.startswith("the kubelet restarts all containers of the pod")
+
+
+@pytest.mark.parametrize(("kind", "text"), [("ReplicaSet", "creates another"), ("Job", "the pod has succeeded")])
+def test_a_pod_that_has_succeeded_is_replaced_where_pods_are_meant_to_run(kind: str, text: str) -> None:
+    found = recorded("evicted-by-api-1.29")
+    found.pod["status"]["phase"] = "Succeeded"
+    found.pod["metadata"]["ownerReferences"][0]["kind"] = kind
+    (one,) = found.diagnoses()
+    assert text in one.next_step.text
 
 
 def test_nothing_of_a_pod_that_has_ended_is_started_again() -> None:
     for phase in ("Failed", "Succeeded"):
-        assert restarts(a_pod(phase=phase), web(REGULAR), 1) is False
+        assert restarts(a_pod(phase=phase), web(REGULAR), ended(1)) is False
 
 
 @pytest.mark.parametrize(("codes", "why"), [((1,), "its restartPolicyRules"), ((42,), "restartPolicy Always")])
@@ -101,7 +133,7 @@ def test_the_rules_are_the_reason_for_a_restart_only_if_one_matches_the_exit_cod
     exit_codes = {"operator": "In", "values": list(codes)}
     pod.pod["spec"]["containers"][0]["restartPolicyRules"] = [{"action": "Restart", "exitCodes": exit_codes}]
     (one,) = pod.diagnoses()
-    assert f"restarts it ({why})" in one.next_step.text
+    assert f"restarts it by itself ({why})" in one.next_step.text
 
 
 @pytest.mark.parametrize(

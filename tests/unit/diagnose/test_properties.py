@@ -6,6 +6,7 @@ import json
 import string
 import unicodedata
 from dataclasses import asdict
+from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
@@ -22,7 +23,9 @@ from agent.model import Mode, OomKill, Outcome, Scope, Victim
 from agent.model.diagnosis import Category, ContainerFacts, Diagnosis, NodeFacts
 from agent.model.status import Phase
 from agent.pods.parse import UnreadablePodError, parse_pod
-from tests.unit.diagnose.recorded import NAMES, recorded
+from tests.unit.diagnose.contradictions import contradictions
+from tests.unit.diagnose.recorded import NAMES, at, recorded
+from tests.unit.diagnose.reports import Report, reports
 from tests.unit.profiles import examples
 
 NOW = 1_780_000_000.0
@@ -61,6 +64,11 @@ RULES = st.lists(
     optional(action=st.sampled_from(["Restart", "RestartAllContainers", "Later"]),
              exitCodes=optional(operator=st.sampled_from(["In", "NotIn"]), values=st.lists(INT32, max_size=4))), max_size=3,
 )  # fmt: skip
+RESOURCES = optional(limits=optional(memory=st.sampled_from(["64Mi", "256Mi", "0", "1e9", "16Ei"])))
+CONDITIONS = st.sampled_from(["Ready", "DisruptionTarget", "PodReadyToStartContainers", "PodScheduled", "PodResizePending",
+                              "PodResizeInProgress", "AllContainersRestarting"])  # fmt: skip
+WHY = st.sampled_from(["Deferred", "Infeasible", "Error", "Unschedulable", "SchedulingGated", "TerminationByKubelet",
+                       "DeletionByPodGC"]) | REASONS  # fmt: skip
 SECURITY = optional(runAsUser=st.integers(0, 2**63 - 1))
 POLICIES = st.sampled_from(["Always", "OnFailure", "Never"])
 
@@ -74,7 +82,7 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
         "status": {},
     }
     pod["metadata"] |= draw(optional(
-        deletionTimestamp=st.none(), annotations=st.dictionaries(st.sampled_from(
+        deletionTimestamp=st.none(), creationTimestamp=TIMES, annotations=st.dictionaries(st.sampled_from(
             ["batch.kubernetes.io/job-index-failure-count", "kubernetes.io/config.hash"]), st.text(max_size=4)),
         ownerReferences=st.lists(st.fixed_dictionaries({"kind": st.sampled_from(["Job", "ReplicaSet", "DaemonSet", "Node"]), "name": NAME,
                                                         "controller": st.booleans()}), max_size=2)))  # fmt: skip
@@ -83,18 +91,19 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
     )
     pod["status"] |= draw(optional(
         phase=st.sampled_from(["Pending", "Running", "Succeeded", "Failed", "Unknown"]), reason=REASONS, message=SAID, startTime=TIMES,
-        conditions=st.lists(optional(type=st.sampled_from(["Ready", "DisruptionTarget", "PodReadyToStartContainers"]),
-                                     status=st.sampled_from(["True", "False", "Unknown"]), reason=REASONS, message=SAID), max_size=3),
+        resize=st.sampled_from(["Deferred", "InProgress", ""]),
+        conditions=st.lists(
+            optional(type=CONDITIONS, status=st.sampled_from(["True", "False", "Unknown"]), reason=WHY, message=SAID), max_size=3),
     ))  # fmt: skip
     for kind, reported_in in (("initContainers", "initContainerStatuses"), ("containers", "containerStatuses"),
                           ("ephemeralContainers", "ephemeralContainerStatuses")):  # fmt: skip
         names = draw(st.lists(NAME, max_size=3, unique=True))
         pod["spec"][kind] = [{"name": name, **draw(optional(
             image=SAID, restartPolicy=POLICIES, restartPolicyRules=RULES, securityContext=SECURITY, livenessProbe=PROBE, startupProbe=PROBE,
-            resources=optional(limits=optional(memory=st.sampled_from(["256Mi", "0", "1e9", "16Ei"])))))} for name in names]  # fmt: skip
+            resources=RESOURCES))} for name in names]  # fmt: skip
         pod["status"][reported_in] = [{"name": name, **draw(optional(
-            state=STATES, lastState=STATES, restartCount=st.integers(0, 2**31 - 1), ready=st.booleans(), started=st.none() | st.booleans()
-        ))} for name in [*names, "stranger"]]  # fmt: skip
+            state=STATES, lastState=STATES, restartCount=st.integers(0, 2**31 - 1), ready=st.booleans(), started=st.none() | st.booleans(),
+            resources=RESOURCES))} for name in [*names, "stranger"]]  # fmt: skip
     return pod
 
 
@@ -116,6 +125,56 @@ def worlds(draw: st.DrawFn) -> tuple[dict[str, Any], list[OomKill], NodeFacts]:
     size = st.none() | st.integers(0, 2**63)
     facts = draw(st.dictionaries(st.sampled_from([*names, "other"]), st.builds(ContainerFacts, size, size), max_size=3))
     return pod, draw(kills_of(names)), NodeFacts(NOW, facts)
+
+
+ENDED_UNIX_S = NOW - 60
+CODES = st.sampled_from([0, 1, 137, 139, 143, None])
+LIMITS = st.sampled_from([None, "64Mi", "256Mi", "1Gi"])
+
+
+@st.composite
+def killed_pods(draw: st.DrawFn) -> tuple[dict[str, Any], list[OomKill], NodeFacts]:
+    """A pod of one to two containers that ended or were restarted a minute ago, with every mix of reason, exit code, limits and kills."""
+    ended = {"terminated": {"reason": draw(st.sampled_from(["OOMKilled", "Error", "Completed"])), "exitCode": draw(CODES),
+                            "startedAt": draw(st.sampled_from([clock(ENDED_UNIX_S - 20), clock(ENDED_UNIX_S - 7200)])),
+                            "finishedAt": clock(ENDED_UNIX_S), "containerID": "containerd://abc"}}  # fmt: skip
+    back_off = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting failed container=web"}}
+    running = {"running": {"startedAt": clock(ENDED_UNIX_S + 5)}}
+    now = draw(st.sampled_from([back_off, running, ended]))
+    kind = draw(st.sampled_from(["containers", "initContainers"]))
+    status = {"name": "web", "state": now, "restartCount": 3, "ready": False, "containerID": "containerd://def"}
+    status |= {} if now is ended else {"lastState": ended}
+    in_force, limit = draw(LIMITS), draw(LIMITS)
+    status |= {"resources": {"limits": {"memory": in_force}}} if in_force else {}
+    spec = {"name": "web"} | ({"resources": {"limits": {"memory": limit}}} if limit else {})
+    spec |= draw(optional(livenessProbe=PROBE, restartPolicyRules=RULES, restartPolicy=POLICIES))
+    owner = draw(st.sampled_from([None, "Job", "ReplicaSet", "Node"]))
+    pod: dict[str, Any] = {
+        "metadata": {"uid": "u", "namespace": "n", "name": "p"},
+        "spec": {kind: [spec], "restartPolicy": draw(POLICIES)},
+        "status": {
+            "phase": draw(st.sampled_from(["Running", "Failed", "Succeeded"])),
+            f"{kind[:-1]}Statuses": [status],
+        },
+    }
+    pod["status"]["conditions"] = draw(st.lists(optional(
+        type=st.sampled_from(["PodResizePending", "PodResizeInProgress"]), status=st.just("True"), reason=WHY), max_size=1))  # fmt: skip
+    if owner is not None:
+        pod["metadata"]["ownerReferences"] = [{"kind": owner, "name": "web", "controller": True}]
+    if kind == "initContainers":
+        pod["spec"]["containers"] = [{"name": "main"}]
+    sizes = st.none() | st.sampled_from([64 << 20, 256 << 20, 1 << 30])
+    kills = draw(st.lists(st.builds(
+        OomKill, st.just("boot"), st.just(7), st.just(1), st.sampled_from([ENDED_UNIX_S - 1, ENDED_UNIX_S - 3000, ENDED_UNIX_S + 30]),
+        st.just("node-1"), st.just("x"), st.just(1), st.just("n"), st.just("p"), st.just("u"), st.just("web"),
+        st.sampled_from(["abc", "def", None]), st.just((Victim(7, "worker"),)), scope=st.none() | st.sampled_from(Scope), limit_bytes=sizes,
+        usage_bytes=sizes, outcome=st.none() | st.sampled_from(Outcome)), max_size=2))  # fmt: skip
+    facts = {"web": ContainerFacts(draw(sizes), draw(sizes))} if draw(st.booleans()) else {}
+    return pod, kills, NodeFacts(NOW, facts)
+
+
+def clock(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat().replace("+00:00", "Z")
 
 
 def is_safe(text: str) -> bool:
@@ -152,7 +211,20 @@ def test_every_status_that_the_schema_allows_gives_diagnoses_that_are_safe_to_pr
     found = diagnose(parsed, kills, facts)
     for one in found:
         check(one)
-    assert len(found) <= max(1, len(parsed.containers))
+        assert contradictions(one, parsed, kills, facts) == []
+    assert len({one.container for one in found}) == len(found) <= max(1, len(parsed.containers))
+
+
+@examples(400)
+@given(killed_pods())
+def test_what_is_said_of_a_kill_never_contradicts_itself(
+    world: tuple[dict[str, Any], list[OomKill], NodeFacts],
+) -> None:
+    pod, kills, facts = world
+    parsed = parse_pod(pod)
+    for one in diagnose(parsed, kills, facts):
+        check(one)
+        assert contradictions(one, parsed, kills, facts) == []
 
 
 @examples(30)
@@ -186,6 +258,21 @@ def test_a_container_that_waits_for_a_reason_or_failed_is_reported(
         ended = state.phase is Phase.TERMINATED and state.exit_code not in (0, None) and one.kind != "ephemeral"
         if waits or ended:
             assert one.name in reported
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_recorded_status_is_contradicted(name: str) -> None:
+    found = recorded(name)
+    assert [
+        text for one in found.diagnoses() for text in contradictions(one, found.parsed, (), NodeFacts(found.now_unix_s))
+    ] == []
+
+
+@pytest.mark.parametrize("report", reports(), ids=lambda report: report.name)
+def test_no_public_report_is_contradicted(report: Report) -> None:
+    found = report.diagnoses()
+    parsed, facts = parse_pod(report.pod), NodeFacts(at(report.now))
+    assert [text for one in found for text in contradictions(one, parsed, report.seen(), facts)] == []
 
 
 ANY_JSON = st.recursive(
@@ -231,6 +318,13 @@ def test_a_recorded_status_with_anything_in_any_place_gives_diagnoses_or_is_no_p
         "exec: ",
         "mount ",
         "executable file `",
+        "https://a/v2/",
+        "layer ",
+        "stat /a",
+        "nvidia-container-abc",
+        "/blobs/",
+        "predicates ",
+        "1/1 nodes are available 1 ",
         "(",
         "\n",
         "0m",
@@ -247,3 +341,9 @@ def test_a_message_made_to_keep_the_patterns_busy_does_not(part: str) -> None:
         check(*diagnose(parse_pod(pod), (), NodeFacts(NOW)))
         status |= {"reason": "", "message": ""}
         check(*diagnose(parse_pod(pod), (), NodeFacts(NOW)))
+    status |= {"phase": "Pending", "containerStatuses": [], "startTime": None}
+    pod["metadata"]["creationTimestamp"] = "2026-05-01T00:00:00Z"
+    status["conditions"] = [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": part * 4096}
+    ]
+    check(*diagnose(parse_pod(pod), (), NodeFacts(NOW)))

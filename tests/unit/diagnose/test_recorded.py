@@ -12,7 +12,7 @@ from tests.unit.diagnose.recorded import NAMES, recorded
 
 EXPECTED = Path(__file__).with_name("expected.tsv")
 COLUMNS = ("name", "container", "category", "rule", "transient", "retry_helps", "will", "what", "next", "advice")
-BY_KILLS = {Category.OOM_SANDBOX, Category.NODE_OOM}  # a status alone never shows it: test_kills.py
+BY_REPORTS = {Category.NODE_OOM, Category.OOM_SANDBOX, Category.RESTARTED, Category.RESIZE}  # test_reports.py
 
 
 def expected() -> dict[str, list[dict[str, str]]]:
@@ -50,7 +50,7 @@ def test_a_recorded_status_is_diagnosed_as_expected(name: str) -> None:
 
 def test_every_recorded_status_has_its_expectation_and_every_category_a_status() -> None:
     assert sorted(expected()) == NAMES
-    assert {row["category"] for found in expected().values() for row in found} == set(Category) - BY_KILLS
+    assert {row["category"] for found in expected().values() for row in found} == set(Category) - BY_REPORTS
 
 
 def test_the_back_off_is_in_numbers_too() -> None:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agent.diagnose import TABLE
 from agent.diagnose.case import At
 from agent.diagnose.rule import Rule
+from agent.diagnose.table_ends import RAISE, RESTART
+from agent.model.diagnosis import Diagnosis
+from agent.wording.text import cut
+from tests.unit.diagnose.recorded import NAMES, recorded
+from tests.unit.diagnose.reports import reports
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "diagnosis.md"
 MARK = "<!-- from here on made from agent/diagnose/table*.py by `python -m tests.unit.diagnose.write_page` -->\n\n"
 HEAD = (
     "| rule | category | when | transient | retry helps | what happened | what to do |\n|---|---|---|---|---|---|---|\n"
 )
+EXAMPLES = "| rule | certain | a status | from | the answer | words of |\n|---|---|---|---|---|---|\n"
+MOST_SHOWN = 260
 READABLE = tuple(
     (re.compile(regex), shown)
     for regex, shown in (
+        (r"\(\?!(?:[^()]|\([^()]*\))*\)", ""),  # what must not follow
         (r"\(\?P<(\w+)>(?:\[[^\]]*\]|[^()\[])*\)", r"<\1>"),
         (r"(?:\[\^?[^\]]*\]|\\S|\.)(?:\{\d+,\d+\}|\*)\??", "…"),
         (r"\(\?:", "("),
@@ -26,9 +36,11 @@ READABLE = tuple(
         (r"\\(.)", r"\1"),
     )
 )
+SHARED = {"": "", RESTART: RESTART}  # after each sentence of RAISE
 WORD = re.compile(r"\{(\w+)\}")
 PLACES = (
-    ("The pod as a whole", (At.POD, At.SANDBOX, At.CREATING)),
+    ("The pod as a whole", (At.POD,)),
+    ("Pods that do not start, and resizes", (At.SCHEDULING, At.CREATING, At.SANDBOX, At.RESIZE)),
     ("Images", (At.PULL, At.PULL_BACK_OFF)),
     ("Containers that cannot be created or started", (At.CONFIG, At.CREATE, At.START, At.WAITING)),
     ("Containers that ended", (At.CRASH, At.ENDED)),
@@ -41,8 +53,75 @@ def page() -> str:
     sections = []
     for title, places in PLACES:
         rules = [rule for rule in TABLE if not rule.at.keys().isdisjoint(places)]
-        sections.append(f"## {title}\n\n{HEAD}{''.join(map(_row, rules))}")
-    return "\n".join(sections)
+        found = examples()
+        shown = "".join(_example(rule, found[rule.name]) for rule in rules)
+        sections.append(
+            f"## {title}\n\n{HEAD}{''.join(map(_row, rules))}\nOne status for each rule:\n\n{EXAMPLES}{shown}"
+        )
+    listed = "".join(f"- {_marked(text)}\n" for text in RAISE)
+    return "\n".join(
+        [*sections, f"## The advice about a limit\n\nThe first sentence with all words known:\n\n{listed}"]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A status that a rule is the diagnosis of: ``link`` is where it is from."""
+
+    status: str
+    link: str
+    one: Diagnosis
+
+
+def examples() -> Mapping[str, Example]:
+    """By rule: a published status, or else one with a source's words, or else a recorded one."""
+    found: dict[str, Example] = {}
+    for one, pod, link in (*_reported(False), *_reported(True), *_recorded()):
+        found.setdefault(one.rule, Example(_shown(one, pod["status"]), link, one))
+    return found
+
+
+def _reported(made: bool) -> Iterator[tuple[Diagnosis, dict[str, Any], str]]:
+    for report in reports():
+        if report.made is made:
+            link = report.source.split(",")[0].split(" ")[0]
+            yield from ((one, report.pod, f"[{'source' if made else 'report'}]({link})") for one in report.diagnoses())
+
+
+def _recorded() -> Iterator[tuple[Diagnosis, dict[str, Any], str]]:
+    for name in NAMES:
+        found = recorded(name)
+        yield from ((one, found.pod, f"recorded: {name}") for one in found.diagnoses())
+
+
+def _shown(one: Diagnosis, status: dict[str, Any]) -> str:
+    """The part of the status that matters, in short."""
+    if one.container is None:
+        words = [status.get("phase", ""), status.get("reason", ""), status.get("message", "")]
+        listed_conditions = [
+            f"{c['type']}={c['status']}: {c.get('reason', '')} {c.get('message', '')}"
+            for c in status.get("conditions", [])
+        ]
+        return "; ".join(
+            word.strip() for word in (*words, *(listed_conditions if not words[1] else [])) if word.strip()
+        )
+    listed = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    its: dict[str, Any] = next((item for item in listed if item["name"] == one.container), {})
+    states = [("", its.get("state") or {}), ("before: ", its.get("lastState") or {})]
+    return "; ".join(f"{when}{_state(kind, state)}" for when, both in states for kind, state in both.items())
+
+
+def _state(kind: str, state: Mapping[str, Any]) -> str:
+    code = f"code {state['exitCode']}" if "exitCode" in state else ""
+    return " ".join(word for word in (kind, code, state.get("reason", ""), state.get("message", "")) if word)
+
+
+def _example(rule: Rule, example: Example) -> str:
+    status = _code(_cell(cut(" ".join(example.status.split()), MOST_SHOWN)))
+    answer = _cell(f"{example.one.what}. To do: {example.one.advice}")
+    return (
+        f"| `{rule.name}` | {rule.sure.value} | {status} | {example.link} | {answer} | {_cell(rule.source) or '-'} |\n"
+    )
 
 
 def _row(rule: Rule) -> str:
@@ -67,7 +146,12 @@ def _when(rule: Rule) -> str:
 
 
 def _sentences(alternatives: Iterable[str]) -> str:
-    """Words of the case in italics, or in angle brackets in code; alternatives after "or:"."""
+    """Words of the case in italics, or in angle brackets in code; alternatives after "or:". A set of several rules is below the tables."""
+    shared = next(
+        (end for rest, end in SHARED.items() if tuple(alternatives) == tuple(text + rest for text in RAISE)), None
+    )
+    if shared is not None:
+        return f"[the advice about a limit](#the-advice-about-a-limit){shared}"
     return "; or: ".join(_cell(_marked(text)) for text in alternatives)
 
 

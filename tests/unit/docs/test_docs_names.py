@@ -12,6 +12,7 @@ import yaml
 
 from agent import model
 from agent.model import Reason
+from agent.model import recover as of_recovery
 from agent.pods.parse import CONFIG_MIRROR_ANNOTATION
 from agent.settings import SETTINGS, load
 from agent.settings.rules import RULES_KEYS
@@ -23,7 +24,13 @@ KEY = re.compile(r"(?<![\w./-])((?:[a-z-]+\.)?oomward\.dev/)([a-z-]*)")
 VARIABLE = re.compile(r"\bOOMWARD_[A-Z_]+\b")
 TEST = re.compile(r"\btest_[a-z0-9_]+(?!\.py|\w)")
 FILE = re.compile(r"(?<![\w/.-])((?:agent|tests|scripts|manifests|docs)/[\w./-]+?)(?=[`\s),:;]|$)")
-OTHER_KEYS = {"oomward.dev/agent"}  # reportingController of the Events
+OTHER_KEYS = {
+    "oomward.dev/agent",  # reportingController of the Events
+    "oomward.dev/restart-on-failure",  # these are the admission policies' and the ClusterRoles', not the code's
+    "defaults.oomward.dev/mode",
+    "defaults.oomward.dev/restart-notebooks",
+    "recover.oomward.dev/rights",
+}
 OTHER_VARIABLES = {
     "OOMWARD_TESTS",
     "OOMWARD_LAB",
@@ -47,7 +54,8 @@ def metrics() -> frozenset[str]:
 
 def keys() -> set[str]:
     """Labels and annotations of the model: whole, or what goes before a container's name."""
-    return {v for n, v in vars(model).items() if n.endswith(("_LABEL", "_ANNOTATION", "_ANNOTATION_PREFIX"))}
+    constants = {**vars(model), **vars(of_recovery)}
+    return {v for n, v in constants.items() if n.endswith(("_LABEL", "_ANNOTATION", "_ANNOTATION_PREFIX"))}
 
 
 @cache
@@ -73,7 +81,8 @@ def test_every_reason_that_is_named_exists(page: Path) -> None:
 def test_every_label_and_annotation_that_is_named_exists(page: Path) -> None:
     for prefix, rest in KEY.findall(page.read_text()):
         key = prefix + rest.removesuffix("-")  # `kubectl label pod NAME key-` takes it away
-        assert prefix in keys() or key in keys() | OTHER_KEYS, key
+        known = keys() | OTHER_KEYS | {one.removesuffix(".") for one in keys()}
+        assert prefix in keys() or key in known, key
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names)

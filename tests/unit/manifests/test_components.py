@@ -17,7 +17,8 @@ from tests.manifests.cases import CASES
 from tests.manifests.objects import BASE, COMPONENTS, MANIFESTS, OVERLAYS
 
 DEFAULTS: dict[str, Any] = {s.name: s.default and s.parse(s.default) for s in SETTINGS}
-CLUSTER_SCOPED = {"Namespace", "ClusterRole", "ClusterRoleBinding", "SecurityContextConstraints"}
+POLICIES = {f"{kind}AdmissionPolicy{part}" for kind in ("Validating", "Mutating") for part in ("", "Binding")}
+CLUSTER_SCOPED = {"Namespace", "ClusterRole", "ClusterRoleBinding", "SecurityContextConstraints"} | POLICIES
 
 
 def read(path: str) -> Any:
@@ -39,7 +40,7 @@ def test_a_component_holds_all_that_is_in_its_folder(component: Path) -> None:
     kustomization = yaml.safe_load((component / "kustomization.yaml").read_text())
     assert (kustomization["apiVersion"], kustomization["kind"]) == ("kustomize.config.k8s.io/v1alpha1", "Component")
     files = {*kustomization.get("resources", []), *(p["path"] for p in kustomization.get("patches", []) if "path" in p)}
-    files |= {file.partition("=")[2] for made in kustomization.get("configMapGenerator", []) for file in made["files"]}
+    files |= {file.rpartition("=")[2] for made in kustomization.get("configMapGenerator", []) for file in made["files"]}
     assert files == {path.name for path in component.iterdir()} - {"kustomization.yaml"}
 
 

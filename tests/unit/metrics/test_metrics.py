@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import agent.metrics.metrics as module
 from agent.metrics.metrics import KEEP_S, Metrics
+from agent.metrics.recover import RecoverMetrics
 from agent.model import CgroupKind, Mode, Scope, WriteOutcome
 from tests.unit.wording.kills import GROUP, HOST, KILL, LOST
 
@@ -393,7 +394,8 @@ def test_the_reference_lists_every_metric_with_its_labels_and_no_other() -> None
     rows = re.findall(r"^\| `(oomward_[a-z_]+)` \| (\w+) \| ([^|]*) \|", REFERENCE.read_text(), re.MULTILINE)
     documented = {name: (kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
     real = {}
-    for collector in m.registry._collector_to_names:
+    of_controller = RecoverMetrics(process_metrics=False).registry
+    for collector in (*m.registry._collector_to_names, *of_controller._collector_to_names):
         name = collector._name + ("_total" if collector._type == "counter" else "")  # type: ignore[attr-defined]
         real[name] = (collector._type, collector._labelnames)  # type: ignore[attr-defined]
     assert documented == real

@@ -7,6 +7,7 @@ import re
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.metrics.metrics import Metrics
+from agent.metrics.recover import RecoverMetrics
 from tests.monitoring.rules import ROOT
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count"), "unknown": ("",)}
@@ -23,7 +24,7 @@ LABEL = re.compile(r"([a-z_]+)\s*(?:=~|!~|!=|=)")
 
 def own_metrics() -> set[str]:
     """Every name of a series that the agent can have."""
-    families = Metrics("0").registry.collect()
+    families = [*Metrics("0").registry.collect(), *RecoverMetrics(process_metrics=False).registry.collect()]
     return {
         family.name + suffix
         for family in families

@@ -46,6 +46,8 @@ CALLS = {
     "oom-policy": (("oom-policy", "show"), "agent.commands.oom_policy.oom_policy", ("show", Output.TABLE), {}),
     "diagnose": (("diagnose", *NODE), "agent.commands.diagnose.diagnose", (None, Output.TABLE), {}),
     "diagnose POD": (("diagnose", "a/b", *NODE), "agent.commands.diagnose.diagnose", ("a/b", Output.TABLE), {}),
+    "recover": (("recover",), "agent.commands.recover.recover", (None,), {}),
+    "recover --policy": (("recover", "--policy", "p.yaml"), "agent.commands.recover.recover", (Path("p.yaml"),), {}),
     "history": (
         ("history", "--namespace", "n", "--pod", "p", "--since", "6h", "--limit", "7"),
         "agent.commands.history.history",
@@ -360,7 +362,7 @@ def test_a_mistake_in_the_configuration_file_stops_no_command_that_only_looks(
     code = main((*instead(monkeypatch, call, looks), "--config", str(config)))
     said = capsys.readouterr().err
     assert all(text in said for text in ("config.yaml:1", "config.yaml:5", "tlsCert is set without tlsKey"))
-    if call.startswith("once"):
+    if call.startswith(("once", "recover")):
         assert (code, seen) == (EXIT_USAGE, []), "it writes: the rest of the rules may be for other pods"
         return
     assert code == EXIT_OK

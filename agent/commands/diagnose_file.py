@@ -1,0 +1,146 @@
+"""``oomward diagnose -f FILE``: the same diagnosis for statuses from anywhere, without node, agent or cluster."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from agent.commands import EXIT_OK
+from agent.commands.output.streams import say
+from agent.commands.output.table import Output, show
+from agent.diagnose import diagnose
+from agent.look.diagnoses import all_shown, pod_shown
+from agent.model import AgentError, Pod
+from agent.model.diagnosis import NodeFacts
+from agent.pods.parse import UnreadablePodError, parse_pod
+from agent.wording.text import safe
+from agent.wording.times import unix_s
+
+STDIN = "-"
+MOST_CHARS = 256 << 20  # of a file: some 10,000 pods
+DAY_S, LATER_S = 24 * 3600.0, 600.0
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
+LISTS = ("List", "PodList")
+DEFAULTS = {"namespace": "default", "uid": "unknown"}  # what a shortened status may lack
+
+
+def diagnose_file(name: str, output: Output, file: TextIO) -> int:
+    """Print the problems of the pods in a file, or in standard input (``-``): JSON or YAML, one Pod or a list of them.
+
+    Only the status is known: no kills, no cgroups. Raises AgentError if it can't be read or has no pod.
+    """
+    troubles: list[str] = []
+    pods = list(_pods(name, troubles))
+    if not pods:
+        raise AgentError("; ".join(troubles) or f"{_shown(name)} has no pod")
+    rows = [one for pod, now_unix_s in pods for one in diagnose(pod, (), NodeFacts(now_unix_s))]
+    if len(pods) == 1:
+        pod = pods[0][0]
+        nothing = f"No problems found in the status of pod {safe(pod.namespace)}/{safe(pod.name)}."
+        shown = pod_shown(rows, nothing, troubles)
+    else:
+        shown = all_shown(rows, f"No problems found in the statuses of {len(pods)} pods.", troubles)
+    show(shown, output, file)
+    say(shown.troubles)
+    return EXIT_OK
+
+
+def _pods(name: str, troubles: list[str]) -> Iterator[tuple[Pod, float]]:
+    """Each with the time at which it is looked at. What is wrong with one goes to ``troubles``."""
+    for obj in _objects(_parsed(name, _read(name)), name):
+        kind = obj.get("kind", "Pod")
+        if kind != "Pod":
+            troubles.append(
+                f"{_shown(name)} has a {safe(str(kind))}, which is no Pod: `kubectl get pod POD -o json` prints one"
+            )
+            continue
+        metadata = obj.get("metadata") or {}
+        pod = {**obj, "metadata": {**DEFAULTS, **metadata} if isinstance(metadata, dict) else metadata}
+        try:
+            yield parse_pod(pod), _looked_at(obj.get("status"))
+        except UnreadablePodError as error:
+            troubles.append(f"a pod in {_shown(name)} cannot be read: {error}")
+
+
+def _read(name: str) -> str:
+    try:
+        if name == STDIN:
+            return sys.stdin.read(MOST_CHARS + 1)
+        with Path(name).open(encoding="utf-8") as file:
+            return file.read(MOST_CHARS + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise AgentError(f"{_shown(name)} cannot be read: {why}") from error
+
+
+def _parsed(name: str, text: str) -> list[Any]:
+    """The documents of the text."""
+    if len(text) > MOST_CHARS:
+        raise AgentError(
+            f"{_shown(name)} has more than {MOST_CHARS >> 20} million characters; give fewer pods at a time"
+        )
+    if not text.strip():
+        raise AgentError(f"{_shown(name)} is empty: `kubectl get pod POD -o json | oomward diagnose -f -`")
+    try:
+        return [json.loads(text)]
+    except (ValueError, RecursionError) as not_json:
+        return _of_yaml(name, text, not_json)
+
+
+def _of_yaml(name: str, text: str, not_json: Exception) -> list[Any]:
+    """Times stay text, as in JSON."""
+    import yaml  # noqa: PLC0415  # slow to import, and seldom needed
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    resolvers = yaml.SafeLoader.yaml_implicit_resolvers.items()
+    Loader.yaml_implicit_resolvers = {
+        first: [one for one in found if one[0] != TIMESTAMP] for first, found in resolvers
+    }
+    try:
+        return list(yaml.load_all(text, Loader))  # it is a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as not_yaml:
+        why = not_json if text.lstrip()[:1] in "{[" else not_yaml
+        raise AgentError(f"{_shown(name)} is neither JSON nor YAML: {safe(' '.join(str(why).split()), 300)}") from why
+
+
+def _objects(documents: list[Any], name: str) -> Iterator[Mapping[str, Any]]:
+    """The objects of lists too."""
+    for document in documents:
+        if isinstance(document, dict) and (document.get("kind") in LISTS or "items" in document):
+            items = document.get("items")
+            yield from _objects(items if isinstance(items, list) else [], name)
+        elif isinstance(document, dict):
+            yield document
+        elif isinstance(document, list):
+            yield from _objects(document, name)
+        elif document is not None:
+            raise AgentError(
+                f"{_shown(name)} has {type(document).__name__} where a Pod should be: {safe(str(document), 60)}"
+            )
+
+
+def _looked_at(status: object) -> float:
+    """Now; for a status that is older than a day, ten minutes after the newest time in it."""
+    newest, now = max(_times(status), default=None), time.time()
+    return now if newest is None or now - newest < DAY_S else newest + LATER_S
+
+
+def _times(value: object) -> Iterator[float]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in inner:
+        if isinstance(item, str):
+            at = unix_s(item)
+            if at is not None:
+                yield at
+        else:
+            yield from _times(item)
+
+
+def _shown(name: str) -> str:
+    return "standard input" if name == STDIN else safe(name, 200)

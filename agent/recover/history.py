@@ -1,0 +1,130 @@
+"""What was done so far: attempts with their results, and what follows for the next one. Pure.
+
+Attempts count per owner, not per pod: the death of pods loses none. A strategy's change lets those of its resource count afresh.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterator
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import Any
+
+from agent.model.recover import UNSETTLED, Action, Attempt, State
+
+KEPT_S = 86_400.0  # a settled attempt counts for a day
+MOST_KEPT = 1500  # more than a day has by the default rates
+MOST_BYTES = 900_000  # a ConfigMap takes 1 MiB
+SHARE = 3  # parts of the journal; a namespace may fill one
+HOUR_S = 3600.0
+NO_HELP = "it did not help"
+DEFAULTS = {one.name: one.default for one in fields(Attempt) if one.default is not MISSING}
+
+
+class FullError(ValueError):
+    """There are more attempts than the journal takes: nothing may be done that it can't record."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """``attempts`` in the order of their numbers; ``last`` is the highest number ever given."""
+
+    attempts: tuple[Attempt, ...] = ()
+    last: int = 0
+
+    def of(self, owner: str) -> tuple[Attempt, ...]:
+        """All attempts for this owner."""
+        return tuple(one for one in self.attempts if one.owner == owner)
+
+    def counted(self, owner: str, action: Action) -> tuple[Attempt, ...]:
+        """Those that count against the bound: all strategies; of the other actions those since the last strategy's change."""
+        own = self.of(owner)
+        if action is not Action.STRATEGY:
+            changed = max((one.number for one in own if one.action is Action.STRATEGY), default=0)
+            own = tuple(one for one in own if one.number > changed)
+        return tuple(one for one in own if one.action is action)
+
+    def newest(self, owner: str) -> Attempt | None:
+        """The last attempt for this owner, whatever it did."""
+        return max(self.of(owner), key=lambda one: one.number, default=None)
+
+    def since(self, at_unix_s: float, namespace: str | None = None) -> Iterator[Attempt]:
+        """Attempts after a time, of one namespace or of all."""
+        return (one for one in self.attempts if one.at_unix_s > at_unix_s and namespace in (None, one.namespace))
+
+    def in_state(self, *states: State) -> tuple[Attempt, ...]:
+        return tuple(one for one in self.attempts if one.state in states)
+
+    def unsaid(self, now_unix_s: float) -> tuple[Attempt, ...]:
+        """Those that ended within the last hour, and may not have been reported."""
+        ended = (one for one in self.attempts if one.state not in UNSETTLED and not one.said)
+        return tuple(one for one in ended if one.last_unix_s > now_unix_s - HOUR_S)
+
+    def kept(self, now_unix_s: float) -> History:
+        """What still counts: unsettled attempts, and those of the last day."""
+        since = now_unix_s - KEPT_S
+        return replace(
+            self, attempts=tuple(one for one in self.attempts if one.state in UNSETTLED or one.at_unix_s > since)
+        )
+
+    def filled_by(self, namespace: str) -> bool:
+        """Whether one namespace has its part of the journal: what it writes into its objects must cost no other one a recovery."""
+        own = replace(self, attempts=tuple(self.since(0.0, namespace)))
+        return SHARE * max(len(own.text) / MOST_BYTES, len(own.attempts) / MOST_KEPT) >= 1
+
+    def with_intent(self, attempt: Attempt, now_unix_s: float, failed: Container[int] = ()) -> History:
+        """With a new attempt, which gets the next number; those with the numbers ``failed`` did. Raises FullError."""
+        kept = [_failed(one, now_unix_s) if one.number in failed else one for one in self.kept(now_unix_s).attempts]
+        after = History((*kept, replace(attempt, number=self.last + 1)), self.last + 1)
+        if len(kept) >= MOST_KEPT or len(after.text) > MOST_BYTES:
+            raise FullError("the journal is full: it has too many attempts of the last day")
+        return after
+
+    def changed(self, attempt: Attempt) -> History:
+        """With this attempt in the place of the one that has its number."""
+        return replace(self, attempts=tuple(attempt if one.number == attempt.number else one for one in self.attempts))
+
+    @property
+    def text(self) -> str:
+        """As the journal keeps it."""
+        attempts = [
+            {key: value for key, value in asdict(one).items() if key not in DEFAULTS or value != DEFAULTS[key]}
+            for one in self.attempts
+        ]
+        return json.dumps({"last": self.last, "attempts": attempts}, separators=(",", ":"))
+
+
+def _failed(one: Attempt, now_unix_s: float) -> Attempt:
+    if one.state is not State.DONE:
+        return one
+    return replace(one, state=State.FAILED, result=NO_HELP, changed_unix_s=now_unix_s)
+
+
+def parse_history(text: str) -> History:
+    """What ``History.text`` wrote; "" is none. Raises ValueError: an unreadable journal means that nothing may be done."""
+    if not text:
+        return History()
+    try:
+        found = json.loads(text)
+        attempts = tuple(_attempt(item) for item in found["attempts"])
+        last = found["last"]
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it is no journal: {error!r}") from error
+    numbers = [one.number for one in attempts]
+    if not isinstance(last, int) or numbers != sorted(set(numbers)) or any(number > last for number in numbers):
+        raise ValueError("its numbers contradict each other")
+    return History(attempts, last)
+
+
+def _attempt(item: dict[str, Any]) -> Attempt:
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "number": int,
+        "tries": int,
+        "at_unix_s": (int, float),
+        "changed_unix_s": (int, float),
+        "said": bool,
+    }
+    for name, value in item.items():
+        if not isinstance(value, kinds.get(name, str)):
+            raise ValueError(f"{name} is {value!r:.80}")
+    return Attempt(**{**item, "action": Action(item["action"]), "state": State(item.get("state", State.INTENDED))})

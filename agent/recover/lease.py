@@ -1,0 +1,126 @@
+"""Which replica leads: a Lease (coordination.k8s.io), as client-go's leader election has it. It saves work; no bound depends on it.
+
+A replica with another clock than the API server's does not lead: the bounds are by time, and the journal forgets what is a day old.
+Another replica's lease is over when its record has not changed for its duration by our own clock: clocks of nodes are not compared.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from agent.kube.api import Answer, Api, ApiError, ApiRefusedError
+from agent.wording.times import rfc3339
+
+NAME = "oomward-recover"
+LASTS_S = 15.0
+MARGIN_S = 5.0  # it counts as lost that long before it is over
+MOST_BYTES = 1 << 18
+ANSWER_S = 5.0
+MOST_OFF_S = 60.0  # between our clock and the API server's
+
+
+class WrongClockError(ApiError):
+    """Our clock and the API server's differ."""
+
+
+class Lease:
+    """``identity`` names this replica. ``monotonic_s`` and ``unix_s`` are clocks."""
+
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        identity: str,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        unix_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._api = api
+        self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._namespace = namespace
+        self._identity = identity
+        self._monotonic_s = monotonic_s
+        self._unix_s = unix_s
+        self._until_s = 0.0  # ours, by the monotonic clock
+        self._seen: tuple[str, float] = ("", 0.0)  # another's record, and since when it is the same
+
+    @property
+    def held(self) -> bool:
+        """Whether we lead, and go on leading long enough for a request."""
+        return self._monotonic_s() < self._until_s - MARGIN_S
+
+    def renew(self) -> bool:
+        """Take it or keep it, in at most two requests; whether we lead. Raises ApiError."""
+        asked_s = self._monotonic_s()
+        try:
+            answer = self._api.request("GET", f"{self._path}/{NAME}", read_s=ANSWER_S)
+            found = answer.json(MOST_BYTES)
+        except ApiRefusedError as error:
+            if error.status != 404:
+                raise
+            return self._write("POST", self._path, self._body(None), asked_s)
+        self._check_clock(answer)
+        if not self._may_take(found):
+            self._until_s = 0.0
+            return False
+        return self._write("PUT", f"{self._path}/{NAME}", self._body(found), asked_s)
+
+    def release(self) -> None:
+        """Let another replica take it at once, if we have it."""
+        if self.held:
+            try:
+                found = self._api.request("GET", f"{self._path}/{NAME}", read_s=ANSWER_S).json(MOST_BYTES)
+                if found["spec"].get("holderIdentity") == self._identity:
+                    body = {**found, "spec": {**found["spec"], "holderIdentity": ""}}
+                    self._api.request("PUT", f"{self._path}/{NAME}", body=body, read_s=ANSWER_S).finish()
+            except (ApiError, KeyError, TypeError):
+                pass  # it ends by itself
+        self._until_s = 0.0
+
+    def _check_clock(self, answer: Answer) -> None:
+        """Raises WrongClockError, and then we do not lead."""
+        date = answer.date_unix_s
+        off_s = 0.0 if date is None else self._unix_s() - date
+        if abs(off_s) > MOST_OFF_S:
+            self._until_s = 0.0
+            raise WrongClockError(f"this node's clock differs from the API server's by {off_s:.0f} s: it must not lead")
+
+    def _may_take(self, found: Any) -> bool:
+        spec = found.get("spec") or {}
+        if spec.get("holderIdentity") in (None, "", self._identity):
+            return True
+        record, now_s = str(spec), self._monotonic_s()
+        if record != self._seen[0]:
+            self._seen = (record, now_s)
+        return now_s - self._seen[1] > float(spec.get("leaseDurationSeconds") or LASTS_S)
+
+    def _write(self, method: str, path: str, body: object, asked_s: float) -> bool:
+        try:
+            answer = self._api.request(method, path, body=body, read_s=ANSWER_S)
+        except ApiRefusedError as error:
+            if error.status != 409:
+                raise
+            self._until_s = 0.0
+            return False
+        answer.finish()
+        self._check_clock(answer)
+        self._until_s = asked_s + LASTS_S
+        return True
+
+    def _body(self, found: Any) -> dict[str, Any]:
+        """The record with us as its holder; with the version that was read as the precondition."""
+        now = rfc3339(self._unix_s(), "microseconds")
+        before = (found or {}).get("spec") or {}
+        ours = before.get("holderIdentity") == self._identity
+        spec = {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": int(LASTS_S),
+            "acquireTime": before.get("acquireTime") if ours else now,
+            "renewTime": now,
+            "leaseTransitions": (before.get("leaseTransitions") or 0) + (0 if ours else 1),
+        }
+        metadata: dict[str, Any] = {"name": NAME, "namespace": self._namespace}
+        if found is not None:
+            metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}

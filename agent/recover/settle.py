@@ -1,0 +1,79 @@
+"""How a step ended: a success only when the pod has stayed ready for a while. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from agent.model.recover import Action, Attempt, Bounds, State
+from agent.pods.parse import parse_quantity
+from agent.recover.subject import Subject
+
+GIVE_UP_S = 1800.0  # a pod that is not ready by then was not recovered
+IN_FORCE_S = 300.0  # for a resize to be in force
+SEEN_S = 10.0  # until the watch shows what a step did
+ON_THE_POD = (Action.GROW, Action.IMAGE)
+SLACK_S = 2.0  # the API's times are whole seconds
+
+
+def settled(attempt: Attempt, subjects: Iterable[Subject], bounds: Bounds, now_unix_s: float) -> Attempt | None:
+    """The attempt with its result; None: it is not known yet. ``subjects``: the pods of its owner."""
+    if now_unix_s < attempt.last_unix_s + SEEN_S:
+        return None
+    theirs = [one for one in subjects if shown_by(attempt, one)]
+    state, why = _result(attempt, theirs, bounds, now_unix_s)
+    return None if state is State.DONE else replace(attempt, state=state, result=why, changed_unix_s=now_unix_s)
+
+
+def _result(attempt: Attempt, theirs: Sequence[Subject], bounds: Bounds, now_unix_s: float) -> tuple[State, str]:
+    """The state, still DONE while nothing is known, and why."""
+    if attempt.action in ON_THE_POD and not theirs:
+        return State.FAILED, "the pod was removed, or asks no more"
+    if attempt.action is Action.GROW and (why := _not_grown(attempt, theirs[0], now_unix_s)) is not None:
+        return State.REFUSED, why
+    for one in theirs:
+        since = one.ready_since_unix_s()
+        if since is None or (attempt.action is Action.GROW and not in_force(attempt, one)):
+            continue
+        if now_unix_s >= max(since, attempt.last_unix_s) + bounds.stable_s or one.pod.status.phase == "Succeeded":
+            return State.SUCCEEDED, ""
+    over = now_unix_s - attempt.last_unix_s >= GIVE_UP_S
+    return (State.FAILED, "the pod did not stay ready") if over else (State.DONE, "")
+
+
+def shown_by(attempt: Attempt, subject: Subject) -> bool:
+    """Whether the pod shows what the step did: the same pod, or one that its owner has made since."""
+    if subject.key != attempt.owner:
+        return False
+    if attempt.action in ON_THE_POD:
+        return subject.pod.uid == attempt.pod_uid
+    created = subject.created_unix_s()
+    return subject.pod.uid != attempt.pod_uid and created is not None and created >= attempt.at_unix_s - SLACK_S
+
+
+def in_force(attempt: Attempt, subject: Subject) -> bool:
+    """Whether the kubelet has the new limit in force: not the spec's, but the status' resources count."""
+    resources = subject.status_of(attempt.container).get("resources")
+    limits = resources.get("limits") if isinstance(resources, dict) else None
+    value = limits.get("memory") if isinstance(limits, dict) else None
+    try:
+        return parse_quantity(value) == parse_quantity(attempt.after)
+    except ValueError:
+        return False
+
+
+def _not_grown(attempt: Attempt, subject: Subject, now_unix_s: float) -> str | None:
+    """Why the kubelet does not resize the container; None: it may still, or has."""
+    if in_force(attempt, subject):
+        return None
+    pending = subject.pod.status.condition("PodResizePending")
+    if pending is not None and pending.status == "True" and pending.reason in ("Deferred", "Infeasible"):
+        return f"the resize is {pending.reason}: {pending.message}"
+    item = subject.container(attempt.container)
+    limit = item[1].get("resources", {}).get("limits", {}).get("memory") if item is not None else None
+    if limit != attempt.after:
+        return f"something changed the limit back to {limit}"
+    if now_unix_s - attempt.last_unix_s >= IN_FORCE_S:
+        going = subject.pod.status.condition("PodResizeInProgress")
+        return f"the new limit is not in force after five minutes{f': {going.message}' if going is not None else ''}"
+    return None

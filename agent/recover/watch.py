@@ -1,0 +1,157 @@
+"""One collection of objects, by list and watch, for as long as the controller runs; a thread's body.
+
+Any trouble means: wait, longer each time, and list again. Objects that nobody ``wants`` are not kept.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from agent.kube.api import Answer, Api, ApiError, ApiSilentError
+from agent.kube.backoff import Backoff
+
+Json = dict[str, Any]
+LIST_S = 60.0
+READ_S = 120.0  # bookmarks come once a minute
+WATCH_S = 300.0
+SHORT_S = 5.0  # a watch that ends sooner did not work
+PAGE = 500
+MOST_PAGE_BYTES = 256 << 20
+MOST_LINE_BYTES = 16 << 20
+CHANGES = ("ADDED", "MODIFIED")
+
+
+class WatchError(Exception):
+    """The watch ended in another way than in time."""
+
+
+class Watch:
+    """``objects()`` are those that are wanted now, by uid. ``changed`` is called after each change, from this thread."""
+
+    def __init__(
+        self,
+        api: Api,
+        path: str,
+        query: Mapping[str, str],
+        wants: Callable[[Json], bool],
+        changed: Callable[[], None],
+        stop: threading.Event,
+        trouble: Callable[[str], None],
+    ) -> None:
+        self._api, self._path, self._query = api, path, dict(query)
+        self._wants, self._changed, self._stop, self._trouble = wants, changed, stop, trouble
+        self._lock = threading.Lock()
+        self._objects: dict[str, Json] = {}
+        self._backoff = Backoff()
+        self.listed = threading.Event()
+
+    def objects(self) -> tuple[Json, ...]:
+        with self._lock:
+            return tuple(self._objects.values())
+
+    def run(self) -> None:
+        """Until stopped."""
+        while not self._stop.is_set():
+            try:
+                version = self._list()
+                while not self._stop.is_set():
+                    began = time.monotonic()
+                    version = self._follow(version)
+                    if time.monotonic() - began >= SHORT_S:
+                        self._backoff.reset()
+                    else:
+                        self._stop.wait(self._backoff.next_s())
+            except (ApiError, WatchError) as error:
+                self._trouble(f"{self._path}: {error}")
+                self._stop.wait(self._backoff.next_s())
+
+    def _list(self) -> str:
+        """All pages; the version to watch from."""
+        found: dict[str, Json] = {}
+        query = {**self._query, "limit": str(PAGE)}
+        while True:
+            page = self._api.request("GET", self._path, query, read_s=LIST_S).json(MOST_PAGE_BYTES)
+            try:
+                items, metadata = page.get("items") or [], page["metadata"]
+                found.update((uid, _less(item)) for item in items if (uid := _uid(item)) and self._wants(item))
+                version, more = str(metadata["resourceVersion"]), metadata.get("continue")
+            except (AttributeError, KeyError, TypeError) as error:
+                raise WatchError(f"the API's answer is no list: {error!r}") from error
+            if not more:
+                break
+            query["continue"] = str(more)
+        with self._lock:
+            self._objects = found
+        self.listed.set()
+        self._changed()
+        return version
+
+    def _follow(self, version: str) -> str:
+        """One watch, to its end in time; the version to go on from."""
+        query = {
+            **self._query,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(int(WATCH_S * (1 + random.random()))),
+        }
+        answer = self._api.request("GET", self._path, query, read_s=READ_S)
+        try:
+            for line in _lines(answer):
+                version = self._event(line) or version
+        except ApiSilentError:
+            pass  # a dead connection: it goes on from where it was
+        finally:
+            answer.close()
+        return version
+
+    def _event(self, line: bytes) -> str:
+        """Take one change; its version."""
+        try:
+            event = json.loads(line)
+            kind, obj = event["type"], event["object"]
+            if kind == "ERROR":
+                raise WatchError(str(obj.get("message"))[:300])
+            uid, version = _uid(obj), obj["metadata"].get("resourceVersion") or ""
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise WatchError(f"a line that is no event: {error!r}") from error
+        if kind != "BOOKMARK" and self._take(kind, uid, obj):
+            self._changed()
+        return str(version)
+
+    def _take(self, kind: str, uid: str, obj: Json) -> bool:
+        """Whether that changes what is kept."""
+        wanted = kind in CHANGES and self._wants(obj)
+        with self._lock:
+            known = self._objects.pop(uid, None) is not None
+            if wanted:
+                self._objects[uid] = _less(obj)
+        return wanted or known
+
+
+def _less(obj: Json) -> Json:
+    """Without what is long and of no use here."""
+    obj["metadata"].pop("managedFields", None)
+    return obj
+
+
+def _uid(obj: Json) -> str:
+    """Events of the lab and of old servers may lack a uid: then the name stands for it."""
+    metadata = obj["metadata"]
+    return str(metadata.get("uid") or f"{metadata.get('namespace')}/{metadata.get('name') or ''}")
+
+
+def _lines(answer: Answer) -> Iterator[bytes]:
+    pending = bytearray()
+    for part in answer.parts():
+        pending += part
+        *lines, rest = pending.split(b"\n")
+        pending = bytearray(rest)
+        yield from (bytes(line) for line in lines if line.strip())
+        if len(pending) > MOST_LINE_BYTES:
+            raise WatchError("a line that is longer than any object")

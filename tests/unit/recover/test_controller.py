@@ -1,0 +1,381 @@
+"""Each action from the failing pod to the recovered one, with its messages; bounds; dry run; what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.model.recover import (
+    OPTIONAL_INIT_ANNOTATION,
+    REPLACES_ANNOTATION,
+    STATUS_ANNOTATION,
+    STEP_ANNOTATION,
+    Action,
+    Bounds,
+    Policy,
+    RecoverConfig,
+    State,
+)
+from agent.recover.planner import plan
+from agent.recover.subject import Subject
+from agent.wording.times import rfc3339
+from tests.lab.apifaults import Fault, How
+from tests.unit.recover.lab import Lab
+from tests.unit.recover.pods import NOW, REAL, crash_loop, init_fails, killed, memory, no_image, pod, ready, waiting
+from tests.unit.recover.test_planner import JOB, NOT_THERE, WITH_BUILDS, resource
+
+
+def states(lab: Lab) -> list[State]:
+    return [one.state for one in lab.history.attempts]
+
+
+def become_ready(lab: Lab, name: str, since: float) -> None:
+    lab.put(ready(lab.pod(name), since))
+
+
+def status(obj: dict[str, Any]) -> str:
+    return str(obj["metadata"]["annotations"].get(STATUS_ANNOTATION))
+
+
+def test_an_image_that_is_not_found_is_replaced_and_counted_as_a_success_when_the_pod_has_stayed_ready(
+    lab: Lab,
+) -> None:
+    lab.put(no_image())
+    controller = lab.replica()
+    controller.look(NOW)
+    assert lab.pod()["spec"]["containers"][0]["image"] == "second.example/app:1"
+    assert states(lab) == [State.DONE]
+    become_ready(lab, "app-1", NOW + 20)
+    controller.look(NOW + 60)
+    assert states(lab) == [State.DONE]
+    controller.look(NOW + 141)
+    assert states(lab) == [State.SUCCEEDED]
+    text = "ImagePullBackOff (image not found). Recovered with image 2 of 3 after 1 attempt."
+    assert status(lab.pod()) == text
+    assert lab.notes == [
+        "RecoveryStarted: ImagePullBackOff (image not found). Trying image 2 of 3 (attempt 1 of 3).",
+        f"RecoverySucceeded: {text}",
+    ]
+
+
+def test_a_second_image_that_fails_too_leads_to_the_third_after_the_back_off(lab: Lab) -> None:
+    lab.put(no_image())
+    controller = lab.replica()
+    for seconds in (0, 10, 20, 40):
+        controller.look(NOW + seconds)
+    assert lab.pod()["spec"]["containers"][0]["image"] == "third.example/app:1"
+    assert states(lab) == [State.FAILED, State.DONE]
+    controller.look(NOW + 400)
+    assert states(lab) == [State.FAILED, State.DONE]
+    assert any("all images that the pod names were tried" in one for one in lab.notes)
+    controller.look(NOW + 2000)
+    assert states(lab) == [State.FAILED, State.FAILED]
+    assert (
+        status(lab.pod())
+        == "ImagePullBackOff (image not found). image 3 of 3 did not help: the pod did not stay ready (2 attempts)."
+    )
+
+
+def test_a_dry_run_writes_nothing_but_the_event_that_it_would_have_caused_once(lab: Lab) -> None:
+    lab.config = RecoverConfig()
+    lab.put(no_image())
+    before = lab.pod()
+    controller = lab.replica()
+    for seconds in range(0, 100, 10):
+        controller.look(NOW + seconds)
+    assert lab.pod() == before
+    assert lab.history.attempts == ()
+    assert lab.notes == [
+        "RecoveryPlanned: ImagePullBackOff (image not found). Dry run: would try image 2 of 3 (attempt 1 of 3).",
+    ]
+    assert (lab.writes("/events"), lab.writes("/pods/")) == (1, 0)
+
+
+def test_memory_grows_in_place_and_the_qos_class_stays(lab: Lab) -> None:
+    lab.put(killed(container=memory("256Mi", "256Mi")))
+    controller = lab.replica()
+    controller.look(NOW)
+    assert lab.pod()["spec"]["containers"][0]["resources"] == {
+        "limits": {"memory": "320Mi"},
+        "requests": {"memory": "320Mi"},
+    }
+    become_ready(lab, "app-1", NOW - 20)
+    controller.look(NOW + 200)
+    assert states(lab) == [State.DONE]  # the status does not have it yet
+    lab.change("app-1", lambda raw: raw["status"]["containerStatuses"][0].update(memory("320Mi")))
+    controller.look(NOW + 210)
+    assert status(lab.pod()) == "OOMKilledContainer (running after oom). Recovered with memory 320Mi after 1 attempt."
+
+
+def test_a_request_below_the_limit_stays_where_it_is(lab: Lab) -> None:
+    lab.put(killed(container=memory("256Mi", "64Mi")))
+    lab.replica().look(NOW)
+    assert lab.pod()["spec"]["containers"][0]["resources"] == {
+        "limits": {"memory": "320Mi"},
+        "requests": {"memory": "64Mi"},
+    }
+
+
+@pytest.mark.parametrize("reason", ["Deferred", "Infeasible"])
+def test_a_resize_that_the_kubelet_refuses_is_reported_and_not_repeated(lab: Lab, reason: str) -> None:
+    lab.put(killed())
+    controller = lab.replica()
+    controller.look(NOW)
+    condition = {
+        "type": "PodResizePending",
+        "status": "True",
+        "reason": reason,
+        "message": "Node didn't have enough capacity: memory",
+    }
+    lab.change("app-1", lambda raw: raw["status"].update(conditions=[condition]))
+    controller.look(NOW + 20)
+    end = {"reason": "OOMKilled", "exitCode": 137, "finishedAt": rfc3339(NOW + 900), "startedAt": rfc3339(NOW)}
+    lab.change("app-1", lambda raw: raw["status"]["containerStatuses"][0].update(lastState={"terminated": end}))
+    controller.look(NOW + 1000)
+    assert states(lab) == [State.REFUSED]
+    assert any(f"the resize is {reason}" in one and "not repeated" in one for one in lab.notes)
+
+
+def test_a_quota_that_forbids_the_growth_ends_it(lab: Lab) -> None:
+    lab.put(killed())
+    lab.server.objects.admission.append(
+        lambda _verb, path, _new, _old: "exceeded quota: memory" if path.endswith("/resize") else None
+    )
+    controller = lab.replica()
+    controller.look(NOW)
+    controller.look(NOW + 400)
+    assert states(lab) == [State.REFUSED]
+    assert "exceeded quota" in lab.history.attempts[0].result
+
+
+def test_a_pod_cgroup_left_at_its_old_limit_ends_the_growth_after_five_minutes(lab: Lab) -> None:
+    lab.put(killed())
+    controller = lab.replica()
+    controller.look(NOW)
+    controller.look(NOW + 299)
+    assert states(lab) == [State.DONE]
+    controller.look(NOW + 301)
+    assert lab.history.attempts[0].result == "the new limit is not in force after five minutes"
+
+
+def test_a_pod_that_can_never_start_gets_a_deadline_that_is_over(lab: Lab) -> None:
+    lab.put(pod(state=waiting("ErrImagePull", NOT_THERE), **JOB))
+    controller = lab.replica()
+    controller.look(NOW)
+    assert lab.pod()["spec"]["activeDeadlineSeconds"] == 1
+    lab.server.delete_pod("shop", "app-1")
+    lab.put(pod(name="app-2", created=NOW + 5, **JOB))
+    become_ready(lab, "app-2", NOW + 6)
+    controller.look(NOW + 200)
+    assert status(lab.pod("app-2")) == (
+        "ErrImagePull (image not found). Recovered with failing the pod, so that its Job tries again after 1 attempt."
+    )
+
+
+def test_a_crash_loop_of_a_controllers_pod_is_evicted_and_a_budget_is_respected(lab: Lab) -> None:
+    lab.put(crash_loop())
+    lab.server.objects.budgets.add("app-1")
+    controller = lab.replica()
+    for seconds in (0, 5, 31):
+        controller.look(NOW + seconds)
+    assert states(lab) == [State.INTENDED]
+    lab.server.objects.budgets.clear()
+    controller.look(NOW + 40)
+    assert lab.pod()
+    controller.look(NOW + 70)
+    assert ("shop", "app-1") not in lab.server.store.pods
+    assert states(lab) == [State.DONE]
+
+
+def test_an_eviction_that_a_budget_forbids_for_a_quarter_of_an_hour_is_given_up(lab: Lab) -> None:
+    lab.put(crash_loop())
+    lab.server.objects.budgets.add("app-1")
+    controller = lab.replica()
+    for seconds in range(0, 1000, 100):
+        controller.look(NOW + seconds)
+    assert states(lab) == [State.DROPPED]
+    assert "disruption budget" in lab.history.attempts[0].result
+
+
+def test_an_optional_init_container_is_left_out_of_the_pod_that_replaces_one_without_a_controller(lab: Lab) -> None:
+    lab.put(
+        init_fails(
+            owner=None, notes={OPTIONAL_INIT_ANNOTATION: "git-clone"}, spec={"volumes": [{"name": "kube-api-access-x"}]}
+        )
+    )
+    lab.replica().look(NOW)
+    assert list(lab.server.store.pods) == [("shop", "app-1-r1")]
+    made = lab.pod("app-1-r1")
+    assert (made["spec"]["initContainers"], made["spec"]["volumes"], "nodeName" in made["spec"]) == ([], [], False)
+    assert made["metadata"]["labels"] == {"app": "app"}
+    assert made["metadata"]["annotations"][REPLACES_ANNOTATION] == "app-1"
+    assert made["metadata"]["annotations"][STEP_ANNOTATION] == "1.1"
+
+
+def test_a_replacement_counts_for_the_first_pod_and_keeps_its_name(lab: Lab) -> None:
+    lab.put(crash_loop(owner=None))
+    controller = lab.replica()
+    controller.look(NOW)
+    for number, at in ((1, NOW + 100), (2, NOW + 300)):
+        lab.change(f"app-1-r{number}", lambda raw: raw.update(status=crash_loop()["status"]))
+        controller.look(at)
+    assert [one.owner for one in lab.history.attempts] == ["shop/Pod/app-1"] * 3
+    assert list(lab.server.store.pods) == [("shop", "app-1-r3")]
+
+
+def test_a_name_that_is_taken_ends_the_replacement_and_evicts_nothing(lab: Lab) -> None:
+    lab.put(crash_loop(owner=None), pod(name="app-1-r1", asks=None))
+    lab.replica().look(NOW)
+    assert states(lab) == [State.REFUSED]
+    assert lab.pod()
+
+
+def test_a_strategy_changes_the_resource_which_carries_the_message(lab: Lab) -> None:
+    lab.config = WITH_BUILDS
+    lab.server.objects.kinds.add(("/apis/ml.example/v1", "notebookjobs"))
+    lab.server.objects.stored["/apis/ml.example/v1", "notebookjobs", "shop", "nb"] = resource(
+        "s2i", resourceVersion="1"
+    )
+    lab.put(crash_loop(labels={"ml.example/job": "nb"}, **JOB))
+    controller = lab.replica()
+    controller.look(NOW)
+    found = lab.server.objects.stored["/apis/ml.example/v1", "notebookjobs", "shop", "nb"]
+    assert found["spec"] == {"strategy": "tekton"}
+    assert status(found) == "CrashLoopBackOff (ended exit code). Trying strategy tekton."
+    lab.server.delete_pod("shop", "app-1")
+    lab.put(pod(name="app-2", created=NOW + 5, labels={"ml.example/job": "nb"}, **JOB))
+    become_ready(lab, "app-2", NOW + 6)
+    controller.look(NOW + 200)
+    found = lab.server.objects.stored["/apis/ml.example/v1", "notebookjobs", "shop", "nb"]
+    text = "CrashLoopBackOff (ended exit code). Recovered with strategy tekton after 1 attempt."
+    assert (status(found), status(lab.pod("app-2"))) == (text, text)
+
+
+def test_a_refusal_by_admission_is_reported_with_its_words(lab: Lab) -> None:
+    lab.put(no_image())
+    lab.server.objects.admission.append(
+        lambda _verb, path, _new, _old: "an image that is not listed" if "/pods/" in path else None
+    )
+    lab.replica().look(NOW)
+    assert states(lab) == [State.REFUSED]
+    assert any("an image that is not listed" in one for one in lab.notes)
+
+
+def test_many_owners_that_fail_at_one_registry_open_the_circuit(lab: Lab) -> None:
+    lab.config = replace(REAL, bounds=Bounds(breaker_owners=3))
+    for i in range(3):
+        raw = no_image(name=f"app-{i}")
+        raw["metadata"]["ownerReferences"][0]["name"] = f"app-{i}"
+        lab.put(raw)
+    controller = lab.replica()
+    controller.look(NOW)
+    assert lab.history.attempts == ()
+    assert sum("the circuit breaker is open" in one for one in lab.notes) == 3
+    lab.server.delete_pod("shop", "app-0")
+    controller.look(NOW + 599)
+    assert lab.history.attempts == ()
+    controller.look(NOW + 1201)
+    assert len(lab.history.attempts) == 2
+
+
+def test_one_owner_gets_one_step_at_a_time_however_many_of_its_pods_fail(lab: Lab) -> None:
+    lab.put(*(crash_loop(name=f"app-{i}") for i in range(5)))
+    lab.replica().look(NOW)
+    assert len(lab.history.attempts) == 1
+
+
+def test_the_metrics_count_by_action_and_result(lab: Lab) -> None:
+    lab.put(no_image())
+    controller = lab.replica()
+    controller.look(NOW)
+    become_ready(lab, "app-1", NOW + 20)
+    controller.look(NOW + 300)
+    page = controller.metrics.page()[1].decode()  # type: ignore[attr-defined]
+    assert 'oomward_recoveries_total{action="image",result="started"} 1.0' in page
+    assert 'oomward_recoveries_total{action="image",result="succeeded"} 1.0' in page
+    assert 'oomward_recoveries_total{action="grow",result="failed"} 0.0' in page
+
+
+@pytest.mark.parametrize("how", [How.STATUS, How.CLOSE, How.LOST_ANSWER])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/namespaces/oomward/configmaps", "/api/v1/namespaces/shop/pods", "/apis/events.k8s.io"]
+)
+def test_a_request_that_fails_or_whose_answer_is_lost_costs_time_and_nothing_else(
+    lab: Lab, how: How, path: str
+) -> None:
+    lab.put(no_image())
+    lab.server.faults.add(Fault(how, path=path, times=1))
+    controller = lab.replica()
+    for seconds in (0, 31, 62):
+        controller.look(NOW + seconds)
+    images = [one.after for one in lab.history.attempts]
+    assert images in (["second.example/app:1"], ["second.example/app:1", "third.example/app:1"])
+    assert lab.history.attempts[0].at_unix_s <= NOW + 31
+
+
+def test_a_journal_that_cannot_be_read_stops_everything(lab: Lab) -> None:
+    lab.put(no_image())
+    body = {
+        "metadata": {"name": "oomward-recover", "namespace": "oomward", "resourceVersion": "5"},
+        "data": {"journal.json": "{"},
+    }
+    lab.server.objects.stored["/api/v1", "configmaps", "oomward", "oomward-recover"] = body
+    controller = lab.replica()
+    controller.look(NOW)
+    assert lab.writes("") == 0
+
+
+def test_attempts_outlive_the_pods_and_the_controller(lab: Lab) -> None:
+    lab.config = replace(REAL, policy=Policy(most_attempts=2))
+    for i in range(4):
+        lab.put(crash_loop(name=f"app-{i}"))
+        lab.replica(f"replica-{i}").look(NOW + 1000 * i)
+    assert [one.action for one in lab.history.attempts] == [Action.RETRY] * 2
+    assert any("2 attempts were made" in one for one in lab.notes)
+
+
+def test_a_pod_that_the_api_refuses_everything_about_keeps_no_other_waiting(lab: Lab) -> None:
+    lab.put(crash_loop(name="app-1"), crash_loop(name="app-2", owner="Job"))
+    lab.server.faults.add(Fault(How.STATUS, path="/api/v1/namespaces/shop/pods/app-1", status=403, times=None))
+    lab.replica().look(NOW)
+    assert {one.pod: one.state for one in lab.history.attempts} == {"app-2": State.DONE}
+
+
+def test_a_pod_that_the_api_lets_nobody_evict_keeps_no_other_waiting(lab: Lab) -> None:
+    lab.put(crash_loop(name="app-1"), crash_loop(name="app-2", owner="Job"))
+    path = "/api/v1/namespaces/shop/pods/app-1"
+    lab.server.faults.add(Fault(How.STATUS, verb="create", path=path, status=500, times=None))
+    lab.replica().look(NOW)
+    assert {one.pod: one.state for one in lab.history.attempts} == {"app-1": State.INTENDED, "app-2": State.DONE}
+
+
+def test_a_step_that_can_be_neither_read_nor_done_is_given_up(lab: Lab) -> None:
+    lab.put(crash_loop())
+    path = "/api/v1/namespaces/shop/pods/app-1"
+
+    def refuse(_method: str, _path: str) -> None:
+        if lab.history.attempts and not refused:
+            refused.append(path)
+            lab.server.faults.add(Fault(How.STATUS, path=path, status=403, times=None))
+
+    refused: list[str] = []
+    controller = lab.replica("a", after_write=refuse)
+    for seconds in range(0, 1000, 40):
+        controller.look(NOW + seconds)
+    assert states(lab) == [State.DROPPED]
+    assert "could not be carried out in time" in lab.history.attempts[0].result
+
+
+def test_a_fault_of_ours_about_one_pod_keeps_no_other_waiting(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.put(crash_loop(name="app-1"), crash_loop(name="app-2", owner="Job"))
+
+    def faulty(subject: Subject, *more: Any) -> Any:
+        if subject.pod.name == "app-1":
+            raise KeyError("a fault")
+        return plan(subject, *more)
+
+    monkeypatch.setattr("agent.recover.controller.plan", faulty)
+    lab.replica().look(NOW)
+    assert [one.pod for one in lab.history.attempts] == ["app-2"]

@@ -1,0 +1,101 @@
+"""grow within what there is: the node's memory, the quota, the QoS class, and reports of pressure before a kill."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.model.recover import PRESSURE_ANNOTATION, Action, State
+from tests.unit.recover.lab import Lab
+from tests.unit.recover.pods import NOW, killed, memory, past, pod, step, why
+
+Json = dict[str, Any]
+ASKS = {"oomward.dev/grow": "25%/1Gi", PRESSURE_ANNOTATION: "true"}
+
+
+def node(allocatable: str, *, short: bool = False) -> Json:
+    conditions = [{"type": "Ready", "status": "True"}, {"type": "MemoryPressure", "status": str(short)}]
+    return {
+        "metadata": {"name": "node-1"},
+        "status": {"allocatable": {"memory": allocatable}, "conditions": conditions},
+    }
+
+
+def running(**more: Any) -> Json:
+    """It runs, and nothing was killed."""
+    return pod(
+        phase="Running", state={"running": {}}, last={"ready": True}, container=memory("256Mi"), notes=ASKS, **more
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "state", "why"),
+    [
+        (node("300Mi"), State.REFUSED, "its node has 300Mi for all pods"),
+        (node("8Gi", short=True), State.DROPPED, "its node is short of memory (MemoryPressure)"),
+    ],
+)
+def test_no_limit_is_raised_beyond_what_the_node_has(lab: Lab, made: Json, state: State, why: str) -> None:
+    lab.server.store.nodes["node-1"] = made
+    lab.put(killed())
+    lab.replica().look(NOW)
+    assert lab.pod()["spec"] == killed()["spec"]
+    assert [(one.state, one.result) for one in lab.history.attempts] == [(state, why)]
+
+
+def test_a_node_with_room_lets_it_grow(lab: Lab) -> None:
+    lab.server.store.nodes["node-1"] = node("320Mi")
+    lab.put(killed())
+    lab.replica().look(NOW)
+    assert [one.state for one in lab.history.attempts] == [State.DONE]
+
+
+def test_a_node_that_must_not_be_read_leaves_the_decision_to_the_kubelet(lab: Lab) -> None:
+    from tests.lab.apifaults import Fault, How
+
+    lab.server.faults.add(Fault(How.STATUS, path="/api/v1/nodes/", status=403, times=None))
+    lab.put(killed())
+    lab.replica().look(NOW)
+    assert [one.state for one in lab.history.attempts] == [State.DONE]
+
+
+@pytest.mark.parametrize("request_", [None, "256Mi", "64Mi", "268435456"])
+def test_the_qos_class_is_the_same_after_every_growth(lab: Lab, request_: str | None) -> None:
+    """The stand-in refuses a resize that changes it, as the API server does."""
+    lab.put(killed(container=memory("256Mi", request_)))
+    lab.replica().look(NOW)
+    assert [one.state for one in lab.history.attempts] == [State.DONE]
+
+
+def test_pressure_leads_to_growth_each_time_that_it_is_reported_again() -> None:
+    assert step(running(), pressed={"app": NOW - 10}).attempt.action is Action.GROW
+    grown = past(Action.GROW, pod_uid="uid-app-1", every=200.0)
+    assert "since the last growth" in why(running(), pressed={"app": NOW - 210}, history=grown)
+    assert step(running(), pressed={"app": NOW - 10}, history=grown).attempt.action is Action.GROW
+
+
+def test_an_old_kill_does_not_hide_that_the_container_is_at_its_limit_again() -> None:
+    grown = past(Action.GROW, pod_uid="uid-app-1", every=200.0)
+    raw = killed(at=NOW - 400, notes=ASKS)
+    assert "since the last growth" in why(raw, history=grown)
+    assert step(raw, history=grown, pressed={"app": NOW - 10}).attempt.action is Action.GROW
+
+
+def test_pressure_counts_against_the_bounds_of_growth() -> None:
+    often = past(*[Action.GROW] * 3, pod_uid="uid-app-1", every=200.0)
+    assert "3 times in an hour" in why(running(), pressed={"app": NOW - 10}, history=often)
+
+
+@pytest.mark.parametrize("kind", ["init", "ephemeral"])
+def test_only_containers_that_can_be_resized_grow(kind: str) -> None:
+    field = "initContainers" if kind == "init" else "ephemeralContainers"
+    raw = killed(spec={field: [{"name": "other", "image": "x", **memory("64Mi")}]})
+    assert step(raw).attempt.container == "app"
+
+
+def test_a_sidecar_grows(lab: Lab) -> None:
+    side = {"name": "side", "image": "x", "restartPolicy": "Always", **memory("64Mi")}
+    raw = running(spec={"initContainers": [side]})
+    found = step(raw, pressed={"side": NOW - 10})
+    assert (found.attempt.container, found.attempt.after) == ("side", "80Mi")
