@@ -235,23 +235,28 @@ def _within_budget(command: str) -> Iterator[None]:
         timer.cancel()
 
 
-def _call(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Import and run the command."""
-    if arguments.command == "run":
-        from agent.run import run
-
-        try:
-            return run(settings)
-        except OSError as error:
-            if error.errno not in TOO_MANY_FILES:
-                import traceback
-
-                traceback.print_exc()  # a fault of ours
-            raise
+def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
+    """One that runs until it is stopped."""
     if arguments.command == "recover":
         from agent.commands.recover import recover
 
         return recover(settings, arguments.policy)
+    from agent.run import run
+
+    try:
+        return run(settings)
+    except OSError as error:
+        if error.errno not in TOO_MANY_FILES:
+            import traceback
+
+            traceback.print_exc()  # a fault of ours
+        raise
+
+
+def _call(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Import and run the command."""
+    if arguments.command in SERVICES:
+        return _serve(settings, arguments)
     from agent.commands.output.table import Output
 
     output, file = Output(arguments.output), streams.standard_output()
@@ -286,14 +291,9 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
 
             code = oom_policy(settings, arguments.action, output, file)
         case "uninstall":
-            from agent.commands import uninstall
+            from agent.commands.uninstall import uninstall
 
-            done = arguments.done
-            code = (
-                uninstall.is_done(settings)
-                if done
-                else uninstall.uninstall(settings, output, file, stay=arguments.stay)
-            )
+            code = uninstall(settings, output, file, stay=arguments.stay, done=arguments.done)
         case _:
             from agent.commands.history import history
 
