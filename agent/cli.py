@@ -261,14 +261,9 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
 
             code = oom_policy(settings, arguments.action, output, file)
         case "uninstall":
-            from agent.commands import uninstall
+            from agent.commands.uninstall import uninstall
 
-            done = arguments.done
-            code = (
-                uninstall.is_done(settings)
-                if done
-                else uninstall.uninstall(settings, output, file, stay=arguments.stay)
-            )
+            code = uninstall(settings, output, file, stay=arguments.stay, done=arguments.done)
         case _:
             from agent.commands.history import history
 
