@@ -23,24 +23,23 @@ OURS = ("ledger.*", "agent.lock", "agent.sock")  # another program may have file
 ENDING = (signal.SIGTERM, signal.SIGINT)  # SIGTERM does not end PID 1 of a container by itself
 
 
-def is_done(settings: Settings) -> int:
-    """EXIT_OK when nothing of oomward is left in the state directory."""
-    return EXIT_FAILED if _files(settings.state_dir) else EXIT_OK
-
-
 def uninstall(
     settings: Settings,
     output: Output,
     file: TextIO,
     *,
     stay: bool = False,
+    done: bool = False,
     policies: OomPolicies | None = None,
     reload: Callable[[], bool] = reload_systemd,
 ) -> int:
     """Restore, then remove. Returns 1 if a value is not restored or a file not removed; the ledger stays until all values are.
 
-    With ``stay`` it waits for SIGTERM when all is done. Raises LockedError while an agent runs with this state directory.
+    With ``stay`` it waits for SIGTERM when all is done. With ``done`` it changes nothing, and returns 1 if anything is left.
+    Raises LockedError while an agent runs with this state directory.
     """
+    if done:
+        return EXIT_FAILED if _files(settings.state_dir) else EXIT_OK
     if once.restore(settings, output, file) != EXIT_OK:
         say([f"the ledger in {settings.state_dir} stays: without it these values can't be restored"])
         return EXIT_FAILED

@@ -10,7 +10,7 @@ import yaml
 
 from agent.settings import SettingsError, load_rules
 from tests.manifests.objects import BASE, Object, name, of_kind
-from tests.manifests.tools import ToolError, Values, helm, notes
+from tests.manifests.tools import ToolError, Values, helm, helm_as_dependency, notes
 
 OWN = {"app.kubernetes.io/name": "oomward", "oomward.dev/mode": "single"}
 # Values that are wrong, and what the refusal must name.
@@ -118,6 +118,18 @@ def test_pod_taken_for_an_agent() -> Iterator[str]:
         )
         if (check["args"], pod["spec"]["volumes"]) != (["check"], daemonset["template"]["spec"]["volumes"]):
             yield "it does not run oomward check on the node's files"
+
+
+def wrong_as_a_dependency() -> Iterator[str]:
+    """What is wrong with the chart in another one: switched off it must render nothing, and it must use the release's pull secrets."""
+    if items := helm_as_dependency({"oomward": {"enabled": False}}):
+        yield f"switched off, it renders {len(items)} objects"
+    values: Values = {"global": {"imagePullSecrets": ["key"], "other": 1}, "oomward": {"profile": "least-privilege"}}
+    pod = of_kind(helm_as_dependency(values), "DaemonSet")["spec"]["template"]["spec"]
+    if pod.get("imagePullSecrets") != [{"name": "key"}]:
+        yield f"its pull secrets are {pod.get('imagePullSecrets')}"
+    if pod["containers"][0]["securityContext"]["privileged"]:
+        yield "the parent's values do not reach it"
 
 
 def notes_without() -> Iterator[str]:

@@ -129,6 +129,7 @@ def checks() -> Iterator[Check]:
     yield "a changed setting replaces the pods, a changed rule does not", effects.replaced_or_not
     yield "no label of users replaces those that oomward needs", chart.own_labels_replaced
     yield "helm test runs oomward check as the agent runs", chart.test_pod_taken_for_an_agent
+    yield "another chart can depend on it, and switch it off", chart.wrong_as_a_dependency
     yield "the notes say what is to be done", chart.notes_without
     for file in VALUES:
         yield f"the chart with {file.relative_to(ROOT)}", partial(renders_with, file)
