@@ -27,7 +27,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-picture test lint unit lowest alerts manifests mutants fuzz fuzz-short image-here image-test kernel systemd locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom e2e lab format lock clean
+.PHONY: help demo demo-picture test lint unit lowest alerts manifests mutants fuzz fuzz-short image-here image-test kernel systemd locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom version release-dry-run e2e lab format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -133,6 +133,12 @@ image-tree: $(VENV)/ready ## build the Dockerfile on a clean Debian with deboots
 
 sbom: $(HERE)/ready ## write the image's bill of materials as CycloneDX JSON (TREE=…: default is the tree of make image-here)
 	@$(BIN)/python scripts/image/sbom.py $(or $(TREE),$(HERE)/tree) dist/oomward.cdx.json
+
+version: $(VENV)/ready ## write the version of agent/__init__.py into manifests, chart, Dockerfile and docs
+	@$(BIN)/python scripts/release/version.py
+
+release-dry-run: $(HERE)/ready $(RENDERERS)/ready ## make all that a release publishes, and publish it to a registry on this machine (as root): dist/release
+	PYTHON=$(BIN)/python RENDERER=$(RENDERERS)/bin/python bash scripts/release/dry-run.sh $(CURDIR)/dist/release $(CURDIR)/$(HERE)/tree
 
 e2e: $(VENV)/ready ## test on a cluster: install, herder with and without label, restore, uninstall (KUBECONFIG=… IMAGE=…; changes that cluster)
 	@$(BIN)/python -m tests.e2e

@@ -40,11 +40,12 @@ COMMANDS = {
     "advise": "show each workload's memory limits, peaks and OOM kills on this node, and the next limit where kills ask for one",
     "oom-policy": "install, remove or show the systemd drop-in that keeps mode single in force (OOMPolicy=continue)",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
+    "uninstall": "restore every value on this node, then remove the drop-in and the ledger (stop the agent first)",
     "recover": "give failing pods that ask for it a bounded second chance: the command of the controller, one per cluster",
 }
 SERVICES = ("run", "recover")  # they run until they are stopped, and print nothing
 # They apply no rule, and are needed most when the file is wrong.
-LOOKING = ("check", "ps", "explain", "diagnose", "advise", "oom-policy", "history")
+LOOKING = ("check", "ps", "explain", "diagnose", "advise", "oom-policy", "history", "uninstall")
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
 # ruff: noqa: PLC0415
@@ -109,6 +110,12 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
         case "oom-policy":
             does = "install or remove the drop-in on this node, or show whether it is installed"
             add("action", choices=("install", "remove", "show"), help=does)
+        case "uninstall":
+            how = command.add_mutually_exclusive_group()
+            how.add_argument("--stay", action="store_true", help="wait when done until stopped: for a pod")
+            how.add_argument(
+                "--done", action="store_true", help="change nothing; exit 0 if this node is done: a readiness probe"
+            )
         case "diagnose":
             which = command.add_mutually_exclusive_group()
             which.add_argument("pod", nargs="?", metavar="POD", help="only this pod, named as for explain")
@@ -199,7 +206,7 @@ def _without_agent(argv: Sequence[str]) -> int:
     from agent.settings import SettingsError, load
 
     alone = (
-        arguments.command in ("history", "oom-policy", "recover")
+        arguments.command in ("history", "oom-policy", "recover", "uninstall")
         or getattr(arguments, "restore", False)
         or getattr(arguments, "file", None) is not None
     )
@@ -298,6 +305,10 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
             from agent.commands.oom_policy import oom_policy
 
             code = oom_policy(settings, arguments.action, output, file)
+        case "uninstall":
+            from agent.commands.uninstall import uninstall
+
+            code = uninstall(settings, output, file, stay=arguments.stay, done=arguments.done)
         case _:
             from agent.commands.history import history
 

@@ -3,7 +3,7 @@
 # usage: setup-debian.sh python|demo|tests|image
 #   python what an environment needs: Python's venv
 #   demo   also what the lab needs: a kernel as a program, two container runtimes, a C compiler
-#   tests  also Prometheus with promtool, PostgreSQL, debootstrap and the seccomp profile RuntimeDefault; their services are neither started nor enabled
+#   tests  also Prometheus with promtool, PostgreSQL, debootstrap, systemd-analyze and the seccomp profile RuntimeDefault; their services are neither started nor enabled
 #   image  also what `make image-tree` and `make distributions` need
 # PYTHON in the environment: the Python that environments will be made with [python3].
 set -euo pipefail
@@ -18,7 +18,7 @@ missing=()
 [ "$status" = 0 ] || missing+=(python3-venv)
 declare -A commands=()
 ! at_least demo || commands+=([linux.uml]=user-mode-linux [patchelf]=patchelf [runc]=runc [crun]=crun [cc]=gcc [ip]=iproute2 [make]=make)
-! at_least tests || commands+=([promtool]=prometheus [git]=git [debootstrap]=debootstrap)
+! at_least tests || commands+=([promtool]=prometheus [git]=git [debootstrap]=debootstrap [systemd-analyze]=systemd)
 ! at_least image || commands+=([buildah]=buildah)
 for command in "${!commands[@]}"; do command -v "$command" >/dev/null || missing+=("${commands[$command]}"); done
 # Linking also needs the static C library, a separate package.

@@ -237,5 +237,10 @@ class Loop:
             self._node.metrics.config_reload_failures.inc()
             logger.error("the changed configuration is refused, the rules in force stay: %s", error)
             return
-        logger.info("new rules are in force")
-        self._node.reload(rules, now)
+        if self._rules.waiting:
+            logger.warning(
+                "changed settings take effect when the agent is restarted: %s", ", ".join(self._rules.waiting)
+            )
+        if rules != self._node.modes.rules:
+            logger.info("new rules are in force")
+            self._node.reload(rules, now)

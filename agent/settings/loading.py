@@ -116,6 +116,8 @@ class RulesFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen = fingerprint(path)
+        self._at_start = {} if self._seen is None else _check_file(path)[2]
+        self.waiting: tuple[str, ...] = ()
 
     def changed(self) -> bool:
         """Whether it has changed since the last call: one stat. A missing file is no change: it may be in the middle of a swap."""
@@ -126,5 +128,12 @@ class RulesFile:
         return True
 
     def load(self) -> Rules:
-        """Its current rules; raises SettingsError with every problem."""
-        return load_rules(self._path)
+        """Its current rules; raises SettingsError with every problem. ``waiting`` then has the other keys that have changed since the
+        start: they take effect at a restart."""
+        file, rules, given = _check_file(self._path)
+        if file.problems:
+            raise SettingsError(file.problems)
+        self.waiting = tuple(
+            setting.key for setting in FILE_SETTINGS if given.get(setting.name) != self._at_start.get(setting.name)
+        )
+        return rules

@@ -27,8 +27,6 @@ mkdir -p "$root/usr/local/bin"
 printf '#!%s -IB\nimport sys\n\nfrom agent.cli import main\n\nsys.exit(main())\n' \
   "$("$base" -I -c 'import os, sys; print(os.path.realpath(sys.executable))')" >"$root/usr/local/bin/oomward"
 chmod 755 "$root/usr/local/bin/oomward"
-# The same interpreter by a name without its version (docs/howto/uninstall-patch.yaml).
-ln -sfn "$("$base" -I -c 'import os, sys; print(os.path.realpath(sys.executable))')" "$root/usr/local/bin/python3"
 
 # Bytecode that is believed without a look at its source: nothing changes in an image. Paths in it are the image's.
 for folder in "$purelib" "$("$base" -I -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"; do

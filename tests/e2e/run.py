@@ -25,7 +25,7 @@ OURS = "oomward"
 SECONDS = 300.0
 KILLS = 3
 CLUSTER_WIDE = ("namespace", "clusterrole", "clusterrolebinding")
-UNINSTALL = REPO / "docs" / "howto" / "uninstall-patch.yaml"
+UNINSTALL = REPO / "manifests" / "components" / "uninstall" / "daemonset.yaml"
 
 
 class NotSoError(AssertionError):

@@ -56,12 +56,6 @@ def test_there_are_two_programs_in_it() -> None:
     assert not [path for path in files() if path.name in TOOLS]
 
 
-def test_the_interpreter_has_a_name_without_its_version() -> None:
-    link = TREE / "usr/local/bin/python3"
-    assert link.is_symlink()
-    assert (TREE / str(link.readlink()).lstrip("/")).is_file()
-
-
 def test_there_is_neither_pip_nor_anything_to_install_or_compile_with() -> None:
     folders = {path.name for path in TREE.rglob("*") if path.is_dir()}
     assert not folders & {"pip", "ensurepip", "setuptools", "include", "idlelib", "tkinter", "test", "tests", "venv"}

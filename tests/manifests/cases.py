@@ -29,6 +29,8 @@ MONITORING: Values = {"monitoring": {"enabled": True}}
 POLICY: Values = {"networkPolicy": {"enabled": True}}
 OPENSHIFT: Values = {"openshift": {"enabled": True}}
 DROP_IN: Values = {"oomPolicyDropIn": {"enabled": True}}
+TLS: Values = {"tls": {"secretName": "oomward-metrics-tls"}}
+USERS: Values = {"basicAuth": {"secretName": "oomward-metrics-users"}}
 RIGHTS = ("image", "fail", "grow", "evict", "remake")
 RECOVER: Values = {"recover": {"enabled": True, "admission": False}}
 RECOVERING: Values = {"recover": {"enabled": True, "actions": list(RIGHTS)}}
@@ -44,6 +46,10 @@ CASES = (
     Case(("openshift-least-privilege",), OPENSHIFT | LEAST),
     Case(("gke",), GKE),
     Case(("oom-policy",), DROP_IN),
+    Case(("metrics-tls",), TLS),
+    Case(("metrics-basic-auth",), USERS),
+    Case(("uninstall",), {"uninstall": True}),
+    Case(("least-privilege", "uninstall"), LEAST | {"uninstall": True}),
     Case(("recover",), RECOVER),
     Case(("recover", "recover-admission", *(f"recover-{one}" for one in RIGHTS)), RECOVERING),
     Case(
@@ -52,6 +58,7 @@ CASES = (
     ),
     Case(("defaults",), DEFAULTS),
     Case(("least-privilege", "oom-policy"), LEAST | DROP_IN),
+    Case(("openshift", "monitoring", "metrics-tls", "metrics-basic-auth"), OPENSHIFT | MONITORING | TLS | USERS),
     Case(("openshift-least-privilege", "oom-policy"), OPENSHIFT | LEAST | DROP_IN),
     Case(("openshift", "monitoring", "network-policy", "gke"), OPENSHIFT | MONITORING | POLICY | GKE),
     Case(("least-privilege", "monitoring", "network-policy", "gke"), LEAST | MONITORING | POLICY | GKE),

@@ -1,19 +1,18 @@
-"""The chart's values: those that must be refused, and what the others do to the objects. Each check gives what it complains of."""
+"""The chart's values that must be refused, and what must stay as it is whatever the values. effects.py has what each value changes."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from agent.settings import SettingsError, load_rules
-from tests.manifests.objects import BASE, Object, of_kind
-from tests.manifests.tools import ToolError, Values, helm, notes
+from tests.manifests.objects import BASE, Object, name, of_kind
+from tests.manifests.tools import ToolError, Values, helm, helm_as_dependency, notes
 
-DIGEST = "sha256:" + "0" * 64
+OWN = {"app.kubernetes.io/name": "oomward", "oomward.dev/mode": "single"}
 # Values that are wrong, and what the refusal must name.
 REFUSED: tuple[tuple[Values, str], ...] = (
     ({"profile": "privileged"}, "profile"),
@@ -34,11 +33,31 @@ REFUSED: tuple[tuple[Values, str], ...] = (
     ({"tolerations": [{"operator": "Exist"}]}, "operator"),
     ({"nodeSelector": {"pool": 1}}, "pool"),
     ({"affinity": {"nodeafinity": {}}}, "nodeafinity"),
-    ({"maxUnavailable": "0%"}, "maxUnavailable"),
-    ({"maxUnavailable": 0}, "maxUnavailable"),
+    ({"updateStrategy": {"rollingUpdate": {"maxUnavailable": "0%"}}}, "maxUnavailable"),
+    ({"updateStrategy": {"rollingUpdate": {"maxUnavailable": 0}}}, "maxUnavailable"),
+    ({"updateStrategy": {"rollingUpdate": {"maxSurge": 1}}}, "maxSurge"),
+    ({"updateStrategy": {"type": "Recreate"}}, "type"),
     ({"podAnnotations": {"a": True}}, "podAnnotations"),
     ({"monitoring": {"enabled": "yes"}}, "monitoring"),
     ({"monitoring": True}, "monitoring"),
+    ({"monitoring": {"podMonitor": {"interval": "often"}}}, "interval"),
+    ({"monitoring": {"enabled": True, "alerts": {"severities": {"OomwardNone": "x"}}}}, "no alert OomwardNone"),
+    ({"monitoring": {"enabled": True, "alerts": {"disabled": ["OomwardNone"]}}}, "no alert OomwardNone"),
+    ({"tls": {"secretName": "Not_A_Name"}}, "secretName"),
+    ({"tls": {"clientCaKey": "ca.crt"}}, "clientCaKey needs tls.secretName"),
+    ({"basicAuth": {"users": "a:b"}}, "users"),
+    ({"livenessProbe": {"exec": {"command": ["true"]}}}, "exec"),
+    ({"livenessProbe": {"periodSeconds": 0}}, "periodSeconds"),
+    ({"extraArgs": ["check"]}, "extraArgs"),
+    ({"extraEnv": {"A": "b"}}, "extraEnv"),
+    ({"extraVolumes": [{"emptyDir": {}}]}, "name"),
+    ({"extraObjects": [{"kind": "Secret"}]}, "apiVersion"),
+    ({"serviceAccount": {"name": "Not_A_Name"}}, "name"),
+    ({"global": {"imagePullSecrets": [{"secret": "a"}]}}, "secret"),
+    ({"nri": {"mount": "yes"}}, "mount"),
+    ({"networkPolicy": {"scrapers": [{"cidr": "192.0.2.1/32"}]}}, "cidr"),
+    ({"uninstall": "yes"}, "uninstall"),
+    ({"enabled": "no"}, "enabled"),
     ({"networkPolicy": {"apiServerPorts": [70000]}}, "apiServerPorts"),
     ({"networkPolicy": {"apiServerPorts": []}}, "apiServerPorts"),
     ({"openshift": {"scc": True}}, "scc"),
@@ -73,62 +92,55 @@ def accepted_though_wrong() -> Iterator[str]:
             yield f"{values} is not refused"
 
 
-def without_effect() -> Iterator[str]:
-    """Values that do not do what docs/reference/manifests.md says."""
-    for values, path, wanted in _effects():
-        found = _at(of_kind(helm(values), "DaemonSet")["spec"], path)
-        if found != wanted:
-            yield f"{values}: the DaemonSet's {path} is {found!r}, not {wanted!r}"
+def own_labels_replaced() -> Iterator[str]:
+    """Labels of users that replace those by which oomward's objects find each other."""
+    mine = {"app.kubernetes.io/name": "mine"}
+    values = {"commonLabels": mine, "podLabels": mine, "monitoring": {"enabled": True, "labels": mine}}
+    for item in helm(values):
+        if item["metadata"]["labels"]["app.kubernetes.io/name"] == "mine":
+            yield f"{name(item)} is not found any more with {values}"
+    if of_kind(helm(values), "DaemonSet")["spec"]["template"]["metadata"]["labels"] != OWN:
+        yield "the pods are not found any more"
 
 
-def _effects() -> Iterator[tuple[Values, str, object]]:
-    pod, agent = "template.spec", "template.spec.containers.0"
-    yield {"image": {"repository": "r.example/o", "tag": "2"}}, f"{agent}.image", "r.example/o:2"
-    yield {"image": {"tag": "2", "digest": DIGEST}}, f"{agent}.image", f"ghcr.io/oomward/oomward@{DIGEST}"
-    for policy in ("Always", "IfNotPresent", "Never"):
-        yield {"image": {"pullPolicy": policy}}, f"{agent}.imagePullPolicy", policy
-    yield {"image": {"pullSecrets": [{"name": "key"}]}}, f"{pod}.imagePullSecrets", [{"name": "key"}]
-    yield {"nodeSelector": {"pool": "a"}}, f"{pod}.nodeSelector", {"kubernetes.io/os": "linux", "pool": "a"}
-    yield {"tolerations": []}, f"{pod}.tolerations", None
-    yield {"affinity": {"nodeAffinity": None}}, f"{pod}.affinity", None
-    yield {"priorityClassName": "high"}, f"{pod}.priorityClassName", "high"
-    yield {"priorityClassName": ""}, f"{pod}.priorityClassName", None
-    yield {"maxUnavailable": 3}, "updateStrategy.rollingUpdate.maxUnavailable", 3
-    yield {"resources": {"limits": {"memory": "1Gi"}}}, f"{agent}.resources.limits", {"memory": "1Gi"}
-    yield {"resources": {"requests": {"cpu": "1"}}}, f"{agent}.resources.requests", {"cpu": "1", "memory": "64Mi"}
-    own = {"kubectl.kubernetes.io/default-container": "agent"}
-    yield {"podAnnotations": {"a": "1"}}, "template.metadata.annotations", own | {"a": "1"}
-    label = {"app.kubernetes.io/name": "oomward"}
-    single, given = {"oomward.dev/mode": "single"}, {"team": "a"}
-    yield {"podLabels": given | dict.fromkeys(label, "mine")}, "template.metadata.labels", label | single | given
-    group = {"oomward.dev/mode": "group"}
-    yield {"podLabels": group}, "template.metadata.labels", label | group
-    bare = {"profile": "least-privilege", "leastPrivilege": {"capabilities": []}}
-    yield bare, f"{agent}.securityContext.capabilities", {"drop": ["ALL"]}
+def test_pod_taken_for_an_agent() -> Iterator[str]:
+    """Whether `helm test` runs what an agent may, in a pod that the DaemonSet does not adopt."""
+    for values in ({}, {"profile": "least-privilege"}, {"tls": {"secretName": "a"}}):
+        items = helm(values)
+        daemonset, pod = of_kind(items, "DaemonSet")["spec"], of_kind(items, "Pod")
+        if daemonset["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items():
+            yield "the DaemonSet would adopt it"
+        (agent,), (check,) = daemonset["template"]["spec"]["containers"], pod["spec"]["containers"]
+        yield from (
+            f"its {key} is not the agent's"
+            for key in ("image", "env", "securityContext", "volumeMounts", "resources")
+            if check[key] != agent[key]
+        )
+        if (check["args"], pod["spec"]["volumes"]) != (["check"], daemonset["template"]["spec"]["volumes"]):
+            yield "it does not run oomward check on the node's files"
 
 
-def _at(spec: Any, path: str) -> object:
-    """The value at a dotted path; None where there is none."""
-    for part in path.split("."):
-        spec = spec[int(part)] if isinstance(spec, list) else spec.get(part)
-        if spec is None:
-            return None
-    return spec
+def wrong_as_a_dependency() -> Iterator[str]:
+    """What is wrong with the chart in another one: switched off it must render nothing, and it must use the release's pull secrets."""
+    if items := helm_as_dependency({"oomward": {"enabled": False}}):
+        yield f"switched off, it renders {len(items)} objects"
+    values: Values = {"global": {"imagePullSecrets": ["key"], "other": 1}, "oomward": {"profile": "least-privilege"}}
+    pod = of_kind(helm_as_dependency(values), "DaemonSet")["spec"]["template"]["spec"]
+    if pod.get("imagePullSecrets") != [{"name": "key"}]:
+        yield f"its pull secrets are {pod.get('imagePullSecrets')}"
+    if pod["containers"][0]["securityContext"]["privileged"]:
+        yield "the parent's values do not reach it"
 
 
-def elsewhere_without_effect() -> Iterator[str]:
-    """The same of objects beside the DaemonSet, and of the notes."""
-    labels = {"monitoring": {"enabled": True, "labels": {"release": "prometheus", "app.kubernetes.io/name": "mine"}}}
-    for kind in ("PodMonitor", "PrometheusRule"):
-        found = of_kind(helm(labels), kind)["metadata"]["labels"]
-        if (found.get("release"), found.get("app.kubernetes.io/name")) != ("prometheus", "oomward"):
-            yield f"the labels of {kind} are {found} for {labels}"
-    ports = {"networkPolicy": {"enabled": True, "apiServerPorts": [16443]}}
-    egress = of_kind(helm(ports), "NetworkPolicy")["spec"]["egress"]
-    if egress[0]["ports"] != [{"protocol": "TCP", "port": 16443}]:
-        yield f"the NetworkPolicy's egress is {egress} for {ports}"
-    if "pod-security.kubernetes.io/enforce=privileged" not in notes({}):
-        yield f"the notes don't tell of the label that the namespace needs: {notes({})}"
+def notes_without() -> Iterator[str]:
+    """What the notes should say and do not."""
+    for values, said in (
+        ({}, "pod-security.kubernetes.io/enforce=privileged"),
+        ({"uninstall": True}, "helm -n oomward uninstall oomward"),
+        ({"enabled": False}, "enabled is false"),
+    ):
+        if said not in notes(values):
+            yield f"{said} is not in the notes for {values}: {notes(values)}"
 
 
 def config_that_the_agent_refuses() -> Iterator[str]:

@@ -59,9 +59,14 @@ def of_kind(items: Iterable[Object], kind: str) -> Object:
     return found
 
 
-def without_helms_labels(items: Iterable[Object]) -> list[Object]:
-    """Copies without the labels that Helm's conventions ask for, as docs/reference/manifests.md names them."""
-    copies = copy.deepcopy(list(items))
+def is_hook(item: Object) -> bool:
+    """Whether Helm applies it at another time than the installation, such as for `helm test`."""
+    return "helm.sh/hook" in item["metadata"].get("annotations", {})
+
+
+def without_helms_own(items: Iterable[Object]) -> list[Object]:
+    """Copies without hooks and the labels that Helm's conventions ask for, as docs/reference/manifests.md names them."""
+    copies = copy.deepcopy([item for item in items if not is_hook(item)])
     for item in copies:
         labels = item["metadata"].get("labels", {})
         for label in HELMS_LABELS:

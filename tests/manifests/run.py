@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.manifests import chart, schemas
+from tests.manifests import chart, effects, schemas
 from tests.manifests.cases import CASES, Case, build
 from tests.manifests.objects import (
     BASE,
+    CHART,
     EXAMPLES,
     OVERLAYS,
     ROOT,
@@ -25,13 +26,20 @@ from tests.manifests.objects import (
     mapping,
     of_kind,
     parse,
-    without_helms_labels,
+    without_helms_own,
 )
 from tests.manifests.tools import ToolError, helm, kustomize, lint, versions
 
 Check = tuple[str, Callable[[], Iterable[str]]]
 IN_OUR_NAMESPACE: dict[str, object] = {"namespace": {"create": True}}
 ELSEWHERE = "elsewhere"
+VALUES = sorted((CHART / "ci").glob("*-values.yaml"))  # as chart-testing (ct) has them
+
+
+def renders_with(file: Path) -> Iterator[str]:
+    """Whether a DaemonSet does not come out of the chart with the values of this file."""
+    if not any(item["kind"] == "DaemonSet" for item in helm(mapping(file.read_text(), file.name))):
+        yield "there is no DaemonSet in it"
 
 
 def renders_nothing(folder: Path) -> Iterator[str]:
@@ -43,9 +51,9 @@ def renders_nothing(folder: Path) -> Iterator[str]:
 def compare(case: Case) -> Iterator[str]:
     """How the chart differs from kustomize: with the Namespace, and without, as it is by default."""
     ours = build(case.components)
-    yield from differences(ours, without_helms_labels(helm(case.values | IN_OUR_NAMESPACE)))
+    yield from differences(ours, without_helms_own(helm(case.values | IN_OUR_NAMESPACE)))
     rest = [item for item in ours if item["kind"] != "Namespace"]
-    yield from differences(rest, without_helms_labels(helm(case.values)))
+    yield from differences(rest, without_helms_own(helm(case.values)))
 
 
 def forbidden(case: Case) -> Iterator[str]:
@@ -63,7 +71,7 @@ def compare_elsewhere() -> Iterator[str]:
     """The same in a namespace of somebody's own choice."""
     ours = build(("least-privilege", "monitoring", "network-policy"), ELSEWHERE)
     values = {"profile": "least-privilege", "monitoring": {"enabled": True}, "networkPolicy": {"enabled": True}}
-    yield from differences(ours, without_helms_labels(helm(values | IN_OUR_NAMESPACE, ELSEWHERE)))
+    yield from differences(ours, without_helms_own(helm(values | IN_OUR_NAMESPACE, ELSEWHERE)))
     yield from (
         f"{item['kind']} is still in oomward" for item in ours if item["metadata"].get("namespace") == "oomward"
     )
@@ -74,7 +82,9 @@ def everything() -> list[Object]:
     items = [item for folder in (BASE, *OVERLAYS) for item in kustomize(folder)]
     items += [item for case in CASES for item in build(case.components)]
     items += [item for case in CASES for item in helm(case.values | IN_OUR_NAMESPACE)]
-    return items + helm({"config": chart.CONFIG, "podLabels": {"a": "b"}, "image": {"pullSecrets": [{"name": "key"}]}})
+    items += [item for file in VALUES for item in helm(mapping(file.read_text(), file.name))]
+    items += [item for effect in effects.EFFECTS for item in helm(effect.values)]
+    return items + helm({"config": chart.CONFIG})
 
 
 def examples() -> list[Path]:
@@ -115,8 +125,14 @@ def checks() -> Iterator[Check]:
         if "openshift" in case.values:
             yield f"OpenShift's constraints allow the pod: {case}", partial(forbidden, case)
     yield f"{len(chart.REFUSED)} wrong values of the chart are refused by name", chart.accepted_though_wrong
-    yield "the chart's values change the DaemonSet", chart.without_effect
-    yield "the chart's values change the other objects", chart.elsewhere_without_effect
+    yield f"the chart's values change what they should: {len(effects.EFFECTS)} effects", effects.without_effect
+    yield "a changed setting replaces the pods, a changed rule does not", effects.replaced_or_not
+    yield "no label of users replaces those that oomward needs", chart.own_labels_replaced
+    yield "helm test runs oomward check as the agent runs", chart.test_pod_taken_for_an_agent
+    yield "another chart can depend on it, and switch it off", chart.wrong_as_a_dependency
+    yield "the notes say what is to be done", chart.notes_without
+    for file in VALUES:
+        yield f"the chart with {file.relative_to(ROOT)}", partial(renders_with, file)
     yield "the agent takes the configuration files", chart.config_that_the_agent_refuses
     known, items = schemas.supported_versions(), everything()
     for version in known:

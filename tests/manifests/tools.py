@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.manifests.objects import CHART, Object, parse
 
 NAMESPACE = "oomward"
@@ -75,6 +77,23 @@ def versions() -> str:
     client = json.loads(_said(kubectl(), "version", "--client", "--output=json"))
     engine = os.environ.get("HELM") or f"Helm {_library().helm_sdk_version()}"
     return f"kubectl {client['clientVersion']['gitVersion']}, kustomize {client['kustomizeVersion']}, {engine}"
+
+
+def helm_as_dependency(values: Values) -> list[Object]:
+    """What a chart renders that depends on ours with the condition oomward.enabled."""
+    library = _library()
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    dependency = {"name": CHART_NAME, "version": version, "condition": f"{CHART_NAME}.enabled"}
+    with tempfile.TemporaryDirectory(prefix="oomward-parent-") as folder:
+        parent = {"apiVersion": "v2", "name": "parent", "version": "1.0.0", "dependencies": [dependency]}
+        (Path(folder) / "Chart.yaml").write_text(yaml.safe_dump(parent))
+        (Path(folder) / "charts").mkdir()
+        try:
+            library.package(CHART, destination=str(Path(folder) / "charts"))
+            rendered = library.Chart.load(folder).render(values, name=RELEASE, namespace=NAMESPACE)
+        except library.HelmError as error:
+            raise ToolError(str(error)) from error
+    return [item for path, text in sorted(rendered.items()) if path.endswith(".yaml") for item in parse(text, path)]
 
 
 def _render(values: Values, namespace: str) -> dict[str, str]:

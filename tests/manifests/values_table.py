@@ -1,4 +1,4 @@
-"""The table of the chart's values in docs/reference/manifests.md, made of values.yaml. ``python -m tests.manifests.values_table``"""
+"""The table of the chart's values, made of values.yaml. ``python -m tests.manifests.values_table`` writes it into PAGES."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 import yaml
 
-from tests.manifests.objects import CHART
+from tests.manifests.objects import CHART, ROOT
 
 DOCUMENTED = re.compile(r"^(?P<indent> *)# -- (?P<text>.*)$")
 COMMENT = re.compile(r"^ *# (?P<text>.*)$")
 KEY = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z]+):")
 LONGEST = 70
+PAGES = (ROOT / "docs" / "reference" / "manifests.md", CHART / "README.md")
 
 
 def rows() -> list[tuple[str, object, str]]:
@@ -53,5 +54,13 @@ def _shown(default: object) -> str:
     return f"`{flow}`" if len(flow) <= LONGEST else "see values.yaml"
 
 
+def main() -> None:
+    """Replace the table in each page."""
+    head, rule, *_ = table().splitlines()
+    old = re.compile(rf"{re.escape(head)}\n{re.escape(rule)}\n(?:\|.*\n)*")
+    for page in PAGES:
+        page.write_text(old.sub(lambda _: table(), page.read_text()))
+
+
 if __name__ == "__main__":
-    print(table(), end="")
+    main()

@@ -1039,4 +1039,26 @@ MUTANTS = (
         "        if pod.startswith(one.name)\n",
         ("commands/test_workloads.py",),
     ),
+    # ---------------------------------------------------------------------------------------------------------- the end
+    Mutant(
+        "uninstall removes the ledger though a value is not restored",
+        "commands/uninstall.py",
+        "    if once.restore(settings, output, file) != EXIT_OK:\n",
+        "    if once.restore(settings, output, file) not in (EXIT_OK, EXIT_FAILED):\n",
+        ("commands/test_uninstall.py",),
+    ),
+    Mutant(
+        "uninstall removes files of others in the state directory",
+        "commands/uninstall.py",
+        'OURS = ("ledger.*", "agent.lock", "agent.sock")',
+        'OURS = ("*.*", "agent.lock", "agent.sock")',
+        ("commands/test_uninstall.py",),
+    ),
+    Mutant(
+        "a changed setting is reported although it is in force again",
+        "settings/loading.py",
+        "        self.waiting = tuple(\n",
+        "        self.waiting += tuple(\n",
+        ("settings/test_reload.py",),
+    ),
 )

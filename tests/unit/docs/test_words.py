@@ -13,9 +13,10 @@ from tests.unit.docs.words import find
 
 # Files and globs below the root. tests/unit/wording/test_words.py checks the program's texts and the manifests.
 USER_VISIBLE = (
-    "README.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
+    "*.md",
+    ".github/**/*.md",
+    ".github/ISSUE_TEMPLATE/*.yml",
+    "manifests/chart/README.md",
     "docs/**/*.md",
     "tests/bench/prose/*.md",
     "manifests/chart/templates/NOTES.txt",

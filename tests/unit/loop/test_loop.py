@@ -92,6 +92,15 @@ def test_a_changed_configuration_takes_effect_and_a_bad_one_is_refused(
     assert running.world.knob() == 0, "the rules in force stay"
 
 
+def test_a_changed_setting_is_reported_as_one_that_needs_a_restart(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    running.config.write_text("logLevel: debug\nrules: []\n")
+    running.until(lambda: "changed settings take effect when the agent is restarted: logLevel" in caplog.text)
+    assert "new rules" not in caplog.text
+
+
 def test_a_thread_that_died_ends_the_loop_with_the_reason(running: Running) -> None:
     running.mailbox.put(ThreadDied("pod watch", "it returned"))
     running.thread.join(PATIENCE_S)

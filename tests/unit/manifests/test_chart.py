@@ -11,16 +11,20 @@ import yaml
 from agent import __version__
 from agent.settings import SETTINGS
 from agent.settings.rules import RULE_KEYS, RULES_KEYS
+from tests.manifests.cases import CASES
+from tests.manifests.chart import CONFIG
+from tests.manifests.effects import EFFECTS, values_set
 from tests.manifests.objects import CHART, COMPONENTS, HELMS_LABELS, OVERLAYS, ROOT
 from tests.manifests.schemas import OLDEST
-from tests.manifests.values_table import rows, table
+from tests.manifests.values_table import PAGES, rows, table
 
 PAGE = ROOT / "docs" / "reference" / "manifests.md"
 # Keys of the configuration file that follow from the pod: its mounts, probes and ports, its account.
 THE_POD_S = {"nodeName", "kubeconfig", "cgroupMount", "kmsg", "stateDir", "listen", "nriSocket"}
 # And those that name files, which the chart mounts none of.
 FILES = {"tlsCert", "tlsKey", "tlsClientCa", "basicAuthFile"}
-FREE = {"nodeAffinity", "podAffinity", "podAntiAffinity", "global"}  # Kubernetes' own structures, and Helm's own key
+# Kubernetes' own structures, and Helm's own key.
+FREE = {"nodeAffinity", "podAffinity", "podAntiAffinity", "global", "ipBlock", "namespaceSelector", "podSelector"}
 
 
 def values() -> Any:
@@ -38,7 +42,7 @@ def test_the_chart_s_versions_are_the_agent_s() -> None:
 
 
 def test_the_schema_knows_every_value_and_no_other() -> None:
-    assert schema()["properties"].keys() - {"global"} == values().keys()
+    assert schema()["properties"].keys() == values().keys()
     for key, value in values().items():
         known = schema()["properties"][key].get("properties")
         if isinstance(value, dict) and value and known is not None:
@@ -50,11 +54,10 @@ def test_the_schema_is_strict_down_to_what_is_kubernetes_own() -> None:
 
 
 def _loose(path: str, part: Any) -> Any:
-    """Where an object may have any key."""
-    if part.get("type") == "object" and path.rpartition(".")[2] not in FREE:
-        rest = part.get("additionalProperties")
-        if rest is not False and not isinstance(rest, dict):
-            yield path
+    """Where an object may have any key, and does not say so."""
+    is_loose = part.get("type") == "object" and part.get("additionalProperties") is None
+    if is_loose and path.rpartition(".")[2] not in FREE:
+        yield path
     for key, below in part.get("properties", {}).items():
         yield from _loose(f"{path}.{key}", below)
     for below in (part.get("items"), *part.get("anyOf", [])):
@@ -77,12 +80,51 @@ def test_the_files_that_the_chart_shares_with_kustomize_are_links_within_the_man
         assert link.resolve().is_file()
 
 
+def test_artifact_hub_finds_what_it_shows() -> None:
+    """https://artifacthub.io/docs/topics/annotations/helm/ : YAML in strings."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["icon"].startswith("https://")
+    assert (ROOT / chart["icon"].partition("/main/")[2]).is_file()
+    assert all(one.keys() >= {"name", "url"} for one in chart["maintainers"])
+    notes = chart["annotations"]
+    (image,) = yaml.safe_load(notes["artifacthub.io/images"])
+    assert image["image"] == f"ghcr.io/oomward/oomward:{__version__}"
+    assert set(image["platforms"]) == {"linux/amd64", "linux/arm64"}
+    assert notes["artifacthub.io/license"] == "Apache-2.0"
+    for link in yaml.safe_load(notes["artifacthub.io/links"]):
+        assert (ROOT / link["url"].partition("/main/")[2]).exists(), link
+
+
+def test_the_chart_s_readme_has_the_values_and_commands_that_the_page_has() -> None:
+    readme, page = (CHART / "README.md").read_text(), PAGE.read_text()
+    for command in (
+        "kubectl label namespace oomward pod-security.kubernetes.io/enforce=privileged",
+        "helm test oomward",
+    ):
+        assert command in readme
+        assert command in page
+    assert not re.findall(r"\]\((?!https:)", readme), "Artifact Hub follows no link into the repository"
+
+
+def test_every_value_has_a_test_that_renders_it() -> None:
+    rendered = [effect.values for effect in EFFECTS] + [case.values for case in CASES]
+    rendered += [{"config": CONFIG}, {"restartOnConfigChange": False}]  # chart.py, effects.replaced_or_not
+    tested = set().union(*(values_set(one) for one in rendered))
+    assert {path for path, _, _ in rows()} - tested == set()
+
+
+def test_only_a_change_of_what_needs_a_restart_is_in_the_checksum() -> None:
+    left_out = re.search(r"omit \.Values\.config ([^}]*?) -?}}", (CHART / "templates" / "_pod.tpl").read_text())
+    assert left_out is not None
+    assert set(re.findall(r'"(\w+)"', left_out[1])) == set(RULES_KEYS)
+
+
 def test_every_value_is_documented_with_its_default() -> None:
-    assert table() in PAGE.read_text(), "python -m tests.manifests.values_table prints the table as it has to be"
+    for page in PAGES:
+        assert table() in page.read_text(), "python -m tests.manifests.values_table writes the table"
     documented = {path for path, _, _ in rows()}
-    for key, value in values().items():
-        below = {f"{key}.{part}" for part in value} if isinstance(value, dict) else set()
-        assert key in documented or (below and below <= documented), key
+    leaves = {path for path in values_set(values()) if not any(path.startswith(f"{one}.") for one in documented)}
+    assert {path for path in leaves - documented if not any(one.startswith(f"{path}.") for one in documented)} == set()
 
 
 def test_every_component_and_overlay_is_on_the_page_and_no_other() -> None:

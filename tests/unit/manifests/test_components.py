@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from agent.cli import parser
 from agent.runtime.drop_in import UNITS
 from agent.runtime.oom_policy import TRANSIENT
 from agent.settings import SETTINGS
@@ -107,6 +108,42 @@ def test_oom_policy_installs_the_drop_in_before_the_agent_starts_and_makes_no_fo
     (mount,) = spec["containers"][0]["volumeMounts"]
     assert mount == {"name": volume["name"], "mountPath": UNITS, "readOnly": True}
     assert all(mount["readOnly"] for mount in init["volumeMounts"])
+
+
+def test_metrics_tls_switches_pages_probes_and_scrapes_together() -> None:
+    spec = read("components/metrics-tls/daemonset.yaml")["spec"]["template"]["spec"]
+    (agent,) = spec["containers"]
+    probes = {key for key in base_agent()[1] if key.endswith("Probe")}
+    assert {key: agent[key]["httpGet"]["scheme"] for key in probes} == dict.fromkeys(probes, "HTTPS")
+    folder = agent["volumeMounts"][0]["mountPath"]
+    assert {one["name"]: one["value"] for one in agent["env"]} == {
+        "OOMWARD_TLS_CERT": f"{folder}/tls.crt",
+        "OOMWARD_TLS_KEY": f"{folder}/tls.key",
+    }
+
+
+@pytest.mark.parametrize("component", ["metrics-tls", "metrics-basic-auth"])
+def test_the_secrets_of_the_pages_are_mounted_read_only_as_folders_and_the_guide_makes_them(component: str) -> None:
+    spec = read(f"components/{component}/daemonset.yaml")["spec"]["template"]["spec"]
+    (mount,), (volume,) = spec["containers"][0]["volumeMounts"], spec["volumes"]
+    assert (mount["readOnly"], "subPath" in mount, mount["name"]) == (True, False, volume["name"])
+    assert {one["name"] for one in spec["containers"][0]["env"]} <= {setting.variable for setting in SETTINGS}
+    guide = (MANIFESTS.parent / "docs" / "howto" / "secure-metrics.md").read_text()
+    assert (
+        f"create secret {'tls' if component == 'metrics-tls' else 'generic'} {volume['secret']['secretName']}" in guide
+    )
+
+
+def test_uninstall_replaces_the_agent_and_every_probe_of_it_on_all_nodes_at_once() -> None:
+    spec = read("components/uninstall/daemonset.yaml")["spec"]
+    (agent,) = spec["template"]["spec"]["containers"]
+    _, base = base_agent()
+    assert agent["name"] == base["name"]
+    assert {key for key in agent if key.endswith("Probe")} == {key for key in base if key.endswith("Probe")}
+    assert (agent["startupProbe"], agent["livenessProbe"], agent["readinessProbe"]["httpGet"]) == (None, None, None)
+    assert spec["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == "100%"
+    for words in (agent["args"], agent["readinessProbe"]["exec"]["command"][1:]):
+        assert parser().parse_args(words).command == "uninstall"
 
 
 def test_the_network_policy_is_of_the_agent_s_pods_and_lets_its_port_in() -> None:

@@ -110,6 +110,25 @@ def test_a_bad_new_file_is_refused_and_the_next_good_one_is_read(volume: ConfigM
     assert file.load().rules[0].name == "two"
 
 
+def test_a_changed_setting_waits_for_a_restart_until_it_is_changed_back(volume: ConfigMap) -> None:
+    volume.write(ONE + "logLevel: debug\nnri: 'off'\n")
+    file = RulesFile(volume.path)
+    volume.write(TWO + "logLevel: debug\nkillRetentionDays: 7\n")
+    assert file.load().rules[0].name == "two", "rules do not wait"
+    assert list(file.waiting) == ["nri", "killRetentionDays"], "one that was removed, one that is new"
+    volume.write(TWO + "nri: 'off'\nlogLevel: debug\n")
+    file.load()
+    assert list(file.waiting) == []
+
+
+def test_a_value_written_differently_is_no_change(volume: ConfigMap) -> None:
+    volume.write(ONE + "resyncInterval: 10m\n")
+    file = RulesFile(volume.path)
+    volume.write(ONE + "resyncInterval: 600s\n")
+    file.load()
+    assert list(file.waiting) == []
+
+
 def test_a_mistake_in_any_key_is_said_at_the_reload_and_not_at_the_next_restart(volume: ConfigMap) -> None:
     file = RulesFile(volume.path)
     volume.write(TWO + "logLevel: loud\nlisten: nowhere\n")
