@@ -56,7 +56,9 @@ def _outside(text: str) -> list[str]:
     found, depth, ours = [], 0, 0
     for line in text.splitlines():
         opens, ends = len(OPENS.findall(line)), len(ENDS.findall(line))
-        if not ours and re.search(r"\{\{-? *if .Values.(recover|defaults).enabled *-?\}\}", line):
+        if not ours and re.search(
+            r"\{\{-? *if (and \.Values\.enabled )?\.Values\.(recover|defaults)\.enabled *-?\}\}", line
+        ):
             ours = depth + 1
         if not ours:
             found.append(line)
