@@ -43,7 +43,10 @@ def herder(**labels: str) -> dict[str, Any]:
 
 
 def kill(agent: Agent, number: int = 1) -> None:
-    """The kernel counts a kill at each level, and tells of it. ``number``: which one it is."""
+    """The kernel counts a kill at each level, and tells of it. ``number``: which one it is.
+
+    Each file changes in one write of the same length: the kernel's are never seen empty.
+    """
     agent.logs(KILL.format(CONTAINER, int(time.monotonic() * 1e6)).encode())
     at = CONTAINER
     while at:
@@ -52,7 +55,8 @@ def kill(agent: Agent, number: int = 1) -> None:
             text = file.read_text()
             for counter in ("oom", "oom_kill"):
                 text = text.replace(f"{counter} {number - 1}", f"{counter} {number}")
-            file.write_text(text)
+            with file.open("r+") as there:
+                there.write(text)
         at = at.rpartition("/")[0]
 
 
