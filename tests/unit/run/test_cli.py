@@ -53,6 +53,12 @@ CALLS = {
         {"since_s": 21600.0},
     ),
     "diagnose POD": (("diagnose", "a/b", *NODE), "agent.commands.diagnose.diagnose", ("a/b", Output.TABLE), {}),
+    "uninstall": (
+        ("uninstall", "--stay"),
+        "agent.commands.uninstall.uninstall",
+        (Output.TABLE,),
+        {"stay": True, "done": False},
+    ),
     "recover": (("recover",), "agent.commands.recover.recover", (None,), {}),
     "recover --policy": (("recover", "--policy", "p.yaml"), "agent.commands.recover.recover", (Path("p.yaml"),), {}),
     "history": (
