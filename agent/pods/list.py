@@ -28,6 +28,7 @@ MOST_SIGNS = 200_000
 MOST_SKIPPED_BYTES = 1 << 30  # of one object that is too large, and not kept: one without an end comes to an end
 MOST_SKIPPED = 100_000  # objects without a uid: it is no list of pods
 MOST_NAMED = 100  # of those in one list
+WINDOW = 4096
 FRONT = 4096  # characters, in which an object's name is if there is one
 TOO_MANY = f"it has more than {MOST_SIGNS} quotes and commas"
 NO_LIST = "the API's answer is no list of pods: not believed, trying again"
@@ -183,13 +184,16 @@ class _Text:
         self._at = 0
         self._over = False
 
-    def _more(self) -> bool:
-        """Whether there was more."""
-        part = next(self._parts, None)
-        self._over = part is None
-        self._text = self._text[self._at :] + (part or b"").decode("latin-1")
-        self._at = 0
-        return not self._over
+    def _more(self, until: int = 1) -> bool:
+        """Read until there are so many characters more, or nothing comes. Whether there was more."""
+        found, size = [self._text[self._at :]], 0
+        while size < until and not self._over:
+            part = next(self._parts, None)
+            self._over = part is None
+            found.append((part or b"").decode("latin-1"))
+            size += len(found[-1])
+        self._text, self._at = "".join(found), 0
+        return size > 0 or not self._over
 
     def peek(self) -> str:
         """The next character after spaces; "" at the end."""
@@ -227,8 +231,7 @@ class _Text:
                 raise _TooLongError(f"it is larger than {MOST_POD_BYTES} bytes")
             if too_many(self._text, self._at):
                 raise _TooLongError(TOO_MANY)
-            while self._more() and len(self._text) < min(2 * size, MOST_POD_BYTES + 1):
-                pass
+            self._more(min(size, MOST_POD_BYTES + 1 - size))
 
     def element(self) -> Any:
         """As ``value``, but of one that is too long or too deep an Unread. Raises UnbelievableAnswerError if that is no object."""
@@ -245,19 +248,21 @@ class _Text:
         """Consume an object without keeping it."""
         depth, in_string, skipped = 0, False, 0
         while depth or in_string or not skipped:
-            sign = (NEXT_QUOTE if in_string else NEXT_SIGN).match(self._text, self._at)
+            # In windows: a string that does not end in its window is tried in vain, character by character.
+            sign = (NEXT_QUOTE if in_string else NEXT_SIGN).match(self._text, self._at, self._at + WINDOW)
             found = sign[1] if sign is not None else ""
             if found == '"':
                 in_string = not in_string
             elif found:
                 depth += 1 if found in "{[" else -1
             end = sign.end() if sign is not None else len(self._text)
+            stuck = not found and end in (self._at, len(self._text))
             skipped, self._at = skipped + end - self._at, end
             if skipped > MOST_SKIPPED_BYTES:
                 raise UnbelievableAnswerError(
                     f"an object of the API's list is longer than {MOST_SKIPPED_BYTES} bytes: not believed"
                 )
-            if not found and not self._more():
+            if stuck and not self._more():
                 raise ValueError("an object has no end")
 
     def members(self) -> Iterator[str]:
