@@ -183,6 +183,18 @@ def test_of_two_levels_hits_nobody_knows_which_one_the_first_kill_is_of_while_th
     assert scopes(agent) == [Scope.POD]
 
 
+def test_they_are_used_up_for_this_container_only_and_another_ones_hit_is_left_to_its_kill(world: World) -> None:
+    agent = Agent(world)
+    for path in (A, B):
+        world.hit(path)
+    world.kill(A, limit_of=POD)
+    agent.read()
+    assert scopes(agent) == [None]
+    world.kill(B, hit=False)
+    agent.read()
+    assert scopes(agent) == [Scope.CONTAINER]
+
+
 def test_nor_does_a_group_kill_use_up_more_than_one_of_them(world: World) -> None:
     agent = Agent(world)
     world.hit(A)

@@ -36,7 +36,9 @@ class KilledError(BaseException):
 
 @dataclass
 class Lab:
-    """``now`` is everybody's clock. Replicas are made by ``replica``; each sees the cluster as it is, or as ``stale`` has it."""
+    """``now`` is everybody's clock. Replicas are made by ``replica``; each sees the cluster as it is, or as
+    ``old_pods`` and ``old_spaces`` have it.
+    """
 
     server: ApiServer
     folder: Path
@@ -44,6 +46,9 @@ class Lab:
     config: RecoverConfig = REAL
     leading: dict[str, bool] = field(default_factory=dict)
     apis: list[Api] = field(default_factory=list)
+    metrics: dict[str, RecoverMetrics] = field(default_factory=dict)  # by replica
+    old_pods: list[Json] | None = None  # what a watch that is behind shows; None: it is not
+    old_spaces: list[Json] | None = None
 
     def replica(
         self,
@@ -75,13 +80,13 @@ class Lab:
             return answer
 
         api.request = request  # type: ignore[method-assign]
-        metrics = RecoverMetrics(process_metrics=False)
+        metrics = self.metrics[name] = RecoverMetrics(process_metrics=False)
         cluster = Cluster(api, lambda: self.leading[name])
         reporter = Reporter(cluster, metrics, name)
-        made = Controller(
+        return Controller(
             self.config,
-            self.pods,
-            self.spaces,
+            lambda: self.pods() if self.old_pods is None else self.old_pods,
+            lambda: self.spaces() if self.old_spaces is None else self.old_spaces,
             self.events,
             cluster,
             Journal(api, HOME, lambda: self.leading[name]),
@@ -89,8 +94,6 @@ class Lab:
             metrics,
             lambda: self.leading[name],
         )
-        made.metrics = metrics  # type: ignore[attr-defined]
-        return made
 
     def pods(self) -> list[Json]:
         return copy.deepcopy(list(self.server.store.pods.values()))

@@ -286,10 +286,10 @@ def test_a_replica_that_does_not_lead_any_more_shows_no_open_circuit(lab: Lab) -
     lab.put(no_image())
     controller = lab.replica()
     controller.look(NOW)
-    assert "oomward_recovery_circuits_open 0.0" not in controller.metrics.page()[1].decode()  # type: ignore[attr-defined]
+    assert "oomward_recovery_circuits_open 0.0" not in lab.metrics["a"].page()[1].decode()
     lab.leading["a"] = False
     controller.look(NOW + 1)
-    assert "oomward_recovery_circuits_open 0.0" in controller.metrics.page()[1].decode()  # type: ignore[attr-defined]
+    assert "oomward_recovery_circuits_open 0.0" in lab.metrics["a"].page()[1].decode()
 
 
 def test_one_owner_gets_one_step_at_a_time_however_many_of_its_pods_fail(lab: Lab) -> None:
@@ -304,7 +304,7 @@ def test_the_metrics_count_by_action_and_result(lab: Lab) -> None:
     controller.look(NOW)
     become_ready(lab, "app-1", NOW + 20)
     controller.look(NOW + 300)
-    page = controller.metrics.page()[1].decode()  # type: ignore[attr-defined]
+    page = lab.metrics["a"].page()[1].decode()
     assert 'oomward_recoveries_total{action="image",result="started"} 1.0' in page
     assert 'oomward_recoveries_total{action="image",result="succeeded"} 1.0' in page
     assert 'oomward_recoveries_total{action="grow",result="failed"} 0.0' in page

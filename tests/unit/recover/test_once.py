@@ -199,7 +199,7 @@ def test_a_pod_of_the_same_name_that_replaced_the_failing_one_is_left_alone(
 ) -> None:
     raw = scenario.pod()
     stale = [{**raw, "metadata": {**raw["metadata"], "uid": "an-older-pod"}}]
-    lab.pods = lambda: stale  # type: ignore[method-assign]
+    lab.old_pods = stale
     lab.replica().look(NOW)
     assert [one for one in effects.seen if one != "change" or raw["metadata"]["labels"] == {"app": "app"}] == []
 

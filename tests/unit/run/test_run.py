@@ -43,16 +43,15 @@ def herder(**labels: str) -> dict[str, Any]:
 
 
 def kill(agent: Agent, number: int = 1) -> None:
-    """The kernel counts a kill at each level, and tells of it. ``number``: which one it is.
+    """The kernel counts a kill at each level, and logs it. ``number``: which one it is.
 
-    Each file changes in one write of the same length: the kernel's are never seen empty.
+    Each file changes in one write of the same length, because nobody ever sees the kernel's files empty.
     """
     agent.logs(KILL.format(CONTAINER, int(time.monotonic() * 1e6)).encode())
     at = CONTAINER
     while at:
-        for name in (
-            ("memory.events", "memory.events.local") if at == CONTAINER else ("memory.events",)
-        ):  # whose limit it is
+        # Only the container has a limit, so the hit is no other cgroup's own.
+        for name in ("memory.events", "memory.events.local") if at == CONTAINER else ("memory.events",):
             file = agent.mount / at / name
             text = file.read_text()
             for counter in ("oom", "oom_kill"):
