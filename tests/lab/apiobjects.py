@@ -10,7 +10,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,7 +18,7 @@ from agent.pods.parse import parse_quantity
 from tests.lab.apievents import merge
 from tests.lab.apijsonpatch import PatchError, apply
 from tests.lab.apiselect import parse
-from tests.lab.apistore import Json
+from tests.lab.apistore import Json, Store
 
 if TYPE_CHECKING:
     from tests.lab.apihandler import Handler
@@ -34,11 +34,58 @@ Admission = Callable[[str, str, Json, Json | None], str | None]  # verb, path, o
 Reactor = Callable[[Json | None, Json], None]  # before and after a client's write
 
 
+class Stored(MutableMapping[Key, Json]):
+    """Objects by key. Whoever writes or removes one, a client or a test, a watch from any version before sees it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._objects: dict[Key, Json] = {}
+        self._changes: list[tuple[int, Key, Json | None]] = []  # version, key, the object before
+
+    def __getitem__(self, key: Key) -> Json:
+        return self._objects[key]
+
+    def __setitem__(self, key: Key, obj: Json) -> None:
+        with self._store.changed:
+            self._note(key)
+            self._objects[key] = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self._store.version)}}
+
+    def __delitem__(self, key: Key) -> None:
+        with self._store.changed:
+            self._objects[key]  # noqa: B018 - KeyError if it is not there
+            self._note(key)
+            del self._objects[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        with self._store.changed:
+            return iter(list(self._objects))
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def at(self, version: int | None) -> dict[Key, Json]:
+        """All objects as they were at a version; None: as they are."""
+        with self._store.changed:
+            found = dict(self._objects)
+            for changed, key, before in reversed(self._changes):
+                if version is None or changed <= version:
+                    break
+                found.pop(key, None)
+                if before is not None:
+                    found[key] = before
+            return found
+
+    def _note(self, key: Key) -> None:
+        self._store.version += 1
+        self._changes.append((self._store.version, key, self._objects.get(key)))
+        self._store.changed.notify_all()
+
+
 @dataclass
 class Objects:
     """``kinds`` are the collections that exist; ``budgets``: names of pods that a disruption budget protects now."""
 
-    stored: dict[Key, Json] = field(default_factory=dict)
+    stored: Stored
     kinds: set[tuple[str, str]] = field(
         default_factory=lambda: {
             ("/api/v1", "configmaps"),
@@ -106,10 +153,8 @@ class _One:
 
     def _keep(self, before: Json | None, after: Json) -> Json:
         self._admit(after, before)
-        stored = self.handler.api.store.next(after)
-        self.objects.stored[self.key] = stored
-        self.handler.api.store.changed.notify_all()
-        return stored
+        self.objects.stored[self.key] = after
+        return self.objects.stored[self.key]
 
     # ------------------------------------------------------------------------------------------------------------- pods
 
@@ -173,7 +218,8 @@ class _One:
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
         until = time.monotonic() + float(query.get("timeoutSeconds") or 1800)
-        known = {key: obj for key, obj in self._selected(query).items() if _version(obj) <= since}
+        with handler.api.store.changed:
+            known = {key: obj for key, obj in self._selected(query, since).items() if _version(obj) <= since}
         while not handler.api.closing and time.monotonic() < until:
             with handler.api.store.changed:
                 now = self._selected(query)
@@ -186,7 +232,8 @@ class _One:
             time.sleep(POLL_S)
         handler.end_stream()
 
-    def _selected(self, query: dict[str, str]) -> dict[tuple[str, str], Json]:
+    def _selected(self, query: dict[str, str], at: int | None = None) -> dict[tuple[str, str], Json]:
+        """By namespace and name, as they were at a version (Events: as they are)."""
         root, plural, namespace, _ = self.key
         if (root, plural) == EVENTS:
             asked = dict(one.split("=") for one in query.get("fieldSelector", "").split(",") if one)
@@ -195,7 +242,7 @@ class _One:
         chosen = parse("", query.get("labelSelector", ""))
         mine = {
             (k[2], k[3]): obj
-            for k, obj in self.objects.stored.items()
+            for k, obj in self.objects.stored.at(at).items()
             if k[:2] == (root, plural) and namespace in ("", k[2])
         }
         return {k: obj for k, obj in mine.items() if chosen.matches(obj)}

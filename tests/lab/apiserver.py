@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from tests.lab.apifaults import Faults
 from tests.lab.apihandler import Handler, Request
-from tests.lab.apiobjects import Objects
+from tests.lab.apiobjects import Objects, Stored
 from tests.lab.apistore import Json, Store
 
 
@@ -40,7 +40,7 @@ class ApiServer:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.store = Store(history)
-        self.objects = Objects()
+        self.objects = Objects(Stored(self.store))
         self.faults = Faults()
         self.requests: list[Request] = []
         self.denied: set[tuple[str, str]] = set()

@@ -299,3 +299,19 @@ def test_events_can_be_listed_by_namespace(api: Api) -> None:
     assert names(pods(api, f"{EVENTS}/default/events")) == ["herder-1.1"]
     assert names(pods(api, f"{EVENTS}/other/events")) == []
     assert pods(api, f"{EVENTS}/default/events/herder-1.1")["reason"] == "ProcessOOMKilled"
+
+
+def test_a_watch_tells_of_any_object_that_came_and_went_since_its_list(api: Api, server: ApiServer) -> None:
+    stored, namespaces = server.objects.stored, ("/api/v1", "namespaces", "")
+    stored[*namespaces, "old"] = {"metadata": {"name": "old"}}
+    stored[*namespaces, "kept"] = {"metadata": {"name": "kept"}}
+    version = pods(api, "/api/v1/namespaces")["metadata"]["resourceVersion"]
+    del stored[*namespaces, "old"]
+    stored[*namespaces, "new"] = {"metadata": {"name": "new"}}
+    query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": "0.1"}
+    answer = api.request("GET", "/api/v1/namespaces", query)
+    events = [json.loads(line) for line in b"".join(answer.parts()).splitlines()]
+    assert {(one["type"], one["object"]["metadata"]["name"]) for one in events} == {
+        ("DELETED", "old"),
+        ("ADDED", "new"),
+    }

@@ -114,7 +114,6 @@ class Lab:
             "name": namespace,
             "labels": {ENABLED_LABEL: "true"},
             "annotations": annotations,
-            "resourceVersion": "1",
         }
         self.server.objects.stored["/api/v1", "namespaces", "", namespace] = {"metadata": metadata}
 

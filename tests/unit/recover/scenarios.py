@@ -41,7 +41,7 @@ class Scenario:
         """The pod and the resource are there; what changes from now on."""
         lab.config = WITH_BUILDS
         lab.server.objects.kinds.add(CR[:2])
-        lab.server.objects.stored[CR] = resource("s2i", resourceVersion="1")
+        lab.server.objects.stored[CR] = resource("s2i")
         lab.put(self.pod())
         found = Effects()
         lab.server.objects.reactors.append(found)

@@ -147,9 +147,7 @@ def test_a_namespace_that_is_closed_right_before_a_request_ends_the_step(lab: La
 
     def close(_method: str, path: str) -> None:
         if "/eviction" in path:
-            lab.server.objects.stored["/api/v1", "namespaces", "", "shop"] = {
-                "metadata": {"name": "shop", "resourceVersion": "1"}
-            }
+            lab.server.objects.stored["/api/v1", "namespaces", "", "shop"] = {"metadata": {"name": "shop"}}
 
     lab.replica("a", close).look(NOW)
     assert [one.state for one in lab.history.attempts] == [State.REFUSED]

@@ -235,9 +235,7 @@ def test_a_name_that_is_taken_ends_the_replacement_and_evicts_nothing(lab: Lab) 
 def test_a_strategy_changes_the_resource_which_carries_the_message(lab: Lab) -> None:
     lab.config = WITH_BUILDS
     lab.server.objects.kinds.add(("/apis/ml.example/v1", "notebookjobs"))
-    lab.server.objects.stored["/apis/ml.example/v1", "notebookjobs", "shop", "nb"] = resource(
-        "s2i", resourceVersion="1"
-    )
+    lab.server.objects.stored["/apis/ml.example/v1", "notebookjobs", "shop", "nb"] = resource("s2i")
     lab.put(crash_loop(labels={"ml.example/job": "nb"}, **JOB))
     controller = lab.replica()
     controller.look(NOW)

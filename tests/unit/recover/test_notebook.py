@@ -29,7 +29,7 @@ def operator(lab: Lab, tmp_path: Path) -> Operator:
     lab.config = load_recover(policy)
     lab.server.objects.kinds.add(COLLECTION)
     job, space = example("job.yaml"), example("namespace.yaml")
-    job["metadata"] |= {"uid": "uid-job", "resourceVersion": "1"}
+    job["metadata"] |= {"uid": "uid-job"}
     lab.server.objects.stored[*COLLECTION, "notebooks", job["metadata"]["name"]] = job
     space["metadata"]["resourceVersion"] = "1"
     lab.server.objects.stored["/api/v1", "namespaces", "", "notebooks"] = space

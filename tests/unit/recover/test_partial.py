@@ -73,7 +73,7 @@ def test_a_webhook_that_removes_our_annotations_makes_no_loop(lab: Lab, raw: Any
 def test_an_operator_that_changes_the_strategy_back_is_not_fought(lab: Lab) -> None:
     lab.config = WITH_BUILDS
     lab.server.objects.kinds.add(CR[:2])
-    lab.server.objects.stored[CR] = resource("s2i", resourceVersion="1")
+    lab.server.objects.stored[CR] = resource("s2i")
     lab.put(crash_loop(**OF_BUILD))
     changes: list[str] = []
 

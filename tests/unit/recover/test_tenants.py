@@ -113,7 +113,7 @@ def test_a_resource_that_is_made_again_under_its_name_has_the_strategies_of_befo
     lab.server.objects.kinds.add(CR[:2])
     controller = lab.replica()
     for i in range(4):
-        lab.server.objects.stored[CR] = resource("s2i", uid=f"r{i}", resourceVersion="1")
+        lab.server.objects.stored[CR] = resource("s2i", uid=f"r{i}")
         lab.put(crash_loop(uid=f"pod-{i}", **OF_BUILD))
         controller.look(NOW + 2000 * i)
     assert [one.after for one in lab.history.attempts if one.action is Action.STRATEGY] == ["tekton"]
@@ -176,7 +176,7 @@ def test_a_resource_that_cannot_be_read_keeps_no_other_pod_waiting(lab: Lab) -> 
     """It is nested more deeply than any reader takes, or was made so after the step was recorded."""
     lab.config = WITH_BUILDS
     lab.server.objects.kinds.add(CR[:2])
-    lab.server.objects.stored[CR] = resource("s2i", resourceVersion="1")
+    lab.server.objects.stored[CR] = resource("s2i")
     lab.put(crash_loop(name="a", **OF_BUILD), crash_loop(name="z"))
 
     def deepen(_method: str, _path: str) -> None:
