@@ -52,7 +52,7 @@ class Stored(MutableMapping[Key, Json]):
 
     def __delitem__(self, key: Key) -> None:
         with self._store.changed:
-            self._objects[key]  # noqa: B018 - KeyError if it is not there
+            self._objects[key]
             self._note(key)
             del self._objects[key]
 
