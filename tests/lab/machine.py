@@ -1,8 +1,13 @@
-"""A User-Mode Linux as a process of the host: started, watched, ended; started once more when it ends before it has booted."""
+"""A User-Mode Linux as a process of the host: started, watched, ended; started once more when it ends before it has booted.
+
+Each of its processes is one of the host, and each system call hands over from one to another: on two processors of an idle virtual machine
+that takes five times as long as on one (measured: 16,000 and 92,000 calls per second), since the other one has to be woken up.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -54,15 +59,31 @@ class Machine:
 
 
 @contextlib.contextmanager
+def processor() -> Iterator[int]:
+    """The number of a processor of this host that no other machine has, or of one that it shares with others."""
+    allowed = sorted(os.sched_getaffinity(0))
+    with contextlib.ExitStack() as stack:
+        for number in allowed:
+            path = Path(tempfile.gettempdir()) / f"oomward-lab-processor-{os.geteuid()}-{number}"
+            file = stack.enter_context(path.open("a"))
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield number
+                return
+        yield allowed[os.getpid() % len(allowed)]
+
+
+@contextlib.contextmanager
 def machine_for(init: Callable[[Machine], str], cgroup: str, memory: str) -> Iterator[Machine]:
     """``init`` gives the script that is PID 1, on the host's files, read-only. Many machines can run side by side."""
     kernel = uml.program(cgroup)
-    with tempfile.TemporaryDirectory(prefix="oomward-lab-") as folder:
+    with tempfile.TemporaryDirectory(prefix="oomward-lab-") as folder, processor() as number:
         scratch = Path(folder)
         script = scratch / "init"
         arguments = (
-            *kernel, f"mem={memory}", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", f"init={script}", "con=null",
-            "con0=fd:0,fd:1", "TERM=dumb", "quiet", "loglevel=1", f"uml_dir={scratch}", f"umid={scratch.name}", "log_buf_len=4M",
+            "taskset", "--cpu-list", str(number), *kernel, f"mem={memory}", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
+            f"init={script}", "con=null", "con0=fd:0,fd:1", "TERM=dumb", "quiet", "loglevel=1", f"uml_dir={scratch}",
+            f"umid={scratch.name}", "log_buf_len=4M",
         )  # fmt: skip
         machine = Machine(scratch, arguments, os.environ | {"TMPDIR": folder})
         script.write_text(init(machine))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import boot
+from tests.lab.machine import processor
 
 KERNEL = """#!/bin/bash
 [ "$1" != --version ] || { echo 6.1.176; exit; }
@@ -53,3 +54,21 @@ def test_one_that_ends_in_the_middle_of_its_command_is_not(kernel: Path) -> None
 def test_one_that_never_boots_is_given_up(kernel: Path) -> None:
     status, said, boots = booted(kernel, 1000, "")
     assert (status, said, boots) == (boot.EXIT_NO_KERNEL, [], boot.BOOTS)
+
+
+def test_each_machine_has_a_processor_of_its_own_as_long_as_there_are_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5})
+    with processor() as first, processor() as second, processor() as third:
+        assert [first, second] == [3, 5]
+        assert third in (3, 5)
+    with processor() as free:
+        assert free == 3
+
+
+def test_a_machine_stays_on_one_processor(kernel: Path) -> None:
+    shown = 'echo 0 >"$folder/status"; grep Cpus_allowed_list /proc/self/status'
+    _, said, _ = booted(kernel, 1, shown)
+    assert said[1].split()[-1].isdigit()
