@@ -154,10 +154,15 @@ class Unread:
         return dict(re.findall(r'"(name|namespace|uid)"\s*:\s*"([^"\\]*)"', found[1])) if found is not None else {}
 
 
+def signs(part: bytes) -> int:
+    """Quotes and commas of JSON, escaped quotes left out: counted without decoding it."""
+    return part.count(b'"') + part.count(b",") - part.count(b'\\"')
+
+
 def too_many(text: str, at: int = 0) -> bool:
-    """Whether JSON has more than MOST_SIGNS quotes and commas from there on, escaped quotes left out: counted without decoding it."""
-    signs = text.count('"', at) + text.count(",", at)
-    return signs > MOST_SIGNS and signs - text.count('\\"', at) > MOST_SIGNS
+    """Whether JSON has more than MOST_SIGNS from there on."""
+    found = text.count('"', at) + text.count(",", at)
+    return found > MOST_SIGNS and found - text.count('\\"', at) > MOST_SIGNS
 
 
 class _TooLongError(UnbelievableAnswerError):
@@ -248,6 +253,11 @@ class _Text:
         """Consume an object without keeping it."""
         depth, in_string, skipped = 0, False, 0
         while depth or in_string or not skipped:
+            if in_string:  # most of it at once, as far as nothing is escaped
+                quote = self._text.find('"', self._at)
+                plain = self._text.find("\\", self._at, quote if quote >= 0 else None)
+                plain = plain if plain >= 0 else quote if quote >= 0 else len(self._text)
+                skipped, self._at = skipped + plain - self._at, plain
             # In windows: a string that does not end in its window is tried in vain, character by character.
             sign = (NEXT_QUOTE if in_string else NEXT_SIGN).match(self._text, self._at, self._at + WINDOW)
             found = sign[1] if sign is not None else ""

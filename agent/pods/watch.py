@@ -28,6 +28,7 @@ from agent.pods.list import (
     ANY_VERSION,
     FRONT,
     MOST_POD_BYTES,
+    MOST_SIGNS,
     MOST_SKIPPED_BYTES,
     NEWEST,
     PATH,
@@ -37,7 +38,7 @@ from agent.pods.list import (
     metadata_of,
     name_of,
     pods_query,
-    too_many,
+    signs,
     uid_of,
 )
 from agent.pods.parse import UnreadablePodError, parse_pod
@@ -202,7 +203,9 @@ class PodWatch:
         self._version = version if isinstance(version, str) and version else self._version
 
     def _unread(self, event: Unread) -> None:
-        """An event of a pod that is too large or too deep: what is known of that stays, unless it was deleted."""
+        """An event of a pod that is too large or too deep: what is known of that stays, unless it was deleted. Raises _EndedError."""
+        if not event.front.lstrip().startswith("{"):
+            raise _EndedError("error", f"the watch sent a line that is no event ({event.why}): listing again")
         self._deliver(PodSkipped(name_of(event), event.why))
         deleted = re.match(r'\s*\{\s*"type"\s*:\s*"DELETED"', event.front) is not None
         if deleted and (uid := uid_of(event)):
@@ -230,27 +233,48 @@ class PodWatch:
 
 
 def _lines(answer: Answer) -> Iterator[bytes | Unread]:
-    """Lines of the stream; of one that is longer than MOST_LINE_BYTES an Unread. Raises _EndedError for one without an end."""
-    pending, front, skipped = bytearray(), b"", 0
+    """Lines of the stream; of one that is too large or has too many signs an Unread. Raises _EndedError for one without an end."""
+    line = _Line()
     for part in answer.parts():
-        pending += part
-        while (end := pending.find(b"\n")) >= 0:
-            line = bytes(pending[:end])
-            del pending[: end + 1]
-            if skipped:
-                yield Unread(front.decode("latin-1"), f"it is larger than {MOST_POD_BYTES} bytes")
-                skipped = 0
-            elif too_many(line.decode("latin-1")):
-                yield Unread(line[:FRONT].decode("latin-1"), TOO_MANY)
-            elif line.strip():
-                yield line
-        if len(pending) > MOST_LINE_BYTES or (skipped and pending):
-            front = front if skipped else bytes(pending[:FRONT])
-            skipped += len(pending)
-            pending.clear()
-        if skipped > MOST_SKIPPED_BYTES:
+        *ends, rest = part.split(b"\n")
+        for end in ends:
+            line.add(end)
+            if (found := line.whole()) is not None:
+                yield found
+            line = _Line()
+        line.add(rest)
+
+
+class _Line:
+    """One line as it arrives: it is looked at once, and kept only as long as it may be read."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = self._signs = 0
+        self._unread: Unread | None = None
+
+    def add(self, part: bytes) -> None:
+        """Raises _EndedError for a line without an end."""
+        self._size += len(part)
+        if self._size > MOST_SKIPPED_BYTES:
             why = f"the watch sent a line of more than {MOST_SKIPPED_BYTES} bytes: not read, listing again"
             raise _EndedError("error", why)
+        if self._unread is not None:
+            return
+        self._parts.append(part)
+        self._signs += signs(part)
+        if self._size > MOST_LINE_BYTES:
+            self._give_up(f"it is larger than {MOST_POD_BYTES} bytes")
+        elif self._signs > MOST_SIGNS:
+            self._give_up(TOO_MANY)
+
+    def _give_up(self, why: str) -> None:
+        self._unread = Unread(b"".join(self._parts)[:FRONT].decode("latin-1"), why)
+        self._parts.clear()
+
+    def whole(self) -> bytes | Unread | None:
+        """At its end; None: there is nothing in it."""
+        return self._unread or b"".join(self._parts).strip() or None
 
 
 def _ended(error: ApiError, *, watching: bool = False) -> _EndedError:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.kube.api import Answer
 from agent.pods import list as pods_list
+from agent.pods import watch as pods_watch
 from agent.pods.list import Unread, read_list
 
 TEXTS = st.text(alphabet='ab"\\{}[],:é\n', max_size=12)
@@ -35,3 +37,33 @@ def test_what_follows_a_pod_that_is_passed_over_is_read(
     assert version == "7"
     assert [isinstance(item, Unread) for (item,) in found] == [True, *[False] * len(pods), True, False]
     assert [item for (item,) in found if not isinstance(item, Unread)] == [*pods, 5]
+
+
+class Parts:
+    """An answer that comes in parts of one size."""
+
+    def __init__(self, body: bytes, size: int) -> None:
+        self._parts = [body[i : i + size] for i in range(0, len(body), size)]
+
+    def parts(self) -> list[bytes]:
+        return self._parts
+
+
+@given(lines=st.lists(st.text(alphabet='ab",é ', max_size=30), max_size=8), cut=st.integers(1, 40))
+def test_the_lines_of_a_watch_are_the_same_however_they_arrive_and_a_large_one_keeps_its_beginning_only(
+    lines: list[str], cut: int
+) -> None:
+    body = "".join(f"{line}\n" for line in lines).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pods_watch, "MOST_LINE_BYTES", 20)
+        patch.setattr(pods_watch, "MOST_SIGNS", 6)
+        patch.setattr(pods_watch, "FRONT", 4)
+        found = list(pods_watch._lines(cast("Answer", Parts(body, cut))))
+    expected: list[bytes | str] = []
+    for line in filter(None, (line.encode() for line in lines)):
+        signs, large = line.count(b'"') + line.count(b","), len(line) > 20
+        if large or signs > 6:
+            expected.append(line[:4].decode("latin-1"))
+        elif line.strip():
+            expected.append(line.strip())
+    assert [one.front if isinstance(one, Unread) else one for one in found] == expected
