@@ -19,7 +19,7 @@ POD_BUDGET = Budget(10, 60.0)
 NODE_BUDGET = Budget(50, 1.0)
 FOR_EVERYBODY = (None, 401)  # no answer, or our token is refused: all wait
 FOR_THE_NAMESPACE = (403, 429, 503, 504)  # a quota, a limit or a webhook of one namespace or pod: the others are sent
-MOST_PAUSE_S = 4.0  # of all, when several namespaces are refused in a row: then the server may be overloaded
+MOST_PAUSE_S = 2.0  # of all, when several namespaces are refused in a row: then the server may be overloaded
 
 
 class Budgets:
@@ -74,7 +74,7 @@ class _Turns:
         self.retry_s = now_s + max(at_least_s, self.backoff.next_s())
 
 
-def choose(due: Iterable[Notice], turn: Callable[[Notice], tuple[int, int]]) -> Notice | None:
+def choose(due: Iterable[Notice], turn: Callable[[Notice], tuple[int, ...]]) -> Notice | None:
     """The Event to send of those that are due: Warnings first, then by ``turn``, lowest first, the oldest first."""
     return min(due, key=lambda notice: (not notice.warning, *turn(notice)), default=None)
 
@@ -162,8 +162,9 @@ class Schedule:
         self._under_way = chosen.name if chosen is not None else None
         return chosen
 
-    def _turn(self, notice: Notice) -> tuple[int, int]:
-        return self._namespaces[notice.about.namespace].turn, self._pods[notice.about.uid].turn
+    def _turn(self, notice: Notice) -> tuple[bool, int, int]:
+        namespace = notice.about.namespace
+        return namespace in self._refused, self._namespaces[namespace].turn, self._pods[notice.about.uid].turn
 
     def due_s(self) -> float | None:
         """When to ask for the next Event, at the same cost however many wait; None: none waits."""

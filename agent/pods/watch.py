@@ -273,8 +273,10 @@ class _Line:
         self._parts.clear()
 
     def whole(self) -> bytes | Unread | None:
-        """At its end; None: there is nothing in it."""
-        return self._unread or b"".join(self._parts).strip() or None
+        """At its end, once; None: there is nothing in it."""
+        line = b"".join(self._parts)
+        self._parts.clear()
+        return self._unread or line.strip() or None
 
 
 def _ended(error: ApiError, *, watching: bool = False) -> _EndedError:

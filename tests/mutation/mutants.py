@@ -410,6 +410,13 @@ MUTANTS = (
         ("events/test_shares.py",),
     ),
     Mutant(
+        "a namespace that is refused goes before one that is not",
+        "events/schedule.py",
+        "        return namespace in self._refused, self._namespaces",
+        "        return False, self._namespaces",
+        ("events/test_shares.py",),
+    ),
+    Mutant(
         "one namespace's refusal makes all wait",
         "events/schedule.py",
         "            if len(self._refused) > 1:\n",
