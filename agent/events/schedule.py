@@ -1,4 +1,5 @@
-"""Which Event is sent next, and when: Warnings first, turns of namespaces and pods, budgets, back-off, and shares of the room. Pure.
+"""Which Event is sent next, and when: Warnings first, turns of namespaces and pods (first reports before new counts), budgets, back-off,
+and shares of the room. Pure.
 
 Times are of the monotonic clock. Of each Event only its newest count is kept. The node's own Events count as one more namespace's.
 """
@@ -16,7 +17,7 @@ from agent.model import Budget, Notice
 
 MOST_WAITING = 1000
 POD_BUDGET = Budget(10, 60.0)
-NODE_BUDGET = Budget(50, 1.0)
+NODE_BUDGET = Budget(50, 0.2)
 FOR_EVERYBODY = (None, 401)  # no answer, or our token is refused: all wait
 FOR_THE_NAMESPACE = (403, 429, 503, 504)  # a quota, a limit or a webhook of one namespace or pod: the others are sent
 MOST_PAUSE_S = 2.0  # of all, when several namespaces are refused in a row: then the server may be overloaded
@@ -162,9 +163,10 @@ class Schedule:
         self._under_way = chosen.name if chosen is not None else None
         return chosen
 
-    def _turn(self, notice: Notice) -> tuple[bool, int, int]:
-        namespace = notice.about.namespace
-        return namespace in self._refused, self._namespaces[namespace].turn, self._pods[notice.about.uid].turn
+    def _turn(self, notice: Notice) -> tuple[bool, int, bool, int]:
+        """A namespace's turn is its first reports' before it is that of new counts."""
+        namespace, pod = notice.about.namespace, self._pods[notice.about.uid]
+        return namespace in self._refused, self._namespaces[namespace].turn, notice.sent_count > 0, pod.turn
 
     def due_s(self) -> float | None:
         """When to ask for the next Event, at the same cost however many wait; None: none waits."""

@@ -119,7 +119,7 @@ SETTINGS: tuple[Setting, ...] = (
             "order among the runtime's NRI plugins; a late one sees what the others ask for"),
     Setting("event_budget_pod", values.budget, BUDGET, "10/1m",
             "limit of Events per pod: number at once / interval of one more; the rest is counted in later Events"),
-    Setting("event_budget_node", values.budget, BUDGET, "50/1s",
+    Setting("event_budget_node", values.budget, BUDGET, "50/0.2s",
             "limit of Events for the whole node: number at once / interval of one more"),
     Setting("resync_interval_s", values.duration_s, "duration", "20m", "interval of the full resync"),
     Setting("kill_retention_days", values.count, WHOLE, "30", "days to keep a kill in the ledger"),

@@ -412,8 +412,8 @@ MUTANTS = (
     Mutant(
         "a namespace that is refused goes before one that is not",
         "events/schedule.py",
-        "        return namespace in self._refused, self._namespaces",
-        "        return False, self._namespaces",
+        "        return namespace in self._refused, self",
+        "        return False, self",
         ("events/test_shares.py",),
     ),
     Mutant(

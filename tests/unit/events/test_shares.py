@@ -74,6 +74,17 @@ def test_while_all_events_of_several_namespaces_are_refused_another_waits_for_on
     assert now_s - posted_s <= 2.2
 
 
+def test_a_first_report_goes_before_new_counts_of_its_namespaces_other_pods() -> None:
+    schedule = Schedule(PLENTY, PLENTY, lambda: 1.0)
+    for pod in range(20):
+        counted = replace(of("shop", f"pod-{pod}", 1), sent_count=1, count=2)
+        schedule.put(counted)
+        schedule.answered(counted, 0.0, charge=False)
+    schedule.put(first := of("shop", "new", 1))
+    schedule._pods[first.about.uid].turn = 10_000
+    assert schedule.next(1.0) is first
+
+
 def test_one_namespaces_refusal_makes_nobody_else_wait() -> None:
     schedule = Schedule(PLENTY, PLENTY, lambda: 1.0)
     schedule.put(of("bad", "pod", 1))
