@@ -8,6 +8,7 @@ apipods (list and watch), apistore, apiselect, apievents (validation), apifaults
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
 import threading
@@ -23,11 +24,13 @@ from tests.lab.apihandler import Handler, Request
 from tests.lab.apiobjects import Objects, Stored
 from tests.lab.apistore import Json, Store
 
+NICE = -15
+
 
 class ApiServer:
     """``token`` is what is accepted (None: any), ``denied`` what SelfSubjectAccessReview says no to, as (verb, resource);
     ``gone_as`` how a version that is too old is answered. Tests may change each while it runs. ``history``: see Store.
-    ``tls``: a server's context, for https.
+    ``tls``: a server's context, for https. ``elsewhere``: its threads go before the machine's other ones, as if it had a machine of its own.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class ApiServer:
         token: str | None = "lab-token",
         gone_as: Literal["event", "status"] = "event",
         tls: ssl.SSLContext | None = None,
+        elsewhere: bool = False,
     ) -> None:
         self.store = Store(history)
         self.objects = Objects(Stored(self.store))
@@ -50,6 +54,7 @@ class ApiServer:
         self.closing = False
         self.clock: Callable[[], float] = time.time  # of the header Date
         self._tls = tls
+        self._elsewhere = elsewhere
         self._http = self._listen(0)
         self._port: int = self._http.server_address[1]
         self._thread: threading.Thread | None = None
@@ -115,7 +120,9 @@ class ApiServer:
         path.write_text(json.dumps(config))
 
     def _listen(self, port: int) -> _Http:
-        http = _Http(("127.0.0.1", port), type("BoundHandler", (Handler,), {"api": self}))
+        http = _Http(
+            ("127.0.0.1", port), type("BoundHandler", (Handler,), {"api": self}), NICE if self._elsewhere else 0
+        )
         if self._tls is not None:
             http.socket = self._tls.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
         return http
@@ -126,7 +133,8 @@ class _Http(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], handler: type[Handler]) -> None:
+    def __init__(self, address: tuple[str, int], handler: type[Handler], nice: int) -> None:
+        self._nice = nice
         self._connections: set[socket.socket] = set()
         self._guard = threading.Lock()
         super().__init__(address, handler)
@@ -135,6 +143,11 @@ class _Http(ThreadingHTTPServer):
         with self._guard:
             self._connections.add(request)
         super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        if self._nice:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
+        super().process_request_thread(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         with self._guard:

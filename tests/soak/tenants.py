@@ -77,7 +77,7 @@ class Watcher:
 
 def make_node(work: Path, driver: str) -> Node:
     """A node with an agent that is ready, as it comes: with its own settings."""
-    api = ApiServer(history=HISTORY, bookmark_s=BOOKMARK_S)
+    api = ApiServer(history=HISTORY, bookmark_s=BOOKMARK_S, elsewhere=True)
     api.start()
     kubelet = Kubelet(
         NODE,
