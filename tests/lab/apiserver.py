@@ -30,7 +30,7 @@ NICE = -15
 class ApiServer:
     """``token`` is what is accepted (None: any), ``denied`` what SelfSubjectAccessReview says no to, as (verb, resource);
     ``gone_as`` how a version that is too old is answered. Tests may change each while it runs. ``history``: see Store.
-    ``tls``: a server's context, for https. ``elsewhere``: its threads go before the machine's other ones, as if it had a machine of its own.
+    ``tls``: a server's context, for https. ``elsewhere``: its threads go before all others, as if it had a machine of its own.
     """
 
     def __init__(
