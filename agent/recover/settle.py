@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from agent.model.recover import Action, Attempt, Bounds, State
-from agent.pods.parse import parse_quantity
+from agent.recover.actions.grow import same
 from agent.recover.subject import Subject
 
 GIVE_UP_S = 1800.0  # a pod that is not ready by then was not recovered
@@ -56,10 +56,7 @@ def in_force(attempt: Attempt, subject: Subject) -> bool:
     resources = subject.status_of(attempt.container).get("resources")
     limits = resources.get("limits") if isinstance(resources, dict) else None
     value = limits.get("memory") if isinstance(limits, dict) else None
-    try:
-        return parse_quantity(value) == parse_quantity(attempt.after)
-    except ValueError:
-        return False
+    return same(value, attempt.after)
 
 
 def _not_grown(attempt: Attempt, subject: Subject, now_unix_s: float) -> str | None:
@@ -71,8 +68,8 @@ def _not_grown(attempt: Attempt, subject: Subject, now_unix_s: float) -> str | N
         return f"the resize is {pending.reason}: {pending.message}"
     item = subject.container(attempt.container)
     limit = item[1].get("resources", {}).get("limits", {}).get("memory") if item is not None else None
-    if limit != attempt.after:
-        return f"something changed the limit back to {limit}"
+    if not same(limit, attempt.after):
+        return f"something changed the limit {'back ' if limit == attempt.before else ''}to {limit or 'none'}"
     if now_unix_s - attempt.last_unix_s >= IN_FORCE_S:
         going = subject.pod.status.condition("PodResizeInProgress")
         return f"the new limit is not in force after five minutes{f': {going.message}' if going is not None else ''}"

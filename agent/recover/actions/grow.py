@@ -19,6 +19,7 @@ from agent.recover.history import HOUR_S
 from agent.recover.subject import Json, step_of
 from agent.recover.table import PRESSURE_RULE
 
+UNITS = {"Ti": MIB << 20, "Gi": MIB << 10, "Mi": MIB, "G": 10**9, "M": 10**6}
 QUICKEST_S = 60.0  # a kill this soon after a resize may be of the limit before
 
 
@@ -105,7 +106,7 @@ def _known(attempt: Attempt, token: str, limit: str | None) -> Result | None:
     """How it ended, by the pod's signature and the container's limit."""
     if attempt.newer(token) or (not attempt.wrote(token) and token != attempt.fence):
         return Result(State.DROPPED, OTHER_STEP)
-    if attempt.wrote(token) and limit == attempt.after:
+    if attempt.wrote(token) and same(limit, attempt.after):
         return Result(State.DONE)
     return None if limit == attempt.before else Result(State.DROPPED, "its limit was changed meanwhile")
 
@@ -155,8 +156,16 @@ def _memory(item: Json, which: str) -> str | None:
 
 
 def quantity(size: int) -> str:
-    """As the API writes it: ``320Mi``, ``4Gi``, or bytes."""
-    for unit, factor in (("Gi", MIB << 10), ("Mi", MIB)):
+    """As the API writes it: ``320Mi``, ``4Gi``, ``500M``, or bytes."""
+    for unit, factor in UNITS.items():
         if size % factor == 0:
             return f"{size // factor}{unit}"
     return str(size)
+
+
+def same(one: str | None, other: str) -> bool:
+    """Whether both are the same size: the API writes some otherwise than it was sent them, and one may be no quantity."""
+    try:
+        return parse_quantity(one) == parse_quantity(other)
+    except ValueError:
+        return False

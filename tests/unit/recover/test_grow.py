@@ -99,3 +99,20 @@ def test_a_sidecar_grows(lab: Lab) -> None:
     raw = running(spec={"initContainers": [side]})
     found = step(raw, pressed={"side": NOW - 10})
     assert (found.attempt.container, found.attempt.after) == ("side", "80Mi")
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "after"),
+    [("900M", "1G", "1G"), ("400M", "500M", "500M"), ("900Gi", "2Ti", "1125Gi"), ("1000Gi", "1Ti", "1Ti")],
+)
+def test_a_growth_is_done_however_the_api_writes_the_new_limit(lab: Lab, limit: str, most: str, after: str) -> None:
+    """The API server writes 1000000000 as 1G, and 1024Gi as 1Ti."""
+    lab.put(killed(container=memory(limit), notes={"oomward.dev/grow": f"25%/{most}"}))
+    controller = lab.replica()
+    controller.look(NOW)
+    assert lab.pod()["spec"]["containers"][0]["resources"]["limits"]["memory"] == after
+    assert [(one.state, one.result) for one in lab.history.attempts] == [(State.DONE, "")]
+    status = {"name": "app", "resources": {"limits": {"memory": after}}, "ready": True, "state": {"running": {}}}
+    lab.change("app-1", lambda raw: raw["status"].update(containerStatuses=[status]))
+    controller.look(NOW + 30)
+    assert [(one.state, one.result) for one in lab.history.attempts] == [(State.DONE, "")]

@@ -62,7 +62,8 @@ def conditions(name: str, made: Json) -> bool:
 def test_the_stand_in_changes_the_jobs_that_the_policys_own_conditions_match(
     asks: str | None, field: str | None
 ) -> None:
-    made = job(asks, **({field: {}} if field else {}))
+    more: Json = {field: {}} if field else {}
+    made = job(asks, **more)
     changed = created_job(made)["spec"]["template"] != made["spec"]["template"]
     assert conditions("jobs", made) is changed
 
