@@ -23,7 +23,19 @@ from agent.recover.subject import Subject
 from agent.wording.times import rfc3339
 from tests.lab.apifaults import Fault, How
 from tests.unit.recover.lab import Lab
-from tests.unit.recover.pods import NOW, REAL, crash_loop, init_fails, killed, memory, no_image, pod, ready, waiting
+from tests.unit.recover.pods import (
+    NOT_FOUND,
+    NOW,
+    REAL,
+    crash_loop,
+    init_fails,
+    killed,
+    memory,
+    no_image,
+    pod,
+    ready,
+    waiting,
+)
 from tests.unit.recover.test_planner import JOB, NOT_THERE, WITH_BUILDS, resource
 
 
@@ -65,17 +77,50 @@ def test_a_second_image_that_fails_too_leads_to_the_third_after_the_back_off(lab
     controller = lab.replica()
     for seconds in (0, 10, 20, 40):
         controller.look(NOW + seconds)
+        nothing_of(lab, lab.pod()["spec"]["containers"][0]["image"])
     assert lab.pod()["spec"]["containers"][0]["image"] == "third.example/app:1"
     assert states(lab) == [State.FAILED, State.DONE]
     controller.look(NOW + 400)
     assert states(lab) == [State.FAILED, State.DONE]
-    assert any("all images that the pod names were tried" in one for one in lab.notes)
+    assert not any("NotDone" in one for one in lab.notes), "it is not known yet how the last one ends"
     controller.look(NOW + 2000)
     assert states(lab) == [State.FAILED, State.FAILED]
+    controller.look(NOW + 2200)
+    assert any("all images that the pod names were tried" in one for one in lab.notes)
     assert (
         status(lab.pod())
-        == "ImagePullBackOff (image not found). image 3 of 3 did not help: the pod did not stay ready (2 attempts)."
+        == "ImagePullBackOff (image not found). Image 3 of 3 did not help: the pod did not stay ready (2 attempts)."
     )
+
+
+def nothing_of(lab: Lab, image: str) -> None:
+    """The kubelet has tried this image, and says that it is not there."""
+    said = waiting("ImagePullBackOff", NOT_FOUND.replace("first.example/app:1", image))
+    lab.change("app-1", lambda raw: raw["status"]["containerStatuses"][0].update(state=said))
+
+
+def test_an_image_has_time_to_be_pulled_while_the_kubelet_shows_the_error_of_the_one_before(lab: Lab) -> None:
+    """Its reasonCache has an error until the container starts, and a large image takes minutes."""
+    lab.put(no_image())
+    controller = lab.replica()
+    for seconds in (0, 40, 100, 200, 290):
+        controller.look(NOW + seconds)
+    assert lab.pod()["spec"]["containers"][0]["image"] == "second.example/app:1"
+    assert states(lab) == [State.DONE]
+    controller.look(NOW + 301)
+    assert lab.pod()["spec"]["containers"][0]["image"] == "third.example/app:1"
+
+
+def test_an_image_that_is_there_but_whose_container_fails_is_not_waited_for(lab: Lab) -> None:
+    lab.put(no_image())
+    controller = lab.replica()
+    controller.look(NOW)
+    lab.change("app-1", lambda raw: raw["status"].update(containerStatuses=crash_loop()["status"]["containerStatuses"]))
+    controller.look(NOW + 40)
+    assert [(one.action, one.state) for one in lab.history.attempts] == [
+        (Action.IMAGE, State.FAILED),
+        (Action.RETRY, State.DONE),
+    ]
 
 
 def test_a_dry_run_writes_nothing_but_the_event_that_it_would_have_caused_once(lab: Lab) -> None:
@@ -170,7 +215,7 @@ def test_a_pod_that_can_never_start_gets_a_deadline_that_is_over(lab: Lab) -> No
     become_ready(lab, "app-2", NOW + 6)
     controller.look(NOW + 200)
     assert status(lab.pod("app-2")) == (
-        "ErrImagePull (image not found). Recovered with failing the pod, so that its Job tries again after 1 attempt."
+        "ErrImagePull (image not found). Recovered with a retry by its Job after 1 attempt."
     )
 
 
