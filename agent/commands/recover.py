@@ -22,6 +22,7 @@ from agent.recover.cluster import Cluster
 from agent.recover.controller import Controller
 from agent.recover.journal import Journal
 from agent.recover.kill_events import AGENT
+from agent.recover.lean import lean, lean_event, lean_pod, read_here
 from agent.recover.lease import Lease
 from agent.recover.reporter import Reporter
 from agent.recover.watch import Json, Watch
@@ -77,12 +78,16 @@ class Recovery:
         self._last_look_s = time.monotonic()
         self._trouble = Trouble(logger.warning)
         self._watches = {
-            "pods": self._watch(api, "/api/v1/pods", {}, _asks),
+            "pods": self._watch(api, "/api/v1/pods", {}, _asks, lean_pod),
             "namespaces": self._watch(
-                api, "/api/v1/namespaces", {"labelSelector": f"{ENABLED_LABEL}=true"}, lambda _: True
+                api, "/api/v1/namespaces", {"labelSelector": f"{ENABLED_LABEL}=true"}, lambda _: True, lean
             ),
             "events": self._watch(
-                api, "/apis/events.k8s.io/v1/events", {"fieldSelector": f"reportingController={AGENT}"}, lambda _: True
+                api,
+                "/apis/events.k8s.io/v1/events",
+                {"fieldSelector": f"reportingController={AGENT}"},
+                read_here,
+                lean_event,
             ),
         }
         cluster = Cluster(api, lambda: self._lease.held)
@@ -132,8 +137,10 @@ class Recovery:
         logger.info("ended by %s", signal.Signals(self._signal).name)
         return 0
 
-    def _watch(self, api: Api, path: str, query: dict[str, str], wants: Callable[[Json], bool]) -> Watch:
-        return Watch(api, path, query, wants, self._changed.set, self._stop, self._trouble)
+    def _watch(
+        self, api: Api, path: str, query: dict[str, str], wants: Callable[[Json], bool], keep: Callable[[Json], Json]
+    ) -> Watch:
+        return Watch(api, path, query, wants, self._changed.set, self._stop, self._trouble, keep)
 
     def _renew(self) -> None:
         """A thread's body: a look may last longer than the lease."""

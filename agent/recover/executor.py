@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,17 @@ MOST_REQUESTS = 8  # of one attempt in one go: the longest has three
 GIVE_UP_S = 900.0  # for an intent that can't be carried out
 LATER = (408, 429)  # and 5xx: the same request may succeed later
 NOT_IN_TIME = "it could not be carried out in time"
+NO_RIGHT = re.compile(
+    r' is forbidden: User "[^"]*" cannot '
+)  # RBAC's words (k8s.io/apiserver, responsewriters.Forbidden)
+MISSING = {
+    Action.GROW: "components/recover-grow gives that right",
+    Action.IMAGE: "components/recover-image gives that right",
+    Action.FAIL: "components/recover-fail gives that right",
+    Action.REPLACE: "components/recover-evict or recover-remake gives that right",
+    Action.RETRY: "components/recover-evict or recover-remake gives that right",
+    Action.STRATEGY: "a ClusterRole with the label recover.oomward.dev/rights gives that right",
+}
 RACED = (404, 409, 422)  # the object is not as it was: look again
 
 
@@ -118,7 +130,7 @@ class Executor:
                 return found
             if refused is not None and refused[0] == found:  # the objects are as they were: they are not the reason
                 return Result(State.REFUSED, refused[1])
-            answer = self._send(found)
+            answer = self._send(found, attempt.action)
             if isinstance(answer, Result | Later):
                 return answer
             refused = None if answer is None else (found, answer)
@@ -135,12 +147,12 @@ class Executor:
             return Result(State.DROPPED, now.withdrawn)
         return Later(WELL) if now.well else found
 
-    def _send(self, request: Request) -> Result | Later | str | None:
+    def _send(self, request: Request, action: Action) -> Result | Later | str | None:
         """A text: the object is not as it was, or that is what the API does not accept; None: it succeeded."""
         try:
             self._cluster.send(request)
         except ApiRefusedError as error:
-            why = error.message or str(error)
+            why = (error.message or str(error)) + (f"; {MISSING[action]}" if NO_RIGHT.search(error.message) else "")
             if error.status in LATER or error.status >= 500 or not error.explained:
                 logger.info("a step has to wait: %s", error)
                 return Later(f"{NOT_IN_TIME}: {why}")

@@ -72,7 +72,7 @@ class _Strict(yaml.SafeLoader):
     """Takes no key twice, where YAML would take the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        pairs = [(self.construct_object(key, deep=True), value) for key, value in node.value]  # type: ignore[no-untyped-call]
+        pairs = [(self.construct_object(key, deep=True), value) for key, value in node.value]
         _each_once([(str(key), value) for key, value in pairs])
         return super().construct_mapping(node, deep)
 

@@ -274,7 +274,8 @@ class _One:
         for one in self.objects.admission:
             if (why := one(self.verb, path, after, before)) is not None:
                 code, reason = (422, "Invalid") if isinstance(why, Invalid) else (403, "Forbidden")
-                self._refuse(code, reason, f'{self.key[1]} "{self.key[3]}" is forbidden: {why}')
+                name = self.key[3] or after["metadata"]["name"]
+                self._refuse(code, reason, f'{self.key[1]} "{name}" is forbidden: {why}')
 
     def _conflict(self) -> NoReturn:
         why = f'Operation cannot be fulfilled on {self.key[1]} "{self.key[3]}": the object has been modified'

@@ -434,3 +434,17 @@ def test_a_fault_of_ours_about_one_pod_keeps_no_other_waiting(lab: Lab, monkeypa
     monkeypatch.setattr("agent.recover.controller.plan", faulty)
     lab.replica().look(NOW)
     assert [one.pod for one in lab.history.attempts] == ["app-2"]
+
+
+def test_a_right_that_is_missing_is_named_with_the_component_that_gives_it(lab: Lab) -> None:
+    lab.put(no_image())
+    said = 'pods "app-1" is forbidden: User "system:serviceaccount:oomward:oomward-recover" cannot patch resource "pods" in API group ""'
+    path = "/api/v1/namespaces/shop/pods"
+    lab.server.faults.add(
+        Fault(How.STATUS, verb="patch", path=path, status=403, reason="Forbidden", message=said, times=None)
+    )
+    lab.replica().look(NOW)
+    assert states(lab) == [State.REFUSED]
+    assert any(
+        one.startswith("RecoveryFailed") and "components/recover-image gives that right" in one for one in lab.notes
+    )
