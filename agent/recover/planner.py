@@ -19,14 +19,16 @@ from agent.recover.asks import AskError, actions_asked, policy_asked
 from agent.recover.case import NONE_PRESSED, Case, Change, Evidence
 from agent.recover.circuits import Circuits, failure_of
 from agent.recover.history import HOUR_S, MOST_KEPT, History
-from agent.recover.settle import may_still_help, shown_by
+from agent.recover.settle import about, may_still_help, shown_by
 from agent.recover.subject import Json, Subject
-from agent.recover.table import cause, chain
+from agent.recover.table import cause, chain, passes
 
 SYSTEM = ("kube-", "openshift-")  # prefixes of namespaces that nobody can open
 SYSTEM_NAMES = ("kube-system", "kube-public", "kube-node-lease", "openshift", "oomward")
 SYSTEM_PRIORITY = "system-"  # of pods that the cluster or a node depends on
 MOST_NUMBER = 1 << 16
+PASSES = "it passes by itself, or is no failure"
+NO_NEWS = ([PASSES], [f"{Action.GROW}: {grow.NO_KILL}"])  # nobody has to do anything
 
 PLANS: Mapping[Action, Callable[[Case], Change | str]] = {
     Action.GROW: grow.plan,
@@ -137,7 +139,7 @@ def _bounded(
             return found
         where = f", container {diagnosis.container}" if diagnosis.container else ""
         why.append(f"{cause(diagnosis)}{where}: {'; '.join(found)}")
-        news = news and found != [f"{Action.GROW}: {grow.NO_KILL}"]
+        news = news and found not in NO_NEWS
     return Nothing("; ".join(why), report=news)
 
 
@@ -145,7 +147,7 @@ def _against(case: Case, asked: Asked, circuits: Circuits) -> Step | list[str]:
     """The first action that applies, or why none does."""
     actions = chain(case.diagnosis)
     if not actions:
-        return ["it passes by itself, or nothing here helps"]
+        return [PASSES if passes(case.diagnosis) else "nothing here helps"]
     if (open_one := circuits.against(failure_of(case.subject, case.diagnosis))) is not None:
         return [f"the circuit breaker is open: many owners fail at once ({open_one})"]
     if may_still_help(case):
@@ -173,7 +175,7 @@ def _one(case: Case, action: Action, asked: Asked) -> Step | str:
     if done >= most:
         return f"all {most} attempts were made" if most else "no attempt is allowed (maxRecoveryAttempts)"
     before = (one for one in case.history.of(case.subject.key) if one.state is State.DONE)
-    failed = frozenset(one.number for one in before if shown_by(one, case.subject))
+    failed = frozenset(one.number for one in before if shown_by(one, case.subject) and about(one, case.diagnosis))
     return Step(_attempt(case, action, change), done + 1, most, asked.policy.dry_run, failed)
 
 
@@ -196,13 +198,18 @@ def _attempt(case: Case, action: Action, change: Change) -> Attempt:
         container=change.container,
         before=change.before,
         after=change.after,
-        cause=cause(case.diagnosis),
+        cause=cause(case.diagnosis) + (f" in container {change.container}" if _several(case, change) else ""),
         what=change.what,
         at_unix_s=case.now_unix_s,
         left_out=change.left_out,
         resource=resource_of(case.subject),
         fence=change.fence,
     )
+
+
+def _several(case: Case, change: Change) -> bool:
+    """Whether the pod has other containers, so that it has to be said which one."""
+    return bool(change.container) and len(case.subject.pod.containers) > 1
 
 
 def resource_of(subject: Subject) -> str:

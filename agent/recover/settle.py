@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from agent.model.diagnosis import Diagnosis
 from agent.model.recover import Action, Attempt, Bounds, State
 from agent.recover.actions.grow import QUICKEST_S, killed_unix_s, same
 from agent.recover.case import Case
@@ -58,6 +59,11 @@ def may_still_help(case: Case) -> bool:
         return unclear and case.now_unix_s < last.last_unix_s + PULL_S
     killed = killed_unix_s(case, last.container)
     return killed is None or killed < last.at_unix_s + QUICKEST_S
+
+
+def about(attempt: Attempt, diagnosis: Diagnosis) -> bool:
+    """Whether this failure may show that the attempt was of no help: a change of one container says nothing about another."""
+    return attempt.action not in ON_THE_POD or attempt.container == diagnosis.container
 
 
 def shown_by(attempt: Attempt, subject: Subject) -> bool:

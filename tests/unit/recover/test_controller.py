@@ -448,3 +448,45 @@ def test_a_right_that_is_missing_is_named_with_the_component_that_gives_it(lab: 
     assert any(
         one.startswith("RecoveryFailed") and "components/recover-image gives that right" in one for one in lab.notes
     )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pod(phase="Succeeded", state={"terminated": {"exitCode": 0, "reason": "Completed"}}, **JOB),
+        pod(state=waiting("ImagePullBackOff", "toomanyrequests: You have reached your pull rate limit")),
+        pod(phase="Running", state={"running": {"startedAt": rfc3339(NOW - 5)}}, created=NOW - 6),
+        pod(state={}, created=NOW - 2, status={"containerStatuses": []}),
+    ],
+    ids=["completed", "passes by itself", "not ready yet", "new"],
+)
+def test_nobody_is_warned_of_what_needs_no_recovery(lab: Lab, raw: Any) -> None:
+    lab.put(raw)
+    lab.replica().look(NOW)
+    assert lab.notes == []
+
+
+def test_a_change_of_one_container_is_not_judged_by_the_failure_of_another(lab: Lab) -> None:
+    raw = killed()
+    raw["spec"]["containers"].append({"name": "side", "image": "x", **memory("64Mi")})
+    raw["status"]["containerStatuses"].append({**raw["status"]["containerStatuses"][0], "name": "side"})
+    lab.put(raw)
+    controller = lab.replica()
+    controller.look(NOW)
+    controller.look(NOW + 40)
+    assert [(one.container, one.state) for one in lab.history.attempts] == [("app", State.DONE), ("side", State.DONE)]
+    assert [one.split(". ")[0] for one in lab.notes] == [
+        "RecoveryStarted: OOMKilledContainer (running after oom) in container app",
+        "RecoveryStarted: OOMKilledContainer (running after oom) in container side",
+    ]
+
+
+def test_a_pod_that_cannot_be_read_is_named_once(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    raw = no_image()
+    raw["status"]["containerStatuses"] = [{"name": "app", "state": "x"}]
+    lab.put(raw)
+    controller = lab.replica()
+    with caplog.at_level("WARNING", "oomward"):
+        for seconds in (0, 5, 10):
+            controller.look(NOW + seconds)
+    assert [one.getMessage().split(":")[0] for one in caplog.records] == ["pod shop/app-1 can't be read"]
