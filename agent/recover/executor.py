@@ -21,6 +21,7 @@ from agent.recover.journal import Journal
 from agent.recover.kill_events import Reports
 from agent.recover.still import WELL, still, withdrawn
 from agent.recover.subject import Json, step_of
+from agent.wording.text import cut
 
 logger = logging.getLogger("oomward")
 
@@ -31,13 +32,13 @@ NOT_IN_TIME = "it could not be carried out in time"
 NO_RIGHT = re.compile(
     r' is forbidden: User "[^"]*" cannot '
 )  # RBAC's words (k8s.io/apiserver, responsewriters.Forbidden)
-MISSING = {
-    Action.GROW: "components/recover-grow gives that right",
-    Action.IMAGE: "components/recover-image gives that right",
-    Action.FAIL: "components/recover-fail gives that right",
-    Action.REPLACE: "components/recover-evict or recover-remake gives that right",
-    Action.RETRY: "components/recover-evict or recover-remake gives that right",
-    Action.STRATEGY: "a ClusterRole with the label recover.oomward.dev/rights gives that right",
+RIGHTS = {  # what gives the right of an action
+    Action.GROW: "components/recover-grow",
+    Action.IMAGE: "components/recover-image",
+    Action.FAIL: "components/recover-fail",
+    Action.REPLACE: "components/recover-evict or recover-remake",
+    Action.RETRY: "components/recover-evict or recover-remake",
+    Action.STRATEGY: "a ClusterRole with the label recover.oomward.dev/rights",
 }
 RACED = (404, 409, 422)  # the object is not as it was: look again
 
@@ -114,7 +115,9 @@ class Executor:
             if now_unix_s - attempt.at_unix_s < GIVE_UP_S:
                 return attempt
             result = Result(State.DROPPED, result.why)
-        ended = replace(attempt, state=result.state, result=result.why[:300], changed_unix_s=now_unix_s)
+        ended = replace(
+            attempt, state=result.state, result=cut(result.why, messages.MOST_RESULT), changed_unix_s=now_unix_s
+        )
         self.record(ended)
         return ended
 
@@ -152,7 +155,8 @@ class Executor:
         try:
             self._cluster.send(request)
         except ApiRefusedError as error:
-            why = (error.message or str(error)) + (f"; {MISSING[action]}" if NO_RIGHT.search(error.message) else "")
+            missing = f"the right of {RIGHTS[action]} is missing: " if NO_RIGHT.search(error.message) else ""
+            why = missing + (error.message or str(error))
             if error.status in LATER or error.status >= 500 or not error.explained:
                 logger.info("a step has to wait: %s", error)
                 return Later(f"{NOT_IN_TIME}: {why}")

@@ -446,7 +446,8 @@ def test_a_right_that_is_missing_is_named_with_the_component_that_gives_it(lab: 
     lab.replica().look(NOW)
     assert states(lab) == [State.REFUSED]
     assert any(
-        one.startswith("RecoveryFailed") and "components/recover-image gives that right" in one for one in lab.notes
+        one.startswith("RecoveryFailed") and "the right of components/recover-image is missing: pods" in one
+        for one in lab.notes
     )
 
 
@@ -490,3 +491,11 @@ def test_a_pod_that_cannot_be_read_is_named_once(lab: Lab, caplog: pytest.LogCap
         for seconds in (0, 5, 10):
             controller.look(NOW + seconds)
     assert [one.getMessage().split(":")[0] for one in caplog.records] == ["pod shop/app-1 can't be read"]
+
+
+def test_the_reason_of_a_refusal_is_not_cut_off_by_long_names(lab: Lab) -> None:
+    said = f"pods {'a' * 253} is forbidden: ValidatingAdmissionPolicy {'x' * 60} denied request: it is not listed"
+    lab.put(no_image())
+    lab.server.objects.admission.append(lambda _verb, path, _new, _old: said if "/pods/" in path else None)
+    lab.replica().look(NOW)
+    assert lab.history.attempts[0].result.endswith("denied request: it is not listed")

@@ -153,7 +153,13 @@ def test_nobody_is_told_of_no_recovery_while_one_goes_on_or_has_succeeded(lab: L
 
 @pytest.mark.parametrize(
     ("limit", "most", "after"),
-    [("900M", "1G", "1G"), ("400M", "500M", "500M"), ("900Gi", "2Ti", "1125Gi"), ("1000Gi", "1Ti", "1Ti")],
+    [
+        ("900M", "1G", "1G"),
+        ("400M", "500M", "500M"),
+        ("900Gi", "2Ti", "1125Gi"),
+        ("1000Gi", "1Ti", "1Ti"),
+        ("1M", "1001k", "1001k"),
+    ],
 )
 def test_a_growth_is_done_however_the_api_writes_the_new_limit(lab: Lab, limit: str, most: str, after: str) -> None:
     """The API server writes 1000000000 as 1G, and 1024Gi as 1Ti."""
