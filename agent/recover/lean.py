@@ -30,12 +30,12 @@ def lean_pod(pod: Json) -> Json:
     """A pod. An annotation that is too long stays too long, so that it is reported."""
     notes = lean(pod)["metadata"].get("annotations") or {}
     pod["metadata"]["annotations"] = {
-        key: text[: MOST_VALUE + 1]
+        key: text[: MOST_VALUE + 1] if isinstance(text, str) else text
         for key, text in notes.items()
         if OURS in key or key in GITOPS_KEYS or key.startswith(OF_KUBELET)
     }
     for field in ("containers", "initContainers"):
-        for one in pod["spec"].get(field) or []:
+        for one in (pod.get("spec") or {}).get(field) or []:
             for key in NOT_READ:
                 one.pop(key, None)
     return pod

@@ -115,6 +115,12 @@ def test_of_a_pod_is_kept_what_is_read_of_it() -> None:
     assert step(kept) == before
 
 
+def test_a_pod_without_a_spec_or_with_a_number_as_annotation_ends_no_watch() -> None:
+    """The API serves none; something in between may."""
+    odd = {"metadata": {"name": "a", "annotations": {"oomward.dev/recover": 1}}}
+    assert lean_pod(copy.deepcopy(odd)) == odd
+
+
 def test_an_annotation_that_is_too_long_is_still_too_long() -> None:
     kept = lean_pod(no_image(notes={"recover.oomward.dev/images.app": "a.example/b:1," * 9000}))
     assert "is longer than 8192 characters" in why(kept)
