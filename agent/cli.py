@@ -62,7 +62,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their arguments."""
-    from agent.settings import add_arguments
+    from agent.settings import OF_CONTROLLER, add_arguments
 
     top = _Parser(
         prog="oomward",
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=EPILOG)
-        add_arguments(command)
+        add_arguments(command, OF_CONTROLLER if name == "recover" else None)
         _add_own(name, command)
     return top
 

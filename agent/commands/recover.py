@@ -22,6 +22,7 @@ from agent.recover.cluster import Cluster
 from agent.recover.controller import Controller
 from agent.recover.journal import Journal
 from agent.recover.kill_events import AGENT
+from agent.recover.lean import lean, lean_event, lean_pod, read_here
 from agent.recover.lease import Lease
 from agent.recover.reporter import Reporter
 from agent.recover.watch import Json, Watch
@@ -33,6 +34,7 @@ LOOK_S = 5.0  # between two looks without a change
 PAUSE_S = 1.0  # at least between two looks
 RENEW_S = 2.0
 SILENT_S = 300.0
+AGAIN_S = 300.0  # between two log lines of the same trouble
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 HOME = "oomward"
 logger = logging.getLogger("oomward")
@@ -70,16 +72,22 @@ class Recovery:
         self, api: Api, config: RecoverConfig, namespace: str, identity: str, settings: Settings, guards: PageGuards
     ) -> None:
         self._stop, self._changed = threading.Event(), threading.Event()
+        self._signal = 0
         self._metrics = RecoverMetrics()
         self._lease = Lease(api, namespace, identity)
         self._last_look_s = time.monotonic()
+        self._trouble = Trouble(logger.warning)
         self._watches = {
-            "pods": self._watch(api, "/api/v1/pods", {}, _asks),
+            "pods": self._watch(api, "/api/v1/pods", {}, _asks, lean_pod),
             "namespaces": self._watch(
-                api, "/api/v1/namespaces", {"labelSelector": f"{ENABLED_LABEL}=true"}, lambda _: True
+                api, "/api/v1/namespaces", {"labelSelector": f"{ENABLED_LABEL}=true"}, lambda _: True, lean
             ),
             "events": self._watch(
-                api, "/apis/events.k8s.io/v1/events", {"fieldSelector": f"reportingController={AGENT}"}, lambda _: True
+                api,
+                "/apis/events.k8s.io/v1/events",
+                {"fieldSelector": f"reportingController={AGENT}"},
+                read_here,
+                lean_event,
             ),
         }
         cluster = Cluster(api, lambda: self._lease.held)
@@ -126,21 +134,26 @@ class Recovery:
             self._stop.set()
             self._lease.release()
             self._server.close()
+        logger.info("ended by %s", signal.Signals(self._signal).name)
         return 0
 
-    def _watch(self, api: Api, path: str, query: dict[str, str], wants: Callable[[Json], bool]) -> Watch:
-        return Watch(api, path, query, wants, self._changed.set, self._stop, logger.warning)
+    def _watch(
+        self, api: Api, path: str, query: dict[str, str], wants: Callable[[Json], bool], keep: Callable[[Json], Json]
+    ) -> Watch:
+        return Watch(api, path, query, wants, self._changed.set, self._stop, self._trouble, keep)
 
     def _renew(self) -> None:
         """A thread's body: a look may last longer than the lease."""
+        leader = ""
         while not self._stop.is_set():
             try:
-                led = self._lease.held
-                if self._lease.renew() and not led:
-                    logger.info("this replica leads")
-                    self._changed.set()
+                self._lease.renew()
             except ApiError as error:
-                logger.warning("the lease can't be renewed: %s", error)
+                self._trouble(f"the lease can't be renewed: {error}")
+            if self._lease.leader != leader:
+                leader = self._lease.leader
+                logger.info("%s", f"replica {leader} leads" if leader else "this replica does not lead any more")
+                self._changed.set()
             self._stop.wait(RENEW_S)
 
     def _guarded(self, body: Callable[[], None]) -> Callable[[], None]:
@@ -161,9 +174,24 @@ class Recovery:
         missing = [name for name, watch in self._watches.items() if not watch.listed.is_set()]
         return not missing, f"not listed yet: {', '.join(missing)}" if missing else "ok"
 
-    def _end(self, _number: int, _frame: FrameType | None) -> None:
+    def _end(self, number: int, _frame: FrameType | None) -> None:
+        self._signal = number
         self._stop.set()
         self._changed.set()
+
+
+class Trouble:
+    """Logs trouble when it begins, and then not more often than every five minutes; threads share it."""
+
+    def __init__(self, log: Callable[[str], None], monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._log, self._monotonic_s = log, monotonic_s
+        self._logged: dict[str, float] = {}
+
+    def __call__(self, text: str) -> None:
+        now_s = self._monotonic_s()
+        if now_s - self._logged.get(text, -AGAIN_S) >= AGAIN_S:
+            self._logged = {one: at for one, at in self._logged.items() if now_s - at < AGAIN_S} | {text: now_s}
+            self._log(text)
 
 
 def _asks(pod: Json) -> bool:

@@ -43,6 +43,10 @@ class ApiSilentError(ApiUnreachableError):
     """Nothing more of an answer came within the time-out."""
 
 
+class AnswerTooLongError(ApiUnreachableError):
+    """The answer is longer than what was asked for can be, or than the caller takes."""
+
+
 class UnbelievableAnswerError(ApiError):
     """The API's answer lacks something that it must have, or is too long: perhaps something else answered."""
 
@@ -115,7 +119,7 @@ class Answer:
             raise ApiUnreachableError(f"the API's answer broke off: {error}") from error
         if len(body) > most_bytes:
             self.close()
-            raise ApiUnreachableError(f"the API's answer is longer than {most_bytes} bytes: not believed")
+            raise AnswerTooLongError(f"the API's answer is longer than {most_bytes} bytes: not believed")
         self.raw.release_conn()
         return body
 

@@ -22,7 +22,7 @@ from agent.settings.recover import parse_policy
 
 MIB = 1 << 20
 MOST_IMAGES = 10
-MOST_VALUE = 4096  # characters
+MOST_VALUE = 8192  # characters: ten images, each as long as it may be, fit in
 PERCENT = re.compile(r"([1-9][0-9]{0,2})%\Z")
 IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/@-]{0,511}\Z")
 
@@ -61,13 +61,13 @@ def actions_asked(annotations: Mapping[str, str]) -> frozenset[Action]:
         ) from None
 
 
-def policy_asked(annotations: Mapping[str, str]) -> Policy:
-    """Of a namespace or pod. Raises AskError."""
+def policy_asked(annotations: Mapping[str, str], where: str = "") -> Policy:
+    """Of a namespace or pod; ``where`` names a namespace in the error. Raises AskError."""
     text = annotations.get(POLICY_ANNOTATION)
     try:
         return Policy() if text is None else parse_policy(text)
     except ValueError as error:
-        raise AskError(f"{POLICY_ANNOTATION}: {error}") from error
+        raise AskError(f"{POLICY_ANNOTATION}{where}: {error}") from error
 
 
 def grow_asked(annotations: Mapping[str, str], container: str) -> Grow | None:
@@ -88,7 +88,9 @@ def _grow(key: str, text: str) -> Grow:
         if (step_bytes := parse_quantity(step.strip())) <= 0:
             raise ValueError("no step")
     except ValueError:
-        raise AskError(f"{key}: {text!r:.80} is no step and maximum, such as 25%/4Gi or 512Mi/4Gi") from None
+        raise AskError(
+            f"{key}: {text!r:.80} is no step (up to 999%) and maximum, such as 25%/4Gi or 512Mi/4Gi"
+        ) from None
     return Grow(most_bytes, step_bytes=step_bytes)
 
 
@@ -100,8 +102,10 @@ def images_asked(annotations: Mapping[str, str], container: str) -> tuple[str, .
     """The next images of a container, in order, those with a digest first. Raises AskError."""
     key = IMAGES_ANNOTATION_PREFIX + container
     found = _words(annotations.get(key, ""))
-    if len(found) > MOST_IMAGES or not all(IMAGE.match(one) for one in found):
-        raise AskError(f"{key}: at most {MOST_IMAGES} images are needed, separated by commas")
+    if len(found) > MOST_IMAGES:
+        raise AskError(f"{key}: {len(found)} images, but at most {MOST_IMAGES} are tried")
+    if (wrong := next((one for one in found if not IMAGE.match(one)), None)) is not None:
+        raise AskError(f"{key}: {wrong!r:.80} is no image; images are separated by commas")
     return tuple(sorted(found, key=lambda image: "@" not in image))
 
 
@@ -110,4 +114,7 @@ def optional_inits(annotations: Mapping[str, str]) -> frozenset[str]:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(word for one in text[:MOST_VALUE].split(",") if (word := one.strip()))
+    """Raises AskError: a part of a long list would be something else."""
+    if len(text) > MOST_VALUE:
+        raise AskError(f"{text[:40]!r}… is longer than {MOST_VALUE} characters")
+    return tuple(word for one in text.split(",") if (word := one.strip()))

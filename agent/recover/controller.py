@@ -58,6 +58,7 @@ class Controller:
         self._circuits = Circuits()
         self._resume_at: dict[int, float] = {}
         self._led = False
+        self._unread: dict[str, str] = {}  # pods that can't be read, and why: each is logged once
 
     def look(self, now_unix_s: float) -> None:
         """Once. What the API refuses or does not answer is tried again at the next look."""
@@ -109,12 +110,16 @@ class Controller:
 
     def _subjects(self) -> list[Subject]:
         """In a fixed order, those that can't be read left out."""
-        found = []
+        found, unread = [], dict[str, str]()
         for raw in self._pods():
+            name = f"{raw['metadata'].get('namespace')}/{raw['metadata'].get('name')}"
             try:
                 found.append(subject_of(raw, self._config.strategies))
             except UnreadablePodError as error:
-                logger.warning("a pod can't be read: %s", error)
+                unread[name] = str(error)
+                if self._unread.get(name) != str(error):
+                    logger.warning("pod %s can't be read: %s", name, error)
+        self._unread = unread
         return sorted(found, key=lambda one: (one.pod.namespace, one.pod.name))
 
     def _failing(

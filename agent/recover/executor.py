@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ from agent.recover.journal import Journal
 from agent.recover.kill_events import Reports
 from agent.recover.still import WELL, still, withdrawn
 from agent.recover.subject import Json, step_of
+from agent.wording.text import cut
 
 logger = logging.getLogger("oomward")
 
@@ -27,6 +29,17 @@ MOST_REQUESTS = 8  # of one attempt in one go: the longest has three
 GIVE_UP_S = 900.0  # for an intent that can't be carried out
 LATER = (408, 429)  # and 5xx: the same request may succeed later
 NOT_IN_TIME = "it could not be carried out in time"
+NO_RIGHT = re.compile(
+    r' is forbidden: User "[^"]*" cannot '
+)  # RBAC's words (k8s.io/apiserver, responsewriters.Forbidden)
+RIGHTS = {  # what gives the right of an action
+    Action.GROW: "components/recover-grow",
+    Action.IMAGE: "components/recover-image",
+    Action.FAIL: "components/recover-fail",
+    Action.REPLACE: "components/recover-evict or recover-remake",
+    Action.RETRY: "components/recover-evict or recover-remake",
+    Action.STRATEGY: "a ClusterRole with the label recover.oomward.dev/rights",
+}
 RACED = (404, 409, 422)  # the object is not as it was: look again
 
 
@@ -102,7 +115,9 @@ class Executor:
             if now_unix_s - attempt.at_unix_s < GIVE_UP_S:
                 return attempt
             result = Result(State.DROPPED, result.why)
-        ended = replace(attempt, state=result.state, result=result.why[:300], changed_unix_s=now_unix_s)
+        ended = replace(
+            attempt, state=result.state, result=cut(result.why, messages.MOST_RESULT), changed_unix_s=now_unix_s
+        )
         self.record(ended)
         return ended
 
@@ -118,7 +133,7 @@ class Executor:
                 return found
             if refused is not None and refused[0] == found:  # the objects are as they were: they are not the reason
                 return Result(State.REFUSED, refused[1])
-            answer = self._send(found)
+            answer = self._send(found, attempt.action)
             if isinstance(answer, Result | Later):
                 return answer
             refused = None if answer is None else (found, answer)
@@ -135,12 +150,13 @@ class Executor:
             return Result(State.DROPPED, now.withdrawn)
         return Later(WELL) if now.well else found
 
-    def _send(self, request: Request) -> Result | Later | str | None:
+    def _send(self, request: Request, action: Action) -> Result | Later | str | None:
         """A text: the object is not as it was, or that is what the API does not accept; None: it succeeded."""
         try:
             self._cluster.send(request)
         except ApiRefusedError as error:
-            why = error.message or str(error)
+            missing = f"the right of {RIGHTS[action]} is missing: " if NO_RIGHT.search(error.message) else ""
+            why = missing + (error.message or str(error))
             if error.status in LATER or error.status >= 500 or not error.explained:
                 logger.info("a step has to wait: %s", error)
                 return Later(f"{NOT_IN_TIME}: {why}")

@@ -18,7 +18,7 @@ MOST_ATTEMPT = 8000  # bytes of one; more than any has
 MOST_BYTES = 900_000  # a ConfigMap takes 1 MiB
 SHARE = 3  # parts of the journal; a namespace may fill one
 HOUR_S = 3600.0
-NO_HELP = "it did not help"
+NO_HELP = "the pod still fails"
 DEFAULTS = {one.name: one.default for one in fields(Attempt) if one.default is not MISSING}
 
 

@@ -43,12 +43,18 @@ class Lease:
         self._monotonic_s = monotonic_s
         self._unix_s = unix_s
         self._until_s = 0.0  # ours, by the monotonic clock
+        self._holder = ""  # by the record that was seen last
         self._seen: tuple[str, float] = ("", 0.0)  # another's record, and since when it is the same
 
     @property
     def held(self) -> bool:
         """Whether we lead, and go on leading long enough for a request."""
         return self._monotonic_s() < self._until_s - MARGIN_S
+
+    @property
+    def leader(self) -> str:
+        """The replica that leads, as far as is known; "" if none does."""
+        return self._identity if self.held else "" if self._holder == self._identity else self._holder
 
     def renew(self) -> bool:
         """Take it or keep it, in at most two requests; whether we lead. Raises ApiError."""
@@ -61,6 +67,7 @@ class Lease:
                 raise
             return self._write("POST", self._path, self._body(None), asked_s)
         self._check_clock(answer)
+        self._holder = str((found.get("spec") or {}).get("holderIdentity") or "")
         if not self._may_take(found):
             self._until_s = 0.0
             return False

@@ -32,12 +32,16 @@ def ended(attempt: Attempt, attempts: Sequence[Attempt]) -> str:
         case State.DONE:
             return _safe(f"{attempt.cause}. Done: {attempt.what}; whether it helps is seen when the pod stays ready.")
         case State.REFUSED:
-            return _safe(
-                f"{attempt.cause}. Not possible: {attempt.what}: {cut(attempt.result, MOST_RESULT)}. It is not repeated."
-            )
+            return _safe(f"{attempt.cause}. Not possible: {attempt.what}: {_result(attempt)}. It is not repeated.")
         case State.DROPPED:
-            return _safe(f"{attempt.cause}. Not done any more: {attempt.what}: {cut(attempt.result, MOST_RESULT)}.")
-    return _safe(f"{attempt.cause}. {attempt.what} did not help: {cut(attempt.result, MOST_RESULT)} ({tried}).")
+            return _safe(f"{attempt.cause}. Not done any more: {attempt.what}: {_result(attempt)}.")
+    what = attempt.what[:1].upper() + attempt.what[1:]
+    return _safe(f"{attempt.cause}. {what} did not help: {_result(attempt)} ({tried}).")
+
+
+def _result(attempt: Attempt) -> str:
+    """Why it ended so, without the full stop of others."""
+    return cut(attempt.result.rstrip(". "), MOST_RESULT)
 
 
 def _safe(text: str) -> str:

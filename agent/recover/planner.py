@@ -19,14 +19,16 @@ from agent.recover.asks import AskError, actions_asked, policy_asked
 from agent.recover.case import NONE_PRESSED, Case, Change, Evidence
 from agent.recover.circuits import Circuits, failure_of
 from agent.recover.history import HOUR_S, MOST_KEPT, History
-from agent.recover.settle import shown_by
+from agent.recover.settle import about, may_still_help, shown_by
 from agent.recover.subject import Json, Subject
-from agent.recover.table import cause, chain
+from agent.recover.table import cause, chain, passes
 
 SYSTEM = ("kube-", "openshift-")  # prefixes of namespaces that nobody can open
 SYSTEM_NAMES = ("kube-system", "kube-public", "kube-node-lease", "openshift", "oomward")
 SYSTEM_PRIORITY = "system-"  # of pods that the cluster or a node depends on
 MOST_NUMBER = 1 << 16
+PASSES = "it passes by itself, or is no failure"
+NO_NEWS = ([PASSES], [f"{Action.GROW}: {grow.NO_KILL}"])  # nobody has to do anything
 
 PLANS: Mapping[Action, Callable[[Case], Change | str]] = {
     Action.GROW: grow.plan,
@@ -71,7 +73,7 @@ def plan(
             return Nothing("the pod does not fail")
         return _bounded(subject, asked, diagnoses, world.of_now, Evidence(kills, resource, pressed))
     except AskError as error:
-        return Nothing(f"the pod's request is invalid: {error}", report=True)
+        return Nothing(f"an annotation is invalid: {error}", report=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,8 @@ def asked_of(subject: Subject, space: Space, config: RecoverConfig) -> Asked | N
         return Nothing("the pod does not ask for recovery")
     if pod.config_hash is not None or str(subject.spec.get("priorityClassName") or "").startswith(SYSTEM_PRIORITY):
         return Nothing("the node or the cluster depends on this pod", report=True)
-    policy = config.policy.narrowed(policy_asked(space.annotations)).narrowed(policy_asked(pod.annotations))
+    of_space = policy_asked(space.annotations, f" of namespace {space.name}")
+    policy = config.policy.narrowed(of_space).narrowed(policy_asked(pod.annotations))
     if not policy.enabled:
         return Nothing("recovery is switched off here (enableSmartRecovery)")
     return Asked(frozenset(one for one in actions if policy.allows(one)), policy)
@@ -128,38 +131,52 @@ def _bounded(
     if (waiting := _waits(subject, world)) is not None:
         return waiting
     why: list[str] = []
+    news = not any(one.state is State.DONE and one.pod_uid == subject.pod.uid for one in world.history.of(subject.key))
     for diagnosis in diagnoses:
-        actions = chain(diagnosis)
-        if not actions:
-            why.append(f"{cause(diagnosis)}: it passes by itself, or nothing here helps")
-        elif (open_one := world.circuits.against(failure_of(subject, diagnosis))) is not None:
-            why.append(f"the circuit breaker is open: many owners fail at once ({open_one})")
-            continue
         case = Case(subject, diagnosis, world.history, world.config.bounds, world.now_unix_s, evidence)
-        for action in actions:
-            found = _one(case, action, asked)
-            if isinstance(found, Step):
-                return found
-            why.append(f"{action}: {found}")
-    return Nothing("; ".join(why), report=True)
+        found = _against(case, asked, world.circuits)
+        if isinstance(found, Step):
+            return found
+        where = f", container {diagnosis.container}" if diagnosis.container else ""
+        why.append(f"{cause(diagnosis)}{where}: {'; '.join(found)}")
+        news = news and found not in NO_NEWS
+    return Nothing("; ".join(why), report=news)
+
+
+def _against(case: Case, asked: Asked, circuits: Circuits) -> Step | list[str]:
+    """The first action that applies, or why none does."""
+    actions = chain(case.diagnosis)
+    if not actions:
+        return [PASSES if passes(case.diagnosis) else "nothing here helps"]
+    if (open_one := circuits.against(failure_of(case.subject, case.diagnosis))) is not None:
+        return [f"the circuit breaker is open: many owners fail at once ({open_one})"]
+    if may_still_help(case):
+        return ["the last step may still help"]
+    why = []
+    for action in actions:
+        found = _one(case, action, asked)
+        if isinstance(found, Step):
+            return found
+        why.append(f"{action}: {found}")
+    return why
 
 
 def _one(case: Case, action: Action, asked: Asked) -> Step | str:
     """This action against this failure."""
     if action not in asked.actions:
-        return "not asked for, or disabled"
+        return "not asked for" if asked.policy.allows(action) else "disabled by a policy"
     done = len(case.history.counted(case.subject.key, action))
     change = PLANS[action](case)
     if isinstance(change, str):
         return change
     if _was_refused(case, action, change):
         return "that was refused for this pod"
-    bounds = [bound for bound in (asked.policy.most_attempts, change.of) if bound is not None]
-    if done >= min(bounds, default=0):
-        return f"{done} attempts were made"
+    most = min((one for one in (asked.policy.most_attempts, change.of) if one is not None), default=0)
+    if done >= most:
+        return f"all {most} attempts were made" if most else "no attempt is allowed (maxRecoveryAttempts)"
     before = (one for one in case.history.of(case.subject.key) if one.state is State.DONE)
-    failed = frozenset(one.number for one in before if shown_by(one, case.subject))
-    return Step(_attempt(case, action, change), done + 1, min(bounds), asked.policy.dry_run, failed)
+    failed = frozenset(one.number for one in before if shown_by(one, case.subject) and about(one, case.diagnosis))
+    return Step(_attempt(case, action, change), done + 1, most, asked.policy.dry_run, failed)
 
 
 def _was_refused(case: Case, action: Action, change: Change) -> bool:
@@ -181,13 +198,18 @@ def _attempt(case: Case, action: Action, change: Change) -> Attempt:
         container=change.container,
         before=change.before,
         after=change.after,
-        cause=cause(case.diagnosis),
+        cause=cause(case.diagnosis) + (f" in container {change.container}" if _several(case, change) else ""),
         what=change.what,
         at_unix_s=case.now_unix_s,
         left_out=change.left_out,
         resource=resource_of(case.subject),
         fence=change.fence,
     )
+
+
+def _several(case: Case, change: Change) -> bool:
+    """Whether the pod has other containers, so that it has to be said which one."""
+    return bool(change.container) and len(case.subject.pod.containers) > 1
 
 
 def resource_of(subject: Subject) -> str:
@@ -210,10 +232,12 @@ def _waits(subject: Subject, world: World) -> Nothing | None:
         return Nothing("the last step for its owner needs time", due)
     of_space = [one.at_unix_s for one in history.since(now - HOUR_S, subject.pod.namespace)]
     if len(of_space) >= bounds.namespace_per_hour:
-        return Nothing("the namespace had its steps of this hour", min(of_space) + HOUR_S, report=True)
+        why = f"the namespace had its {bounds.namespace_per_hour} steps of this hour, and waits"
+        return Nothing(why, min(of_space) + HOUR_S, report=True)
     of_all = [one.at_unix_s for one in history.since(now - HOUR_S)]
     if len(of_all) >= bounds.cluster_per_hour:
-        return Nothing("the cluster had its steps of this hour", min(of_all) + HOUR_S, report=True)
+        why = f"the cluster had its {bounds.cluster_per_hour} steps of this hour, and waits"
+        return Nothing(why, min(of_all) + HOUR_S, report=True)
     return _no_room(history, subject.pod.namespace)
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from agent.model.diagnosis import Diagnosis
 from agent.model.recover import Action, Attempt, Bounds, State
-from agent.pods.parse import parse_quantity
+from agent.recover.actions.grow import QUICKEST_S, killed_unix_s, same
+from agent.recover.case import Case
+from agent.recover.circuits import OF_IMAGES
 from agent.recover.subject import Subject
+from agent.recover.table import PRESSURE_RULE
 
 GIVE_UP_S = 1800.0  # a pod that is not ready by then was not recovered
 IN_FORCE_S = 300.0  # for a resize to be in force
+RESTART_S = 300.0  # longer, while the container waits for its restart: the longest back-off of the kubelet
+PULL_S = 300.0  # for an image to be pulled, if nothing is said about it
 SEEN_S = 10.0  # until the watch shows what a step did
 ON_THE_POD = (Action.GROW, Action.IMAGE)
 SLACK_S = 2.0  # the API's times are whole seconds
@@ -41,6 +47,25 @@ def _result(attempt: Attempt, theirs: Sequence[Subject], bounds: Bounds, now_uni
     return (State.FAILED, "the pod did not stay ready") if over else (State.DONE, "")
 
 
+def may_still_help(case: Case) -> bool:
+    """Whether the failure is perhaps still that of before the last step on this pod: the kubelet shows it until the container runs."""
+    name, uid = case.diagnosis.container, case.subject.pod.uid
+    own = [one for one in case.history.of(case.subject.key) if one.state is State.DONE and one.action in ON_THE_POD]
+    last = next((one for one in reversed(own) if one.pod_uid == uid and one.container == name), None)
+    if last is None or case.diagnosis.rule == PRESSURE_RULE:
+        return False
+    if last.action is Action.IMAGE:
+        unclear = case.diagnosis.category in OF_IMAGES and last.after not in case.diagnosis.message
+        return unclear and case.now_unix_s < last.last_unix_s + PULL_S
+    killed = killed_unix_s(case, last.container)
+    return killed is None or killed < last.at_unix_s + QUICKEST_S
+
+
+def about(attempt: Attempt, diagnosis: Diagnosis) -> bool:
+    """Whether this failure may show that the attempt was of no help: a change of one container says nothing about another."""
+    return attempt.action not in ON_THE_POD or attempt.container == diagnosis.container
+
+
 def shown_by(attempt: Attempt, subject: Subject) -> bool:
     """Whether the pod shows what the step did: the same pod, or one that its owner has made since."""
     if subject.key != attempt.owner:
@@ -56,10 +81,7 @@ def in_force(attempt: Attempt, subject: Subject) -> bool:
     resources = subject.status_of(attempt.container).get("resources")
     limits = resources.get("limits") if isinstance(resources, dict) else None
     value = limits.get("memory") if isinstance(limits, dict) else None
-    try:
-        return parse_quantity(value) == parse_quantity(attempt.after)
-    except ValueError:
-        return False
+    return same(value, attempt.after)
 
 
 def _not_grown(attempt: Attempt, subject: Subject, now_unix_s: float) -> str | None:
@@ -71,9 +93,10 @@ def _not_grown(attempt: Attempt, subject: Subject, now_unix_s: float) -> str | N
         return f"the resize is {pending.reason}: {pending.message}"
     item = subject.container(attempt.container)
     limit = item[1].get("resources", {}).get("limits", {}).get("memory") if item is not None else None
-    if limit != attempt.after:
-        return f"something changed the limit back to {limit}"
-    if now_unix_s - attempt.last_unix_s >= IN_FORCE_S:
+    if not same(limit, attempt.after):
+        return f"something changed the limit {'back ' if limit == attempt.before else ''}to {limit or 'none'}"
+    one = subject.pod.container(attempt.container)
+    if now_unix_s - attempt.last_unix_s >= IN_FORCE_S + (0.0 if one is not None and one.running else RESTART_S):
         going = subject.pod.status.condition("PodResizeInProgress")
         return f"the new limit is not in force after five minutes{f': {going.message}' if going is not None else ''}"
     return None

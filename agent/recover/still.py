@@ -36,7 +36,7 @@ def withdrawn(
         asked = asked_of(subject, space, config)
         named = attempt is None or _names(subject, attempt)
     except (AskError, UnreadablePodError) as error:
-        return f"the pod's request is invalid: {error}"
+        return f"an annotation is invalid: {error}"
     if isinstance(asked, Nothing):
         return asked.why
     return _policy(asked, attempt) or (None if named else "the pod does not name that any more")

@@ -19,6 +19,7 @@ OWN_LIMIT = (
 SECURITY = ("security-", "pod-security")
 # A full cluster is no reason to change anything, and a pod on a node that does not report may still run.
 LEFT_ALONE = ("scheduling", "node-lost")
+NO_FAILURE = (Category.COMPLETED, Category.NOT_READY, Category.RESTARTED, Category.TERMINATING)
 ENDED_POD = (  # the pod has ended: what passes is the cause, not the failure
     Category.EVICTED,
     Category.PREEMPTED,
@@ -61,12 +62,17 @@ def chain(diagnosis: Diagnosis) -> tuple[Action, ...]:
         return (
             (GROW,) if diagnosis.category in (Category.OOM_CONTAINER, Category.OOM_PROCESS) else (GROW, STRATEGY, RETRY)
         )
-    passes = diagnosis.transient is Answer.YES and diagnosis.category not in ENDED_POD
-    if passes or diagnosis.rule.startswith(LEFT_ALONE):
+    if passes(diagnosis) or diagnosis.rule.startswith(LEFT_ALONE):
         return ()
     if diagnosis.rule.startswith(SECURITY):
         return (REPLACE, STRATEGY, FAIL)
     return BY_CATEGORY.get(diagnosis.category, ())
+
+
+def passes(diagnosis: Diagnosis) -> bool:
+    """Whether it passes by itself, or is no failure."""
+    passing = diagnosis.transient is Answer.YES and diagnosis.category not in ENDED_POD
+    return passing or diagnosis.category in NO_FAILURE
 
 
 def cause(diagnosis: Diagnosis) -> str:

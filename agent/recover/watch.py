@@ -1,6 +1,7 @@
 """One collection of objects, by list and watch, for as long as the controller runs; a thread's body.
 
-Any trouble means: wait, longer each time, and list again. Objects that nobody ``wants`` are not kept.
+Any trouble means: wait, longer each time, and list again. Objects that nobody ``wants`` are not kept. A page of the list
+that would take too much memory is asked for again in parts.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from agent.kube.api import Answer, Api, ApiError, ApiSilentError
+from agent.kube.api import Answer, AnswerTooLongError, Api, ApiError, ApiSilentError
 from agent.kube.backoff import Backoff
+from agent.recover.lean import lean
 
 Json = dict[str, Any]
 LIST_S = 60.0
 READ_S = 120.0  # bookmarks come once a minute
 WATCH_S = 300.0
 SHORT_S = 5.0  # a watch that ends sooner did not work
-PAGE = 500
-MOST_PAGE_BYTES = 256 << 20
+PAGE = 250
+FEWER = 8  # parts of a page that is too long
+MOST_PAGE_BYTES = 16 << 20  # several times that in memory; one object has up to six times the 1.5 MiB of etcd
 MOST_LINE_BYTES = 16 << 20
 CHANGES = ("ADDED", "MODIFIED")
 
@@ -42,9 +45,11 @@ class Watch:
         changed: Callable[[], None],
         stop: threading.Event,
         trouble: Callable[[str], None],
+        keep: Callable[[Json], Json] = lean,
     ) -> None:
         self._api, self._path, self._query = api, path, dict(query)
         self._wants, self._changed, self._stop, self._trouble = wants, changed, stop, trouble
+        self._keep = keep
         self._lock = threading.Lock()
         self._objects: dict[str, Json] = {}
         self._backoff = Backoff()
@@ -73,12 +78,20 @@ class Watch:
     def _list(self) -> str:
         """All pages; the version to watch from."""
         found: dict[str, Json] = {}
-        query = {**self._query, "limit": str(PAGE)}
+        query = {**self._query}
+        limit = PAGE
         while True:
-            page = self._api.request("GET", self._path, query, read_s=LIST_S).json(MOST_PAGE_BYTES)
+            query["limit"] = str(limit)
+            try:
+                page = self._api.request("GET", self._path, query, read_s=LIST_S).json(MOST_PAGE_BYTES)
+            except AnswerTooLongError:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // FEWER)
+                continue
             try:
                 items, metadata = page.get("items") or [], page["metadata"]
-                found.update((uid, _less(item)) for item in items if (uid := _uid(item)) and self._wants(item))
+                found.update((uid, self._keep(item)) for item in items if (uid := _uid(item)) and self._wants(item))
                 version, more = str(metadata["resourceVersion"]), metadata.get("continue")
             except (AttributeError, KeyError, TypeError) as error:
                 raise WatchError(f"the API's answer is no list: {error!r}") from error
@@ -130,14 +143,8 @@ class Watch:
         with self._lock:
             known = self._objects.pop(uid, None) is not None
             if wanted:
-                self._objects[uid] = _less(obj)
+                self._objects[uid] = self._keep(obj)
         return wanted or known
-
-
-def _less(obj: Json) -> Json:
-    """Without what is long and of no use here."""
-    obj["metadata"].pop("managedFields", None)
-    return obj
 
 
 def _uid(obj: Json) -> str:

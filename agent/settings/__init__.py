@@ -6,6 +6,16 @@ One table (SETTINGS) defines flags, environment variables, keys of the file and 
 from agent.settings.guards import PageGuards
 from agent.settings.loading import RulesFile, load, load_rules
 from agent.settings.problems import SettingsError
-from agent.settings.table import SETTINGS, Settings, add_arguments
+from agent.settings.table import OF_CONTROLLER, SETTINGS, Settings, add_arguments
 
-__all__ = ["SETTINGS", "PageGuards", "RulesFile", "Settings", "SettingsError", "add_arguments", "load", "load_rules"]
+__all__ = [
+    "OF_CONTROLLER",
+    "SETTINGS",
+    "PageGuards",
+    "RulesFile",
+    "Settings",
+    "SettingsError",
+    "add_arguments",
+    "load",
+    "load_rules",
+]

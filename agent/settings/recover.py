@@ -40,8 +40,12 @@ def load_recover(path: Path | None) -> RecoverConfig:
         return RecoverConfig()
     try:
         text = path.read_bytes()[: MOST_BYTES + 1]
-        found = yaml.safe_load(text) if len(text) <= MOST_BYTES else None
-    except (OSError, yaml.YAMLError, RecursionError, ValueError) as error:
+        if len(text) > MOST_BYTES:
+            raise ValueError(f"longer than {MOST_BYTES} bytes")
+        found = yaml.load(text, _Strict)
+    except OSError as error:
+        raise SettingsError([f"{path}: {error.strerror}"]) from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise SettingsError([f"{path}: {error}"]) from error
     try:
         return _config(_mapping({} if found is None else found, "the file"))
@@ -54,12 +58,32 @@ def parse_policy(text: str) -> Policy:
     if len(text) > MOST_ANNOTATION:
         raise ValueError(f"longer than {MOST_ANNOTATION} characters")
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_each_once)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON: {error}") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     mapping = _mapping(found, "it")
     _known(mapping, POLICY_KEYS)
     return policy_of(mapping, Policy())
+
+
+class _Strict(yaml.SafeLoader):
+    """Takes no key twice, where YAML would take the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        pairs = [(self.construct_object(key, deep=True), value) for key, value in node.value]
+        _each_once([(str(key), value) for key, value in pairs])
+        return super().construct_mapping(node, deep)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises ValueError for a key that is there twice: one of them would not count."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key in found if sum(key == one for one, _ in pairs) > 1)
+        raise ValueError(f"{twice[:80]} is given twice")
+    return found
 
 
 def policy_of(found: Mapping[str, Any], default: Policy) -> Policy:
@@ -83,11 +107,14 @@ def _config(found: Mapping[str, Any]) -> RecoverConfig:
     for key, field in DURATIONS.items():
         if key in found:
             values[field] = _duration(found, key)
+    bounds = Bounds(**values)
+    if bounds.most_back_off_s < bounds.back_off_s:
+        raise ValueError(f"maxBackOff ({bounds.most_back_off_s:g} s) is less than backOff ({bounds.back_off_s:g} s)")
     closed = _list(found.get("closedNamespaces", []), "closedNamespaces")
     strategies = _list(found.get("strategies", []), "strategies")
     return RecoverConfig(
         policy=policy_of(found, DEFAULT_POLICY),
-        bounds=Bounds(**values),
+        bounds=bounds,
         strategies=tuple(_strategy(one, f"strategies[{i}]") for i, one in enumerate(strategies)),
         closed=frozenset(_text(one, "closedNamespaces") for one in closed),
     )

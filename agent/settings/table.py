@@ -127,9 +127,27 @@ SETTINGS: tuple[Setting, ...] = (
 )  # fmt: skip
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A flag per setting; None if not given."""
+# Those of the settings that the controller has, which is on no node.
+OF_CONTROLLER = frozenset(
+    (
+        "kubeconfig",
+        "listen",
+        "tls_cert",
+        "tls_key",
+        "tls_client_ca",
+        "basic_auth_file",
+        "config",
+        "log_format",
+        "log_level",
+        "api_lax_ca",
+    )
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser, shown: frozenset[str] | None = None) -> None:
+    """A flag per setting; None if not given. ``shown``: those that the help has, None: all."""
     for setting in SETTINGS:
         text = f"{setting.help} [{setting.variable}; {setting.default_text}]".replace("%", "%%")
         metavar = setting.takes.upper().replace(" ", "-")
+        text = text if shown is None or setting.name in shown else argparse.SUPPRESS
         parser.add_argument(setting.flag, dest=setting.name, metavar=metavar, default=None, help=text)

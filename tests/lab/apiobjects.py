@@ -19,6 +19,7 @@ from tests.lab.apievents import merge
 from tests.lab.apijsonpatch import PatchError, apply
 from tests.lab.apiselect import parse
 from tests.lab.apistore import Json, Store
+from tests.lab.quantity import canonical_pod
 
 if TYPE_CHECKING:
     from tests.lab.apihandler import Handler
@@ -32,6 +33,12 @@ POLL_S = 0.01
 Key = tuple[str, str, str, str]  # root, plural, namespace, name
 Admission = Callable[[str, str, Json, Json | None], str | None]  # verb, path, object, old object: why it is denied
 Reactor = Callable[[Json | None, Json], None]  # before and after a client's write
+
+
+class Invalid(str):
+    """An admission's answer with status 422 instead of 403: that of a ValidatingAdmissionPolicy that names no reason."""
+
+    __slots__ = ()
 
 
 class Stored(MutableMapping[Key, Json]):
@@ -171,7 +178,7 @@ class _One:
                 self._refuse(404, "NotFound", f'pods "{self.key[3]}" not found')
             if self.sub == "eviction":
                 self._evict(before, self._body(raw))
-            after = self._patched(before, raw)
+            after = canonical_pod(self._patched(before, raw))
             if (wrong := _wrong_change(before, after, self.sub)) is not None:
                 self._refuse(422, "Invalid", f'Pod "{self.key[3]}" is invalid: {wrong}')
             self._admit(after, before)
@@ -183,6 +190,7 @@ class _One:
         store, name = self.handler.api.store, body["metadata"]["name"]
         if (self.key[2], name) in store.pods:
             self._refuse(409, "AlreadyExists", f'pods "{name}" already exists')
+        body = canonical_pod(body)
         self._admit(body, None)
         metadata = {
             **body["metadata"],
@@ -265,7 +273,9 @@ class _One:
         path = self.path
         for one in self.objects.admission:
             if (why := one(self.verb, path, after, before)) is not None:
-                self._refuse(403, "Forbidden", f'{self.key[1]} "{self.key[3]}" is forbidden: {why}')
+                code, reason = (422, "Invalid") if isinstance(why, Invalid) else (403, "Forbidden")
+                name = self.key[3] or after["metadata"]["name"]
+                self._refuse(code, reason, f'{self.key[1]} "{name}" is forbidden: {why}')
 
     def _conflict(self) -> NoReturn:
         why = f'Operation cannot be fulfilled on {self.key[1]} "{self.key[3]}": the object has been modified'

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.manifests import chart, effects, schemas
+from tests.manifests import chart, effects, howto, schemas
 from tests.manifests.cases import CASES, Case, build
 from tests.manifests.objects import (
     BASE,
@@ -131,6 +131,7 @@ def checks() -> Iterator[Check]:
     yield "helm test runs oomward check as the agent runs", chart.test_pod_taken_for_an_agent
     yield "another chart can depend on it, and switch it off", chart.wrong_as_a_dependency
     yield "the notes say what is to be done", chart.notes_without
+    yield "the overlay of docs/howto/recover.md has the policy that it names", howto.recover_overlay
     for file in VALUES:
         yield f"the chart with {file.relative_to(ROOT)}", partial(renders_with, file)
     yield "the agent takes the configuration files", chart.config_that_the_agent_refuses

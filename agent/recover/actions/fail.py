@@ -36,9 +36,7 @@ def plan(case: Case) -> Change | str:
     if pod.status.deadline_s is not None and pod.status.deadline_s <= DEADLINE_S:
         return "its deadline is over already"
     before = "" if pod.status.deadline_s is None else str(pod.status.deadline_s)
-    return Change(
-        f"failing the pod, so that its {controller.kind} tries again", before=before, fence=case.subject.fence
-    )
+    return Change(f"a retry by its {controller.kind}", before=before, fence=case.subject.fence)
 
 
 def _has_run(last: Phase, running: bool) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.model import ContainerKind, Scope
-from agent.model.recover import STEP_ANNOTATION, Action, Attempt, State
+from agent.model.recover import GROW_ANNOTATION, STEP_ANNOTATION, Action, Attempt, State
 from agent.pods.parse import parse_quantity
 from agent.recover.actions.request import GONE, OTHER_STEP, PatchPod, Request, Result, Seen, pointer, same_pod, signed
 from agent.recover.asks import MIB, grow_asked, grows_on_pressure
@@ -19,6 +19,8 @@ from agent.recover.history import HOUR_S
 from agent.recover.subject import Json, step_of
 from agent.recover.table import PRESSURE_RULE
 
+UNITS = {"Ti": MIB << 20, "Gi": MIB << 10, "Mi": MIB, "G": 10**9, "M": 10**6}
+NO_KILL = "there was no kill since the last growth"
 QUICKEST_S = 60.0  # a kill this soon after a resize may be of the limit before
 
 
@@ -43,7 +45,7 @@ def _not_possible(case: Case) -> str | None:
     pod, name = case.subject.pod, case.diagnosis.container or ""
     one = pod.container(name)
     if grow_asked(pod.annotations, name) is None:
-        return "the pod asks for no growth"
+        return f"the pod has no annotation {GROW_ANNOTATION}"
     if one is None or one.kind not in (ContainerKind.REGULAR, ContainerKind.SIDECAR):
         return f"container {name} can't be resized"
     if case.diagnosis.rule == PRESSURE_RULE and not grows_on_pressure(pod.annotations):
@@ -64,7 +66,7 @@ def _not_again(case: Case) -> str | None:
     under_pressure = case.diagnosis.rule == PRESSURE_RULE
     at = case.evidence.pressed.get(name) if under_pressure else killed_unix_s(case, name)
     if last is not None and (at is None or at < last + QUICKEST_S):
-        return "there was no kill since the last growth"
+        return NO_KILL
     kill = max(
         (one for one in case.evidence.kills if one.container == name and one.pod_uid == uid),
         key=lambda k: k.at_unix_s,
@@ -105,7 +107,7 @@ def _known(attempt: Attempt, token: str, limit: str | None) -> Result | None:
     """How it ended, by the pod's signature and the container's limit."""
     if attempt.newer(token) or (not attempt.wrote(token) and token != attempt.fence):
         return Result(State.DROPPED, OTHER_STEP)
-    if attempt.wrote(token) and limit == attempt.after:
+    if attempt.wrote(token) and same(limit, attempt.after):
         return Result(State.DONE)
     return None if limit == attempt.before else Result(State.DROPPED, "its limit was changed meanwhile")
 
@@ -155,8 +157,16 @@ def _memory(item: Json, which: str) -> str | None:
 
 
 def quantity(size: int) -> str:
-    """As the API writes it: ``320Mi``, ``4Gi``, or bytes."""
-    for unit, factor in (("Gi", MIB << 10), ("Mi", MIB)):
+    """As the API writes it: ``320Mi``, ``4Gi``, ``500M``, or bytes."""
+    for unit, factor in UNITS.items():
         if size % factor == 0:
             return f"{size // factor}{unit}"
     return str(size)
+
+
+def same(one: str | None, other: str) -> bool:
+    """Whether both are the same size: the API writes some otherwise than it was sent them, and one may be no quantity."""
+    try:
+        return parse_quantity(one) == parse_quantity(other)
+    except ValueError:
+        return False

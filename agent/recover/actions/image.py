@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from agent.model import ContainerKind
 from agent.model.diagnosis import Answer
-from agent.model.recover import Action, Attempt, State
+from agent.model.recover import IMAGES_ANNOTATION_PREFIX, Action, Attempt, State
 from agent.recover.actions.request import PatchPod, Request, Result, Seen, once, same_pod, signed
 from agent.recover.asks import images_asked
 from agent.recover.case import Case, Change
@@ -24,7 +24,7 @@ def plan(case: Case) -> Change | str:
         return "no container that can be changed"
     images = images_asked(pod.annotations, diagnosis.container)
     if not images:
-        return f"the pod names no other images for container {diagnosis.container}"
+        return f"the pod has no annotation {IMAGES_ANNOTATION_PREFIX}{diagnosis.container}"
     started = pod.status.start_unix_s
     if diagnosis.transient is Answer.PERHAPS and (started is None or case.now_unix_s - started < UNCLEAR_S):
         return "the image error may pass by itself"

@@ -11,7 +11,15 @@ from typing import Any
 
 from agent.model import ContainerKind
 from agent.model.diagnosis import Answer
-from agent.model.recover import REPLACES_ANNOTATION, STATUS_ANNOTATION, STEP_ANNOTATION, Action, Attempt, State
+from agent.model.recover import (
+    OPTIONAL_INIT_ANNOTATION,
+    REPLACES_ANNOTATION,
+    STATUS_ANNOTATION,
+    STEP_ANNOTATION,
+    Action,
+    Attempt,
+    State,
+)
 from agent.recover.actions.request import GONE, CreatePod, Evict, Request, Result, Seen
 from agent.recover.asks import optional_inits
 from agent.recover.case import Case, Change
@@ -28,7 +36,7 @@ def plan_replace(case: Case) -> Change | str:
     """Without the init container that fails, if the pod calls it optional; or the same again, where that may help."""
     left_out, controller = _left_out(case), case.subject.controller
     if not left_out and case.diagnosis.kind is ContainerKind.INIT:
-        return f"the pod does not call init container {case.diagnosis.container} optional"
+        return f"the pod does not call init container {case.diagnosis.container} optional ({OPTIONAL_INIT_ANNOTATION})"
     if not left_out:
         return _again(case, "another pod")
     if controller is not None:
@@ -38,7 +46,7 @@ def plan_replace(case: Case) -> Change | str:
 
 def plan_retry(case: Case) -> Change | str:
     """The same once more."""
-    return _again(case, "another try")
+    return _again(case, "a new pod")
 
 
 def _again(case: Case, what: str) -> Change | str:

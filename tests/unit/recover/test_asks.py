@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.recover import Action
+from agent.model.recover import IMAGES_ANNOTATION_PREFIX, Action, Policy
 from agent.recover.asks import MIB, AskError, Grow, actions_asked, grow_asked, images_asked
-from agent.recover.history import parse_history
-from tests.unit.recover.pods import IMAGES, NOW, killed, memory, no_image, past, pod, step, waiting, why
+from agent.recover.history import History, parse_history
+from tests.unit.recover.pods import IMAGES, NOW, OPENED, REAL, killed, memory, no_image, past, pod, step, waiting, why
 
+NAMES = IMAGES_ANNOTATION_PREFIX + "app"
 UNCLEAR = waiting("ImagePullBackOff", "unexpected media type text/html")
 
 
@@ -73,14 +75,14 @@ def test_the_image_of_an_init_container_is_replaced_too() -> None:
 
 
 def test_a_pod_that_names_no_other_image_or_only_those_of_another_container_gets_none() -> None:
-    assert "names no other images" in why(pod(state=waiting("ErrImagePull", "manifest unknown")))
-    assert "names no other images" in why(
+    assert "no annotation recover.oomward.dev/images.app" in why(pod(state=waiting("ErrImagePull", "manifest unknown")))
+    assert "no annotation recover.oomward.dev/images.app" in why(
         no_image(notes={"recover.oomward.dev/images.app": "", "recover.oomward.dev/images.x": "a/b:1"})
     )
 
 
 def test_only_a_container_with_a_limit_that_asks_grows() -> None:
-    assert "asks for no growth" in why(killed(notes={}))
+    assert "no annotation oomward.dev/grow" in why(killed(notes={}))
     assert "nothing here helps" in why(killed(container={}))  # it has no memory limit: the node's ended it
     assert step(killed(container=memory("268435456"))).attempt.after == "320Mi"
 
@@ -104,3 +106,40 @@ def test_only_a_container_with_a_limit_that_asks_grows() -> None:
 def test_what_is_no_journal_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_history(text)
+
+
+@pytest.mark.parametrize(
+    ("notes", "said"),
+    [
+        ({NAMES: ",".join(f"a.example/b:{i}" for i in range(11))}, "11 images, but at most 10 are tried"),
+        ({NAMES: "a.example/b:1 c.example/d:1"}, "'a.example/b:1 c.example/d:1' is no image; images are separated"),
+        ({NAMES: "a.example/b:1," + "x" * 9000}, "is longer than 8192 characters"),
+        ({"recover.oomward.dev/policy": '{"backOff": "1s"}'}, "recover.oomward.dev/policy: backOff is not one of"),
+        ({"recover.oomward.dev/policy": '{"maxRecoveryAttempts": 0}'}, "no attempt is allowed (maxRecoveryAttempts)"),
+        ({"recover.oomward.dev/policy": '{"disabledRecoveryActions": ["image"]}'}, "image: disabled by a policy"),
+        ({"oomward.dev/recover": "retry"}, "image: not asked for"),
+    ],
+)
+def test_a_mistake_is_named_so_that_it_can_be_corrected(notes: dict[str, str], said: str) -> None:
+    assert said in why(no_image(notes=notes))
+
+
+def test_ten_images_with_long_names_are_all_read() -> None:
+    names = [f"a.example/{'b' * 490}:{i}" for i in range(10)]
+    tried = past(*[Action.IMAGE] * 9, pod_uid="uid-app-1", every=1000.0)
+    attempts = tuple(replace(one, after=name) for one, name in zip(tried.attempts, names, strict=False))
+    config = replace(REAL, policy=Policy(most_attempts=20))
+    found = step(no_image(notes={NAMES: ", ".join(names)}), history=History(attempts, 9), config=config)
+    assert found.attempt.after == names[9]
+
+
+def test_a_mistake_in_the_namespaces_policy_is_not_said_to_be_the_pods() -> None:
+    space = replace(OPENED, annotations={"recover.oomward.dev/policy": '{"maxRecoveryAttempts": "3"}'})
+    assert "recover.oomward.dev/policy of namespace shop: maxRecoveryAttempts: '3' is not" in why(
+        no_image(), space=space
+    )
+
+
+def test_what_is_not_done_says_about_which_failure_of_which_container() -> None:
+    found = why(pod(state=waiting("ErrImagePull", "manifest unknown")))
+    assert found.startswith("ErrImagePull (image not found), container app: image: ")

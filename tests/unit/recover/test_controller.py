@@ -23,7 +23,19 @@ from agent.recover.subject import Subject
 from agent.wording.times import rfc3339
 from tests.lab.apifaults import Fault, How
 from tests.unit.recover.lab import Lab
-from tests.unit.recover.pods import NOW, REAL, crash_loop, init_fails, killed, memory, no_image, pod, ready, waiting
+from tests.unit.recover.pods import (
+    NOT_FOUND,
+    NOW,
+    REAL,
+    crash_loop,
+    init_fails,
+    killed,
+    memory,
+    no_image,
+    pod,
+    ready,
+    waiting,
+)
 from tests.unit.recover.test_planner import JOB, NOT_THERE, WITH_BUILDS, resource
 
 
@@ -65,17 +77,50 @@ def test_a_second_image_that_fails_too_leads_to_the_third_after_the_back_off(lab
     controller = lab.replica()
     for seconds in (0, 10, 20, 40):
         controller.look(NOW + seconds)
+        nothing_of(lab, lab.pod()["spec"]["containers"][0]["image"])
     assert lab.pod()["spec"]["containers"][0]["image"] == "third.example/app:1"
     assert states(lab) == [State.FAILED, State.DONE]
     controller.look(NOW + 400)
     assert states(lab) == [State.FAILED, State.DONE]
-    assert any("all images that the pod names were tried" in one for one in lab.notes)
+    assert not any("NotDone" in one for one in lab.notes), "it is not known yet how the last one ends"
     controller.look(NOW + 2000)
     assert states(lab) == [State.FAILED, State.FAILED]
+    controller.look(NOW + 2200)
+    assert any("all images that the pod names were tried" in one for one in lab.notes)
     assert (
         status(lab.pod())
-        == "ImagePullBackOff (image not found). image 3 of 3 did not help: the pod did not stay ready (2 attempts)."
+        == "ImagePullBackOff (image not found). Image 3 of 3 did not help: the pod did not stay ready (2 attempts)."
     )
+
+
+def nothing_of(lab: Lab, image: str) -> None:
+    """The kubelet has tried this image, and says that it is not there."""
+    said = waiting("ImagePullBackOff", NOT_FOUND.replace("first.example/app:1", image))
+    lab.change("app-1", lambda raw: raw["status"]["containerStatuses"][0].update(state=said))
+
+
+def test_an_image_has_time_to_be_pulled_while_the_kubelet_shows_the_error_of_the_one_before(lab: Lab) -> None:
+    """Its reasonCache has an error until the container starts, and a large image takes minutes."""
+    lab.put(no_image())
+    controller = lab.replica()
+    for seconds in (0, 40, 100, 200, 290):
+        controller.look(NOW + seconds)
+    assert lab.pod()["spec"]["containers"][0]["image"] == "second.example/app:1"
+    assert states(lab) == [State.DONE]
+    controller.look(NOW + 301)
+    assert lab.pod()["spec"]["containers"][0]["image"] == "third.example/app:1"
+
+
+def test_an_image_that_is_there_but_whose_container_fails_is_not_waited_for(lab: Lab) -> None:
+    lab.put(no_image())
+    controller = lab.replica()
+    controller.look(NOW)
+    lab.change("app-1", lambda raw: raw["status"].update(containerStatuses=crash_loop()["status"]["containerStatuses"]))
+    controller.look(NOW + 40)
+    assert [(one.action, one.state) for one in lab.history.attempts] == [
+        (Action.IMAGE, State.FAILED),
+        (Action.RETRY, State.DONE),
+    ]
 
 
 def test_a_dry_run_writes_nothing_but_the_event_that_it_would_have_caused_once(lab: Lab) -> None:
@@ -170,7 +215,7 @@ def test_a_pod_that_can_never_start_gets_a_deadline_that_is_over(lab: Lab) -> No
     become_ready(lab, "app-2", NOW + 6)
     controller.look(NOW + 200)
     assert status(lab.pod("app-2")) == (
-        "ErrImagePull (image not found). Recovered with failing the pod, so that its Job tries again after 1 attempt."
+        "ErrImagePull (image not found). Recovered with a retry by its Job after 1 attempt."
     )
 
 
@@ -389,3 +434,68 @@ def test_a_fault_of_ours_about_one_pod_keeps_no_other_waiting(lab: Lab, monkeypa
     monkeypatch.setattr("agent.recover.controller.plan", faulty)
     lab.replica().look(NOW)
     assert [one.pod for one in lab.history.attempts] == ["app-2"]
+
+
+def test_a_right_that_is_missing_is_named_with_the_component_that_gives_it(lab: Lab) -> None:
+    lab.put(no_image())
+    said = 'pods "app-1" is forbidden: User "system:serviceaccount:oomward:oomward-recover" cannot patch resource "pods" in API group ""'
+    path = "/api/v1/namespaces/shop/pods"
+    lab.server.faults.add(
+        Fault(How.STATUS, verb="patch", path=path, status=403, reason="Forbidden", message=said, times=None)
+    )
+    lab.replica().look(NOW)
+    assert states(lab) == [State.REFUSED]
+    assert any(
+        one.startswith("RecoveryFailed") and "the right of components/recover-image is missing: pods" in one
+        for one in lab.notes
+    )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pod(phase="Succeeded", state={"terminated": {"exitCode": 0, "reason": "Completed"}}, **JOB),
+        pod(state=waiting("ImagePullBackOff", "toomanyrequests: You have reached your pull rate limit")),
+        pod(phase="Running", state={"running": {"startedAt": rfc3339(NOW - 5)}}, created=NOW - 6),
+        pod(state={}, created=NOW - 2, status={"containerStatuses": []}),
+    ],
+    ids=["completed", "passes by itself", "not ready yet", "new"],
+)
+def test_nobody_is_warned_of_what_needs_no_recovery(lab: Lab, raw: Any) -> None:
+    lab.put(raw)
+    lab.replica().look(NOW)
+    assert lab.notes == []
+
+
+def test_a_change_of_one_container_is_not_judged_by_the_failure_of_another(lab: Lab) -> None:
+    raw = killed()
+    raw["spec"]["containers"].append({"name": "side", "image": "x", **memory("64Mi")})
+    raw["status"]["containerStatuses"].append({**raw["status"]["containerStatuses"][0], "name": "side"})
+    lab.put(raw)
+    controller = lab.replica()
+    controller.look(NOW)
+    controller.look(NOW + 40)
+    assert [(one.container, one.state) for one in lab.history.attempts] == [("app", State.DONE), ("side", State.DONE)]
+    assert [one.split(". ")[0] for one in lab.notes] == [
+        "RecoveryStarted: OOMKilledContainer (running after oom) in container app",
+        "RecoveryStarted: OOMKilledContainer (running after oom) in container side",
+    ]
+
+
+def test_a_pod_that_cannot_be_read_is_named_once(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    raw = no_image()
+    raw["status"]["containerStatuses"] = [{"name": "app", "state": "x"}]
+    lab.put(raw)
+    controller = lab.replica()
+    with caplog.at_level("WARNING", "oomward"):
+        for seconds in (0, 5, 10):
+            controller.look(NOW + seconds)
+    assert [one.getMessage().split(":")[0] for one in caplog.records] == ["pod shop/app-1 can't be read"]
+
+
+def test_the_reason_of_a_refusal_is_not_cut_off_by_long_names(lab: Lab) -> None:
+    said = f"pods {'a' * 253} is forbidden: ValidatingAdmissionPolicy {'x' * 60} denied request: it is not listed"
+    lab.put(no_image())
+    lab.server.objects.admission.append(lambda _verb, path, _new, _old: said if "/pods/" in path else None)
+    lab.replica().look(NOW)
+    assert lab.history.attempts[0].result.endswith("denied request: it is not listed")

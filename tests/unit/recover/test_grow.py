@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from agent.model.recover import PRESSURE_ANNOTATION, Action, State
+from agent.wording.times import rfc3339
 from tests.unit.recover.lab import Lab
-from tests.unit.recover.pods import NOW, killed, memory, past, pod, step, why
+from tests.unit.recover.pods import NOW, killed, memory, past, pod, step, waiting, why
 
 Json = dict[str, Any]
 ASKS = {"oomward.dev/grow": "25%/1Gi", PRESSURE_ANNOTATION: "true"}
@@ -99,3 +100,75 @@ def test_a_sidecar_grows(lab: Lab) -> None:
     raw = running(spec={"initContainers": [side]})
     found = step(raw, pressed={"side": NOW - 10})
     assert (found.attempt.container, found.attempt.after) == ("side", "80Mi")
+
+
+def in_crash_loop(**more: Any) -> Json:
+    """Killed at its limit, and waiting for its restart."""
+    at, back_off = rfc3339(NOW - 20), waiting("CrashLoopBackOff", "back-off 5m0s restarting failed container")
+    end = {"terminated": {"reason": "OOMKilled", "exitCode": 137, "finishedAt": at, "startedAt": at}}
+    notes = {"oomward.dev/grow": "25%/1Gi"}
+    last = {"lastState": end}
+    return pod(phase="Running", state=back_off, last=last, restarts=5, container=memory("256Mi"), notes=notes, **more)
+
+
+def test_a_container_that_has_grown_keeps_its_pod_while_it_waits_for_its_restart(lab: Lab) -> None:
+    """An eviction would lose the new limit, and the kubelet's back-off is up to five minutes."""
+    lab.put(in_crash_loop())
+    controller = lab.replica()
+    for seconds in (0, 35, 60, 120, 299, 301, 590):
+        controller.look(NOW + seconds)
+    assert [(one.action, one.state) for one in lab.history.attempts] == [(Action.GROW, State.DONE)]
+    assert ("shop", "app-1") in lab.server.store.pods
+    controller.look(NOW + 700)
+    assert lab.history.attempts[0].result == "the new limit is not in force after five minutes"
+
+
+def test_a_container_that_is_killed_again_after_its_growth_grows_again(lab: Lab) -> None:
+    lab.put(in_crash_loop())
+    controller = lab.replica()
+    controller.look(NOW)
+    end = {"reason": "OOMKilled", "exitCode": 137, "finishedAt": rfc3339(NOW + 200), "startedAt": rfc3339(NOW + 100)}
+    lab.change("app-1", lambda raw: raw["status"]["containerStatuses"][0].update(lastState={"terminated": end}))
+    controller.look(NOW + 210)
+    assert [(one.action, one.state, one.after) for one in lab.history.attempts] == [
+        (Action.GROW, State.FAILED, "320Mi"),
+        (Action.GROW, State.DONE, "400Mi"),
+    ]
+
+
+def test_nobody_is_told_of_no_recovery_while_one_goes_on_or_has_succeeded(lab: Lab) -> None:
+    """A kill counts as a failure for an hour."""
+    lab.put(killed())
+    controller = lab.replica()
+    controller.look(NOW)
+    controller.look(NOW + 40)
+    condition = {"type": "Ready", "status": "True", "lastTransitionTime": rfc3339(NOW)}
+    lab.change("app-1", lambda raw: raw["status"].update(conditions=[condition]))
+    grown = {"limits": {"memory": "320Mi"}}
+    lab.change("app-1", lambda raw: raw["status"]["containerStatuses"][0].update(resources=grown))
+    for seconds in (80, 130, 500, 2000):
+        controller.look(NOW + seconds)
+    assert [one.split(":")[0] for one in lab.notes] == ["RecoveryStarted", "RecoverySucceeded"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "after"),
+    [
+        ("900M", "1G", "1G"),
+        ("400M", "500M", "500M"),
+        ("900Gi", "2Ti", "1125Gi"),
+        ("1000Gi", "1Ti", "1Ti"),
+        ("1M", "1001k", "1001k"),
+    ],
+)
+def test_a_growth_is_done_however_the_api_writes_the_new_limit(lab: Lab, limit: str, most: str, after: str) -> None:
+    """The API server writes 1000000000 as 1G, and 1024Gi as 1Ti."""
+    lab.put(killed(container=memory(limit), notes={"oomward.dev/grow": f"25%/{most}"}))
+    controller = lab.replica()
+    controller.look(NOW)
+    assert lab.pod()["spec"]["containers"][0]["resources"]["limits"]["memory"] == after
+    assert [(one.state, one.result) for one in lab.history.attempts] == [(State.DONE, "")]
+    status = {"name": "app", "resources": {"limits": {"memory": after}}, "ready": True, "state": {"running": {}}}
+    lab.change("app-1", lambda raw: raw["status"].update(containerStatuses=[status]))
+    controller.look(NOW + 30)
+    assert [(one.state, one.result) for one in lab.history.attempts] == [(State.DONE, "")]

@@ -27,11 +27,13 @@ def test_each_end_is_a_sentence() -> None:
         state: messages.ended(replace(attempt, state=state), [attempt, replace(attempt, number=2)]) for state in State
     }
     assert said[State.SUCCEEDED] == "ImagePullBackOff (image not found). Recovered with image 2 of 3 after 1 attempt."
-    assert said[State.FAILED] == "ImagePullBackOff (image not found). image 2 of 3 did not help: why (1 attempt)."
+    assert said[State.FAILED] == "ImagePullBackOff (image not found). Image 2 of 3 did not help: why (1 attempt)."
     assert (
         said[State.REFUSED]
         == "ImagePullBackOff (image not found). Not possible: image 2 of 3: why. It is not repeated."
     )
+    others = replace(attempt, state=State.REFUSED, result="Cannot evict pod.")
+    assert messages.ended(others, [others]).endswith(": Cannot evict pod. It is not repeated.")
     assert said[State.DONE].startswith("ImagePullBackOff (image not found). Done: image 2 of 3; ")
     assert (
         messages.trying(step(no_image())) == "ImagePullBackOff (image not found). Trying image 2 of 3 (attempt 1 of 3)."

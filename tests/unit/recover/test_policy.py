@@ -111,3 +111,30 @@ def test_the_narrower_policy_never_widens_the_wider_one(wide: Policy, narrow: Po
 @given(POLICIES, POLICIES)
 def test_the_order_of_the_levels_makes_no_difference(one: Policy, other: Policy) -> None:
     assert one.narrowed(other) == other.narrowed(one)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dryRun: true\nmaxRecoveryAttempts: 3\ndryRun: false\n", "dryRun is given twice"),
+        ("#" * (1 << 20) + "\ndryRun: false\n", "longer than 1048576 bytes"),
+        ("backOff: 1h\n", "maxBackOff (600 s) is less than backOff (3600 s)"),
+        ("strategies:\n- {group: a.b, group: c.d}\n", "group is given twice"),
+    ],
+)
+def test_a_file_that_could_be_meant_otherwise_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        of_file(tmp_path, text)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"dryRun": true, "dryRun": false}', "dryRun is given twice"),
+        ("dryRun: true", "it is no JSON: Expecting value"),
+    ],
+)
+def test_an_annotation_that_could_be_meant_otherwise_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse_policy(text)

@@ -13,6 +13,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from agent.cli import parser
+from agent.commands.recover import Trouble
 from agent.model.recover import State
 from tests.lab.apifaults import Fault, How
 from tests.unit.patience import PATIENCE_S, wait_until
@@ -90,3 +92,35 @@ def test_a_policy_with_a_mistake_is_a_sentence_and_two(lab: Lab, start: Start, t
     process = start("second")
     assert process.wait(PATIENCE_S) == 2
     assert "dryRun: 'perhaps' is not true or false" in (tmp_path / "second").read_text()
+
+
+def test_its_log_says_who_leads_how_it_ends_and_each_trouble_once(lab: Lab, start: Start, tmp_path: Path) -> None:
+    lab.server.faults.add(Fault(How.STATUS, verb="list", path="/api/v1/pods", status=403, reason="Forbidden", times=3))
+    first = start("first")
+    wait_until(lambda: holder(lab) == "first", "the first leads")
+    second = start("second")
+    wait_until(lambda: "replica first leads" in (tmp_path / "second").read_text(), "the second knows it")
+    for process in (first, second):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+    text = (tmp_path / "first").read_text()
+    assert text.count("replica first leads") == text.count("ended by SIGTERM") == 1
+
+
+def test_the_same_trouble_is_logged_once_in_five_minutes() -> None:
+    lines: list[str] = []
+    now = [0.0]
+    trouble = Trouble(lines.append, lambda: now[0])
+    for seconds in (0, 2, 4, 299, 300, 302):
+        now[0] = float(seconds)
+        trouble("the lease can't be renewed")
+    trouble("another")
+    assert lines == ["the lease can't be renewed"] * 2 + ["another"]
+
+
+def test_its_help_has_no_setting_of_a_node(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["recover", "--help"])
+    text = capsys.readouterr().out
+    assert not any(flag in text for flag in ("--kmsg", "--node-name", "--nri", "--cgroup-mount"))
+    assert all(flag in text for flag in ("--policy", "--kubeconfig", "--listen", "--log-level"))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.lab.cel import untyped
 from tests.lab.restart_defaults import ASKS, NEVER_ONLY, created_job, created_pod, run
 
 ROOT = Path(__file__).parents[3]
@@ -48,6 +49,36 @@ def test_a_job_that_does_not_ask_with_a_number_stays_as_it_is(asks: str | None) 
 def test_a_job_with_what_needs_never_stays_as_it_is(field: str) -> None:
     """The API server would refuse it otherwise: a default must not keep a Job from being created."""
     assert restarts(created_job(job("3", "Never", **{field: {}}))) == (6, "Never")
+
+
+def conditions(name: str, made: Json) -> bool:
+    """What the policy's own expressions say to a new object."""
+    env = untyped("object")
+    return all(env.compile(one["expression"])({"object": made}) is True for one in spec(name)["matchConditions"])
+
+
+@pytest.mark.parametrize("asks", [None, "", "0", "3", "12", "true", "-1", "100", "3.5", "3 ", "3\n", "0x3", "٣"])
+@pytest.mark.parametrize("field", [None, *NEVER_ONLY])
+def test_the_stand_in_changes_the_jobs_that_the_policys_own_conditions_match(
+    asks: str | None, field: str | None
+) -> None:
+    more: Json = {field: {}} if field else {}
+    made = job(asks, **more)
+    changed = created_job(made)["spec"]["template"] != made["spec"]["template"]
+    assert conditions("jobs", made) is changed
+
+
+@pytest.mark.parametrize("policy", [None, "Never", "Always", "OnFailure"])
+def test_the_stand_in_changes_the_notebooks_that_the_policys_own_condition_matches(policy: str | None) -> None:
+    made = {**NOTEBOOK, "spec": {"restartPolicy": policy} if policy else {}}
+    assert conditions("notebooks", made) is (created_pod(made, OPENED)["spec"] != made["spec"])
+
+
+@pytest.mark.parametrize("labels", [None, {}, {"a": "b"}, {"oomward.dev/mode": "group"}])
+def test_the_mode_label_is_added_where_the_policys_own_condition_matches(labels: Any) -> None:
+    made = {"metadata": {} if labels is None else {"labels": labels}, "spec": {}}
+    changed = created_pod(made, OPENED)["metadata"]["labels"] != (labels or {})
+    assert conditions("pods", made) is changed
 
 
 def test_the_policy_has_the_conditions_of_the_stand_in() -> None:

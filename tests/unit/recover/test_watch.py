@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +12,14 @@ from typing import Any
 import pytest
 
 from agent.kube.api import connect
+from agent.recover.kill_events import reports_of
+from agent.recover.lean import lean_event, lean_pod, read_here
 from agent.recover.watch import Watch
+from agent.wording.times import rfc3339
 from tests.lab.apifaults import Fault, How
 from tests.unit.patience import wait_until
 from tests.unit.recover.lab import Lab
-from tests.unit.recover.pods import crash_loop, no_image
+from tests.unit.recover.pods import NOW, crash_loop, no_image, step, why
 
 
 @pytest.fixture
@@ -78,3 +83,66 @@ def test_opened_namespaces_are_watched_by_their_label(lab: Lab, start: Callable[
     wait_until(lambda: names(watch) == {"shop", "other"}, "another namespace")
     del lab.server.objects.stored["/api/v1", "namespaces", "", "shop"]
     wait_until(lambda: names(watch) == {"other"}, "one that was closed")
+
+
+def test_a_page_that_is_too_long_is_asked_for_in_parts(
+    lab: Lab, start: Callable[..., Watch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may create pods with long annotations in any namespace must not be able to fill the controller's memory."""
+    monkeypatch.setattr("agent.recover.watch.MOST_PAGE_BYTES", 40_000)
+    for i in range(40):
+        lab.put(no_image(name=f"a-{i}", notes={"note": "x" * 3000}))
+    watch = start("/api/v1/pods", {})
+    wait_until(lambda: len(names(watch)) == 40, "the list")
+    lists = [one for one in lab.server.requests if one.verb == "list"]
+    assert [one.query["limit"] for one in lists][:2] == ["250", "31"]
+
+
+def test_of_a_pod_is_kept_what_is_read_of_it() -> None:
+    raw = no_image(
+        notes={"kubectl.kubernetes.io/last-applied-configuration": "x" * 9000, "argocd.argoproj.io/instance": "a"}
+    )
+    raw["metadata"]["managedFields"] = [{}]
+    raw["spec"]["containers"][0] |= {
+        "env": [{"name": "A", "value": "x" * 9000}],
+        "args": ["x"],
+        "resources": {"limits": {}},
+    }
+    before = step(copy.deepcopy(raw))
+    kept = lean_pod(raw)
+    assert len(json.dumps(kept)) < 2000
+    assert "argocd.argoproj.io/instance" in kept["metadata"]["annotations"]
+    assert step(kept) == before
+
+
+def test_a_pod_without_a_spec_or_with_a_number_as_annotation_ends_no_watch() -> None:
+    """The API serves none; something in between may."""
+    odd = {"metadata": {"name": "a", "annotations": {"oomward.dev/recover": 1}}}
+    assert lean_pod(copy.deepcopy(odd)) == odd
+
+
+def test_an_annotation_that_is_too_long_is_still_too_long() -> None:
+    kept = lean_pod(no_image(notes={"recover.oomward.dev/images.app": "a.example/b:1," * 9000}))
+    assert "is longer than 8192 characters" in why(kept)
+
+
+@pytest.mark.parametrize("kind", ["ProcessOOMKilled", "ContainerOOMKilled", "MemoryLimitPressure", "OOMModeApplied"])
+def test_of_an_event_is_kept_what_is_read_of_it(kind: str) -> None:
+    event = {
+        "metadata": {
+            "namespace": "shop",
+            "name": "e",
+            "uid": "u",
+            "managedFields": [{}],
+            "annotations": {"a": "b" * 9000},
+        },
+        "regarding": {"uid": "uid-app-1"},
+        "reason": kind,
+        "note": "OOM-killed python3 (PID 1) in container app at the container's memory limit of 256 MiB.",
+        "eventTime": rfc3339(NOW - 10, "microseconds"),
+        "related": {"name": "x" * 9000},
+    }
+    assert read_here(event) is (kind != "OOMModeApplied")
+    kept = lean_event(copy.deepcopy(event))
+    assert len(json.dumps(kept)) < 600
+    assert reports_of([kept], NOW) == reports_of([event], NOW)
