@@ -38,6 +38,7 @@ class Truth(Life):
     recent: list[tuple[str, float]] = field(default_factory=list)  # children that were killed while an agent looked
     settled: dict[str, OomKill] = field(default_factory=dict)
     early: list[tuple[str, Scope]] = field(default_factory=list)  # limits hit before their kills
+    left: bool = False  # the kill of such a hit never came: by the counters alone a later kill that no hit shows may be that one
     odd: bool = False  # the node was short, or a QoS class's limit hit
     stopped: bool = False
 
@@ -86,7 +87,7 @@ class Truth(Life):
         if (path := self.alive(number)) is None:
             return
         odd = scope is Scope.NODE or LIMITS[scope](path) == QOS
-        if odd and self.early:
+        if odd and (self.early or self.left):
             return
         self.odd = self.odd or odd
         group, deadly = kind == "group", kind != "child"
@@ -135,6 +136,7 @@ class Truth(Life):
                     self.recent.append((path, self.world.now))
                 self.hear()
                 return
+            self.left = True
 
     def leave(self, number: int, *, pod: bool = False, api: bool = False) -> None:
         """A container or a pod is removed, by its end, its user or the API; an agent that looks has seen the container's state before."""
