@@ -38,7 +38,9 @@ class Truth(Life):
     recent: list[tuple[str, float]] = field(default_factory=list)  # children that were killed while an agent looked
     settled: dict[str, OomKill] = field(default_factory=dict)
     early: list[tuple[str, Scope]] = field(default_factory=list)  # limits hit before their kills
-    left: bool = False  # the kill of such a hit never came: by the counters alone a later kill that no hit shows may be that one
+    left: bool = (
+        False  # the kill of such a hit never came: by the counters alone a later kill that no hit shows may be that one
+    )
     odd: bool = False  # the node was short, or a QoS class's limit hit
     stopped: bool = False
 
