@@ -164,7 +164,7 @@ class Schedule:
         return chosen
 
     def _turn(self, notice: Notice) -> tuple[bool, int, bool, int]:
-        """A namespace's turn is its first reports' before it is that of new counts."""
+        """The lowest is the next: namespaces that are refused come last, and within a namespace new counts after first reports."""
         namespace, pod = notice.about.namespace, self._pods[notice.about.uid]
         return namespace in self._refused, self._namespaces[namespace].turn, notice.sent_count > 0, pod.turn
 

@@ -96,7 +96,9 @@ def _not_grown(attempt: Attempt, subject: Subject, now_unix_s: float) -> str | N
     if not same(limit, attempt.after):
         return f"something changed the limit {'back ' if limit == attempt.before else ''}to {limit or 'none'}"
     one = subject.pod.container(attempt.container)
-    if now_unix_s - attempt.last_unix_s >= IN_FORCE_S + (0.0 if one is not None and one.running else RESTART_S):
+    wait_s = IN_FORCE_S + (0.0 if one is not None and one.running else RESTART_S)
+    if now_unix_s - attempt.last_unix_s >= wait_s:
         going = subject.pod.status.condition("PodResizeInProgress")
-        return f"the new limit is not in force after five minutes{f': {going.message}' if going is not None else ''}"
+        message = f": {going.message}" if going is not None else ""
+        return f"the new limit is not in force after {wait_s / 60:.0f} minutes{message}"
     return None

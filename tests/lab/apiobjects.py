@@ -228,7 +228,7 @@ class _One:
         until = time.monotonic() + float(query.get("timeoutSeconds") or 1800)
         with handler.api.store.changed:
             known = {key: obj for key, obj in self._selected(query, since).items() if _version(obj) <= since}
-        while not handler.api.closing and time.monotonic() < until:
+        while True:  # once at least: what has changed since the list is sent however late it is
             with handler.api.store.changed:
                 now = self._selected(query)
             for key in known.keys() | now.keys():
@@ -237,6 +237,8 @@ class _One:
                     line = json.dumps({"type": kind, "object": now.get(key, known.get(key))}).encode() + b"\n"
                     handler.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
             known = now
+            if handler.api.closing or time.monotonic() >= until:
+                break
             time.sleep(POLL_S)
         handler.end_stream()
 

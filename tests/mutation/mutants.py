@@ -417,6 +417,20 @@ MUTANTS = (
         ("events/test_shares.py",),
     ),
     Mutant(
+        "new counts go before first reports",
+        "events/schedule.py",
+        "notice.sent_count > 0, pod.turn",
+        "notice.sent_count == 0, pod.turn",
+        ("events/test_shares.py",),
+    ),
+    Mutant(
+        "a watch keeps a line that is too large",
+        "pods/watch.py",
+        "        if self._unread is not None:\n            return\n",
+        "",
+        ("pods/test_skipped.py",),
+    ),
+    Mutant(
         "one namespace's refusal makes all wait",
         "events/schedule.py",
         "            if len(self._refused) > 1:\n",

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.events.schedule import Schedule, choose
+from agent.events.schedule import NODE_BUDGET, POD_BUDGET, Schedule, choose
 from agent.model import Budget, Notice
+from agent.settings import load
 from tests.unit.events.world import notice
 
 PLENTY = Budget(10**6, 0.001)
@@ -145,3 +146,8 @@ def test_when_to_ask_again_costs_the_same_however_many_wait(
     looked: list[Notice] = []
     monkeypatch.setattr(schedule, "_ready_s", looked.append)
     assert (schedule.next(599.9), schedule.due_s(), looked) == (None, 600.0, [])
+
+
+def test_the_usual_budgets_are_those_of_the_settings() -> None:
+    settings = load({"node_name": "node-1"}, {})
+    assert (settings.event_budget_pod, settings.event_budget_node) == (POD_BUDGET, NODE_BUDGET)

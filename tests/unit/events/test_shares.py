@@ -85,6 +85,21 @@ def test_a_first_report_goes_before_new_counts_of_its_namespaces_other_pods() ->
     assert schedule.next(1.0) is first
 
 
+@pytest.mark.parametrize("status", [403, 500])
+def test_an_event_that_fails_is_tried_again_behind_those_of_others(status: int) -> None:
+    """A 500 says nothing about its namespace, and its pod's wait is over sooner than the others' turns."""
+    schedule = Schedule(PLENTY, PLENTY, lambda: 0.0)
+    for namespace in ("bad", "good-a", "good-b"):
+        schedule.put(of(namespace, "pod", 1))
+    tried: list[str] = []
+    for second in range(1, 4):
+        event = schedule.next(float(second))
+        assert event is not None
+        tried.append(event.about.namespace)
+        schedule.failed(event, status if event.about.namespace == "bad" else 500, 0.0, float(second))
+    assert sorted(tried) == ["bad", "good-a", "good-b"]
+
+
 def test_one_namespaces_refusal_makes_nobody_else_wait() -> None:
     schedule = Schedule(PLENTY, PLENTY, lambda: 1.0)
     schedule.put(of("bad", "pod", 1))

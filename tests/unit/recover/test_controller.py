@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +19,12 @@ from agent.model.recover import (
     RecoverConfig,
     State,
 )
+from agent.recover.executor import RIGHTS
 from agent.recover.planner import plan
 from agent.recover.subject import Subject
 from agent.wording.times import rfc3339
 from tests.lab.apifaults import Fault, How
+from tests.manifests.objects import COMPONENTS
 from tests.unit.recover.lab import Lab
 from tests.unit.recover.pods import (
     NOT_FOUND,
@@ -202,7 +205,7 @@ def test_a_pod_cgroup_left_at_its_old_limit_ends_the_growth_after_five_minutes(l
     controller.look(NOW + 299)
     assert states(lab) == [State.DONE]
     controller.look(NOW + 301)
-    assert lab.history.attempts[0].result == "the new limit is not in force after five minutes"
+    assert lab.history.attempts[0].result == "the new limit is not in force after 5 minutes"
 
 
 def test_a_pod_that_can_never_start_gets_a_deadline_that_is_over(lab: Lab) -> None:
@@ -499,3 +502,9 @@ def test_the_reason_of_a_refusal_is_not_cut_off_by_long_names(lab: Lab) -> None:
     lab.server.objects.admission.append(lambda _verb, path, _new, _old: said if "/pods/" in path else None)
     lab.replica().look(NOW)
     assert lab.history.attempts[0].result.endswith("denied request: it is not listed")
+
+
+def test_the_components_that_a_missing_right_names_are_there() -> None:
+    assert set(RIGHTS) == set(Action)
+    named = set(re.findall(r"recover-[a-z]+", " ".join(RIGHTS.values())))
+    assert named <= {component.name for component in COMPONENTS}

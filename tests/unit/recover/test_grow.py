@@ -120,7 +120,7 @@ def test_a_container_that_has_grown_keeps_its_pod_while_it_waits_for_its_restart
     assert [(one.action, one.state) for one in lab.history.attempts] == [(Action.GROW, State.DONE)]
     assert ("shop", "app-1") in lab.server.store.pods
     controller.look(NOW + 700)
-    assert lab.history.attempts[0].result == "the new limit is not in force after five minutes"
+    assert lab.history.attempts[0].result == "the new limit is not in force after 10 minutes"
 
 
 def test_a_container_that_is_killed_again_after_its_growth_grows_again(lab: Lab) -> None:
