@@ -51,6 +51,7 @@ from agent.modes.scopes import Scopes
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.pods.watch import PodWatch
+from agent.pressure.reached import Reached
 from agent.runtime.client import NriClient
 from agent.runtime.oom_policy import OomPolicies
 from agent.serve.answers import Answers
@@ -101,7 +102,7 @@ def build_node(
     )
     attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg)
     recorder = Recorder(ledger, metrics, failing.settled, kill_events.post)
-    kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, v1)
+    kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, Reached(), v1)
     pods = Pods(registry, modes, ledger, failing, metrics, NodeName(name, registry))
     runtime = Runtime(registry, modes, tree, metrics, required=settings.nri == "required")
     return Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime)

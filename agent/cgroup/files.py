@@ -24,7 +24,7 @@ OOM_GROUP = "memory.oom.group"
 KILL = "cgroup.kill"
 NO_OOM_GROUP = "there is no memory.oom.group here (cgroup v1, or a kernel older than 4.19): every kill is a single one"
 NO_CONTROLLER = "the memory controller is not enabled here (yet)"
-UNREAD = (-1, None)
+UNREAD = ((-1, -1), (None, None))
 V1_NO_LIMIT = 1 << 60  # memory.limit_in_bytes of an unlimited v1 cgroup is PAGE_COUNTER_MAX, close to 2^63
 V2_SIZES = {"limit": "memory.max", "usage": "memory.current", "peak": "memory.peak"}
 V1_SIZES = {
@@ -40,8 +40,8 @@ class CgroupFiles(CgroupMount):
     def __init__(self, mount: Path, version: str, *, check_magic: bool = True) -> None:
         super().__init__(mount, version, check_magic=check_magic)
         self._last: dict[
-            Cgroup, tuple[int, int | None]
-        ] = {}  # of those kept open: ``oom`` and own ``oom`` as read last
+            Cgroup, tuple[tuple[int, int], tuple[int | None, int | None]]
+        ] = {}  # of those kept open: ``oom`` and ``max`` as read last, and the cgroup's own
         self._sizes = V1_SIZES if version == "v1" else V2_SIZES
 
     def keep_open(self, cgroup: Cgroup) -> None:
@@ -141,22 +141,30 @@ class CgroupFiles(CgroupMount):
             return MemoryEvents(sum(_pairs(text).get("oom_kill", 0) for text in texts))
         counts = _pairs(self.need(cgroup.path, cgroup.inode, "memory.events"))
         hits = counts.get("oom", 0)
-        return MemoryEvents(counts.get("oom_kill", 0), hits, counts.get("oom_group_kill"), self._own_hits(cgroup, hits))
+        reached = counts.get("max", 0)
+        own_hits, own_reached = self._own(cgroup, hits, reached)
+        return MemoryEvents(
+            counts.get("oom_kill", 0),
+            hits,
+            counts.get("oom_group_kill"),
+            own_hits,
+            reached if own_reached is None else own_reached,
+        )
 
-    def _own_hits(self, cgroup: Cgroup, hits: int) -> int | None:
-        """``oom`` of memory.events.local; None before Linux 5.2.
+    def _own(self, cgroup: Cgroup, hits: int, reached: int) -> tuple[int | None, int | None]:
+        """``oom`` and ``max`` of memory.events.local; None before Linux 5.2.
 
-        The kernel counts a hit there first, and then in memory.events of each level (memcg_memory_event, mm/memcontrol.c): as long as
-        that file has the same count, this one has.
+        The kernel counts there first, and then in memory.events of each level (memcg_memory_event, mm/memcontrol.c): as long as
+        that file has the same counts, this one has.
         """
         last = self._last.get(cgroup)
-        if last is not None and last[0] == hits:
+        if last is not None and last[0] == (hits, reached):
             return last[1]
-        text = self.read(cgroup.path, cgroup.inode, "memory.events.local")
-        own_hits = _pairs(text or "").get("oom")
+        counts = _pairs(self.read(cgroup.path, cgroup.inode, "memory.events.local") or "")
+        own = counts.get("oom"), counts.get("max")
         if last is not None:
-            self._last[cgroup] = (hits, own_hits)
-        return own_hits
+            self._last[cgroup] = ((hits, reached), own)
+        return own
 
     @or_vanished
     def limit_bytes(self, cgroup: Cgroup) -> int | None:

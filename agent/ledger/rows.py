@@ -14,6 +14,7 @@ from agent.model import (
     Baseline,
     Exceeded,
     KeptDecision,
+    MemoryUse,
     Mode,
     Notice,
     ObjectRef,
@@ -23,6 +24,7 @@ from agent.model import (
     Outcome,
     Reason,
     Scope,
+    SeenProcess,
     Source,
     TaskRow,
     Tolerance,
@@ -78,12 +80,19 @@ def kill_of(body: str, outcome: str | None) -> OomKill:
         found["victims"] = tuple(Victim(**_known(Victim, victim)) for victim in found["victims"])
         found["largest"] = tuple(TaskRow(**_known(TaskRow, task)) for task in found["largest"])
         found["mode"] = Mode(found["mode"]) if found["mode"] else None
+        found["use"] = MemoryUse(**_known(MemoryUse, found["use"])) if found.get("use") else None
+        found["seen"] = tuple(_seen_of(process) for process in found.get("seen", ()))
         found["scope"] = Scope(found["scope"]) if found["scope"] else None
         found["sources"] = frozenset(found["sources"])
         found["outcome"] = Outcome(outcome) if outcome else None
         return OomKill(**found)
     except UNREADABLE as error:
         raise BadRowError(f"a kill's row can't be read: {error!r}") from error
+
+
+def _seen_of(found: dict[str, Any]) -> SeenProcess:
+    known = _known(SeenProcess, found)
+    return SeenProcess(**known | {"parents": tuple(known["parents"])})
 
 
 def notice_row(notice: Notice) -> Row:

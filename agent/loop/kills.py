@@ -16,6 +16,7 @@ from agent.loop.v1 import V1Counters
 from agent.metrics.metrics import Metrics
 from agent.model import Cgroup, CgroupKind, CountersTouched, MemoryEvents, OomKill, OomReport, Outcome
 from agent.pods.lookup import Lookup
+from agent.pressure.reached import Reached
 from agent.wording.logs import Once, log
 
 logger = logging.getLogger("oomward")
@@ -51,6 +52,7 @@ class Kills:
     attribution: Attribution
     recorder: Recorder
     metrics: Metrics
+    reached: Reached
     v1: V1Counters | None = None
     _unread: dict[Cgroup, bool] = field(default_factory=dict, init=False)  # appeared, but not read yet; True: newborn
     # In another PID namespace a PID of the kernel's log is another process.
@@ -83,6 +85,7 @@ class Kills:
             if (was_newborn := self._unread.pop(cgroup, None)) is not None:
                 self.attribution.appeared(cgroup, reading, now_s, newborn=was_newborn)
             self.attribution.counted(cgroup, reading, now_s)
+            self.reached.counted(cgroup, reading, now_s)
 
     def read_all(self, cgroups: Iterable[Cgroup], now_s: float, between: Callable[[], None]) -> None:
         """Read the counters of these cgroups, as far as they are of interest, and the node's. ``between`` is called before each."""
@@ -99,6 +102,7 @@ class Kills:
         if self.v1 is not None:
             self.v1.forget(cgroup)
         self._unread.pop(cgroup, None)
+        self.reached.gone(cgroup)
         self.attribution.removed(cgroup, now_s)
         self.facts.forget(cgroup)
 

@@ -8,6 +8,7 @@ from agent.model.cgroups import *
 from agent.model.events import *
 from agent.model.kernel import *
 from agent.model.kills import *
+from agent.model.memory import *
 from agent.model.messages import *
 from agent.model.modes import *
 from agent.model.pods import *

@@ -61,13 +61,16 @@ class MemoryEvents:
 
     ``oom_kill`` counts processes, also those below (v2: memory.events), and the first victim of a group kill twice. ``oom_group_kill``
     is None before kernel 5.17 and on v1. ``oom`` counts hits of this cgroup's limit and of those below; ``local_oom`` only of its own
-    (memory.events.local), None where the kernel has no such file.
+    (memory.events.local), None where the kernel has no such file. ``local_max`` counts how often this cgroup's own limit was
+    reached, usually many times before a kill; of the cgroups below too where there is no memory.events.local; 0 on v1, which doesn't
+    count it.
     """
 
     oom_kill: int
     oom: int = 0
     oom_group_kill: int | None = None
     local_oom: int | None = None
+    local_max: int = 0
 
 
 class Vanished(Enum):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.model.memory import MemoryUse
+
 
 @dataclass(frozen=True, slots=True)
 class KmsgRecord:
@@ -78,3 +80,4 @@ class OomReport:
     tasks: tuple[TaskRow, ...] = ()
     constraint: str | None = None
     joined: tuple[int, ...] = ()
+    use: MemoryUse | None = None  # of the cgroup whose limit was hit; None: not in the report, or it is the node's

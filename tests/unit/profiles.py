@@ -1,5 +1,7 @@
 """How many examples Hypothesis tries: as many as a test asks for with OOMWARD_TESTS=all, a quarter with OOMWARD_TESTS=quick.
 
+With quick they are the same each time, so that a change is judged by what it changes; new ones are searched for with all.
+
 conftest.py loads the profile. A test that needs another number than the profile's says ``@examples(60)``: an explicit
 ``max_examples`` would hold in both.
 """
@@ -44,5 +46,6 @@ def load() -> None:
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
             print_blob=True,
+            derandomize=name == "quick",
         )
     settings.load_profile(PROFILES[tier()])

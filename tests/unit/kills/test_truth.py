@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.kills import Findings
+from agent.kills.counter import HIT_TO_KILL_S
 from agent.model import OomKill, OomReport, Outcome, Scope
 from tests.unit.kills.test_properties import GROUP, QOS, Life
 from tests.unit.kills.world import POD, ROOT, pod_of, report
@@ -37,7 +38,7 @@ class Truth(Life):
     ends: Counter[tuple[str, Outcome]] = field(default_factory=Counter)
     recent: list[tuple[str, float]] = field(default_factory=list)  # children that were killed while an agent looked
     settled: dict[str, OomKill] = field(default_factory=dict)
-    early: list[tuple[str, Scope]] = field(default_factory=list)  # limits hit before their kills
+    early: list[tuple[str, Scope, float]] = field(default_factory=list)  # limits hit before their kills, and when
     left: bool = (
         False  # the kill of such a hit never came: by the counters alone a later kill that no hit shows may be that one
     )
@@ -122,14 +123,14 @@ class Truth(Life):
         """A limit is hit, and its kill comes later or never; not in a life with kills that no hit shows (``odd``)."""
         if self.logged and not self.odd and (path := self.alive(number)) and LIMITS[scope](path) != QOS:
             self.world.hit(LIMITS[scope](path))
-            self.early.append((path, scope))
+            self.early.append((path, scope, self.world.now))
             self.hear()
 
     def killed_late(self, _: int) -> None:
-        """The kill of the oldest such hit, without a report."""
+        """The kill of the oldest such hit, without a report; none comes half a minute after its hit."""
         while self.early:
-            path, scope = self.early.pop(0)
-            if path in self.world.tallies and path not in self.world.empty:
+            path, scope, hit_s = self.early.pop(0)
+            if self.world.now - hit_s < HIT_TO_KILL_S and path in self.world.tallies and path not in self.world.empty:
                 self.killed[path] += 1
                 self.scopes[pod_of(path), scope] += 1
                 self.ends[path, Outcome.SURVIVED] += 1

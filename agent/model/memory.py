@@ -1,0 +1,41 @@
+"""What uses the memory of a cgroup, and which of its processes are large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """The memory of a cgroup and those below it by kind, in bytes; a kind is None where the kernel doesn't name it.
+
+    Kinds as in memory.stat (cgroup-v2.rst): ``anon``; ``file``: page cache without ``shmem``; ``dirty``: the part of ``file`` that is
+    not written back yet, pages under writeback included; ``shmem``: shared memory and tmpfs, such as an emptyDir in memory; ``kernel``:
+    slab, stacks, page tables, per-CPU; ``slab_reclaimable``: the part of ``kernel`` that can be freed, as dentries and inodes; ``sock``:
+    buffers of sockets; ``swap``: swapped out, not part of the memory. ``by_report``: from the kernel's OOM report, else read right after.
+    """
+
+    anon: int | None = None
+    file: int | None = None
+    dirty: int | None = None
+    shmem: int | None = None
+    kernel: int | None = None
+    slab_reclaimable: int | None = None
+    sock: int | None = None
+    swap: int | None = None
+    by_report: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SeenProcess:
+    """A process as it was shortly before a kill, when its container reached its limit.
+
+    ``command``: its arguments joined with spaces, secrets replaced; "": not known, or it had none (a kernel thread). ``parents``:
+    commands or names of its parents in the container, the nearest first. Neither is safe to print.
+    """
+
+    pid: int
+    comm: str
+    command: str = ""
+    parents: tuple[str, ...] = ()
+    rss_bytes: int | None = None

@@ -1,0 +1,1 @@
+"""What happens before a kill, or in its place: containers that reach their memory limit."""
