@@ -16,6 +16,7 @@ from agent.kills.scope import (
     drop_hits,
     free_hits,
     node_was_short,
+    take_dropped,
     take_hit,
 )
 from agent.kills.split import Share
@@ -117,6 +118,8 @@ def _scope(
         if level is None and (hits := free_hits(counter, claimed)):
             drop_hits(counter, hits)
             return None
+        if level is None:
+            take_dropped(counter)
     if level is None and not kmsg and node_was_short(counter, facts):
         level = Scope.NODE
     take_hit(counter, level)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from agent.kills.counter import Counter, upwards
+from agent.kills.counter import Counter, Dropped, upwards
 from agent.kills.facts import Facts
 from agent.model import CgroupKind, OomReport, Scope, Vanished, is_inside
 
@@ -70,11 +70,16 @@ def by_hits(counter: Counter, claimed: Claimed = nothing_claimed) -> Scope | Non
     ``claimed``: hits that are not to be taken.
     """
     found = free_hits(counter, claimed)
-    return None if not found or ambiguous(found) else found[0].scope
+    return None if not found or ambiguous(counter, found) else found[0].scope
 
 
-def ambiguous(found: list[Hits]) -> bool:
-    """Whether the next kill may be of either of several levels' hits: there are more hits than kills, so one's kill is yet to come."""
+def ambiguous(counter: Counter, found: list[Hits]) -> bool:
+    """Whether the next kill may be of either of several levels' hits: there are more hits than kills, so one's kill is yet to come; or
+    hits of another level were dropped a moment ago, and only one of them had led to a kill.
+    """
+    doubted = {LEVELS.get(level.kind) for level in upwards(counter) if level.doubtful}
+    if doubted - {hits.scope for hits in found}:
+        return True
     highest = found[-1].level
     kills_at_least = highest.unrecorded_groups or highest.unrecorded_kills  # all counts may be of the group kills
     return len({hits.scope for hits in found}) > 1 and highest.unrecorded_hits > kills_at_least
@@ -101,6 +106,11 @@ def free_hits(counter: Counter, claimed: Claimed = nothing_claimed) -> list[Hits
 
 def drop_hits(counter: Counter, found: Sequence[Hits]) -> None:
     """A kill took one of these, and nobody knows which: none of them proves anything any more."""
+    doubtful = [level.dropped for level in upwards(counter) if level.doubtful and level.dropped is not None]
+    shared = doubtful[0] if doubtful else Dropped(0, found[-1].level.changed_s)
+    shared.left += sum(hits.number for hits in found) - 1
+    for hits in found:
+        hits.level.dropped = shared
     dropped = 0
     for level in upwards(counter):
         own = [hits.number for hits in found if hits.level is level and hits.scope is LEVELS.get(level.kind)]
@@ -114,8 +124,17 @@ def take_hit(counter: Counter, level: Scope | None) -> None:
         return
     for each in upwards(counter):
         scope = LEVELS.get(each.kind)
+        if scope is level and each.unrecorded_hits <= 0:
+            take_dropped(each)
         if scope is not None and _ORDER.index(scope) >= _ORDER.index(level):
             each.take_hits(1, own=int(scope is level))
+
+
+def take_dropped(counter: Counter) -> None:
+    """A kill without a hit of its own was of one of those that were dropped, if there are any."""
+    level = next((level for level in upwards(counter) if level.doubtful), None)
+    if level is not None and level.dropped is not None:
+        level.dropped.left -= 1
 
 
 def node_was_short(counter: Counter, facts: Facts) -> bool:
