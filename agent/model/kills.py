@@ -11,12 +11,20 @@ from agent.model.modes import Mode, Source, Tolerance
 
 
 class Scope(StrEnum):
-    """Which limit was hit; NODE: none, and it is proved that the node was out of memory."""
+    """Which limit was hit. None: NODE, where it is proved that the node was out of memory; NUMA, where one of the node's NUMA nodes was, or
+    those that a cpuset or a memory policy allows; SYSRQ, where somebody asked the kernel for a kill (sysrq f), perhaps without a shortage.
+    """
 
     CONTAINER = "container"
     POD = "pod"
     KUBEPODS = "kubepods"
     NODE = "node"
+    NUMA = "numa"
+    SYSRQ = "sysrq"
+
+
+NO_LIMIT_SCOPES = frozenset({Scope.NODE, Scope.NUMA, Scope.SYSRQ})
+NOT_OWN_SCOPES = NO_LIMIT_SCOPES | {Scope.KUBEPODS}  # no limit of the container or its pod was hit
 
 
 class Outcome(StrEnum):

@@ -21,11 +21,10 @@ def as_json(report: OomReport) -> dict[str, Any]:
     """The report without fields that are at their default."""
     fields = dataclasses.asdict(report)
     pairs = {name: json.loads(json.dumps(value)) for name, value in fields.items() if value not in (None, (), [])}
-    for rows in (pairs["victims"], pairs.get("tasks", [])):
-        for row in rows:
-            for name in [name for name, value in row.items() if value is None]:
-                del row[name]
-    return pairs
+    for row in (*pairs["victims"], *pairs.get("tasks", []), *([pairs["use"]] if "use" in pairs else [])):
+        for name in [name for name, value in row.items() if value is None or name == "by_report"]:
+            del row[name]
+    return {name: value for name, value in pairs.items() if (name, value) != ("sysrq", False)}
 
 
 def understood(name: str) -> dict[str, Any]:
