@@ -64,7 +64,8 @@ LOST = "containerd internal/cri/server: unknownContainerStatus (exit code 255), 
 ENDS: tuple[Rule, ...] = (
     Rule("ended-node-oom", {At.CRASH: Category.NODE_OOM, At.ENDED: Category.NODE_OOM}, YES, YES,
         ("{who} was OOM-killed because {shortage}: this was not its fault, its limit is {limit}",
-         "{who} was OOM-killed because {shortage}"),
+         "{who} was OOM-killed because {shortage}",
+         "{who} was OOM-killed because the node, or all pods together, ran out of memory"),
         NODE, facts=(facts.OOM, facts.NODE_OOM), sure=Sure.SEEN, source=DIED),
     Rule("ended-oom-no-limit", OF_OOM, PERHAPS, PERHAPS,
         (("{who} was OOM-killed without a memory limit of its own or of the pod: most likely the node, or all pods together, ran out of "

@@ -75,6 +75,8 @@ class DumpLine:
 class Claim:
     """The process that the OOM killer chose, and its cgroup: ``oom-kill:constraint=…`` (5.0 and newer). At least one reading.
 
+    Vendors' 3.10 has ``oom-kill:,cpuset=…``.
+
     ``sacrifice``: ``… Kill process N (COMM) score S or sacrifice child`` (before 5.1; 5.0 prints both): N or one of its children
     is killed next. ``global_oom`` None: the line doesn't say.
     """
@@ -186,7 +188,8 @@ def _claim(match: re.Match[str]) -> Claim:
     if not readings:
         comms = [comm for _, end in _splits(body, ",task=") if (comm := comm_of(end)) is not None]
         readings = tuple(Reading(comm=comm) for comm in comms or [""])
-    return Claim(int(match["pid"]), readings, is_global, int(match["uid"]), match["constraint"])
+    uid = int(match["uid"]) % (1 << 32)  # printed with %d: from 2^31 on it is negative
+    return Claim(int(match["pid"]), readings, is_global, uid, match["constraint"])
 
 
 def _readings(body: str, *, is_global: bool) -> list[Reading]:
@@ -229,7 +232,7 @@ def _is_global(why: str | None) -> bool | None:
 
 
 _WHY = r"(?P<why>Memory cgroup out of memory|Out of memory(?: \(oom_kill_allocating_task\))?): "
-_CLAIM = r"oom-kill:constraint=(?P<constraint>[A-Z_]+),nodemask=(?P<body>.*,task=.*),pid=(?P<pid>\d{1,10}),uid=(?P<uid>\d{1,10})"
+_CLAIM = r"oom-kill:(?:constraint=(?P<constraint>[A-Z_]+),nodemask=|,)(?P<body>.*,task=.*),pid=(?P<pid>\d{1,10}),uid=(?P<uid>-?\d{1,10})"
 _KILLED = (
     rf"(?:{_WHY})?Killed process (?P<pid>\d{{1,10}}) \((?P<comm>.*)\)(?:, UID (?P<old_uid>\d{{1,10}}),)? "
     r"total-vm:(?P<total_vm>\d{1,18})kB, anon-rss:(?P<anon>\d{1,18})kB, file-rss:(?P<file>\d{1,18})kB"
@@ -237,7 +240,7 @@ _KILLED = (
     r"(?:, UID:(?P<uid>\d{1,10}) pgtables:\d+kB oom_score_adj:(?P<adj>-?\d{1,5}))?(?:[ ,].*)?"
 )
 _INVOKED = re.compile(r".{0,60}? invoked oom-killer: gfp_mask=")
-_IN_PIECES = ("oom-kill:constraint=", "Tasks in ", "Task in ", "Memory cgroup stats for ")
+_IN_PIECES = ("oom-kill:constraint=", "oom-kill:,", "Tasks in ", "Task in ", "Memory cgroup stats for ")
 _HEADS = (*_IN_PIECES, "Memory cgroup out", "Out of memory", "Killed process ", "OOM victim ", "[ ", "oom_reaper: ")
 _STARTS = (*_HEADS, *(f"{kind}: usage " for kind in ("memory", KMEM, "swap", MEMSW)))
 _LINES: tuple[tuple[str, Callable[[re.Match[str]], Line | None]], ...] = (

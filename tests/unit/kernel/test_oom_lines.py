@@ -61,6 +61,16 @@ def test_a_memcgs_kill_names_domain_and_cgroup() -> None:
     assert (line.global_oom, line.readings) == (False, (Reading("/p", "/p/c", "c"),))
 
 
+def test_a_user_id_that_the_kernel_prints_as_a_negative_number_loses_nothing() -> None:
+    line = attributed(CLAIM.format("MEMCG", "(null)", "oom_memcg=/p,task_memcg=/p/c,task=c,pid=9,uid=-2"))
+    assert (line.uid, line.readings) == (4294967294, (Reading("/p", "/p/c", "c"),))
+
+
+def test_a_vendors_3_10_leaves_out_the_constraint() -> None:
+    line = attributed("oom-kill:,cpuset=c,mems_allowed=0-1,oom_memcg=/p,task_memcg=/p/c,task=runc:[2:INIT],pid=9,uid=0")
+    assert (line.constraint, line.global_oom, line.readings) == (None, False, (Reading("/p", "/p/c", "runc:[2:INIT]"),))
+
+
 def test_a_kernel_without_cpusets_leaves_them_out() -> None:
     line = attributed(
         "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg=/,task_memcg=/c,task=c,pid=9,uid=0"
