@@ -75,10 +75,8 @@ class DumpLine:
 class Claim:
     """The process that the OOM killer chose, and its cgroup: ``oom-kill:constraint=…`` (5.0 and newer). At least one reading.
 
-    Vendors' 3.10 has ``oom-kill:,cpuset=…``.
-
-    ``sacrifice``: ``… Kill process N (COMM) score S or sacrifice child`` (before 5.1; 5.0 prints both): N or one of its children
-    is killed next. ``global_oom`` None: the line doesn't say.
+    Vendors' 3.10 has ``oom-kill:,cpuset=…``. ``sacrifice``: ``… Kill process N (COMM) score S or sacrifice child`` (before 5.1; 5.0 prints
+    both): N or one of its children is killed next. ``global_oom`` None: the line doesn't say.
     """
 
     pid: int
