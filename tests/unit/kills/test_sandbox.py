@@ -93,3 +93,19 @@ def test_a_virtual_machine_with_its_shims_score_is_the_sandbox_and_a_containers_
     assert not with_details(replace(UNNAMED, container="vm-launcher"), told, world).sandbox
     other = replace(told, victims=(replace(told.victims[0], comm="kube-proxy"),))
     assert not with_details(UNNAMED, other, world).sandbox
+
+
+def test_on_v1_only_the_nodes_count_shows_a_virtual_machine_in_the_pods_own_cgroup() -> None:
+    """There a pod's count is not read: it has its own processes only."""
+    world = World()
+    world.make(A)
+    agent = Agent(world)
+    world.node_kills += 1
+    told = report(POD, 9, domain=POD)
+    told = replace(told, victims=(replace(told.victims[0], comm="cloud-hyperviso"),))
+    agent.attribution.reported(told, world.now)
+    agent.attribution.counted_node(world.node_kills, world.now)
+    found = agent.after(2.0)
+    (kill,) = found.kills
+    assert (kill.scope, kill.sandbox, kill.in_vm, kill.pod) == (Scope.POD, True, True, "herder-1")
+    assert (kill.outcome, found.unattributed) == (Outcome.DIED, ())
