@@ -82,7 +82,9 @@ def kill_of(body: str, outcome: str | None) -> OomKill:
         found["mode"] = Mode(found["mode"]) if found["mode"] else None
         found["use"] = MemoryUse(**_known(MemoryUse, found["use"])) if found.get("use") else None
         found["seen"] = tuple(_seen_of(process) for process in found.get("seen", ()))
-        found["scope"] = Scope(found["scope"]) if found["scope"] else None
+        found["scope"] = (
+            Scope(found["scope"]) if found["scope"] in tuple(Scope) else None
+        )  # a newer version's: not known
         found["sources"] = frozenset(found["sources"])
         found["outcome"] = Outcome(outcome) if outcome else None
         return OomKill(**found)

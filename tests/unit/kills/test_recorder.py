@@ -22,6 +22,7 @@ from agent.kills.recorder import Recorder
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
 from agent.model import (
+    NOT_OWN_SCOPES,
     EventDelivered,
     Identity,
     InvalidSetting,
@@ -302,7 +303,7 @@ def test_each_attempt_at_a_knob_is_counted(desk: Desk, outcome: WriteOutcome) ->
     assert desk.value(f'oomward_oom_group_writes_total{{outcome="{outcome.value}"}}') == 1
 
 
-@pytest.mark.parametrize("scope", [Scope.KUBEPODS, Scope.NODE])
+@pytest.mark.parametrize("scope", sorted(NOT_OWN_SCOPES))
 def test_a_kill_of_a_container_by_the_nodes_shortage_is_its_pods_event(desk: Desk, scope: Scope) -> None:
     desk.recorder.settled(replace(OPEN, scope=scope, outcome=Outcome.DIED))
     assert desk.posted[0].about.kind == "Pod"
@@ -341,6 +342,19 @@ def test_kills_that_wait_for_a_name_are_bounded_and_a_pod_with_very_many_pushes_
         desk.recorder.settled(replace(honest, cgroup_path=path, cgroup_inode=99, ordinal=i))
     assert len(desk.recorder._unnamed) == 10
     assert honest.kill_id in desk.recorder._unnamed
+
+
+def test_a_virtual_machine_is_not_given_the_name_of_its_pods_only_container(desk: Desk) -> None:
+    """The API names the pod after the kill of what is in none of its containers' cgroups."""
+    kill = replace(OPEN, namespace=None, pod=None, pod_uid=None, container=None, container_id=None)
+    kill = replace(kill, sandbox=True, scope=Scope.POD, cgroup_path=OPEN.cgroup_path.rpartition("/")[0])
+    desk.ledger.record([kill], [], None)
+    desk.recorder.settled(replace(kill, outcome=Outcome.DIED))
+    known = Identity(OPEN.namespace, OPEN.pod, OPEN.pod_uid, OPEN.container)
+    desk.recorder.name(lambda _: known, NOW + 3)
+    (notice,) = desk.posted
+    assert (notice.about.kind, notice.about.name) == ("Pod", OPEN.pod)
+    assert "in the pod's sandbox, which is none of its containers, at the pod's memory limit" in notice.note
 
 
 @pytest.mark.parametrize("named_after_s", [3.0, None])
