@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from agent.diagnose.case import RESIZES, Case
 from agent.model import ContainerKind, OomKill, Pod, Scope, Victim
+from agent.wording.filled import filled_advice, volumes_of
 from agent.wording.text import bytes_text, safe
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -37,6 +38,7 @@ def memory_words(case: Case) -> dict[str, str | None]:
         found["victim"] = _victim(kill.victims[0])
     if kill is not None and kill.scope in ITS_LIMIT:
         found["its_limit"] = ITS_LIMIT[kill.scope]
+        found["filled"] = filled_advice(kill, volumes_of(case.pod, kill))
     if kill is not None and kill.scope is Scope.POD:
         return found | _of_pod_limit(case, kill)
     return found | _of_own_limit(case, kill)

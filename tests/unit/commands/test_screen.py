@@ -62,11 +62,11 @@ def on_terminal(make: Callable[[Console], Table], width: int) -> str:
 def test_a_kill_is_one_line_with_who_where_how_large_whose_limit_and_what_became_of_it() -> None:
     header, row = kills_text(KILL)
     assert header == [
-        "TIME", "POD", "CONTAINER", "PROCESS", "RESIDENT", "SCOPE", "LIMIT", "MODE", "OUTCOME",
+        "TIME", "POD", "CONTAINER", "PROCESS", "RESIDENT", "SCOPE", "LIMIT", "FILLED BY", "MODE", "OUTCOME",
     ]  # fmt: skip
     assert row == [
-        "2025-10-09T08:53:20Z", "default/herder-1", "herder", "4312 worker", "180.2 MiB", "container", "256 MiB", "single",
-        "survived",
+        "2025-10-09T08:53:20Z", "default/herder-1", "herder", "4312 worker", "180.2 MiB", "container", "256 MiB", "processes",
+        "single", "survived",
     ]  # fmt: skip
 
 
@@ -163,7 +163,9 @@ def test_output_that_is_not_utf_8_gets_what_it_can_show() -> None:
 def test_the_json_twin_of_a_kill_has_every_field_of_the_log_line_and_the_time(name: str) -> None:
     text = printed(lambda file: show_rows(history.KILLS, [CASES[name]], Output.JSON, file))
     (found,) = json.loads(text)["kills"]
-    assert {field for field in OomKill.__slots__ if field not in found} == {"boot_id", "cgroup_inode", "ordinal"}
+    absent = {field for field in OomKill.__slots__ if field not in found} - {"use", "seen"}
+    assert absent == {"boot_id", "cgroup_inode", "ordinal"}
+    assert "memory" in found, "which is ``use``"
     assert "kill_id" in found, "which is made of these"
     assert found["time"] == "2025-10-09T08:53:20.000000Z"
     assert text.isascii()
