@@ -168,7 +168,7 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
         last = f", the last {one.last_kill}" if one.last_kill is not None else ""
         yield "Kills", styled(f"{count(one.kills, 'process')} in the ledger{last}")
     if one.memory_text is not None:
-        yield "Filled by", styled(one.memory_text)
+        yield "Filled", styled(one.memory_text)
     if one.tolerated is not None:
         yield "Allows", _tolerated(one.tolerated)
     if one.state is not None:

@@ -25,6 +25,8 @@ from agent.model import (
     EventDelivered,
     Identity,
     InvalidSetting,
+    MemoryUse,
+    MemoryVolume,
     Mode,
     Notice,
     ObjectRef,
@@ -202,6 +204,15 @@ def test_the_events_note_has_the_pods_limits_and_no_number_that_changes_while_it
     assert "hour" not in notice.note
     assert "main 256 MiB" in notice.note
     assert notice.reason.value == "ContainerOOMKilled"
+
+
+def test_the_events_note_names_the_empty_dir_in_memory_that_filled_the_limit(desk: Desk) -> None:
+    one = desk.pods[UID]
+    main = replace(one.containers[0], name="herder", memory_volumes=(MemoryVolume("cache", 1 << 30),))
+    desk.pods[UID] = replace(one, containers=(main,))
+    full = MemoryUse(anon=1 << 20, shmem=255 << 20)
+    desk.recorder.settled(replace(OPEN, outcome=Outcome.SURVIVED, use=full))
+    assert "files in emptyDir cache (in memory, sizeLimit 1 GiB)" in desk.posted[0].note
 
 
 def test_a_kill_of_a_pod_that_is_not_known_any_more_is_posted_without_limits(desk: Desk) -> None:
