@@ -17,16 +17,17 @@ from agent.kills.scope import (
     free_hits,
     level_of,
     node_was_short,
+    own_pod,
     take_hit,
 )
 from agent.kills.split import Share
 from agent.kills.use import with_use
-from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow, is_inside
+from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow, Victim, is_inside, is_vm
 
 LARGEST = 3
-SANDBOX_ADJ = (
-    -998
-)  # oom_score_adj of a sandbox's processes: containerd (defaultSandboxOOMAdj), CRI-O and dockershim (PodInfraOOMAdj)
+# oom_score_adj of a sandbox's processes: containerd (defaultSandboxOOMAdj), CRI-O and dockershim (PodInfraOOMAdj).
+SANDBOX_ADJ = -998
+VM_ADJ = -999  # a virtual machine may have its shim's
 
 
 def build(
@@ -82,8 +83,12 @@ def build(
 def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
     """The kill with what the kernel's log says of it. A late report may find out that the named cgroup lies in a parent's."""
     scope = _with_report(kill.scope, report, kill.cgroup_path, facts)
+    of_pod = _in_pods_own(report)
+    outcome = Outcome.DIED if of_pod and any(_runs_vm(victim) for victim in report.victims) else kill.outcome
     return replace(
         kill,
+        container=None if of_pod else kill.container,
+        outcome=outcome,
         at_unix_s=facts.report_unix_s(report.at_us),
         victims=report.victims,
         scope=scope,
@@ -96,8 +101,27 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
         sources=kill.sources | {"kmsg"},
         details_missing=report.task_memcg is None or len(report.victims) < kill.processes,
         report_sequence=report.first_sequence,
-        sandbox=kill.sandbox or (_unnamed(kill) and any(v.oom_score_adj == SANDBOX_ADJ for v in report.victims)),
+        sandbox=of_pod or kill.sandbox or (_unnamed(kill) and any(map(_of_sandbox, report.victims))),
     )
+
+
+def _in_pods_own(report: OomReport) -> bool:
+    """Whether the victims were in the pod's own cgroup, where runtimes put only what runs the whole pod: a virtual machine.
+
+    In other cgroups below the pod's, which may be a conmon's, their names decide.
+    """
+    path = report.task_memcg
+    if path is None or own_pod(path) is None:
+        return False
+    return own_pod(path) == path or any(is_vm(victim.comm) for victim in report.victims)
+
+
+def _of_sandbox(victim: Victim) -> bool:
+    return victim.oom_score_adj == SANDBOX_ADJ or (victim.oom_score_adj == VM_ADJ and is_vm(victim.comm))
+
+
+def _runs_vm(victim: Victim) -> bool:
+    return is_vm(victim.comm) and not victim.comm.startswith("virtiofsd")
 
 
 def _unnamed(kill: OomKill) -> bool:

@@ -159,8 +159,10 @@ def _named(kill: OomKill, names_at: Callable[[str], Identity]) -> OomKill | None
     names = names_at(kill.cgroup_path)
     if names.pod is None:
         return None
-    named = replace(kill, namespace=names.namespace, pod=names.pod, pod_uid=names.pod_uid, container=names.container)
-    return replace(named, sandbox=names.container is None and (kill.sandbox or names.sandbox))
+    in_pods_own = kill.sandbox and kill.container_id is None  # the pod's only container is not in its cgroup
+    container = None if in_pods_own else names.container
+    named = replace(kill, namespace=names.namespace, pod=names.pod, pod_uid=names.pod_uid, container=container)
+    return replace(named, sandbox=container is None and (kill.sandbox or names.sandbox))
 
 
 def _pod_path(kill: OomKill) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from agent.diagnose.memory import TOLERANCE, next_limit, quantity
 from agent.model import Filled, KillSum, MemoryVolume, OomKill, Scope
 from agent.wording.filled import filled_advice, filled_by, unbounded
+from agent.wording.scopes import SHORTAGE
 from agent.wording.text import count
 from agent.wording.times import rfc3339
 
@@ -32,9 +33,12 @@ def of_container(
     reasons = [at_limit.reason] if own else []
     if of_pod := [one for one in sums if one.last.scope is Scope.POD]:
         reasons.append(_kills(of_pod, "at its pod's limit"))
-    if of_node := [one for one in sums if one.last.scope not in (Scope.CONTAINER, Scope.POD, None)]:
+    if of_node := [one for one in sums if one.last.scope in (Scope.KUBEPODS, Scope.NODE)]:
         request = f": set its memory request to what it uses, {quantity(peak_bytes)}" if peak_bytes else ""
         reasons.append(_kills(of_node, "because the node, or all pods together, ran out of memory") + request)
+    for scope in (Scope.NUMA, Scope.SYSRQ):
+        others = [one for one in sums if one.last.scope is scope]
+        reasons += [_kills(others, f"because {SHORTAGE[scope]}")] if others else []
     return NextLimit(at_limit.next_bytes, "; ".join(reasons) or "no OOM kill is known", at_limit.filled_by)
 
 

@@ -130,7 +130,7 @@ def filled_advice(kill: OomKill, volumes: Sequence[MemoryVolume] = ()) -> str | 
 
     A clause, without a full stop. ``volumes``: the emptyDirs in memory that count toward the limit. None: the usual advice applies.
     """
-    if kill.scope not in (Scope.CONTAINER, Scope.POD):
+    if kill.scope not in (Scope.CONTAINER, Scope.POD) or kill.sandbox:
         return None
     kind = filled_by(kill)
     if kind is None or kind in (Filled.PROCESSES, Filled.NOT_PROCESSES) or kill.use is None:

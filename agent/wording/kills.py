@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
-from agent.model import MODE_LABEL, MemoryVolume, Mode, OomKill, Outcome, Scope
+from agent.model import MODE_LABEL, NO_LIMIT_SCOPES, MemoryVolume, Mode, OomKill, Outcome, Scope
 from agent.wording.filled import containers_sentence, filled_advice, filled_by, memory_sentence, memory_text
+from agent.wording.scopes import SHORTAGE, SHORTAGE_ADVICE
 from agent.wording.text import NOTE_BYTES, bytes_text, count, note, safe
 
 NO_LIMIT = "Set a memory limit for the container: it has none, so it may use all memory of the node."
@@ -18,12 +19,16 @@ AGENT_ENDED = "The container survived it; then the agent ended the container, be
 SANDBOX_ADVICE = (
     "Raise the containers' memory limits: the sandbox and each container's start need some MiB of their sum."
 )
+VM_ADVICE = (
+    "Raise the containers' memory limits, or the overhead of the pod's RuntimeClass: the pod's sandbox is a virtual machine, which needs "
+    "memory besides that of its containers."
+)
 LARGEST_THERE = "Largest processes in the kernel's report"  # of no limit that is known
 LARGEST: dict[Scope | None, str] = {  # the kernel lists those below the limit that was hit
     Scope.CONTAINER: "Largest processes",
     Scope.POD: "Largest processes of the pod",
     Scope.KUBEPODS: "Largest processes of all pods",
-    Scope.NODE: "Largest processes of the node",
+    **dict.fromkeys(NO_LIMIT_SCOPES, "Largest processes of the node"),
 }
 NODE_ADVICE = "Run less on the node, set memory requests to what pods use, or reserve more memory for the system."
 COMPARE = "Compare the limits of the pod and its containers with their usage."
@@ -61,6 +66,7 @@ def kill_note(
     if kill.scope is Scope.CONTAINER and kill.limit_bytes is None and container_limits is not None:
         kill = replace(kill, limit_bytes=container_limits.get(kill.container or ""))  # its cgroup was removed
     node_short = kill.scope in (Scope.KUBEPODS, Scope.NODE)
+    advice = advice or SHORTAGE_ADVICE.get(kill.scope)
     unlimited = node_short and (container_limits or {"": 0}).get(kill.container or "", 0) is None
     whole_container = kill.container is not None and kill.group_kill and kill.outcome is Outcome.DIED
     largest = [f"{safe(t.comm)} {bytes_text(t.rss_bytes)}" for t in kill.largest]
@@ -80,7 +86,7 @@ def kill_note(
         containers,
         processes,
         missing,
-    ):  # the least important first, where there is no room
+    ):  # where there is no room, the least important first
         left_out.add(dispensable)
         text = " ".join(part for part in parts if part not in left_out)
         if len(text.encode("utf-8", "replace")) <= NOTE_BYTES:
@@ -112,10 +118,16 @@ def _container_sentences(kill: OomKill) -> tuple[str, ...]:
 
 def _process_sentences(kill: OomKill, ended_by_agent: bool) -> tuple[str, ...]:
     limit, remark = _limit(kill)
-    place = "the pod's sandbox, which is none of its containers," if kill.sandbox else _place(kill)
+    sandbox = (
+        "virtual machine, which all its containers are in,"
+        if kill.in_vm
+        else "sandbox, which is none of its containers,"
+    )
+    place = f"the pod's {sandbox}" if kill.sandbox else _place(kill)
     if kill.sandbox:
+        what = "virtual machine" if kill.in_vm else "sandbox"
         outcome = (
-            "The sandbox died: without it none of the pod's containers runs." if kill.outcome is Outcome.DIED else ""
+            f"The {what} died: without it none of the pod's containers runs." if kill.outcome is Outcome.DIED else ""
         )
     elif ended_by_agent and kill.outcome is Outcome.SURVIVED:
         outcome = AGENT_ENDED
@@ -163,6 +175,8 @@ def _limit(kill: OomKill) -> tuple[str, str]:
             return f" at the node's memory limit{of} for all pods", NOT_ITS_FAULT
         case Scope.NODE:
             return " because the node was out of memory", NOT_ITS_FAULT if in_pod else ""
+        case Scope.NUMA | Scope.SYSRQ:
+            return f" because {SHORTAGE[kill.scope]}", NOT_ITS_FAULT if in_pod else ""
     at = "" if kill.limit_bytes is None else f" at a memory limit{of}{_usage(kill)}"
     return at, "Which limit was hit is not known."
 
@@ -204,7 +218,7 @@ def _as_sentence(text: str) -> str:
 
 def _advice(kill: OomKill, volumes: Sequence[MemoryVolume]) -> str:
     if kill.sandbox and kill.scope in (Scope.CONTAINER, Scope.POD):
-        return SANDBOX_ADVICE
+        return VM_ADVICE if kill.in_vm else SANDBOX_ADVICE
     if kill.pod is None and kill.scope is not Scope.KUBEPODS:
         return "Run less on the node, or reserve more memory for the system." if kill.scope is Scope.NODE else ""
     whole = kill.group_kill and kill.processes > 1 and kill.outcome is Outcome.DIED and kill.mode is Mode.GROUP

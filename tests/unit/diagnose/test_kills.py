@@ -147,6 +147,22 @@ def test_out_of_the_nodes_memory_is_not_the_containers_own_doing(scope: Scope) -
     assert one.advice.endswith(": 1 kill in an hour")
 
 
+@pytest.mark.parametrize(
+    ("scope", "why", "advice"),
+    [
+        (Scope.NUMA, "a NUMA node or cpuset of the node ran out of memory", "let it use more of the node's NUMA nodes"),
+        (Scope.SYSRQ, "somebody asked the kernel for an OOM kill (sysrq f)", "ask who wrote f to /proc/sysrq-trigger"),
+    ],
+)
+def test_a_kill_at_no_limit_names_its_cause_and_who_can_help(scope: Scope, why: str, advice: str) -> None:
+    one = the_one(LOOPING, kill(30, scope))
+    assert (one.category, one.rule) == (Category.NODE_OOM, "ended-node-oom")
+    assert f"was OOM-killed because {why}: this was not its fault" in one.what
+    assert one.advice.startswith(advice)
+    lost = the_one(LIVE, kill(30, scope, Outcome.SURVIVED))
+    assert (lost.rule, why in lost.what, lost.advice.startswith(advice)) == ("running-node-oom", True, True)
+
+
 def test_137_and_a_kill_that_the_node_saw_is_an_oom_kill_though_the_runtime_did_not_notice() -> None:
     name = "crash-loop-oom-no-reason-containerd-1.5"
     assert the_one(name).rule == "ended-signal"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -96,6 +97,11 @@ def test_fields_of_a_newer_version_are_left_out() -> None:
     body["colour"] = "red"
     body["victims"][0]["shoe_size"] = 44
     assert kill_of(json.dumps(body), None) == a_kill()
+
+
+def test_a_scope_of_a_newer_version_is_not_known_and_the_kill_is_kept() -> None:
+    body = json.loads(str(kill_row(a_kill())[-1])) | {"scope": "galaxy"}
+    assert kill_of(json.dumps(body), None) == replace(a_kill(), scope=None)
 
 
 @pytest.mark.parametrize("body", ["{", "[]", "{}", "null"])
