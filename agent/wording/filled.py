@@ -53,12 +53,15 @@ MOST_USED = (
 
 def filled_by(kill: OomKill) -> Filled | None:
     """The kind with the largest share of the memory below the limit that was hit; None: not known, or what is not known may be larger."""
-    if kill.use is None:
-        return _by_processes(kill)
-    shares = dict(_shares(kill.use))
+    return _by_processes(kill) if kill.use is None else kind_of(kill.use, kill.limit_bytes or kill.usage_bytes or 0)
+
+
+def kind_of(use: MemoryUse, full_bytes: int) -> Filled | None:
+    """The same of memory that was ``full_bytes`` in all; 0: that is not known."""
+    shares = dict(_shares(use))
     known_bytes = sum(size for kind, size in shares.items() if kind is not Filled.SWAP)
-    rest_bytes = max(0, (kill.limit_bytes or kill.usage_bytes or 0) - known_bytes)
-    if not kill.use.by_report:
+    rest_bytes = max(0, full_bytes - known_bytes)
+    if not use.by_report:
         shares[Filled.PROCESSES] = shares.get(Filled.PROCESSES, 0) + rest_bytes
         rest_bytes = 0
     kind = max(shares, key=lambda one: shares[one], default=None)

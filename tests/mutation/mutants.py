@@ -1056,7 +1056,7 @@ MUTANTS = (
     Mutant(
         "what a kill freed before the reading is nobody's",
         "wording/filled.py",
-        "    if not kill.use.by_report:\n",
+        "    if not use.by_report:\n",
         "    if False:\n",
         ("wording/test_filled.py",),
     ),

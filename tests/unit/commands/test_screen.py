@@ -18,7 +18,7 @@ from agent.commands.output.terminal import fitted
 from agent.look import kills as history
 from agent.look.containers import CONTAINERS, ContainerRow
 from agent.model import Mode, OomKill
-from tests.unit.wording.kills import CASES, GROUP, HOST, KILL, LOST, MIB, SERVICE
+from tests.unit.wording.kills import CASES, FILLED, GROUP, HOST, KILL, LOST, MIB, SERVICE
 from tests.unit.wording.test_kills import KILLS, harmless
 
 HELD = ContainerRow(
@@ -118,6 +118,14 @@ def test_a_narrow_terminal_loses_first_what_matters_least(width: int, gone: set[
     columns = {"TIME", "POD", "CONTAINER", "PROCESS", "RESIDENT", "SCOPE", "LIMIT", "MODE", "OUTCOME"}
     header = text.splitlines()[0]
     assert {name for name in columns if name not in _words(header)} == gone
+
+
+def test_what_filled_the_limit_is_shown_where_there_is_room_and_left_out_first() -> None:
+    view = history.KILLS.view((FILLED["full of page cache that is not written back"],))
+    assert "page cache" in on_terminal(lambda console: fitted(view, console), 160)
+    narrow = on_terminal(lambda console: fitted(view, console), 80)
+    assert "FILLED" not in narrow
+    assert len(narrow.splitlines()) == 2, "no cell is folded"
 
 
 def _words(line: str) -> set[str]:
