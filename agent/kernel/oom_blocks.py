@@ -103,7 +103,7 @@ class OomBlocks:
         record = self._whole(item)
         line = parse_line(record.text) if record else None
         if record is None or line is None:
-            if self._block.only_dump:
+            if self._block.only_dump or self._block.by_reaper is not None:
                 self._block.dump.take_other(item.text, self._page_bytes)
             return []
         if isinstance(line, Reaped) and not self._is_only_sign(line):

@@ -41,13 +41,15 @@ def add(numbers: Numbers, kinds: Iterable[tuple[str, int]]) -> None:
 
 def take(numbers: Numbers, text: str) -> None:
     """A record between ``Memory cgroup stats for …`` and the task table: one kind, or several lines of them. Others are passed over."""
-    if text.startswith(" "):  # the rest of a line in pieces
-        add(numbers, kinds_of_line(text))
-        return
-    for line in text.split(NEXT_LINE):
-        kind, _, value = line.partition(" ")
-        if kind in KINDS and value.isdecimal() and len(value) <= MOST_DIGITS:
+    kind, _, value = text.partition(" ")
+    if NEXT_LINE in value:
+        for line in text.split(NEXT_LINE):
+            take(numbers, line)
+    elif kind in KINDS:
+        if value.isdecimal() and len(value) <= MOST_DIGITS:
             numbers.setdefault(kind, int(value))
+    elif not kind:  # the rest of a line in pieces
+        add(numbers, kinds_of_line(value))
 
 
 def use_of(numbers: Mapping[str, int], usage_bytes: int | None) -> MemoryUse | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.model import NO_LIMIT_SCOPES, ContainerKind, Scope
+from agent.model import ContainerKind, Scope
 from agent.model.recover import GROW_ANNOTATION, STEP_ANNOTATION, Action, Attempt, State
 from agent.pods.parse import parse_quantity
 from agent.recover.actions.request import GONE, OTHER_STEP, PatchPod, Request, Result, Seen, pointer, same_pod, signed
@@ -72,11 +72,9 @@ def _not_again(case: Case) -> str | None:
         key=lambda k: k.at_unix_s,
         default=None,
     )
-    if under_pressure or kill is None:
-        return None
-    if kill.scope is Scope.POD:
+    if not under_pressure and kill is not None and kill.scope is Scope.POD:
         return "the kill was at the pod's limit, not the container's"
-    return "the kill was at no limit" if kill.scope in NO_LIMIT_SCOPES else None
+    return None
 
 
 def killed_unix_s(case: Case, name: str) -> float | None:

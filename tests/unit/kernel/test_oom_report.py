@@ -390,6 +390,7 @@ def test_a_reapers_line_behind_its_kill_line_is_no_second_kill() -> None:
     for lines in (SINGLE.lines(), [*old_dump(A, WORKER), WORKER.killed(WHY)]):
         reaped = REAPED.format(680, "worker")
         assert len(assemble(records([*lines, reaped]))) == 1
+        assert len(assemble(records([*lines, *old_dump(POD, WORKER, OTHER), reaped]))) == 1
         again = [*lines, *old_dump(POD, WORKER, OTHER), reaped, OTHER.killed(WHY), REAPED.format(681, "other")]
         assert [[v.pid for v in report.victims] for report in assemble(records(again))] == [[680], [681]]
 
