@@ -305,7 +305,7 @@ MUTANTS = (
     Mutant(
         "the memory of a report is lost on the way to the kill",
         "kills/builder.py",
-        "        use=report.use or kill.use,\n",
+        "        use=report.use or (kill.use if scope is kill.scope else None),\n",
         "        use=kill.use,\n",
         ("kills/test_scope.py",),
     ),
