@@ -21,6 +21,7 @@ RAISE = (
     "its new limit of {wanted} is not in force ({pending}): make room for it on this node, or {replace}",
     "see whether its limit of {raised} is enough: the kill was at the earlier limit of {own_limit}",
     "raise its limit of {lowered} to {next}: the kill was at the earlier limit of {own_limit}",
+    "{filled}",
     "raise the pod's memory limit from {pod_limit} to {pod_next}, which its containers share: {kills} in an hour",
     "raise the pod's memory limit from {pod_limit} to {pod_next}, which its containers share",
     "raise the limit from {base} to {next}: its peak was {peak} with {kills} in an hour",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.cgroup.layout import RUNTIME_CHILD
-from agent.kills.counter import Counter, upwards
+from agent.kills.counter import Counter
 from agent.kills.facts import Facts
 from agent.kills.scope import (
     LEVELS,
@@ -15,12 +15,14 @@ from agent.kills.scope import (
     by_report,
     drop_hits,
     free_hits,
+    level_of,
     node_was_short,
     own_pod,
     take_dropped,
     take_hit,
 )
 from agent.kills.split import Share
+from agent.kills.use import with_use
 from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow, Victim, is_inside, is_vm
 
 LARGEST = 3
@@ -74,7 +76,9 @@ def build(
         scope=_scope(counter, share.report, path, facts, claimed, kmsg=kmsg) if in_pods else None,
     )
     kill = kill if share.report is None else with_details(kill, share.report, facts)
-    return kill if kill.limit_bytes is not None else replace(kill, limit_bytes=_limit(counter, kill.scope, facts))
+    if kill.limit_bytes is None:
+        kill = replace(kill, limit_bytes=_limit(counter, kill.scope, facts))
+    return kill if old else with_use(kill, counter, facts)
 
 
 def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
@@ -91,13 +95,14 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
         scope=scope,
         limit_bytes=kill.limit_bytes if report.limit_bytes is None and scope is kill.scope else report.limit_bytes,
         usage_bytes=report.usage_bytes,
+        use=report.use or (kill.use if scope is kill.scope else None),
+        containers=kill.containers if scope is kill.scope else (),
         largest=_largest(report, kill.cgroup_path, scope),
         group_kill=kill.group_kill or report.group_memcg is not None,
         sources=kill.sources | {"kmsg"},
         details_missing=report.task_memcg is None or len(report.victims) < kill.processes,
         report_sequence=report.first_sequence,
         sandbox=of_pod or kill.sandbox or (_unnamed(kill) and any(map(_of_sandbox, report.victims))),
-        use=report.use or kill.use,
     )
 
 
@@ -160,8 +165,8 @@ def _with_report(scope: Scope | None, report: OomReport, path: str, facts: Facts
 
 
 def _limit(counter: Counter, scope: Scope | None, facts: Facts) -> int | None:
-    hit = (level for level in upwards(counter) if scope is not None and LEVELS.get(level.kind) is scope)
-    return next((facts.limit_bytes(level.cgroup.path) for level in hit), None)
+    hit = level_of(counter, scope)
+    return None if hit is None else facts.limit_bytes(hit.cgroup.path)
 
 
 def _outcome_by_itself(

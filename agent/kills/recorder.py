@@ -76,13 +76,14 @@ class Recorder:
                 self._metrics.kill(kill)
             log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
         for kill in findings.amended:
-            fields = wording.kill_fields(kill) | {"event": "oom_kill_details"}
-            log(logger, logging.INFO, f"details of an OOM kill came late: {wording.kill_line(kill)}", **fields)
+            fields = wording.kill_fields(kill, wording.DETAILS)
+            log(logger, logging.INFO, wording.kill_line(kill, wording.DETAILS), **fields)
         for kill in findings.unattributed:
             self._metrics.unattributed_oom_kills.inc(kill.processes)
             why = "its cgroup was removed before it was read, and its report was lost"
             text = f"no container found for an OOM kill below {kill.cgroup_path}: {why}"
-            log(logger, logging.WARNING, text, kill_id=kill.kill_id, processes=kill.processes)
+            fields = {"kill_id": kill.kill_id, "processes": kill.processes, "cgroup_path": kill.cgroup_path}
+            log(logger, logging.WARNING, text, event="oom_kill_unattributed", **fields)
         self._metrics.unmatched_reports.inc(findings.unmatched_reports)
         for kill in findings.settled:
             self.settled(kill)
@@ -94,18 +95,19 @@ class Recorder:
             self.settled(kill if known else replace(kill, outcome=outcome(kill)))
 
     def settled(self, kill: OomKill) -> None:
-        """The outcome of a kill that was reported before is known now."""
-        if kill.outcome is not None:
-            level = logging.INFO if kill.outcome is Outcome.DIED else logging.DEBUG
-            what = "sandbox" if kill.sandbox else "container"
-            text = f"{what} {kill.outcome.value} after OOM kill {kill.kill_id}"
-            log(logger, level, text, kill_id=kill.kill_id, outcome=kill.outcome.value)
+        """The outcome of a kill that was reported before is known now, or never will be."""
         if _may_get_name(kill):
             self._wait_for_name(kill)
             return
         if not _outside_of_pods(kill):
             self._metrics.outcome(kill)
             self._settled(kill)
+        self._complete(kill)
+
+    def _complete(self, kill: OomKill) -> None:
+        """All is known that will be: its last line in the log, and its Event."""
+        fields = wording.kill_fields(kill, wording.SETTLED)
+        log(logger, logging.INFO, wording.kill_line(kill, wording.SETTLED), **fields)
         self._event(kill)
 
     def _wait_for_name(self, kill: OomKill) -> None:
@@ -117,7 +119,7 @@ class Recorder:
 
     def _give_up(self, kill: OomKill) -> None:
         self._metrics.outcome(kill)
-        self._event(kill)
+        self._complete(kill)
 
     def name(
         self, names_at: Callable[[str], Identity], now_unix_s: float, settled: Iterable[OomKill] | None = None
@@ -132,15 +134,9 @@ class Recorder:
             if (named := _named(kill, names_at)) is not None:
                 del self._unnamed[kill.kill_id]
                 self._ledger.amend(named)
-                log(
-                    logger,
-                    logging.INFO,
-                    f"the pod of an OOM kill is known now: {wording.kill_line(named)}",
-                    **wording.kill_fields(named),
-                )
                 self._metrics.outcome(named)
                 self._settled(named)
-                self._event(named)
+                self._complete(named)
             elif now_unix_s - kill.at_unix_s > UNNAMED_S:
                 self._give_up(self._unnamed.pop(kill.kill_id))
 

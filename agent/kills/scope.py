@@ -76,6 +76,12 @@ def as_users_say(level: Scope | None, path: str, facts: Facts) -> Scope | None:
     return Scope.CONTAINER if same and facts.alone(path) else level
 
 
+def level_of(counter: Counter, scope: Scope | None) -> Counter | None:
+    """The counter, or that above it, whose limit a kill of this scope has hit; None: it is not known, removed, or the node."""
+    found = (level for level in upwards(counter) if scope is not None and LEVELS.get(level.kind) is scope)
+    return next(found, None)
+
+
 class Hits(NamedTuple):
     """``number`` hits of limits that have led to no recorded kill, seen at ``level``; each proves ``scope``."""
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from agent.look.diagnoses import diagnosis_sections
 from agent.look.looking import Tolerated
 from agent.look.view import NAME_LIMIT, UNKNOWN, Line, Sections, sections_view, styled
-from agent.model import Mode, ScopePolicy
+from agent.model import Filled, MemoryUse, Mode, ScopePolicy
 from agent.model.diagnosis import Diagnosis
 from agent.wording.notes import oom_policy_text
 from agent.wording.text import bytes_text, count, duration_text, safe
@@ -51,7 +51,8 @@ class ContainerExplanation:
     ``rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``, ``state`` and
     others) are None without it. ``scope``: its systemd scope, None: it has none, or none that is visible; ``systemd_stops``: whether
     systemd stops it after the OOM kill of a single process. ``kills``: processes killed, as far back as the ledger reaches; None
-    without a ledger.
+    without a ledger. ``last_kill``: its time; ``memory`` below the limit that was hit then, a sentence (``memory_text``) and ``filled_by``,
+    None where they are not known.
     """
 
     name: str | None
@@ -65,6 +66,10 @@ class ContainerExplanation:
     cgroup: CgroupFacts | None = None
     spec_limit_bytes: int | None = None
     kills: int | None = None
+    last_kill: str | None = None
+    memory: MemoryUse | None = None
+    memory_text: str | None = None
+    filled_by: Filled | None = None
     restarts: int | None = None
     state: str | None = None
     state_reason: str | None = None
@@ -160,7 +165,10 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
     else:
         yield from _cgroup(one.cgroup, one.spec_limit_bytes)
     if one.kills is not None:
-        yield "Kills", styled(f"{count(one.kills, 'process')} in the ledger")
+        last = f", the last {one.last_kill}" if one.last_kill is not None else ""
+        yield "Kills", styled(f"{count(one.kills, 'process')} in the ledger{last}")
+    if one.memory_text is not None:
+        yield "Filled", styled(one.memory_text)
     if one.tolerated is not None:
         yield "Allows", _tolerated(one.tolerated)
     if one.state is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from agent.ledger import LedgerReader
 from agent.look.view import UNKNOWN, Column, Listing, plain, size, styled
 from agent.model import AgentError, OomKill, Outcome, Scope
+from agent.wording.filled import filled_by
 from agent.wording.kills import kill_fields
 from agent.wording.text import count, safe
 from agent.wording.times import rfc3339
@@ -94,6 +95,7 @@ KILL_COLUMNS: tuple[Column[OomKill], ...] = (
     Column("RESIDENT", lambda k: size(k.victims[0].resident_bytes if k.victims else None), spare=2, right=True),
     Column("SCOPE", _scope, spare=1),
     Column("LIMIT", lambda kill: size(kill.limit_bytes), spare=3, right=True),
+    Column("FILLED BY", lambda kill: styled(filled_by(kill) or UNKNOWN), spare=5),
     Column("MODE", lambda kill: styled(kill.mode.value if kill.mode else "-"), spare=4),
     Column("OUTCOME", _outcome),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.model.kernel import TaskRow, Victim
-from agent.model.memory import MemoryUse, SeenProcess
+from agent.model.memory import ContainerUse, MemoryUse, SeenProcess
 from agent.model.modes import Mode, Source, Tolerance
 
 
@@ -68,6 +68,7 @@ class OomKill:
     details_missing: bool = False
     sandbox: bool = False  # in the pod's sandbox, which is none of its containers; False also where that is not known
     use: MemoryUse | None = None  # of the cgroup whose limit was hit
+    containers: tuple[ContainerUse, ...] = ()  # at the pod's limit: those that run, the largest first
     seen: tuple[SeenProcess, ...] = ()  # the victims first, then others, the largest first
     report_sequence: int | None = None  # first kmsg record of its report; names the report within the boot
 

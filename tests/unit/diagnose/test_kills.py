@@ -10,7 +10,7 @@ from agent.diagnose import diagnose
 from agent.diagnose.failing import Failing
 from agent.diagnose.memory import manifest
 from agent.metrics.metrics import Metrics
-from agent.model import ContainerKind, OomKill, Outcome, Scope, Victim
+from agent.model import ContainerKind, ContainerUse, MemoryUse, OomKill, Outcome, Scope, Victim
 from agent.model.diagnosis import Category, ContainerFacts, Diagnosis, NodeFacts
 from agent.model.status import ContainerState, Phase
 from tests.unit.diagnose.recorded import recorded
@@ -314,3 +314,30 @@ def test_the_advice_in_a_kills_event_is_about_the_limit_that_it_hit() -> None:
     failing.settled(nodes)
     assert (failing.advice(nodes) or "").startswith("run less on the node")
     assert failing.advice(own) is None
+
+
+CACHE = MemoryUse(20 * MIB, 230 * MIB, 220 * MIB)
+
+
+def test_the_advice_follows_what_filled_the_limit_and_not_the_number_of_kills() -> None:
+    one = the_one(LOOPING, kill(30, use=CACHE), kill(90))
+    assert one.advice.startswith("230 MiB was page cache that waited to be written to disk: write smaller pieces")
+    assert "processes" not in one.advice
+
+
+def test_what_processes_filled_is_raised_as_ever() -> None:
+    one = the_one(LOOPING, kill(30, use=MemoryUse(anon=250 * MIB)))
+    assert one.advice == "raise the limit from 256Mi to 320Mi: 1 kill in an hour"
+
+
+def test_a_limit_that_was_raised_since_is_said_before_what_filled_the_earlier_one() -> None:
+    facts = ContainerFacts(limit_bytes=512 * MIB)
+    assert the_one("running-after-oom-kubelet-1.29", kill(20, use=CACHE), web=facts).advice.startswith("see whether")
+
+
+def test_another_container_of_the_pod_that_used_most_of_its_limit_is_named() -> None:
+    containers = (ContainerUse("sidecar", 200 * MIB), ContainerUse("web", 50 * MIB))
+    one = the_one(LOOPING, kill(30, Scope.POD, use=MemoryUse(anon=250 * MIB), containers=containers))
+    assert one.advice == (
+        "container sidecar used most of the pod's memory (200 MiB): give it a limit of its own, or raise the pod's limit"
+    )

@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,8 @@ from agent.model import (
     EventDelivered,
     Identity,
     InvalidSetting,
+    MemoryUse,
+    MemoryVolume,
     Mode,
     Notice,
     ObjectRef,
@@ -44,7 +46,7 @@ from tests.unit.events.world import Posted
 from tests.unit.loop.world import UID, pod
 from tests.unit.patience import PATIENCE_S
 from tests.unit.profiles import examples
-from tests.unit.wording.kills import GROUP, HOST, KILL, LOST, SERVICE
+from tests.unit.wording.kills import GROUP, HOST, KILL, LOST, SERVICE, USED
 from tests.unit.wording.test_events_reference import TYPES
 
 NOW = KILL.at_unix_s + 1
@@ -114,6 +116,62 @@ def test_a_kill_is_recorded_counted_and_logged_at_once_and_posted_when_settled(
     assert desk.value(series("single", "container")) == 1
 
 
+def events_of(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
+    """The fields of the log's lines about kills."""
+    found = [getattr(record, "fields", {}) for record in caplog.records]
+    return [fields for fields in found if "event" in fields]
+
+
+SAID = ("namespace", "pod", "container", "scope", "outcome", "victim_comm", "memory", "kill_id")
+
+
+def test_the_last_line_of_a_kill_has_all_that_is_known_and_there_is_one_of_each(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "oomward")
+    settled = replace(OPEN, outcome=Outcome.SURVIVED, use=USED)
+    desk.recorder.findings(Findings(kills=(replace(OPEN, use=USED),)), 17)
+    desk.recorder.findings(Findings(settled=(settled,)), 17)
+    first, last = events_of(caplog)
+    assert (first["event"], first["outcome"], last["event"]) == ("oom_kill", None, "oom_kill_settled")
+    memory = dict(asdict(USED))
+    said = ("default", "herder-1", "herder", "container", "survived", "worker", memory, OPEN.kill_id)
+    assert tuple(last[name] for name in SAID) == said
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert [record.message.count("OOM kill in ") for record in caplog.records] == [1, 0], (
+        "a search counts each kill once"
+    )
+    assert caplog.records[1].message == (
+        "OOM kill settled in default/herder-1 container herder: worker (PID 4312, 180.2 MiB), scope container "
+        "(limit 256 MiB), container survived, memory then: 241 MiB processes, 9 MiB page cache, 6 MiB kernel"
+    )
+
+
+def test_a_kill_whose_outcome_nobody_saw_and_one_of_the_node_have_their_last_line_too(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "oomward")
+    desk.recorder.findings(Findings(kills=(OPEN, HOST), settled=(OPEN, HOST)), 17)
+    assert [fields["event"] for fields in events_of(caplog)] == ["oom_kill"] * 2 + ["oom_kill_settled"] * 2
+    assert all(record.message.endswith("outcome not known") for record in caplog.records[2:])
+
+
+def test_the_last_line_of_a_kill_waits_for_its_pods_name(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "oomward")
+    unnamed = replace(OPEN, namespace=None, pod=None, pod_uid=None, container=None, outcome=Outcome.DIED)
+    desk.recorder.findings(Findings(kills=(unnamed,), settled=(unnamed,)), 17)
+    assert [fields["event"] for fields in events_of(caplog)] == ["oom_kill"]
+    desk.recorder.name(lambda _: Identity("default", "herder-1", UID, "herder", "a" * 64), NOW)
+    assert [(f["event"], f["pod"]) for f in events_of(caplog)][1:] == [("oom_kill_settled", "herder-1")]
+
+
+def test_late_details_are_a_line_that_no_search_for_kills_counts(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "oomward")
+    desk.recorder.findings(Findings(amended=(OPEN,)), None)
+    assert [fields["event"] for fields in events_of(caplog)] == ["oom_kill_details"]
+    assert "OOM kill" not in caplog.text
+
+
 def test_while_the_ledgers_file_is_busy_a_kill_is_neither_counted_nor_logged_nor_posted(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -147,6 +205,15 @@ def test_the_events_note_has_the_pods_limits_and_no_number_that_changes_while_it
     assert "hour" not in notice.note
     assert "main 256 MiB" in notice.note
     assert notice.reason.value == "ContainerOOMKilled"
+
+
+def test_the_events_note_names_the_empty_dir_in_memory_that_filled_the_limit(desk: Desk) -> None:
+    one = desk.pods[UID]
+    main = replace(one.containers[0], name="herder", memory_volumes=(MemoryVolume("cache", 1 << 30),))
+    desk.pods[UID] = replace(one, containers=(main,))
+    full = MemoryUse(anon=1 << 20, shmem=255 << 20)
+    desk.recorder.settled(replace(OPEN, outcome=Outcome.SURVIVED, use=full))
+    assert "files in emptyDir cache (in memory, sizeLimit 1 GiB)" in desk.posted[0].note
 
 
 def test_a_kill_of_a_pod_that_is_not_known_any_more_is_posted_without_limits(desk: Desk) -> None:
