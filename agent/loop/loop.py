@@ -78,6 +78,7 @@ class Loop:
 
     def run(self) -> None:
         """The turns. An exception here ends the process: a blind agent is worse than none."""
+        self._node.metrics.config_loaded(time.time())
         now = time.monotonic()
         self._node.start(now)
         self._node.ledger.commit()
@@ -234,9 +235,10 @@ class Loop:
         try:
             rules = self._rules.load()
         except SettingsError as error:
-            self._node.metrics.config_reload_failures.inc()
+            self._node.metrics.config_loaded(None)
             logger.error("the changed configuration is refused, the rules in force stay: %s", error)
             return
+        self._node.metrics.config_loaded(time.time())
         if self._rules.waiting:
             logger.warning(
                 "changed settings take effect when the agent is restarted: %s", ", ".join(self._rules.waiting)
