@@ -235,7 +235,7 @@ class Node:
         counts = Counter(cgroup.place.kind for cgroup in self.tree.cgroups.values())
         for kind in TRACKED:
             self.metrics.cgroups.labels(kind).set(counts[kind])
-        self.metrics.ledger_persistent.set(self.ledger.persistent)
+        self.metrics.ledger_persistent.set(self.ledger.persistent and not self.ledger.failing)
         if self.ledger.trouble != self._ledger_trouble:
             self._ledger_trouble = self.ledger.trouble
             log(logger, logging.WARNING, self.ledger.trouble or "the ledger can be written again")

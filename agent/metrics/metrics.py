@@ -149,7 +149,7 @@ class Metrics:
         "1: the configuration is in force. 0: the changed configuration was refused, the previous rules stay in force.",
     )
     config_last_reload_success_timestamp_seconds = metric(Gauge, "Unix time at which the rules in force were read.")
-    ledger_persistent = metric(Gauge, "1: the ledger is on disk. 0: in memory only.")
+    ledger_persistent = metric(Gauge, "1: the ledger is written to disk. 0: changes are in memory only.")
     realtime_priority_active = metric(
         Gauge, "1: the agent has real-time priority over the node's workloads. 0: it may be late on busy CPUs."
     )

@@ -47,7 +47,9 @@ def test_a_runbook_is_an_alert_s_and_answers_what_one_asks_at_night(page: Path) 
     text = page.read_text()
     assert text.startswith(f"# {page.stem}\n")
     assert "kubectl" in text
-    assert re.search(r"\n## Can it wait until morning\?\n\n(Yes|No|Usually|It depends)\b", text), "the first question at 3 a.m."
+    assert re.search(r"\n## Can it wait until morning\?\n\n(Yes|No|Usually|It depends)\b", text), (
+        "the first question at 3 a.m."
+    )
     assert re.search(r"\b(agent|oomward) (ps|explain|history|check)\b", text), "no command of oomward is named"
 
 
