@@ -98,6 +98,25 @@ def test_an_alert_keeps_the_cluster_where_series_have_one_and_never_mixes_two(al
     assert all("cluster" in labels.split(", ") for labels in kept + matched)
 
 
+def test_the_inhibitions_of_the_guide_name_alerts_that_exist_and_labels_that_they_have() -> None:
+    page = (ROOT / "docs" / "howto" / "alert.md").read_text()
+    (block,) = [one for one in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "inhibit_rules" in one]
+    labels = {name(alert): set(re.search(r"\bby \(([^)]*)\)", alert["expr"])[1].split(", ")) for alert in alerts()}  # type: ignore[index]
+    rules = yaml.safe_load(block)["inhibit_rules"]
+    assert len(rules) == 3
+    for rule in rules:
+        sources, targets = (_alertnames(rule[f"{side}_matchers"]) for side in ("source", "target"))
+        assert targets <= labels.keys()
+        assert not sources & targets, "it would inhibit itself"
+        for one in (sources | targets) & labels.keys():
+            assert set(rule["equal"]) <= labels[one], one
+
+
+def _alertnames(matchers: list[str]) -> set[str]:
+    (matcher,) = matchers
+    return set(matcher.partition('"')[2].rstrip('"').split("|"))
+
+
 def test_the_sentences_of_every_alert_are_tested() -> None:
     read = yaml.safe_load((ROOT / "tests" / "monitoring" / "alerts" / "annotations.test.yaml").read_text())
     told = {case["alertname"] for test in read["tests"] for case in test["alert_rule_test"]}
