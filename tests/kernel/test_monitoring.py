@@ -163,7 +163,8 @@ def test_the_panels_of_limits_and_modes_show_what_is(seen: Seen) -> None:
 
 def test_the_panels_of_the_agents_show_a_healthy_one(seen: Seen) -> None:
     for panel, wanted in (
-        ("Agents up", 1), ("Agents down", 0), ("Ledgers in memory only", 0), ("Configurations refused now", 0), ("Kernel logs not read", 0), ("Lost or not read", 0),
+        ("Agents up", 1), ("Agents down", 0), ("Ledgers in memory only", 0),
+        ("Configurations refused now", 0), ("Kernel logs not read", 0), ("Lost or not read", 0),
     ):  # fmt: skip
         assert seen.panel(panel)[""] == wanted, panel
     assert seen.panel("Events by outcome")["created"] > 0

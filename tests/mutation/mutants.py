@@ -1088,6 +1088,63 @@ MUTANTS = (
         "        if pod.startswith(one.name)\n",
         ("commands/test_workloads.py",),
     ),
+    # ------------------------------------------------------------------------------------------------------- what is shown
+    Mutant(
+        "a kill that is recorded after a later one takes its place as the last",
+        "metrics/last_kill.py",
+        " or at_unix_s < self._of(key)[0]:",
+        ":",
+        ("metrics/test_last_kill.py",),
+    ),
+    Mutant(
+        "a kind of memory that the last kill's report does not name stays from the one before",
+        "metrics/last_kill.py",
+        "                self._series.remove(key, self._memory, kind)\n",
+        "                pass\n",
+        ("metrics/test_last_kill.py",),
+    ),
+    Mutant(
+        "late details of an old kill are shown as those of the last",
+        "metrics/last_kill.py",
+        "        if kill_id == kill.kill_id:\n",
+        "        if True:\n",
+        ("metrics/test_last_kill.py",),
+    ),
+    Mutant(
+        "containers that are counted for their pod have a last kill of their own",
+        "metrics/last_kill.py",
+        " or self._series.counted_as(key) != key or",
+        " or",
+        ("metrics/test_last_kill.py",),
+    ),
+    Mutant(
+        "the time of a container's last kill is kept in memory forever",
+        "metrics/metrics.py",
+        "        self._last_kills.forget(dropped)\n",
+        "",
+        ("metrics/test_last_kill.py",),
+    ),
+    Mutant(
+        "a refused configuration counts as a successful reload",
+        "metrics/metrics.py",
+        "        self.config_last_reload_successful.set(at_unix_s is not None)\n",
+        "        self.config_last_reload_successful.set(True)\n",
+        ("metrics/test_last_kill.py", "loop/test_loop.py"),
+    ),
+    Mutant(
+        "one namespace's kills push out the last kills of another at a start",
+        "ledger/answers.py",
+        "beyond(times, most, lambda names, _: names[:2], spare=0)",
+        "list(times)[: max(0, len(times) - most)]",
+        ("ledger/test_ledger.py",),
+    ),
+    Mutant(
+        "a series of a container that never had room ends another's count",
+        "metrics/series.py",
+        "        if key in self._series:\n            self._ended[key] = now_s\n",
+        "        self._ended[key] = now_s\n",
+        ("metrics/test_metrics.py",),
+    ),
     # ---------------------------------------------------------------------------------------------------------- the end
     Mutant(
         "uninstall removes the ledger though a value is not restored",

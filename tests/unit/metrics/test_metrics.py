@@ -73,6 +73,16 @@ def test_what_the_ledger_counted_before_is_where_counting_goes_on() -> None:
     assert kills(m, pod="herder-1") == [42.0]
 
 
+def test_totals_of_more_containers_than_a_pod_has_room_for_end_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "MOST_OF_A_POD", 2)
+    m = metrics()
+    m.seed({("default", "herder-1", f"c{i}", "single", "container"): 1 for i in range(5)}, 0.0)
+    assert sum(kills(m)) == 5
+    assert len(m.drop_stale(1.0)) == 0
+    assert len(m.drop_stale(2.0 + KEEP_S)) == 6, "each container's total ends, and the pod's series"
+    assert (kills(m), m._series._of_pod, m._series._of_namespace) == ([], {}, {})
+
+
 def test_series_end_five_minutes_after_their_pod_and_not_before() -> None:
     m = metrics()
     m.kill(KILL)
