@@ -74,9 +74,6 @@ class Metrics:
         *CONTAINER,
         "kind",
     )
-    memory_limit_pressure = metric(
-        Gauge, "1 while a container is at its memory limit and its processes stall on memory.", *CONTAINER
-    )
     series_evictions = metric(Counter, "Containers with series removed early because there were too many.")
 
     unattributed_oom_kills = metric(
@@ -132,6 +129,10 @@ class Metrics:
         "reason",
         values=KILLED_WHY,
     )
+    memory_limit_pressure = metric(
+        Gauge, "1 while a container is at its memory limit and needs more than can be freed, else 0.", *CONTAINER
+    )
+    memory_limit_pressure_seconds = metric(Counter, "Seconds that a container was under such pressure.", *CONTAINER)
     pod_failure = metric(Gauge, "1 while the pod fails, by category of the diagnosis.", "namespace", "pod", "category")
     kmsg_readable = metric(Gauge, "1: the kernel's log is read. 0: it is not readable, so kills have no process names.")
     kmsg_lost_records = metric(Counter, "Records of the kernel's log that were overwritten before they were read.")
@@ -251,6 +252,13 @@ class Metrics:
             self._series.remove(key, self.container_oom_group_desired)
         else:
             self._series.of(key, self.container_oom_group_desired).set(desired)
+
+    def under_pressure(self, namespace: str, pod: str, container: str, *, seconds: float, lasts: bool) -> None:
+        """``seconds`` more of pressure at the container's limit, which ``lasts`` or has just ended."""
+        key = (namespace, pod, container)
+        if self._series.counted_as(key) == key:
+            self._series.of(key, self.memory_limit_pressure).set(lasts)
+            self._series.of(key, self.memory_limit_pressure_seconds).inc(seconds)
 
     def container_gone(self, namespace: str, pod: str, container: str, now_s: float) -> None:
         """The pod is gone: its series end KEEP_S later, unless it comes back. ``now_s`` is monotonic."""

@@ -73,7 +73,7 @@ def made_up() -> Iterator[tuple[str, Callable[[], None]]]:
     for pod, mode in (("herder-0", Mode.SINGLE), ("plain-7d5bcf9f8d-x2x4k", Mode.GROUP)):
         metrics.container_running("shop", pod, "main", mode)
         metrics.oom_group("shop", pod, "main", mode.oom_group, mode.oom_group if mode is Mode.SINGLE else None)
-        metrics.memory_limit_pressure.labels("shop", pod, "main").set(mode is Mode.SINGLE)
+        metrics.under_pressure("shop", pod, "main", seconds=12.5, lasts=mode is Mode.SINGLE)
     metrics.config_loaded(time.time())
     metrics.ledger_persistent.set(True)
     metrics.kmsg_readable.set(True)

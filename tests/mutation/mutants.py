@@ -1118,6 +1118,13 @@ MUTANTS = (
         ("metrics/test_last_kill.py",),
     ),
     Mutant(
+        "after a restart of the agent nobody knows when the last kill was",
+        "run.py",
+        ", ledger.last_in_containers(MOST_CONTAINERS))",
+        ")",
+        ("run/test_run.py",),
+    ),
+    Mutant(
         "the time of a container's last kill is kept in memory forever",
         "metrics/metrics.py",
         "        self._last_kills.forget(dropped)\n",

@@ -174,3 +174,24 @@ def test_a_configuration_is_successful_until_one_is_refused_and_again_when_it_is
     assert shown() == (0, 100.0, 1)
     m.config_loaded(300.0)
     assert shown() == (1, 300.0, 1)
+
+
+def test_pressure_is_shown_while_it_lasts_counts_its_seconds_and_ends_with_the_pod() -> None:
+    m = metrics()
+    labels = frozenset({"namespace": "default", "pod": "herder-1", "container": "herder"}.items())
+
+    def shown() -> tuple[float | None, float | None]:
+        found = samples(m)
+        names = ("oomward_memory_limit_pressure", "oomward_memory_limit_pressure_seconds_total")
+        gauge, seconds = (found.get((name, labels)) for name in names)
+        return gauge, seconds
+
+    m.container_running(*KEY, Mode.SINGLE)
+    assert shown() == (None, None)
+    m.under_pressure(*KEY, seconds=1.5, lasts=True)
+    assert shown() == (1, 1.5)
+    m.under_pressure(*KEY, seconds=2.0, lasts=False)
+    assert shown() == (0, 3.5)
+    m.container_gone(*KEY, 0.0)
+    m.drop_stale(KEEP_S + 1)
+    assert shown() == (None, None)

@@ -66,7 +66,7 @@ def scenario() -> Metrics:
     m.events_pending.set(3)
     m.config_loaded(1_760_000_000.0)
     m.config_loaded(None)
-    m.memory_limit_pressure.labels("default", "herder-1", "herder").set(1)
+    m.under_pressure("default", "herder-1", "herder", seconds=12.5, lasts=True)
     m.ledger_persistent.set(True)
     return m
 
