@@ -40,7 +40,6 @@ from agent.loop.runtime import Runtime
 from agent.loop.v1 import V1Counters
 from agent.metrics.http import Heartbeat, StatusServer, health
 from agent.metrics.metrics import Metrics
-from agent.metrics.series import MOST_CONTAINERS
 from agent.model import Cgroup, KillAttempt, ScopePolicy, ThreadDied
 from agent.modes.consequences import Consequences
 from agent.modes.controller import ModeController
@@ -140,7 +139,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     boot = boot_id()
     ledger = Ledger.open(settings.state_dir, boot)
     ledger.checkpoint_in_background(mailbox.wake)
-    metrics.seed(ledger.totals(), time.monotonic(), ledger.last_in_containers(MOST_CONTAINERS))
+    metrics.seed(ledger.totals(), time.monotonic(), ledger.last_in_containers())
 
     hierarchy = find_hierarchy(settings.cgroup_mount)
     if hierarchy.local_events:

@@ -12,6 +12,7 @@ from agent.ledger.unwritten import TotalKey, Unwritten, total_key
 from agent.model import Notice, OomKill
 from agent.wording.shares import beyond
 
+MOST_LAST = 2000  # containers: as many have series
 LATE_S = 10.0  # a kill's time by its report differs by no more, unless no agent ran then
 
 
@@ -89,7 +90,7 @@ class Answers:
                 found[series] = found.get(series, 0) + kill.processes
         return found
 
-    def last_in_containers(self, most: int) -> dict[tuple[str, str, str], tuple[float, OomKill | None]]:
+    def last_in_containers(self, most: int = MOST_LAST) -> dict[tuple[str, str, str], tuple[float, OomKill | None]]:
         """Unix time of the last kill by (namespace, pod, container) that has a total, and that kill; None: it is not kept any more.
 
         At most ``most``, which the namespaces and pods share; without what is not written yet.

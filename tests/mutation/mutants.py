@@ -1120,7 +1120,7 @@ MUTANTS = (
     Mutant(
         "after a restart of the agent nobody knows when the last kill was",
         "run.py",
-        ", ledger.last_in_containers(MOST_CONTAINERS))",
+        ", ledger.last_in_containers())",
         ")",
         ("run/test_run.py",),
     ),
