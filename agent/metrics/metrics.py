@@ -70,7 +70,7 @@ class Metrics:
     last_oom_kill_timestamp_seconds = metric(Gauge, "Unix time of a container's last OOM kill.", *CONTAINER)
     last_oom_kill_memory_bytes = metric(
         Gauge,
-        "Memory by kind at a container's last OOM kill, in the cgroup whose limit was hit.",
+        "Memory by kind at a container's last OOM kill, of the cgroup that was at its limit.",
         *CONTAINER,
         "kind",
     )
