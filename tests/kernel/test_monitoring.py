@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agent.model import Scope
 from tests.kernel.conftest import MODE, NODE, RUNTIMES, Node, make_node
 from tests.lab.exporters import Exporters
 from tests.lab.kubelet import MOUNT, memory_events
@@ -133,9 +134,10 @@ def test_the_panels_of_kills_show_what_happened(seen: Seen) -> None:
     }  # fmt: skip
     outcomes = seen.panel("Kills by outcome")
     assert (outcomes["survived"], outcomes["died"]) == (about(2), about(2))
-    assert {name: bool(n) for name, n in seen.panel("Kills by scope of the limit").items()} == {
-        "container": True, "pod": False, "kubepods": False, "node": False, "unknown": False,
-    }  # fmt: skip
+    scopes = dict.fromkeys((*(scope.value for scope in Scope), "unknown"), False) | {"container": True}
+    assert {name: bool(n) for name, n in seen.panel("Kills by scope of the limit").items()} == scopes
+    filled = seen.panel("What filled the limit at the last kill")
+    assert filled["anon/default/single-runc/main"] > 40 << 20, "the glutton"
     assert {name: bool(n) for name, n in seen.panel("Kills by workload").items()} == {
         "default/single-runc": True, "default/single-crun": True, "default/plain-runc": True, "default/plain-crun": True,
         "default/mistyped": False,
