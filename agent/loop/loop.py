@@ -78,7 +78,6 @@ class Loop:
 
     def run(self) -> None:
         """The turns. An exception here ends the process: a blind agent is worse than none."""
-        self._node.metrics.config_loaded(time.time())
         now = time.monotonic()
         self._node.start(now)
         self._node.ledger.commit()

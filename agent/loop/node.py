@@ -92,6 +92,7 @@ class Node:
 
     def start(self, now_s: float) -> None:
         """The first scan finds the cgroups that were there before us; others were removed while the agent was down."""
+        self.metrics.config_loaded(time.time())
         self.kills.attribution.was_away(now_s)
         self.kills.attribution.resume(self.ledger.last_kills(EARLIER_KILLS_S, time.time()), now_s)
         self.kills.count_node(now_s)
