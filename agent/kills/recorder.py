@@ -76,6 +76,7 @@ class Recorder:
                 self._metrics.kill(kill)
             log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
         for kill in findings.amended:
+            self._metrics.details(kill)
             fields = wording.kill_fields(kill, wording.DETAILS)
             log(logger, logging.INFO, wording.kill_line(kill, wording.DETAILS), **fields)
         for kill in findings.unattributed:

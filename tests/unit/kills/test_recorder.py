@@ -250,9 +250,11 @@ def test_a_kill_in_pods_that_no_container_is_known_for_is_no_host_kill(desk: Des
 def test_details_that_come_late_are_amended_and_nothing_is_counted_again(desk: Desk) -> None:
     bare = replace(OPEN, victims=(), details_missing=True)
     desk.recorder.findings(Findings(kills=(bare,)), None)
-    desk.recorder.findings(Findings(amended=(OPEN,)), None)
+    desk.recorder.findings(Findings(amended=(replace(OPEN, use=MemoryUse(anon=7)),)), None)
     assert desk.ledger.kills()[0].victims == OPEN.victims
     assert desk.value(series("single", "container")) == 1
+    labels = 'container="herder",kind="anon",namespace="default",pod="herder-1"'
+    assert desk.value(f"oomward_last_oom_kill_memory_bytes{{{labels}}}") == 7
 
 
 def test_a_group_kill_counts_its_processes(desk: Desk) -> None:
@@ -280,7 +282,10 @@ def test_every_reason_is_posted_with_the_type_and_action_that_the_reference_give
     assert found == TYPES
     assert desk.value("oomward_modes_invalid_total") == 1
     assert desk.value("oomward_modes_failed_total") == 1
-    assert desk.value("oomward_tolerance_exceeded_total") == 1
+    assert (
+        desk.value(f'oomward_tolerance_exceeded_total{{container="main",namespace="{one.namespace}",pod="{one.name}"}}')
+        == 1
+    )
     for why in ("tolerance", "failed"):
         assert desk.value(f'oomward_containers_killed_total{{reason="{why}"}}') == 1
 
