@@ -71,7 +71,7 @@ def build(
         details_missing=share.report is None,
         scope=_scope(counter, share.report, path, facts, claimed, kmsg=kmsg) if in_pods else None,
     )
-    kill = kill if share.report is None else with_details(kill, share.report, facts)
+    kill = replace(kill, seen=facts.seen(path, ())) if share.report is None else with_details(kill, share.report, facts)
     return kill if kill.limit_bytes is not None else replace(kill, limit_bytes=_limit(counter, kill.scope, facts))
 
 
@@ -86,6 +86,7 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
         limit_bytes=kill.limit_bytes if report.limit_bytes is None and scope is kill.scope else report.limit_bytes,
         usage_bytes=report.usage_bytes,
         largest=_largest(report, kill.cgroup_path, scope),
+        seen=facts.seen(kill.cgroup_path, report.victims) or kill.seen,
         group_kill=kill.group_kill or report.group_memcg is not None,
         sources=kill.sources | {"kmsg"},
         details_missing=report.task_memcg is None or len(report.victims) < kill.processes,

@@ -17,6 +17,7 @@ from agent.metrics.metrics import Metrics
 from agent.model import NODE, CgroupKind, Identity, OomKill, Outcome
 from agent.wording import kills as wording
 from agent.wording.logs import log
+from agent.wording.processes import without_arguments
 from agent.wording.shares import Shares
 
 logger = logging.getLogger("oomward")
@@ -28,13 +29,18 @@ Taker = Callable[[OomKill], None]
 
 
 class Recorder:
-    """``settled`` takes each kill of a pod, and then ``event`` any kill, once, when its outcome is known."""
+    """``settled`` takes each kill of a pod, and then ``event`` any kill, once, when its outcome is known. ``arguments``: the log shows
+    processes' command lines.
+    """
 
-    def __init__(self, ledger: Ledger, metrics: Metrics, settled: Taker, event: Taker) -> None:
+    def __init__(
+        self, ledger: Ledger, metrics: Metrics, settled: Taker, event: Taker, *, arguments: bool = False
+    ) -> None:
         self._ledger = ledger
         self._metrics = metrics
         self._settled = settled
         self._event = event
+        self._arguments = arguments
         self._unreported: list[Findings] = []
         self._shares = Shares[str, OomKill]("kills wait for their pod's name", lambda _, kill: ("", _pod_path(kill)))
         self._unnamed: dict[
@@ -74,10 +80,12 @@ class Recorder:
                 self._uncounted[kill.kill_id] = kill, now_s + NAMED_SOON_S
             else:
                 self._metrics.kill(kill)
-            log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
+            shown = self._logged(kill)
+            log(logger, logging.WARNING, wording.kill_line(shown), **wording.kill_fields(shown))
         for kill in findings.amended:
-            fields = wording.kill_fields(kill) | {"event": "oom_kill_details"}
-            log(logger, logging.INFO, f"details of an OOM kill came late: {wording.kill_line(kill)}", **fields)
+            shown = self._logged(kill)
+            fields = wording.kill_fields(shown) | {"event": "oom_kill_details"}
+            log(logger, logging.INFO, f"details of an OOM kill came late: {wording.kill_line(shown)}", **fields)
         for kill in findings.unattributed:
             self._metrics.unattributed_oom_kills.inc(kill.processes)
             why = "its cgroup was removed before it was read, and its report was lost"
@@ -86,6 +94,9 @@ class Recorder:
         self._metrics.unmatched_reports.inc(findings.unmatched_reports)
         for kill in findings.settled:
             self.settled(kill)
+
+    def _logged(self, kill: OomKill) -> OomKill:
+        return kill if self._arguments else without_arguments(kill)
 
     def resume(self, outcome: Callable[[OomKill], Outcome | None]) -> None:
         """Kills that an agent before this one recorded and that no Event counts. ``outcome``: what the container looks like now."""
@@ -132,12 +143,9 @@ class Recorder:
             if (named := _named(kill, names_at)) is not None:
                 del self._unnamed[kill.kill_id]
                 self._ledger.amend(named)
-                log(
-                    logger,
-                    logging.INFO,
-                    f"the pod of an OOM kill is known now: {wording.kill_line(named)}",
-                    **wording.kill_fields(named),
-                )
+                shown = self._logged(named)
+                text = f"the pod of an OOM kill is known now: {wording.kill_line(shown)}"
+                log(logger, logging.INFO, text, **wording.kill_fields(shown))
                 self._metrics.outcome(named)
                 self._settled(named)
                 self._event(named)

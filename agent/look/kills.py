@@ -11,6 +11,7 @@ from agent.ledger import LedgerReader
 from agent.look.view import UNKNOWN, Column, Listing, plain, size, styled
 from agent.model import AgentError, OomKill, Outcome, Scope
 from agent.wording.kills import kill_fields
+from agent.wording.processes import seen_text
 from agent.wording.text import count, safe
 from agent.wording.times import rfc3339
 from agent.wording.view import Cell, Shown
@@ -96,5 +97,6 @@ KILL_COLUMNS: tuple[Column[OomKill], ...] = (
     Column("LIMIT", lambda kill: size(kill.limit_bytes), spare=3, right=True),
     Column("MODE", lambda kill: styled(kill.mode.value if kill.mode else "-"), spare=4),
     Column("OUTCOME", _outcome),
+    Column("COMMAND", lambda kill: styled(seen_text(kill) or "-"), spare=5),
 )
 KILLS = Listing("kills", KILL_COLUMNS, _kill_json, "No OOM kills.")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agent.model import MODE_LABEL, Mode, OomKill, Outcome, Scope
+from agent.wording.processes import seen_fields, seen_sentence, seen_text
 from agent.wording.text import bytes_text, count, note, safe
 
 NO_LIMIT = "Set a memory limit for the container: it has none, so it may use all memory of the node."
@@ -59,7 +60,7 @@ def kill_note(
         _limits_sentence(container_limits or {}),
     ]
     left_out = ("", NOT_ITS_FAULT if unlimited else "")
-    return note(" ".join(part for part in parts if part not in left_out))
+    return seen_sentence(kill, note(" ".join(part for part in parts if part not in left_out)))
 
 
 def kill_line(kill: OomKill) -> str:
@@ -70,7 +71,8 @@ def kill_line(kill: OomKill) -> str:
     limit = "" if kill.limit_bytes is None else f" (limit {bytes_text(kill.limit_bytes)})"
     what = "sandbox" if kill.sandbox else "container"
     outcome = f", {what} {kill.outcome.value}" if kill.outcome else ""
-    return f"OOM kill in {where}: {_killed(kill)}, scope {scope}{limit}{outcome}"
+    seen = f"; {text}" if (text := seen_text(kill)) else ""
+    return f"OOM kill in {where}: {_killed(kill)}, scope {scope}{limit}{outcome}{seen}"
 
 
 def _container_sentences(kill: OomKill) -> tuple[str, ...]:
@@ -215,4 +217,5 @@ def kill_fields(kill: OomKill) -> dict[str, object]:
         "details_missing": kill.details_missing,
         "report_sequence": kill.report_sequence,
         "at_unix_s": round(kill.at_unix_s, 3),
+        **seen_fields(kill),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from agent.kills import Attribution, Findings
@@ -17,6 +18,7 @@ from agent.model import (
     Mode,
     OomKill,
     OomReport,
+    SeenProcess,
     Vanished,
     Victim,
 )
@@ -62,6 +64,7 @@ class World:
     node_kills: int = 0
     reads: list[str] = field(default_factory=list)  # paths of counters that were read
     next_inode: int = 1000
+    processes: dict[str, tuple[SeenProcess, ...]] = field(default_factory=dict)  # seen before a kill, by path
 
     def make(self, *paths: str) -> None:
         for path in paths:
@@ -127,6 +130,10 @@ class World:
 
     def limited_above(self, path: str) -> bool:
         return self.capped
+
+    def seen(self, path: str, victims: Sequence[Victim]) -> tuple[SeenProcess, ...]:
+        killed = {victim.pid for victim in victims}
+        return tuple(one for one in self.processes.get(path, ()) if not killed or one.pid in killed)
 
     def init_pid(self, cgroup: Cgroup) -> int | None:
         return self.inits.get(cgroup.path)
