@@ -51,6 +51,7 @@ from agent.modes.scopes import Scopes
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.pods.watch import PodWatch
+from agent.pressure.near import NearLimit
 from agent.pressure.reached import Reached
 from agent.pressure.readers import Readers
 from agent.pressure.seen import SeenProcesses
@@ -117,8 +118,9 @@ def build_node(
     attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg)
     arguments = settings.command_lines in ("log", "events")
     recorder = Recorder(ledger, metrics, failing.settled, kill_events.post, arguments=arguments)
+    near = NearLimit(files, seen.reached) if seen is not None else None
     reached = Reached(*([seen.reached] if seen is not None else []))
-    kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, reached, seen, v1)
+    kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, reached, seen, near, v1)
     pods = Pods(registry, modes, ledger, failing, metrics, NodeName(name, registry))
     runtime = Runtime(registry, modes, tree, metrics, required=settings.nri == "required")
     return Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime)

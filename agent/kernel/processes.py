@@ -125,8 +125,17 @@ def _namespaces(pid: int, proc: Path) -> tuple[list[bytes], int | None]:
 
 
 def _read(pid: int | str, file: str, proc: Path) -> bytes | None:
-    """None: the process is gone, we may not see it (hidepid, proc(5)), or no descriptor is free."""
+    """None: the process is gone, we may not see it (hidepid, proc(5)), or no descriptor is free.
+
+    One read is enough: the kernel makes the text of such a file at once (fs/proc/base.c, proc_single_show).
+    """
     try:
-        return (proc / str(pid) / file).read_bytes()
+        fd = os.open(f"{proc}/{pid}/{file}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        return os.read(fd, WHOLE)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)

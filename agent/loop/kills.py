@@ -16,6 +16,7 @@ from agent.loop.v1 import V1Counters
 from agent.metrics.metrics import Metrics
 from agent.model import Cgroup, CgroupKind, CountersTouched, MemoryEvents, OomKill, OomReport, Outcome
 from agent.pods.lookup import Lookup
+from agent.pressure.near import NearLimit
 from agent.pressure.reached import Reached
 from agent.pressure.seen import SeenProcesses
 from agent.wording.logs import Once, log
@@ -55,6 +56,7 @@ class Kills:
     metrics: Metrics
     reached: Reached
     seen: SeenProcesses | None = None  # None: processes are not read
+    near: NearLimit | None = None
     v1: V1Counters | None = None
     _unread: dict[Cgroup, bool] = field(default_factory=dict, init=False)  # appeared, but not read yet; True: newborn
     # In another PID namespace a PID of the kernel's log is another process.
@@ -77,6 +79,11 @@ class Kills:
         """Counters of this cgroup have changed and are read in a moment. Before its kill a container hits its limit: who is in it now?"""
         if self.seen is not None and cgroup.place.kind is CgroupKind.CONTAINER:
             self.seen.reached(cgroup, now_s)
+
+    def look_ahead(self, now_s: float, between: Callable[[], None]) -> None:
+        """Before any limit is reached: who is in containers that are near theirs?"""
+        if self.near is not None:
+            self.near.check(list(self.tree.cgroups.values()), now_s, between)
 
     def signalled(self, now_s: float) -> list[CountersTouched]:
         """v1's signals, one per container: its count includes those of the cgroups inside, and the kernel signals all of them."""
@@ -112,6 +119,8 @@ class Kills:
         self.reached.gone(cgroup)
         if self.seen is not None:
             self.seen.gone(cgroup, now_s)
+        if self.near is not None:
+            self.near.gone(cgroup)
         self.attribution.removed(cgroup, now_s)
         self.facts.forget(cgroup)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from agent.model import SeenProcess, Victim
 from agent.wording.shares import Shares
 
-FRESH_S = 30.0  # a process that was seen longer ago is not named: its PID may be another's by now
+FRESH_S = 60.0  # what was seen longer ago is not named, unless the process was there still when its kill was reported
 REMOVED_S = 15.0  # a kill is recorded after the removal of its cgroup, and its report may come 5 s late
 MOST_PROCESSES = 16  # per container, those that ended included
 MOST_CONTAINERS = 200

@@ -36,13 +36,18 @@ def ancestry(one: SeenProcess) -> str:
 
 
 def seen_text(kill: OomKill) -> str:
-    """The first victim's ancestry; of a kill without victims that of the largest process seen before it; "" where nothing more than a
-    name is known.
+    """The first victim's ancestry; where it was not seen, that of the largest other process of its container; "" where nothing more
+    than a name is known.
     """
-    one = victim_seen(kill) if kill.victims else next(iter(kill.seen), None)
+    victim = victim_seen(kill)
+    one = victim or next(iter(kill.seen), None)
     if one is None or not (one.command or one.parents):
         return ""
-    return ancestry(one) if kill.victims else f"largest before it: {ancestry(one)}"
+    return (
+        ancestry(one)
+        if victim is not None
+        else f"not seen before it was killed; in the container before: {ancestry(one)}"
+    )
 
 
 def seen_sentence(kill: OomKill, note: str) -> str:

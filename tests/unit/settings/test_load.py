@@ -106,7 +106,7 @@ def test_every_setting_can_be_given_by_flag_variable_and_file(config: Path) -> N
         "mode_applied_events": "false", "emulate_group_on_v1": "true", "event_budget_pod": "1/2m", "event_budget_node": "3/4s",
         "tls_cert": "/tls/crt", "tls_key": "/tls/key", "tls_client_ca": "/tls/ca", "basic_auth_file": "/users",
         "resync_interval_s": "1h", "real_time": "false", "nri": "required", "nri_socket": "/n", "nri_index": "05",
-        "kill_retention_days": "2", "kill_retention_count": "5",
+        "command_lines": "events", "redact_patterns": "*dsn*, corp_*", "kill_retention_days": "2", "kill_retention_count": "5",
     }  # fmt: skip
     assert {s.name for s in SETTINGS} == {*good, "config"}
     parser = argparse.ArgumentParser()
