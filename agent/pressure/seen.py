@@ -12,7 +12,7 @@ from heapq import nlargest
 from itertools import islice
 from pathlib import Path
 
-from agent.kernel.command_lines import arguments, resident_bytes
+from agent.kernel.command_lines import CUT, arguments, resident_bytes
 from agent.kernel.processes import PROC, Process, cgroup_of, process
 from agent.model import Cgroup, CgroupKind, SeenProcess, Victim
 from agent.pressure.kept import OF_A_KILL, Kept, Seen
@@ -23,7 +23,7 @@ from agent.wording.text import cut
 LARGEST = 8
 MOST_LOOKED_AT = 8192  # processes of one container
 MOST_PARENTS = 5
-COMMAND_CHARS, PARENT_CHARS = 256, 96
+COMMAND_CHARS, PARENT_CHARS, ARGUMENT_CHARS = 256, 96, 100
 Submit = Callable[[str, str, Callable[[], None]], bool]
 
 
@@ -148,8 +148,14 @@ class _Look:
         if self._redaction is None:
             return ""
         if pid not in self._commands:
-            self._commands[pid] = " ".join(self._redaction.arguments(arguments(pid, self._proc)))
+            self._commands[pid] = " ".join(map(_short, self._redaction.arguments(arguments(pid, self._proc))))
         return cut(self._commands[pid], most_chars)
+
+
+def _short(argument: str) -> str:
+    """A script is shown by its first line; a long argument without its middle."""
+    lines = argument.strip("\n").split("\n", 1)
+    return cut(lines[0] if len(lines) == 1 else f"{lines[0]} {CUT}", ARGUMENT_CHARS)
 
 
 def _pod(cgroup: Cgroup) -> str:

@@ -20,7 +20,7 @@ _SECRET_NAME = re.compile(_WORDS, re.IGNORECASE)
 _VALUE = r"""(?:"(?:[^"\\]|\\.)*+"?|'[^']*+'?|[^\s"'])++"""
 # ``password=x``, ``"token": "x"``, ``--api-key x`` within one argument, such as a shell's script or a title that a program gave itself.
 _NAMED = re.compile(
-    rf"((?:{_WORDS})[\w.\-]{{0,40}}[\"'\]}}]{{0,3}}(?:\s{{0,4}}[=:]\s{{0,4}}|\s{{1,4}}))({_VALUE})", re.I
+    rf"((?:{_WORDS})[\w.\-]{{0,40}}[\"'\]}}]{{0,3}}(?:\s{{0,4}}[=:,]\s{{0,4}}|\s{{1,4}}))({_VALUE})", re.I
 )
 _SCHEME = re.compile(r"\b(Bearer|Basic|Digest|Negotiate)\s+\S+", re.IGNORECASE)
 _WORD = re.compile(r"\S+")
@@ -83,11 +83,11 @@ class Redaction:
     def _argument(self, argument: str, after: str) -> str:
         if argument in (GONE, CUT):
             return argument
-        if self._matches(argument):
-            return GONE
         name, is_named, _ = argument.partition("=")
         if is_named and not any(map(str.isspace, name)) and "://" not in name and self._is_secret(name.lstrip("-")):
             return f"{name}={GONE}"
+        if self._matches(argument) and not argument.startswith("-"):  # the name of an option may be shown
+            return GONE
         if _LOGIN_OPTION.match(after) and ":" in argument:
             return f"{argument.partition(':')[0]}:{GONE}"
         text = _WORD.sub(_without_login, argument) if "://" in argument else argument

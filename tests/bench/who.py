@@ -1,7 +1,7 @@
 """How often a killed process has its command line: for slow leaks and for allocators that fill the limit at once.
 
-Runs inside of the lab, cgroup v2 or v1: ``python -m tests.bench.who``; prints a table in Markdown. The first kills are each in a container of its own;
-later ones follow each other in one, each of a new process, so the pace at which a container is read counts too.
+Runs inside of the lab, cgroup v2 or v1: ``python -m tests.bench.who``; prints a table in Markdown. The first kills are each in a
+container of its own; later ones follow each other in one, each of a new process, so the pace at which a container is read counts too.
 """
 
 from __future__ import annotations

@@ -228,3 +228,26 @@ def test_numbers_and_switches_may_be_plain_yaml(config: Path) -> None:
 def test_settings_can_not_be_changed() -> None:
     with pytest.raises(AttributeError):
         load({}, NODE).log_level = "debug"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("*", "'*' matches every argument: set commandLines to names instead"),
+        ("*dsn*, ?*", "'?*' matches every argument"),
+        ("x" * 101, "is longer than 100 characters"),
+        (",".join(f"a{n}" for n in range(51)), "has 51 patterns: at most 50 are allowed"),
+        ("[a", "is not a glob: the [ at character 1 has no ]"),
+        ("a,,b", "must be a string or a list of strings"),
+    ],
+)
+def test_patterns_of_secrets_that_cannot_be_meant_are_refused(value: str, why: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        load({"node_name": "n", "redact_patterns": value}, {})
+    assert "--redact-patterns: " in str(error.value)
+    assert why in str(error.value)
+
+
+def test_off_without_quotation_marks_reads_no_command_lines(config: Path) -> None:
+    config.write_text("commandLines: off\n")
+    assert load({"node_name": "n", "config": str(config)}, {}).command_lines == "off"

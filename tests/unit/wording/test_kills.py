@@ -233,6 +233,7 @@ def test_every_field_of_a_kill_is_in_its_log_line() -> None:
         "scope": "container",
     }
     assert said.items() <= fields.items()
+    assert fields["seen"] == []
     in_kill_id = {"boot_id", "cgroup_inode", "ordinal"}
     assert {name for name in OomKill.__slots__ if name not in fields} == in_kill_id
     assert fields["kill_id"] == "boot-7-1"
