@@ -36,9 +36,11 @@ from agent.model import (
 from agent.model.status import Phase
 from agent.modes.policy import decide, disobeyed, invalid_modes
 from agent.wording.notes import group_on_v1_note, mode_invalid_note
+from agent.wording.processes import seen_text
 from agent.wording.times import rfc3339
 from agent.wording.view import Shown
 
+LAST_KILLS = 50  # of a pod, to find the last one of each of its containers
 UNREADABLE = Decision(
     None, Source.NONE, "", "its limit cannot be read, so it cannot be distinguished from the pod's other containers"
 )
@@ -75,6 +77,7 @@ def _explain(found: Survey, node_pod: NodePod) -> PodExplanation:
                 containers.append(_stated(pod, identity, one.container_id, decision, known))
         order = [one.name for one in pod.containers]  # init containers first; unnamed ones last
         containers.sort(key=lambda one: order.index(one.name) if one.name in order else len(order))
+    containers = _with_last_process(found, node_pod.uid, containers)
     pods = (one for one in found.cgroups.values() if one.place.kind is CgroupKind.POD)
     at = next((one for one in pods if one.place.pod_key == node_pod.key), None)
     cgroup, limits = None if at is None else _facts(found, at), limits_of(containers, pod)
@@ -142,6 +145,16 @@ def _stated(
         last_exit_code=last.exit_code,
         last_finished=None if last.finished_unix_s is None else rfc3339(last.finished_unix_s),
     )
+
+
+def _with_last_process(
+    found: Survey, pod_uid: str, containers: Iterable[ContainerExplanation]
+) -> list[ContainerExplanation]:
+    """With the process that each container's last kill ended, and its parents, as far as they were seen."""
+    last: dict[str | None, str | None] = {}
+    for kill in found.recorded(lambda reader: reader.kills_of_pod(pod_uid, 0.0, LAST_KILLS), ()):
+        last.setdefault(kill.container, seen_text(kill) or None)
+    return [replace(one, last_process=last.get(one.name)) for one in containers]
 
 
 def _oom_groups(found: Survey, values: Mapping[str, int]) -> tuple[OomGroup, ...]:

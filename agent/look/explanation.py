@@ -51,7 +51,7 @@ class ContainerExplanation:
     ``rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``, ``state`` and
     others) are None without it. ``scope``: its systemd scope, None: it has none, or none that is visible; ``systemd_stops``: whether
     systemd stops it after the OOM kill of a single process. ``kills``: processes killed, as far back as the ledger reaches; None
-    without a ledger.
+    without a ledger. ``last_process``: the process of the last one and its parents, safe to print; None: not known.
     """
 
     name: str | None
@@ -65,6 +65,7 @@ class ContainerExplanation:
     cgroup: CgroupFacts | None = None
     spec_limit_bytes: int | None = None
     kills: int | None = None
+    last_process: str | None = None
     restarts: int | None = None
     state: str | None = None
     state_reason: str | None = None
@@ -161,6 +162,8 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
         yield from _cgroup(one.cgroup, one.spec_limit_bytes)
     if one.kills is not None:
         yield "Kills", styled(f"{count(one.kills, 'process')} in the ledger")
+    if one.last_process is not None:
+        yield "Last", styled(one.last_process)
     if one.tolerated is not None:
         yield "Allows", _tolerated(one.tolerated)
     if one.state is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 
 import pytest
 
@@ -12,10 +13,14 @@ from agent.pressure.readers import MOST_OF_POD, MOST_THREADS, MOST_WAITING, Read
 from tests.unit.patience import PATIENCE_S
 
 
+def wait_for(event: threading.Event) -> None:
+    event.wait(PATIENCE_S)
+
+
 def test_a_container_that_makes_its_reader_wait_delays_no_other() -> None:
     readers, stuck, done = Readers(), threading.Event(), threading.Event()
     for number in range(MOST_OF_POD):
-        assert readers.submit("evil", f"evil {number}", lambda: stuck.wait(PATIENCE_S) and None)
+        assert readers.submit("evil", f"evil {number}", partial(wait_for, stuck))
     assert not readers.submit("evil", "evil 9", done.set), "a pod has no more threads than that"
     assert readers.submit("good", "good", done.set)
     assert done.wait(PATIENCE_S)
@@ -24,7 +29,7 @@ def test_a_container_that_makes_its_reader_wait_delays_no_other() -> None:
 
 def test_the_same_container_is_not_read_twice_at_once() -> None:
     readers, stuck = Readers(), threading.Event()
-    assert readers.submit("pod", "a", lambda: stuck.wait(PATIENCE_S) and None)
+    assert readers.submit("pod", "a", partial(wait_for, stuck))
     assert not readers.submit("pod", "a", stuck.set)
     stuck.set()
 
@@ -32,9 +37,7 @@ def test_the_same_container_is_not_read_twice_at_once() -> None:
 def test_threads_and_what_waits_are_bounded() -> None:
     readers, stuck = Readers(), threading.Event()
     before = threading.active_count()
-    taken = sum(
-        readers.submit(f"pod {n}", str(n), lambda: stuck.wait(PATIENCE_S) and None) for n in range(3 * MOST_WAITING)
-    )
+    taken = sum(readers.submit(f"pod {n}", str(n), partial(wait_for, stuck)) for n in range(3 * MOST_WAITING))
     assert taken == MOST_WAITING
     assert threading.active_count() <= before + MOST_THREADS
     stuck.set()
