@@ -47,8 +47,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     node.close()
 
 
-def start(node: Node, name: str, *argv: str) -> Instance:
-    container = Container("main", (), 40, program=Program(argv))
+def start(node: Node, name: str, *argv: str, limit_mib: int = 40) -> Instance:
+    container = Container("main", (), limit_mib, program=Program(argv))
     return node.kubelet.run_pod(Pod(name, (container,), labels={MODE: "single"}, runtime="runc"))[0]
 
 
@@ -59,7 +59,7 @@ def the_kill(node: Node, pod: str) -> OomKill:
         reader.close()
         return kills
 
-    node.agent.wait_for(found, 120, f"a kill of {pod}")
+    node.agent.wait_for(found, 180, f"a kill of {pod}")
     return found()[-1]
 
 
@@ -81,6 +81,33 @@ def test_a_leaks_command_line_and_ancestry_are_in_log_and_history_without_its_se
     (event,) = node.events("ProcessOOMKilled", "leak")
     assert "worker" not in event["note"]
     assert "Process: python3 ← python3 ← sh." in event["note"]
+
+
+HOSTILE = """
+import os, subprocess, sys
+long = ["x" * 100_000] * 15
+for _ in range(150):
+    if not os.fork():
+        os.setsid()
+        import time
+        time.sleep(600)
+subprocess.call([sys.executable, "-c", sys.argv[1], b"\\x1b[2J\\xff", "a\\nb", "--token=hunter2", *long])
+"""
+
+
+def test_many_processes_and_arguments_made_to_harm_are_shown_short_and_safe(node: Node) -> None:
+    start(node, "hostile", "/bin/sh", "-c", 'python3 -c "$0" "$1"; sleep 600', HOSTILE, LEAK, limit_mib=250)
+    kill = the_kill(node, "hostile")
+    victim = next((one for one in kill.seen if one.pid == kill.victims[0].pid), None)
+    assert victim is not None
+    assert "\\xff a …" in victim.command
+    assert len(victim.command) <= 256
+    (line,) = [
+        text for text in node.agent.log_path.read_text().splitlines() if '"oom_kill"' in text and "hostile" in text
+    ]
+    assert len(line) < 8192
+    assert "\x1b" not in line + node.oomward("history").stdout + node.oomward("explain", "hostile").stdout
+    assert "hunter2" not in node.agent.log_path.read_text() + repr(kill)
 
 
 def test_an_agent_that_starts_again_knows_no_process_from_before(node: Node) -> None:

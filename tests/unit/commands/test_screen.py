@@ -111,7 +111,12 @@ def test_in_a_pipe_every_value_is_whole_and_on_its_own_line() -> None:
 
 @pytest.mark.parametrize(
     ("width", "gone"),
-    [(150, set()), (120, {"COMMAND"}), (110, {"COMMAND", "MODE"}), (70, {"COMMAND", "MODE", "LIMIT", "RESIDENT", "SCOPE"})],
+    [
+        (150, set()),
+        (120, {"COMMAND"}),
+        (110, {"COMMAND", "MODE"}),
+        (70, {"COMMAND", "MODE", "LIMIT", "RESIDENT", "SCOPE"}),
+    ],
 )
 def test_a_narrow_terminal_loses_first_what_matters_least(width: int, gone: set[str]) -> None:
     kills = [replace(KILL, pod="herder-12345")]

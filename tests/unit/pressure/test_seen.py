@@ -129,7 +129,7 @@ def test_a_process_with_the_pid_of_one_that_was_seen_is_another(world: World) ->
 def test_a_pid_that_a_living_process_has_now_is_not_named(world: World) -> None:
     """Whether the victim was the one that was seen is not known any more."""
     world.reached()
-    world.proc.add(12, ("bash",), comm="bash", parent=11, start=2000)
+    world.proc.add(12, ("python", "other"), parent=11, start=2000)
     world.reported((12, "python3"))
     assert 12 not in {one.pid for one in world.of_kill((12, "python3"))}
 
