@@ -6,10 +6,9 @@ stuck at its container's limit may hold. Never call it in the loop's thread.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from agent.kernel.processes import PAGE, PROC
+from agent.kernel.processes import PAGE, PROC, read_file
 
 MOST_BYTES = 2048  # of a command line
 MOST_ARGUMENTS = 64
@@ -18,7 +17,7 @@ CUT = "…"
 
 def resident_bytes(pid: int, proc: Path = PROC) -> int:
     """By /proc/PID/statm (proc_pid_statm(5)), which takes no lock and doesn't look at threads; 0: gone, hidden, or no memory is left."""
-    fields = _read(f"{proc}/{pid}/statm", 128).split()
+    fields = (read_file(pid, "statm", proc) or b"").split()
     return int(fields[1]) * PAGE if len(fields) > 1 else 0
 
 
@@ -28,23 +27,10 @@ def arguments(pid: int, proc: Path = PROC) -> list[str]:
     A program may have overwritten them. The last is CUT where there are more than MOST_BYTES or MOST_ARGUMENTS: an argument that is not
     read to its end is not shown at all, since what it lacks could show that it is a secret.
     """
-    text = _read(f"{proc}/{pid}/cmdline", MOST_BYTES)
+    text = read_file(pid, "cmdline", proc, MOST_BYTES) or b""
     cut = len(text) == MOST_BYTES and not text.endswith(b"\0")
     found = text.rstrip(b"\0").split(b"\0") if text.strip(b"\0") else []
     if cut or len(found) > MOST_ARGUMENTS:
         found = found[:-1] if cut and len(found) <= MOST_ARGUMENTS else found[:MOST_ARGUMENTS]
         return [*(one.decode("utf-8", "backslashreplace") for one in found), CUT]
     return [one.decode("utf-8", "backslashreplace") for one in found]
-
-
-def _read(path: str, most: int) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return os.read(fd, most)
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)

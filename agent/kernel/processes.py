@@ -82,7 +82,7 @@ def cgroup_of(pid: int | str, proc: Path = PROC, controller: str = "memory") -> 
     without its `` (deleted)``. From within a private cgroup namespace it begins with ``/..`` and names nothing.
     """
     paths: dict[str, str] = {}
-    for line in (_read(pid, "cgroup", proc) or b"").split(b"\n"):
+    for line in (read_file(pid, "cgroup", proc) or b"").split(b"\n"):
         _, controllers, path = (*os.fsdecode(line).split(":", 2), "", "")[:3]
         if path:
             paths |= dict.fromkeys(controllers.split(","), path.removesuffix(" (deleted)"))
@@ -106,7 +106,7 @@ def process(pid: int, proc: Path = PROC) -> Process | None:
 
     It waits for no lock of the process's memory (fs/proc/array.c, do_task_stat).
     """
-    line = _read(pid, "stat", proc)
+    line = read_file(pid, "stat", proc)
     if line is None:
         return None
     before, after = line.index(b"(") + 1, line.rindex(b")")  # the name may have spaces and brackets
@@ -119,13 +119,13 @@ def process(pid: int, proc: Path = PROC) -> Process | None:
 
 def _namespaces(pid: int, proc: Path) -> tuple[list[bytes], int | None]:
     """Its pid in our namespace and in those below, down to its own; and its parent's pid in ours, None if it is not known."""
-    status = _read(pid, "status", proc) or b""
+    status = read_file(pid, "status", proc) or b""
     levels, parents = (status.partition(b"\n%s:" % key)[2].partition(b"\n")[0].split() for key in (b"NSpid", b"PPid"))
     return levels, int(parents[0]) if parents else None
 
 
-def _read(pid: int | str, file: str, proc: Path) -> bytes | None:
-    """None: the process is gone, we may not see it (hidepid, proc(5)), or no descriptor is free.
+def read_file(pid: int | str, file: str, proc: Path, most_bytes: int = WHOLE) -> bytes | None:
+    """The beginning of a process's file. None: the process is gone, we may not see it (hidepid, proc(5)), or no descriptor is free.
 
     One read is enough: the kernel makes the text of such a file at once (fs/proc/base.c, proc_single_show).
     """
@@ -134,7 +134,7 @@ def _read(pid: int | str, file: str, proc: Path) -> bytes | None:
     except OSError:
         return None
     try:
-        return os.read(fd, WHOLE)
+        return os.read(fd, most_bytes)
     except OSError:
         return None
     finally:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-FIRST_S, LONGEST_S = 1.0, 4.0  # between two readings while it goes on
+FIRST_S, LONGEST_S = 1.0, 2.0  # between two readings while it goes on
 QUIET_S = 10.0  # after that it is as the first time
-COST = 20  # a reading that took 1 ms is not repeated for 20 ms: at most 5 % of a processor per container
+COST = (
+    20  # a reading that used the processor for 1 ms is not repeated for 20 ms: at most 5 % of a processor per container
+)
 PER_S, AT_ONCE = 20.0, 40.0  # of the node
 OF_REPEATED = 0.5  # part of them that is left for containers which reach their limit for the first time
 MOST = 4096  # containers that are remembered
@@ -51,7 +53,7 @@ class Pace:
         return True
 
     def took(self, key: str, seconds: float) -> None:
-        """What a reading cost; called by another thread."""
+        """What a reading cost in processor time; called by another thread."""
         last = self._last.get(key)
         if last is not None:
             last.interval_s = max(last.interval_s, COST * seconds)

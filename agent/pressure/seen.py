@@ -82,13 +82,13 @@ class SeenProcesses:
     # -------------------------------------------------------------------------------------------------- readers' threads
 
     def _look(self, cgroup: Cgroup) -> None:
-        began_s = time.perf_counter()
+        began_s = time.thread_time()
         inside = {pid for pid in islice(self._pids(cgroup), MOST_LOOKED_AT) if pid > 0}
         largest = nlargest(LARGEST, ((resident_bytes(pid, self._proc), pid) for pid in inside))
         look = _Look(self._redaction, inside.__contains__, self._proc)
         found = [one for _, pid in largest if (one := process(pid, self._proc)) is not None]
         self._kept.add(cgroup.path, cgroup.inode, [self._seen(look, one) for one in found])
-        self._pace.took(cgroup.path, time.perf_counter() - began_s)
+        self._pace.took(cgroup.path, time.thread_time() - began_s)
 
     def _look_at_killed(self, cgroup: Cgroup, victims: Sequence[Victim]) -> None:
         """A victim is the process of this PID that ends, in this container, under this name. Another that has the PID now shows that what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.ledger import Ledger
 from agent.ledger.rows import BadRowError, kill_of, kill_row, notice_of
-from agent.model import Baseline, KeptDecision, Mode, Notice, ObjectRef, OomKill, Original, TaskRow, Victim
+from agent.model import Baseline, KeptDecision, Mode, Notice, ObjectRef, OomKill, Original, SeenProcess, TaskRow, Victim
 from tests.unit.ledger.records import BOOT, a_kill
 from tests.unit.profiles import examples
 
@@ -82,6 +83,17 @@ def test_fields_of_a_newer_version_are_left_out() -> None:
     body["colour"] = "red"
     body["victims"][0]["shoe_size"] = 44
     assert kill_of(json.dumps(body), None) == a_kill()
+
+
+def test_processes_that_were_seen_come_back_as_they_were() -> None:
+    kill = replace(
+        a_kill(), seen=(SeenProcess(1, "a", "a -b \udcff", ("sh", "tini"), ("sh -c x", ""), 7), SeenProcess(2, "b"))
+    )
+    body = str(kill_row(kill)[-1])
+    assert kill_of(body, None) == kill
+    old = json.loads(body)
+    del old["seen"][0]["parent_commands"]
+    assert kill_of(json.dumps(old), None).seen[0].parent_commands == ()
 
 
 @pytest.mark.parametrize("body", ["{", "[]", "{}", "null"])
