@@ -38,6 +38,7 @@ from agent.model.status import Phase
 from agent.modes.policy import decide, disobeyed, invalid_modes
 from agent.wording.filled import containers_sentence, filled_by, memory_sentence
 from agent.wording.notes import group_on_v1_note, mode_invalid_note
+from agent.wording.processes import seen_text
 from agent.wording.times import rfc3339
 from agent.wording.view import Shown
 
@@ -160,7 +161,8 @@ def _with_kill(one: ContainerExplanation, kill: OomKill | None) -> ContainerExpl
         return one
     text = " ".join(filter(None, (memory_sentence(kill), containers_sentence(kill)))) or None
     at, filled = rfc3339(kill.at_unix_s), filled_by(kill)
-    return replace(one, last_kill=at, memory=kill.use, memory_text=text, filled_by=filled)
+    process = seen_text(kill) or None
+    return replace(one, last_kill=at, memory=kill.use, memory_text=text, filled_by=filled, last_process=process)
 
 
 def _oom_groups(found: Survey, values: Mapping[str, int]) -> tuple[OomGroup, ...]:

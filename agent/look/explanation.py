@@ -52,7 +52,7 @@ class ContainerExplanation:
     others) are None without it. ``scope``: its systemd scope, None: it has none, or none that is visible; ``systemd_stops``: whether
     systemd stops it after the OOM kill of a single process. ``kills``: processes killed, as far back as the ledger reaches; None
     without a ledger. ``last_kill``: its time; ``memory`` below the limit that was hit then, a sentence (``memory_text``) and ``filled_by``,
-    None where they are not known.
+    None where they are not known. ``last_process``: the process of the last kill and its parents, safe to print; None: not known.
     """
 
     name: str | None
@@ -70,6 +70,7 @@ class ContainerExplanation:
     memory: MemoryUse | None = None
     memory_text: str | None = None
     filled_by: Filled | None = None
+    last_process: str | None = None
     restarts: int | None = None
     state: str | None = None
     state_reason: str | None = None
@@ -169,6 +170,8 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
         yield "Kills", styled(f"{count(one.kills, 'process')} in the ledger{last}")
     if one.memory_text is not None:
         yield "Filled", styled(one.memory_text)
+    if one.last_process is not None:
+        yield "Last", styled(one.last_process)
     if one.tolerated is not None:
         yield "Allows", _tolerated(one.tolerated)
     if one.state is not None:

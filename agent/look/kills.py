@@ -12,6 +12,7 @@ from agent.look.view import UNKNOWN, Column, Listing, plain, size, styled
 from agent.model import AgentError, OomKill, Outcome, Scope
 from agent.wording.filled import filled_by
 from agent.wording.kills import kill_fields
+from agent.wording.processes import seen_text
 from agent.wording.text import count, safe
 from agent.wording.times import rfc3339
 from agent.wording.view import Cell, Shown
@@ -98,5 +99,6 @@ KILL_COLUMNS: tuple[Column[OomKill], ...] = (
     Column("FILLED BY", lambda kill: styled(filled_by(kill) or UNKNOWN), spare=5),
     Column("MODE", lambda kill: styled(kill.mode.value if kill.mode else "-"), spare=4),
     Column("OUTCOME", _outcome),
+    Column("COMMAND", lambda kill: styled(seen_text(kill) or "-"), spare=5),
 )
 KILLS = Listing("kills", KILL_COLUMNS, _kill_json, "No OOM kills.")

@@ -233,6 +233,7 @@ def test_every_field_of_a_kill_is_in_its_log_line() -> None:
         "scope": "container",
     }
     assert said.items() <= fields.items()
+    assert fields["seen"] == []
     in_kill_id = {"boot_id", "cgroup_inode", "ordinal"}
     assert fields["memory"] is None, "which is ``use``"
     assert {name for name in OomKill.__slots__ if name not in fields} - {"use", "seen"} == in_kill_id
