@@ -49,8 +49,8 @@ def test_a_limit_that_is_reached_all_the_time_keeps_no_old_hit(world: World) -> 
     world.hit(A)
     for number in range(1, 5):
         world.tallies[A] = replace(world.tallies[A], local_max=number)
+        agent.read()
         agent.after(10.0)
-    agent.after(31.0)
     world.kill(A, hit=False)
     agent.read()
     assert scopes(agent) == [None]
