@@ -15,8 +15,9 @@ from pathlib import Path
 
 from agent.cgroup.errors import ADVICE, DENIED, GONE, CgroupError, GoneError, NotACgroupMountError, or_vanished
 from agent.cgroup.layout import classify
+from agent.cgroup.memory_stat import memory_use_v1, memory_use_v2
 from agent.cgroup.mount import CgroupMount, opened
-from agent.model import Cgroup, CgroupKind, MemoryEvents, OomGroupWrite, WriteOutcome
+from agent.model import Cgroup, CgroupKind, MemoryEvents, MemoryUse, OomGroupWrite, WriteOutcome
 
 __all__ = ["OOM_GROUP", "CgroupError", "CgroupFiles", "NotACgroupMountError", "refused", "value"]
 
@@ -26,6 +27,7 @@ NO_OOM_GROUP = "there is no memory.oom.group here (cgroup v1, or a kernel older 
 NO_CONTROLLER = "the memory controller is not enabled here (yet)"
 UNREAD = ((-1, -1), (None, None))
 V1_NO_LIMIT = 1 << 60  # memory.limit_in_bytes of an unlimited v1 cgroup is PAGE_COUNTER_MAX, close to 2^63
+OTHER_KIND = {"v2": "memory.swap.current", "v1": "memory.kmem.usage_in_bytes"}  # which memory.stat lacks
 V2_SIZES = {"limit": "memory.max", "usage": "memory.current", "peak": "memory.peak"}
 V1_SIZES = {
     "limit": "memory.limit_in_bytes",
@@ -181,6 +183,30 @@ class CgroupFiles(CgroupMount):
     def peak_bytes(self, cgroup: Cgroup) -> int | None:
         """memory.peak (since 5.19; v1: memory.max_usage_in_bytes); None where the kernel has none. Raises CgroupError."""
         return self._size(cgroup, "peak")
+
+    @or_vanished
+    def control_file(self, cgroup: Cgroup, file: str) -> str | None:
+        """Its text; None: there is no such file. Raises CgroupError."""
+        return self.read(cgroup.path, cgroup.inode, file)
+
+    @or_vanished
+    def memory_use(self, cgroup: Cgroup) -> MemoryUse:
+        """What uses its memory and that of those below, by memory.stat. Raises CgroupError."""
+        stat = _pairs(self.need(cgroup.path, cgroup.inode, "memory.stat"))
+        other = self.read(cgroup.path, cgroup.inode, OTHER_KIND[self.version])
+        size = int(other) if other else None
+        return memory_use_v1(stat, size) if self.version == "v1" else memory_use_v2(stat, size)
+
+    @or_vanished
+    def times_at_limit(self, cgroup: Cgroup) -> int:
+        """How often a charge ran into this cgroup's own limit since it was made. Raises CgroupError.
+
+        v2: ``max`` of memory.events.local (before 5.2 of memory.events, which counts those below, too); v1: memory.failcnt.
+        """
+        if self.version == "v1":
+            return int(self.need(cgroup.path, cgroup.inode, "memory.failcnt"))
+        text = self.read(cgroup.path, cgroup.inode, "memory.events.local")
+        return _pairs(text or self.need(cgroup.path, cgroup.inode, "memory.events")).get("max", 0)
 
     def _size(self, cgroup: Cgroup, which: str) -> int | None:
         text = self.read(cgroup.path, cgroup.inode, self._sizes[which])

@@ -6,11 +6,14 @@ flags nor pending signals, and reads more files: some of this happens once per k
 
 from __future__ import annotations
 
+import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from agent.model import SeenProcess
 
 PROC = Path("/proc")
 WHOLE = 1 << 16
@@ -77,6 +80,30 @@ def node_oom_kills(proc: Path = PROC) -> int | None:
                 break
     _, found, rest = text.partition(b"\noom_kill ")
     return int(rest.split(maxsplit=1)[0]) if found else None
+
+
+def largest(pids: Iterable[int], proc: Path = PROC, between: Callable[[], None] = lambda: None) -> list[SeenProcess]:
+    """These processes with their resident memory (proc_pid_stat(5), field 24), the largest first. ``between`` is called before each."""
+    found = []
+    for pid in pids:
+        between()
+        line = _read(pid, "stat", proc) if pid > 0 else None
+        if line is not None:
+            name, _, rest = line.partition(b"(")[2].rpartition(b")")
+            rss_bytes = int(rest.split()[24 - 3]) * mmap.PAGESIZE
+            found.append(SeenProcess(pid, name.decode(errors="backslashreplace"), rss_bytes=rss_bytes))
+    return sorted(found, key=lambda one: one.rss_bytes or 0, reverse=True)
+
+
+def available_share(proc: Path = PROC) -> float | None:
+    """MemAvailable of MemTotal (proc_meminfo(5)); None: it can't be read."""
+    try:
+        lines = (proc / "meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    sizes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines) if rest.strip()}
+    total = sizes.get("MemTotal", 0)
+    return sizes["MemAvailable"] / total if total and "MemAvailable" in sizes else None
 
 
 def _stat(pid: int, proc: Path) -> tuple[int, bool] | None:

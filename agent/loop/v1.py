@@ -1,4 +1,6 @@
-"""cgroup v1's counters: an eventfd signals an OOM before its kill is counted, so each signal leads to several readings.
+"""cgroup v1's notifications of OOMs and of memory pressure.
+
+An eventfd signals an OOM before its kill is counted, so each signal leads to several readings.
 
 A kill by the node's own OOM killer signals no memcg at all: only the log's report and /proc/vmstat show it.
 """
@@ -14,6 +16,8 @@ from agent.model import Cgroup, CgroupKind, CountersTouched
 
 # After the signal: the kernel sends it before it chooses a victim (mem_cgroup_oom_notify), and the kill may take long.
 READ_AFTER_S = (0.01, 0.05, 0.25, 1.0)
+LEVEL = b"medium"  # more than 60 % of what reclaim looks at stays
+MUTED_S = 1.0
 FOLLOWED = (CgroupKind.CONTAINER, CgroupKind.NESTED)
 
 
@@ -59,3 +63,50 @@ class V1Counters:
         while self._again and self._again[0][0] <= now_s:
             signalled.append(heapq.heappop(self._again)[1])
         return [CountersTouched(self._cgroups[d], now_s) for d in dict.fromkeys(signalled) if d in self._cgroups]
+
+
+class V1Pressure:
+    """Signals of memory.pressure_level (cgroup-v1/memory.rst, section 11): reclaim in a container or pod frees little of what it looks at.
+
+    The cgroup whose limit is reached is signalled, and if nobody follows that, one above. Arguments as in V1Counters.
+    """
+
+    def __init__(self, mount: Path, on_trouble: Callable[[str], None]) -> None:
+        self._mount = mount
+        self._on_trouble = on_trouble
+        self._events = V1Events("memory.pressure_level", LEVEL)
+        self.fileno, self.close = self._events.fileno, self._events.close
+        self._cgroups: dict[Path, Cgroup] = {}
+        self._muted: list[tuple[float, Path]] = []  # a heap of until when, and which directory
+
+    def follow(self, cgroup: Cgroup) -> None:
+        """Register if it is a container's or a pod's."""
+        if cgroup.place.kind not in (CgroupKind.CONTAINER, CgroupKind.POD):
+            return
+        directory = self._mount / cgroup.path
+        self._events.unregister(directory)
+        try:
+            if self._events.register(directory):
+                self._cgroups[directory] = cgroup
+        except V1EventsUnavailableError as error:
+            self._on_trouble(str(error))
+
+    def forget(self, cgroup: Cgroup) -> None:
+        directory = self._mount / cgroup.path
+        if self._cgroups.get(directory) == cgroup:
+            del self._cgroups[directory]
+            self._events.unregister(directory)
+
+    def due_s(self) -> float | None:
+        """When signals that are kept back are read; None: there may be none."""
+        return self._muted[0][0] if self._muted else None
+
+    def read(self, now_s: float) -> list[Cgroup]:
+        """The cgroups that were signalled, each at most once in MUTED_S: the kernel signals every 2 MiB of reclaim."""
+        while self._muted and self._muted[0][0] <= now_s:
+            self._events.unmute(heapq.heappop(self._muted)[1])
+        signalled = self._events.read()
+        for directory in signalled:
+            self._events.mute(directory)
+            heapq.heappush(self._muted, (now_s + MUTED_S, directory))
+        return [self._cgroups[directory] for directory in signalled if directory in self._cgroups]

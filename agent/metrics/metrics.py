@@ -19,7 +19,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
 
 from agent.metrics.room import Room
-from agent.model import Mode, OomKill, Outcome, Scope, WriteOutcome
+from agent.model import Mode, OnStall, OomKill, Outcome, Scope, WriteOutcome
 from agent.wording.logs import Once, log
 from agent.wording.shares import beyond
 from agent.wording.text import safe
@@ -36,7 +36,8 @@ UNKNOWN = "unknown"
 EVENT_OUTCOMES = ("created", "exists", "patched", "dropped_gone", "dropped_invalid", "dropped_expired")
 WATCH_REASONS = ("timeout", "relist", "gone", "refused", "unreachable", "error", "short")  # model.WatchTrouble
 NRI_MODES = (*Mode, "none")
-KILLED_WHY = ("tolerance", "group", "failed")
+KILLED_WHY = ("tolerance", "group", "failed", "stall")
+STALL_ACTIONS = tuple(action for action in OnStall if action is not OnStall.OFF)
 CREATED_SWITCH = "PROMETHEUS_DISABLE_CREATED_SERIES"  # the library's own, which has them on where it is not set
 Key = tuple[str, str, str]  # namespace, pod, container
 NOBODYS: Key = ("", "", "")  # counts the kills in containers without room for series; never ends
@@ -130,6 +131,16 @@ class Metrics:
         "Containers that the agent killed, by reason (failed: the attempt failed).",
         "reason",
         values=KILLED_WHY,
+    )
+    memory_limit_pressure = metric(
+        Gauge, "1 while a container is at its memory limit and needs more than can be freed, else 0.", *CONTAINER
+    )
+    memory_limit_pressure_seconds = metric(Counter, "Seconds that a container was under such pressure.", *CONTAINER)
+    stalls_resolved = metric(
+        Counter,
+        "Stalls at a container's own limit that the agent ended on request, by how.",
+        "action",
+        values=STALL_ACTIONS,
     )
     pod_failure = metric(Gauge, "1 while the pod fails, by category of the diagnosis.", "namespace", "pod", "category")
     kmsg_readable = metric(Gauge, "1: the kernel's log is read. 0: it is not readable, so kills have no process names.")
@@ -298,6 +309,13 @@ class Metrics:
         elif (self.container_oom_group_desired, ()) in self._series[key]:
             self._series[key].remove((self.container_oom_group_desired, ()))
             self.container_oom_group_desired.remove(*key)
+
+    def under_pressure(self, namespace: str, pod: str, container: str, *, seconds: float, lasts: bool) -> None:
+        """``seconds`` more of pressure at the container's limit, which ``lasts`` or has just ended."""
+        key = (namespace, pod, container)
+        if self._counted_as(key) == key:
+            self._of(key, self.memory_limit_pressure).set(lasts)
+            self._of(key, self.memory_limit_pressure_seconds).inc(seconds)
 
     def container_gone(self, namespace: str, pod: str, container: str, now_s: float) -> None:
         """The pod is gone: its series end KEEP_S later, unless it comes back. ``now_s`` is monotonic."""

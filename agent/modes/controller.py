@@ -32,6 +32,7 @@ from agent.modes.kept import kept_decisions
 from agent.modes.notices import ModeNotices
 from agent.modes.policy import decide, invalid_modes
 from agent.modes.scopes import Scopes
+from agent.modes.stalls import invalid_stalls
 from agent.modes.tolerance import invalid_tolerances
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
@@ -71,7 +72,11 @@ class ModeController:
         self._ancestors = Ancestors(self.enforcer, self.registry, self.notices, self.values)
 
     def check_settings(self, pod: Pod) -> None:
-        for bad in (*invalid_modes(pod, self.rules), *invalid_tolerances(pod, self.rules)):
+        for bad in (
+            *invalid_modes(pod, self.rules),
+            *invalid_tolerances(pod, self.rules),
+            *invalid_stalls(pod, self.rules),
+        ):
             self.notices.invalid(pod, bad)
 
     def pod_changed(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
