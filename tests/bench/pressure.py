@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -181,7 +182,7 @@ class _Unified(CgroupFiles):
     """The v2 hierarchy of a machine whose memory controller is on v1: the cgroups have other inodes there."""
 
     @contextmanager
-    def directory(self, path: str, inode: int | None = None) -> Iterator[int]:  # noqa: ARG002
+    def directory(self, path: str, inode: int | None = None) -> Iterator[int]:
         with super().directory(path, None) as found:
             yield found
 
@@ -195,14 +196,13 @@ class Watcher:
     checks: int = 0
 
     def __post_init__(self) -> None:
-        trouble = lambda why: print(why, file=sys.stderr)  # noqa: E731
         files = CgroupFiles(MEMORY, "v1" if V1 else "v2")
         self.psi = None
         if has_psi():
             self.psi = Psi(_Unified(UNIFIED, "v2") if V1 else files, self.waiting, trouble)
         self.v1 = V1Pressure(MEMORY, trouble) if V1 and self.psi is None else None
         self.inotify = None if V1 else INotify()
-        readings = Readings(files, self.psi.stalled_us if self.psi is not None else None, lambda error: print(error))
+        readings = Readings(files, self.psi.stalled_us if self.psi is not None else None, trouble)
         stand_in = cast(Any, self)
         self.pressure = Pressure(
             stand_in, stand_in, stand_in, readings, self.psi, lambda *_: PressureRequest(), "all", stand_in, stand_in
@@ -246,6 +246,7 @@ class Watcher:
             episode.named = Identity("bench", pod.name, pod.name, "main")
             pod.alarms += 1
             pod.began_s = pod.began_s or time.monotonic()
+            trouble(f"{pod.name}: pressure, {sample}, {reading.use}")
 
     def ended(self, _episode: Episode, _now_s: float) -> None: ...
 
@@ -333,7 +334,8 @@ def run_healthy(minutes: float, directory: Path) -> list[tuple[str, int, float]]
         found = []
         for name, pod in pods.items():
             hits = watcher.files.times_at_limit(pod.cgroup)
-            assert pod.process is not None and pod.process.poll() is None, f"{name} ended"
+            assert pod.process is not None
+            assert pod.process.poll() is None, f"{name} ended"
             found.append((name, pod.alarms, (hits if isinstance(hits, int) else 0) / passed))
         return found
     finally:
@@ -363,7 +365,11 @@ def spread(found: list[float | None]) -> str:
     return shown + (f"; {missed} of {len(found)} without a warning" if missed else "")
 
 
-def main(say: Callable[[str], None] = print) -> None:
+def trouble(why: object) -> None:
+    print(why, file=sys.stderr, flush=True)
+
+
+def main(say: Callable[[str], None] = partial(print, flush=True)) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=0, help="of each leak")
     parser.add_argument("--minutes", type=float, default=0.0, help="of healthy containers")

@@ -50,6 +50,8 @@ def scenario() -> Metrics:
     m.modes_failed.inc()
     m.tolerance_exceeded.inc()
     m.containers_killed.labels("tolerance").inc()
+    m.under_pressure("default", "herder-1", "herder", seconds=2.5, lasts=True)
+    m.stalls_resolved.labels("kill-largest").inc()
     m.pod_failures("uid-1", {("default", "herder-1", "OOMKilledProcess")})
     m.kmsg_readable.set(True)
     m.kmsg_lost_records.inc(133)
@@ -157,6 +159,7 @@ def test_names_types_and_units_follow_the_conventions() -> None:
                 "kind",
                 "thread",
                 "category",
+                "action",
             }
 
 
