@@ -4,6 +4,9 @@
 own code judges real cgroups with small limits. On a machine with PSI whose memory controller is on cgroup v1, each process is in a v1
 cgroup and in a v2 one, which has PSI; there memory.failcnt, read every 10 ms, stands for v2's notifications. Elsewhere (in the lab):
 the notifications of v2 or v1. Prints Markdown.
+
+In the lab: ``python -m tests.lab boot --out build/lab/pressure -- .venv/bin/python -m tests.bench.pressure --runs 3 --directory
+build/lab/pressure``, and the same with ``--cgroup v1``.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -369,11 +372,16 @@ def trouble(why: object) -> None:
     print(why, file=sys.stderr, flush=True)
 
 
-def main(say: Callable[[str], None] = partial(print, flush=True)) -> None:
+say = partial(print, flush=True)
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=0, help="of each leak")
     parser.add_argument("--minutes", type=float, default=0.0, help="of healthy containers")
-    parser.add_argument("--directory", type=Path, default=Path("/var/tmp"), help="for files; no tmpfs")
+    parser.add_argument(
+        "--directory", type=Path, default=Path("/var/tmp"), help="for files, on a disk; in the lab: --out's"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         directory = Path(name)
