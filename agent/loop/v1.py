@@ -16,7 +16,7 @@ from agent.model import Cgroup, CgroupKind, CountersTouched
 
 # After the signal: the kernel sends it before it chooses a victim (mem_cgroup_oom_notify), and the kill may take long.
 READ_AFTER_S = (0.01, 0.05, 0.25, 1.0)
-LEVEL = b"medium"  # more than 60 % of what reclaim looks at stays
+LEVEL = b"low"  # reclaim looked at 2 MiB; the higher levels come when nearly nothing is left
 MUTED_S = 1.0
 FOLLOWED = (CgroupKind.CONTAINER, CgroupKind.NESTED)
 
@@ -66,7 +66,7 @@ class V1Counters:
 
 
 class V1Pressure:
-    """Signals of memory.pressure_level (cgroup-v1/memory.rst, section 11): reclaim in a container or pod frees little of what it looks at.
+    """Signals of memory.pressure_level (cgroup-v1/memory.rst, section 11): there was reclaim in a container or pod.
 
     The cgroup whose limit is reached is signalled, and if nobody follows that, one above. Arguments as in V1Counters.
     """

@@ -53,7 +53,7 @@ def pressure_note(
     shared: bool,
 ) -> str:
     """The message of the Event, at most 1,024 bytes."""
-    whose = "its pod's memory limit, shared by its containers" if shared else "its memory limit"
+    whose = "the memory limit of its pod, which all its containers share," if shared else "its memory limit"
     lasts = f" and has been for {duration_text(lasts_s)}" if lasts_s else ""
     stall = f" Its processes waited for memory {percent(stalled)} of the last second." if stalled is not None else ""
     use, largest = use_text(reading.use), processes_text(processes)

@@ -141,6 +141,12 @@ LEAKS = (
 )
 
 
+def enable_controller() -> None:
+    """In the lab's root cgroup."""
+    if not V1:
+        (TOP / "cgroup.subtree_control").write_text("+memory")
+
+
 @dataclass(eq=False)
 class Pod:
     """A cgroup with a limit, and a process in it. ``began_s``: when pressure was seen first (monotonic)."""
@@ -383,6 +389,7 @@ def main() -> None:
         "--directory", type=Path, default=Path("/var/tmp"), help="for files, on a disk; in the lab: --out's"
     )
     options = parser.parse_args()
+    enable_controller()
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         directory = Path(name)
         if options.runs:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from agent.cgroup.files import CgroupFiles
 from agent.events.outbox import Outbox
@@ -67,6 +68,8 @@ class World:
         kmsg: bool = False,
         announce: bool = True,
         emulate_group: bool = False,
+        pressure_events: str = "requested",
+        psi: Any = None,
     ) -> None:
         self.mount = tmp_path / "mount"
         self.mount.mkdir(exist_ok=True)
@@ -80,8 +83,13 @@ class World:
         self._kmsg = kmsg
         settings = load({"node_name": "node-1"}, {})
         self.settings = replace(
-            settings, rules=rules or Rules(), emulate_group_on_v1=emulate_group, mode_applied_events=announce
+            settings,
+            rules=rules or Rules(),
+            emulate_group_on_v1=emulate_group,
+            mode_applied_events=announce,
+            pressure_events=pressure_events,
         )
+        self.psi = psi
         self.scope_policies: dict[str, ScopePolicy] = {}  # by the cgroup's path
         self.systemd_loaded_ns = 1
         self.killed: list[str] = []
@@ -106,6 +114,7 @@ class World:
             outbox,
             self._kill,
             kmsg=self._kmsg,
+            psi=self.psi,
             scope_policy=self.scope_policies.get,
             systemd_loaded_ns=lambda: self.systemd_loaded_ns,
             unix_s=self.unix_s,
