@@ -109,7 +109,19 @@ def build_node(
     enforcer = Enforcer(files, ledger, unix_s)
     scopes = Scopes(scope_policy if files.version == "v2" else lambda _path: None, systemd_loaded_ns)
     modes = ModeController(
-        settings.rules, files, tree, enforcer, registry, notices, metrics, facts, consequences, scopes, values, on_error
+        settings.rules,
+        files,
+        tree,
+        enforcer,
+        registry,
+        notices,
+        metrics,
+        facts,
+        consequences,
+        scopes,
+        values,
+        on_error,
+        has_psi=psi is not None,
     )
     attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg)
     recorder = Recorder(ledger, metrics, failing.settled, kill_events.post)

@@ -212,7 +212,9 @@ def test_a_limit_that_containers_share_is_said_to_be_the_pods(world: World) -> N
     reach(world, POD)
     goes_on(world, 5, path=POD)
     (note,) = events(world)
-    assert note.startswith("Container main is at the memory limit of its pod, which all its containers share, of 256 MiB")
+    assert note.startswith(
+        "Container main is at the memory limit of its pod, which all its containers share, of 256 MiB"
+    )
 
 
 def test_a_container_that_is_removed_leaves_nothing_behind(world: World) -> None:
