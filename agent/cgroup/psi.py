@@ -44,8 +44,8 @@ def has_psi(proc: Path = Path("/proc")) -> bool:
 def stalled_us(text: str) -> int | None:
     """``total`` of the line ``full``, in microseconds; None: the text has no such line."""
     for line in text.splitlines():
-        kind, *fields = line.split()
-        for field in fields if kind == "full" else ():
+        fields = line.split()
+        for field in fields if fields[:1] == ["full"] else ():
             name, _, number = field.partition("=")
             if name == "total" and number.isdecimal():
                 return int(number)
