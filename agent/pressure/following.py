@@ -181,7 +181,7 @@ class Pressure:
             return
         if self.psi is not None and len(self.psi) < MOST_TRIGGERS:
             self.psi.watch(container)
-        sample = _sample(one, reading, now_s)
+        sample = _sample(one, reading, now_s, reached=self.readings.certain)
         one.readings = 1 if now_s - one.last_s > BASELINE_S else one.readings + 1
         one.last, one.last_s, one.stalled = reading, now_s, sample.stalled
         one.judge.add(sample)
@@ -242,11 +242,11 @@ class Pressure:
             self._forget(one, now_s)
 
 
-def _sample(one: Followed, reading: AtLimit, now_s: float) -> Sample:
-    """The reading against the one before, if that is not too old."""
+def _sample(one: Followed, reading: AtLimit, now_s: float, *, reached: bool) -> Sample:
+    """The reading against the one before, if that is not too old; else ``reached``."""
     before, passed_s = one.last, now_s - one.last_s
     if before is None or passed_s > BASELINE_S:
-        return Sample(now_s, reading.fixed, reading.dirty)
+        return Sample(now_s, reading.fixed, reading.dirty, reached)
     stalled = None
     if reading.stalled_us is not None and before.stalled_us is not None and passed_s > 0:
         stalled = min(1.0, max(0, reading.stalled_us - before.stalled_us) / (passed_s * 1e6))

@@ -10,7 +10,10 @@ from agent.model import AtLimit, Cgroup, MemoryUse, SeenProcess, Vanished
 
 
 class Readings:
-    """``files`` are of the memory hierarchy. ``stalled_us`` is Psi.stalled_us, None: there is no PSI. ``between``: see Node."""
+    """``files`` are of the memory hierarchy. ``stalled_us`` is Psi.stalled_us, None: there is no PSI. ``between``: see Node.
+
+    ``certain``: a signal proves that the limit was reached; None: by the version, since v1 signals the node's own reclaim as well.
+    """
 
     def __init__(
         self,
@@ -18,7 +21,10 @@ class Readings:
         stalled_us: Callable[[Cgroup], int | None] | None,
         on_error: Callable[[CgroupError], None],
         between: Callable[[], None] = lambda: None,
+        *,
+        certain: bool | None = None,
     ) -> None:
+        self.certain = files.version == "v2" if certain is None else certain
         self._files = files
         self._stalled_us = stalled_us
         self._on_error = on_error

@@ -211,7 +211,9 @@ class Watcher:
             self.psi = Psi(_Unified(UNIFIED, "v2") if V1 else files, self.waiting, trouble)
         self.v1 = V1Pressure(MEMORY, trouble) if V1 and self.psi is None else None
         self.inotify = None if V1 else INotify()
-        readings = Readings(files, self.psi.stalled_us if self.psi is not None else None, trouble)
+        readings = Readings(
+            files, self.psi.stalled_us if self.psi is not None else None, trouble, certain=self.v1 is None
+        )
         stand_in = cast(Any, self)
         self.pressure = Pressure(
             stand_in, stand_in, stand_in, readings, self.psi, lambda *_: PressureRequest(), "all", stand_in, stand_in
