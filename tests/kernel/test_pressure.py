@@ -68,7 +68,7 @@ def test_a_leak_beside_page_cache_is_reported_before_it_is_killed(node: Node, ru
     instance = start(node, f"leak-{runtime}", runtime)
     with reading(instance, 24):
         time.sleep(3.0)
-        node.kubelet.execute(instance, "eat", "0", "leak", "200")
+        node.kubelet.execute(instance, "eat", "0", "leak", "500")  # 2 MiB/s: the Event waits a second for the kill
         node.agent.wait_for(
             lambda: node.agent.log_lines(event="memory_limit_pressure", pod=instance.pod.name), 60, "said"
         )
