@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.cgroup.psi import has_psi
+from agent.model import Cgroup
 from tests.bench.pressure import HEALTHY, LEAKS, LIMIT_MIB, Pod, Watcher, enable_controller, make_file, run_leak
 
 PROC = Path("/proc")
