@@ -40,7 +40,8 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def start(node: Node, name: str, runtime: str, **annotations: str) -> Instance:
     pod = Pod(name, (Container("main", ("pause",)),), labels={MODE: "single"}, annotations=annotations, runtime=runtime)
     (instance,) = node.kubelet.run_pod(pod)
-    node.agent.wait_for(lambda: any(("pod", name) in labels for _, labels in node.agent.metrics()), 60, "named")
+    named = {("pod", name)}
+    node.agent.wait_for(lambda: any(named.issubset(labels) for _, labels in node.agent.metrics()), 60, "named")
     return instance
 
 
@@ -75,7 +76,7 @@ def test_a_leak_beside_page_cache_is_reported_before_it_is_killed(node: Node, ru
         assert memory_events(instance.path).get("oom_kill", 0) == 0, "before the kill"
         node.kubelet.wait_for(lambda: memory_events(instance.path).get("oom_kill", 0) > 0, 60)
     (line,) = node.agent.log_lines(event="memory_limit_pressure", pod=instance.pod.name)
-    assert "leak" in line["largest"]
+    assert "leak" in str(line["largest"])
     node.agent.wait_for(lambda: node.events("MemoryLimitPressure", instance.pod.name), 60, "posted")
     (event,) = node.events("MemoryLimitPressure", instance.pod.name)
     assert event["note"].startswith("Container main is at its memory limit of 64 MiB")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.cgroup.psi import has_psi
+from agent.model import Cgroup
 from tests.bench.pressure import HEALTHY, LEAKS, LIMIT_MIB, Pod, Watcher, enable_controller, make_file, run_leak
 
 PROC = Path("/proc")
@@ -60,7 +61,7 @@ def test_a_trigger_signals_a_stall_needs_no_thread_of_the_kernel_and_is_dropped_
         began_us = watcher.psi.stalled_us(pod.cgroup)
         pod.start()
         until_s = time.monotonic() + PATIENCE_S
-        signalled = []
+        signalled: list[Cgroup] = []
         while not signalled and time.monotonic() < until_s:
             signalled = watcher.psi.signalled(watcher.waiting.wait(1.0))
         now_us = watcher.psi.stalled_us(pod.cgroup)
