@@ -40,6 +40,7 @@ class Followed:
     shared: bool
     reached_s: float
     judge: Judge = field(default_factory=Judge)
+    pod: Cgroup | None = None  # whose hits ``last`` counts, too
     last: AtLimit | None = None
     last_s: float = -inf
     next_s: float = inf  # when to read again
@@ -127,7 +128,8 @@ class Pressure:
             for other in self._shares.trim(self._followed, MOST_FOLLOWED):
                 self._drop(other, now_s)
         one.reached_s = now_s
-        one.shared = shared
+        if not shared or now_s - one.last_s > BASELINE_S:  # its own limit says more than its pod's
+            one.shared = shared
         self._plan(one, now_s)
 
     def _wanted(self, container: Cgroup) -> bool:
@@ -174,7 +176,8 @@ class Pressure:
         limit_bytes = self.facts.limit_bytes(container.path)
         if limit_bytes is None and one.shared:
             limit_bytes = self.facts.limit_bytes(container.path.rpartition("/")[0])
-        pod = self._limiting_pod(one)
+        if (pod := self._limiting_pod(one)) != one.pod:
+            one.pod, one.last = pod, None  # other hits are counted than before
         reading = None if limit_bytes is None else self.readings.at_limit(container, limit_bytes, pod)
         if reading is None:
             self._forget(one, now_s)

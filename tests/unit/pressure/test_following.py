@@ -308,3 +308,23 @@ def test_the_text_of_an_event_is_safe_whatever_the_processes_are_called(world: W
     world.node.pressure.report._largest = lambda _: []
     goes_on(world, 3)
     assert all(note.isprintable() for note in events(world))
+
+
+def test_a_pods_limit_that_is_reached_as_well_is_not_taken_for_the_containers(tmp_path: Path) -> None:
+    """Nor do the pod's hits count for the container, whichever is signalled first."""
+    world = World(tmp_path, pressure_events="all")
+    world.listed(pod(ids={"main": ID, "other": "b" * 64}, main=LIMIT))
+    world.make()
+    world.make(OTHER)
+    (world.mount / POD / "memory.max").write_text(f"{2 * LIMIT}\n")
+    fill(world, 235, 20)
+    reach(world)
+    (followed,) = world.node.pressure._followed.values()
+    for _ in range(30):
+        world.now += 1.0
+        reach(world, POD)
+        assert not followed.shared
+    assert followed.last is not None
+    assert followed.last.reached == 10
+    assert pressed(world) is None, "its own limit is not reached any more"
+    world.end()
