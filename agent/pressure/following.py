@@ -44,7 +44,6 @@ class Followed:
     last: AtLimit | None = None
     last_s: float = -inf
     next_s: float = inf  # when to read again
-    stalled: float | None = None  # the last known share of the time
     episode: Episode | None = None
     readings: int = 0  # since it was calm
 
@@ -186,7 +185,7 @@ class Pressure:
             self.psi.watch(container)
         sample = _sample(one, reading, now_s, reached=self.readings.certain)
         one.readings = 1 if now_s - one.last_s > BASELINE_S else one.readings + 1
-        one.last, one.last_s, one.stalled = reading, now_s, sample.stalled
+        one.last, one.last_s = reading, now_s
         one.judge.add(sample)
         names = self.facts.names_at(container.path)
         request = self._request(names)
