@@ -23,6 +23,7 @@ from agent.wording.shares import Owner, Shares
 CHECK_S = 1.0  # between two readings of a container …
 SELDOM_S = 2.0  # … much of whose memory can be freed
 MOSTLY_FREE = 0.75
+AT_LIMIT = 0.99  # of the limit is in use: it is reached
 FIRST_S = (0.05, 0.1, 0.2, 0.5)  # the first ones, after it was calm: how fast does it grow?
 SOONEST_S = 0.1  # where it grows fast
 BASELINE_S = 10.0  # an older reading says nothing about now
@@ -245,10 +246,11 @@ class Pressure:
 
 
 def _sample(one: Followed, reading: AtLimit, now_s: float, *, reached: bool) -> Sample:
-    """The reading against the one before, if that is not too old; else ``reached``."""
+    """The reading against the one before, if that is not too old; else the limit is ``reached``, or it is by what is in use."""
     before, passed_s = one.last, now_s - one.last_s
     if before is None or passed_s > BASELINE_S:
-        return Sample(now_s, reading.fixed, reading.dirty, reached)
+        in_use = reading.usage_bytes >= AT_LIMIT * reading.limit_bytes
+        return Sample(now_s, reading.fixed, reading.dirty, reached or in_use)
     stalled = None
     if reading.stalled_us is not None and before.stalled_us is not None and passed_s > 0:
         stalled = min(1.0, max(0, reading.stalled_us - before.stalled_us) / (passed_s * 1e6))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.model import Reason
+from agent.model import AtLimit, Cgroup, CgroupKind, CgroupPlace, MemoryUse, Reason
 from agent.pressure import following
 from tests.unit.cgroup.fakes import make
 from tests.unit.loop.world import CONTAINER, ID, POD, SANDBOX, UID, World, pod
@@ -328,3 +328,11 @@ def test_a_pods_limit_that_is_reached_as_well_is_not_taken_for_the_containers(tm
     assert followed.last.reached == 10
     assert pressed(world) is None, "its own limit is not reached any more"
     world.end()
+
+
+@pytest.mark.parametrize(("usage_mib", "reached"), [(255, True), (250, False)])
+def test_a_first_signal_that_proves_nothing_counts_if_the_limit_is_in_use(usage_mib: int, reached: bool) -> None:
+    """cgroup v1 signals any reclaim, also the node's own."""
+    one = following.Followed(Cgroup(CgroupPlace("p", CgroupKind.CONTAINER), 1), False, 0.0)
+    reading = AtLimit(LIMIT, usage_mib * MIB, 7, 0, MemoryUse(anon=usage_mib * MIB, file=0))
+    assert following._sample(one, reading, 5.0, reached=False).reached is reached
