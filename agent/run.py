@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from types import FrameType
 
@@ -16,7 +15,7 @@ from agent import __version__
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.killing import kill_container, kill_largest
 from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_ADVICE, Hierarchy, find_hierarchy
-from agent.cgroup.psi import Psi, has_psi
+from agent.cgroup.psi import Psi
 from agent.cgroup.tree import Tree
 from agent.diagnose.failing import HOUR_S, Failing
 from agent.events.kill_events import KillEvents
@@ -40,8 +39,8 @@ from agent.loop.node_name import NodeName
 from agent.loop.pods import Pods
 from agent.loop.realtime import RealTime
 from agent.loop.runtime import Runtime
+from agent.loop.sources import sources_of
 from agent.loop.v1 import V1Counters, V1Pressure
-from agent.loop.waiting import Waiting
 from agent.metrics.http import Heartbeat, StatusServer, health
 from agent.metrics.metrics import Metrics
 from agent.model import (
@@ -240,7 +239,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     if hierarchy.local_events:
         logger.warning("cgroup2 is %s. %s", LOCAL_EVENTS, LOCAL_EVENTS_ADVICE)
     files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
-    sources = _sources(hierarchy, files)
+    sources = sources_of(hierarchy.version, files)
     log = _open_log(settings, ledger, metrics)
     user_agent = f"oomward/{__version__} (node {settings.node_name})"
     api = connect(settings.kubeconfig, user_agent=user_agent, lax_ca=settings.api_lax_ca)
@@ -312,28 +311,6 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
             end()
     logger.info("stopped; the values of memory.oom.group stay as they are")
     return 0
-
-
-@dataclass(frozen=True)
-class _Sources:
-    """Where the kernel's notifications come from, besides inotify and its log."""
-
-    waiting: Waiting
-    v1: V1Counters | None
-    v1_pressure: V1Pressure | None
-    psi: Psi | None
-
-    def close(self) -> None:
-        for source in (self.v1, self.v1_pressure, self.psi, self.waiting):
-            if source is not None:
-                source.close()
-
-
-def _sources(hierarchy: Hierarchy, files: CgroupFiles) -> _Sources:
-    waiting, mount = Waiting(), hierarchy.memory_mount
-    if hierarchy.version == "v1":
-        return _Sources(waiting, V1Counters(mount, logger.warning), V1Pressure(mount, logger.warning), None)
-    return _Sources(waiting, None, None, Psi(files, waiting, logger.warning) if has_psi() else None)
 
 
 def _place(hierarchy: Hierarchy) -> str:

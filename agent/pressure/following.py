@@ -23,6 +23,7 @@ from agent.wording.shares import Owner, Shares
 CHECK_S = 1.0  # between two readings of a container …
 SELDOM_S = 2.0  # … much of whose memory can be freed
 MOSTLY_FREE = 0.75
+AT_LIMIT = 0.99  # of the limit is in use: it is reached
 FIRST_S = (0.05, 0.1, 0.2, 0.5)  # the first ones, after it was calm: how fast does it grow?
 SOONEST_S = 0.1  # where it grows fast
 BASELINE_S = 10.0  # an older reading says nothing about now
@@ -40,10 +41,10 @@ class Followed:
     shared: bool
     reached_s: float
     judge: Judge = field(default_factory=Judge)
+    pod: Cgroup | None = None  # whose hits ``last`` counts, too
     last: AtLimit | None = None
     last_s: float = -inf
     next_s: float = inf  # when to read again
-    stalled: float | None = None  # the last known share of the time
     episode: Episode | None = None
     readings: int = 0  # since it was calm
 
@@ -127,7 +128,8 @@ class Pressure:
             for other in self._shares.trim(self._followed, MOST_FOLLOWED):
                 self._drop(other, now_s)
         one.reached_s = now_s
-        one.shared = shared
+        if not shared or now_s - one.last_s > BASELINE_S:  # its own limit says more than its pod's
+            one.shared = shared
         self._plan(one, now_s)
 
     def _wanted(self, container: Cgroup) -> bool:
@@ -174,7 +176,8 @@ class Pressure:
         limit_bytes = self.facts.limit_bytes(container.path)
         if limit_bytes is None and one.shared:
             limit_bytes = self.facts.limit_bytes(container.path.rpartition("/")[0])
-        pod = self._limiting_pod(one)
+        if (pod := self._limiting_pod(one)) != one.pod:
+            one.pod, one.last = pod, None  # other hits are counted than before
         reading = None if limit_bytes is None else self.readings.at_limit(container, limit_bytes, pod)
         if reading is None:
             self._forget(one, now_s)
@@ -183,7 +186,7 @@ class Pressure:
             self.psi.watch(container)
         sample = _sample(one, reading, now_s, reached=self.readings.certain)
         one.readings = 1 if now_s - one.last_s > BASELINE_S else one.readings + 1
-        one.last, one.last_s, one.stalled = reading, now_s, sample.stalled
+        one.last, one.last_s = reading, now_s
         one.judge.add(sample)
         names = self.facts.names_at(container.path)
         request = self._request(names)
@@ -243,10 +246,11 @@ class Pressure:
 
 
 def _sample(one: Followed, reading: AtLimit, now_s: float, *, reached: bool) -> Sample:
-    """The reading against the one before, if that is not too old; else ``reached``."""
+    """The reading against the one before, if that is not too old; else the limit is ``reached``, or it is by what is in use."""
     before, passed_s = one.last, now_s - one.last_s
     if before is None or passed_s > BASELINE_S:
-        return Sample(now_s, reading.fixed, reading.dirty, reached)
+        in_use = reading.usage_bytes >= AT_LIMIT * reading.limit_bytes
+        return Sample(now_s, reading.fixed, reading.dirty, reached or in_use)
     stalled = None
     if reading.stalled_us is not None and before.stalled_us is not None and passed_s > 0:
         stalled = min(1.0, max(0, reading.stalled_us - before.stalled_us) / (passed_s * 1e6))

@@ -40,7 +40,8 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def start(node: Node, name: str, runtime: str, **annotations: str) -> Instance:
     pod = Pod(name, (Container("main", ("pause",)),), labels={MODE: "single"}, annotations=annotations, runtime=runtime)
     (instance,) = node.kubelet.run_pod(pod)
-    node.agent.wait_for(lambda: any(("pod", name) in labels for _, labels in node.agent.metrics()), 60, "named")
+    named = {("pod", name)}
+    node.agent.wait_for(lambda: any(named.issubset(labels) for _, labels in node.agent.metrics()), 60, "named")
     return instance
 
 

@@ -61,7 +61,7 @@ def test_a_trigger_signals_a_stall_needs_no_thread_of_the_kernel_and_is_dropped_
         began_us = watcher.psi.stalled_us(pod.cgroup)
         pod.start()
         until_s = time.monotonic() + PATIENCE_S
-        signalled = list[Cgroup]()
+        signalled: list[Cgroup] = []
         while not signalled and time.monotonic() < until_s:
             signalled = watcher.psi.signalled(watcher.waiting.wait(1.0))
         now_us = watcher.psi.stalled_us(pod.cgroup)

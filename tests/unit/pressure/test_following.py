@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.model import Reason
+from agent.model import AtLimit, Cgroup, CgroupKind, CgroupPlace, MemoryUse, Reason
 from agent.pressure import following
 from tests.unit.cgroup.fakes import make
 from tests.unit.loop.world import CONTAINER, ID, POD, SANDBOX, UID, World, pod
@@ -308,3 +308,31 @@ def test_the_text_of_an_event_is_safe_whatever_the_processes_are_called(world: W
     world.node.pressure.report._largest = lambda _: []
     goes_on(world, 3)
     assert all(note.isprintable() for note in events(world))
+
+
+def test_a_pods_limit_that_is_reached_as_well_is_not_taken_for_the_containers(tmp_path: Path) -> None:
+    """Nor do the pod's hits count for the container, whichever is signalled first."""
+    world = World(tmp_path, pressure_events="all")
+    world.listed(pod(ids={"main": ID, "other": "b" * 64}, main=LIMIT))
+    world.make()
+    world.make(OTHER)
+    (world.mount / POD / "memory.max").write_text(f"{2 * LIMIT}\n")
+    fill(world, 235, 20)
+    reach(world)
+    (followed,) = world.node.pressure._followed.values()
+    for _ in range(30):
+        world.now += 1.0
+        reach(world, POD)
+        assert not followed.shared
+    assert followed.last is not None
+    assert followed.last.reached == 10
+    assert pressed(world) is None, "its own limit is not reached any more"
+    world.end()
+
+
+@pytest.mark.parametrize(("usage_mib", "reached"), [(255, True), (250, False)])
+def test_a_first_signal_that_proves_nothing_counts_if_the_limit_is_in_use(usage_mib: int, reached: bool) -> None:
+    """cgroup v1 signals any reclaim, also the node's own."""
+    one = following.Followed(Cgroup(CgroupPlace("p", CgroupKind.CONTAINER), 1), False, 0.0)
+    reading = AtLimit(LIMIT, usage_mib * MIB, 7, 0, MemoryUse(anon=usage_mib * MIB, file=0))
+    assert following._sample(one, reading, 5.0, reached=False).reached is reached

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.events.sender import event_body
-from agent.model import Mode, Notice, ObjectRef, OomKill, Outcome, Reason, Scope, Victim
+from agent.model import AtLimit, Mode, Notice, ObjectRef, OomKill, Outcome, Reason, Scope, Victim
 from agent.recover.kill_events import reports_of
 from agent.recover.subject import subject_of
 from agent.wording.kills import kill_note
+from agent.wording.pressure import pressure_note
 from tests.unit.recover.pods import NOW, killed, step
 
 UID = "uid-app-1"
@@ -83,11 +84,14 @@ def test_pressure_is_read_and_leads_to_growth_where_the_pod_asks_for_that() -> N
     from agent.recover.planner import World, plan
     from tests.unit.recover.pods import OPENED, REAL
 
-    note = "Container app is at its memory limit of 256 MiB: only 3 MiB can be freed, so it will be OOM-killed if it needs more."
+    reading = AtLimit(1 << 28, 1 << 28, 1, 0)
+    note = pressure_note("app", reading, None, (), lasts_s=0.0, shared=False)
+    pods = {"note": pressure_note("app", reading, None, (), lasts_s=0.0, shared=True)}
     pressed = {**event(kill(Scope.CONTAINER, whole=True)), "reason": "MemoryLimitPressure", "note": note}
     containers = reports_of([pressed], NOW).pressed["shop", UID]
     assert containers == {"app": NOW - 30}
     assert not reports_of([pressed], NOW + 300).pressed
+    assert not reports_of([pressed | pods], NOW).pressed, "another container's growth may fill the pod's limit"
     for asks in (True, False):
         raw = killed(
             notes={"oomward.dev/grow": "25%/1Gi", **({"recover.oomward.dev/grow-on-pressure": "true"} if asks else {})}
