@@ -12,6 +12,7 @@ from agent.pressure import following
 from tests.unit.cgroup.fakes import make
 from tests.unit.loop.world import CONTAINER, ID, POD, SANDBOX, UID, World, pod
 from tests.unit.pressure.world import LIMIT, MIB, FakePsi, fill, goes_on, pressed, reach
+from tests.unit.wording.test_events_reference import TYPES, posted_as
 
 EVENTS = "oomward.dev/pressure-events"
 OTHER = f"{POD}/{'b' * 64}"
@@ -67,6 +68,7 @@ def test_the_gauge_is_0_when_it_is_over_and_the_seconds_are_counted(world: World
     assert seconds is not None
     assert 25.0 <= seconds <= 50.0
     assert world.reasons() == [Reason.LIMIT_PRESSURE], "the end is no Event"
+    assert posted_as(world.posted[0]) == TYPES[Reason.LIMIT_PRESSURE]
 
 
 def test_when_it_is_over_nothing_wakes_the_agent_for_it(world: World) -> None:

@@ -12,6 +12,7 @@ from agent.model import Cgroup, KillAttempt, KillOutcome, OnStall, Reason, Rule,
 from agent.pressure.stalls import COOL_DOWN_S
 from tests.unit.loop.world import CONTAINER, POD, World, pod
 from tests.unit.pressure.world import LIMIT, FakePsi, fill, goes_on, reach
+from tests.unit.wording.test_events_reference import TYPES, posted_as
 
 ON_STALL = "oomward.dev/on-stall"
 SEEN = SeenProcess(4312, "worker", rss_bytes=180 << 20)
@@ -60,6 +61,8 @@ def test_after_a_minute_its_largest_process_is_ended_and_the_event_shows_before_
     for _ in range(8):
         world.turn(after_s=1.0)
     (note,) = notes(world)
+    (posted,) = [notice for notice in world.posted if notice.reason is Reason.STALL_RESOLVED]
+    assert posted_as(posted) == TYPES[Reason.STALL_RESOLVED]
     assert "its largest process, worker (PID 4312, 180 MiB)" in note
     assert "Before: stalled 98 % of the time, 255 MiB in use. After: stalled 0 % of the time, 60 MiB in use." in note
     assert world.metric('oomward_stalls_resolved_total{action="kill-largest"}') == 1.0

@@ -14,6 +14,7 @@ from agent.model import (
     MemoryUse,
     MemoryVolume,
     Mode,
+    Notice,
     OnExceeded,
     OnStall,
     Outcome,
@@ -42,6 +43,13 @@ TYPES = {
     Reason.LIMIT_PRESSURE: ("Warning", "WatchMemory"),
     Reason.STALL_RESOLVED: ("Warning", "EndStall"),
 }
+
+
+def posted_as(notice: Notice) -> tuple[str, str]:
+    """Type and action, as TYPES has them."""
+    return "Warning" if notice.warning else "Normal", notice.action
+
+
 AT_LIMIT = AtLimit(
     256 * MIB, 255 * MIB, 4711, 0, MemoryUse(anon=240 * MIB, file=9 * MIB, kernel=6 * MIB, by_report=False)
 )
