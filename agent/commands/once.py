@@ -35,15 +35,15 @@ GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteO
 class WriteRow:
     """A write of one memory.oom.group, done or dry. Names that are None are unknown. Field names are JSON keys.
 
-    ``before`` None: not readable, or the kernel has no such file. ``why``: the reason for the mode, or the error.
+    ``oom_group_before`` None: not readable, or the kernel has no such file. ``why``: the reason for the mode, or the error.
     """
 
     namespace: str | None
     pod: str | None
     container: str | None
-    cgroup: str
-    before: int | None
-    wanted: int
+    cgroup_path: str
+    oom_group_before: int | None
+    oom_group_desired: int
     outcome: WriteOutcome
     why: str
 
@@ -136,7 +136,7 @@ def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> i
             # A cgroup without a container name and with the right value is a pause sandbox: not worth a row.
             if done is not None and (desired.container is not None or done.write.outcome is not WriteOutcome.ALREADY):
                 rows.append(_row(found, desired, done))
-    show_rows(WRITES, sorted(rows, key=lambda row: row.cgroup), output, file)
+    show_rows(WRITES, sorted(rows, key=lambda row: row.cgroup_path), output, file)
     say(found.troubles)
     return EXIT_OK if found.registry.listed and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
 
@@ -172,12 +172,14 @@ def _write_outcome(row: WriteRow) -> Cell:
 
 
 WRITE_COLUMNS: tuple[Column[WriteRow], ...] = (
-    Column("POD", lambda row: plain(row.cgroup if row.pod is None else f"{row.namespace}/{row.pod}")),
+    Column("POD", lambda row: plain(row.cgroup_path if row.pod is None else f"{row.namespace}/{row.pod}")),
     Column("CONTAINER", lambda row: plain("-" if row.container is None else row.container)),
-    Column("BEFORE", lambda row: styled("-" if row.before is None else str(row.before)), right=True),
-    Column("DESIRED", lambda row: styled(str(row.wanted)), right=True),
+    Column(
+        "BEFORE", lambda row: styled("-" if row.oom_group_before is None else str(row.oom_group_before)), right=True
+    ),
+    Column("DESIRED", lambda row: styled(str(row.oom_group_desired)), right=True),
     Column("OUTCOME", _write_outcome),
     Column("WHY", lambda row: styled(safe(row.why, NAME_LIMIT)), spare=1),
-    Column("CGROUP", lambda row: plain(row.cgroup), spare=2),
+    Column("CGROUP", lambda row: plain(row.cgroup_path), spare=2),
 )
 WRITES = Listing("writes", WRITE_COLUMNS, asdict, "Nothing to do: no running container on this node requests a mode.")

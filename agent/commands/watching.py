@@ -123,7 +123,9 @@ def watch(
 
 def _print(shown: Shown, output: Output, file: TextIO, clock: str) -> None:
     if output is Output.JSON:
-        file.write(json.dumps({"time": clock, **(shown.document or {})}, ensure_ascii=True) + "\n")
+        file.write(
+            json.dumps({**(shown.document or {}), "looked_at_unix_s": round(time.time(), 3)}, ensure_ascii=True) + "\n"
+        )
     else:
         file.write(f"{clock}\n")
         print_view(shown.view or {}, file)

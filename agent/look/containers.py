@@ -6,7 +6,6 @@ What has no name is shown by pod uid and container id. Pause sandboxes are left 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from agent.look.looking import SHORT_ID, Reads, Recorded, Tolerated, mode_of, recorded
 from agent.look.survey import Survey
@@ -15,15 +14,13 @@ from agent.model import Cgroup, Mode, OomPolicy
 from agent.wording.text import duration_text
 from agent.wording.view import Cell, Shown
 
-ONLY_IF_SET = ("tolerated", "oom_policy", "pod_uid", "container_id", "cgroup", "unread")  # in JSON
-
 
 @dataclass(frozen=True, slots=True)
 class ContainerRow:
     """One running container. ``mode_desired`` None: no mode is requested. ``limit_bytes`` None: no limit.
 
-    Names that are None are unknown. ``peak_bytes`` None: not available (before 5.19). ``kills``: processes killed, as far back
-    as the ledger reaches; without a ledger, since the container's start. ``tolerated`` None: any number of kills. ``oom_policy``
+    Names that are None are unknown. ``peak_bytes`` None: not available (before 5.19). ``processes_killed``: as far back
+    as the ledger reaches; without a ledger, since the container's start. ``tolerance`` None: any number of kills. ``oom_policy``
     of its systemd scope, None: it has none, or none that is visible. ``unread``
     names the fields that could not be read. Field names are JSON keys.
     """
@@ -36,11 +33,11 @@ class ContainerRow:
     limit_bytes: int | None = None
     usage_bytes: int | None = None
     peak_bytes: int | None = None
-    kills: int | None = None
-    tolerated: Tolerated | None = None
+    processes_killed: int | None = None
+    tolerance: Tolerated | None = None
     pod_uid: str | None = None
     container_id: str | None = None
-    cgroup: str | None = None
+    cgroup_path: str | None = None
     oom_policy: OomPolicy | None = None
     unread: tuple[str, ...] = ()
 
@@ -65,7 +62,7 @@ def _row(found: Survey, cgroup: Cgroup, known: Recorded) -> ContainerRow | None:
     values = reads.take("mode_actual", found.oom_groups)
     limit, usage, peak = reads.sizes()
     kills = known.killed_in(identity)
-    if kills is None and (events := reads.take("kills", found.files.memory_events)) is not None:
+    if kills is None and (events := reads.take("processes_killed", found.files.memory_events)) is not None:
         # A group kill counts its first victim twice (measured, 6.1 and 6.12).
         kills = events.oom_kill - (events.oom_group_kill or 0)
     if reads.removed:
@@ -90,15 +87,6 @@ def _row(found: Survey, cgroup: Cgroup, known: Recorded) -> ContainerRow | None:
     )
 
 
-def _container_json(row: ContainerRow) -> dict[str, Any]:
-    fields = asdict(row)
-    if row.tolerated:
-        kills, window_s = row.tolerated.tolerance.kills, row.tolerated.tolerance.window_s
-        used = {"killed": row.tolerated.killed, "kills": kills, "window_s": window_s, "armed": row.tolerated.armed}
-        fields["tolerated"] = used
-    return {name: value for name, value in fields.items() if value or name not in ONLY_IF_SET}
-
-
 def _pod(row: ContainerRow) -> Cell:
     return plain(f"{row.namespace or UNKNOWN}/{row.pod}" if row.pod is not None else row.pod_uid)
 
@@ -120,13 +108,12 @@ def _actual(row: ContainerRow) -> Cell:
 
 def _kills(row: ContainerRow) -> Cell:
     """``7``, ``7 (2/5 in 10m)`` with a tolerance, ``7 (armed)`` once it is exceeded."""
-    kills = UNKNOWN if row.kills is None else str(row.kills)
-    if row.tolerated is None:
+    kills, limit = UNKNOWN if row.processes_killed is None else str(row.processes_killed), row.tolerance
+    if limit is None:
         return styled(kills)
-    if row.tolerated.armed:
+    if limit.exceeded:
         return styled(f"{kills} (armed)", style="bold yellow")
-    limit = row.tolerated.tolerance
-    return styled(f"{kills} ({row.tolerated.killed}/{limit.kills} in {duration_text(limit.window_s)})")
+    return styled(f"{kills} ({limit.killed_in_window}/{limit.processes_allowed} in {duration_text(limit.window_s)})")
 
 
 def _limit(row: ContainerRow) -> Cell:
@@ -143,4 +130,4 @@ COLUMNS: tuple[Column[ContainerRow], ...] = (
     Column("PEAK", lambda row: size(row.peak_bytes), spare=3, right=True),
     Column("KILLS", _kills, right=True),
 )
-CONTAINERS = Listing("containers", COLUMNS, _container_json, "No containers of pods.")
+CONTAINERS = Listing("containers", COLUMNS, asdict, "No containers of pods.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from agent.ledger import LedgerReader
 from agent.look.view import UNKNOWN, Column, Listing, plain, size, styled
 from agent.model import AgentError, OomKill, Outcome, Scope
-from agent.wording.kills import kill_fields
+from agent.wording.kill_record import kill_record
 from agent.wording.text import count, safe
 from agent.wording.times import rfc3339
 from agent.wording.view import Cell, Shown
@@ -55,11 +55,6 @@ def history(
     return KILLS.shown(kills[:limit], troubles)
 
 
-def _kill_json(kill: OomKill) -> dict[str, Any]:
-    """The fields of the log line, and the time."""
-    return {"time": rfc3339(kill.at_unix_s, "microseconds"), **kill_fields(kill)}
-
-
 def _pod(kill: OomKill) -> Cell:
     if kill.pod is not None:
         return plain(f"{kill.namespace or UNKNOWN}/{kill.pod}")
@@ -97,4 +92,4 @@ KILL_COLUMNS: tuple[Column[OomKill], ...] = (
     Column("MODE", lambda kill: styled(kill.mode.value if kill.mode else "-"), spare=4),
     Column("OUTCOME", _outcome),
 )
-KILLS = Listing("kills", KILL_COLUMNS, _kill_json, "No OOM kills.")
+KILLS: Listing[OomKill] = Listing("kills", KILL_COLUMNS, lambda kill: asdict(kill_record(kill)), "No OOM kills.")

@@ -12,6 +12,7 @@ from agent.wording.view import Cell, Shown
 if TYPE_CHECKING:
     from agent.wording.view import View
 
+DOCUMENT_VERSION = 1  # of docs/reference/json.md; a key that is renamed or removed raises it, a new one does not
 NAME_LIMIT = 320  # namespace/pod: at most 63 + 1 + 253
 UNKNOWN = "?"
 
@@ -44,12 +45,17 @@ class Listing(Generic[T]):
         return Shown(self.document(rows), self.view(rows), troubles or [])
 
     def document(self, rows: Sequence[T]) -> dict[str, Any]:
-        return {self.name: [self.to_json(row) for row in rows]}
+        return document(self.name, [self.to_json(row) for row in rows])
 
     def view(self, rows: Sequence[T]) -> View:
         columns = [{"header": one.header, "spare": one.spare, "right": one.right} for one in self.columns]
         cells = [[column.cell(row) for column in self.columns] for row in rows]
         return {"columns": columns, "rows": cells, "nothing": self.nothing}
+
+
+def document(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a command prints as JSON: the version of its format, and its rows."""
+    return {"oomward": DOCUMENT_VERSION, name: rows}
 
 
 def sections_view(sections: Sections) -> View:

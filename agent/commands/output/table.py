@@ -55,9 +55,9 @@ def print_json(document: object, file: TextIO) -> None:
 def _print_patches(patches: Sequence[Mapping[str, Any]], file: TextIO) -> None:
     """Each command below its reasons, for a shell; where there is no patch, what to do instead."""
     for one in patches:
-        of = f"{one['kind']} {one['namespace']}/{one['name']}"
+        of = f"{one['workload_kind']} {one['namespace']}/{one['workload']}"
         lines = [f"# {of}, {why}" for why in one["why"]]
-        lines.append(one["command"] or f"# {of}: no patch; {one['to_do']}")
+        lines.append(one["command"] or f"# {of}: no patch; {one['advice']}")
         file.write("\n".join([*lines, ""]))
 
 

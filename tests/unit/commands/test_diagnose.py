@@ -244,7 +244,7 @@ def test_explain_has_a_section_for_each_container_that_is_not_well(node: LookedA
     assert [line[:10].strip() for line in section.splitlines()] == ["Category", "What", "Outlook", "Next", "To do"]
     file = StringIO()
     explain(node.settings, "herder-1", Output.JSON, file)
-    (one,) = json.loads(file.getvalue())["pod"]["diagnoses"]
+    (one,) = json.loads(file.getvalue())["pods"][0]["diagnoses"]
     assert (one["container"], one["category"]) == ("herder", "OOMKilledProcess")
 
 

@@ -41,7 +41,12 @@ def knob(node: LookedAtNode, path: str = CONTAINER) -> int:
 def test_it_writes_what_the_agent_would_hold_and_remembers_what_was_there(node: LookedAtNode) -> None:
     code, (row,) = run(node, once.apply)
     assert code == EXIT_OK
-    assert (row["pod"], row["container"], row["before"], row["wanted"]) == ("herder-1", "herder", 1, 0)
+    assert (row["pod"], row["container"], row["oom_group_before"], row["oom_group_desired"]) == (
+        "herder-1",
+        "herder",
+        1,
+        0,
+    )
     assert (row["outcome"], row["why"]) == ("written", f"label {MODE}=single")
     assert knob(node) == 0
     ledger = Ledger.open(node.state, boot_id())
@@ -70,7 +75,7 @@ def test_a_pod_that_no_longer_asks_gets_its_value_back(node: LookedAtNode) -> No
     run(node, once.apply)
     node.server.put_pod(pod_json())
     code, (row,) = run(node, once.apply)
-    assert (code, row["wanted"], row["outcome"]) == (EXIT_OK, 1, "written")
+    assert (code, row["oom_group_desired"], row["outcome"]) == (EXIT_OK, 1, "written")
     assert knob(node) == 1
 
 
@@ -78,7 +83,7 @@ def test_a_dry_run_shows_the_value_that_a_pod_which_no_longer_asks_would_get_bac
     run(node, once.apply)
     node.server.put_pod(pod_json())
     code, (row,) = run(node, once.dry_run)
-    assert (code, row["before"], row["wanted"], row["outcome"]) == (EXIT_OK, 0, 1, "dry_run")
+    assert (code, row["oom_group_before"], row["oom_group_desired"], row["outcome"]) == (EXIT_OK, 0, 1, "dry_run")
     assert knob(node) == 0
     assert run(node, once.apply)[1][0]["outcome"] == "written", "the original is still in the ledger"
 
@@ -151,7 +156,7 @@ def test_where_the_ledger_cannot_be_kept_it_applies_and_says_that_restore_will_n
 
 def test_a_sandbox_that_is_as_it_should_be_is_no_news(node: LookedAtNode) -> None:
     _, rows = run(node, once.apply)
-    assert SANDBOX not in [row["cgroup"] for row in rows]
+    assert SANDBOX not in [row["cgroup_path"] for row in rows]
     assert knob(node, SANDBOX) == 0
 
 
@@ -179,7 +184,7 @@ def test_group_on_cgroup_v1_is_unsupported_and_single_is_so_already(node: Looked
 def test_a_container_that_exceeded_its_tolerance_stays_armed_as_with_the_agent(node: LookedAtNode) -> None:
     node.remember_tolerant(6)
     _, (row,) = run(node, once.dry_run)
-    assert (row["before"], row["wanted"], row["outcome"]) == (1, 1, "already")
+    assert (row["oom_group_before"], row["oom_group_desired"], row["outcome"]) == (1, 1, "already")
     run(node, once.apply)
     assert knob(node) == 1
 

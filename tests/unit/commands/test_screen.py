@@ -163,9 +163,11 @@ def test_output_that_is_not_utf_8_gets_what_it_can_show() -> None:
 def test_the_json_twin_of_a_kill_has_every_field_of_the_log_line_and_the_time(name: str) -> None:
     text = printed(lambda file: show_rows(history.KILLS, [CASES[name]], Output.JSON, file))
     (found,) = json.loads(text)["kills"]
-    assert {field for field in OomKill.__slots__ if field not in found} == {"boot_id", "cgroup_inode", "ordinal"}
-    assert "kill_id" in found, "which is made of these"
-    assert found["time"] == "2025-10-09T08:53:20.000000Z"
+    assert {field for field in OomKill.__slots__ if field not in found} == {
+        "boot_id", "cgroup_inode", "ordinal", "processes", "use",
+    }  # fmt: skip
+    assert "kill_id" in found, "which is made of the first three"
+    assert found["at_unix_s"] == CASES[name].at_unix_s
     assert text.isascii()
     assert "\x1b" not in text
 
@@ -175,10 +177,14 @@ def test_the_json_twin_of_a_container_has_bytes_and_nulls() -> None:
     held, bare = json.loads(text)["containers"]
     assert held == {
         "namespace": "default", "pod": "herder-1", "container": "herder", "mode_desired": "single", "mode_actual": "group",
-        "limit_bytes": 256 * MIB, "usage_bytes": 200 * MIB, "peak_bytes": 256 * MIB + MIB // 2, "kills": 7,
+        "limit_bytes": 256 * MIB, "usage_bytes": 200 * MIB, "peak_bytes": 256 * MIB + MIB // 2, "processes_killed": 7,
+        "tolerance": None, "pod_uid": None, "container_id": None, "cgroup_path": None, "oom_policy": None, "unread": [],
     }  # fmt: skip
-    assert [bare[name] for name in ("mode_desired", "mode_actual", "limit_bytes", "kills")] == [None] * 4
+    assert [bare[name] for name in ("mode_desired", "mode_actual", "limit_bytes", "processes_killed")] == [None] * 4
 
 
 def test_nothing_to_show_is_an_empty_list_in_json() -> None:
-    assert json.loads(printed(lambda file: show_rows(history.KILLS, (), Output.JSON, file))) == {"kills": []}
+    assert json.loads(printed(lambda file: show_rows(history.KILLS, (), Output.JSON, file))) == {
+        "oomward": 1,
+        "kills": [],
+    }

@@ -136,12 +136,12 @@ def test_what_is_not_for_the_agent_is_left_to_the_command_itself_without_a_word(
 def test_patches_are_printed_from_the_agents_document(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
     patch = {
         "namespace": "shop",
-        "kind": "Job",
-        "name": "load",
+        "workload_kind": "Job",
+        "workload": "load",
         "why": ["w"],
         "patch": None,
         "command": None,
-        "to_do": "t",
+        "advice": "t",
     }
     shown = Shown({"patches": [patch, patch | {"command": "kubectl patch"}]}, None, [])
     asked.answer = lambda: protocol.answer_line(shown, document=True)

@@ -47,9 +47,11 @@ def answer(answers: Answers, command: str, **arguments: Any) -> Shown:
 def test_each_command_is_answered(answers: Answers) -> None:
     ps, explain = answer(answers, "ps"), answer(answers, "explain", pod="herder-1")
     assert [row["pod"] for row in (ps.document or {})["containers"]] == ["herder-1"]
-    assert (explain.document or {})["pod"]["name"] == "herder-1"
-    assert answer(answers, "diagnose", pod=None).document == {"diagnoses": []}
-    assert [row["name"] for row in (answer(answers, "advise", since_s=None).document or {})["advice"]] == ["herder-1"]
+    assert (explain.document or {})["pods"][0]["pod"] == "herder-1"
+    assert answer(answers, "diagnose", pod=None).document == {"oomward": 1, "diagnoses": []}
+    assert [row["workload"] for row in (answer(answers, "advise", since_s=None).document or {})["workloads"]] == [
+        "herder-1"
+    ]
     assert len((answer(answers, "history", limit=1).document or {})["kills"]) == 1
 
 
