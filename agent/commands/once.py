@@ -179,7 +179,7 @@ WRITE_COLUMNS: tuple[Column[WriteRow], ...] = (
     ),
     Column("DESIRED", lambda row: styled(str(row.oom_group_desired)), right=True),
     Column("OUTCOME", _write_outcome),
-    Column("WHY", lambda row: styled(safe(row.why, NAME_LIMIT)), spare=1),
+    Column("WHY", lambda row: styled(safe(row.why, NAME_LIMIT)), spare=1, prose=True),
     Column("CGROUP", lambda row: plain(row.cgroup_path), spare=2),
 )
 WRITES = Listing("writes", WRITE_COLUMNS, asdict, "Nothing to do: no running container on this node requests a mode.")

@@ -18,6 +18,7 @@ from agent.look.next_limits import Filled, NextLimit, of_container, of_pod
 from agent.look.patches import Raise, by_hand, command_of, patch_of
 from agent.look.survey import Survey
 from agent.look.view import Column, Listing, plain, size, styled
+from agent.look.which import ANY, Which
 from agent.look.workloads import Workload, workload_by_name, workload_of
 from agent.model import AgentError, ContainerKind, KillSum, Pod, Scope
 from agent.wording.text import safe
@@ -79,26 +80,27 @@ class _Found:
     since_unix_s: float | None = None
 
 
-def advise(found: Survey, since_s: float | None) -> Shown:
-    """By namespace and workload. ``since_s``: how far back kills count; None: as far as they are kept.
+def advise(found: Survey, since_unix_s: float | None, which: Which = ANY) -> Shown:
+    """By namespace and workload, or as asked for. ``since_unix_s``: since when kills count; None: as far as they are kept.
 
     Raises AgentError if the API is not reachable.
     """
     if not found.registry.listed:
         raise AgentError("the API is not reachable, and advice needs the pods' owners and limits: see `oomward check`")
-    kept_s = found.settings.kill_retention_days * DAY_S
-    since_unix_s = time.time() - min(kept_s, since_s or kept_s)
-    pods = _by_workload(found.registry.pods.values())
+    since_unix_s = max(since_unix_s or 0.0, time.time() - found.settings.kill_retention_days * DAY_S)
+    pods = _by_workload(filter(which.pod, found.registry.pods.values()))
     known = _known(found, pods, since_unix_s)
-    rows = [row for workload, its in known.items() for row in _rows(workload, pods.get(workload, []), its)]
+    asked = (one for one in known if which.of_namespace(one.namespace) and (one in pods or which.selector is None))
+    rows = [row for one in asked for row in _rows(one, pods.get(one, []), known[one])]
     rows.sort(key=lambda row: (row.namespace, row.workload, row.workload_kind, row.container is None))
+    rows = ADVICE.ordered(rows, which.sort_by)
     document = {
         **ADVICE.document(rows),
         "node": found.settings.node_name,
         "kills_since_unix_s": round(since_unix_s, 3),
         "patches": [asdict(one) for one in _patches(rows, pods)],
     }
-    return Shown(document, ADVICE.view(rows), found.troubles)
+    return Shown(document, ADVICE.view(rows, which.where), found.troubles)
 
 
 def _by_workload(pods: Iterable[Pod]) -> dict[Workload, list[Pod]]:
@@ -250,16 +252,19 @@ def _next(row: Advice) -> Cell:
 ADVICE: Listing[Advice] = Listing(
     "workloads",
     (
-        Column("WORKLOAD", lambda row: plain(f"{row.namespace}/{row.workload}")),
-        Column("KIND", lambda row: plain(row.workload_kind), spare=4),
-        Column("CONTAINER", lambda row: plain("(pod)" if row.container is None else row.container)),
-        Column("PODS", lambda row: styled(str(row.pod_count)), spare=5, right=True),
-        Column("LIMIT", lambda row: size(row.spec_limit_bytes, "none"), right=True),
-        Column("PEAK", lambda row: size(row.peak_bytes), spare=2, right=True),
-        Column("KILLS", lambda row: styled(str(row.kill_count)), right=True),
+        Column("WORKLOAD", lambda r: plain(f"{r.namespace}/{r.workload}"), sort=lambda r: (r.namespace, r.workload)),
+        Column("KIND", lambda row: plain(row.workload_kind), spare=4, sort=lambda row: row.workload_kind),
+        Column(
+            "CONTAINER", lambda r: plain("(pod)" if r.container is None else r.container), sort=lambda r: r.container
+        ),
+        Column("PODS", lambda row: styled(str(row.pod_count)), spare=5, right=True, sort=lambda row: row.pod_count),
+        Column("LIMIT", lambda r: size(r.spec_limit_bytes, "none"), right=True, sort=lambda r: r.spec_limit_bytes),
+        Column("PEAK", lambda row: size(row.peak_bytes), spare=2, right=True, sort=lambda row: row.peak_bytes),
+        Column("KILLS", lambda row: styled(str(row.kill_count)), right=True, sort=lambda row: row.kill_count),
         Column("FILLED BY", lambda row: styled(row.filled_by or "-"), spare=3),
-        Column("RAISE TO", _next, right=True),
-        Column("REASON", lambda row: styled(row.why), spare=1),
+        Column("RAISE TO", _next, right=True, sort=lambda row: row.next_limit_bytes),
+        Column("REASON", lambda row: styled(row.why), spare=1, prose=True),
+        Column("SURVIVED", lambda row: styled(str(row.survived_count)), right=True, wide=True),
     ),
     asdict,
     "No containers of pods on this node.",

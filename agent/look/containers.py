@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from agent.look.looking import SHORT_ID, Reads, Recorded, Tolerated, mode_of, recorded
 from agent.look.survey import Survey
 from agent.look.view import UNKNOWN, Column, Listing, plain, size, styled
+from agent.look.which import ANY, Which, labels_at, without_labels
 from agent.model import Cgroup, Mode, OomPolicy
-from agent.wording.text import duration_text
+from agent.wording.text import duration_text, safe
 from agent.wording.view import Cell, Shown
 
 
@@ -42,11 +43,19 @@ class ContainerRow:
     unread: tuple[str, ...] = ()
 
 
-def containers(found: Survey) -> Shown:
-    """By namespace, pod and container."""
-    known = recorded(found)
-    rows = [row for cgroup in found.containers() if (row := _row(found, cgroup, known)) is not None]
-    return CONTAINERS.shown(sorted(rows, key=_by_name), found.troubles)
+def containers(found: Survey, which: Which = ANY) -> Shown:
+    """By namespace, pod and container, or as asked for."""
+    known, unlabelled = recorded(found), 0
+    rows: list[ContainerRow] = []
+    for cgroup in found.containers():
+        labels = labels_at(found, cgroup.place) if which.selector is not None else None
+        unlabelled += which.selector is not None and labels is None
+        if which.of_labels(labels) and (row := _row(found, cgroup, known)) is not None:
+            rows.append(row)
+    if unlabelled:
+        found.trouble(without_labels(unlabelled))
+    rows = sorted((row for row in rows if which.of_namespace(row.namespace)), key=_by_name)
+    return CONTAINERS.shown(CONTAINERS.ordered(rows, which.sort_by), found.troubles, which.where)
 
 
 def _by_name(row: ContainerRow) -> tuple[str, ...]:
@@ -121,13 +130,16 @@ def _limit(row: ContainerRow) -> Cell:
 
 
 COLUMNS: tuple[Column[ContainerRow], ...] = (
-    Column("POD", _pod),
-    Column("CONTAINER", _container),
-    Column("DESIRED", _desired),
-    Column("ACTUAL", _actual),
-    Column("LIMIT", _limit, spare=1, right=True),
-    Column("USAGE", lambda row: size(row.usage_bytes), spare=2, right=True),
-    Column("PEAK", lambda row: size(row.peak_bytes), spare=3, right=True),
-    Column("KILLS", _kills, right=True),
+    Column("POD", _pod, sort=_by_name),
+    Column("CONTAINER", _container, sort=lambda row: row.container),
+    Column("DESIRED", _desired, sort=lambda row: row.mode_desired),
+    Column("ACTUAL", _actual, sort=lambda row: row.mode_actual),
+    Column("LIMIT", _limit, spare=1, right=True, sort=lambda row: row.limit_bytes),
+    Column("USAGE", lambda row: size(row.usage_bytes), spare=2, right=True, sort=lambda row: row.usage_bytes),
+    Column("PEAK", lambda row: size(row.peak_bytes), spare=3, right=True, sort=lambda row: row.peak_bytes),
+    Column("KILLS", _kills, right=True, sort=lambda row: row.processes_killed),
+    Column("CONTAINER ID", lambda row: plain((row.container_id or UNKNOWN)[:SHORT_ID]), wide=True),
+    Column("OOMPOLICY", lambda row: styled(row.oom_policy or "-"), wide=True),
+    Column("CGROUP", lambda row: styled(safe(row.cgroup_path or UNKNOWN, 2000)), wide=True),
 )
 CONTAINERS = Listing("containers", COLUMNS, asdict, "No containers of pods.")

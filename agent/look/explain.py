@@ -52,12 +52,12 @@ FILES = (
 )
 
 
-def explain(found: Survey, pod: str) -> Shown:
-    """One pod, given by name, namespace/name, uid, or 6 or more first characters of a container id.
+def explain(found: Survey, pod: str, namespace: str | None = None) -> Shown:
+    """One pod, given by name, namespace/name, uid, or 6 or more first characters of a container id; None: of any namespace.
 
     Raises AgentError if no pod on this node matches, or several do.
     """
-    return shown(_explain(found, find(found, pod)), found.troubles)
+    return shown(_explain(found, find(found, pod, namespace)), found.troubles)
 
 
 def _explain(found: Survey, node_pod: NodePod) -> PodExplanation:

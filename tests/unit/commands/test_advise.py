@@ -61,14 +61,15 @@ def killed(
 
 def told(node: LookedAtNode, since_s: float | None = None) -> dict[str, Any]:
     file = StringIO()
-    assert advise(node.settings, Output.JSON, file, since_s=since_s) == EXIT_OK
+    since_unix_s = None if since_s is None else time.time() - since_s
+    assert advise(node.settings, Output.JSON, file, since_unix_s=since_unix_s) == EXIT_OK
     found: dict[str, Any] = json.loads(file.getvalue())
     return found
 
 
 def patches(node: LookedAtNode) -> str:
     file = StringIO()
-    assert advise(node.settings, Output.PATCH, file, since_s=None) == EXIT_OK
+    assert advise(node.settings, Output.PATCH, file, since_unix_s=None) == EXIT_OK
     return file.getvalue()
 
 
@@ -231,7 +232,7 @@ def test_people_get_a_table(node: LookedAtNode) -> None:
     node.server.put_pod(of_workload("Deployment", "herder"))
     node.remember(killed(1))
     file = StringIO()
-    advise(node.settings, Output.TABLE, file, since_s=None)
+    advise(node.settings, Output.TABLE, file, since_unix_s=None)
     head, row = file.getvalue().splitlines()
     assert head.split() == [
         "WORKLOAD",

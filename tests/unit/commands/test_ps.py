@@ -251,5 +251,5 @@ def test_on_a_low_terminal_the_number_of_those_left_out_is_said(
         make(node.mount, f"{POD}/{container_id}")
     file = Terminal()
     ps(node.settings, Output.TABLE, file, watch_s=1, wait=Turns(1))
-    assert "… and 3 more" in file.getvalue()
-    assert "c3" not in file.getvalue()
+    assert "… and 4 more lines" in file.getvalue()
+    assert "c2" not in file.getvalue()

@@ -49,7 +49,7 @@ def test_each_command_is_answered(answers: Answers) -> None:
     assert [row["pod"] for row in (ps.document or {})["containers"]] == ["herder-1"]
     assert (explain.document or {})["pods"][0]["pod"] == "herder-1"
     assert answer(answers, "diagnose", pod=None).document == {"oomward": 1, "diagnoses": []}
-    assert [row["workload"] for row in (answer(answers, "advise", since_s=None).document or {})["workloads"]] == [
+    assert [row["workload"] for row in (answer(answers, "advise", since_unix_s=None).document or {})["workloads"]] == [
         "herder-1"
     ]
     assert len((answer(answers, "history", limit=1).document or {})["kills"]) == 1
@@ -62,13 +62,13 @@ def test_each_command_is_answered(answers: Answers) -> None:
         ("ps", {"colour": "red"}, "does not know"),
         ("history", {"limit": 0}, "limit is not a whole number"),
         ("history", {"limit": True}, "limit is not a whole number"),
-        ("history", {"limit": 5, "since_s": "6h"}, "since_s is not a number"),
-        ("history", {"limit": 5, "since_s": float("nan")}, "since_s is not a number"),
+        ("history", {"limit": 5, "since_unix_s": "6h"}, "since_unix_s is not a number"),
+        ("history", {"limit": 5, "since_unix_s": float("nan")}, "since_unix_s is not a number"),
         ("history", {"limit": 5, "pod": ["a"]}, "pod is not a text"),
-        ("explain", {"pod": "x" * 500}, "pod is not a text"),
+        ("explain", {"pod": "x" * 1001}, "pod is not a text"),
         ("explain", {}, "explain needs a pod"),
-        ("advise", {"since_s": -1}, "since_s is not a number"),
-        ("ps", {"since_s": 60}, "does not know"),
+        ("advise", {"since_unix_s": -1}, "since_unix_s is not a number"),
+        ("ps", {"since_unix_s": 60}, "does not know"),
     ],
 )
 def test_arguments_that_are_not_as_they_should_be_are_refused(
@@ -104,7 +104,7 @@ def test_a_loop_that_does_not_answer_is_a_refusal(answers: Answers) -> None:
 def test_a_fault_of_ours_is_logged_and_refused(
     answers: Answers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fails(_: object) -> Shown:
+    def fails(*_: object) -> Shown:
         raise KeyError("oh")
 
     monkeypatch.setattr(containers, "containers", fails)
