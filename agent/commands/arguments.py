@@ -97,7 +97,7 @@ def _add_usual(name: str, command: argparse.ArgumentParser) -> None:
         labels = "only pods with these labels: app=web, tier!=db, 'env in (a,b)', 'env notin (a)', key, '!key'; commas are ANDs"
         add("-l", "--selector", metavar="SELECTOR", help=labels)
     if name in ("history", "advise"):
-        since = "only kills since then: 90m, 6h, 30d, 1d12h, or a time such as 2026-11-29T06:00:00Z (default: all that are kept)"
+        since = "only kills since then: 90m, 6h, 30d, 1d12h, or a time such as 2026-01-31T06:00:00Z (default: all that are kept)"
         add("--since", dest="since_unix_s", type=since_unix_s, metavar="DURATION", help=since)
     if name not in (*SERVICES, "help", "completion"):
         outputs = outputs_of(name)
@@ -137,7 +137,7 @@ def since_unix_s(text: str) -> float:
     seconds = _duration_s(text)
     if seconds is None:
         raise argparse.ArgumentTypeError(
-            f"{text[:80]!r} is neither a duration, e.g. 90m, 6h, 30d or 1d12h, nor a time, e.g. 2026-11-29T06:00:00Z"
+            f"{text[:80]!r} is neither a duration, e.g. 90m, 6h, 30d or 1d12h, nor a time, e.g. 2026-01-31T06:00:00Z"
         )
     if not 0 < seconds <= LONGEST_SINCE_S:
         raise argparse.ArgumentTypeError(f"must be more than 0 and at most 3650d, not {text[:80]!r}")

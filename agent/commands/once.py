@@ -44,7 +44,7 @@ class WriteRow:
     cgroup_path: str
     oom_group_before: int | None
     oom_group_desired: int
-    outcome: WriteOutcome
+    write_outcome: WriteOutcome
     why: str
 
 
@@ -106,7 +106,7 @@ def restore(settings: Settings, output: Output, file: TextIO) -> int:
         else:
             none = "has no value that was changed since this boot"
             say([f"nothing to restore: the ledger in {settings.state_dir} {none}"])
-        return EXIT_OK if _is_kept(ledger) and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
+        return EXIT_OK if _is_kept(ledger) and all(row.write_outcome in GOOD for row in rows) else EXIT_FAILED
 
 
 def _is_kept(ledger: Ledger) -> bool:
@@ -138,7 +138,7 @@ def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> i
                 rows.append(_row(found, desired, done))
     show_rows(WRITES, sorted(rows, key=lambda row: row.cgroup_path), output, file)
     say(found.troubles)
-    return EXIT_OK if found.registry.listed and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
+    return EXIT_OK if found.registry.listed and all(row.write_outcome in GOOD for row in rows) else EXIT_FAILED
 
 
 def _row(found: Survey, desired: DesiredMode, done: Attempt) -> WriteRow:
@@ -167,8 +167,8 @@ def _restored(settings: Settings, ledger: Ledger) -> list[WriteRow]:
 
 
 def _write_outcome(row: WriteRow) -> Cell:
-    text = "would write" if row.outcome is WriteOutcome.DRY_RUN else row.outcome.value
-    return styled(text, style="" if row.outcome in GOOD else "bold red")
+    text = "would write" if row.write_outcome is WriteOutcome.DRY_RUN else row.write_outcome.value
+    return styled(text, style="" if row.write_outcome in GOOD else "bold red")
 
 
 WRITE_COLUMNS: tuple[Column[WriteRow], ...] = (

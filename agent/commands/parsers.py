@@ -59,7 +59,7 @@ EXAMPLES = {
     "history": (
         "oomward history --since 1d12h",
         "oomward history -n shop -l app=web --limit 20",
-        "oomward history --since 2026-11-29T06:00:00Z -o json",
+        "oomward history --since 2026-01-31T06:00:00Z -o json",
     ),
     "uninstall": ("oomward uninstall",),
     "recover": ("oomward recover --policy /etc/oomward/policy.yaml",),

@@ -60,14 +60,14 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Of a workload with a next limit. ``patch`` and ``command`` None: none can change it, and ``advice`` says what can."""
+    """Of a workload with a next limit. ``patch`` and ``kubectl_command`` None: none can change it, and ``advice`` says what can."""
 
     namespace: str
     workload_kind: str
     workload: str
-    why: tuple[str, ...]
+    reasons: tuple[str, ...]
     patch: dict[str, Any] | None
-    command: str | None
+    kubectl_command: str | None
     advice: str | None
 
 

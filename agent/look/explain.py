@@ -133,11 +133,11 @@ def _stated(
     state, last = spec.status.state, spec.status.last
     return replace(
         stated,
-        kind=spec.kind.value,
+        kind=spec.kind,
         spec_limit_bytes=spec.limit_bytes,
         restarts=spec.status.restart_count,
-        state="" if state.phase is Phase.NONE else state.phase.value,
-        state_reason=state.reason or None,
+        container_state="" if state.phase is Phase.NONE else state.phase.value,
+        container_state_reason=state.reason or None,
         last_reason=last.reason or None,
         last_exit_code=last.exit_code,
         last_finished_unix_s=last.finished_unix_s,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from agent.look.diagnoses import diagnosis_sections
 from agent.look.looking import Tolerated
 from agent.look.view import NAME_LIMIT, UNKNOWN, Line, Sections, document, sections_view, styled
-from agent.model import Mode, OomPolicy, ScopePolicy
+from agent.model import ContainerKind, Mode, OomPolicy, ScopePolicy
 from agent.model.diagnosis import Diagnosis
 from agent.wording.notes import oom_policy_text
 from agent.wording.text import bytes_text, count, duration_text, safe
@@ -71,13 +71,13 @@ class SystemdScope:
 class ContainerExplanation:
     """``container`` None: unknown. ``cgroup`` None: it does not run. ``mode_actual`` None: it does not run, or could not be read.
 
-    ``mode_rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``, ``state`` and
+    ``mode_rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``, ``container_state`` and
     others) are None without it. ``systemd`` None: it has no scope, or none that is visible. ``processes_killed``: as far back as the
     ledger reaches; None without a ledger.
     """
 
     container: str | None
-    kind: str | None
+    kind: ContainerKind | None
     container_id: str | None
     mode_desired: Mode | None
     mode_rule: str
@@ -88,8 +88,8 @@ class ContainerExplanation:
     spec_limit_bytes: int | None = None
     processes_killed: int | None = None
     restarts: int | None = None
-    state: str | None = None
-    state_reason: str | None = None
+    container_state: str | None = None
+    container_state_reason: str | None = None
     last_reason: str | None = None
     last_exit_code: int | None = None
     last_finished_unix_s: float | None = None
@@ -184,7 +184,7 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
         yield "Kills", styled(f"{count(one.processes_killed, 'process')} in the ledger")
     if one.tolerance is not None:
         yield "Allows", _tolerated(one.tolerance)
-    if one.state is not None:
+    if one.container_state is not None:
         yield "State", styled(_state(one))
 
 
@@ -216,8 +216,8 @@ def _actual(one: ContainerExplanation) -> Cell:
 
 
 def _state(one: ContainerExplanation) -> str:
-    state = safe(one.state or "not reported yet")
-    state += f" ({safe(one.state_reason)})" if one.state_reason else ""
+    state = safe(one.container_state or "not reported yet")
+    state += f" ({safe(one.container_state_reason)})" if one.container_state_reason else ""
     state += f", {count(one.restarts, 'restart')}" if one.restarts else ""
     if one.last_reason is None and one.last_exit_code is None:
         return state

@@ -90,8 +90,8 @@ def _print_patches(patches: Sequence[Mapping[str, Any]], file: TextIO) -> None:
     """Each command below its reasons, for a shell; where there is no patch, what to do instead."""
     for one in patches:
         of = f"{one['workload_kind']} {one['namespace']}/{one['workload']}"
-        lines = [f"# {of}, {why}" for why in one["why"]]
-        lines.append(one["command"] or f"# {of}: no patch; {one['advice']}")
+        lines = [f"# {of}, {why}" for why in one["reasons"]]
+        lines.append(one["kubectl_command"] or f"# {of}: no patch; {one['advice']}")
         file.write("\n".join([*lines, ""]))
 
 

@@ -141,12 +141,12 @@ def test_patches_are_printed_from_the_agents_document(asked: Asked, capsys: pyte
         "namespace": "shop",
         "workload_kind": "Job",
         "workload": "load",
-        "why": ["w"],
+        "reasons": ["w"],
         "patch": None,
-        "command": None,
+        "kubectl_command": None,
         "advice": "t",
     }
-    shown = Shown({"patches": [patch, patch | {"command": "kubectl patch"}]}, None, [])
+    shown = Shown({"patches": [patch, patch | {"kubectl_command": "kubectl patch"}]}, None, [])
     asked.answer = lambda: protocol.answer_line(shown, document=True)
     assert main(("advise", "--output", "patch")) == EXIT_OK
     lines = ["# Job shop/load, w", "# Job shop/load: no patch; t", "# Job shop/load, w", "kubectl patch"]
