@@ -95,7 +95,7 @@ TEXTS = {
     "limits_sum_bytes": "sum of the containers' limits; null: one has none",
     "local_oom": "times that this cgroup's own limit was hit",
     "looked_at_unix_s": "with `--watch`: when this was looked at",
-    "memory": "the memory by kind at the kill, of the cgroup whose limit was hit; null: not known",
+    "memory": "the memory by kind at the kill, of the cgroup at its limit; null: not known",
     "message": "the kubelet's or the runtime's; empty: none",
     "mode": "mode in force at the kill; null: not known, or cgroup v1",
     "mode_actual": "mode in force; null: it does not run, or could not be read",
