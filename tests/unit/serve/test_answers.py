@@ -95,6 +95,27 @@ def test_a_command_that_fails_says_the_same_as_without_an_agent(answers: Answers
         answer(answers, "explain", pod="nobody")
 
 
+def test_the_pods_that_are_asked_for_are_those_that_are_answered(answers: Answers) -> None:
+    def kills(**asked: Any) -> int:
+        return len((answer(answers, "history", limit=9, **asked).document or {})["kills"])
+
+    assert (kills(), kills(selector="!app"), kills(selector="app"), kills(namespace="shop")) == (2, 2, 0, 0)
+    for command, rows in (("ps", "containers"), ("advise", "workloads"), ("diagnose", "diagnoses")):
+        assert (answer(answers, command, namespace="shop").document or {})[rows] == []
+    with pytest.raises(FailedError, match="no pod herder-1 in namespace shop on node node-1"):
+        answer(answers, "explain", pod="herder-1", namespace="shop")
+
+
+@pytest.mark.parametrize("command", ["ps", "history"])
+def test_a_selector_that_cannot_be_read_is_a_wrong_argument(answers: Answers, command: str) -> None:
+    with pytest.raises(FailedError, match="--selector: character") as caught:
+        answer(answers, command, selector="a b", **({"limit": 1} if command == "history" else {}))
+    assert caught.value.usage
+    with pytest.raises(FailedError, match="no column colour") as caught:
+        answer(answers, "ps", sort_by="colour")
+    assert not caught.value.usage
+
+
 def test_a_loop_that_does_not_answer_is_a_refusal(answers: Answers) -> None:
     answers.ask, answers.loop_wait_s = lambda _: None, 0.01
     with pytest.raises(RefusedError, match="loop did not answer"):
