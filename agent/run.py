@@ -139,7 +139,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     boot = boot_id()
     ledger = Ledger.open(settings.state_dir, boot)
     ledger.checkpoint_in_background(mailbox.wake)
-    metrics.seed(ledger.totals(), time.monotonic())
+    metrics.seed(ledger.totals(), time.monotonic(), ledger.last_in_containers())
 
     hierarchy = find_hierarchy(settings.cgroup_mount)
     if hierarchy.local_events:

@@ -65,6 +65,7 @@ TEXTS = {
     "container": "name of the container; null: not known, or (`diagnose`, `advise`) the whole pod",
     "container_state": "state of the container; empty: not reported yet",
     "container_state_reason": "why it is in this state",
+    "container_usage": "at the pod's limit: the containers that run, the largest first",
     "container_id": "the runtime's id of the container",
     "containers": "the pod's containers, init containers first",
     "decided_by": "the systemd file that decides; empty: none sets it",
@@ -96,6 +97,7 @@ TEXTS = {
     "local_oom": "times that this cgroup's own limit was hit",
     "looked_at_unix_s": "with `--watch`: when this was looked at",
     "memory": "the memory by kind at the kill, of the cgroup at its limit; null: not known",
+    "memory_text": "the memory at the last kill as a sentence; null: not known",
     "message": "the kubelet's or the runtime's; empty: none",
     "mode": "mode in force at the kill; null: not known, or cgroup v1",
     "mode_actual": "mode in force; null: it does not run, or could not be read",
@@ -205,19 +207,7 @@ oomward ps -o json | jq -r '.containers[] | select(.limit_bytes and .usage_bytes
 oomward history --since 1d -o json | jq -r '.kills[] | [(.at_unix_s | todate), .pod, .victims[0].comm] | @tsv'
 ```
 
-## The log
-
-The JSON log (`--log-format json`) has one object per line with `time` (RFC 3339), `level` and `message`, and perhaps `exception`. A line
-about a kill has `event`, with these names:
-
-| event | when | other keys |
-|---|---|---|
-| `oom_kill` | a kill was recorded, or its pod is known now | those of [KillRecord](#killrecord) |
-| `oom_kill_details` | its report came late | those of [KillRecord](#killrecord) |
-| `oom_kill_outcome` | what became of the container, within 1 s | `kill_id`, `outcome`, names and ids of pod and container |
-
-Other lines have `namespace`, `pod` and `container` where they are about one, and `mode`, `key` (of a label or annotation) or `reason`
-(why pods can't be watched) where the message names it.
+The [JSON log](log.md) has the same names: a line about a kill has the keys of [KillRecord](#killrecord).
 """
 
 

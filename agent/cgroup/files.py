@@ -16,7 +16,8 @@ from pathlib import Path
 from agent.cgroup.errors import ADVICE, DENIED, GONE, CgroupError, GoneError, NotACgroupMountError, or_vanished
 from agent.cgroup.layout import classify
 from agent.cgroup.mount import CgroupMount, opened
-from agent.model import Cgroup, CgroupKind, MemoryEvents, OomGroupWrite, WriteOutcome
+from agent.cgroup.stat import use_of_v1, use_of_v2
+from agent.model import Cgroup, CgroupKind, MemoryEvents, MemoryUse, OomGroupWrite, WriteOutcome
 
 __all__ = ["OOM_GROUP", "CgroupError", "CgroupFiles", "NotACgroupMountError", "refused", "value"]
 
@@ -26,11 +27,12 @@ NO_OOM_GROUP = "there is no memory.oom.group here (cgroup v1, or a kernel older 
 NO_CONTROLLER = "the memory controller is not enabled here (yet)"
 UNREAD = ((-1, -1), (None, None))
 V1_NO_LIMIT = 1 << 60  # memory.limit_in_bytes of an unlimited v1 cgroup is PAGE_COUNTER_MAX, close to 2^63
-V2_SIZES = {"limit": "memory.max", "usage": "memory.current", "peak": "memory.peak"}
+V2_SIZES = {"limit": "memory.max", "usage": "memory.current", "peak": "memory.peak", "beside": "memory.swap.current"}
 V1_SIZES = {
     "limit": "memory.limit_in_bytes",
     "usage": "memory.usage_in_bytes",
     "peak": "memory.max_usage_in_bytes",
+    "beside": "memory.kmem.usage_in_bytes",
 }
 
 
@@ -181,6 +183,12 @@ class CgroupFiles(CgroupMount):
     def peak_bytes(self, cgroup: Cgroup) -> int | None:
         """memory.peak (since 5.19; v1: memory.max_usage_in_bytes); None where the kernel has none. Raises CgroupError."""
         return self._size(cgroup, "peak")
+
+    @or_vanished
+    def memory_use(self, cgroup: Cgroup) -> MemoryUse:
+        """memory.stat by kind, with the cgroups below, and swap (v1: and kernel memory), a file of its own. Raises CgroupError."""
+        stat = _pairs(self.need(cgroup.path, cgroup.inode, "memory.stat"))
+        return (use_of_v1 if self.version == "v1" else use_of_v2)(stat, self._size(cgroup, "beside"))
 
     def _size(self, cgroup: Cgroup, which: str) -> int | None:
         text = self.read(cgroup.path, cgroup.inode, self._sizes[which])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.model import ContainerKind, OomKill, Outcome, Pod, PodContainer, Scope
+from agent.model import NOT_OWN_SCOPES, ContainerKind, OomKill, Outcome, Pod, PodContainer
 from agent.model.diagnosis import ContainerFacts
 from agent.model.status import ContainerState, ContainerStatus, Phase
 
@@ -139,7 +139,7 @@ class Case:
 
     @property
     def node_oom(self) -> bool:
-        """Whether it ended because all pods together, or the node, ran out of memory."""
+        """Whether it ended because all pods together, or the node, ran out of memory, or somebody asked for the kill."""
         return self.oom and bool(self.fatal) and not_its_own(self.fatal[0])
 
     @property
@@ -172,4 +172,4 @@ class Case:
 
 def not_its_own(kill: OomKill) -> bool:
     """Whether the limit that was hit is neither the container's nor the pod's."""
-    return kill.scope in (Scope.KUBEPODS, Scope.NODE)
+    return kill.scope in NOT_OWN_SCOPES

@@ -52,7 +52,7 @@ OOM = Fact(
     "an OOM kill ended it (`OOMKilled` with exit code 137 or within a minute of its start, or a kill seen in its last minute)",
     lambda case: case.oom,
 )
-NODE_OOM = Fact("the node or all pods together were out of memory", lambda case: case.node_oom)
+NODE_OOM = Fact("no limit of its own or of its pod was hit", lambda case: case.node_oom)
 NO_LIMIT = Fact("neither it nor the pod has a memory limit, and this node saw no kill", _no_limit)
 OOM_OF_CHILD = Fact(
     "its own exit code is not 137", lambda case: case.ended.exit_code not in (None, SIGKILLED) and bool(case.oom)
@@ -83,7 +83,7 @@ ALIVE_AFTER_KILL = Fact(
     "one of its processes was OOM-killed in the last hour, and it is still running", lambda case: bool(case.lost)
 )
 LAST_NOT_ITS_OWN = Fact(
-    "at the newest kill, the node or all pods together were out of memory",
+    "at the newest kill, no limit of its own or of its pod was hit",
     lambda case: bool(case.lost) and not_its_own(case.lost[0]),
 )
 RESTARTED = Fact("the previous instance ended in the last hour", lambda case: case.ended_recently)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from agent.diagnose.case import RESIZES, Case
 from agent.model import ContainerKind, OomKill, Pod, Scope, Victim
+from agent.wording.filled import filled_advice, volumes_of
+from agent.wording.scopes import SHORTAGE, SHORTAGE_ADVICE
 from agent.wording.text import bytes_text, safe
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -35,8 +37,10 @@ def memory_words(case: Case) -> dict[str, str | None]:
     found = {"limit": quantity(case.limit_bytes), "kills": _kills(case)}
     if kill is not None and kill.victims:
         found["victim"] = _victim(kill.victims[0])
-    if kill is not None and kill.scope in ITS_LIMIT:
-        found["its_limit"] = ITS_LIMIT[kill.scope]
+    if kill is not None:
+        found["its_limit"] = ITS_LIMIT.get(kill.scope)
+        found["shortage"], found["shortage_advice"] = SHORTAGE.get(kill.scope), SHORTAGE_ADVICE.get(kill.scope)
+        found["filled"] = filled_advice(kill, volumes_of(case.pod, kill))
     if kill is not None and kill.scope is Scope.POD:
         return found | _of_pod_limit(case, kill)
     return found | _of_own_limit(case, kill)

@@ -21,6 +21,7 @@ RAISE = (
     "its new limit of {wanted} is not in force ({pending}): make room for it on this node, or {replace}",
     "see whether its limit of {raised} is enough: the kill was at the earlier limit of {own_limit}",
     "raise its limit of {lowered} to {next}: the kill was at the earlier limit of {own_limit}",
+    "{filled}",
     "raise the pod's memory limit from {pod_limit} to {pod_next}, which its containers share: {kills} in an hour",
     "raise the pod's memory limit from {pod_limit} to {pod_next}, which its containers share",
     "raise the limit from {base} to {next}: its peak was {peak} with {kills} in an hour",
@@ -33,6 +34,7 @@ LOWER = (
     "or reserve more for the system"
 )
 NODE = (
+    "{shortage_advice}",
     LOWER + " (it did not reach its own limit of {limit}): {kills} in an hour",
     LOWER + " (it did not reach its own limit of {limit})",
     "set a memory limit for it: it has none, so it may use all memory of the node",
@@ -62,7 +64,8 @@ LOST = "containerd internal/cri/server: unknownContainerStatus (exit code 255), 
 
 ENDS: tuple[Rule, ...] = (
     Rule("ended-node-oom", {At.CRASH: Category.NODE_OOM, At.ENDED: Category.NODE_OOM}, YES, YES,
-        ("{who} was OOM-killed because the node, or all pods together, ran out of memory: this was not its fault, its limit is {limit}",
+        ("{who} was OOM-killed because {shortage}: this was not its fault, its limit is {limit}",
+         "{who} was OOM-killed because {shortage}",
          "{who} was OOM-killed because the node, or all pods together, ran out of memory"),
         NODE, facts=(facts.OOM, facts.NODE_OOM), sure=Sure.SEEN, source=DIED),
     Rule("ended-oom-no-limit", OF_OOM, PERHAPS, PERHAPS,

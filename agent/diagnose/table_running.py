@@ -28,7 +28,8 @@ PROBE = "pkg/kubelet/prober: results are in the status, causes only in Events (1
 
 RUNNING: tuple[Rule, ...] = (
     Rule("running-node-oom", {At.RUNNING: Category.NODE_OOM}, YES, YES,
-        ("{who} lost a process because the node, or all pods together, ran out of memory; it is still running, perhaps only in part",),
+        ("{who} lost a process because {shortage}; it is still running, perhaps only in part",
+         "{who} lost a process because the node, or all pods together, ran out of memory; it is still running, perhaps only in part"),
         NODE, facts=(facts.ALIVE_AFTER_KILL, facts.LAST_NOT_ITS_OWN), sure=Sure.SEEN, source=DIED),
     Rule("running-oom", {At.RUNNING: Category.OOM_PROCESS}, NO, PERHAPS,
         ("{who} lost a process ({victim}) at {its_limit}; it is still running, perhaps only in part",
@@ -37,7 +38,8 @@ RUNNING: tuple[Rule, ...] = (
          "{who} lost a process to an OOM kill (which limit was hit is not known); it is still running, perhaps only in part"),
         tuple(text + RESTART for text in RAISE), facts=(facts.ALIVE_AFTER_KILL,), sure=Sure.SEEN, source=DIED),
     Rule("running-after-node-oom", {At.RUNNING: Category.NODE_OOM}, YES, YES,
-        (AGAIN + "was OOM-killed because the node, or all pods together, ran out of memory",),
+        (AGAIN + "was OOM-killed because {shortage}",
+         AGAIN + "was OOM-killed because the node, or all pods together, ran out of memory"),
         NODE, facts=(facts.RESTARTED, facts.NODE_OOM), sure=Sure.SEEN, source=DIED),
     Rule("running-after-oom-no-limit", {At.RUNNING: Category.OOM_CONTAINER}, PERHAPS, PERHAPS,
         (AGAIN + ("was OOM-killed without a memory limit of its own or of the pod: most likely the node, or all pods together, ran out of "

@@ -8,6 +8,7 @@ from agent.events.outbox import Outbox
 from agent.ledger import Ledger
 from agent.model import Notice, ObjectRef, OomKill, Outcome, Pod, Reason, event_name
 from agent.wording import kills as wording
+from agent.wording.filled import volumes_of
 
 
 class KillEvents:
@@ -55,6 +56,7 @@ class KillEvents:
             note=wording.kill_note(
                 kill,
                 container_limits=limits,
+                volumes=volumes_of(pod, kill),
                 advice=self._advice(kill),
                 ended_by_agent=ended,
             ),

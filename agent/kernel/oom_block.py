@@ -5,98 +5,12 @@ Where a line can be read in two ways and nothing decides, the cgroup is None: ra
 
 from __future__ import annotations
 
-import heapq
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from agent.kernel.oom_lines import Claim, DumpLine, Killed, Reading, comm_of, is_within
-from agent.model import KmsgRecord, TaskRow
-
-MOST_ROWS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of the task table. ``ids``: the pid and tgid columns."""
-
-    ids: frozenset[int]
-    task: TaskRow
-    total_vm_bytes: int | None
-
-
-def parse_row(text: str, columns: tuple[str, ...], page_bytes: int) -> Row | None:
-    """A row of the task table with these columns; None: no such row. The name is all after the last number."""
-    match = re.fullmatch(r"\[ *(\d{1,10})\]" + r" +(-?\d{1,18})" * len(columns) + r" (.*)", text, re.DOTALL)
-    if match is None or (comm := comm_of(match[len(columns) + 2])) is None:
-        return None
-    pid, *numbers = map(int, match.groups()[:-1])
-    values = dict(zip(columns, numbers, strict=True))
-    if "rss" not in values:
-        return None
-    tgid, total_vm = values.get("tgid", pid), values.get("total_vm")
-    task = TaskRow(tgid, comm, values["rss"] * page_bytes, values.get("uid"), values.get("oom_score_adj"))
-    return Row(frozenset({pid, tgid}), task, None if total_vm is None else total_vm * page_bytes)
-
-
-@dataclass(slots=True)
-class Dump:
-    """The lines before the claim: usage, limit, task table. ``begin``: the record of ``… invoked oom-killer``."""
-
-    begin: KmsgRecord | None = None
-    usage_bytes: int | None = None
-    limit_bytes: int | None = None
-    domain: str | None = None
-    columns: tuple[str, ...] | None = None
-    task_in: tuple[Reading, ...] | None = None
-    rows: list[Row] = field(default_factory=list)
-
-    def take(self, line: DumpLine) -> None:
-        """Keep the line's values; of several ``Memory cgroup stats for`` the first is the domain's."""
-        if line.usage_bytes is not None:
-            self.usage_bytes, self.limit_bytes = line.usage_bytes, line.limit_bytes
-        self.domain = self.domain or line.domain
-        self.columns = line.columns or self.columns
-        self.task_in = line.task_in or self.task_in
-
-    def take_row(self, text: str, page_bytes: int) -> None:
-        """Keep a row of the task table; of a long table only the largest are kept."""
-        if self.columns is None or (row := parse_row(text, self.columns, page_bytes)) is None:
-            return
-        self.rows.append(row)
-        if len(self.rows) >= 8 * MOST_ROWS:
-            self.rows = _largest(self.rows)
-
-    def tasks(self) -> tuple[TaskRow, ...]:
-        """The largest tasks of the table, the largest first."""
-        return tuple(row.task for row in _largest(self.rows))
-
-    def row(self, pid: int) -> Row | None:
-        return next((row for row in self.rows if pid in row.ids), None)
-
-    def may_have_listed(self, pid: int) -> bool:
-        """Whether this task may have been one of the OOM domain's when the table was printed."""
-        return self.columns is None or len(self.rows) >= MOST_ROWS or self.row(pid) is not None
-
-    def contradicts(self, claim: Claim) -> bool:
-        """Whether dump and claim are of different reports: a memory cgroup's and a global OOM's, or two cgroups'."""
-        if claim.global_oom:
-            return self.domain is not None or self.usage_bytes is not None or bool(self.task_in)
-        domains = {reading.oom_memcg for reading in claim.readings} - {None}
-        return self.domain is not None and bool(domains) and self.domain not in domains
-
-
-@dataclass(frozen=True, slots=True)
-class KillLine:
-    """A ``Killed process`` line and its record. ``may_stand_alone``: the rate limit may have taken the dump of a kill at that time."""
-
-    record: KmsgRecord
-    killed: Killed
-    may_stand_alone: bool
-
-    @property
-    def pid(self) -> int:
-        return self.killed.victim.pid
+from agent.kernel.oom_dump import Dump, KillLine
+from agent.kernel.oom_lines import Claim, Killed, Reading, is_within
+from agent.model import KmsgRecord
 
 
 @dataclass(slots=True)
@@ -106,6 +20,7 @@ class Block:
     ``records``: those of the claim, the group's line and the kill lines, in order. ``printed``: the pids of the kill lines.
     ``later``: the kill lines behind ``Tasks in …``, second prints of the first victim too. ``skipped``: the chosen process was
     exiting already. ``cut``: records were lost behind the claim. ``earlier``: the block of the group's first victim, if it ended before.
+    ``by_reaper``: what the block was before a line of the reaper gave it its kill.
     """
 
     records: list[KmsgRecord] = field(default_factory=list)
@@ -118,6 +33,7 @@ class Block:
     later: list[KillLine] = field(default_factory=list)
     printed: set[int] = field(default_factory=set)
     earlier: Block | None = None
+    by_reaper: Block | None = None
 
     @property
     def only_dump(self) -> bool:
@@ -185,6 +101,18 @@ class Block:
         self.claim = claim
         self.records.append(record)
 
+    def take_reaped(self, kill: KillLine) -> Block:
+        """This block with the kill that only the reaper named."""
+        found = replace(self, records=list(self.records), printed=set(), by_reaper=self)
+        found.take_whole_kill(kill)
+        return found
+
+    def take_whole_kill(self, kill: KillLine) -> None:
+        """A kill line that may be its own claim."""
+        if self.only_dump and (claim := self.dump.claim_by(kill)) is not None:
+            self.take_claim(kill.record, claim)
+        self.take_kill(kill)
+
     def has_chosen(self, pid: int) -> bool:
         """Whether the claim named this process and still waits for its kill line."""
         return self.waits and self.claim is not None and self.claim.pid == pid
@@ -230,11 +158,6 @@ class Block:
         return Reading(
             _common(r.oom_memcg for r in left), _common(r.task_memcg for r in left), _common(r.comm for r in left)
         )
-
-
-def _largest(rows: Sequence[Row]) -> list[Row]:
-    """The rows of the most resident tasks, the largest first."""
-    return heapq.nsmallest(MOST_ROWS, rows, key=lambda row: (-row.task.rss_bytes, row.task.pid))
 
 
 def _common(values: Iterable[str | None]) -> str | None:

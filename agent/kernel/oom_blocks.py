@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from agent.kernel.oom_block import Block, Dump, KillLine
+from agent.kernel.oom_block import Block
+from agent.kernel.oom_dump import Dump, KillLine
 from agent.kernel.oom_lines import (
     Claim,
     DumpLine,
@@ -22,6 +23,7 @@ from agent.kernel.oom_lines import (
     Killed,
     Line,
     NoVictim,
+    Reaped,
     Skipped,
     is_unfinished,
     parse_line,
@@ -101,8 +103,10 @@ class OomBlocks:
         record = self._whole(item)
         line = parse_line(record.text) if record else None
         if record is None or line is None:
-            if self._block.only_dump:
-                self._block.dump.take_row(item.text, self._page_bytes)
+            if self._block.only_dump or self._block.by_reaper is not None:
+                self._block.dump.take_other(item.text, self._page_bytes)
+            return []
+        if isinstance(line, Reaped) and not self._is_only_sign(line):
             return []
         self.arrived_us = self._clock_us()
         ended = self._take(record, line)
@@ -143,12 +147,28 @@ class OomBlocks:
         self._block.cut = True
         return []
 
+    def _is_only_sign(self, line: Reaped) -> bool:
+        """Whether the process is of a report whose kill line is missing, without a gap: a vendor's kernel that prints none.
+
+        Elsewhere it may be the victim of an earlier report, if the next line is a claim or a kill line: then that counts.
+        """
+        block = self._block
+        is_chosen = block.claim is None or block.claim.pid == line.pid or block.claim.sacrifice
+        waits = (block.only_dump or block.waits) and is_chosen and not block.cut
+        if not waits or block.dump.reaped(line) is None:
+            return False
+        return not any(returned.has_victim(line.pid) for returned in self._recent)
+
     def _take(self, record: KmsgRecord, line: Line) -> list[Block]:
         ended: list[Block] = []
+        if self._block.by_reaper is not None and isinstance(line, Claim | Killed | Skipped):
+            self._block = self._block.by_reaper
         match line:
             case Invoked():
                 self._limit.dumps.append(record.at_us)
-                ended = self._next(Block(dump=Dump(begin=record)))
+                ended = self._next(Block(dump=Dump(begin=record, sysrq=line.sysrq)))
+            case Reaped() if (killed := self._block.dump.reaped(line)) is not None:
+                self._block = self._block.take_reaped(self._kill_line(record, killed))
             case DumpLine():
                 ended = self._begin_unless(self._block.only_dump)
                 self._block.dump.take(line)
@@ -157,7 +177,7 @@ class OomBlocks:
                 ended = self._begin_unless(self._block.only_dump or is_second)
                 self._block.take_claim(record, line)
             case Killed():
-                ended = self._kill(KillLine(record, line, self._limit.may_bite(record.at_us, self._clock_us())))
+                ended = self._kill(self._kill_line(record, line))
             case GroupKill():
                 ended = self._group(record, line.path)
             case Skipped() if self._block.group is None:  # else one more of the group
@@ -171,6 +191,9 @@ class OomBlocks:
         """The line is of the present block, or the next one begins with it."""
         return [] if is_same else self._next(Block())
 
+    def _kill_line(self, record: KmsgRecord, killed: Killed) -> KillLine:
+        return KillLine(record, killed, self._limit.may_bite(record.at_us, self._clock_us()))
+
     def _kill(self, kill: KillLine) -> list[Block]:
         self._half = None
         block = self._block
@@ -178,7 +201,7 @@ class OomBlocks:
         if not is_claimed and not block.has_victim(kill.pid) and self._was_returned(kill):
             return []
         ended = self._begin_unless(is_claimed or block.only_dump or block.may_be_of_group(kill))
-        self._block.take_kill(kill)
+        self._block.take_whole_kill(kill)
         return ended
 
     def _was_returned(self, kill: KillLine) -> bool:

@@ -2,7 +2,7 @@
 
 Every line is recognised by how it begins, never by a text inside it: names of processes (15 bytes of anything) and of cgroups are
 chosen by workloads. Where a text can be read in more than one way all readings are returned, and the caller decides. Formats:
-mm/oom_kill.c and mm/memcontrol.c of 4.18 (with what EL 8 has of later ones), 4.19, 5.0, 5.4, 6.1, 6.8, 6.18.
+mm/oom_kill.c and mm/memcontrol.c of 3.10 (EL 7), 4.18 (with what EL 8 has of later ones), 4.19, 5.0, 5.4, 6.1, 6.8, 6.18.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.kernel.oom_memory import KMEM, MEMSW, kinds_of_line
 from agent.model import Victim, is_inside
 
 COMM_MAX_BYTES = 15  # TASK_COMM_LEN is 16 with the final NUL
@@ -47,7 +48,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Invoked:
-    """``COMM invoked oom-killer: …``: a report begins."""
+    """``COMM invoked oom-killer: …``: a report begins. ``sysrq``: by hand, not by an allocation (order=-1 since 4.2)."""
+
+    sysrq: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,15 @@ class DumpLine:
     """One line of the dump, which sets only its own fields; all are of the OOM domain.
 
     ``memory: usage …kB, limit …kB``: ``limit_bytes`` None is no limit. ``Memory cgroup stats for PATH:`` has the ``domain`` (before 5.0 one
-    such line per descendant, the domain's first). The head of the task table: its ``columns`` between pid and name. ``Task in A killed as
-    a result of limit of B`` (before 5.0): ``task_in`` without a pid; empty when A does not lie in B.
+    such line per descendant, the domain's first, each with its own ``kinds`` of memory in bytes). ``kmem: usage …kB``, ``swap: usage …kB``
+    and ``memory+swap: usage …kB`` are ``kinds`` too. The head of the task table: its ``columns`` between pid and name. ``Task in A killed
+    as a result of limit of B`` (before 5.0): ``task_in`` without a pid; empty when A does not lie in B.
     """
 
     usage_bytes: int | None = None
     limit_bytes: int | None = None
     domain: str | None = None
+    kinds: tuple[tuple[str, int], ...] = ()
     columns: tuple[str, ...] | None = None
     task_in: tuple[Reading, ...] | None = None
 
@@ -70,8 +75,8 @@ class DumpLine:
 class Claim:
     """The process that the OOM killer chose, and its cgroup: ``oom-kill:constraint=…`` (5.0 and newer). At least one reading.
 
-    ``sacrifice``: ``… Kill process N (COMM) score S or sacrifice child`` (before 5.1; 5.0 prints both): N or one of its children
-    is killed next. ``global_oom`` None: the line doesn't say.
+    Vendors' 3.10 has ``oom-kill:,cpuset=…``. ``sacrifice``: ``… Kill process N (COMM) score S or sacrifice child`` (before 5.1; 5.0 prints
+    both): N or one of its children is killed next. ``global_oom`` None: the line doesn't say.
     """
 
     pid: int
@@ -88,6 +93,14 @@ class Killed:
 
     victim: Victim
     global_oom: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """``oom_reaper: reaped process N (COMM), …`` or ``oom_reaper: unable to reap pid:N (COMM)``: a process that was killed before."""
+
+    pid: int
+    comm: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +122,13 @@ class GroupKill:
     path: str
 
 
-Line = Invoked | DumpLine | Claim | Killed | Skipped | NoVictim | GroupKill
+Line = Invoked | DumpLine | Claim | Killed | Reaped | Skipped | NoVictim | GroupKill
 
 
 def parse_line(text: str) -> Line | None:
     """The line that this record's text is, with escapes still in it; None: no line of a report, or half of one."""
-    if " invoked oom-killer: " in text and _INVOKED.match(text):
-        return Invoked()
+    if " invoked oom-killer: " in text and (match := _INVOKED.match(text)):
+        return Invoked(sysrq=" order=-1," in text[match.end() :])
     if text.startswith(_STARTS):
         for pattern, line_of in _FORMS:
             if (match := pattern.fullmatch(text)) and (line := line_of(match)) is not None:
@@ -142,6 +155,21 @@ def _usage(match: re.Match[str]) -> DumpLine:
     return DumpLine(usage_kb * 1024, None if limit_kb >= UNLIMITED_KB else limit_kb * 1024)
 
 
+def _stats(match: re.Match[str]) -> DumpLine:
+    # A nested cgroup's name may have the mark in it: the kernel's own is the last.
+    at = match[0].rfind(": cache:")
+    return DumpLine(domain=unescape(match[1]), kinds=kinds_of_line(match[0][at:]) if at >= 0 else ())
+
+
+def _counter(kind: str) -> Callable[[re.Match[str]], DumpLine]:
+    return lambda match: DumpLine(kinds=((kind, int(match[1]) * 1024),))
+
+
+def _reaped(match: re.Match[str]) -> Reaped | None:
+    comm = comm_of(match["comm"])
+    return None if comm is None else Reaped(int(match["pid"] or match["stuck"]), comm)
+
+
 def _task_in(match: re.Match[str]) -> DumpLine:
     pairs = _splits(match[1], " killed as a result of limit of /")
     readings = (Reading(unescape(limit), unescape(task)) for task, limit in pairs if is_within(task, limit))
@@ -158,7 +186,8 @@ def _claim(match: re.Match[str]) -> Claim:
     if not readings:
         comms = [comm for _, end in _splits(body, ",task=") if (comm := comm_of(end)) is not None]
         readings = tuple(Reading(comm=comm) for comm in comms or [""])
-    return Claim(int(match["pid"]), readings, is_global, int(match["uid"]), match["constraint"])
+    uid = int(match["uid"]) % (1 << 32)  # printed with %d: from 2^31 on it is negative
+    return Claim(int(match["pid"]), readings, is_global, uid, match["constraint"])
 
 
 def _readings(body: str, *, is_global: bool) -> list[Reading]:
@@ -184,8 +213,9 @@ def _splits(text: str, mark: str) -> list[tuple[str, str]]:
 def _killed(match: re.Match[str]) -> Killed | None:
     if (comm := comm_of(match["comm"])) is None:
         return None
-    sizes = {f"{kind}_bytes": int(match[kind]) * 1024 for kind in ("total_vm", "anon", "file", "shmem")}
-    uid, adj = (int(text) if text else None for text in match.group("uid", "adj"))
+    kinds = [kind for kind in ("total_vm", "anon", "file", "shmem") if match[kind] is not None]
+    sizes = {f"{kind}_bytes": int(match[kind]) * 1024 for kind in kinds}
+    uid, adj = (int(text) if text else None for text in (match["uid"] or match["old_uid"], match["adj"]))
     return Killed(Victim(int(match["pid"]), comm, uid, oom_score_adj=adj, **sizes), _is_global(match["why"]))
 
 
@@ -200,20 +230,21 @@ def _is_global(why: str | None) -> bool | None:
 
 
 _WHY = r"(?P<why>Memory cgroup out of memory|Out of memory(?: \(oom_kill_allocating_task\))?): "
-_CLAIM = r"oom-kill:constraint=(?P<constraint>[A-Z_]+),nodemask=(?P<body>.*,task=.*),pid=(?P<pid>\d{1,10}),uid=(?P<uid>\d{1,10})"
+_CLAIM = r"oom-kill:(?:constraint=(?P<constraint>[A-Z_]+),nodemask=|,)(?P<body>.*,task=.*),pid=(?P<pid>\d{1,10}),uid=(?P<uid>-?\d{1,10})"
 _KILLED = (
-    rf"(?:{_WHY})?Killed process (?P<pid>\d{{1,10}}) \((?P<comm>.*)\) "
-    r"total-vm:(?P<total_vm>\d{1,18})kB, anon-rss:(?P<anon>\d{1,18})kB, file-rss:(?P<file>\d{1,18})kB, "
-    r"shmem-rss:(?P<shmem>\d{1,18})kB"
+    rf"(?:{_WHY})?Killed process (?P<pid>\d{{1,10}}) \((?P<comm>.*)\)(?:, UID (?P<old_uid>\d{{1,10}}),)? "
+    r"total-vm:(?P<total_vm>\d{1,18})kB, anon-rss:(?P<anon>\d{1,18})kB, file-rss:(?P<file>\d{1,18})kB"
+    r"(?:, shmem-rss:(?P<shmem>\d{1,18})kB)?"
     r"(?:, UID:(?P<uid>\d{1,10}) pgtables:\d+kB oom_score_adj:(?P<adj>-?\d{1,5}))?(?:[ ,].*)?"
 )
 _INVOKED = re.compile(r".{0,60}? invoked oom-killer: gfp_mask=")
-_IN_PIECES = ("oom-kill:constraint=", "Tasks in ", "Task in ", "Memory cgroup stats for ")
-_STARTS = (*_IN_PIECES, "Memory cgroup out", "Out of memory", "Killed process ", "OOM victim ", "memory: usage ", "[ ")
+_IN_PIECES = ("oom-kill:constraint=", "oom-kill:,", "Tasks in ", "Task in ", "Memory cgroup stats for ")
+_HEADS = (*_IN_PIECES, "Memory cgroup out", "Out of memory", "Killed process ", "OOM victim ", "[ ", "oom_reaper: ")
+_STARTS = (*_HEADS, *(f"{kind}: usage " for kind in ("memory", KMEM, "swap", MEMSW)))
 _LINES: tuple[tuple[str, Callable[[re.Match[str]], Line | None]], ...] = (
     (_CLAIM, _claim),
     (_KILLED, _killed),
-    (_WHY + r"Kill process (?P<pid>\d{1,10}) \((?P<comm>.*)\) score \d+ or sacrifice child", _sacrifice),
+    (_WHY + r"Kill process (?P<pid>\d{1,10}) \((?P<comm>.*)\) (?:\[.*\] )?score \d+ or sacrifice child", _sacrifice),
     (
         rf"(?:{_WHY})?OOM victim (\d{{1,10}}) \(.*\) is already exiting\. Skip killing the task",
         lambda m: Skipped(int(m[2])),
@@ -222,7 +253,15 @@ _LINES: tuple[tuple[str, Callable[[re.Match[str]], Line | None]], ...] = (
     (r"Tasks in (/.*) are going to be killed due to memory\.oom\.group set", lambda m: GroupKill(unescape(m[1]))),
     (r"Task in (/.* killed as a result of limit of /.*)", _task_in),
     (r"memory: usage (\d{1,18})kB, limit (\d{1,18})kB, failcnt \d+", _usage),
-    (r"Memory cgroup stats for (/.*?)(?::|: cache:\d+KB .*)", lambda m: DumpLine(domain=unescape(m[1]))),
+    (r"Memory cgroup stats for (/.*?)(?::|: cache:\d+KB .*)", _stats),
+    *(
+        (rf"{re.escape(kind)}: usage (\d{{1,15}})kB, limit \d{{1,18}}kB, failcnt \d+", _counter(kind))
+        for kind in (KMEM, "swap", MEMSW)
+    ),
+    (
+        r"oom_reaper: (?:reaped process (?P<pid>\d{1,10})|unable to reap pid:(?P<stuck>\d{1,10})) \((?P<comm>.*)\)(?:, now anon-rss:.*)?",
+        _reaped,
+    ),
     (r"\[ +pid +\] +((?:[a-z_]+ +)*)name", lambda m: DumpLine(columns=tuple(m[1].split()))),
 )
 _FORMS = tuple((re.compile(pattern), line_of) for pattern, line_of in _LINES)

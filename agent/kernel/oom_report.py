@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.kernel.oom_block import Block, Dump, KillLine
+from agent.kernel.oom_block import Block
+from agent.kernel.oom_dump import Dump, KillLine
 from agent.kernel.oom_lines import Claim
 from agent.model import OomReport, Victim
 
@@ -64,17 +65,18 @@ def _members(block: Block) -> tuple[list[KillLine], list[KillLine]]:
 
 
 def _report(block: Block, victims: tuple[Victim, ...]) -> OomReport:
-    """The block with these victims. A dump without a claim (EL 8.1: ``Task in …`` has the cgroup) is not used."""
+    """The block with these victims. A dump without a claim may be another kill's, and is not used."""
     claim, reading = block.claim or NO_CLAIM, block.reading()
     dump = block.dump if block.claim is not None else Dump()
     kills = block.kills
     of_kill = block.records[block.claim is not None :] or block.records
+    global_oom = kills[0].killed.global_oom if claim.global_oom is None and kills else claim.global_oom
     return OomReport(
         first_sequence=(dump.begin or block.records[0]).sequence,
         last_sequence=block.records[-1].sequence,
         at_us=of_kill[0].at_us,
         victims=victims,
-        global_oom=kills[0].killed.global_oom if claim.global_oom is None and kills else claim.global_oom,
+        global_oom=global_oom,
         oom_memcg=reading.oom_memcg,
         task_memcg=reading.task_memcg,
         group_memcg=block.group,
@@ -82,4 +84,6 @@ def _report(block: Block, victims: tuple[Victim, ...]) -> OomReport:
         usage_bytes=dump.usage_bytes,
         tasks=dump.tasks(),
         constraint=claim.constraint,
+        sysrq=dump.sysrq and global_oom is True,
+        use=None if global_oom else dump.use(),
     )

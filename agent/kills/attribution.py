@@ -177,7 +177,7 @@ class Attribution:
         self._removed = [each for each in self._removed if each not in forgotten]
         self._levels.forget((counter.cgroup.place for counter in forgotten), now_s)
         gone = tuple(counter.cgroup.inode for counter in forgotten)
-        unnamed = (kill for kill in kills if kill.container_id is None and kill.container is None)
+        unnamed = (kill for kill in kills if kill.container_id is None and kill.container is None and not kill.sandbox)
         return Findings(
             kills=tuple(kills),
             amended=amended,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.cgroup.layout import RUNTIME_CHILD
-from agent.kills.counter import Counter, upwards
+from agent.kills.counter import Counter
 from agent.kills.facts import Facts
 from agent.kills.scope import (
     LEVELS,
@@ -15,16 +15,20 @@ from agent.kills.scope import (
     by_report,
     drop_hits,
     free_hits,
+    level_of,
     node_was_short,
+    own_pod,
+    take_dropped,
     take_hit,
 )
 from agent.kills.split import Share
-from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow, is_inside
+from agent.kills.use import with_use
+from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow, Victim, is_inside, is_vm
 
 LARGEST = 3
-SANDBOX_ADJ = (
-    -998
-)  # oom_score_adj of a sandbox's processes: containerd (defaultSandboxOOMAdj), CRI-O and dockershim (PodInfraOOMAdj)
+# oom_score_adj of a sandbox's processes: containerd (defaultSandboxOOMAdj), CRI-O and dockershim (PodInfraOOMAdj).
+SANDBOX_ADJ = -998
+VM_ADJ = -999  # a virtual machine may have its shim's
 
 
 def build(
@@ -72,26 +76,53 @@ def build(
         scope=_scope(counter, share.report, path, facts, claimed, kmsg=kmsg) if in_pods else None,
     )
     kill = kill if share.report is None else with_details(kill, share.report, facts)
-    return kill if kill.limit_bytes is not None else replace(kill, limit_bytes=_limit(counter, kill.scope, facts))
+    if kill.limit_bytes is None:
+        kill = replace(kill, limit_bytes=_limit(counter, kill.scope, facts))
+    return kill if old else with_use(kill, counter, facts)
 
 
 def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
     """The kill with what the kernel's log says of it. A late report may find out that the named cgroup lies in a parent's."""
     scope = _with_report(kill.scope, report, kill.cgroup_path, facts)
+    of_pod = _in_pods_own(report)
+    outcome = Outcome.DIED if of_pod and any(_runs_vm(victim) for victim in report.victims) else kill.outcome
     return replace(
         kill,
+        container=None if of_pod else kill.container,
+        outcome=outcome,
         at_unix_s=facts.report_unix_s(report.at_us),
         victims=report.victims,
         scope=scope,
         limit_bytes=kill.limit_bytes if report.limit_bytes is None and scope is kill.scope else report.limit_bytes,
         usage_bytes=report.usage_bytes,
+        use=report.use or (kill.use if scope is kill.scope else None),
+        containers=kill.containers if scope is kill.scope else (),
         largest=_largest(report, kill.cgroup_path, scope),
         group_kill=kill.group_kill or report.group_memcg is not None,
         sources=kill.sources | {"kmsg"},
         details_missing=report.task_memcg is None or len(report.victims) < kill.processes,
         report_sequence=report.first_sequence,
-        sandbox=kill.sandbox or (_unnamed(kill) and any(v.oom_score_adj == SANDBOX_ADJ for v in report.victims)),
+        sandbox=of_pod or kill.sandbox or (_unnamed(kill) and any(map(_of_sandbox, report.victims))),
     )
+
+
+def _in_pods_own(report: OomReport) -> bool:
+    """Whether the victims were in the pod's own cgroup, where runtimes put only what runs the whole pod: a virtual machine.
+
+    In other cgroups below the pod's, which may be a conmon's, their names decide.
+    """
+    path = report.task_memcg
+    if path is None or own_pod(path) is None:
+        return False
+    return own_pod(path) == path or any(is_vm(victim.comm) for victim in report.victims)
+
+
+def _of_sandbox(victim: Victim) -> bool:
+    return victim.oom_score_adj == SANDBOX_ADJ or (victim.oom_score_adj == VM_ADJ and is_vm(victim.comm))
+
+
+def _runs_vm(victim: Victim) -> bool:
+    return is_vm(victim.comm) and not victim.comm.startswith("virtiofsd")
 
 
 def _unnamed(kill: OomKill) -> bool:
@@ -117,6 +148,8 @@ def _scope(
         if level is None and (hits := free_hits(counter, claimed)):
             drop_hits(counter, hits)
             return None
+        if level is None:
+            take_dropped(counter)
     if level is None and not kmsg and node_was_short(counter, facts):
         level = Scope.NODE
     take_hit(counter, level)
@@ -132,8 +165,8 @@ def _with_report(scope: Scope | None, report: OomReport, path: str, facts: Facts
 
 
 def _limit(counter: Counter, scope: Scope | None, facts: Facts) -> int | None:
-    hit = (level for level in upwards(counter) if scope is not None and LEVELS.get(level.kind) is scope)
-    return next((facts.limit_bytes(level.cgroup.path) for level in hit), None)
+    hit = level_of(counter, scope)
+    return None if hit is None else facts.limit_bytes(hit.cgroup.path)
 
 
 def _outcome_by_itself(

@@ -12,11 +12,20 @@ HIT_TO_KILL_S = 30.0
 
 
 @dataclass(slots=True, eq=False)
+class Dropped:
+    """Hits of several limits, of which one led to a kill, and nobody knows which: ``left`` may still lead to one. ``at_s``: read then."""
+
+    left: int
+    at_s: float
+
+
+@dataclass(slots=True, eq=False)
 class Counter:
     """``recorded`` is what the ledger has or will have, ``reading`` what the kernel said last. Times are monotonic.
 
     ``shown_…`` is the larger of what is unrecorded here and what the children show: a level that was removed may have been read for the
     last time before its children. ``below_…`` is the sum of what the children show, kept up to date so that nobody goes through all pods.
+    ``dropped``: hits that prove nothing any more, some of this cgroup's own limit; None: there are none.
     """
 
     cgroup: Cgroup
@@ -30,6 +39,7 @@ class Counter:
     parent: Counter | None = None
     children: dict[int, Counter] = field(default_factory=dict)
     removed: bool = False
+    dropped: Dropped | None = None
     unread: bool = False  # it could not be read: its reading may lack what came after
     shown_kills: int = 0
     shown_groups: int = 0
@@ -42,6 +52,7 @@ class Counter:
 
     def read(self, reading: MemoryEvents, now_s: float) -> None:
         """A new reading. The hit of a limit comes before its kill: one without a kill for HIT_TO_KILL_S led to none."""
+        reading = replace(reading, local_max=0)  # no kill: it must not keep old hits from expiring
         self.unread = False
         fewer = self.reading.oom_kill - reading.oom_kill
         if began_again(self.reading, reading):
@@ -146,6 +157,12 @@ class Counter:
         oom = min(self.reading.oom, self.recorded.oom + number)
         local_oom = max(self.recorded.local_oom, min(self.reading.local_oom or 0, self.recorded.local_oom + own))
         self.recorded = replace(self.recorded, oom=oom, local_oom=local_oom)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a kill may be of one of the dropped hits of this cgroup's limit."""
+        dropped = self.dropped
+        return dropped is not None and dropped.left > 0 and self.changed_s - dropped.at_s <= HIT_TO_KILL_S
 
     def next_ordinal(self) -> int:
         """Names the next kill of this cgroup."""

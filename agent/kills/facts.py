@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.model import Baseline, Cgroup, Identity, MemoryEvents, Mode, OomKill, Vanished
+from agent.model import Baseline, Cgroup, ContainerUse, Identity, MemoryEvents, MemoryUse, Mode, OomKill, Vanished
 
 
 class Facts(Protocol):
@@ -14,6 +14,8 @@ class Facts(Protocol):
     ``names_at``: the pod and container that the cgroup at ``path`` is or was of. ``mode``: what its memory.oom.group said last.
     ``alone``: the container at ``path`` is the only one of its pod that runs.
     ``limit_bytes`` None: no limit, or removed. ``limited_above``: a level above the cgroup at ``path`` has a limit, or could not be read.
+    ``memory_use``: of the cgroup at ``path`` now, or less than a second ago; None: removed. ``containers_use``: of the containers that
+    run in the pod at ``path``, in the same way; empty: they are too many.
     ``init_pid``: the container's PID 1 as the node numbers it. ``lives``: the container is populated, and its PID 1 is the one it was.
     ``ended_by_agent``: whether it lived when the agent ended it; None: the agent didn't. ``deleted``: the API deletes or deleted its pod.
     ``populated``: a process is left in it or below. ``container_path``: that of the container that the cgroup at ``path`` is or lies in.
@@ -24,6 +26,8 @@ class Facts(Protocol):
     def mode(self, cgroup: Cgroup) -> Mode | None: ...
     def counters(self, cgroup: Cgroup) -> MemoryEvents | Vanished: ...
     def limit_bytes(self, path: str) -> int | None: ...
+    def memory_use(self, path: str) -> MemoryUse | None: ...
+    def containers_use(self, path: str) -> tuple[ContainerUse, ...]: ...
     def alone(self, path: str) -> bool: ...
     def limited_above(self, path: str) -> bool: ...
     def init_pid(self, cgroup: Cgroup) -> int | None: ...

@@ -22,7 +22,6 @@ from agent.wording.shares import Shares
 
 logger = logging.getLogger("oomward")
 
-WHOSE = ("namespace", "pod", "pod_uid", "container", "container_id")  # in the line of an outcome
 MOST_UNNAMED = 1000
 UNNAMED_S = 3600.0  # no Event is as old
 NAMED_SOON_S = 10.0  # a pod's status is a second or two behind; for longer no kill is missing in the metrics
@@ -78,13 +77,14 @@ class Recorder:
                 self._metrics.kill(kill)
             log(logger, logging.WARNING, wording.kill_line(kill), **kill_fields(kill))
         for kill in findings.amended:
-            text = f"details of an OOM kill came late: {wording.kill_line(kill)}"
-            log(logger, logging.INFO, text, **kill_fields(kill, "oom_kill_details"))
+            self._metrics.details(kill)
+            log(logger, logging.INFO, wording.kill_line(kill, wording.DETAILS), **kill_fields(kill, wording.DETAILS))
         for kill in findings.unattributed:
             self._metrics.unattributed_oom_kills.inc(kill.processes)
             why = "its cgroup was removed before it was read, and its report was lost"
             text = f"no container found for an OOM kill below {kill.cgroup_path}: {why}"
-            log(logger, logging.WARNING, text, kill_id=kill.kill_id, processes_killed=kill.processes)
+            fields = {"kill_id": kill.kill_id, "processes_killed": kill.processes, "cgroup_path": kill.cgroup_path}
+            log(logger, logging.WARNING, text, event="oom_kill_unattributed", **fields)
         self._metrics.unmatched_reports.inc(findings.unmatched_reports)
         for kill in findings.settled:
             self.settled(kill)
@@ -96,18 +96,19 @@ class Recorder:
             self.settled(kill if known else replace(kill, outcome=outcome(kill)))
 
     def settled(self, kill: OomKill) -> None:
-        """The outcome of a kill that was reported before is known now."""
-        if kill.outcome is not None:
-            what = "sandbox" if kill.sandbox else "container"
-            text = f"{what} {kill.outcome.value} after OOM kill {kill.kill_id}"
-            names = {name: getattr(kill, name) for name in ("kill_id", "outcome", *WHOSE)}
-            log(logger, logging.INFO, text, event="oom_kill_outcome", **names)
+        """The outcome of a kill that was reported before is known now, or never will be."""
         if _may_get_name(kill):
             self._wait_for_name(kill)
             return
         if not _outside_of_pods(kill):
             self._metrics.outcome(kill)
             self._settled(kill)
+        self._complete(kill)
+
+    def _complete(self, kill: OomKill) -> None:
+        """All is known that will be: its last line in the log, and its Event."""
+        fields = kill_fields(kill, wording.SETTLED)
+        log(logger, logging.INFO, wording.kill_line(kill, wording.SETTLED), **fields)
         self._event(kill)
 
     def _wait_for_name(self, kill: OomKill) -> None:
@@ -119,7 +120,7 @@ class Recorder:
 
     def _give_up(self, kill: OomKill) -> None:
         self._metrics.outcome(kill)
-        self._event(kill)
+        self._complete(kill)
 
     def name(
         self, names_at: Callable[[str], Identity], now_unix_s: float, settled: Iterable[OomKill] | None = None
@@ -134,15 +135,9 @@ class Recorder:
             if (named := _named(kill, names_at)) is not None:
                 del self._unnamed[kill.kill_id]
                 self._ledger.amend(named)
-                log(
-                    logger,
-                    logging.INFO,
-                    f"the pod of an OOM kill is known now: {wording.kill_line(named)}",
-                    **kill_fields(named),
-                )
                 self._metrics.outcome(named)
                 self._settled(named)
-                self._event(named)
+                self._complete(named)
             elif now_unix_s - kill.at_unix_s > UNNAMED_S:
                 self._give_up(self._unnamed.pop(kill.kill_id))
 
@@ -165,8 +160,10 @@ def _named(kill: OomKill, names_at: Callable[[str], Identity]) -> OomKill | None
     names = names_at(kill.cgroup_path)
     if names.pod is None:
         return None
-    named = replace(kill, namespace=names.namespace, pod=names.pod, pod_uid=names.pod_uid, container=names.container)
-    return replace(named, sandbox=names.container is None and (kill.sandbox or names.sandbox))
+    in_pods_own = kill.sandbox and kill.container_id is None  # the pod's only container is not in its cgroup
+    container = None if in_pods_own else names.container
+    named = replace(kill, namespace=names.namespace, pod=names.pod, pod_uid=names.pod_uid, container=container)
+    return replace(named, sandbox=container is None and (kill.sandbox or names.sandbox))
 
 
 def _pod_path(kill: OomKill) -> str:

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from agent.kills.counter import Counter, upwards
+from agent.cgroup.layout import classify
+from agent.kills.counter import Counter, Dropped, upwards
 from agent.kills.facts import Facts
-from agent.model import CgroupKind, OomReport, Scope, Vanished, is_inside
+from agent.model import CgroupKind, OomReport, Scope, Vanished, is_inside, levels_above
 
 NO_HIT_S = 120.0  # a node without a hit for that long before a kill has none whose kill is yet to come
 LEVELS = {CgroupKind.CONTAINER: Scope.CONTAINER, CgroupKind.POD: Scope.POD, CgroupKind.KUBEPODS: Scope.KUBEPODS}
 _ORDER = tuple(LEVELS.values())
+ONE_NUMA_NODE = ("CONSTRAINT_CPUSET", "CONSTRAINT_MEMORY_POLICY")  # mm/oom_kill.c, constrained_alloc
 
 
 class Claimed(Protocol):
@@ -32,16 +34,34 @@ def nothing_claimed(path: str, *, below: bool = False) -> int:  # noqa: ARG001
 def by_report(report: OomReport, path: str) -> Scope | None:
     """The level of the limit that was hit, by the OOM domain that the report of a kill in ``path`` names; None: that line was lost."""
     if report.global_oom:
-        return Scope.NODE
+        return _without_limit(report)
     domain = report.oom_memcg
     if domain is None:
         return None
-    if is_inside(domain, path):
+    pod = own_pod(path)
+    if pod is None and is_inside(domain, path):
         return Scope.CONTAINER
-    pod = path.rpartition("/")[0]
+    if pod is not None and is_inside(domain, pod):
+        return Scope.POD
+    pod = pod or path.rpartition("/")[0]
     if domain == pod:
         return Scope.POD
     return Scope.KUBEPODS if is_inside(pod, domain) else None
+
+
+def _without_limit(report: OomReport) -> Scope:
+    if report.sysrq:
+        return Scope.SYSRQ
+    return Scope.NUMA if report.constraint in ONE_NUMA_NODE else Scope.NODE
+
+
+def own_pod(path: str) -> str | None:
+    """Path of the pod that the processes right at this path are of, if they are in none of its containers' cgroups: in the pod's own, or
+    in one that its runtime made (Kata's kata_<id>, a conmon's). Else None.
+    """
+    if (place := classify(path)).pod_key is None or place.kind not in (CgroupKind.POD, CgroupKind.OTHER):
+        return None
+    return next((at for at in (path, *levels_above(path)) if classify(at).kind is CgroupKind.POD), None)
 
 
 def as_users_say(level: Scope | None, path: str, facts: Facts) -> Scope | None:
@@ -49,11 +69,17 @@ def as_users_say(level: Scope | None, path: str, facts: Facts) -> Scope | None:
     to a user that is the container's limit. Several containers carry their pod's limit where it is set for the pod (KEP-2837): that
     is the pod's.
     """
-    if level is not Scope.POD:
+    if level is not Scope.POD or own_pod(path) is not None:
         return level
     limit = facts.limit_bytes(path)
     same = limit is not None and limit == facts.limit_bytes(path.rpartition("/")[0])
     return Scope.CONTAINER if same and facts.alone(path) else level
+
+
+def level_of(counter: Counter, scope: Scope | None) -> Counter | None:
+    """The counter, or that above it, whose limit a kill of this scope has hit; None: it is not known, removed, or the node."""
+    found = (level for level in upwards(counter) if scope is not None and LEVELS.get(level.kind) is scope)
+    return next(found, None)
 
 
 class Hits(NamedTuple):
@@ -70,11 +96,16 @@ def by_hits(counter: Counter, claimed: Claimed = nothing_claimed) -> Scope | Non
     ``claimed``: hits that are not to be taken.
     """
     found = free_hits(counter, claimed)
-    return None if not found or ambiguous(found) else found[0].scope
+    return None if not found or ambiguous(counter, found) else found[0].scope
 
 
-def ambiguous(found: list[Hits]) -> bool:
-    """Whether the next kill may be of either of several levels' hits: there are more hits than kills, so one's kill is yet to come."""
+def ambiguous(counter: Counter, found: list[Hits]) -> bool:
+    """Whether the next kill may be of either of several levels' hits: there are more hits than kills, so one's kill is yet to come; or
+    hits of another level were dropped a moment ago, and only one of them had led to a kill.
+    """
+    doubted = {LEVELS.get(level.kind) for level in upwards(counter) if level.doubtful}
+    if doubted - {hits.scope for hits in found}:
+        return True
     highest = found[-1].level
     kills_at_least = highest.unrecorded_groups or highest.unrecorded_kills  # all counts may be of the group kills
     return len({hits.scope for hits in found}) > 1 and highest.unrecorded_hits > kills_at_least
@@ -101,6 +132,11 @@ def free_hits(counter: Counter, claimed: Claimed = nothing_claimed) -> list[Hits
 
 def drop_hits(counter: Counter, found: Sequence[Hits]) -> None:
     """A kill took one of these, and nobody knows which: none of them proves anything any more."""
+    doubtful = [level.dropped for level in upwards(counter) if level.doubtful and level.dropped is not None]
+    shared = doubtful[0] if doubtful else Dropped(0, found[-1].level.changed_s)
+    shared.left += sum(hits.number for hits in found) - 1
+    for hits in found:
+        hits.level.dropped = shared
     dropped = 0
     for level in upwards(counter):
         own = [hits.number for hits in found if hits.level is level and hits.scope is LEVELS.get(level.kind)]
@@ -114,15 +150,24 @@ def take_hit(counter: Counter, level: Scope | None) -> None:
         return
     for each in upwards(counter):
         scope = LEVELS.get(each.kind)
+        if scope is level and each.unrecorded_hits <= 0:
+            take_dropped(each)
         if scope is not None and _ORDER.index(scope) >= _ORDER.index(level):
             each.take_hits(1, own=int(scope is level))
+
+
+def take_dropped(counter: Counter) -> None:
+    """A kill without a hit of its own was of one of those that were dropped, if there are any."""
+    level = next((level for level in upwards(counter) if level.doubtful), None)
+    if level is not None and level.dropped is not None:
+        level.dropped.left -= 1
 
 
 def node_was_short(counter: Counter, facts: Facts) -> bool:
     """Whether by the counters alone a kill in this cgroup hit no limit, so that the node was out of memory. False: it did, or may have.
 
     The kubepods root has never counted a hit, its own or below, or none from NO_HIT_S before its last reading without this kill
-    until now; and no level above the root has a limit.
+    until now; and no level above the root has a limit. Only the log can distinguish the shortage of one NUMA node from that of all.
     """
     root = next((level for level in upwards(counter) if level.kind is CgroupKind.KUBEPODS), None)
     if root is None:

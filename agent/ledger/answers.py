@@ -10,6 +10,10 @@ from agent.ledger.rows import BadRowError, from_sql, notice_of, to_sql
 from agent.ledger.store import Store
 from agent.ledger.unwritten import TotalKey, Unwritten, total_key
 from agent.model import Notice, OomKill
+from agent.wording.shares import beyond
+
+MOST_LAST = 2000  # containers: as many have series
+LATE_S = 10.0  # a kill's time by its report differs by no more, unless no agent ran then
 
 
 class Answers:
@@ -84,6 +88,26 @@ class Answers:
         for kill in self._unwritten.kills.values():
             if (series := total_key(kill)) is not None:
                 found[series] = found.get(series, 0) + kill.processes
+        return found
+
+    def last_in_containers(self, most: int = MOST_LAST) -> dict[tuple[str, str, str], tuple[float, OomKill | None]]:
+        """Unix time of the last kill by (namespace, pod, container) that has a total, and that kill; None: it is not kept any more.
+
+        At most ``most``, which the namespaces and pods share; without what is not written yet.
+        """
+        newest = "SELECT namespace, pod, container, MAX(last_unix_s) AS at FROM total GROUP BY 1, 2, 3 ORDER BY at"
+        where = (
+            "at_unix_s BETWEEN ? AND ? AND namespace IS ? AND pod IS ? AND container IS NULLIF(?, '') "
+            "ORDER BY at_unix_s DESC, rowid DESC LIMIT 1"
+        )
+        times = {(namespace, pod, container): at for namespace, pod, container, at in self._store.read(newest)}
+        for names in beyond(times, most, lambda names, _: names[:2], spare=0):
+            del times[names]
+        found: dict[tuple[str, str, str], tuple[float, OomKill | None]] = {}
+        for names, at_unix_s in times.items():
+            last = self._written.matching(where, (at_unix_s - LATE_S, at_unix_s + LATE_S, *names))
+            namespace, pod, container = from_sql(names)
+            found[namespace, pod, container] = at_unix_s, last[0] if last else None
         return found
 
     def undelivered(self, limit: int = 1000, after: Notice | None = None) -> list[Notice]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.model import (
     Baseline,
+    ContainerUse,
     Exceeded,
     KeptDecision,
     MemoryUse,
@@ -81,8 +82,11 @@ def kill_of(body: str, outcome: str | None) -> OomKill:
         found["largest"] = tuple(TaskRow(**_known(TaskRow, task)) for task in found["largest"])
         found["mode"] = Mode(found["mode"]) if found["mode"] else None
         found["use"] = MemoryUse(**_known(MemoryUse, found["use"])) if found.get("use") else None
+        found["containers"] = tuple(ContainerUse(**_known(ContainerUse, one)) for one in found.get("containers", ()))
         found["seen"] = tuple(_seen_of(process) for process in found.get("seen", ()))
-        found["scope"] = Scope(found["scope"]) if found["scope"] else None
+        found["scope"] = (
+            Scope(found["scope"]) if found["scope"] in tuple(Scope) else None
+        )  # a newer version's: not known
         found["sources"] = frozenset(found["sources"])
         found["outcome"] = Outcome(outcome) if outcome else None
         return OomKill(**found)

@@ -14,13 +14,14 @@ from agent.diagnose.case import OVER
 from agent.diagnose.memory import full_limit, in_manifest
 from agent.ledger import LedgerReader
 from agent.look.looking import Reads
-from agent.look.next_limits import Filled, NextLimit, of_container, of_pod
+from agent.look.next_limits import NextLimit, of_container, of_pod
 from agent.look.patches import Raise, by_hand, command_of, patch_of
 from agent.look.survey import Survey
 from agent.look.view import Column, Listing, plain, size, styled
 from agent.look.which import ANY, Which
 from agent.look.workloads import Workload, workload_by_name, workload_of
-from agent.model import AgentError, ContainerKind, KillSum, Pod, Scope
+from agent.model import AgentError, ContainerKind, Filled, KillSum, Pod, Scope
+from agent.wording.filled import all_volumes
 from agent.wording.text import safe
 from agent.wording.view import Cell, Shown
 
@@ -161,16 +162,17 @@ def _rows(workload: Workload, pods: list[Pod], known: dict[str | None, _Found]) 
     for name, its in known.items():
         if name is None:
             now = full_limit(pods[0]) if pods else _last_limit(its.sums)
-            yield _row(workload, None, pods, its, now, of_pod(now, its.sums))
+            yield _row(workload, None, pods, its, now, of_pod(now, its.sums, all_volumes(pods[0]) if pods else ()))
             continue
         container = pods[0].container(name) if pods else None
         limit = container.limit_bytes if container is not None else _last_limit(its.sums)
+        volumes = container.memory_volumes if container is not None else ()
         peaks = [
             its.peak_bytes,
             *(one.last.usage_bytes for one in its.sums if one.last.scope in (Scope.CONTAINER, None)),
         ]
         its.peak_bytes = max((peak for peak in peaks if peak is not None), default=None)
-        yield _row(workload, name, pods, its, limit, of_container(limit, its.sums, its.peak_bytes))
+        yield _row(workload, name, pods, its, limit, of_container(limit, its.sums, its.peak_bytes, volumes))
 
 
 def _last_limit(sums: Iterable[KillSum]) -> int | None:

@@ -31,14 +31,18 @@ from agent.model import (
     Decision,
     Identity,
     Mode,
+    OomKill,
     Pod,
     Source,
 )
 from agent.model.status import Phase
 from agent.modes.policy import decide, disobeyed, invalid_modes
+from agent.wording.filled import containers_sentence, filled_by, memory_sentence
+from agent.wording.kill_record import memory_record
 from agent.wording.notes import group_on_v1_note, mode_invalid_note
 from agent.wording.view import Shown
 
+MOST_KILLS = 200
 UNREADABLE = Decision(
     None, Source.NONE, "", "its limit cannot be read, so it cannot be distinguished from the pod's other containers"
 )
@@ -66,6 +70,7 @@ def _explain(found: Survey, node_pod: NodePod) -> PodExplanation:
     own = [cgroup for cgroup in found.containers() if cgroup.place.pod_key == node_pod.key]
     sandboxes = [cgroup for cgroup in own if found.is_sandbox(cgroup)]
     containers = [_running(found, pod, one, known) for one in own if one not in sandboxes]
+    last = _last_kills(found, node_pod.uid)
     if pod is not None:
         names = {one.container for one in containers}
         for one in pod.containers:
@@ -75,6 +80,7 @@ def _explain(found: Survey, node_pod: NodePod) -> PodExplanation:
                 containers.append(_stated(pod, identity, one.container_id, decision, known))
         order = [one.name for one in pod.containers]  # init containers first; unnamed ones last
         containers.sort(key=lambda one: order.index(one.container) if one.container in order else len(order))
+    containers = [_with_kill(one, last.get(one.container)) for one in containers]
     pods = (one for one in found.cgroups.values() if one.place.kind is CgroupKind.POD)
     at = next((one for one in pods if one.place.pod_key == node_pod.key), None)
     cgroup, limits = None if at is None else _facts(found, at), limits_of(containers, pod)
@@ -142,6 +148,20 @@ def _stated(
         last_exit_code=last.exit_code,
         last_finished_unix_s=last.finished_unix_s,
     )
+
+
+def _last_kills(found: Survey, uid: str) -> dict[str | None, OomKill]:
+    """The newest kill of each container, of the pod's newest MOST_KILLS."""
+    kills = found.recorded(lambda reader: reader.kills_of_pod(uid, 0.0, MOST_KILLS), [])
+    return {kill.container: kill for kill in reversed(kills)}
+
+
+def _with_kill(one: ContainerExplanation, kill: OomKill | None) -> ContainerExplanation:
+    if kill is None or one.container is None:
+        return one
+    text = " ".join(filter(None, (memory_sentence(kill), containers_sentence(kill)))) or None
+    memory, filled = memory_record(kill.use), filled_by(kill)
+    return replace(one, last_kill_unix_s=kill.at_unix_s, memory=memory, memory_text=text, filled_by=filled)
 
 
 def _oom_groups(found: Survey, values: Mapping[str, int]) -> tuple[OomGroup, ...]:

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from agent.look.diagnoses import diagnosis_sections
 from agent.look.looking import Tolerated
 from agent.look.view import NAME_LIMIT, UNKNOWN, Line, Sections, document, sections_view, styled
-from agent.model import ContainerKind, Mode, OomPolicy, ScopePolicy
+from agent.model import ContainerKind, Filled, Mode, OomPolicy, ScopePolicy
 from agent.model.diagnosis import Diagnosis
+from agent.wording.kill_record import MemoryRecord
 from agent.wording.notes import oom_policy_text
 from agent.wording.text import bytes_text, count, duration_text, safe
 from agent.wording.times import rfc3339
@@ -73,7 +74,8 @@ class ContainerExplanation:
 
     ``mode_rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``, ``container_state`` and
     others) are None without it. ``systemd`` None: it has no scope, or none that is visible. ``processes_killed``: as far back as the
-    ledger reaches; None without a ledger.
+    ledger reaches; None without a ledger. ``last_kill_unix_s``: its time; ``memory`` below the limit that was hit then, a sentence
+    (``memory_text``) and ``filled_by``, None where they are not known.
     """
 
     container: str | None
@@ -87,6 +89,10 @@ class ContainerExplanation:
     cgroup: CgroupFacts | None = None
     spec_limit_bytes: int | None = None
     processes_killed: int | None = None
+    last_kill_unix_s: float | None = None
+    memory: MemoryRecord | None = None
+    memory_text: str | None = None
+    filled_by: Filled | None = None
     restarts: int | None = None
     container_state: str | None = None
     container_state_reason: str | None = None
@@ -181,7 +187,10 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
     else:
         yield from _cgroup(one.cgroup, one.spec_limit_bytes)
     if one.processes_killed is not None:
-        yield "Kills", styled(f"{count(one.processes_killed, 'process')} in the ledger")
+        last = "" if one.last_kill_unix_s is None else f", the last {rfc3339(one.last_kill_unix_s)}"
+        yield "Kills", styled(f"{count(one.processes_killed, 'process')} in the ledger{last}")
+    if one.memory_text is not None:
+        yield "Filled", styled(one.memory_text)
     if one.tolerance is not None:
         yield "Allows", _tolerated(one.tolerance)
     if one.container_state is not None:

@@ -10,6 +10,7 @@ from agent.ledger import LedgerReader
 from agent.look.view import UNKNOWN, Column, Listing, plain, size, styled
 from agent.look.which import ANY, Which
 from agent.model import AgentError, OomKill, Outcome, Scope
+from agent.wording.filled import filled_by
 from agent.wording.kill_record import kill_record
 from agent.wording.text import count, safe
 from agent.wording.times import rfc3339
@@ -100,6 +101,7 @@ KILL_COLUMNS: tuple[Column[OomKill], ...] = (
     Column("RESIDENT", lambda kill: size(_resident(kill)), spare=3, right=True, sort=_resident),
     Column("SCOPE", _scope, spare=2),
     Column("LIMIT", lambda kill: size(kill.limit_bytes), spare=4, right=True, sort=lambda kill: kill.limit_bytes),
+    Column("FILLED BY", lambda kill: styled(filled_by(kill) or UNKNOWN), spare=6),
     Column("MODE", lambda kill: styled(kill.mode.value if kill.mode else "-"), spare=5),
     Column("OUTCOME", _outcome, sort=lambda kill: kill.outcome),
     Column("CGROUP", lambda kill: styled(safe(kill.cgroup_path or UNKNOWN, 2000)), wide=True),

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from agent.diagnose.memory import TOLERANCE, next_limit, quantity
-from agent.model import KillSum, OomKill, Scope
+from agent.model import Filled, KillSum, MemoryVolume, OomKill, Scope
+from agent.wording.filled import filled_advice, filled_by, unbounded
+from agent.wording.scopes import SHORTAGE
 from agent.wording.text import count
 from agent.wording.times import rfc3339
 
-LISTED = 3  # tasks of which a kill has the size; fewer: these are all
 SHARED = "; the pod's containers share it"
-
-
-class Filled(StrEnum):
-    """What most of the memory below the limit was used for."""
-
-    PROCESSES = "processes"
-    NOT_PROCESSES = "not processes"  # page cache, tmpfs, an emptyDir in memory, the kernel's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +24,32 @@ class NextLimit:
     filled_by: Filled | None = None
 
 
-def filled_by(kill: OomKill) -> Filled | None:
-    """From the largest tasks that the kernel lists. The one place to read more about it, where a kill has more."""
-    resident_bytes = sum(task.rss_bytes for task in kill.largest)
-    usage_bytes = kill.usage_bytes or kill.limit_bytes
-    if not kill.largest or not usage_bytes:
-        return None
-    if 2 * resident_bytes >= usage_bytes:
-        return Filled.PROCESSES
-    return Filled.NOT_PROCESSES if len(kill.largest) < LISTED and 4 * resident_bytes < usage_bytes else None
-
-
-def of_container(limit_bytes: int | None, sums: Sequence[KillSum], peak_bytes: int | None) -> NextLimit:
-    """``limit_bytes`` is its limit now, None for none; ``sums`` are its own kills at any limit."""
+def of_container(
+    limit_bytes: int | None, sums: Sequence[KillSum], peak_bytes: int | None, volumes: Sequence[MemoryVolume] = ()
+) -> NextLimit:
+    """``limit_bytes`` is its limit now, None for none; ``sums`` are its own kills at any limit; ``volumes``: its emptyDirs in memory."""
     own = [one for one in sums if one.last.scope in (Scope.CONTAINER, None)]
-    at_limit = _at_limit(limit_bytes, own) if own else NextLimit(None, "")
+    at_limit = _at_limit(limit_bytes, own, volumes) if own else NextLimit(None, "")
     reasons = [at_limit.reason] if own else []
     if of_pod := [one for one in sums if one.last.scope is Scope.POD]:
         reasons.append(_kills(of_pod, "at its pod's limit"))
-    if of_node := [one for one in sums if one.last.scope not in (Scope.CONTAINER, Scope.POD, None)]:
+    if of_node := [one for one in sums if one.last.scope in (Scope.KUBEPODS, Scope.NODE)]:
         request = f": set its memory request to what it uses, {quantity(peak_bytes)}" if peak_bytes else ""
         reasons.append(_kills(of_node, "because the node, or all pods together, ran out of memory") + request)
+    for scope in (Scope.NUMA, Scope.SYSRQ):
+        others = [one for one in sums if one.last.scope is scope]
+        reasons += [_kills(others, f"because {SHORTAGE[scope]}")] if others else []
     return NextLimit(at_limit.next_bytes, "; ".join(reasons) or "no OOM kill is known", at_limit.filled_by)
 
 
-def of_pod(limit_bytes: int | None, sums: Sequence[KillSum]) -> NextLimit:
-    """``limit_bytes`` is the pod's limit now; ``sums`` are kills at the pod's limit, in any of its containers."""
-    found = _at_limit(limit_bytes, sums)
+def of_pod(limit_bytes: int | None, sums: Sequence[KillSum], volumes: Sequence[MemoryVolume] = ()) -> NextLimit:
+    """``limit_bytes`` is the pod's limit now; ``sums`` are kills at it, in any of its containers; ``volumes``: of all of them."""
+    found = _at_limit(limit_bytes, sums, volumes)
     return NextLimit(found.next_bytes, found.reason + SHARED, found.filled_by)
 
 
-def _at_limit(limit_bytes: int | None, sums: Sequence[KillSum]) -> NextLimit:
-    """By the kills at the limit of now, if there are any, else by those at earlier limits."""
+def _at_limit(limit_bytes: int | None, sums: Sequence[KillSum], volumes: Sequence[MemoryVolume]) -> NextLimit:
+    """By the kills at the limit of now, if there are any, else by those at earlier limits. What fills any limit gets no higher one."""
     now = [
         one for one in sums if limit_bytes is None or (one.last.limit_bytes or limit_bytes) >= limit_bytes * TOLERANCE
     ]
@@ -81,11 +68,14 @@ def _at_limit(limit_bytes: int | None, sums: Sequence[KillSum]) -> NextLimit:
     else:
         where = f"at the limit of {quantity(limit_bytes)}"
     filled = filled_by(newest)
-    return NextLimit(next_limit(highest if lowered else limit_bytes), _kills(now, where) + _filled(filled), filled)
+    raised = None if unbounded(filled, volumes) else next_limit(highest if lowered else limit_bytes)
+    return NextLimit(raised, _kills(now, where) + _filled(newest, volumes), filled)
 
 
-def _filled(filled: Filled | None) -> str:
-    if filled is not Filled.NOT_PROCESSES:
+def _filled(kill: OomKill, volumes: Sequence[MemoryVolume]) -> str:
+    if (advice := filled_advice(kill, volumes)) is not None:
+        return f"; {advice}"
+    if filled_by(kill) is not Filled.NOT_PROCESSES:
         return ""
     return "; most of it was page cache, tmpfs or kernel memory, so also see what the container writes"
 

@@ -234,9 +234,10 @@ class Loop:
         try:
             rules = self._rules.load()
         except SettingsError as error:
-            self._node.metrics.config_reload_failures.inc()
+            self._node.metrics.config_loaded(None)
             logger.error("the changed configuration is refused, the rules in force stay: %s", error)
             return
+        self._node.metrics.config_loaded(time.time())
         if self._rules.waiting:
             logger.warning(
                 "changed settings take effect when the agent is restarted: %s", ", ".join(self._rules.waiting)

@@ -92,6 +92,7 @@ class Node:
 
     def start(self, now_s: float) -> None:
         """The first scan finds the cgroups that were there before us; others were removed while the agent was down."""
+        self.metrics.config_loaded(time.time())
         self.kills.attribution.was_away(now_s)
         self.kills.attribution.resume(self.ledger.last_kills(EARLIER_KILLS_S, time.time()), now_s)
         self.kills.count_node(now_s)
@@ -235,7 +236,7 @@ class Node:
         counts = Counter(cgroup.place.kind for cgroup in self.tree.cgroups.values())
         for kind in TRACKED:
             self.metrics.cgroups.labels(kind).set(counts[kind])
-        self.metrics.ledger_persistent.set(self.ledger.persistent)
+        self.metrics.ledger_persistent.set(self.ledger.persistent and not self.ledger.failing)
         if self.ledger.trouble != self._ledger_trouble:
             self._ledger_trouble = self.ledger.trouble
             log(logger, logging.WARNING, self.ledger.trouble or "the ledger can be written again")

@@ -7,29 +7,21 @@ No label is a PID, a process name or anything else without bounds.
 
 from __future__ import annotations
 
-import logging
 import os
-from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping
 from math import nan
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
 
-from agent.metrics.room import Room
+from agent.metrics.failing import FailingPods
+from agent.metrics.last_kill import LastKills
+from agent.metrics.series import ContainerSeries, Key
 from agent.model import Mode, OomKill, Outcome, Scope, WriteOutcome
-from agent.wording.logs import Once, log
-from agent.wording.shares import beyond
-from agent.wording.text import safe
 
-logger = logging.getLogger("oomward")
-
-KEEP_S = 300.0  # series of a container outlive its pod by that long
-MOST_CONTAINERS = 2000  # with series at once, some 3 MB of page; beyond, those that ended first are dropped
-MOST_FAILING = 1000  # pods that have series of their failures
-MOST_OF_A_POD = 100  # containers with series of their own; the kills of the others count for the pod
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0)
 CONTAINER = ("namespace", "pod", "container")
 UNKNOWN = "unknown"
@@ -38,9 +30,6 @@ WATCH_REASONS = ("timeout", "relist", "gone", "refused", "unreachable", "error",
 NRI_MODES = (*Mode, "none")
 KILLED_WHY = ("tolerance", "group", "failed")
 CREATED_SWITCH = "PROMETHEUS_DISABLE_CREATED_SERIES"  # the library's own, which has them on where it is not set
-Key = tuple[str, str, str]  # namespace, pod, container
-NOBODYS: Key = ("", "", "")  # counts the kills in containers without room for series; never ends
-Series = tuple[MetricWrapperBase, tuple[str, ...]]  # a metric, and the labels beyond the key
 M = TypeVar("M", bound=MetricWrapperBase)
 
 if CREATED_SWITCH not in os.environ:
@@ -78,6 +67,13 @@ class Metrics:
     )
     container_oom_group = metric(Gauge, "memory.oom.group of a container: 0 or 1.", *CONTAINER)
     container_oom_group_desired = metric(Gauge, "Desired memory.oom.group of a container: 0 or 1.", *CONTAINER)
+    last_oom_kill_timestamp_seconds = metric(Gauge, "Unix time of a container's last OOM kill.", *CONTAINER)
+    last_oom_kill_memory_bytes = metric(
+        Gauge,
+        "Memory by kind at a container's last OOM kill, of the cgroup that was at its limit.",
+        *CONTAINER,
+        "kind",
+    )
     series_evictions = metric(Counter, "Containers with series removed early because there were too many.")
 
     unattributed_oom_kills = metric(
@@ -124,13 +120,19 @@ class Metrics:
     oom_policy_conflicts = metric(Gauge, "Containers in mode single that systemd stops after an OOM kill (OOMPolicy).")
     modes_invalid = metric(Counter, "Labels and annotations with an invalid value.")
     modes_failed = metric(Counter, "Modes found not to be in force.")
-    tolerance_exceeded = metric(Counter, "Containers that exceeded their tolerance of OOM kills.")
+    tolerance_exceeded = metric(
+        Counter, "Times that a container exceeded its tolerance of OOM kills, at most once per start.", *CONTAINER
+    )
     containers_killed = metric(
         Counter,
         "Containers that the agent killed, by reason (failed: the attempt failed).",
         "reason",
         values=KILLED_WHY,
     )
+    memory_limit_pressure = metric(
+        Gauge, "1 while a container is at its memory limit and needs more than can be freed, else 0.", *CONTAINER
+    )
+    memory_limit_pressure_seconds = metric(Counter, "Seconds that a container was under such pressure.", *CONTAINER)
     pod_failure = metric(Gauge, "1 while the pod fails, by category of the diagnosis.", "namespace", "pod", "category")
     kmsg_readable = metric(Gauge, "1: the kernel's log is read. 0: it is not readable, so kills have no process names.")
     kmsg_lost_records = metric(Counter, "Records of the kernel's log that were overwritten before they were read.")
@@ -143,7 +145,12 @@ class Metrics:
     cgroup_errors = metric(Counter, "Errors from reading control files of existing cgroups.")
     unmatched_reports = metric(Counter, "OOM reports in the kernel's log that no counter matched.")
     config_reload_failures = metric(Counter, "Rejected configuration changes; the previous rules stay in force.")
-    ledger_persistent = metric(Gauge, "1: the ledger is on disk. 0: in memory only.")
+    config_last_reload_successful = metric(
+        Gauge,
+        "1: the configuration is in force. 0: the changed configuration was refused, the previous rules stay in force.",
+    )
+    config_last_reload_success_timestamp_seconds = metric(Gauge, "Unix time at which the rules in force were read.")
+    ledger_persistent = metric(Gauge, "1: the ledger is written to disk. 0: changes are in memory only.")
     realtime_priority_active = metric(
         Gauge, "1: the agent has real-time priority over the node's workloads. 0: it may be late on busy CPUs."
     )
@@ -167,173 +174,109 @@ class Metrics:
                 setattr(self, name, made)
         self.build_info.labels(version).set(1)
         self.inotify_watches.set(nan)
-        self._ended: dict[Key, float] = {}
-        self._series: dict[Key, set[Series]] = {}
-        self._of_pod: Tally[tuple[str, str]] = Tally()  # how many, by namespace and pod
-        self._of_namespace: Tally[str] = Tally()
-        self._evicted: list[Key] = []  # since the last drop_stale()
-        self._without: dict[tuple[str, str], set[Key]] = {}  # containers that are counted for their pod
-        self._is_full = False
-        self._living: set[tuple[str, str]] = set()  # namespace, pod
-        self._failures: dict[str, set[tuple[str, str, str]]] = {}
-        self._failing_room = Room()
-        self._failing_said = Once(86_400.0)
+        self._series = ContainerSeries(self.series_evictions)
+        self._last_kills = LastKills(
+            self._series, self.last_oom_kill_timestamp_seconds, self.last_oom_kill_memory_bytes
+        )
+        self._failing = FailingPods(self.pod_failure)
 
     def page(self, accept: str = "") -> tuple[str, bytes]:
         """Content type and body, in the format that the Accept header asks for."""
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self.registry)
 
-    def _of(self, key: Key, kind: M, *labels: str) -> M:
-        key = self._counted_as(key)
-        if key not in self._series:
-            self._series[key] = set()
-            self._of_pod[key[:2]] += 1
-            self._of_namespace[key[0]] += 1
-        self._series[key].add((kind, labels))
-        return kind.labels(*key, *labels)
-
-    def _counted_as(self, key: Key) -> Key:
-        """This container, or, beyond a bound, its pod, or no pod: a pod of very many containers must not fill memory and page."""
-        namespace, pod, container = key
-        if key in self._series or not pod:
-            return key
-        if container and self._of_pod[namespace, pod] >= MOST_OF_A_POD:
-            self._count_for_pod(key)
-            return self._counted_as((namespace, pod, ""))
-        if self._has_room() or (self._evict_for(namespace) and self._has_room()):
-            return key
-        return NOBODYS
-
-    def _has_room(self) -> bool:
-        return self._number_living() < MOST_CONTAINERS and len(self._series) < 2 * MOST_CONTAINERS
-
-    def _number_living(self) -> int:
-        return len(self._series) - len(self._ended) - (NOBODYS in self._series)
-
-    def _evict_for(self, namespace: str) -> bool:
-        """The namespace with the most series gives one to a namespace with fewer: of its pod with the most, the newest."""
-        largest = max(self._of_namespace, key=self._of_namespace.__getitem__)
-        if not self._is_full:
-            self._is_full = True
-            others = f"others of the namespaces with the most, such as {safe(largest)}"
-            text = f"{MOST_CONTAINERS} containers have series: kills in {others}, are counted without namespace, pod and container"
-            log(logger, logging.WARNING, text)
-        if self._of_namespace[largest] <= self._of_namespace[namespace] + 1:
-            return False
-        ended_ones = self._number_living() < MOST_CONTAINERS
-        theirs = [key for key in self._series if key[0] == largest and key[1] and (key in self._ended) is ended_ones]
-        if not theirs:
-            return False
-        most = max(self._of_pod[key[:2]] for key in theirs)
-        newest = next(key for key in reversed(theirs) if self._of_pod[key[:2]] == most)
-        self._evicted += self._drop(newest)
-        self.series_evictions.inc()
-        return True
-
-    def _drop(self, key: Key) -> list[Key]:
-        """A container's series; returns its key, and those of the containers that were counted for the pod if nothing is left of that."""
-        self._ended.pop(key, None)
-        for kind, labels in self._series.pop(key, ()):
-            kind.remove(*key, *labels)
-        self._of_namespace[key[0]] -= 1
-        if not self._of_namespace[key[0]]:
-            del self._of_namespace[key[0]]
-        self._of_pod[key[:2]] -= 1
-        if self._of_pod[key[:2]]:
-            return [key]
-        del self._of_pod[key[:2]]
-        return [key, *self._without.pop(key[:2], ())]
-
-    def _count_for_pod(self, key: Key) -> None:
-        without = self._without.get(key[:2])
-        if without is None:
-            without = self._without[key[:2]] = set()
-            text = f"{MOST_OF_A_POD} containers of pod {key[0]}/{key[1]} have series: kills in the others are counted for the pod"
-            log(logger, logging.WARNING, f"{text}, with an empty name of the container")
-        if len(without) < MOST_CONTAINERS:
-            without.add(key)
-
     def has(self, namespace: str, pod: str) -> bool:
         """Whether a container of this pod, which lives, has series."""
-        return (namespace, pod) in self._living
+        return self._series.is_alive(namespace, pod)
 
-    def seed(self, totals: Mapping[tuple[str, str, str, str, str], int], now_s: float) -> None:
-        """The ledger's totals from before this start; the series end if their containers don't show up."""
+    def seed(
+        self,
+        totals: Mapping[tuple[str, str, str, str, str], int],
+        now_s: float,
+        last_kills: Mapping[Key, tuple[float, OomKill | None]] = MappingProxyType({}),
+    ) -> None:
+        """The ledger's totals from before this start; the series end if their containers don't show up.
+
+        ``last_kills``: Unix time of each container's last kill, and the kill itself; None: it is not kept.
+        """
         for (namespace, pod, container, mode, scope), processes in totals.items():
-            self._of((namespace, pod, container), self.oom_kills, mode, scope).inc(processes)
-            self._ended[namespace, pod, container] = now_s
+            key = (namespace, pod, container)
+            self._series.of(key, self.oom_kills, mode, scope).inc(processes)
+            self._series.seeded(key, now_s)
+        for key, (at_unix_s, kill) in last_kills.items():
+            self._last_kills.seed(key, at_unix_s, kill)
 
     def kill(self, kill: OomKill) -> None:
         """A kill in a pod: counts its processes."""
-        self._of(_key(kill), self.oom_kills, kill.mode or UNKNOWN, kill.scope or UNKNOWN).inc(kill.processes)
+        self._series.of(_key(kill), self.oom_kills, kill.mode or UNKNOWN, kill.scope or UNKNOWN).inc(kill.processes)
+        self._last_kills.put(_key(kill), kill)
         if kill.details_missing:
             self.oom_kills_without_details.inc()
 
+    def details(self, kill: OomKill) -> None:
+        """A kill that was counted before has its details now."""
+        self._last_kills.amend(_key(kill), kill)
+
     def outcome(self, kill: OomKill) -> None:
         """A kill in a pod whose outcome is known, or will never be."""
-        self._of(_key(kill), self.oom_kill_outcomes, kill.outcome or UNKNOWN).inc()
+        self._series.of(_key(kill), self.oom_kill_outcomes, kill.outcome or UNKNOWN).inc()
 
-    def container_running(self, namespace: str, pod: str, container: str, mode: Mode | None) -> None:
+    def exceeded(self, namespace: str, pod: str, container: str) -> None:
+        """A container exceeded its tolerance."""
+        self._series.of((namespace, pod, container), self.tolerance_exceeded).inc()
+
+    def container_running(
+        self, namespace: str, pod: str, container: str, mode: Mode | None, *, tolerates: bool = False
+    ) -> None:
         """The container has a cgroup, or may have one: its series begin at 0, since increase() does not see one that begins at 1.
 
         One series for each scope with the ``mode`` in force (None: not known), and none with another mode: call again when it changes.
+        ``tolerates``: it has a tolerance, which it may exceed.
         """
         key = (namespace, pod, container)
-        self._living.add((namespace, pod))
-        self._ended.pop(key, None)
+        self._series.running(key)
         for outcome in Outcome:
-            self._of(key, self.oom_kill_outcomes, outcome)
+            self._series.of(key, self.oom_kill_outcomes, outcome)
         for scope in (*Scope, UNKNOWN):
-            self._of(key, self.oom_kills, mode or UNKNOWN, scope)
+            self._series.of(key, self.oom_kills, mode or UNKNOWN, scope)
+        if tolerates:
+            self._series.of(key, self.tolerance_exceeded)
 
     def oom_group(self, namespace: str, pod: str, container: str, actual: int, desired: int | None) -> None:
         """The value of memory.oom.group, and the desired one (None: no mode is desired)."""
         key = (namespace, pod, container)
-        if self._counted_as(key) != key:
+        if self._series.counted_as(key) != key:
             return
-        self._of(key, self.container_oom_group).set(actual)
-        if desired is not None:
-            self._of(key, self.container_oom_group_desired).set(desired)
-        elif (self.container_oom_group_desired, ()) in self._series[key]:
-            self._series[key].remove((self.container_oom_group_desired, ()))
-            self.container_oom_group_desired.remove(*key)
+        self._series.of(key, self.container_oom_group).set(actual)
+        if desired is None:
+            self._series.remove(key, self.container_oom_group_desired)
+        else:
+            self._series.of(key, self.container_oom_group_desired).set(desired)
+
+    def under_pressure(self, namespace: str, pod: str, container: str, *, seconds: float, lasts: bool) -> None:
+        """``seconds`` more of pressure at the container's limit, which ``lasts`` or has just ended."""
+        key = (namespace, pod, container)
+        if self._series.counted_as(key) == key:
+            self._series.of(key, self.memory_limit_pressure).set(lasts)
+            self._series.of(key, self.memory_limit_pressure_seconds).inc(seconds)
 
     def container_gone(self, namespace: str, pod: str, container: str, now_s: float) -> None:
         """The pod is gone: its series end KEEP_S later, unless it comes back. ``now_s`` is monotonic."""
-        self._living.discard((namespace, pod))
-        for key in ((namespace, pod, container), (namespace, pod, "")):  # "": kills without a container's name
-            if key in self._series:
-                self._ended.setdefault(key, now_s)
+        self._series.gone((namespace, pod, container), now_s)
 
     def drop_stale(self, now_s: float, between: Callable[[], None] = lambda: None) -> list[Key]:
-        """Drop series that ended KEEP_S ago and, beyond MOST_CONTAINERS, those of the namespace and pod with the most that ended first.
-
-        Returns the keys of all that were dropped since the last call.
-
-        A series whose pod is not known to live counts as ended from here on, such as that of a kill recorded after its pod's end.
-        ``between`` is called before each that is dropped, and may bring some back.
-        """
-        for key in self._series:
-            if key[:2] in self._living:
-                self._ended.pop(key, None)
-            elif key != NOBODYS:
-                self._ended.setdefault(key, now_s)
-        by_age = dict(sorted(self._ended.items(), key=lambda one: one[1]))
-        due = [key for key, ended_s in by_age.items() if now_s - ended_s > KEEP_S]
-        early = {key: by_age[key] for key in list(by_age)[len(due) :]}
-        over = max(0, self._number_living() + len(early) - MOST_CONTAINERS)
-        dropped, self._evicted = self._evicted, []
-        for key in (*due, *beyond(early, max(0, len(early) - over), lambda key, _: key[:2], spare=0)):
-            between()
-            ended_s = self._ended.get(key)
-            if ended_s is None:
-                continue
-            dropped += self._drop(key)
-            if now_s - ended_s <= KEEP_S:
-                self.series_evictions.inc()
-        self._is_full = self._is_full and len(self._series) >= MOST_CONTAINERS
+        """Drop the series of containers that are due; see ContainerSeries.drop_stale. Returns their keys."""
+        dropped = self._series.drop_stale(now_s, between)
+        self._last_kills.forget(dropped)
         return dropped
+
+    def config_loaded(self, at_unix_s: float | None) -> None:
+        """The configuration in force was read at this time; None: a changed one was refused, and the rules before it stay in force."""
+        self.config_last_reload_successful.set(at_unix_s is not None)
+        if at_unix_s is None:
+            self.config_reload_failures.inc()
+        else:
+            self.config_last_reload_success_timestamp_seconds.set(at_unix_s)
 
     def nri_answered(self, oom_group: int | None) -> None:
         """An answer to the runtime that asks for this memory.oom.group; None: for none. Any thread may call it."""
@@ -342,28 +285,7 @@ class Metrics:
 
     def pod_failures(self, uid: str, failures: set[tuple[str, str, str]]) -> None:
         """All current failures of a pod, by namespace, name and category; they replace those of the same uid."""
-        if not failures:
-            self._failing_room.leave(uid)
-        elif (crowded := self._failing_room.enter(uid, min(failures)[0], MOST_FAILING)) is not None:
-            if self._failing_said.due("") is not None:
-                text = (
-                    f"the failures of {MOST_FAILING} pods have series: some of the namespaces with the most have none"
-                )
-                log(logger, logging.WARNING, text)
-            self._replace_failures(crowded, set())
-            failures = failures if crowded != uid else set()
-        self._replace_failures(uid, failures)
-
-    def _replace_failures(self, uid: str, failures: set[tuple[str, str, str]]) -> None:
-        before = self._failures.pop(uid, set())
-        if failures:
-            self._failures[uid] = failures
-        gone = before - failures
-        others = set().union(*(one for other, one in self._failures.items() if other != uid)) if gone else set()
-        for labels in before - failures - others:
-            self.pod_failure.remove(*labels)
-        for labels in failures:
-            self.pod_failure.labels(*labels).set(1)
+        self._failing.put(uid, failures)
 
 
 def _key(kill: OomKill) -> Key:

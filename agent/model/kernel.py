@@ -65,6 +65,8 @@ class OomReport:
     ``victims`` has each process once, first the one that the kernel chose. ``joined``: first sequences of later reports about the same
     victims. ``global_oom`` None: its line was lost. ``oom_memcg`` and ``task_memcg`` are paths from the hierarchy's
     real root with a leading slash, unescaped; None when lost (rate limit: 10 reports in 5 s) or, for ``oom_memcg``, when global.
+    ``constraint``: CONSTRAINT_NONE, _CPUSET, _MEMORY_POLICY or _MEMCG (mm/oom_kill.c); None before 5.0 or when lost. ``sysrq``: somebody
+    asked for a kill by hand (order=-1); False also when that line was lost.
     """
 
     first_sequence: int
@@ -79,5 +81,6 @@ class OomReport:
     usage_bytes: int | None = None
     tasks: tuple[TaskRow, ...] = ()
     constraint: str | None = None
+    sysrq: bool = False
     joined: tuple[int, ...] = ()
     use: MemoryUse | None = None  # of the cgroup whose limit was hit; None: not in the report, or it is the node's

@@ -6,17 +6,27 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.model.kernel import TaskRow, Victim
-from agent.model.memory import MemoryUse, SeenProcess
+from agent.model.memory import ContainerUse, MemoryUse, SeenProcess
 from agent.model.modes import Mode, Source, Tolerance
 
 
 class Scope(StrEnum):
-    """Which limit was hit; NODE: none, and it is proved that the node was out of memory."""
+    """Which limit was hit. None: NODE, where it is proved that the node was out of memory; NUMA, where one of the node's NUMA nodes was, or
+    those that a cpuset or a memory policy allows; SYSRQ, where somebody asked the kernel for a kill (sysrq f), perhaps without a shortage.
+    """
 
     CONTAINER = "container"
     POD = "pod"
     KUBEPODS = "kubepods"
     NODE = "node"
+    NUMA = "numa"
+    SYSRQ = "sysrq"
+
+
+# Of Kata Containers' hypervisors and its file server, and of the older virtiofsd in C.
+VM_COMMS = ("qemu-", "cloud-hyperviso", "firecracker", "dragonball", "stratovirt", "acrn-dm", "virtiofsd")
+NO_LIMIT_SCOPES = frozenset({Scope.NODE, Scope.NUMA, Scope.SYSRQ})
+NOT_OWN_SCOPES = NO_LIMIT_SCOPES | {Scope.KUBEPODS}  # no limit of the container or its pod was hit
 
 
 class Outcome(StrEnum):
@@ -58,13 +68,26 @@ class OomKill:
     details_missing: bool = False
     sandbox: bool = False  # in the pod's sandbox, which is none of its containers; False also where that is not known
     use: MemoryUse | None = None  # of the cgroup whose limit was hit
+    containers: tuple[ContainerUse, ...] = ()  # at the pod's limit: those that run, the largest first
     seen: tuple[SeenProcess, ...] = ()  # the victims first, then others, the largest first
     report_sequence: int | None = None  # first kmsg record of its report; names the report within the boot
+
+    @property
+    def in_vm(self) -> bool:
+        """Whether the sandbox is a virtual machine, which all processes of the pod's containers are in (Kata Containers)."""
+        return self.sandbox and any(is_vm(victim.comm) for victim in self.victims)
 
     @property
     def kill_id(self) -> str:
         """Names the kill forever: one that is seen again is recognized."""
         return f"{kills_of_cgroup(self.boot_id, self.cgroup_inode)}{self.ordinal}"
+
+
+def is_vm(comm: str) -> bool:
+    """Whether a process of this name (15 bytes) runs a virtual machine or serves it files. Anyone may choose such a name: it is believed
+    only of processes outside of containers.
+    """
+    return comm.startswith(VM_COMMS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,26 @@ class MemoryUse:
     sock: int | None = None
     swap: int | None = None
     by_report: bool = True
+
+
+class Filled(StrEnum):
+    """The kind of memory that held the largest share of a limit when it was hit."""
+
+    PROCESSES = "processes"
+    PAGE_CACHE = "page cache"
+    SHARED = "shared memory and tmpfs"
+    KERNEL = "kernel"
+    SOCKETS = "sockets"
+    SWAP = "swap"  # more was swapped out than any kind held in memory
+    NOT_PROCESSES = "not processes"  # any of the others: only the processes' sizes are known
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUse:
+    """The memory of one container of a pod at a kill; ``name`` None: the sandbox, or not known."""
+
+    name: str | None
+    usage_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

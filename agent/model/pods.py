@@ -20,8 +20,19 @@ class ContainerKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryVolume:
+    """An emptyDir with ``medium: Memory``: its files count as the memory of the container that wrote them.
+
+    ``size_limit_bytes`` None: it has no sizeLimit.
+    """
+
+    name: str
+    size_limit_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PodContainer:
-    """One container of a pod. Equality leaves out ``status``, on which no mode depends.
+    """One container of a pod. Equality leaves out ``status`` and ``memory_volumes``, on which no mode depends.
 
     ``container_id`` is the bare id (64 hex, without ``containerd://``) of the instance that the status names now, or None
     before the kubelet's report, up to seconds after the start. ``previous_id`` is the id in ``lastState.terminated``.
@@ -34,6 +45,7 @@ class PodContainer:
     previous_id: str | None = None
     running: bool = False
     limit_bytes: int | None = None
+    memory_volumes: tuple[MemoryVolume, ...] = field(default=(), compare=False)  # that it has mounted
     status: ContainerStatus = field(default=ContainerStatus(), compare=False)
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from agent.cgroup.files import CgroupError, CgroupFiles
 from agent.cgroup.layout import RUNTIME_CHILD
 from agent.cgroup.tree import Tree
-from agent.metrics.metrics import MOST_OF_A_POD, Metrics
+from agent.metrics.metrics import Metrics
+from agent.metrics.series import MOST_OF_A_POD
 from agent.model import (
     Cgroup,
     CgroupKind,
@@ -231,7 +232,8 @@ class ModeController:
         mode = self.consequences.mode_of(container, desired)
         in_force = mode if mode is not None and self._is_emulated(mode) else self.facts.mode(container)
         if not self.registry.has_departed(pod.uid):  # else its series would have no end
-            self.metrics.container_running(pod.namespace, pod.name, desired.container, in_force)
+            tolerates = desired.tolerance is not None
+            self.metrics.container_running(pod.namespace, pod.name, desired.container, in_force, tolerates=tolerates)
         if in_force is not None:
             wanted = None if mode is None else mode.oom_group
             self.metrics.oom_group(pod.namespace, pod.name, desired.container, in_force.oom_group, wanted)

@@ -107,7 +107,7 @@ class ModeNotices:
         note = notes.tolerance_exceeded_note(container, tolerance)
         if self._notice(pod, Reason.TOLERANCE_EXCEEDED, "EnforceOOMGroup", note, f"tolerance-{inode}"):
             log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
-            self.metrics.tolerance_exceeded.inc()
+            self.metrics.exceeded(pod.namespace, pod.name, container)
 
     def killed_as_a_whole(
         self, pod: ObjectRef, container: str, why: OnExceeded | None, inode: int, trouble: str

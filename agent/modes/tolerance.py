@@ -94,5 +94,5 @@ def exceeded(kills: Iterable[OomKill], tolerance: Tolerance) -> float | None:
 
 
 def _counted(kills: Iterable[OomKill], tolerance: Tolerance) -> Iterator[OomKill]:
-    """Kills of scope kubepods, node or unknown count only with ``any_scope``."""
+    """Kills of any other scope, or of an unknown one, count only with ``any_scope``."""
     return (kill for kill in kills if tolerance.any_scope or kill.scope in OWN_SCOPES)

@@ -17,19 +17,25 @@ from agent.model import (
     CgroupKind,
     CgroupPlace,
     ContainerKind,
+    ContainerUse,
     Identity,
     MemoryEvents,
+    MemoryUse,
     Mode,
     Pod,
     Vanished,
     levels_above,
 )
+from agent.pods.recent import Recent
 from agent.pods.registry import Registry
 from agent.wording.shares import Owner, Shares
 
 T = TypeVar("T")
 MOST_LIMITS = 5000
 MOST_ENDED = 1000
+USE_AGAIN_S = 1.0  # the kernel adds up all CPUs' statistics for it: in a storm a reading is used again for that long
+MOST_USES = 1000
+MOST_SIBLINGS = 10  # of whose memory one pod's kill reads: two or three system calls each
 LASTING = (ContainerKind.REGULAR, ContainerKind.SIDECAR)
 
 
@@ -63,6 +69,8 @@ class Lookup:
             int, tuple[str, bool]
         ] = {}  # by inode: its path, and whether it lived when the agent ended it
         self._limits: dict[str, int | None] = {}  # as read last, also of removed cgroups
+        self._uses = Recent[MemoryUse | None](USE_AGAIN_S, MOST_USES)
+        self._containers_uses = Recent[tuple[ContainerUse, ...]](USE_AGAIN_S, MOST_USES)
         self._removed: dict[str, int] = {}  # inodes of containers' cgroups, by path
         self._removed_shares = Shares[str, int]("removed containers are remembered", lambda path, _: self._owner(path))
         self._ended_shares = Shares[int, tuple[str, bool]](
@@ -148,6 +156,29 @@ class Lookup:
         self._limits[path] = limit
         self._limit_shares.trim(self._limits, MOST_LIMITS)
         return limit
+
+    def memory_use(self, path: str) -> MemoryUse | None:
+        return self._uses.get(path, self._read_use)
+
+    def _read_use(self, path: str) -> MemoryUse | None:
+        cgroup = self._live.cgroups.get(path)
+        use = VANISHED if cgroup is None else self._read(self._files.memory_use, cgroup)
+        return None if isinstance(use, Vanished) else use
+
+    def containers_use(self, path: str) -> tuple[ContainerUse, ...]:
+        return self._containers_uses.get(path, self._read_containers_use)
+
+    def _read_containers_use(self, path: str) -> tuple[ContainerUse, ...]:
+        key = classify(path).pod_key
+        live = self._live.containers(key) if key is not None else ()
+        if len(live) > MOST_SIBLINGS:
+            return ()
+        found = []
+        for one in live:
+            usage = self._read(self._files.usage_bytes, one)
+            if isinstance(usage, int):
+                found.append(ContainerUse(self.names_at(one.path).container, usage))
+        return tuple(found)
 
     def _owner(self, path: str) -> Owner:
         """The pod that this is the cgroup of; of one that the API does not name the path."""

@@ -9,7 +9,7 @@ from sys import intern
 from types import MappingProxyType
 from typing import Any
 
-from agent.model import CONFIG_HASH_ANNOTATION, ContainerKind, Pod, PodContainer
+from agent.model import CONFIG_HASH_ANNOTATION, ContainerKind, MemoryVolume, Pod, PodContainer
 from agent.pods.parse_status import container_status, pod_status
 
 OURS = "oomward.dev/"
@@ -26,6 +26,7 @@ FACTORS = {unit: Decimal(10) ** power for unit, power in DECIMAL_UNITS.items()} 
 MOST_BYTES = 2**63 - 1  # a Quantity's maximum: larger ones are capped (apimachinery, resource.Quantity)
 MOST_QUANTITY_CHARACTERS = 64
 MOST_CONTAINERS = 500  # 0.3 MB; the API takes 20,000 in a pod, which would be 13 MB and a second each time
+MOST_VOLUMES, MOST_VOLUME_NAME = 4, 63  # emptyDirs in memory per container that are named in advice
 KINDS = (
     ("initContainers", "initContainerStatuses", ContainerKind.INIT),
     ("containers", "containerStatuses", ContainerKind.REGULAR),
@@ -80,6 +81,7 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[
     many = sum(len(_sequence(spec.get(field) or [], f"spec.{field}")) for field, _, _ in KINDS)
     if many > MOST_CONTAINERS:
         raise UnreadablePodError(f"it has {many} containers, more than the {MOST_CONTAINERS} that oomward reads")
+    volumes = _memory_volumes(spec)
     for field, reported_in, kind in KINDS:
         reported = _reported(status, reported_in)
         for i, item in enumerate(_sequence(spec.get(field) or [], f"spec.{field}")):
@@ -96,8 +98,36 @@ def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[
                 previous_id=_bare_id(last, its),
                 running="running" in _inner(found, "state", its),
                 limit_bytes=_limit(container, where),
+                memory_volumes=_mounted(container, volumes) if volumes else (),
                 status=container_status(container, found, spec, _limit_in_force(found)),
             )
+
+
+def _memory_volumes(spec: Mapping[str, Any]) -> dict[str, MemoryVolume]:
+    """By name. What can't be read is left out: no mode depends on it."""
+    found: dict[str, MemoryVolume] = {}
+    for volume in _objects(spec.get("volumes")):
+        name, source = volume.get("name"), volume.get("emptyDir")
+        if isinstance(name, str) and isinstance(source, dict) and source.get("medium") == "Memory":
+            found[name] = MemoryVolume(name[:MOST_VOLUME_NAME], _size_limit(source))
+    return found
+
+
+def _mounted(container: Mapping[str, Any], volumes: Mapping[str, MemoryVolume]) -> tuple[MemoryVolume, ...]:
+    """Those of the pod's emptyDirs in memory that the container has mounted, each once."""
+    names = [mount.get("name") for mount in _objects(container.get("volumeMounts"))]
+    return tuple(volumes[name] for name in volumes if name in names)[:MOST_VOLUMES]
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _size_limit(source: Mapping[str, Any]) -> int | None:
+    try:
+        return max(0, parse_quantity(source.get("sizeLimit"))) or None
+    except ValueError:
+        return None
 
 
 def _reported(status: Mapping[str, Any], field: str) -> dict[str, Mapping[str, Any]]:

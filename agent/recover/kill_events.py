@@ -31,6 +31,8 @@ SCOPES = (
     (re.compile(r" at the pod's memory limit"), Scope.POD),
     (re.compile(r" at the node's memory limit"), Scope.KUBEPODS),
     (re.compile(r" because the node was out of memory"), Scope.NODE),
+    (re.compile(r" because a NUMA node or cpuset of the node"), Scope.NUMA),
+    (re.compile(r" because somebody asked the kernel"), Scope.SYSRQ),
 )
 
 

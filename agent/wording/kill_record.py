@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from agent.model import Mode, OomKill, Outcome, Scope, SeenProcess, TaskRow, Victim
+from agent.model import Filled, MemoryUse, Mode, OomKill, Outcome, Scope, SeenProcess, TaskRow, Victim
+from agent.wording.filled import filled_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,14 @@ class MemoryRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerUsage:
+    """The memory of one container of the pod at a kill at the pod's limit; ``container`` None: the sandbox, or not known."""
+
+    container: str | None
+    usage_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class KillRecord:
     """model/kills.py's OomKill says what the values mean, and None. Text is as it was found: JSON escapes it."""
 
@@ -55,6 +64,8 @@ class KillRecord:
     limit_bytes: int | None
     usage_bytes: int | None
     memory: MemoryRecord | None
+    filled_by: Filled | None
+    container_usage: tuple[ContainerUsage, ...]
     largest: tuple[ProcessRecord, ...]
     seen: tuple[SeenProcess, ...]
     sources: tuple[str, ...]
@@ -83,7 +94,9 @@ def kill_record(kill: OomKill) -> KillRecord:
         outcome=kill.outcome,
         limit_bytes=kill.limit_bytes,
         usage_bytes=kill.usage_bytes,
-        memory=_memory(kill),
+        memory=memory_record(kill.use),
+        filled_by=filled_by(kill),
+        container_usage=tuple(ContainerUsage(one.name, one.usage_bytes) for one in kill.containers),
         largest=tuple(map(_process, kill.largest)),
         seen=kill.seen,
         sources=tuple(sorted(kill.sources)),
@@ -93,7 +106,7 @@ def kill_record(kill: OomKill) -> KillRecord:
 
 
 def kill_fields(kill: OomKill, event: str = "oom_kill") -> dict[str, object]:
-    """For the JSON log line."""
+    """For the JSON log line. ``event``: see docs/reference/log.md."""
     return {"event": event, **asdict(kill_record(kill))}
 
 
@@ -102,8 +115,7 @@ def _process(one: Victim | TaskRow) -> ProcessRecord:
     return ProcessRecord(one.pid, one.comm, one.uid, rss_bytes)
 
 
-def _memory(kill: OomKill) -> MemoryRecord | None:
-    use = kill.use
+def memory_record(use: MemoryUse | None) -> MemoryRecord | None:
     if use is None:
         return None
     sizes = (use.anon, use.file, use.dirty, use.shmem, use.kernel, use.slab_reclaimable, use.sock, use.swap)

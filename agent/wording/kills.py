@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from agent.model import MODE_LABEL, Mode, OomKill, Outcome, Scope
-from agent.wording.text import bytes_text, count, note, safe
+from agent.model import MODE_LABEL, NO_LIMIT_SCOPES, MemoryVolume, Mode, OomKill, Outcome, Scope
+from agent.wording.filled import containers_sentence, filled_advice, memory_sentence, memory_text
+from agent.wording.scopes import SHORTAGE, SHORTAGE_ADVICE
+from agent.wording.text import NOTE_BYTES, bytes_text, count, note, safe
 
 NO_LIMIT = "Set a memory limit for the container: it has none, so it may use all memory of the node."
 NOT_ITS_FAULT = "This was not the container's fault."
@@ -17,57 +19,89 @@ AGENT_ENDED = "The container survived it; then the agent ended the container, be
 SANDBOX_ADVICE = (
     "Raise the containers' memory limits: the sandbox and each container's start need some MiB of their sum."
 )
+VM_ADVICE = (
+    "Raise the containers' memory limits, or the overhead of the pod's RuntimeClass: the pod's sandbox is a virtual machine, which needs "
+    "memory besides that of its containers."
+)
 LARGEST_THERE = "Largest processes in the kernel's report"  # of no limit that is known
 LARGEST: dict[Scope | None, str] = {  # the kernel lists those below the limit that was hit
     Scope.CONTAINER: "Largest processes",
     Scope.POD: "Largest processes of the pod",
     Scope.KUBEPODS: "Largest processes of all pods",
-    Scope.NODE: "Largest processes of the node",
+    **dict.fromkeys(NO_LIMIT_SCOPES, "Largest processes of the node"),
+}
+NODE_ADVICE = "Run less on the node, set memory requests to what pods use, or reserve more memory for the system."
+COMPARE = "Compare the limits of the pod and its containers with their usage."
+ADVICE: dict[Scope | None, str] = {  # where no more is known than the limit
+    Scope.CONTAINER: "Raise the container's limit, or run fewer or smaller processes in it.",
+    Scope.POD: "Raise the pod's limit, or give each container its own limit to see which one grows.",
+    Scope.KUBEPODS: NODE_ADVICE,
+    Scope.NODE: NODE_ADVICE,
 }
 MOST_NAMES = 5  # processes of one kill that are named
 MOST_LIMITS = 6  # containers that are listed with their limits
+FOUND, SETTLED, DETAILS = "oom_kill", "oom_kill_settled", "oom_kill_details"
+# What a line of each begins with: a search for one text finds each kill once.
+LINES = {FOUND: "OOM kill in", SETTLED: "OOM kill settled in", DETAILS: "late details of the kill in"}
 
 
 def kill_note(
     kill: OomKill,
     *,
     container_limits: Mapping[str, int | None] | None,
+    volumes: Sequence[MemoryVolume] = (),
     advice: str | None = None,
     ended_by_agent: bool = False,
 ) -> str:
     """The message of a kill's Event, at most 1,024 bytes. ``container_limits`` None: the pod is not known.
 
-    ``advice`` is the diagnosis' advice for the container, already safe; None: general advice for this kind of kill. ``ended_by_agent``:
-    the container survived, and the agent ended it.
+    ``volumes``: the emptyDirs in memory whose files count toward the limit that was hit. ``advice`` is the diagnosis' advice for the
+    container, already safe; None: general advice for this kind of kill. ``ended_by_agent``: the container survived, and the agent
+    ended it.
     No number here may change while the Event's count rises.
     """
     if kill.scope is Scope.CONTAINER and kill.limit_bytes is None and container_limits is not None:
         kill = replace(kill, limit_bytes=container_limits.get(kill.container or ""))  # its cgroup was removed
     node_short = kill.scope in (Scope.KUBEPODS, Scope.NODE)
+    advice = advice or SHORTAGE_ADVICE.get(kill.scope)
     unlimited = node_short and (container_limits or {"": 0}).get(kill.container or "", 0) is None
     whole_container = kill.container is not None and kill.group_kill and kill.outcome is Outcome.DIED
+    largest = [f"{safe(t.comm)} {bytes_text(t.rss_bytes)}" for t in kill.largest]
     parts = [
         *(_container_sentences(kill) if whole_container else _process_sentences(kill, ended_by_agent)),
-        _missing_sentence(kill),
-        _list_sentence(
-            LARGEST.get(kill.scope, LARGEST_THERE), [f"{safe(t.comm)} {bytes_text(t.rss_bytes)}" for t in kill.largest]
-        ),
-        NO_LIMIT if unlimited else _as_sentence(advice) if advice else _advice(kill),
-        _limits_sentence(container_limits or {}),
+        missing := _missing_sentence(kill),
+        memory_sentence(kill),
+        containers := containers_sentence(kill),
+        processes := _list_sentence(LARGEST.get(kill.scope, LARGEST_THERE), largest),
+        NO_LIMIT if unlimited else _as_sentence(advice) if advice else _advice(kill, volumes),
+        limits := _limits_sentence(container_limits or {}),
     ]
-    left_out = ("", NOT_ITS_FAULT if unlimited else "")
-    return note(" ".join(part for part in parts if part not in left_out))
+    left_out = {"", NOT_ITS_FAULT if unlimited else ""}
+    for dispensable in (
+        "",
+        limits,
+        containers,
+        processes,
+        missing,
+    ):  # where there is no room, the least important first
+        left_out.add(dispensable)
+        text = " ".join(part for part in parts if part not in left_out)
+        if len(text.encode("utf-8", "replace")) <= NOTE_BYTES:
+            break
+    return note(text)
 
 
-def kill_line(kill: OomKill) -> str:
+def kill_line(kill: OomKill, event: str = FOUND) -> str:
     """One line for the log: ``OOM kill in shop/web-1 container worker: python3 (PID 4312, 180 MiB), scope container, …``."""
     pod = f"{safe(kill.namespace or '')}/{safe(kill.pod)}" if kill.pod else ""
     where = f"{pod} {_place(kill)}".strip()
     scope = kill.scope.value if kill.scope else "unknown"
     limit = "" if kill.limit_bytes is None else f" (limit {bytes_text(kill.limit_bytes)})"
     what = "sandbox" if kill.sandbox else "container"
-    outcome = f", {what} {kill.outcome.value}" if kill.outcome else ""
-    return f"OOM kill in {where}: {_killed(kill)}, scope {scope}{limit}{outcome}"
+    outcome = f", {what} {kill.outcome.value}" if kill.outcome else ", outcome not known" if event == SETTLED else ""
+    memory = memory_text(kill.use) if kill.use is not None else ""
+    when = "memory then" if kill.use is not None and kill.use.by_report else "memory right after"
+    return f"{LINES[event]} {where}: {_killed(kill)}, scope {scope}{limit}{outcome}{f', {when}: {memory}' if memory else ''}"
 
 
 def _container_sentences(kill: OomKill) -> tuple[str, ...]:
@@ -81,10 +115,16 @@ def _container_sentences(kill: OomKill) -> tuple[str, ...]:
 
 def _process_sentences(kill: OomKill, ended_by_agent: bool) -> tuple[str, ...]:
     limit, remark = _limit(kill)
-    place = "the pod's sandbox, which is none of its containers," if kill.sandbox else _place(kill)
+    sandbox = (
+        "virtual machine, which all its containers are in,"
+        if kill.in_vm
+        else "sandbox, which is none of its containers,"
+    )
+    place = f"the pod's {sandbox}" if kill.sandbox else _place(kill)
     if kill.sandbox:
+        what = "virtual machine" if kill.in_vm else "sandbox"
         outcome = (
-            "The sandbox died: without it none of the pod's containers runs." if kill.outcome is Outcome.DIED else ""
+            f"The {what} died: without it none of the pod's containers runs." if kill.outcome is Outcome.DIED else ""
         )
     elif ended_by_agent and kill.outcome is Outcome.SURVIVED:
         outcome = AGENT_ENDED
@@ -132,6 +172,8 @@ def _limit(kill: OomKill) -> tuple[str, str]:
             return f" at the node's memory limit{of} for all pods", NOT_ITS_FAULT
         case Scope.NODE:
             return " because the node was out of memory", NOT_ITS_FAULT if in_pod else ""
+        case Scope.NUMA | Scope.SYSRQ:
+            return f" because {SHORTAGE[kill.scope]}", NOT_ITS_FAULT if in_pod else ""
     at = "" if kill.limit_bytes is None else f" at a memory limit{of}{_usage(kill)}"
     return at, "Which limit was hit is not known."
 
@@ -167,24 +209,18 @@ def _missing_sentence(kill: OomKill) -> str:
 
 
 def _as_sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "…")) else ".")
+    """ "" stays that."""
+    return text and text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "…")) else ".")
 
 
-def _advice(kill: OomKill) -> str:
+def _advice(kill: OomKill, volumes: Sequence[MemoryVolume]) -> str:
     if kill.sandbox and kill.scope in (Scope.CONTAINER, Scope.POD):
-        return SANDBOX_ADVICE
+        return VM_ADVICE if kill.in_vm else SANDBOX_ADVICE
     if kill.pod is None and kill.scope is not Scope.KUBEPODS:
         return "Run less on the node, or reserve more memory for the system." if kill.scope is Scope.NODE else ""
     whole = kill.group_kill and kill.processes > 1 and kill.outcome is Outcome.DIED and kill.mode is Mode.GROUP
     single = f" With label {MODE_LABEL}=single, an OOM kill ends only the process the kernel picks." if whole else ""
-    match kill.scope:
-        case Scope.CONTAINER:
-            return f"Raise the container's limit, or run fewer or smaller processes in it.{single}"
-        case Scope.POD:
-            return f"Raise the pod's limit, or give each container its own limit to see which one grows.{single}"
-        case Scope.KUBEPODS | Scope.NODE:
-            return "Run less on the node, set memory requests to what pods use, or reserve more memory for the system."
-    return f"Compare the limits of the pod and its containers with their usage.{single}"
+    return (_as_sentence(filled_advice(kill, volumes) or "") or ADVICE.get(kill.scope, COMPARE)) + single
 
 
 def _limits_sentence(limits: Mapping[str, int | None]) -> str:

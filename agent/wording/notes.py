@@ -118,7 +118,7 @@ def tolerance_exceeded_note(container: str, tolerance: Tolerance) -> str:
     return note(
         f"More than {count(tolerance.kills, 'process')} of container {safe(container)} were OOM-killed within "
         f"{duration_text(tolerance.window_s)}: the tolerance of {safe(tolerance.said_by, 200)} is exceeded. {then}, and its "
-        "restart policy applies. Raise the container's limit, or run fewer or smaller processes in it."
+        "restart policy applies. The Events of its OOM kills say what filled the limit, and what to do."
     )
 
 

@@ -19,6 +19,19 @@ from tests.lab.status import pod_object
 
 MODE = "oomward.dev/mode"
 EVENTS = "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n"
+STAT = (
+    "anon",
+    "file",
+    "kernel",
+    "kernel_stack",
+    "pagetables",
+    "sock",
+    "shmem",
+    "file_dirty",
+    "file_writeback",
+    "slab_reclaimable",
+    "slab",
+)
 FILES = {
     "cgroup.controllers": "cpu memory pids\n",
     "cgroup.subtree_control": "memory\n",
@@ -30,6 +43,8 @@ FILES = {
     "memory.max": "max\n",
     "memory.current": f"{MIB}\n",
     "memory.peak": f"{2 * MIB}\n",
+    "memory.stat": "".join(f"{name} {MIB}\n" for name in STAT),
+    "memory.swap.current": "0\n",
 }
 WRITE_AFTER_S = 0.03  # from the directory to the runtime's write of 1
 OBJECT_BYTES = 8 << 10  # a usual Deployment's pod, with managedFields, as the API sends it

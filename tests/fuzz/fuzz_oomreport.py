@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from agent.kernel.kmsg import BadRecordError, parse_record
 from agent.kernel.oom_block import Block
 from agent.kernel.oom_blocks import OomBlocks
@@ -45,3 +47,7 @@ def _check(report: OomReport) -> None:
         raise AssertionError(f"a global OOM with a domain: {report}")
     for victim in report.victims:
         victim.comm.encode("utf-8")
+    if report.use is not None:
+        kinds = (getattr(report.use, field.name) for field in fields(report.use))
+        if report.global_oom or any(kind is not None and kind < 0 for kind in kinds):
+            raise AssertionError(f"no memory of a cgroup: {report}")

@@ -88,6 +88,11 @@ def test_single_one_process_dies_and_the_container_survives(node: Node, runtime:
     assert comms(kill) == ["worker"]
     assert kill.largest[0].comm == "worker"
     assert (kill.group_kill, kill.details_missing) == (False, False)
+    use = kill.use
+    assert use is not None
+    assert use.by_report
+    kinds = (use.anon, use.file, use.shmem, use.kernel, use.sock)
+    assert 0.9 * 64 * MIB <= sum(kind for kind in kinds if kind is not None) <= 1.1 * 64 * MIB, use
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

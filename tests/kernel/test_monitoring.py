@@ -12,14 +12,17 @@ from typing import Any
 
 import pytest
 
+from agent.model import Scope
 from tests.kernel.conftest import MODE, NODE, RUNTIMES, Node, make_node
 from tests.lab.exporters import Exporters
 from tests.lab.kubelet import MOUNT, memory_events
 from tests.lab.spec import Container, Instance, Pod
 from tests.monitoring import rules
-from tests.monitoring.dashboard import Query, load, queries
+from tests.monitoring.dashboard import Query, fill, queries, variables
 from tests.monitoring.prometheus import Prometheus
 
+# The kills here come faster than a stall; tests/monitoring/panels.py asks this query of a page that has the series.
+PRESSURE = "max by (cluster, namespace, pod, container) (oomward_memory_limit_pressure{"
 QUIET = (Container("main", ("pause",), 48),)
 
 
@@ -102,15 +105,18 @@ def wait_for_its_kill(node: Node, instance: Instance) -> None:
 
 @pytest.mark.parametrize("query", queries(), ids=lambda q: f"{q.panel} {q.expr[-30:]}")
 def test_every_query_of_every_panel_returns_data(seen: Seen, query: Query) -> None:
-    assert seen.numbers(query.filled()), f"no data for {query.filled()}"
+    may_be_empty = query.expr.startswith(PRESSURE)
+    assert may_be_empty or seen.numbers(query.filled()), f"no data for {query.filled()}"
 
 
 def test_every_variable_of_the_dashboard_has_values_to_choose_from(seen: Seen) -> None:
-    wanted = {"namespace": "default", "node": NODE}
-    for variable in load()["templating"]["list"]:
+    wanted = {"namespace": ["default"], "node": [NODE], "cluster": [], "workload": ["single-runc"]}
+    for name, variable in variables().items():
         if variable["type"] == "query":
-            metric, label = variable["definition"].removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
-            assert wanted[variable["name"]] in seen.prometheus.label_values(metric, label)
+            metric, label = fill(variable["definition"])[len("label_values(") : -1].rsplit(", ", 1)
+            found = seen.prometheus.label_values(metric, label)
+            assert set(wanted[name]) <= set(found)
+            assert name != "cluster" or found == [], "a node's agent does not know its cluster"
 
 
 def about(value: float) -> Any:
@@ -120,13 +126,18 @@ def about(value: float) -> Any:
 
 def test_the_panels_of_kills_show_what_happened(seen: Seen) -> None:
     assert seen.panel("Processes killed")[""] == about(seen.kills)
-    assert seen.panel("Single processes killed (mode single)")[""] == about(2)
-    assert seen.panel("Killed with their container (mode group)")[""] == about(seen.kills - 2)
+    assert seen.panel("Kills that the container survived")[""] == about(2)
+    assert seen.panel("Kills that ended the container")[""] == about(2)
+    assert 0 < seen.panel("Since the last kill")[""] < 3600
+    assert {name.split("/")[-1] for name in seen.panel("Time since the last kill by container")} == {
+        "single-runc", "single-crun", "plain-runc-0", "plain-crun-0",
+    }  # fmt: skip
     outcomes = seen.panel("Kills by outcome")
     assert (outcomes["survived"], outcomes["died"]) == (about(2), about(2))
-    assert {name: bool(n) for name, n in seen.panel("Kills by scope of the limit").items()} == {
-        "container": True, "pod": False, "kubepods": False, "node": False, "unknown": False,
-    }  # fmt: skip
+    scopes = dict.fromkeys((*(scope.value for scope in Scope), "unknown"), False) | {"container": True}
+    assert {name: bool(n) for name, n in seen.panel("Kills by scope of the limit").items()} == scopes
+    filled = seen.panel("What filled the limit at the last kill")
+    assert filled["anon/default/single-runc/main"] > 40 << 20, "the glutton"
     assert {name: bool(n) for name, n in seen.panel("Kills by workload").items()} == {
         "default/single-runc": True, "default/single-crun": True, "default/plain-runc": True, "default/plain-crun": True,
         "default/mistyped": False,
@@ -154,7 +165,8 @@ def test_the_panels_of_limits_and_modes_show_what_is(seen: Seen) -> None:
 
 def test_the_panels_of_the_agents_show_a_healthy_one(seen: Seen) -> None:
     for panel, wanted in (
-        ("Agents up", 1), ("Agents down", 0), ("Ledgers in memory only", 0), ("Kernel logs not read", 0), ("Lost or not read", 0),
+        ("Agents up", 1), ("Agents down", 0), ("Ledgers in memory only", 0),
+        ("Configurations refused now", 0), ("Kernel logs not read", 0), ("Lost or not read", 0),
     ):  # fmt: skip
         assert seen.panel(panel)[""] == wanted, panel
     assert seen.panel("Events by outcome")["created"] > 0

@@ -40,6 +40,7 @@ class Container:
     limit_mib: int | None = 64
     kind: str = "containers"  # containers | initContainers | sidecar | ephemeralContainers
     program: Program | None = None  # what runs in the hog's stead
+    memory_volume: str = ""  # an emptyDir in memory by the API, which the program has at /tmp; "": that is no volume
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ def pod_object(pod: Pod, node_name: str, instances: list[Instance]) -> dict[str,
         mirrored = dict.fromkeys(("kubernetes.io/config.hash", "kubernetes.io/config.mirror"), pod.config_hash)
         annotations |= mirrored | {"kubernetes.io/config.source": "file"}
     spec: dict[str, object] = {"nodeName": node_name, "restartPolicy": pod.restart_policy}
+    if volumes := [c.memory_volume for c in pod.containers if c.memory_volume]:
+        spec["volumes"] = [{"name": name, "emptyDir": {"medium": "Memory"}} for name in volumes]
     if pod.limit_mib is not None:
         spec["resources"] = {"limits": {"memory": f"{pod.limit_mib}Mi"}}
     status: dict[str, object] = {"phase": _phase(pod, instances), "qosClass": QOS_CLASSES[pod.qos]}
@@ -81,6 +83,8 @@ def _container(container: Container) -> dict[str, object]:
     found: dict[str, object] = {"name": container.name, "image": "lab/hog:1", "resources": {}}
     if container.limit_mib is not None:
         found["resources"] = {"limits": {"memory": f"{container.limit_mib}Mi"}}
+    if container.memory_volume:
+        found["volumeMounts"] = [{"name": container.memory_volume, "mountPath": "/tmp"}]
     if container.kind == "sidecar":
         found["restartPolicy"] = "Always"
     return found

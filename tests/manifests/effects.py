@@ -216,6 +216,22 @@ OF_MONITORING = (
         "spec.groups.0.rules.0.labels",
         {"severity": "page", "team": "a"},
     ),
+    *(
+        Effect(
+            _monitoring(alerts={"agentSeverity": "info", "severities": {"OomwardAgentsAbsent": "page"}}),
+            "PrometheusRule",
+            f"spec.groups.{group}.rules.{rule}.labels.severity",
+            severity,
+        )
+        for group, rule, severity in (
+            (0, 0, "warning"),
+            (1, 0, "warning"),
+            (2, 0, "info"),
+            (2, 1, "page"),
+            (2, 2, "info"),
+        )
+    ),
+    Effect(_monitoring(), "PrometheusRule", "spec.groups.2.rules.1.labels.severity", "warning"),
     Effect(
         _monitoring(alerts={"disabled": ["OomwardProcessOOMKilled"]}),
         "PrometheusRule",

@@ -132,6 +132,7 @@ def checks() -> Iterator[Check]:
     yield "another chart can depend on it, and switch it off", chart.wrong_as_a_dependency
     yield "the notes say what is to be done", chart.notes_without
     yield "the overlay of docs/howto/recover.md has the policy that it names", howto.recover_overlay
+    yield "the patch of docs/howto/alert.md changes the severities that it names", howto.severities
     for file in VALUES:
         yield f"the chart with {file.relative_to(ROOT)}", partial(renders_with, file)
     yield "the agent takes the configuration files", chart.config_that_the_agent_refuses

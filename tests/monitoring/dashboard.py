@@ -10,7 +10,11 @@ from tests.monitoring.rules import COMPONENT
 
 DASHBOARD = COMPONENT / "dashboard.json"
 OTHERS = "Needs other exporters: "  # how the description of a panel begins that oomward alone can't fill
-VARIABLES = {"$namespace": ".*", "$node": ".*", "$__rate_interval": "10m", "$__range": "10m"}
+# What Grafana puts in place of a variable with "All" chosen, and windows that hold all of a short life.
+VARIABLES = dict.fromkeys(("$cluster", "$node", "$namespace", "$workload"), ".*") | {
+    "$__rate_interval": "10m",
+    "$__range": "10m",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +26,22 @@ class Query:
     expr: str
     needs_others: bool
 
-    def filled(self) -> str:
-        """With everything chosen, and windows that hold all of a short life."""
-        expr = self.expr
-        for name in sorted(VARIABLES, key=len, reverse=True):
-            expr = expr.replace(name, VARIABLES[name])
-        return expr
+    def filled(self, **chosen: str) -> str:
+        """With everything chosen, but for the variables that are ``chosen``."""
+        return fill(self.expr, **chosen)
+
+
+def fill(text: str, **chosen: str) -> str:
+    """A query with values in place of Grafana's variables."""
+    values = VARIABLES | {f"${name}": value for name, value in chosen.items()}
+    for name in sorted(values, key=len, reverse=True):
+        text = text.replace(name, values[name])
+    return text
+
+
+def variables() -> dict[str, dict[str, Any]]:
+    """The variables that a reader chooses from, by name."""
+    return {one["name"]: one for one in load()["templating"]["list"]}
 
 
 def load() -> dict[str, Any]:

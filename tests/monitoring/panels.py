@@ -18,8 +18,8 @@ from typing import Any
 
 from agent.metrics.http import StatusServer
 from agent.metrics.metrics import EVENT_OUTCOMES, WATCH_REASONS, Metrics
-from agent.model import Mode, OomKill, Outcome, Scope, WriteOutcome
-from tests.monitoring.dashboard import Query, queries
+from agent.model import MemoryUse, Mode, OomKill, Outcome, Scope, WriteOutcome
+from tests.monitoring.dashboard import Query, fill, queries, variables
 from tests.monitoring.prometheus import Prometheus, PrometheusError
 
 
@@ -41,9 +41,9 @@ class Answer:
         return not self.series and not self.query.needs_others
 
 
-def ask(prometheus: Prometheus) -> list[Answer]:
-    """Run every query of every panel. NaN is no data."""
-    return [Answer(query, _numbers(prometheus.query(query.filled()))) for query in queries()]
+def ask(prometheus: Prometheus, **chosen: str) -> list[Answer]:
+    """Run every query of every panel, with these values of variables. NaN is no data."""
+    return [Answer(query, _numbers(prometheus.query(query.filled(**chosen)))) for query in queries()]
 
 
 def _numbers(samples: list[dict[str, Any]]) -> int:
@@ -73,6 +73,8 @@ def made_up() -> Iterator[tuple[str, Callable[[], None]]]:
     for pod, mode in (("herder-0", Mode.SINGLE), ("plain-7d5bcf9f8d-x2x4k", Mode.GROUP)):
         metrics.container_running("shop", pod, "main", mode)
         metrics.oom_group("shop", pod, "main", mode.oom_group, mode.oom_group if mode is Mode.SINGLE else None)
+        metrics.under_pressure("shop", pod, "main", seconds=12.5, lasts=mode is Mode.SINGLE)
+    metrics.config_loaded(time.time())
     metrics.ledger_persistent.set(True)
     metrics.kmsg_readable.set(True)
     metrics.inotify_watches.set(42)
@@ -88,13 +90,15 @@ def made_up() -> Iterator[tuple[str, Callable[[], None]]]:
 
 def _happen(metrics: Metrics) -> None:
     single = OomKill(
-        boot_id="made-up", cgroup_inode=1, ordinal=1, at_unix_s=0.0, node="lab-node", cgroup_path="kubepods/pod1/c1", processes=1,
+        boot_id="made-up", cgroup_inode=1, ordinal=1, at_unix_s=time.time(), node="lab-node", cgroup_path="kubepods/pod1/c1", processes=1,
         namespace="shop",
         pod="herder-0", container="main", mode=Mode.SINGLE, scope=Scope.CONTAINER, outcome=Outcome.SURVIVED,
+        use=MemoryUse(anon=241 << 20, file=9 << 20, dirty=1 << 20, shmem=0, kernel=6 << 20, slab_reclaimable=1 << 20, sock=0, swap=0),
     )  # fmt: skip
-    metrics.kill(single)
-    metrics.outcome(single)
-    metrics.kill(replace(single, pod="plain-7d5bcf9f8d-x2x4k", mode=Mode.GROUP, processes=3, outcome=Outcome.DIED))
+    died = replace(single, pod="plain-7d5bcf9f8d-x2x4k", mode=Mode.GROUP, processes=3, outcome=Outcome.DIED)
+    for kill in (single, died):
+        metrics.kill(kill)
+        metrics.outcome(kill)
     metrics.host_oom_kills.inc(single.processes)
     metrics.oom_group_writes.labels(WriteOutcome.WRITTEN).inc()
     metrics.oom_group_write_duration_seconds.observe(0.0004)
@@ -102,13 +106,29 @@ def _happen(metrics: Metrics) -> None:
     metrics.pod_watch_restarts.labels(WATCH_REASONS[0]).inc()
 
 
-def check_made_up() -> list[Answer]:
-    """Every panel, asked of a Prometheus that scrapes a made-up page."""
-    with made_up() as (url, happen), Prometheus(url) as prometheus:
+def check_made_up(cluster: str | None = None) -> list[Answer]:
+    """Every panel, asked of a Prometheus that scrapes a made-up page; with the label ``cluster``, and that chosen, or without one."""
+    labels = {} if cluster is None else {"cluster": cluster}
+    with made_up() as (url, happen), Prometheus(url, labels=labels) as prometheus:
         prometheus.wait_scraped()
         happen()
         prometheus.wait_scraped()
-        return ask(prometheus)
+        answers = ask(prometheus, **labels)
+        missing = _variables_without_values(prometheus) - ({"cluster"} if cluster is None else set())
+    if missing:
+        raise PrometheusError(f"no values to choose from for {', '.join(sorted(missing))}")
+    return answers
+
+
+def _variables_without_values(prometheus: Prometheus) -> set[str]:
+    """Names of variables for which the page has no value."""
+    found = set()
+    for name, variable in variables().items():
+        if variable["type"] == "query":
+            metric, label = fill(variable["definition"])[len("label_values(") : -1].rsplit(", ", 1)
+            if not prometheus.label_values(metric, label):
+                found.add(name)
+    return found
 
 
 def main() -> int:
@@ -122,7 +142,7 @@ def main() -> int:
         top.error("give either the URL of an agent's page or --made-up")
     try:
         if arguments.made_up:
-            answers = check_made_up()
+            answers = check_made_up() + check_made_up("a")
         else:
             with Prometheus(arguments.url) as prometheus:
                 prometheus.wait_scraped()

@@ -49,18 +49,26 @@ def tool(name: str) -> str:
 
 
 class Prometheus:
-    """``url`` is the agent's page, as in http://127.0.0.1:9797/metrics.
+    """``url`` is the agent's page, as in http://127.0.0.1:9797/metrics. ``labels`` of its target are beside LABELS.
 
     ``others`` is another page, of exporters beside the agent. ``more`` are further keys of the agent's scrape_config, such as
     basic_auth and tls_config.
     """
 
-    def __init__(self, url: str, *, others: str | None = None, more: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        others: str | None = None,
+        more: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str] = {},
+    ) -> None:
         self._target = urllib.parse.urlsplit(url)
         if not self._target.netloc:
             raise PrometheusError(f"{url!r} is no URL of a metrics page, such as http://127.0.0.1:9797/metrics")
         self._others = others
         self._more = dict(more or {})
+        self._labels = {**LABELS, **labels}
         self._program = tool("prometheus")
         self._folder = tempfile.TemporaryDirectory(prefix="oomward-prometheus-")
         self._log = Path(self._folder.name) / "log"
@@ -90,7 +98,7 @@ class Prometheus:
         self._folder.cleanup()
 
     def _config(self) -> dict[str, Any]:
-        static = {"targets": [self._target.netloc], "labels": LABELS}
+        static = {"targets": [self._target.netloc], "labels": self._labels}
         scrape = {
             "job_name": "oomward",
             "scheme": self._target.scheme or "http",

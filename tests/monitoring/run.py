@@ -33,8 +33,8 @@ def promtool(*arguments: str, page: bytes = b"") -> tuple[bool, str]:
     return done.returncode == 0, done.stdout.decode(errors="replace").strip()
 
 
-def _panels() -> tuple[bool, str]:
-    answers = panels.check_made_up()
+def _panels(cluster: str | None) -> tuple[bool, str]:
+    answers = panels.check_made_up(cluster)
     return not any(answer.bad for answer in answers), panels.report(answers)
 
 
@@ -48,7 +48,8 @@ def results() -> list[tuple[str, bool, str]]:
         done = [("the form of the alert rules", *promtool("check", "rules", "--lint-fatal", str(full)))]
         done += [(f"alerts: {test.name}", *promtool("test", "rules", str(test))) for test in tests]
     done.append(("the metrics page", *promtool("check", "metrics", page=GOLDEN_PAGE.read_bytes())))
-    done.append(("the dashboard's panels", *_panels()))
+    done.append(("the dashboard's panels", *_panels(None)))
+    done.append(("the dashboard's panels, of one cluster of several", *_panels("a")))
     done.append(("a page behind TLS, certificate and password", *guarded.check()))
     return done
 

@@ -36,7 +36,8 @@
 {{- range $rule := $group.rules -}}
 {{- $known = append $known $rule.alert -}}
 {{- if not (has $rule.alert $values.disabled) -}}
-{{- $severity := get $values.severities $rule.alert | default $rule.labels.severity -}}
+{{- $ofGroup := ternary $values.agentSeverity "" (eq $group.name "oomward.agent") -}}
+{{- $severity := get $values.severities $rule.alert | default $ofGroup | default $rule.labels.severity -}}
 {{- $_ := set $rule "labels" (merge (dict "severity" $severity) $values.labels) -}}
 {{- $kept = append $kept $rule -}}
 {{- end -}}

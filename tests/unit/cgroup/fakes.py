@@ -16,6 +16,8 @@ FILES = {
     "memory.events.local": "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n",
     "memory.max": "max\n",
     "memory.current": "0\n",
+    "memory.stat": "anon 0\nfile 0\nkernel 0\nshmem 0\nfile_dirty 0\nfile_writeback 0\nslab_reclaimable 0\nsock 0\n",
+    "memory.swap.current": "0\n",
     "cgroup.controllers": "cpu memory\n",
     "cgroup.procs": "",
     "cgroup.events": "populated 1\nfrozen 0\n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from agent.commands.explain import explain
 from agent.commands.output.table import Output
 from agent.look.explanation import CgroupFacts
 from agent.look.limits import limits_sentence
-from agent.model import VANISHED, AgentError, Cgroup, Original, Vanished
+from agent.model import VANISHED, AgentError, Cgroup, MemoryUse, Original, Scope, Vanished
 from tests.unit.commands.world import (
     CONTAINER,
     ID,
@@ -121,6 +122,19 @@ def test_without_the_api_the_ledger_has_the_name_of_what_it_decided(node: Looked
 # ----------------------------------------------------------------------------------------------------------- containers
 
 
+def test_what_filled_the_limit_at_a_containers_last_kill_is_shown(node: LookedAtNode) -> None:
+    node.server.put_pod(pod_json(limits={"herder": "256Mi"}))
+    full = MemoryUse(20 * MIB, 212 * MIB, 208 * MIB)
+    earlier = replace(a_kill(1, at=1000.0), scope=Scope.CONTAINER, use=MemoryUse(anon=MIB))
+    node.remember(earlier, replace(a_kill(2, at=2000.0), scope=Scope.CONTAINER, limit_bytes=256 * MIB, use=full))
+    (herder,) = (one for one in told(node)["containers"] if one["container"] == "herder")
+    assert (herder["last_kill_unix_s"], herder["filled_by"]) == (2000.0, "page cache")
+    assert (herder["memory"]["file_bytes"], herder["memory"]["dirty_bytes"]) == (212 * MIB, 208 * MIB)
+    lines = section(text(node), "Container herder (regular)")
+    assert lines["Kills"].endswith("the last 1970-01-01T00:33:20Z")
+    assert lines["Filled"] == "Memory then: 212 MiB page cache (208 MiB not yet written back), 20 MiB processes."
+
+
 def test_a_container_is_explained_with_mode_and_rule_knob_memory_counters_and_last_state(node: LookedAtNode) -> None:
     pod = pod_json(labels={MODE: "single"}, limits={"herder": "256Mi"})
     last = {"containerID": "x://y", "reason": "OOMKilled", "exitCode": 137, "finishedAt": "2025-10-09T08:53:20Z"}
@@ -139,7 +153,7 @@ def test_a_container_is_explained_with_mode_and_rule_knob_memory_counters_and_la
         "Limit": "256 MiB",
         "Usage": "200 MiB, 78 % of the limit; peak 250 MiB",
         "OOM": "oom_kill 4, oom_group_kill 1, oom 5 (this cgroup's own limit: 3)",
-        "Kills": "2 processes in the ledger",
+        "Kills": "2 processes in the ledger, the last 1970-01-01T00:16:40Z",
         "State": "running, 2 restarts; the previous instance ended: OOMKilled, exit code 137, at 2025-10-09T08:53:20Z",
     }
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.look.next_limits import Filled, filled_by, of_container, of_pod
-from agent.model import KillSum, OomKill, Outcome, Scope, TaskRow
+from agent.look.next_limits import of_container, of_pod
+from agent.model import Filled, KillSum, MemoryUse, MemoryVolume, OomKill, Outcome, Scope, TaskRow
+from agent.wording.filled import filled_by
 
 MIB = 1 << 20
 AT = 1_780_000_000.0  # 2026-05-28T20:26:40Z
@@ -18,13 +19,14 @@ def kills(
     survived: int = 0,
     resident: tuple[int, ...] = (),
     at: float = AT,
+    use: MemoryUse | None = None,
 ) -> KillSum:
     """Sizes in MiB."""
     tasks = tuple(TaskRow(n, "worker", size * MIB) for n, size in enumerate(resident))
     size = limit * MIB if limit is not None else None
     last = OomKill(
         "boot", 7, 1, at, "node-1", "x", 1, "shop", "web-1", "u-1", "web", scope=scope, limit_bytes=size, usage_bytes=size, largest=tasks,
-        outcome=Outcome.DIED,
+        outcome=Outcome.DIED, use=use,
     )  # fmt: skip
     return KillSum(number, number, survived, last)
 
@@ -114,3 +116,33 @@ def test_what_filled_the_limit_by_the_largest_processes(resident: tuple[int, ...
 def test_a_limit_full_of_page_cache_is_said_so() -> None:
     found = of_container(256 * MIB, [kills(resident=(2,))], None)
     assert "most of it was page cache, tmpfs or kernel memory, so also see what the container writes" in found.reason
+
+
+CACHE = MemoryVolume("cache", 300 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("use", "volumes", "raised", "words"),
+    [
+        (MemoryUse(anon=200 * MIB, file=50 * MIB), (), True, ""),
+        (MemoryUse(anon=20 * MIB, file=230 * MIB, dirty=220 * MIB), (), True, "waited to be written to disk"),
+        (MemoryUse(anon=20 * MIB, shmem=230 * MIB), (CACHE,), True, "emptyDir cache (in memory, sizeLimit 300 MiB)"),
+        (MemoryUse(anon=20 * MIB, shmem=230 * MIB), (MemoryVolume("cache"),), False, "no sizeLimit"),
+        (MemoryUse(anon=20 * MIB, shmem=230 * MIB), (), False, "files in /dev/shm"),
+        (MemoryUse(anon=20 * MIB, kernel=230 * MIB), (), False, "since a higher limit fills, too"),
+        (MemoryUse(anon=20 * MIB, sock=230 * MIB), (), False, "since a higher limit fills, too"),
+        (MemoryUse(anon=250 * MIB, swap=900 * MIB), (), True, "raise the limit by that much"),
+    ],
+)
+def test_what_grows_without_bound_gets_no_higher_limit_and_that_is_said(
+    use: MemoryUse, volumes: tuple[MemoryVolume, ...], raised: bool, words: str
+) -> None:
+    for scope, found in (
+        (Scope.CONTAINER, of_container(256 * MIB, [kills(use=use)], None, volumes)),
+        (Scope.POD, of_pod(256 * MIB, [kills(scope=Scope.POD, use=use)], volumes)),
+    ):
+        assert (found.next_bytes is not None, words in found.reason, found.filled_by) == (
+            raised,
+            True,
+            filled_by(kills(scope=scope, use=use).last),
+        )

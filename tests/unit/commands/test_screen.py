@@ -19,7 +19,7 @@ from agent.commands.output.terminal import lines_of
 from agent.look import kills as history
 from agent.look.containers import CONTAINERS, ContainerRow
 from agent.model import Mode, OomKill
-from tests.unit.wording.kills import CASES, GROUP, HOST, KILL, LOST, MIB, SERVICE
+from tests.unit.wording.kills import CASES, FILLED, GROUP, HOST, KILL, LOST, MIB, SERVICE
 from tests.unit.wording.test_kills import KILLS, harmless
 
 if TYPE_CHECKING:
@@ -67,11 +67,11 @@ def on_terminal(view: View, width: int, **more: Any) -> str:
 def test_a_kill_is_one_line_with_who_where_how_large_whose_limit_and_what_became_of_it() -> None:
     header, row = kills_text(KILL)
     assert header == [
-        "TIME", "POD", "CONTAINER", "PROCESS", "RESIDENT", "SCOPE", "LIMIT", "MODE", "OUTCOME",
+        "TIME", "POD", "CONTAINER", "PROCESS", "RESIDENT", "SCOPE", "LIMIT", "FILLED BY", "MODE", "OUTCOME",
     ]  # fmt: skip
     assert row == [
-        "2025-10-09T08:53:20Z", "default/herder-1", "herder", "4312 worker", "180.2 MiB", "container", "256 MiB", "single",
-        "survived",
+        "2025-10-09T08:53:20Z", "default/herder-1", "herder", "4312 worker", "180.2 MiB", "container", "256 MiB", "processes",
+        "single", "survived",
     ]  # fmt: skip
 
 
@@ -130,6 +130,14 @@ def test_a_narrow_terminal_loses_first_what_matters_least(width: int, gone: set[
     assert {name for name in columns if name not in _words(header)} == gone
 
 
+def test_what_filled_the_limit_is_shown_where_there_is_room_and_left_out_first() -> None:
+    view = history.KILLS.view((FILLED["full of page cache that is not written back"],))
+    assert "page cache" in on_terminal(view, 160)
+    narrow = on_terminal(view, 80)
+    assert "FILLED" not in narrow
+    assert len(narrow.splitlines()) == 2, "no cell is folded"
+
+
 def _words(line: str) -> set[str]:
     plain = line.replace("\x1b[1m", "").replace("\x1b[0m", "")
     return set(plain.split())
@@ -182,7 +190,7 @@ def test_the_json_twin_of_a_kill_has_every_field_of_the_log_line_and_the_time(na
     text = printed(lambda file: show_rows(history.KILLS, [CASES[name]], Output.JSON, file))
     (found,) = json.loads(text)["kills"]
     assert {field for field in OomKill.__slots__ if field not in found} == {
-        "boot_id", "cgroup_inode", "ordinal", "processes", "use",
+        "boot_id", "cgroup_inode", "ordinal", "processes", "use", "containers",
     }  # fmt: skip
     assert "kill_id" in found, "which is made of the first three"
     assert found["at_unix_s"] == CASES[name].at_unix_s

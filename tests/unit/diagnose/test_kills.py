@@ -10,7 +10,7 @@ from agent.diagnose import diagnose
 from agent.diagnose.failing import Failing
 from agent.diagnose.memory import manifest
 from agent.metrics.metrics import Metrics
-from agent.model import ContainerKind, OomKill, Outcome, Scope, Victim
+from agent.model import ContainerKind, ContainerUse, MemoryUse, OomKill, Outcome, Scope, Victim
 from agent.model.diagnosis import Category, ContainerFacts, Diagnosis, NodeFacts
 from agent.model.status import ContainerState, Phase
 from tests.unit.diagnose.recorded import recorded
@@ -145,6 +145,22 @@ def test_out_of_the_nodes_memory_is_not_the_containers_own_doing(scope: Scope) -
     assert (one.category, one.rule, one.transient.value) == (Category.NODE_OOM, "ended-node-oom", "yes")
     assert one.advice.startswith("run less on the node")
     assert one.advice.endswith(": 1 kill in an hour")
+
+
+@pytest.mark.parametrize(
+    ("scope", "why", "advice"),
+    [
+        (Scope.NUMA, "a NUMA node or cpuset of the node ran out of memory", "let it use more of the node's NUMA nodes"),
+        (Scope.SYSRQ, "somebody asked the kernel for an OOM kill (sysrq f)", "ask who wrote f to /proc/sysrq-trigger"),
+    ],
+)
+def test_a_kill_at_no_limit_names_its_cause_and_who_can_help(scope: Scope, why: str, advice: str) -> None:
+    one = the_one(LOOPING, kill(30, scope))
+    assert (one.category, one.rule) == (Category.NODE_OOM, "ended-node-oom")
+    assert f"was OOM-killed because {why}: this was not its fault" in one.what
+    assert one.advice.startswith(advice)
+    lost = the_one(LIVE, kill(30, scope, Outcome.SURVIVED))
+    assert (lost.rule, why in lost.what, lost.advice.startswith(advice)) == ("running-node-oom", True, True)
 
 
 def test_137_and_a_kill_that_the_node_saw_is_an_oom_kill_though_the_runtime_did_not_notice() -> None:
@@ -298,3 +314,30 @@ def test_the_advice_in_a_kills_event_is_about_the_limit_that_it_hit() -> None:
     failing.settled(nodes)
     assert (failing.advice(nodes) or "").startswith("run less on the node")
     assert failing.advice(own) is None
+
+
+CACHE = MemoryUse(20 * MIB, 230 * MIB, 220 * MIB)
+
+
+def test_the_advice_follows_what_filled_the_limit_and_not_the_number_of_kills() -> None:
+    one = the_one(LOOPING, kill(30, use=CACHE), kill(90))
+    assert one.advice.startswith("230 MiB was page cache that waited to be written to disk: write smaller pieces")
+    assert "processes" not in one.advice
+
+
+def test_what_processes_filled_is_raised_as_ever() -> None:
+    one = the_one(LOOPING, kill(30, use=MemoryUse(anon=250 * MIB)))
+    assert one.advice == "raise the limit from 256Mi to 320Mi: 1 kill in an hour"
+
+
+def test_a_limit_that_was_raised_since_is_said_before_what_filled_the_earlier_one() -> None:
+    facts = ContainerFacts(limit_bytes=512 * MIB)
+    assert the_one("running-after-oom-kubelet-1.29", kill(20, use=CACHE), web=facts).advice.startswith("see whether")
+
+
+def test_another_container_of_the_pod_that_used_most_of_its_limit_is_named() -> None:
+    containers = (ContainerUse("sidecar", 200 * MIB), ContainerUse("web", 50 * MIB))
+    one = the_one(LOOPING, kill(30, Scope.POD, use=MemoryUse(anon=250 * MIB), containers=containers))
+    assert one.advice == (
+        "container sidecar used most of the pod's memory (200 MiB): give it a limit of its own, or raise the pod's limit"
+    )

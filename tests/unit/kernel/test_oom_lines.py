@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from agent.kernel.oom_block import parse_row
+from agent.kernel.oom_dump import parse_row
 from agent.kernel.oom_lines import (
     Claim,
     DumpLine,
     GroupKill,
+    Invoked,
     Killed,
     NoVictim,
     Reading,
+    Reaped,
     Skipped,
     comm_of,
     is_unfinished,
@@ -57,6 +59,16 @@ def test_every_global_constraint_is_global(constraint: str) -> None:
 def test_a_memcgs_kill_names_domain_and_cgroup() -> None:
     line = attributed(CLAIM.format("MEMCG", "(null)", "oom_memcg=/p,task_memcg=/p/c,task=c,pid=9,uid=0"))
     assert (line.global_oom, line.readings) == (False, (Reading("/p", "/p/c", "c"),))
+
+
+def test_a_user_id_that_the_kernel_prints_as_a_negative_number_loses_nothing() -> None:
+    line = attributed(CLAIM.format("MEMCG", "(null)", "oom_memcg=/p,task_memcg=/p/c,task=c,pid=9,uid=-2"))
+    assert (line.uid, line.readings) == (4294967294, (Reading("/p", "/p/c", "c"),))
+
+
+def test_a_vendors_3_10_leaves_out_the_constraint() -> None:
+    line = attributed("oom-kill:,cpuset=c,mems_allowed=0-1,oom_memcg=/p,task_memcg=/p/c,task=runc:[2:INIT],pid=9,uid=0")
+    assert (line.constraint, line.global_oom, line.readings) == (None, False, (Reading("/p", "/p/c", "runc:[2:INIT]"),))
 
 
 def test_a_kernel_without_cpusets_leaves_them_out() -> None:
@@ -134,20 +146,25 @@ def test_a_name_that_looks_like_sizes_is_a_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "uid", "shmem"),
     [
-        "Killed process 21 (a), UID 1000, total-vm:2kB, anon-rss:3kB, file-rss:0kB, shmem-rss:1kB",
-        "Killed process 21 (a) total-vm:2kB, anon-rss:3kB, file-rss:0kB",
-        "Kill process 12 (x) sharing same memory",
+        ("Killed process 21 (a), UID 1000, total-vm:2kB, anon-rss:3kB, file-rss:0kB, shmem-rss:1kB", 1000, 1024),
+        ("Killed process 21 (a) total-vm:2kB, anon-rss:3kB, file-rss:0kB", None, None),
     ],
 )
-def test_lines_of_kernels_older_than_4_18_are_none(line: str) -> None:
-    assert parse_line(line) is None
+def test_a_kill_line_of_el_7_is_read(line: str, uid: int | None, shmem: int | None) -> None:
+    victim = killed(line).victim
+    assert (victim.uid, victim.shmem_bytes, victim.total_vm_bytes, victim.anon_bytes) == (uid, shmem, 2048, 3072)
+
+
+def test_a_process_that_shares_the_victims_memory_is_no_kill_of_its_own() -> None:
+    assert parse_line("Kill process 12 (x) sharing same memory") is None
 
 
 def test_before_5_1_a_child_may_be_killed_in_the_chosens_place() -> None:
-    line = "Memory cgroup out of memory: Kill process 12 (x y) score 7 or sacrifice child"
-    assert parse_line(line) == Claim(12, (Reading(comm="x y"),), global_oom=False, sacrifice=True)
+    line = "Memory cgroup out of memory: Kill process 12 (x y) {}score 7 or sacrifice child"
+    for flags in ("", "[State: 0 Flags: 4202752] "):  # a vendor's kernel
+        assert parse_line(line.format(flags)) == Claim(12, (Reading(comm="x y"),), global_oom=False, sacrifice=True)
 
 
 @pytest.mark.parametrize("prefix", ["", "Memory cgroup out of memory: ", "Out of memory: "])
@@ -160,11 +177,33 @@ def test_the_small_lines() -> None:
     assert parse_line("Tasks in /a b are going to be killed due to memory.oom.group set") == GroupKill("/a b")
     assert parse_line("memory: usage 4kB, limit 8kB, failcnt 0") == DumpLine(4096, 8192)
     assert parse_line("memory: usage 4kB, limit 9007199254740988kB, failcnt 0") == DumpLine(4096, None)
-    assert parse_line("memory+swap: usage 4kB, limit 8kB, failcnt 0") is None
+    assert parse_line("memory+swap: usage 4kB, limit 8kB, failcnt 0") == DumpLine(kinds=(("memory+swap", 4096),))
+    assert parse_line("kmem: usage 4kB, limit 8kB, failcnt 0") == DumpLine(kinds=(("kmem", 4096),))
+    assert parse_line("swap: usage 4kB, limit 8kB, failcnt 0") == DumpLine(kinds=(("swap", 4096),))
     assert parse_line("Memory cgroup stats for /s:cri-containerd:1:") == DumpLine(domain="/s:cri-containerd:1")
-    assert parse_line("Memory cgroup stats for /s:c: cache:0KB rss:1KB") == DumpLine(domain="/s:c")
+    kinds = (("cache", 0), ("rss", 1024))
+    assert parse_line("Memory cgroup stats for /s:c: cache:0KB rss:1KB") == DumpLine(domain="/s:c", kinds=kinds)
     assert parse_line("Task in /p/c killed as a result of limit of /p") == DumpLine(task_in=(Reading("/p", "/p/c"),))
     assert parse_line("Task in /q/c killed as a result of limit of /p") == DumpLine(task_in=())
+
+
+def test_a_nested_cgroups_name_adds_nothing_to_the_memory_that_the_kernel_names() -> None:
+    line = parse_line("Memory cgroup stats for /p/x: cache:9KB rss:9KB y: cache:0KB rss:1KB rss_huge:0KB")
+    assert isinstance(line, DumpLine)
+    assert line.kinds == (("cache", 0), ("rss", 1024))
+
+
+def test_only_an_order_of_minus_one_is_a_kill_by_hand() -> None:
+    text = "{} invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order={}, oom_score_adj=0"
+    assert parse_line(text.format("kworker/3:1", -1)) == Invoked(sysrq=True)
+    assert parse_line(text.format("x, order=-1, y", 0)) == Invoked(sysrq=False)
+
+
+def test_both_lines_of_the_reaper_name_the_process() -> None:
+    reaped = "oom_reaper: reaped process 7 (a) b), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB"
+    assert parse_line(reaped) == Reaped(7, "a) b")
+    assert parse_line("oom_reaper: unable to reap pid:7 (a)") == Reaped(7, "a")
+    assert parse_line("oom_reaper: reaped process 7 (0123456789abcdef), now anon-rss:0kB") is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.kernel.oom_blocks import QUIET_US
-from agent.model import KmsgGap, KmsgRecord, TaskRow
+from agent.model import KmsgGap, KmsgRecord, MemoryUse, TaskRow
 from tests.unit.kernel.made_reports import (
     LONG_US,
     PAGE,
@@ -297,3 +297,118 @@ def test_no_limit_is_none() -> None:
     """PAGE_COUNTER_MAX in kB stands for no limit."""
     (report,) = assemble(records(replace(SINGLE, limit_kb=9007199254740988).lines()))
     assert report.limit_bytes is None
+
+
+# ------------------------------------------------------------------------------------- kernels that leave out a line of the report
+
+TASK_IN = "Task in {} killed as a result of limit of {}"
+HEAD = "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name"
+USAGE = "memory: usage 20480kB, limit 20480kB, failcnt 7"
+WORKER, OTHER = Process(680), Process(681, b"other")
+REAPED = "oom_reaper: reaped process {} ({}), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB"
+WHY = "Memory cgroup out of memory"
+
+
+def old_dump(domain: str, *processes: Process, task: str = A) -> list[str]:
+    """As 4.18 and 4.19 print it, up to the task table."""
+    return [
+        "worker invoked oom-killer: gfp_mask=0x6000c0(GFP_KERNEL), nodemask=(null), order=0, oom_score_adj=0",
+        TASK_IN.format(task, domain),
+        USAGE,
+        f"Memory cgroup stats for {domain}: cache:0KB rss:4KB rss_huge:0KB",
+        *([HEAD, *(process.row() for process in processes)] if processes else ()),
+    ]
+
+
+@pytest.mark.parametrize("processes", [(), (WORKER, OTHER)])
+def test_el_8_names_the_cgroup_in_the_dump_only(processes: tuple[Process, ...]) -> None:
+    """Without a task table too (vm.oom_dump_tasks=0)."""
+    (report,) = assemble(records([*old_dump(POD, *processes), WORKER.killed(WHY)]))
+    assert (report.oom_memcg, report.task_memcg, report.global_oom) == (POD, A, False)
+    assert (report.limit_bytes, report.use) == (20 << 20, MemoryUse(anon=4096, file=0))
+    assert [task.pid for task in report.tasks] == [process.pid for process in processes]
+
+
+def test_a_kill_of_a_process_that_the_dump_does_not_list_is_another_reports() -> None:
+    """The dump's own victim was exiting already, and the rate limit took the dump of the next kill."""
+    (report,) = assemble(records([*old_dump(A, WORKER), Process(4000, b"elsewhere").killed(WHY)]))
+    assert (report.oom_memcg, report.task_memcg, report.limit_bytes, report.use) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(("domain", "task"), [(A, A), (POD, None)])
+def test_where_dumps_may_be_missing_only_one_cgroup_leaves_no_doubt(domain: str, task: str | None) -> None:
+    """In a pod's dump the next kill, without a dump, may be in the pod's other container."""
+    (report,) = assemble(records([*old_dump(domain, WORKER, OTHER), OTHER.killed(WHY)]), new_assembler())
+    assert report.task_memcg == task
+
+
+def test_a_global_kill_line_is_never_of_a_memory_cgroups_dump() -> None:
+    (report,) = assemble(records([*old_dump(A, WORKER), WORKER.killed("Out of memory")]))
+    assert (report.global_oom, report.task_memcg, report.use) == (True, None, None)
+
+
+def test_a_group_kill_of_el_8_is_one_report() -> None:
+    group = f"Tasks in {A} are going to be killed due to memory.oom.group set"
+    lines = [*old_dump(POD, WORKER, OTHER), WORKER.killed(WHY), group, OTHER.killed(WHY), WORKER.killed(WHY)]
+    (report,) = assemble(records(lines))
+    assert ([victim.pid for victim in report.victims], report.group_memcg) == ([680, 681], A)
+    assert report.task_memcg == A
+
+
+@pytest.mark.parametrize("line", [REAPED.format(680, "worker"), "oom_reaper: unable to reap pid:680 (worker)"])
+def test_the_reaper_names_the_kill_where_the_kernel_prints_no_kill_line(line: str) -> None:
+    (report,) = assemble(records([*old_dump(POD, WORKER, OTHER), line]))
+    assert [(victim.pid, victim.comm, victim.uid) for victim in report.victims] == [(680, "worker", 1000)]
+    assert (report.oom_memcg, report.task_memcg, report.global_oom, report.limit_bytes) == (POD, A, False, 20 << 20)
+
+
+def test_the_reaper_names_a_global_kill_too() -> None:
+    lines = [old_dump(A)[0], "Mem-Info:", HEAD, WORKER.row(), REAPED.format(680, "worker")]
+    (report,) = assemble(records(lines))
+    assert (report.global_oom, report.task_memcg, report.victims[0].pid) == (True, None, 680)
+
+
+def test_the_reaper_of_a_chosen_process_stands_for_its_kill_line() -> None:
+    chosen = f"{WHY}: Kill process 680 (worker) score 9 or sacrifice child"
+    (report,) = assemble(records([*old_dump(POD, WORKER, OTHER), chosen, REAPED.format(681, "other")]))
+    assert ([victim.pid for victim in report.victims], report.task_memcg) == ([681], A)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        REAPED.format(4000, "elsewhere"),
+        REAPED.format(680, "elsewhere"),
+        "oom_reaper: reaped process 680 (worker) and more",
+    ],
+)
+def test_the_reaper_of_another_process_is_no_kill(line: str) -> None:
+    assert assemble(records([*old_dump(POD, WORKER, OTHER), line])) == []
+
+
+def test_a_reapers_line_behind_its_kill_line_is_no_second_kill() -> None:
+    for lines in (SINGLE.lines(), [*old_dump(A, WORKER), WORKER.killed(WHY)]):
+        reaped = REAPED.format(680, "worker")
+        assert len(assemble(records([*lines, reaped]))) == 1
+        assert len(assemble(records([*lines, *old_dump(POD, WORKER, OTHER), reaped]))) == 1
+        again = [*lines, *old_dump(POD, WORKER, OTHER), reaped, OTHER.killed(WHY), REAPED.format(681, "other")]
+        assert [[v.pid for v in report.victims] for report in assemble(records(again))] == [[680], [681]]
+
+
+def test_the_reaper_of_an_earlier_victim_takes_no_dump_from_the_kill_that_follows() -> None:
+    """The agent has just begun to read: the kill line of the earlier one was before."""
+    lines = SINGLE.lines()
+    lines.insert(-2, REAPED.format(680, "worker"))
+    assert [(report.task_memcg, len(report.victims)) for report in assemble(records(lines), new_assembler())] == [
+        (A, 1)
+    ]
+    old = [*old_dump(A, WORKER, OTHER), REAPED.format(681, "other"), WORKER.killed(WHY)]
+    (report,) = assemble(records(old))
+    assert ([victim.pid for victim in report.victims], report.task_memcg) == ([680], A)
+
+
+def test_a_kill_by_hand_is_one_only_where_the_report_says_so() -> None:
+    by_hand = [line.replace("order=0", "order=-1") for line in Kill(Process(9), A, None).lines()]
+    of_memcg = [line.replace("order=0", "order=-1") for line in SINGLE.lines()]
+    found = [assemble(records(lines))[0].sysrq for lines in (by_hand, of_memcg, Kill(Process(9), A, None).lines())]
+    assert found == [True, False, False]

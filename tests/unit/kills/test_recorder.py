@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -22,9 +22,12 @@ from agent.kills.recorder import Recorder
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
 from agent.model import (
+    NOT_OWN_SCOPES,
     EventDelivered,
     Identity,
     InvalidSetting,
+    MemoryUse,
+    MemoryVolume,
     Mode,
     Notice,
     ObjectRef,
@@ -39,11 +42,12 @@ from agent.model import (
     WriteOutcome,
 )
 from agent.modes.notices import ModeNotices
+from agent.wording.kill_record import kill_record
 from tests.unit.events.world import Posted
 from tests.unit.loop.world import UID, pod
 from tests.unit.patience import PATIENCE_S
 from tests.unit.profiles import examples
-from tests.unit.wording.kills import GROUP, HOST, KILL, LOST, SERVICE
+from tests.unit.wording.kills import GROUP, HOST, KILL, LOST, SERVICE, USED
 from tests.unit.wording.test_events_reference import TYPES
 
 NOW = KILL.at_unix_s + 1
@@ -113,6 +117,63 @@ def test_a_kill_is_recorded_counted_and_logged_at_once_and_posted_when_settled(
     assert desk.value(series("single", "container")) == 1
 
 
+def events_of(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
+    """The fields of the log's lines about kills."""
+    found = [getattr(record, "fields", {}) for record in caplog.records]
+    return [fields for fields in found if "event" in fields]
+
+
+SAID = ("namespace", "pod", "container", "scope", "outcome", "kill_id")
+
+
+def test_the_last_line_of_a_kill_has_all_that_is_known_and_there_is_one_of_each(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "oomward")
+    settled = replace(OPEN, outcome=Outcome.SURVIVED, use=USED)
+    desk.recorder.findings(Findings(kills=(replace(OPEN, use=USED),)), 17)
+    desk.recorder.findings(Findings(settled=(settled,)), 17)
+    first, last = events_of(caplog)
+    assert (first["event"], first["outcome"], last["event"]) == ("oom_kill", None, "oom_kill_settled")
+    said = ("default", "herder-1", "herder", "container", "survived", OPEN.kill_id)
+    assert tuple(last[name] for name in SAID) == said
+    assert last["memory"] == asdict(kill_record(settled))["memory"] is not None
+    assert last["victims"][0]["comm"] == "worker"  # type: ignore[index]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert [record.message.count("OOM kill in ") for record in caplog.records] == [1, 0], (
+        "a search counts each kill once"
+    )
+    assert caplog.records[1].message == (
+        "OOM kill settled in default/herder-1 container herder: worker (PID 4312, 180.2 MiB), scope container "
+        "(limit 256 MiB), container survived, memory then: 241 MiB processes, 9 MiB page cache, 6 MiB kernel"
+    )
+
+
+def test_a_kill_whose_outcome_nobody_saw_and_one_of_the_node_have_their_last_line_too(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "oomward")
+    desk.recorder.findings(Findings(kills=(OPEN, HOST), settled=(OPEN, HOST)), 17)
+    assert [fields["event"] for fields in events_of(caplog)] == ["oom_kill"] * 2 + ["oom_kill_settled"] * 2
+    assert all(record.message.endswith("outcome not known") for record in caplog.records[2:])
+
+
+def test_the_last_line_of_a_kill_waits_for_its_pods_name(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "oomward")
+    unnamed = replace(OPEN, namespace=None, pod=None, pod_uid=None, container=None, outcome=Outcome.DIED)
+    desk.recorder.findings(Findings(kills=(unnamed,), settled=(unnamed,)), 17)
+    assert [fields["event"] for fields in events_of(caplog)] == ["oom_kill"]
+    desk.recorder.name(lambda _: Identity("default", "herder-1", UID, "herder", "a" * 64), NOW)
+    assert [(f["event"], f["pod"]) for f in events_of(caplog)][1:] == [("oom_kill_settled", "herder-1")]
+
+
+def test_late_details_are_a_line_that_no_search_for_kills_counts(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "oomward")
+    desk.recorder.findings(Findings(amended=(OPEN,)), None)
+    assert [fields["event"] for fields in events_of(caplog)] == ["oom_kill_details"]
+    assert "OOM kill" not in caplog.text
+
+
 def test_while_the_ledgers_file_is_busy_a_kill_is_neither_counted_nor_logged_nor_posted(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -146,6 +207,15 @@ def test_the_events_note_has_the_pods_limits_and_no_number_that_changes_while_it
     assert "hour" not in notice.note
     assert "main 256 MiB" in notice.note
     assert notice.reason.value == "ContainerOOMKilled"
+
+
+def test_the_events_note_names_the_empty_dir_in_memory_that_filled_the_limit(desk: Desk) -> None:
+    one = desk.pods[UID]
+    main = replace(one.containers[0], name="herder", memory_volumes=(MemoryVolume("cache", 1 << 30),))
+    desk.pods[UID] = replace(one, containers=(main,))
+    full = MemoryUse(anon=1 << 20, shmem=255 << 20)
+    desk.recorder.settled(replace(OPEN, outcome=Outcome.SURVIVED, use=full))
+    assert "files in emptyDir cache (in memory, sizeLimit 1 GiB)" in desk.posted[0].note
 
 
 def test_a_kill_of_a_pod_that_is_not_known_any_more_is_posted_without_limits(desk: Desk) -> None:
@@ -182,9 +252,11 @@ def test_a_kill_in_pods_that_no_container_is_known_for_is_no_host_kill(desk: Des
 def test_details_that_come_late_are_amended_and_nothing_is_counted_again(desk: Desk) -> None:
     bare = replace(OPEN, victims=(), details_missing=True)
     desk.recorder.findings(Findings(kills=(bare,)), None)
-    desk.recorder.findings(Findings(amended=(OPEN,)), None)
+    desk.recorder.findings(Findings(amended=(replace(OPEN, use=MemoryUse(anon=7)),)), None)
     assert desk.ledger.kills()[0].victims == OPEN.victims
     assert desk.value(series("single", "container")) == 1
+    labels = 'container="herder",kind="anon",namespace="default",pod="herder-1"'
+    assert desk.value(f"oomward_last_oom_kill_memory_bytes{{{labels}}}") == 7
 
 
 def test_a_group_kill_counts_its_processes(desk: Desk) -> None:
@@ -212,7 +284,10 @@ def test_every_reason_is_posted_with_the_type_and_action_that_the_reference_give
     assert found == TYPES
     assert desk.value("oomward_modes_invalid_total") == 1
     assert desk.value("oomward_modes_failed_total") == 1
-    assert desk.value("oomward_tolerance_exceeded_total") == 1
+    assert (
+        desk.value(f'oomward_tolerance_exceeded_total{{container="main",namespace="{one.namespace}",pod="{one.name}"}}')
+        == 1
+    )
     for why in ("tolerance", "failed"):
         assert desk.value(f'oomward_containers_killed_total{{reason="{why}"}}') == 1
 
@@ -302,7 +377,7 @@ def test_each_attempt_at_a_knob_is_counted(desk: Desk, outcome: WriteOutcome) ->
     assert desk.value(f'oomward_oom_group_writes_total{{outcome="{outcome.value}"}}') == 1
 
 
-@pytest.mark.parametrize("scope", [Scope.KUBEPODS, Scope.NODE])
+@pytest.mark.parametrize("scope", sorted(NOT_OWN_SCOPES))
 def test_a_kill_of_a_container_by_the_nodes_shortage_is_its_pods_event(desk: Desk, scope: Scope) -> None:
     desk.recorder.settled(replace(OPEN, scope=scope, outcome=Outcome.DIED))
     assert desk.posted[0].about.kind == "Pod"
@@ -341,6 +416,19 @@ def test_kills_that_wait_for_a_name_are_bounded_and_a_pod_with_very_many_pushes_
         desk.recorder.settled(replace(honest, cgroup_path=path, cgroup_inode=99, ordinal=i))
     assert len(desk.recorder._unnamed) == 10
     assert honest.kill_id in desk.recorder._unnamed
+
+
+def test_a_virtual_machine_is_not_given_the_name_of_its_pods_only_container(desk: Desk) -> None:
+    """The API names the pod after the kill of what is in none of its containers' cgroups."""
+    kill = replace(OPEN, namespace=None, pod=None, pod_uid=None, container=None, container_id=None)
+    kill = replace(kill, sandbox=True, scope=Scope.POD, cgroup_path=OPEN.cgroup_path.rpartition("/")[0])
+    desk.ledger.record([kill], [], None)
+    desk.recorder.settled(replace(kill, outcome=Outcome.DIED))
+    known = Identity(OPEN.namespace, OPEN.pod, OPEN.pod_uid, OPEN.container)
+    desk.recorder.name(lambda _: known, NOW + 3)
+    (notice,) = desk.posted
+    assert (notice.about.kind, notice.about.name) == ("Pod", OPEN.pod)
+    assert "in the pod's sandbox, which is none of its containers, at the pod's memory limit" in notice.note
 
 
 @pytest.mark.parametrize("named_after_s", [3.0, None])
@@ -385,18 +473,3 @@ def test_a_kill_in_a_sandbox_is_said_to_be_in_the_sandbox(desk: Desk) -> None:
     assert "in the pod's sandbox, which is none of its containers," in notice.note
     assert "The sandbox died" in notice.note
     assert "container died" not in notice.note.lower()
-
-
-@pytest.mark.parametrize("outcome", Outcome)
-def test_the_log_says_of_each_container_by_name_what_became_of_it(
-    desk: Desk, outcome: Outcome, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, "oomward"):
-        desk.recorder.settled(replace(OPEN, outcome=outcome))
-    (fields,) = (
-        one.fields  # type: ignore[attr-defined]
-        for one in caplog.records
-        if getattr(one, "fields", {}).get("event") == "oom_kill_outcome"
-    )
-    assert (fields["namespace"], fields["pod"], fields["container"]) == ("default", "herder-1", "herder")
-    assert (fields["outcome"], fields["kill_id"]) == (outcome, OPEN.kill_id)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.kills.builder import with_details
-from agent.model import MemoryEvents, OomKill, OomReport, Scope
+from agent.model import MemoryEvents, MemoryUse, OomKill, OomReport, Scope
 from tests.unit.kills.world import POD, ROOT, A, Agent, B, World, report
 
 C = f"{POD}/{'c' * 64}"
@@ -183,7 +183,8 @@ def test_of_two_levels_hits_nobody_knows_which_one_the_first_kill_is_of_while_th
     assert scopes(agent) == [Scope.POD]
 
 
-def test_they_are_used_up_for_this_container_only_and_another_ones_hit_is_left_to_its_kill(world: World) -> None:
+def test_another_containers_kill_may_be_of_the_dropped_hit_of_the_pods_limit(world: World) -> None:
+    """The first kill may have been of A's own limit: then the pod's was hit for this one."""
     agent = Agent(world)
     for path in (A, B):
         world.hit(path)
@@ -192,7 +193,7 @@ def test_they_are_used_up_for_this_container_only_and_another_ones_hit_is_left_t
     assert scopes(agent) == [None]
     world.kill(B, hit=False)
     agent.read()
-    assert scopes(agent) == [Scope.CONTAINER]
+    assert scopes(agent) == [None]
 
 
 def test_nor_does_a_group_kill_use_up_more_than_one_of_them(world: World) -> None:
@@ -478,3 +479,53 @@ def test_where_the_kernel_counts_no_hits_a_report_that_is_printed_slowly_still_s
     agent.attribution.reported(report(A, 7), world.now)
     (kill,) = agent.after(0.0).kills
     assert (kill.scope, len(kill.victims)) == (Scope.CONTAINER, 1)
+
+
+# -------------------------------------------------------------------------------------------- of no limit, but not the whole node
+
+
+@pytest.mark.parametrize("constraint", ["CONSTRAINT_CPUSET", "CONSTRAINT_MEMORY_POLICY"])
+def test_a_shortage_of_one_numa_node_or_cpuset_is_not_the_whole_nodes(world: World, constraint: str) -> None:
+    agent = Agent(world)
+    world.kill(A, hit=False)
+    agent.attribution.reported(replace(of_the_node(report(A, 7)), constraint=constraint), world.now)
+    agent.read()
+    assert scopes(agent) == [Scope.NUMA]
+
+
+def test_a_kill_that_somebody_asked_for_is_no_shortage(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A, hit=False)
+    told = replace(of_the_node(report(A, 7)), constraint="CONSTRAINT_NONE", sysrq=True)
+    agent.attribution.reported(told, world.now)
+    agent.read()
+    assert scopes(agent) == [Scope.SYSRQ]
+
+
+@pytest.mark.parametrize("scope", [Scope.NUMA, Scope.SYSRQ])
+def test_a_kill_at_no_limit_takes_no_hit_of_another(world: World, scope: Scope) -> None:
+    """The hit's own kill is still at its limit."""
+    agent = Agent(world)
+    world.hit(A)
+    world.kill(A, hit=False)
+    sysrq = scope is Scope.SYSRQ
+    told = replace(of_the_node(report(A, 7)), constraint="CONSTRAINT_CPUSET", sysrq=sysrq)
+    agent.attribution.reported(told, world.now)
+    agent.read()
+    assert scopes(agent) == [scope]
+    world.kill(A, hit=False)
+    agent.read()
+    assert scopes(agent) == [Scope.CONTAINER]
+
+
+def test_the_memory_at_the_limit_is_kept_with_the_kill_also_when_the_report_comes_late(world: World) -> None:
+    use = MemoryUse(anon=1 << 20, file=2 << 20)
+    agent = Agent(world)
+    world.kill(A)
+    agent.read()
+    (early,) = agent.after(0.5).kills
+    assert early.use is None
+    agent.attribution.reported(replace(report(A, 7), use=use), world.now)
+    (late,) = agent.after(0.1).amended
+    assert late.use == use
+    assert with_details(replace(late, use=use), report(A, 7), world).use == use, "what was read from memory.stat stays"

@@ -284,6 +284,12 @@ FOUND: dict[str, list[tuple[str, int]]] = {
         ("group killed at the limit of kubepods, lost: all", 0),
         ("the agent is killed", 0),
     ],
+    "of dropped hits one may still lead to a kill, and a hit of another limit is not that kill's": [
+        ("the limit of container is hit before its kill", 0),
+        ("init killed at the limit of pod, lost: head", 0),
+        ("the limit of container is hit before its kill", 0),
+        ("child killed at the limit of pod, lost: head", 0),
+    ],
     "a hit of the pod's limit that a report names is not another container's": [
         ("child killed at the limit of node, lost: head", 0),
         ("child killed at the limit of pod, lost: none", 1),

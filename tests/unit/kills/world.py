@@ -12,8 +12,10 @@ from agent.model import (
     Cgroup,
     CgroupKind,
     CgroupPlace,
+    ContainerUse,
     Identity,
     MemoryEvents,
+    MemoryUse,
     Mode,
     OomKill,
     OomReport,
@@ -61,6 +63,9 @@ class World:
     capped: bool = False  # a level above kubepods has a limit
     node_kills: int = 0
     reads: list[str] = field(default_factory=list)  # paths of counters that were read
+    uses: dict[str, MemoryUse] = field(default_factory=dict)
+    uses_read: list[str] = field(default_factory=list)
+    containers: dict[str, tuple[ContainerUse, ...]] = field(default_factory=dict)  # by pod
     next_inode: int = 1000
 
     def make(self, *paths: str) -> None:
@@ -121,6 +126,13 @@ class World:
 
     def limit_bytes(self, path: str) -> int | None:
         return self.limits.get(path)
+
+    def memory_use(self, path: str) -> MemoryUse | None:
+        self.uses_read.append(path)
+        return self.uses.get(path)
+
+    def containers_use(self, path: str) -> tuple[ContainerUse, ...]:
+        return self.containers.get(path, ())
 
     def alone(self, path: str) -> bool:
         return not any(at != path and pod_of(at) == pod_of(path) for at in self.cgroups if at.count("/") == 3)

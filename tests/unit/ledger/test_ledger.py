@@ -285,3 +285,37 @@ def test_a_kill_of_a_time_that_is_yet_to_come_is_not_the_newest_but_comes_along(
 
 def test_an_empty_ledger_has_no_last_kills(ledger: Ledger) -> None:
     assert ledger.last_kills(10.0, 500.0) == []
+
+
+def test_the_last_kill_of_each_container_is_there_after_a_restart(ledger: Ledger, open_ledger: Opener) -> None:
+    kills = [
+        a_kill(1, at=1000.0),
+        a_kill(2, at=1500.0, scope=Scope.POD),
+        a_kill(3, at=1400.0, pod="other", pod_uid="other"),
+        a_kill(4, at=1600.0, inode=9, container="side"),
+    ]
+    ledger.record(kills, [], None)
+    found = open_ledger().last_in_containers(10)
+    assert found == {
+        ("shop", "herder-1", "herder"): (1500.0, kills[1]),
+        ("shop", "other", "herder"): (1400.0, kills[2]),
+        ("shop", "herder-1", "side"): (1600.0, kills[3]),
+    }
+
+
+def test_a_kill_whose_late_report_says_an_earlier_time_is_still_found(ledger: Ledger, open_ledger: Opener) -> None:
+    ledger.record([a_kill(1, at=1000.0)], [], None)
+    ledger.commit()
+    ledger.amend(a_kill(1, at=998.5))
+    ledger.commit()
+    assert open_ledger().last_in_containers(10) == {("shop", "herder-1", "herder"): (1000.0, a_kill(1, at=998.5))}
+
+
+def test_last_kills_are_bounded_and_a_namespace_with_many_pushes_out_no_others(
+    ledger: Ledger, open_ledger: Opener
+) -> None:
+    ledger.record([a_kill(1, at=10.0, namespace="honest")], [], None)
+    ledger.record([a_kill(2 + i, inode=100 + i, at=1000.0 + i, pod=f"p{i}") for i in range(20)], [], None)
+    found = open_ledger().last_in_containers(5)
+    assert len(found) == 5
+    assert ("honest", "herder-1", "herder") in found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +13,19 @@ from hypothesis import strategies as st
 
 from agent.ledger import Ledger
 from agent.ledger.rows import BadRowError, kill_of, kill_row, notice_of
-from agent.model import Baseline, KeptDecision, Mode, Notice, ObjectRef, OomKill, Original, TaskRow, Victim
+from agent.model import (
+    Baseline,
+    ContainerUse,
+    KeptDecision,
+    MemoryUse,
+    Mode,
+    Notice,
+    ObjectRef,
+    OomKill,
+    Original,
+    TaskRow,
+    Victim,
+)
 from tests.unit.ledger.records import BOOT, a_kill
 from tests.unit.profiles import examples
 
@@ -41,6 +54,8 @@ kills = st.builds(
     usage_bytes=sizes,
     sources=st.frozensets(st.sampled_from(("counters", "kmsg", "hierarchy"))),
     report_sequence=sizes,
+    use=st.none() | st.builds(MemoryUse, *[sizes] * 8, st.booleans()),
+    containers=st.lists(st.builds(ContainerUse, st.none() | text, st.integers(0, 2**62)), max_size=2).map(tuple),
 )
 notices = st.builds(Notice, name=text, about=st.builds(ObjectRef, text, text, text, text), note=text, at_unix_s=times)
 inodes = st.integers(1, 2**62)
@@ -82,6 +97,11 @@ def test_fields_of_a_newer_version_are_left_out() -> None:
     body["colour"] = "red"
     body["victims"][0]["shoe_size"] = 44
     assert kill_of(json.dumps(body), None) == a_kill()
+
+
+def test_a_scope_of_a_newer_version_is_not_known_and_the_kill_is_kept() -> None:
+    body = json.loads(str(kill_row(a_kill())[-1])) | {"scope": "galaxy"}
+    assert kill_of(json.dumps(body), None) == replace(a_kill(), scope=None)
 
 
 @pytest.mark.parametrize("body", ["{", "[]", "{}", "null"])

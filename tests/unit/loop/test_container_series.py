@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from agent.metrics.metrics import KEEP_S
+from agent.metrics.series import KEEP_S
 from agent.model import PodDeleted, Rules
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, UID, World, pod
 

@@ -88,6 +88,10 @@ def test_a_changed_configuration_takes_effect_and_a_bad_one_is_refused(
     running.until(lambda: running.world.knob() == 0)
     running.config.write_text("rules: [{name: all, mode: sngle}]\n")
     running.until(lambda: "oomward_config_reload_failures_total 1.0" in running.world.metrics.page()[1].decode())
+    assert running.world.metric("oomward_config_last_reload_successful") == 0
+    assert (running.world.metric("oomward_config_last_reload_success_timestamp_seconds") or 0.0) > 0.0, (
+        "of the one before"
+    )
     running.until(lambda: f"{running.config}:1" in caplog.text)
     assert running.world.knob() == 0, "the rules in force stay"
 

@@ -507,6 +507,17 @@ def test_the_agents_own_state_is_in_its_metrics_from_the_start(world: World) -> 
     assert "oomward_ledger_persistent 1.0" in page
 
 
+def test_a_ledger_that_the_disk_refuses_counts_as_in_memory_until_it_is_written_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(world.ledger), "failing", property(lambda _: True))
+    world.node.housekeeping(world.now)
+    assert world.metric("oomward_ledger_persistent") == 0
+    monkeypatch.undo()
+    world.node.housekeeping(world.now)
+    assert world.metric("oomward_ledger_persistent") == 1
+
+
 def test_a_state_directory_that_cannot_be_had_is_said_once_and_the_job_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.cgroup.errors import CgroupError
-from agent.metrics.metrics import KEEP_S
+from agent.metrics.series import KEEP_S
 from agent.model import MODE_LABEL, Cgroup, PodDeleted, PodSkipped, Scope, TreeOverflowed, WatchTrouble
 from agent.modes.enforcer import CONFLICT_REWRITES, CONFLICT_WINDOW_S, CORRECT_EVERY_S
 from tests.unit.cgroup.fakes import FILES, make, remove

@@ -11,8 +11,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import agent.metrics.metrics as module
-from agent.metrics.metrics import KEEP_S, Metrics
+from agent.metrics import failing, series
+from agent.metrics.metrics import Metrics
 from agent.metrics.recover import RecoverMetrics
+from agent.metrics.series import KEEP_S
 from agent.model import CgroupKind, Mode, Scope, WriteOutcome
 from tests.unit.wording.kills import GROUP, HOST, KILL, LOST
 
@@ -45,7 +47,7 @@ def metrics() -> Metrics:
 @pytest.fixture
 def bound(monkeypatch: pytest.MonkeyPatch) -> int:
     """A hundred containers in place of MOST_CONTAINERS: what is dropped beyond a bound doesn't depend on how large it is."""
-    monkeypatch.setattr(module, "MOST_CONTAINERS", 100)
+    monkeypatch.setattr(series, "MOST_CONTAINERS", 100)
     return 100
 
 
@@ -69,6 +71,16 @@ def test_what_the_ledger_counted_before_is_where_counting_goes_on() -> None:
     m.seed({("default", "herder-1", "herder", "single", "container"): 41}, 0.0)
     m.kill(KILL)
     assert kills(m, pod="herder-1") == [42.0]
+
+
+def test_totals_of_more_containers_than_a_pod_has_room_for_end_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "MOST_OF_A_POD", 2)
+    m = metrics()
+    m.seed({("default", "herder-1", f"c{i}", "single", "container"): 1 for i in range(5)}, 0.0)
+    assert sum(kills(m)) == 5
+    assert len(m.drop_stale(1.0)) == 0
+    assert len(m.drop_stale(2.0 + KEEP_S)) == 6, "each container's total ends, and the pod's series"
+    assert (kills(m), m._series._of_pod, m._series._of_namespace) == ([], {}, {})
 
 
 def test_series_end_five_minutes_after_their_pod_and_not_before() -> None:
@@ -108,13 +120,13 @@ def test_more_dead_pods_than_the_bound_has_room_for_stay_bounded(bound: int) -> 
         m.kill(replace(GROUP, pod=f"pod-{i}"))
         m.outcome(replace(GROUP, pod=f"pod-{i}"))
         m.drop_stale(now_s)
-        assert len(m._series) <= bound
-        assert m._ended.keys() <= m._series.keys()
+        assert len(m._series._series) <= bound
+        assert m._series._ended.keys() <= m._series._series.keys()
     found = shown()
     assert len(found) == bound, "none ended early for nothing"
     assert {"alive", f"pod-{pods - 1}"} <= found
     assert "pod-0" not in found
-    assert m._living == {("default", "alive")}
+    assert m._series._living == {("default", "alive")}
     m.drop_stale(3600.0 + KEEP_S + 1)
     assert shown() == {"alive"}
 
@@ -122,7 +134,7 @@ def test_more_dead_pods_than_the_bound_has_room_for_stay_bounded(bound: int) -> 
 def test_a_pod_of_very_many_containers_has_series_for_some_and_its_other_kills_count_for_the_pod(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "MOST_OF_A_POD", 3)
+    monkeypatch.setattr(series, "MOST_OF_A_POD", 3)
     m = metrics()
     for i in range(20):
         m.container_running("default", "herder-1", f"c{i}", Mode.SINGLE)
@@ -130,7 +142,7 @@ def test_a_pod_of_very_many_containers_has_series_for_some_and_its_other_kills_c
         m.kill(replace(KILL, container=f"c{i}"))
         m.outcome(replace(KILL, container=f"c{i}"))
     m.container_running("default", "db-0", "main", Mode.SINGLE)
-    assert len(m._series) == 3 + 1 + 1
+    assert len(m._series._series) == 3 + 1 + 1
     assert kills(m, container="c2", scope="container") == [1.0]
     assert kills(m, container="", pod="herder-1", scope="container") == [17.0]
     assert kills(m, pod="db-0", scope="container") == [0.0], "others have theirs"
@@ -140,7 +152,7 @@ def test_a_pod_of_very_many_containers_has_series_for_some_and_its_other_kills_c
         m.container_gone("default", "herder-1", f"c{i}", 0.0)
     dropped = m.drop_stale(KEEP_S + 1)
     assert {container for _, _, container in dropped} == {"", *(f"c{i}" for i in range(20))}, "their totals end too"
-    assert (kills(m, pod="herder-1"), m._without) == ([], {})
+    assert (kills(m, pod="herder-1"), m._series._without) == ([], {})
 
 
 def test_series_of_living_containers_are_bounded_in_all_and_no_kill_is_lost(
@@ -151,7 +163,7 @@ def test_series_of_living_containers_are_bounded_in_all_and_no_kill_is_lost(
         m.container_running("default", f"pod-{i}", "main", Mode.SINGLE)
     for i in range(10 * bound):
         m.kill(replace(KILL, pod=f"pod-{i}", container="main"))
-    assert len(m._series) == bound + 1
+    assert len(m._series._series) == bound + 1
     assert kills(m, namespace="", pod="", container="", scope="container") == [9.0 * bound]
     assert caplog.text.count("containers have series") == 1
     for i in range(bound):
@@ -175,7 +187,7 @@ def test_a_namespace_with_very_many_containers_takes_no_places_of_anothers(
     for i in range(10 * bound):
         m.kill(replace(KILL, namespace="many", pod=f"pod-{i}", container="main"))
     m.kill(replace(KILL, namespace="honest", pod="pod-1", container="main"))
-    assert len(m._series) == bound + 1
+    assert len(m._series._series) == bound + 1
     assert kills(m, namespace="honest", pod="pod-1", scope="container") == [1.0]
     assert sum(kills(m)) == 10 * bound + 1, "no kill is lost"
     assert caplog.text.count("containers have series") == 1
@@ -199,7 +211,7 @@ def test_failures_of_very_many_pods_are_bounded_and_take_no_places_of_anothers(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Such as thousands of pods that the kubelet refused."""
-    monkeypatch.setattr(module, "MOST_FAILING", 10)
+    monkeypatch.setattr(failing, "MOST_FAILING", 10)
     m = metrics()
 
     def shown(namespace: str) -> int:
@@ -209,12 +221,12 @@ def test_failures_of_very_many_pods_are_bounded_and_take_no_places_of_anothers(
         for i in range(50):
             m.pod_failures(f"many-{i}", {("many", f"pod-{i}", "Failed")})
         m.pod_failures("honest", {("honest", "pod", "Failed"), ("honest", "pod", "ImagePull")})
-        assert (shown("honest"), shown("many"), len(m._failures)) == (2, 9, 10)
+        assert (shown("honest"), shown("many"), len(m._failing._failures)) == (2, 9, 10)
     assert caplog.text.count("pods have series") == 1
     for i in range(50):
         m.pod_failures(f"many-{i}", set())
     m.pod_failures("honest", set())
-    assert (shown("honest"), shown("many"), m._failures) == (0, 0, {})
+    assert (shown("honest"), shown("many"), m._failing._failures) == (0, 0, {})
 
 
 def test_a_pod_that_comes_back_while_others_are_dropped_keeps_its_series() -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from agent.metrics.metrics import CREATED_SWITCH, Metrics
-from agent.model import CgroupKind, Mode, WriteOutcome
+from agent.model import CgroupKind, MemoryUse, Mode, WriteOutcome
 from tests.unit.wording.kills import GROUP, HOST, KILL, LOST
 
 GOLDEN = Path(__file__).with_name("metrics.golden.txt")
@@ -31,7 +32,7 @@ def scenario() -> Metrics:
     m.container_running("default", 'odd"pod\\\n', "main", None)
     m.oom_group("default", "herder-1", "herder", 0, 0)
     m.oom_group("default", "plain", "main", 1, None)
-    for kill in (KILL, GROUP, LOST):
+    for kill in (KILL, GROUP, LOST, replace(KILL, at_unix_s=KILL.at_unix_s + 1, use=MemoryUse(anon=241 << 20, file=0))):
         m.kill(kill)
     m.host_oom_kills.inc(HOST.processes)
     m.unattributed_oom_kills.inc(2)
@@ -48,7 +49,7 @@ def scenario() -> Metrics:
     m.oom_policy_conflicts.set(2)
     m.modes_invalid.inc()
     m.modes_failed.inc()
-    m.tolerance_exceeded.inc()
+    m.exceeded("default", "herder-1", "herder")
     m.containers_killed.labels("tolerance").inc()
     m.pod_failures("uid-1", {("default", "herder-1", "OOMKilledProcess")})
     m.kmsg_readable.set(True)
@@ -63,7 +64,9 @@ def scenario() -> Metrics:
     m.cgroup_errors.inc()
     m.events.labels("created").inc()
     m.events_pending.set(3)
-    m.config_reload_failures.inc()
+    m.config_loaded(1_760_000_000.0)
+    m.config_loaded(None)
+    m.under_pressure("default", "herder-1", "herder", seconds=12.5, lasts=True)
     m.ledger_persistent.set(True)
     return m
 

@@ -14,7 +14,7 @@ SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_s
 GOLDEN_PAGE = ROOT / "tests" / "unit" / "metrics" / "metrics.golden.txt"
 # What every target has: from Prometheus, from the PodMonitor, and from the process collector.
 OTHERS_METRICS = {"up", "process_start_time_seconds", "process_resident_memory_bytes", "process_cpu_seconds_total"}
-TARGET_LABELS = {"job", "instance", "node", "namespace", "pod", "container"}
+TARGET_LABELS = {"cluster", "job", "instance", "node", "namespace", "pod", "container"}
 METRIC = re.compile(r"\boomward_[a-z0-9_]+\b")
 # A word that is no function (no parenthesis behind it) and has the look of a metric.
 FOREIGN = re.compile(r"\b(?!oomward_)((?:kube|container|process|node)_[a-z0-9_]+|up)\b(?!\s*\()")

@@ -15,7 +15,7 @@ from tests.unit.monitoring.names import OTHERS_METRICS, foreign_names, metrics_i
 RUNBOOKS = ROOT / "docs" / "runbooks"
 PAGES = sorted(page for page in RUNBOOKS.glob("*.md") if page.name != "README.md")
 TESTS = sorted((ROOT / "tests" / "monitoring" / "alerts").glob("*.test.yaml"))
-BEYOND_THE_AGENT = {"kube_node_info"}  # used where it is there, never needed
+BEYOND_THE_AGENT = {"kube_node_info", "kube_node_status_condition"}  # used where it is there, never needed
 
 
 def name(alert: dict[str, Any]) -> str:
@@ -30,7 +30,7 @@ def cases() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("alert", alerts(), ids=name)
 def test_an_alert_has_a_severity_and_says_in_words_what_is_wrong(alert: dict[str, Any]) -> None:
-    assert alert["labels"]["severity"] in ("info", "warning", "critical")
+    assert alert["labels"]["severity"] in ("info", "warning"), "critical pages at night: that is for the users to say"
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
     assert all(text.strip() for text in alert["annotations"].values())
 
@@ -47,6 +47,9 @@ def test_a_runbook_is_an_alert_s_and_answers_what_one_asks_at_night(page: Path) 
     text = page.read_text()
     assert text.startswith(f"# {page.stem}\n")
     assert "kubectl" in text
+    assert re.search(r"\n## Can it wait until morning\?\n\n(Yes|No|Usually|It depends)\b", text), (
+        "the first question at 3 a.m."
+    )
     assert re.search(r"\b(agent|oomward) (ps|explain|history|check)\b", text), "no command of oomward is named"
 
 
@@ -87,6 +90,33 @@ def _resolves(test: dict[str, Any], alert: str) -> bool:
     return True in seen and False in seen[seen.index(True) :]
 
 
+@pytest.mark.parametrize("alert", alerts(), ids=name)
+def test_an_alert_keeps_the_cluster_where_series_have_one_and_never_mixes_two(alert: dict[str, Any]) -> None:
+    kept = re.findall(r"\bby \(([^)]*)\)", alert["expr"])
+    matched = [one for one in re.findall(r"\bon \(([^)]*)\)", alert["expr"]) if one]
+    assert kept
+    assert all("cluster" in labels.split(", ") for labels in kept + matched)
+
+
+def test_the_inhibitions_of_the_guide_name_alerts_that_exist_and_labels_that_they_have() -> None:
+    page = (ROOT / "docs" / "howto" / "alert.md").read_text()
+    (block,) = [one for one in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "inhibit_rules" in one]
+    labels = {name(alert): set(re.search(r"\bby \(([^)]*)\)", alert["expr"])[1].split(", ")) for alert in alerts()}  # type: ignore[index]
+    rules = yaml.safe_load(block)["inhibit_rules"]
+    assert len(rules) == 3
+    for rule in rules:
+        sources, targets = (_alertnames(rule[f"{side}_matchers"]) for side in ("source", "target"))
+        assert targets <= labels.keys()
+        assert not sources & targets, "it would inhibit itself"
+        for one in (sources | targets) & labels.keys():
+            assert set(rule["equal"]) <= labels[one], one
+
+
+def _alertnames(matchers: list[str]) -> set[str]:
+    (matcher,) = matchers
+    return set(matcher.partition('"')[2].rstrip('"').split("|"))
+
+
 def test_the_sentences_of_every_alert_are_tested() -> None:
     read = yaml.safe_load((ROOT / "tests" / "monitoring" / "alerts" / "annotations.test.yaml").read_text())
     told = {case["alertname"] for test in read["tests"] for case in test["alert_rule_test"]}
@@ -97,7 +127,7 @@ def test_a_counter_of_the_agent_is_never_asked_for_its_increase_alone() -> None:
     """increase() misses what was there at the first scrape: each alert has a second part that does not."""
     for alert in alerts():
         if "increase(" in alert["expr"]:
-            assert "process_start_time_seconds" in alert["expr"], name(alert)
+            assert re.search("process_start_time_seconds|unless [a-z_]+ offset", alert["expr"]), name(alert)
 
 
 def test_the_pod_monitor_keeps_the_labels_of_the_workloads() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model import ContainerKind, PodContainer
+from agent.model import ContainerKind, MemoryVolume, PodContainer
 from agent.model.status import ContainerState, Phase
 from agent.pods.parse import MOST_CONTAINERS, UnreadablePodError, parse_pod, parse_quantity
 from tests.unit.kube.world import pod_json
@@ -260,6 +260,55 @@ def test_the_field_that_is_wrong_is_named(path: tuple[str, ...], value: object, 
         return
     with pytest.raises(UnreadablePodError, match=words.replace(".", r"\.")):
         parse_pod(pod)
+
+
+def in_memory(name: str, **source: object) -> dict[str, object]:
+    return {"name": name, "emptyDir": {"medium": "Memory", **source}}
+
+
+def mounts(*names: object) -> list[object]:
+    return [{"name": name, "mountPath": f"/{name}"} for name in names]
+
+
+def test_a_container_has_the_empty_dirs_in_memory_that_it_mounts_each_once_with_its_size() -> None:
+    pod: Any = pod_json()
+    disk = {"name": "disk", "emptyDir": {}}
+    pod["spec"]["volumes"] = [in_memory("cache", sizeLimit="200Mi"), in_memory("tmp"), in_memory("other"), disk]
+    pod["spec"]["containers"][0]["volumeMounts"] = mounts("tmp", "cache", "cache", "disk", "unknown")
+    found = parse_pod(pod).containers[0].memory_volumes
+    assert found == (MemoryVolume("cache", 200 << 20), MemoryVolume("tmp"))
+
+
+@pytest.mark.parametrize(
+    ("volumes", "where"),
+    [
+        ("odd", mounts("a")),
+        ([7, None, {"name": 7, "emptyDir": {"medium": "Memory"}}, {"name": "a", "emptyDir": 7}], mounts("a", 7)),
+        ([{"name": "a", "emptyDir": {"medium": ["Memory"]}}], mounts("a")),
+        ([in_memory("a")], "odd"),
+        ([in_memory("a")], [7, {"name": {}}]),
+    ],
+)
+def test_volumes_that_can_not_be_read_are_none_and_no_mode_depends_on_them(volumes: object, where: object) -> None:
+    pod: Any = pod_json()
+    pod["spec"]["volumes"] = volumes
+    pod["spec"]["containers"][0]["volumeMounts"] = where
+    assert parse_pod(pod).containers[0].memory_volumes == ()
+
+
+@pytest.mark.parametrize("size", ["lots", "-1Mi", "0", 7])
+def test_a_size_limit_that_is_none_is_no_size_limit(size: object) -> None:
+    pod: Any = pod_json()
+    pod["spec"]["volumes"] = [in_memory("a", sizeLimit=size)]
+    pod["spec"]["containers"][0]["volumeMounts"] = mounts("a")
+    assert parse_pod(pod).containers[0].memory_volumes == (MemoryVolume("a"),)
+
+
+def test_of_very_many_volumes_a_few_are_kept() -> None:
+    pod: Any = pod_json()
+    pod["spec"]["volumes"] = [in_memory(f"v{number}") for number in range(500)]
+    pod["spec"]["containers"][0]["volumeMounts"] = mounts(*(f"v{number}" for number in range(500)))
+    assert len(parse_pod(pod).containers[0].memory_volumes) == 4
 
 
 @pytest.mark.parametrize(("memory", "limit"), [("64Mi", 64 << 20), ("0", None), (None, None), ("32Ei", 2**63 - 1)])

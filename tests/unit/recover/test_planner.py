@@ -224,7 +224,8 @@ def test_the_kill_of_a_single_process_that_an_agent_reports_leads_to_growth() ->
     assert "does not fail" in why(raw)
     assert step(raw, kills=(kill(),)).attempt.action is Action.GROW
     assert "pod's limit" in why(raw, kills=(kill(scope=Scope.POD),))
-    assert "passes by itself" in why(raw, kills=(kill(scope=Scope.NODE),))
+    for scope in (Scope.NODE, Scope.NUMA, Scope.SYSRQ):
+        assert "passes by itself" in why(raw, kills=(kill(scope=scope),))
 
 
 def test_growth_needs_a_kill_since_the_last_growth_and_ends_after_the_third_in_an_hour() -> None:

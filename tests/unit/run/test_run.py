@@ -27,6 +27,7 @@ from tests.unit.run.running import NODE, Agent
 UID = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 POD = f"kubepods/burstable/pod{UID}"
 CONTAINER = f"{POD}/{'a' * 64}"
+LAST_KILL = 'oomward_last_oom_kill_timestamp_seconds{container="herder",namespace="default",pod="herder-1"} '
 KILL = (
     "6,2,{1},-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=c,mems_allowed=0,oom_memcg=/{0},"
     "task_memcg=/{0},task=worker,pid=4242,uid=0\n"
@@ -101,8 +102,12 @@ def test_an_agent_started_anew_goes_on_where_the_first_one_was(agent: Agent, api
         kill(agent)
         agent.until(lambda: any(e["reason"] == "ProcessOOMKilled" for e in api.events), "told")
 
+    def second() -> None:
+        agent.ready()
+        assert LAST_KILL in agent.get("/metrics")[1], "the last kill is in the ledger"
+
     agent.run(first)
-    agent.run(agent.ready)
+    agent.run(second)
     reader = LedgerReader(agent.work / "state")
     assert len(reader.kills()) == 1
     reader.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.model import Mode, OomKill, Outcome, Scope, TaskRow, Victim
+from agent.model import ContainerUse, MemoryUse, Mode, OomKill, Outcome, Scope, TaskRow, Victim
 
 MIB = 1 << 20
 WORKER = Victim(4312, "worker", 1000, 400 * MIB, 180 * MIB, 200 * 1024, 0, 0)
@@ -45,7 +45,32 @@ HOST = replace(
 )  # fmt: skip
 PID_1 = replace(KILL, outcome=Outcome.DIED, victims=(Victim(4300, "herder", 0, 9 * MIB, MIB, 0, 0, 0),))
 SERVICE = replace(HOST, scope=Scope.CONTAINER, limit_bytes=1 << 30, usage_bytes=1 << 30)
+USED = MemoryUse(241 * MIB, 9 * MIB, 0, 0, 6 * MIB, 2 * MIB, 0, 0)
+UNWRITTEN = MemoryUse(30 * MIB, 212 * MIB, 208 * MIB, 0, 14 * MIB, MIB, 0, 0)
+FILLED = {
+    "full of processes": replace(KILL, use=USED),
+    "full of page cache that is not written back": replace(KILL, use=UNWRITTEN),
+    "full of page cache that can be freed": replace(KILL, use=replace(UNWRITTEN, dirty=MIB)),
+    "full of files in memory": replace(KILL, use=MemoryUse(20 * MIB, 2 * MIB, 0, 230 * MIB, 4 * MIB, MIB, 0, 0)),
+    "full of names of files": replace(KILL, use=MemoryUse(20 * MIB, 2 * MIB, 0, 0, 234 * MIB, 220 * MIB, 0, 0)),
+    "full of kernel memory": replace(KILL, use=MemoryUse(20 * MIB, 2 * MIB, 0, 0, 234 * MIB, MIB, 0, 0)),
+    "full of buffers of connections": replace(
+        KILL, use=MemoryUse(20 * MIB, 2 * MIB, 0, 0, 34 * MIB, MIB, 200 * MIB, 0)
+    ),
+    "more in swap than in memory": replace(KILL, use=replace(USED, swap=900 * MIB)),
+    "read after the kill, which freed most": replace(
+        LOST, use=MemoryUse(20 * MIB, 60 * MIB, 0, 0, 6 * MIB, MIB, 0, 0, by_report=False)
+    ),
+    "the pod's limit, by another container": replace(
+        KILL,
+        scope=Scope.POD,
+        use=USED,
+        containers=(ContainerUse("sidecar", 200 * MIB), ContainerUse("herder", 56 * MIB), ContainerUse(None, MIB)),
+    ),
+    "all pods' limit, full of processes": replace(KILL, scope=Scope.KUBEPODS, use=USED),
+}
 CASES = {
+    **FILLED,
     "the container's limit, survived": KILL,
     "the container's limit, PID 1 was it": PID_1,
     "the container's limit, died, cgroup v1": replace(PID_1, mode=None),
@@ -74,6 +99,22 @@ CASES = {
     "no details, not marked": replace(LOST, details_missing=False),
     "the node": replace(KILL, scope=Scope.NODE, limit_bytes=None),
     "the node, died": replace(PID_1, scope=Scope.NODE, limit_bytes=None, mode=Mode.GROUP),
+    "one NUMA node": replace(KILL, scope=Scope.NUMA, limit_bytes=None, usage_bytes=None),
+    "one NUMA node, outside of pods": replace(HOST, scope=Scope.NUMA),
+    "asked for by hand": replace(KILL, scope=Scope.SYSRQ, limit_bytes=None, usage_bytes=None),
+    "the pod's limit, in its virtual machine": replace(
+        KILL,
+        scope=Scope.POD,
+        container=None,
+        container_id=None,
+        sandbox=True,
+        mode=None,
+        outcome=Outcome.DIED,
+        limit_bytes=12 << 30,
+        usage_bytes=12 << 30,
+        victims=(Victim(1887079, "qemu-kata-syste", 0, 13 << 30, 40 * MIB, 9 * MIB, 11 << 30, -100),),
+        largest=(),
+    ),
     "no details": LOST,
     "no details, the limit not known": replace(LOST, limit_bytes=None),
     "a size that the log lost": replace(KILL, victims=(Victim(4312, "worker"),), details_missing=True),

@@ -8,10 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from agent.model import InvalidSetting, Mode, OnExceeded, Outcome, Reason, Scope, Source, Tolerance, Victim
+from agent.model import (
+    InvalidSetting,
+    MemoryVolume,
+    Mode,
+    OnExceeded,
+    Outcome,
+    Reason,
+    Scope,
+    Source,
+    Tolerance,
+    Victim,
+)
 from agent.wording import kills as wording
 from agent.wording import notes
-from tests.unit.wording.kills import GROUP, HOST, KILL, LOST, MIB, PID_1
+from tests.unit.wording.kills import FILLED, GROUP, HOST, KILL, LOST, MIB, PID_1, USED
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "events.md"
 LIMITS = {"herder": 256 << 20, "sidecar": None}
@@ -25,8 +36,8 @@ TYPES = {
     Reason.CONTAINER_RESTARTED: ("Warning", "KillContainer"),
 }
 NOTES = {
-    Reason.PROCESS_OOM_KILLED: wording.kill_note(KILL, container_limits=LIMITS),
-    Reason.CONTAINER_OOM_KILLED: wording.kill_note(GROUP, container_limits=LIMITS),
+    Reason.PROCESS_OOM_KILLED: wording.kill_note(replace(KILL, use=USED), container_limits=LIMITS),
+    Reason.CONTAINER_OOM_KILLED: wording.kill_note(replace(GROUP, use=USED), container_limits=LIMITS),
     Reason.MODE_APPLIED: notes.mode_applied_note("herder", Mode.SINGLE, "label oomward.dev/mode=single"),
     Reason.MODE_INVALID: notes.mode_invalid_note(
         InvalidSetting(Source.LABEL, "oomward.dev/mode", "singel", None, "is not a mode")
@@ -54,6 +65,16 @@ MORE = {
     "The pod's limit": wording.kill_note(
         replace(KILL, scope=Scope.POD, limit_bytes=512 << 20, usage_bytes=512 << 20), container_limits=LIMITS
     ),
+    "Another container filled the pod's limit": wording.kill_note(
+        FILLED["the pod's limit, by another container"], container_limits=LIMITS
+    ),
+    "Page cache filled the limit, and could not be written to disk in time": wording.kill_note(
+        FILLED["full of page cache that is not written back"], container_limits=LIMITS
+    ),
+    "Files in an emptyDir in memory filled the limit": wording.kill_note(
+        FILLED["full of files in memory"], container_limits=LIMITS, volumes=(MemoryVolume("cache"),)
+    ),
+    "Kernel memory filled the limit": wording.kill_note(FILLED["full of kernel memory"], container_limits=LIMITS),
     "The node was out of memory": wording.kill_note(NODES, container_limits=LIMITS),
     "The node was out of memory, and the container has no limit": wording.kill_note(
         NODES, container_limits={"herder": None}

@@ -233,7 +233,7 @@ def test_every_field_of_a_kill_is_in_its_log_line() -> None:
         "scope": "container",
     }
     assert said.items() <= fields.items()
-    in_kill_id, renamed = {"boot_id", "cgroup_inode", "ordinal"}, {"processes", "use"}
+    in_kill_id, renamed = {"boot_id", "cgroup_inode", "ordinal"}, {"processes", "use", "containers"}
     assert {name for name in OomKill.__slots__ if name not in fields} == in_kill_id | renamed
     assert fields["victims"][0]["comm"] == "worker"  # type: ignore[index]
     assert fields["kill_id"] == "boot-7-1"

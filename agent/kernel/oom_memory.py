@@ -1,0 +1,111 @@
+"""What used the memory below the limit that was hit, by the statistics of an OOM report: kinds and numbers in, MemoryUse out.
+
+mm/memcontrol.c prints them in three forms. Up to 5.1 and in EL 8: one line per cgroup of the domain, the domain's first, each with its
+own memory only (``cache:4KB rss:8KB …``). Then the names of v2's memory.stat, on v1 too, hierarchical: all in one record (``anon 4096``,
+``\\x0a``, ``file 0`` …), in newer kernels (seen in 6.12) one record per kind. There v1 has the names of its own memory.stat, of which
+those with ``total_`` are hierarchical (seen in 6.18).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from agent.model import MemoryUse
+
+# What the kernel counts as ``kernel`` since 5.18 (MEMCG_KMEM), as far as older ones have it.
+KERNEL_PARTS = ("slab", "kernel_stack", "pagetables", "percpu", "sec_pagetables", "vmalloc")
+V2 = (
+    *("anon", "file", "shmem", "file_dirty", "file_writeback", "kernel", "sock", "slab_reclaimable"),
+    *("slab_unreclaimable", *KERNEL_PARTS),
+)
+V1 = ("cache", "rss", "shmem", "dirty", "writeback", "swap")
+KINDS = frozenset((*V2, *V1, *(f"total_{kind}" for kind in V1)))
+KMEM, MEMSW = "kmem", "memory+swap"  # v1: lines of their own, as is ``swap`` on v2
+NEXT_LINE = r"\x0a"  # as /dev/kmsg writes it
+_IN_KB = re.compile(r"(\w{1,40}):(\d{1,15})KB")
+MOST_DIGITS = 18
+Numbers = dict[str, int]  # bytes by kind
+
+
+def kinds_of_line(text: str) -> tuple[tuple[str, int], ...]:
+    """``cache:4KB rss:8KB …`` in bytes."""
+    return tuple((kind, int(kb) * 1024) for kind, kb in _IN_KB.findall(text) if kind in KINDS)
+
+
+def add(numbers: Numbers, kinds: Iterable[tuple[str, int]]) -> None:
+    """The memory of one more cgroup."""
+    for kind, size in kinds:
+        numbers[kind] = numbers.get(kind, 0) + size
+
+
+def take(numbers: Numbers, text: str) -> None:
+    """A record between ``Memory cgroup stats for …`` and the task table: one kind, or several lines of them. Others are passed over."""
+    kind, _, value = text.partition(" ")
+    if NEXT_LINE in value:
+        for line in text.split(NEXT_LINE):
+            take(numbers, line)
+    elif kind in KINDS:
+        if value.isdecimal() and len(value) <= MOST_DIGITS:
+            numbers.setdefault(kind, int(value))
+    elif not kind:  # the rest of a line in pieces
+        add(numbers, kinds_of_line(value))
+
+
+def use_of(numbers: Mapping[str, int], usage_bytes: int | None) -> MemoryUse | None:
+    """The domain's memory; None: the report has no statistics. ``usage_bytes``: of the domain, without swap.
+
+    v1 before 4.x does not name ``shmem``: there it is part of ``file``.
+    """
+    if "anon" in numbers:
+        return _use_v2(numbers, usage_bytes)
+    prefix = "total_" if "total_rss" in numbers else ""
+    found = {kind: numbers.get(prefix + kind) for kind in V1}
+    if found["rss"] is None:
+        return None
+    return MemoryUse(
+        anon=found["rss"],
+        file=_less(found["cache"], found["shmem"]),
+        dirty=_sum(found["dirty"], found["writeback"]),
+        shmem=found["shmem"],
+        kernel=numbers.get(KMEM),
+        swap=_swap(numbers, usage_bytes) if found["swap"] is None else found["swap"],
+    )
+
+
+def _use_v2(numbers: Mapping[str, int], usage_bytes: int | None) -> MemoryUse:
+    shmem = numbers.get("shmem")
+    kernel = numbers.get("kernel", numbers.get(KMEM))
+    return MemoryUse(
+        anon=numbers["anon"],
+        file=_less(numbers.get("file"), shmem),
+        dirty=_sum(numbers.get("file_dirty"), numbers.get("file_writeback")),
+        shmem=shmem,
+        kernel=_kernel_parts(numbers) if kernel is None else kernel,
+        slab_reclaimable=numbers.get("slab_reclaimable"),
+        sock=numbers.get("sock"),
+        swap=_swap(numbers, usage_bytes),
+    )
+
+
+def _kernel_parts(numbers: Mapping[str, int]) -> int | None:
+    slab = _sum(numbers.get("slab_reclaimable"), numbers.get("slab_unreclaimable"))
+    return _sum(numbers.get("slab", slab), *(numbers.get(kind) for kind in KERNEL_PARTS if kind != "slab"))
+
+
+def _swap(numbers: Mapping[str, int], usage_bytes: int | None) -> int | None:
+    """v1 counts memory and swap together, or not at all (swapaccount=0 shows 0)."""
+    both = numbers.get(MEMSW)
+    if "swap" in numbers or both is None or usage_bytes is None or both < usage_bytes:
+        return numbers.get("swap")
+    return both - usage_bytes
+
+
+def _less(whole: int | None, part: int | None) -> int | None:
+    """The numbers are summed up one after another, so a part may be larger than its whole."""
+    return None if whole is None else max(0, whole - (part or 0))
+
+
+def _sum(*parts: int | None) -> int | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
