@@ -22,7 +22,7 @@ from agent.events.outbox import Outbox
 from agent.events.schedule import Schedule
 from agent.events.sender import EventSender
 from agent.kernel.kmsg import boot_id, open_kmsg
-from agent.kernel.limits import raise_open_files
+from agent.kernel.limits import is_first_pid_namespace, raise_open_files
 from agent.kills import Attribution
 from agent.kills.recorder import Recorder
 from agent.kube.api import connect
@@ -40,7 +40,7 @@ from agent.loop.runtime import Runtime
 from agent.loop.v1 import V1Counters
 from agent.metrics.http import Heartbeat, StatusServer, health
 from agent.metrics.metrics import Metrics
-from agent.model import Cgroup, KillAttempt, ScopePolicy, ThreadDied
+from agent.model import Cgroup, KillAttempt, ScopePolicy, ThreadDied, Vanished
 from agent.modes.consequences import Consequences
 from agent.modes.controller import ModeController
 from agent.modes.creation import CreationModes
@@ -51,13 +51,17 @@ from agent.modes.scopes import Scopes
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.pods.watch import PodWatch
+from agent.pressure.near import NearLimit
 from agent.pressure.reached import Reached
+from agent.pressure.readers import Readers
+from agent.pressure.seen import SeenProcesses
 from agent.runtime.client import NriClient
 from agent.runtime.oom_policy import OomPolicies
 from agent.serve.answers import Answers
 from agent.serve.server import CommandServer
 from agent.settings import PageGuards, RulesFile, Settings
 from agent.wording.logs import setup
+from agent.wording.redact import Redaction
 
 logger = logging.getLogger("oomward")
 
@@ -80,18 +84,29 @@ def build_node(
     scope_policy: Callable[[str], ScopePolicy | None] = lambda _path: None,
     systemd_loaded_ns: Callable[[], int | None] = lambda: None,
     unix_s: Callable[[], float] = time.time,
+    processes: Callable[[Tree], SeenProcesses | None] = lambda _tree: None,
 ) -> Node:
     """The rooms that the loop's thread owns. ``kill`` is cgroup.killing.kill_container; ``kmsg`` False: the log can't be read.
 
-    ``scope_policy`` and ``systemd_loaded_ns`` are of_cgroup and loaded_ns of OomPolicies.
+    ``scope_policy`` and ``systemd_loaded_ns`` are of_cgroup and loaded_ns of OomPolicies. ``processes`` makes what reads a container's
+    processes; None: they are not read.
     """
     name, values, on_error = settings.node_name, dict[str, int](), error_counter(metrics)
     tree = Tree(files, root_override=settings.cgroup_roots)
     registry = Registry(ledger.kept_decisions())
     registry.decide_again(partial(decided_again, rules=settings.rules))
-    facts = Lookup(files, registry, tree, values, on_error)
+    seen = processes(tree)
+    facts = Lookup(files, registry, tree, values, on_error, *([seen.of_kill] if seen is not None else []))
     failing = Failing(metrics, unix_s, ledger.kills(since_unix_s=unix_s() - HOUR_S))
-    kill_events = KillEvents(name, ledger, outbox, registry.pods.get, failing.advice, facts.ended_by_agent)
+    kill_events = KillEvents(
+        name,
+        ledger,
+        outbox,
+        registry.pods.get,
+        failing.advice,
+        facts.ended_by_agent,
+        arguments=settings.command_lines == "events",
+    )
     notices = ModeNotices(boot, metrics, outbox.post, unix_s, settings.mode_applied_events)
     emulate_group = settings.emulate_group_on_v1 and files.version == "v1"
     consequences = Consequences(ledger, kill, notices, registry.ref, emulate_group, facts.ending)
@@ -101,11 +116,29 @@ def build_node(
         settings.rules, files, tree, enforcer, registry, notices, metrics, facts, consequences, scopes, values, on_error
     )
     attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg)
-    recorder = Recorder(ledger, metrics, failing.settled, kill_events.post)
-    kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, Reached(), v1)
+    arguments = settings.command_lines in ("log", "events")
+    recorder = Recorder(ledger, metrics, failing.settled, kill_events.post, arguments=arguments)
+    near = NearLimit(files, seen.reached) if seen is not None else None
+    reached = Reached(*([seen.reached] if seen is not None else []))
+    kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, reached, seen, near, v1)
     pods = Pods(registry, modes, ledger, failing, metrics, NodeName(name, registry))
     runtime = Runtime(registry, modes, tree, metrics, required=settings.nri == "required")
     return Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime)
+
+
+def build_processes(settings: Settings, files: CgroupFiles, tree: Tree) -> SeenProcesses | None:
+    """What reads the processes of containers at their limit. ``files``: of its own, its threads use them. None: it is off, or the
+    kernel's pids are not ours (without hostPID).
+    """
+    if settings.command_lines == "off" or is_first_pid_namespace() is not True:
+        return None
+    redaction = None if settings.command_lines == "names" else Redaction(settings.redact_patterns)
+    return SeenProcesses(partial(_pids, files), tree.containers, redaction, Readers().submit)
+
+
+def _pids(files: CgroupFiles, cgroup: Cgroup) -> tuple[int, ...]:
+    pids = files.pids(cgroup)
+    return () if isinstance(pids, Vanished) else pids
 
 
 def build_nri(settings: Settings, node: Node, mailbox: Mailbox, files: CgroupFiles) -> NriClient | None:
@@ -167,6 +200,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         v1=v1,
         scope_policy=policies.of_cgroup,
         systemd_loaded_ns=policies.loaded_ns,
+        processes=partial(build_processes, settings, CgroupFiles(hierarchy.memory_mount, hierarchy.version)),
     )
     nri = build_nri(settings, node, mailbox, files)
     rules = RulesFile(settings.config) if settings.config is not None else None

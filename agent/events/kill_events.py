@@ -9,12 +9,14 @@ from agent.ledger import Ledger
 from agent.model import Notice, ObjectRef, OomKill, Outcome, Pod, Reason, event_name
 from agent.wording import kills as wording
 from agent.wording.filled import volumes_of
+from agent.wording.processes import without_arguments
 
 
 class KillEvents:
     """``pod_of`` finds a pod by uid for its limits, None when not known. ``advice``: what to do about a kill's container, or None.
 
     ``ended_by_agent``: whether the container with this inode lived when the agent ended it; None: the agent didn't.
+    ``arguments``: Events show processes' command lines.
     """
 
     def __init__(
@@ -25,6 +27,8 @@ class KillEvents:
         pod_of: Callable[[str], Pod | None],
         advice: Callable[[OomKill], str | None],
         ended_by_agent: Callable[[int], bool | None],
+        *,
+        arguments: bool = False,
     ) -> None:
         self._node = node
         self._ledger = ledger
@@ -32,6 +36,7 @@ class KillEvents:
         self._pod_of = pod_of
         self._advice = advice
         self._ended_by_agent = ended_by_agent
+        self._arguments = arguments
 
     def post(self, kill: OomKill) -> None:
         """A kill with a known outcome: its Event goes to the outbox. Of a pod that is not known the ledger alone keeps the outcome."""
@@ -54,7 +59,7 @@ class KillEvents:
             warning=True,
             action="OOMKill",
             note=wording.kill_note(
-                kill,
+                kill if self._arguments else without_arguments(kill),
                 container_limits=limits,
                 volumes=volumes_of(pod, kill),
                 advice=self._advice(kill),

@@ -7,6 +7,7 @@ flags nor pending signals, and reads more files: some of this happens once per k
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 WHOLE = 1 << 16
+PAGE = resource.getpagesize()
 _PF_EXITING = 0x4  # include/linux/sched.h
 _SIGKILL = 1 << 8
 
@@ -29,6 +31,20 @@ class ProcessIdentity:
     start_ticks: int
 
 
+@dataclass(frozen=True, slots=True)
+class Process:
+    """``comm``: not made safe, decoded as the names in the kernel's log are. ``rss_bytes``: to some pages per thread; 0 when its memory is
+    gone. ``ends``: it waits for its parent, is within do_exit, or SIGKILL is pending.
+    """
+
+    pid: int
+    comm: str
+    parent: int
+    start_ticks: int
+    rss_bytes: int
+    ends: bool
+
+
 def init_process(pids: Iterable[int], proc: Path = PROC) -> ProcessIdentity | None:
     """The PID 1 of a container, of the pids in its cgroup; None when there is none (shared or host pid namespace).
 
@@ -39,8 +55,13 @@ def init_process(pids: Iterable[int], proc: Path = PROC) -> ProcessIdentity | No
     inside = {pid for pid in pids if pid > 0}
     for pid in sorted(inside):
         levels, parent = _namespaces(pid, proc)
-        if len(levels) == 2 and levels[1] == b"1" and parent not in inside and (stat := _stat(pid, proc)) is not None:
-            return ProcessIdentity(pid, stat[0])
+        if (
+            len(levels) == 2
+            and levels[1] == b"1"
+            and parent not in inside
+            and (found := process(pid, proc)) is not None
+        ):
+            return ProcessIdentity(pid, found.start_ticks)
     return None
 
 
@@ -50,7 +71,8 @@ def is_alive(identity: ProcessIdentity, proc: Path = PROC) -> bool:
     A PID 1 that was killed sleeps on until all processes of its namespace are gone and reaped (kernel/pid_namespace.c,
     zap_pid_ns_processes), on a busy node for longer than it takes to look.
     """
-    return _stat(identity.pid, proc) == (identity.start_ticks, False)
+    found = process(identity.pid, proc)
+    return found is not None and found.start_ticks == identity.start_ticks and not found.ends
 
 
 def cgroup_of(pid: int | str, proc: Path = PROC, controller: str = "memory") -> str | None:
@@ -60,7 +82,7 @@ def cgroup_of(pid: int | str, proc: Path = PROC, controller: str = "memory") -> 
     without its `` (deleted)``. From within a private cgroup namespace it begins with ``/..`` and names nothing.
     """
     paths: dict[str, str] = {}
-    for line in (_read(pid, "cgroup", proc) or b"").split(b"\n"):
+    for line in (read_file(pid, "cgroup", proc) or b"").split(b"\n"):
         _, controllers, path = (*os.fsdecode(line).split(":", 2), "", "")[:3]
         if path:
             paths |= dict.fromkeys(controllers.split(","), path.removesuffix(" (deleted)"))
@@ -79,30 +101,41 @@ def node_oom_kills(proc: Path = PROC) -> int | None:
     return int(rest.split(maxsplit=1)[0]) if found else None
 
 
-def _stat(pid: int, proc: Path) -> tuple[int, bool] | None:
-    """Of /proc/PID/stat (proc_pid_stat(5): fields 3, 9, 22 and 31) the start in ticks, and whether the process ends.
+def process(pid: int, proc: Path = PROC) -> Process | None:
+    """What /proc/PID/stat says of a process (proc_pid_stat(5): fields 2, 3, 4, 9, 22, 24 and 31). None: it is gone or hidden.
 
-    It ends when it waits for its parent, is within do_exit, or SIGKILL is pending. None: it is gone or hidden.
+    It waits for no lock of the process's memory (fs/proc/array.c, do_task_stat).
     """
-    line = _read(pid, "stat", proc)
+    line = read_file(pid, "stat", proc)
     if line is None:
         return None
-    fields = line[line.rindex(b")") + 1 :].split()  # the name before it may have spaces and brackets
-    state, flags, start_ticks, pending = (fields[number - 3] for number in (3, 9, 22, 31))
+    before, after = line.index(b"(") + 1, line.rindex(b")")  # the name may have spaces and brackets
+    fields = line[after + 1 :].split()
+    state, parent, flags, start_ticks, rss, pending = (fields[number - 3] for number in (3, 4, 9, 22, 24, 31))
     ends = state in (b"Z", b"X", b"x") or bool(int(flags) & _PF_EXITING or int(pending) & _SIGKILL)
-    return int(start_ticks), ends
+    comm = line[before:after].decode("utf-8", "backslashreplace")
+    return Process(pid, comm, int(parent), int(start_ticks), max(0, int(rss)) * PAGE, ends)
 
 
 def _namespaces(pid: int, proc: Path) -> tuple[list[bytes], int | None]:
     """Its pid in our namespace and in those below, down to its own; and its parent's pid in ours, None if it is not known."""
-    status = _read(pid, "status", proc) or b""
+    status = read_file(pid, "status", proc) or b""
     levels, parents = (status.partition(b"\n%s:" % key)[2].partition(b"\n")[0].split() for key in (b"NSpid", b"PPid"))
     return levels, int(parents[0]) if parents else None
 
 
-def _read(pid: int | str, file: str, proc: Path) -> bytes | None:
-    """None: the process is gone, we may not see it (hidepid, proc(5)), or no descriptor is free."""
+def read_file(pid: int | str, file: str, proc: Path, most_bytes: int = WHOLE) -> bytes | None:
+    """The beginning of a process's file. None: the process is gone, we may not see it (hidepid, proc(5)), or no descriptor is free.
+
+    One read is enough: the kernel makes the text of such a file at once (fs/proc/base.c, proc_single_show).
+    """
     try:
-        return (proc / str(pid) / file).read_bytes()
+        fd = os.open(f"{proc}/{pid}/{file}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        return os.read(fd, most_bytes)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)

@@ -75,7 +75,7 @@ def build(
         details_missing=share.report is None,
         scope=_scope(counter, share.report, path, facts, claimed, kmsg=kmsg) if in_pods else None,
     )
-    kill = kill if share.report is None else with_details(kill, share.report, facts)
+    kill = replace(kill, seen=facts.seen(path, ())) if share.report is None else with_details(kill, share.report, facts)
     if kill.limit_bytes is None:
         kill = replace(kill, limit_bytes=_limit(counter, kill.scope, facts))
     return kill if old else with_use(kill, counter, facts)
@@ -98,6 +98,7 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
         use=report.use or (kill.use if scope is kill.scope else None),
         containers=kill.containers if scope is kill.scope else (),
         largest=_largest(report, kill.cgroup_path, scope),
+        seen=facts.seen(kill.cgroup_path, report.victims) or kill.seen,
         group_kill=kill.group_kill or report.group_memcg is not None,
         sources=kill.sources | {"kmsg"},
         details_missing=report.task_memcg is None or len(report.victims) < kill.processes,

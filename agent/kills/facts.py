@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.model import Baseline, Cgroup, ContainerUse, Identity, MemoryEvents, MemoryUse, Mode, OomKill, Vanished
+from agent.model import (
+    Baseline,
+    Cgroup,
+    ContainerUse,
+    Identity,
+    MemoryEvents,
+    MemoryUse,
+    Mode,
+    OomKill,
+    SeenProcess,
+    Vanished,
+    Victim,
+)
 
 
 class Facts(Protocol):
@@ -19,6 +32,7 @@ class Facts(Protocol):
     ``init_pid``: the container's PID 1 as the node numbers it. ``lives``: the container is populated, and its PID 1 is the one it was.
     ``ended_by_agent``: whether it lived when the agent ended it; None: the agent didn't. ``deleted``: the API deletes or deleted its pod.
     ``populated``: a process is left in it or below. ``container_path``: that of the container that the cgroup at ``path`` is or lies in.
+    ``seen``: processes of the container at ``path`` before the kill: the victims as far as they were seen, then the largest others.
     ``localize``: a path of the kernel's log as ours; None: we can't see it. ``report_unix_s``: wall-clock time of a record of that log.
     """
 
@@ -36,6 +50,7 @@ class Facts(Protocol):
     def deleted(self, path: str) -> bool: ...
     def populated(self, cgroup: Cgroup) -> bool: ...
     def container_path(self, path: str) -> str | None: ...
+    def seen(self, path: str, victims: Sequence[Victim]) -> tuple[SeenProcess, ...]: ...
     def localize(self, kernel_path: str) -> str | None: ...
     def unix_s(self) -> float: ...
     def report_unix_s(self, at_us: int) -> float: ...

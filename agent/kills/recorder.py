@@ -18,6 +18,7 @@ from agent.model import NODE, CgroupKind, Identity, OomKill, Outcome
 from agent.wording import kills as wording
 from agent.wording.kill_record import kill_fields
 from agent.wording.logs import log
+from agent.wording.processes import without_arguments
 from agent.wording.shares import Shares
 
 logger = logging.getLogger("oomward")
@@ -29,13 +30,18 @@ Taker = Callable[[OomKill], None]
 
 
 class Recorder:
-    """``settled`` takes each kill of a pod, and then ``event`` any kill, once, when its outcome is known."""
+    """``settled`` takes each kill of a pod, and then ``event`` any kill, once, when its outcome is known. ``arguments``: the log shows
+    processes' command lines.
+    """
 
-    def __init__(self, ledger: Ledger, metrics: Metrics, settled: Taker, event: Taker) -> None:
+    def __init__(
+        self, ledger: Ledger, metrics: Metrics, settled: Taker, event: Taker, *, arguments: bool = False
+    ) -> None:
         self._ledger = ledger
         self._metrics = metrics
         self._settled = settled
         self._event = event
+        self._arguments = arguments
         self._unreported: list[Findings] = []
         self._shares = Shares[str, OomKill]("kills wait for their pod's name", lambda _, kill: ("", _pod_path(kill)))
         self._unnamed: dict[
@@ -75,10 +81,10 @@ class Recorder:
                 self._uncounted[kill.kill_id] = kill, now_s + NAMED_SOON_S
             else:
                 self._metrics.kill(kill)
-            log(logger, logging.WARNING, wording.kill_line(kill), **kill_fields(kill))
+            self._log(logging.WARNING, kill, wording.FOUND)
         for kill in findings.amended:
             self._metrics.details(kill)
-            log(logger, logging.INFO, wording.kill_line(kill, wording.DETAILS), **kill_fields(kill, wording.DETAILS))
+            self._log(logging.INFO, kill, wording.DETAILS)
         for kill in findings.unattributed:
             self._metrics.unattributed_oom_kills.inc(kill.processes)
             why = "its cgroup was removed before it was read, and its report was lost"
@@ -88,6 +94,11 @@ class Recorder:
         self._metrics.unmatched_reports.inc(findings.unmatched_reports)
         for kill in findings.settled:
             self.settled(kill)
+
+    def _log(self, level: int, kill: OomKill, event: str) -> None:
+        """A line about the kill, with command lines only where the settings allow them in the log."""
+        shown = kill if self._arguments else without_arguments(kill)
+        log(logger, level, wording.kill_line(shown, event), **kill_fields(shown, event))
 
     def resume(self, outcome: Callable[[OomKill], Outcome | None]) -> None:
         """Kills that an agent before this one recorded and that no Event counts. ``outcome``: what the container looks like now."""
@@ -107,8 +118,7 @@ class Recorder:
 
     def _complete(self, kill: OomKill) -> None:
         """All is known that will be: its last line in the log, and its Event."""
-        fields = kill_fields(kill, wording.SETTLED)
-        log(logger, logging.INFO, wording.kill_line(kill, wording.SETTLED), **fields)
+        self._log(logging.INFO, kill, wording.SETTLED)
         self._event(kill)
 
     def _wait_for_name(self, kill: OomKill) -> None:

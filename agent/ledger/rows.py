@@ -96,7 +96,7 @@ def kill_of(body: str, outcome: str | None) -> OomKill:
 
 def _seen_of(found: dict[str, Any]) -> SeenProcess:
     known = _known(SeenProcess, found)
-    return SeenProcess(**known | {"parents": tuple(known["parents"])})
+    return SeenProcess(**known | {name: tuple(known.get(name, ())) for name in ("parents", "parent_commands")})
 
 
 def notice_row(notice: Notice) -> Row:

@@ -40,6 +40,7 @@ from agent.modes.policy import decide, disobeyed, invalid_modes
 from agent.wording.filled import containers_sentence, filled_by, memory_sentence
 from agent.wording.kill_record import memory_record
 from agent.wording.notes import group_on_v1_note, mode_invalid_note
+from agent.wording.processes import seen_text
 from agent.wording.view import Shown
 
 MOST_KILLS = 200
@@ -160,8 +161,9 @@ def _with_kill(one: ContainerExplanation, kill: OomKill | None) -> ContainerExpl
     if kill is None or one.container is None:
         return one
     text = " ".join(filter(None, (memory_sentence(kill), containers_sentence(kill)))) or None
-    memory, filled = memory_record(kill.use), filled_by(kill)
-    return replace(one, last_kill_unix_s=kill.at_unix_s, memory=memory, memory_text=text, filled_by=filled)
+    memory, filled, process = memory_record(kill.use), filled_by(kill), seen_text(kill) or None
+    one = replace(one, last_kill_unix_s=kill.at_unix_s, last_process=process)
+    return replace(one, memory=memory, memory_text=text, filled_by=filled)
 
 
 def _oom_groups(found: Survey, values: Mapping[str, int]) -> tuple[OomGroup, ...]:

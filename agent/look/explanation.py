@@ -75,7 +75,8 @@ class ContainerExplanation:
     ``mode_rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``, ``container_state`` and
     others) are None without it. ``systemd`` None: it has no scope, or none that is visible. ``processes_killed``: as far back as the
     ledger reaches; None without a ledger. ``last_kill_unix_s``: its time; ``memory`` below the limit that was hit then, a sentence
-    (``memory_text``) and ``filled_by``, None where they are not known.
+    (``memory_text``) and ``filled_by``, None where they are not known. ``last_process``: the process of the last kill and its parents,
+    safe to print; None: not known.
     """
 
     container: str | None
@@ -93,6 +94,7 @@ class ContainerExplanation:
     memory: MemoryRecord | None = None
     memory_text: str | None = None
     filled_by: Filled | None = None
+    last_process: str | None = None
     restarts: int | None = None
     container_state: str | None = None
     container_state_reason: str | None = None
@@ -191,6 +193,8 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
         yield "Kills", styled(f"{count(one.processes_killed, 'process')} in the ledger{last}")
     if one.memory_text is not None:
         yield "Filled", styled(one.memory_text)
+    if one.last_process is not None:
+        yield "Last", styled(one.last_process)
     if one.tolerance is not None:
         yield "Allows", _tolerated(one.tolerance)
     if one.container_state is not None:

@@ -12,6 +12,7 @@ from agent.look.which import ANY, Which
 from agent.model import AgentError, OomKill, Outcome, Scope
 from agent.wording.filled import filled_by
 from agent.wording.kill_record import kill_record
+from agent.wording.processes import seen_text
 from agent.wording.text import count, safe
 from agent.wording.times import rfc3339
 from agent.wording.view import Cell, Shown
@@ -104,6 +105,7 @@ KILL_COLUMNS: tuple[Column[OomKill], ...] = (
     Column("FILLED BY", lambda kill: styled(filled_by(kill) or UNKNOWN), spare=6),
     Column("MODE", lambda kill: styled(kill.mode.value if kill.mode else "-"), spare=5),
     Column("OUTCOME", _outcome, sort=lambda kill: kill.outcome),
+    Column("COMMAND", lambda kill: styled(seen_text(kill) or "-"), spare=7, prose=True),
     Column("CGROUP", lambda kill: styled(safe(kill.cgroup_path or UNKNOWN, 2000)), wide=True),
     Column("KILL ID", lambda kill: plain(kill.kill_id), wide=True),
 )

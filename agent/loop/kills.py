@@ -16,7 +16,9 @@ from agent.loop.v1 import V1Counters
 from agent.metrics.metrics import Metrics
 from agent.model import Cgroup, CgroupKind, CountersTouched, MemoryEvents, OomKill, OomReport, Outcome
 from agent.pods.lookup import Lookup
+from agent.pressure.near import NearLimit
 from agent.pressure.reached import Reached
+from agent.pressure.seen import SeenProcesses
 from agent.wording.logs import Once, log
 
 logger = logging.getLogger("oomward")
@@ -53,6 +55,8 @@ class Kills:
     recorder: Recorder
     metrics: Metrics
     reached: Reached
+    seen: SeenProcesses | None = None  # None: processes are not read
+    near: NearLimit | None = None
     v1: V1Counters | None = None
     _unread: dict[Cgroup, bool] = field(default_factory=dict, init=False)  # appeared, but not read yet; True: newborn
     # In another PID namespace a PID of the kernel's log is another process.
@@ -70,6 +74,16 @@ class Kills:
 
     def _counts(self, cgroup: Cgroup) -> bool:
         return cgroup.place.kind in COUNTED_KINDS[self.version]
+
+    def touched(self, cgroup: Cgroup, now_s: float) -> None:
+        """Counters of this cgroup have changed and are read in a moment. Before its kill a container hits its limit: who is in it now?"""
+        if self.seen is not None and cgroup.place.kind is CgroupKind.CONTAINER:
+            self.seen.reached(cgroup, now_s)
+
+    def look_ahead(self, now_s: float, between: Callable[[], None]) -> None:
+        """Before any limit is reached: who is in containers that are near theirs?"""
+        if self.near is not None:
+            self.near.check(list(self.tree.cgroups.values()), now_s, between)
 
     def signalled(self, now_s: float) -> list[CountersTouched]:
         """v1's signals, one per container: its count includes those of the cgroups inside, and the kernel signals all of them."""
@@ -103,14 +117,27 @@ class Kills:
             self.v1.forget(cgroup)
         self._unread.pop(cgroup, None)
         self.reached.gone(cgroup)
+        if self.seen is not None:
+            self.seen.gone(cgroup, now_s)
+        if self.near is not None:
+            self.near.gone(cgroup)
         self.attribution.removed(cgroup, now_s)
         self.facts.forget(cgroup)
 
     def reports(self, reports: Iterable[OomReport], now_s: float) -> None:
         """OOM reports of the kernel's log. Where one lacks the cgroup's line, the dying process's own cgroup is looked up."""
-        for report in reports:
-            self.attribution.reported(_with_cgroup(report) if self._host_pids else report, now_s)
+        for each in reports:
+            report = _with_cgroup(each) if self._host_pids else each
+            self._look_at_victims(report, now_s)
+            self.attribution.reported(report, now_s)
         self.count_node(now_s)
+
+    def _look_at_victims(self, report: OomReport, now_s: float) -> None:
+        path = self.facts.localize(report.task_memcg) if report.task_memcg is not None else None
+        container = self.facts.container_path(path) if path is not None else None
+        cgroup = self.tree.cgroups.get(container) if container is not None else None
+        if self.seen is not None and self._host_pids and cgroup is not None:
+            self.seen.reported(cgroup, report.victims, now_s)
 
     def log_lost(self, why: str) -> None:
         self.metrics.kmsg_readable.set(False)

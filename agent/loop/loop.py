@@ -114,8 +114,10 @@ class Loop:
             self._drained_at_s = time.monotonic()
 
     def _handle(self, events: Iterable[TreeEvent], now: float) -> None:
-        """Counters are read after the kernel's work on the kill, everything else is handled now."""
+        """Counters are read after the kernel's work on the kill; processes before it, and everything else is handled now, too."""
         counted = {event.cgroup.inode: event for event in events if isinstance(event, CountersTouched)}
+        for event in counted.values():
+            self._node.kills.touched(event.cgroup, now)
         if counted:
             self._counted |= counted
             self._counted_at_s = min(self._counted_at_s, now + AFTER_THE_KERNEL_S)

@@ -215,6 +215,7 @@ class Node:
         """Drop what is not needed any more, and read the roots: that no limit was hit for long is known only of what is read."""
         self._retry(now_s)
         self.kills.read_all(self.tree.roots, now_s, self.between)
+        self.kills.look_ahead(now_s, self.between)
         self.pods.housekeeping(now_s, self.between)
         self.look_for_runtime()
         self._show_state()

@@ -51,12 +51,13 @@ class ContainerUse:
 class SeenProcess:
     """A process as it was shortly before a kill, when its container reached its limit.
 
-    ``command``: its arguments joined with spaces, secrets replaced; "": not known, or it had none (a kernel thread). ``parents``:
-    commands or names of its parents in the container, the nearest first. Neither is safe to print.
+    ``command``: its arguments joined with spaces, secrets replaced; "": not known, or not to be known. ``parents``: names of its parents
+    in the container, the nearest first; ``parent_commands``: theirs, as many, or none. Nothing of this is safe to print.
     """
 
     pid: int
     comm: str
     command: str = ""
     parents: tuple[str, ...] = ()
+    parent_commands: tuple[str, ...] = ()
     rss_bytes: int | None = None

@@ -23,7 +23,9 @@ from agent.model import (
     MemoryUse,
     Mode,
     Pod,
+    SeenProcess,
     Vanished,
+    Victim,
     levels_above,
 )
 from agent.pods.recent import Recent
@@ -48,7 +50,7 @@ class Live(Protocol):
 
 
 class Lookup:
-    """``oom_group`` has the last values of memory.oom.group, by path."""
+    """``oom_group`` has the last values of memory.oom.group, by path. ``seen`` is pressure's SeenProcesses.of_kill."""
 
     def __init__(
         self,
@@ -57,12 +59,14 @@ class Lookup:
         live: Live,
         oom_group: Mapping[str, int],
         on_error: Callable[[CgroupError], None],
+        seen: Callable[[str, Sequence[Victim]], tuple[SeenProcess, ...]] = lambda _path, _victims: (),
     ) -> None:
         self._files = files
         self._registry = registry
         self._live = live
         self._oom_group = oom_group
         self._on_error = on_error
+        self.seen = seen
         self._is_whole = files.is_whole
         self._inits: dict[int, ProcessIdentity] = {}
         self._ended: dict[

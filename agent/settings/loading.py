@@ -50,6 +50,7 @@ def load(
         raise SettingsError(problems)
     found["node_name"] = found["node_name"] or ""
     found["cgroup_roots"] = found["cgroup_roots"] or ()
+    found["redact_patterns"] = found["redact_patterns"] or ()
     return Settings(**found, rules=rules)  # type: ignore[arg-type]
 
 

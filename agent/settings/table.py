@@ -38,6 +38,8 @@ class Settings:
     nri_index: str
     event_budget_pod: Budget
     event_budget_node: Budget
+    command_lines: str
+    redact_patterns: tuple[str, ...]
     resync_interval_s: float
     kill_retention_days: int
     kill_retention_count: int
@@ -121,6 +123,11 @@ SETTINGS: tuple[Setting, ...] = (
             "limit of Events per pod: number at once / interval of one more; the rest is counted in later Events"),
     Setting("event_budget_node", values.budget, BUDGET, "50/0.2s",
             "limit of Events for the whole node: number at once / interval of one more"),
+    Setting("command_lines", values.command_lines, "off, names, history, log or events", "history",
+            "what is read and shown of a killed process and its parents: names; with arguments (secrets redacted) in history and explain; "
+            "in the log too; in Events too"),
+    Setting("redact_patterns", values.patterns, "globs", None,
+            "more arguments and names of options that are secrets in command lines (comma-separated)", "only the built-in ones"),
     Setting("resync_interval_s", values.duration_s, "duration", "20m", "interval of the full resync"),
     Setting("kill_retention_days", values.count, WHOLE, "30", "days to keep a kill in the ledger"),
     Setting("kill_retention_count", values.count, WHOLE, "100000", "maximum number of kills in the ledger"),

@@ -21,6 +21,7 @@ NODE = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?\Z")
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST_S = 7 * 86400.0
 LARGEST_COUNT = 10**9
+MOST_PATTERNS, LONGEST_PATTERN = 50, 100
 
 
 def text(value: object) -> str:
@@ -80,6 +81,24 @@ def one_of(*words: str) -> Callable[[object], str]:
 def nri(value: object) -> str:
     """``auto``, ``off`` or ``required``. Without quotation marks, YAML 1.1 reads off as false."""
     return "off" if value is False else one_of("auto", "off", "required")(value)
+
+
+def command_lines(value: object) -> str:
+    """How far command lines are shown; each word includes those before it. Without quotation marks, YAML 1.1 reads off as false."""
+    return "off" if value is False else one_of("off", "names", "history", "log", "events")(value)
+
+
+def patterns(value: object) -> tuple[str, ...]:
+    """A list of globs, or a string that is split at commas; none may be so wide that it matches everything, or very long."""
+    found = globs([item.strip() for item in value.split(",")] if isinstance(value, str) else value)
+    for item in found:
+        if not item.strip("*?"):
+            raise ValueError(f"{shown(item)} matches every argument: set commandLines to names instead")
+        if len(item) > LONGEST_PATTERN:
+            raise ValueError(f"{shown(item)} is longer than {LONGEST_PATTERN} characters")
+    if len(found) > MOST_PATTERNS:
+        raise ValueError(f"has {len(found)} patterns: at most {MOST_PATTERNS} are allowed")
+    return found
 
 
 def plugin_index(value: object) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from agent.model import MODE_LABEL, NO_LIMIT_SCOPES, MemoryVolume, Mode, OomKill, Outcome, Scope
 from agent.wording.filled import containers_sentence, filled_advice, memory_sentence, memory_text
+from agent.wording.processes import seen_sentence, seen_text
 from agent.wording.scopes import SHORTAGE, SHORTAGE_ADVICE
 from agent.wording.text import NOTE_BYTES, bytes_text, count, note, safe
 
@@ -88,7 +89,7 @@ def kill_note(
         text = " ".join(part for part in parts if part not in left_out)
         if len(text.encode("utf-8", "replace")) <= NOTE_BYTES:
             break
-    return note(text)
+    return seen_sentence(kill, note(text))
 
 
 def kill_line(kill: OomKill, event: str = FOUND) -> str:
@@ -101,7 +102,9 @@ def kill_line(kill: OomKill, event: str = FOUND) -> str:
     outcome = f", {what} {kill.outcome.value}" if kill.outcome else ", outcome not known" if event == SETTLED else ""
     memory = memory_text(kill.use) if kill.use is not None else ""
     when = "memory then" if kill.use is not None and kill.use.by_report else "memory right after"
-    return f"{LINES[event]} {where}: {_killed(kill)}, scope {scope}{limit}{outcome}{f', {when}: {memory}' if memory else ''}"
+    filled = f", {when}: {memory}" if memory else ""
+    seen = f"; {text}" if (text := seen_text(kill)) else ""
+    return f"{LINES[event]} {where}: {_killed(kill)}, scope {scope}{limit}{outcome}{filled}{seen}"
 
 
 def _container_sentences(kill: OomKill) -> tuple[str, ...]:

@@ -79,7 +79,10 @@ def test_history(name: str) -> None:
 
 
 def test_a_kill_has_the_memory_by_kind_and_the_processes_that_were_seen() -> None:
-    use, seen = MemoryUse(anon=3 * MIB, file=MIB, by_report=False), SeenProcess(7, "sh", "sh -c x", ("tini",), MIB)
+    use, seen = (
+        MemoryUse(anon=3 * MIB, file=MIB, by_report=False),
+        SeenProcess(7, "sh", "sh -c x", ("tini",), ("tini -- sh",), MIB),
+    )
     kill = replace(KILL, use=use, seen=(seen,))
     (found,) = checked("history", printed(lambda file: show_rows(KILLS, [kill], Output.JSON, file)))["kills"]
     assert (found["memory"]["anon_bytes"], found["memory"]["swap_bytes"], found["memory"]["by_report"]) == (
@@ -87,7 +90,16 @@ def test_a_kill_has_the_memory_by_kind_and_the_processes_that_were_seen() -> Non
         None,
         False,
     )
-    assert found["seen"] == [{"pid": 7, "comm": "sh", "command": "sh -c x", "parents": ["tini"], "rss_bytes": MIB}]
+    assert found["seen"] == [
+        {
+            "pid": 7,
+            "comm": "sh",
+            "command": "sh -c x",
+            "parents": ["tini"],
+            "parent_commands": ["tini -- sh"],
+            "rss_bytes": MIB,
+        }
+    ]
 
 
 def test_the_commands_of_a_node(node: LookedAtNode, tmp_path: Path) -> None:

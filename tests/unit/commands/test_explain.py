@@ -17,7 +17,7 @@ from agent.commands.explain import explain
 from agent.commands.output.table import Output
 from agent.look.explanation import CgroupFacts
 from agent.look.limits import limits_sentence
-from agent.model import VANISHED, AgentError, Cgroup, MemoryUse, Original, Scope, Vanished
+from agent.model import VANISHED, AgentError, Cgroup, MemoryUse, Original, Scope, SeenProcess, Vanished
 from tests.unit.commands.world import (
     CONTAINER,
     ID,
@@ -156,6 +156,13 @@ def test_a_container_is_explained_with_mode_and_rule_knob_memory_counters_and_la
         "Kills": "2 processes in the ledger, the last 1970-01-01T00:16:40Z",
         "State": "running, 2 restarts; the previous instance ended: OOMKilled, exit code 137, at 2025-10-09T08:53:20Z",
     }
+
+
+def test_the_process_of_its_last_kill_is_shown_with_its_parents(node: LookedAtNode) -> None:
+    seen = SeenProcess(4312, "worker", "python -m celery \x1b[2J", ("celery", "tini"), ("", ""))
+    node.remember(a_kill(1, at=1.0), replace(a_kill(2, at=2.0), seen=(seen,)))
+    assert section(text(node), "Container herder (regular)")["Last"] == "python -m celery \\x1b[2J ← celery ← tini"
+    assert told(node)["containers"][0]["last_process"] == "python -m celery \\x1b[2J ← celery ← tini"
 
 
 def test_what_it_tolerates_is_told_with_who_said_so_and_whether_it_is_armed(node: LookedAtNode) -> None:

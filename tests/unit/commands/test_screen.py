@@ -68,10 +68,11 @@ def test_a_kill_is_one_line_with_who_where_how_large_whose_limit_and_what_became
     header, row = kills_text(KILL)
     assert header == [
         "TIME", "POD", "CONTAINER", "PROCESS", "RESIDENT", "SCOPE", "LIMIT", "FILLED BY", "MODE", "OUTCOME",
+        "COMMAND",
     ]  # fmt: skip
     assert row == [
         "2025-10-09T08:53:20Z", "default/herder-1", "herder", "4312 worker", "180.2 MiB", "container", "256 MiB", "processes",
-        "single", "survived",
+        "single", "survived", "-",
     ]  # fmt: skip
 
 
@@ -116,16 +117,17 @@ def test_in_a_pipe_every_value_is_whole_and_on_its_own_line() -> None:
 @pytest.mark.parametrize(
     ("width", "gone"),
     [
-        (140, set()),
-        (110, {"MODE"}),
-        (100, {"MODE", "LIMIT"}),
-        (70, {"MODE", "LIMIT", "RESIDENT", "SCOPE", "CONTAINER"}),
+        (150, set()),
+        (120, {"COMMAND"}),
+        (110, {"COMMAND", "MODE"}),
+        (100, {"COMMAND", "MODE", "LIMIT"}),
+        (70, {"COMMAND", "MODE", "LIMIT", "RESIDENT", "SCOPE", "CONTAINER"}),
     ],
 )
 def test_a_narrow_terminal_loses_first_what_matters_least(width: int, gone: set[str]) -> None:
     kills = [replace(KILL, pod="herder-12345")]
     text = on_terminal(history.KILLS.view(tuple(kills)), width)
-    columns = {"TIME", "POD", "CONTAINER", "PROCESS", "RESIDENT", "SCOPE", "LIMIT", "MODE", "OUTCOME"}
+    columns = {"TIME", "POD", "CONTAINER", "PROCESS", "RESIDENT", "SCOPE", "LIMIT", "MODE", "OUTCOME", "COMMAND"}
     header = text.splitlines()[0]
     assert {name for name in columns if name not in _words(header)} == gone
 

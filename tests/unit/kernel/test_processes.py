@@ -201,20 +201,21 @@ def test_the_nodes_kills_are_counted_where_the_kernel_does(tmp_path: Path) -> No
 def test_a_process_that_is_hidden_from_us_is_like_one_that_is_gone(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """proc(5), hidepid."""
 
-    def refused(_: Path) -> bytes:
+    def refused(*_: object) -> int:
         raise PermissionError(code, os.strerror(code))
 
     me = identity(os.getpid())
-    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(os, "open", refused)
     assert cgroup_of(me.pid) is None
     assert init_process([me.pid]) is None
     assert not is_alive(me)
 
 
 def test_without_a_free_descriptor_nothing_is_known_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(path: Path, *_mode: object, **_more: object) -> None:
+    def refused(path: Path | str, *_mode: object, **_more: object) -> int:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
 
     monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(os, "open", refused)
     assert (init_process([os.getpid()]), cgroup_of(os.getpid()), node_oom_kills()) == (None, None, None)
     assert not is_alive(ProcessIdentity(os.getpid(), 1))

@@ -43,6 +43,19 @@ def hit_without_kill(agent: Agent, path: str) -> None:
     agent.after(31.0)
 
 
+def test_a_limit_that_is_reached_all_the_time_keeps_no_old_hit(world: World) -> None:
+    """memory.events changes with each time, which says nothing about hits without anything to reclaim."""
+    agent = Agent(world)
+    world.hit(A)
+    for number in range(1, 5):
+        world.tallies[A] = replace(world.tallies[A], local_max=number)
+        agent.read()
+        agent.after(10.0)
+    world.kill(A, hit=False)
+    agent.read()
+    assert scopes(agent) == [None]
+
+
 # --------------------------------------------------------------------------------------------------- with the kernel's log
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from agent.kills import Attribution, Findings
@@ -19,6 +20,7 @@ from agent.model import (
     Mode,
     OomKill,
     OomReport,
+    SeenProcess,
     Vanished,
     Victim,
 )
@@ -67,6 +69,7 @@ class World:
     uses_read: list[str] = field(default_factory=list)
     containers: dict[str, tuple[ContainerUse, ...]] = field(default_factory=dict)  # by pod
     next_inode: int = 1000
+    processes: dict[str, tuple[SeenProcess, ...]] = field(default_factory=dict)  # seen before a kill, by path
 
     def make(self, *paths: str) -> None:
         for path in paths:
@@ -139,6 +142,10 @@ class World:
 
     def limited_above(self, path: str) -> bool:
         return self.capped
+
+    def seen(self, path: str, victims: Sequence[Victim]) -> tuple[SeenProcess, ...]:
+        killed = {victim.pid for victim in victims}
+        return tuple(one for one in self.processes.get(path, ()) if not killed or one.pid in killed)
 
     def init_pid(self, cgroup: Cgroup) -> int | None:
         return self.inits.get(cgroup.path)

@@ -23,6 +23,7 @@ from agent.model import (
     ObjectRef,
     OomKill,
     Original,
+    SeenProcess,
     TaskRow,
     Victim,
 )
@@ -102,6 +103,17 @@ def test_fields_of_a_newer_version_are_left_out() -> None:
 def test_a_scope_of_a_newer_version_is_not_known_and_the_kill_is_kept() -> None:
     body = json.loads(str(kill_row(a_kill())[-1])) | {"scope": "galaxy"}
     assert kill_of(json.dumps(body), None) == replace(a_kill(), scope=None)
+
+
+def test_processes_that_were_seen_come_back_as_they_were() -> None:
+    kill = replace(
+        a_kill(), seen=(SeenProcess(1, "a", "a -b \udcff", ("sh", "tini"), ("sh -c x", ""), 7), SeenProcess(2, "b"))
+    )
+    body = str(kill_row(kill)[-1])
+    assert kill_of(body, None) == kill
+    old = json.loads(body)
+    del old["seen"][0]["parent_commands"]
+    assert kill_of(json.dumps(old), None).seen[0].parent_commands == ()
 
 
 @pytest.mark.parametrize("body", ["{", "[]", "{}", "null"])

@@ -72,6 +72,7 @@ class Node:
     def __init__(self) -> None:
         self.events: list[tuple[TreeEvent, float]] = []
         self.kills: Any = self
+        self.touches: list[tuple[Cgroup, float]] = []
         self.attribution: Any = self
         self.log_quiet_s = self.oldest_waiting_sequence = self.v1 = None
         self.between: Callable[[], None] = lambda: None
@@ -88,6 +89,9 @@ class Node:
 
     def tree_events(self, events: Iterable[TreeEvent], now_s: float) -> None:
         self.events += [(event, now_s) for event in events]
+
+    def touched(self, cgroup: Cgroup, now_s: float) -> None:
+        self.touches.append((cgroup, now_s))
 
     def log_read(self, *, unread: bool, now_s: float) -> None:
         self.unread = unread
@@ -131,6 +135,7 @@ def test_it_is_read_a_moment_later_and_nothing_wakes_the_loop_until_then(which: 
         (knob, at_once_s), (counters, later_s) = node.events
         assert (type(knob), type(counters)) == (OomGroupTouched, CountersTouched)
         assert later_s - at_once_s >= AFTER_THE_KERNEL_S
+        assert node.touches == [(CONTAINER, at_once_s)], "who is in it is asked before that"
     else:
         assert log.heard_s[0] - log.told_s >= AFTER_THE_KERNEL_S
     assert turns == 3, "one that was woken by it, and one a moment later"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from agent.cgroup.files import CgroupFiles
+from agent.cgroup.tree import Tree
 from agent.events.outbox import Outbox
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
@@ -26,6 +28,7 @@ from agent.model import (
     Rules,
     ScopePolicy,
 )
+from agent.pressure.seen import SeenProcesses
 from agent.run import build_node
 from agent.settings import load
 from tests.unit.cgroup.fakes import make, remove
@@ -67,6 +70,8 @@ class World:
         kmsg: bool = False,
         announce: bool = True,
         emulate_group: bool = False,
+        command_lines: str = "history",
+        processes: Callable[[Tree], SeenProcesses | None] = lambda _tree: None,
     ) -> None:
         self.mount = tmp_path / "mount"
         self.mount.mkdir(exist_ok=True)
@@ -78,9 +83,14 @@ class World:
         self.room = 1000
         self._version = version
         self._kmsg = kmsg
+        self._processes = processes
         settings = load({"node_name": "node-1"}, {})
         self.settings = replace(
-            settings, rules=rules or Rules(), emulate_group_on_v1=emulate_group, mode_applied_events=announce
+            settings,
+            rules=rules or Rules(),
+            emulate_group_on_v1=emulate_group,
+            mode_applied_events=announce,
+            command_lines=command_lines,
         )
         self.scope_policies: dict[str, ScopePolicy] = {}  # by the cgroup's path
         self.systemd_loaded_ns = 1
@@ -109,6 +119,7 @@ class World:
             scope_policy=self.scope_policies.get,
             systemd_loaded_ns=lambda: self.systemd_loaded_ns,
             unix_s=self.unix_s,
+            processes=self._processes,
         )
         self.tree = self.node.tree
         self.registry, self.failing = self.node.pods.registry, self.node.pods.failing

@@ -106,7 +106,7 @@ def test_every_setting_can_be_given_by_flag_variable_and_file(config: Path) -> N
         "mode_applied_events": "false", "emulate_group_on_v1": "true", "event_budget_pod": "1/2m", "event_budget_node": "3/4s",
         "tls_cert": "/tls/crt", "tls_key": "/tls/key", "tls_client_ca": "/tls/ca", "basic_auth_file": "/users",
         "resync_interval_s": "1h", "real_time": "false", "nri": "required", "nri_socket": "/n", "nri_index": "05",
-        "kill_retention_days": "2", "kill_retention_count": "5",
+        "command_lines": "events", "redact_patterns": "*dsn*, corp_*", "kill_retention_days": "2", "kill_retention_count": "5",
     }  # fmt: skip
     assert {s.name for s in SETTINGS} == {*good, "config"}
     parser = argparse.ArgumentParser()
@@ -228,3 +228,26 @@ def test_numbers_and_switches_may_be_plain_yaml(config: Path) -> None:
 def test_settings_can_not_be_changed() -> None:
     with pytest.raises(AttributeError):
         load({}, NODE).log_level = "debug"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("*", "'*' matches every argument: set commandLines to names instead"),
+        ("*dsn*, ?*", "'?*' matches every argument"),
+        ("x" * 101, "is longer than 100 characters"),
+        (",".join(f"a{n}" for n in range(51)), "has 51 patterns: at most 50 are allowed"),
+        ("[a", "is not a glob: the [ at character 1 has no ]"),
+        ("a,,b", "must be a string or a list of strings"),
+    ],
+)
+def test_patterns_of_secrets_that_cannot_be_meant_are_refused(value: str, why: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        load({"node_name": "n", "redact_patterns": value}, {})
+    assert "--redact-patterns: " in str(error.value)
+    assert why in str(error.value)
+
+
+def test_off_without_quotation_marks_reads_no_command_lines(config: Path) -> None:
+    config.write_text("commandLines: off\n")
+    assert load({"node_name": "n", "config": str(config)}, {}).command_lines == "off"

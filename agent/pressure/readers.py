@@ -1,0 +1,65 @@
+"""Threads that read what may make them wait, each one container at a time: one that is stuck costs its own container its turn.
+
+A process can make a reader of its command line wait (kernel/command_lines.py), perhaps for as long as it lives.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from agent.model import AgentError
+from agent.wording.logs import Once, log
+
+logger = logging.getLogger("oomward")
+
+MOST_THREADS = 6  # started when they are needed, and kept
+MOST_OF_POD = 2
+MOST_WAITING = 64
+SAID_S = 3600.0
+Work = Callable[[], None]
+
+
+class Readers:
+    """``submit`` may be called by any thread, and never waits."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[tuple[str, str, Work]] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._keys: set[str] = set()  # in work, or waiting
+        self._pods: Counter[str] = Counter()
+        self._threads = 0
+        self._said = Once(SAID_S)
+
+    def submit(self, pod: str, key: str, work: Work) -> bool:
+        """Whether this is done soon: not while the same ``key`` is, nor with many others of ``pod``, nor with very many."""
+        with self._lock:
+            full = len(self._keys) >= MOST_WAITING or self._pods[pod] >= MOST_OF_POD
+            if full or key in self._keys:
+                return False
+            self._keys.add(key)
+            self._pods[pod] += 1
+            another = len(self._keys) > self._threads < MOST_THREADS
+            self._threads += another
+        if another:
+            threading.Thread(target=self._run, name="processes", daemon=True).start()
+        self._queue.put((pod, key, work))
+        return True
+
+    def _run(self) -> None:
+        while True:
+            pod, key, work = self._queue.get()
+            try:
+                work()
+            except (AgentError, OSError, ValueError, IndexError) as error:  # what cannot be read is left out
+                if self._said.due(type(error).__name__) is not None:
+                    log(logger, logging.WARNING, f"the processes of a container could not be read: {error!r}")
+            finally:
+                with self._lock:
+                    self._keys.discard(key)
+                    self._pods[pod] -= 1
+                    if not self._pods[pod]:
+                        del self._pods[pod]

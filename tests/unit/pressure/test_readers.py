@@ -1,0 +1,57 @@
+"""The threads that may have to wait: one container that makes them wait costs no other its turn, and the caller never waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+
+import pytest
+
+from agent.model import AgentError
+from agent.pressure.readers import MOST_OF_POD, MOST_THREADS, MOST_WAITING, Readers
+from tests.unit.patience import PATIENCE_S
+
+
+def wait_for(event: threading.Event) -> None:
+    event.wait(PATIENCE_S)
+
+
+def test_a_container_that_makes_its_reader_wait_delays_no_other() -> None:
+    readers, stuck, done = Readers(), threading.Event(), threading.Event()
+    for number in range(MOST_OF_POD):
+        assert readers.submit("evil", f"evil {number}", partial(wait_for, stuck))
+    assert not readers.submit("evil", "evil 9", done.set), "a pod has no more threads than that"
+    assert readers.submit("good", "good", done.set)
+    assert done.wait(PATIENCE_S)
+    stuck.set()
+
+
+def test_the_same_container_is_not_read_twice_at_once() -> None:
+    readers, stuck = Readers(), threading.Event()
+    assert readers.submit("pod", "a", partial(wait_for, stuck))
+    assert not readers.submit("pod", "a", stuck.set)
+    stuck.set()
+
+
+def test_threads_and_what_waits_are_bounded() -> None:
+    readers, stuck = Readers(), threading.Event()
+    before = threading.active_count()
+    taken = sum(readers.submit(f"pod {n}", str(n), partial(wait_for, stuck)) for n in range(3 * MOST_WAITING))
+    assert taken == MOST_WAITING
+    assert threading.active_count() <= before + MOST_THREADS
+    stuck.set()
+
+
+@pytest.mark.parametrize("error", [AgentError("no"), OSError(5, "no"), ValueError("no"), IndexError("no")])
+def test_what_cannot_be_read_is_logged_and_the_next_is_read(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    readers, done = Readers(), threading.Event()
+
+    def fail() -> None:
+        raise error
+
+    caplog.set_level(logging.WARNING, "oomward")
+    logging.getLogger("oomward").propagate = True
+    readers.submit("pod", "a", fail)
+    readers.submit("pod", "b", done.set)
+    assert done.wait(PATIENCE_S)
