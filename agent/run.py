@@ -8,13 +8,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from types import FrameType
 
 from agent import __version__
 from agent.cgroup.files import CgroupFiles
-from agent.cgroup.killing import kill_container
+from agent.cgroup.killing import kill_container, kill_largest
 from agent.cgroup.layout import LOCAL_EVENTS, LOCAL_EVENTS_ADVICE, Hierarchy, find_hierarchy
+from agent.cgroup.psi import Psi, has_psi
 from agent.cgroup.tree import Tree
 from agent.diagnose.failing import HOUR_S, Failing
 from agent.events.kill_events import KillEvents
@@ -23,6 +25,7 @@ from agent.events.schedule import Schedule
 from agent.events.sender import EventSender
 from agent.kernel.kmsg import boot_id, open_kmsg
 from agent.kernel.limits import is_first_pid_namespace, raise_open_files
+from agent.kernel.processes import largest
 from agent.kills import Attribution
 from agent.kills.recorder import Recorder
 from agent.kube.api import connect
@@ -37,10 +40,20 @@ from agent.loop.node_name import NodeName
 from agent.loop.pods import Pods
 from agent.loop.realtime import RealTime
 from agent.loop.runtime import Runtime
-from agent.loop.v1 import V1Counters
+from agent.loop.v1 import V1Counters, V1Pressure
+from agent.loop.waiting import Waiting
 from agent.metrics.http import Heartbeat, StatusServer, health
 from agent.metrics.metrics import Metrics
-from agent.model import Cgroup, KillAttempt, ScopePolicy, ThreadDied, Vanished
+from agent.model import (
+    Cgroup,
+    KillAttempt,
+    Pod,
+    PressureRequest,
+    ScopePolicy,
+    SeenProcess,
+    ThreadDied,
+    Vanished,
+)
 from agent.modes.consequences import Consequences
 from agent.modes.controller import ModeController
 from agent.modes.creation import CreationModes
@@ -48,13 +61,18 @@ from agent.modes.enforcer import Enforcer
 from agent.modes.kept import decided_again
 from agent.modes.notices import ModeNotices
 from agent.modes.scopes import Scopes
+from agent.modes.stalls import pressure_request
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.pods.watch import PodWatch
+from agent.pressure.following import Pressure
 from agent.pressure.near import NearLimit
 from agent.pressure.reached import Reached
 from agent.pressure.readers import Readers
+from agent.pressure.readings import Readings
+from agent.pressure.report import Report
 from agent.pressure.seen import SeenProcesses
+from agent.pressure.stalls import Stalls
 from agent.runtime.client import NriClient
 from agent.runtime.oom_policy import OomPolicies
 from agent.serve.answers import Answers
@@ -81,6 +99,8 @@ def build_node(
     *,
     kmsg: bool,
     v1: V1Counters | None = None,
+    v1_pressure: V1Pressure | None = None,
+    psi: Psi | None = None,
     scope_policy: Callable[[str], ScopePolicy | None] = lambda _path: None,
     systemd_loaded_ns: Callable[[], int | None] = lambda: None,
     unix_s: Callable[[], float] = time.time,
@@ -88,8 +108,8 @@ def build_node(
 ) -> Node:
     """The rooms that the loop's thread owns. ``kill`` is cgroup.killing.kill_container; ``kmsg`` False: the log can't be read.
 
-    ``scope_policy`` and ``systemd_loaded_ns`` are of_cgroup and loaded_ns of OomPolicies. ``processes`` makes what reads a container's
-    processes; None: they are not read.
+    ``psi`` None: the node has none. ``scope_policy`` and ``systemd_loaded_ns`` are of_cgroup and loaded_ns of OomPolicies.
+    ``processes`` makes what reads a container's processes; None: they are not read.
     """
     name, values, on_error = settings.node_name, dict[str, int](), error_counter(metrics)
     tree = Tree(files, root_override=settings.cgroup_roots)
@@ -113,17 +133,59 @@ def build_node(
     enforcer = Enforcer(files, ledger, unix_s)
     scopes = Scopes(scope_policy if files.version == "v2" else lambda _path: None, systemd_loaded_ns)
     modes = ModeController(
-        settings.rules, files, tree, enforcer, registry, notices, metrics, facts, consequences, scopes, values, on_error
+        settings.rules,
+        files,
+        tree,
+        enforcer,
+        registry,
+        notices,
+        metrics,
+        facts,
+        consequences,
+        scopes,
+        values,
+        on_error,
+        has_psi=psi is not None,
     )
     attribution = Attribution(boot, name, facts, ledger.baselines(), seen_this_boot=ledger.seen_this_boot, kmsg=kmsg)
     arguments = settings.command_lines in ("log", "events")
     recorder = Recorder(ledger, metrics, failing.settled, kill_events.post, arguments=arguments)
     near = NearLimit(files, seen.reached) if seen is not None else None
-    reached = Reached(*([seen.reached] if seen is not None else []))
-    kills = Kills(boot, files.version, tree, facts, attribution, recorder, metrics, reached, seen, near, v1)
+    pressure = _pressure(settings, boot, files, tree, facts, modes, metrics, outbox, psi, unix_s)
+    reached = Reached(pressure.reached, *([seen.reached] if seen is not None else []))
+    kills = Kills(
+        boot, files.version, tree, facts, attribution, recorder, metrics, reached, seen, near, v1, v1_pressure
+    )
     pods = Pods(registry, modes, ledger, failing, metrics, NodeName(name, registry))
     runtime = Runtime(registry, modes, tree, metrics, required=settings.nri == "required")
-    return Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime)
+    return Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime, pressure)
+
+
+def _pressure(
+    settings: Settings,
+    boot: str,
+    files: CgroupFiles,
+    tree: Tree,
+    facts: Lookup,
+    modes: ModeController,
+    metrics: Metrics,
+    outbox: Outbox,
+    psi: Psi | None,
+    unix_s: Callable[[], float],
+) -> Pressure:
+    """What follows the containers that reach their memory limit."""
+    readings = Readings(files, psi.stalled_us if psi is not None else None, modes.on_error)
+
+    def kill(container: Cgroup) -> tuple[KillAttempt, SeenProcess | None]:
+        facts.learn_init(container)
+        return kill_largest(files, container, largest, facts.init_pid(container))
+
+    def request(pod: Pod, container: str) -> PressureRequest:
+        return pressure_request(pod, container, modes.rules)
+
+    report = Report(boot, metrics, outbox.post_again, readings.largest, unix_s)
+    stalls = Stalls(boot, metrics, outbox.post, readings.hits, kill, modes.consequences.end_stalled, unix_s)
+    return Pressure(tree, facts, modes.registry, readings, psi, request, settings.pressure_events, report, stalls)
 
 
 def build_processes(settings: Settings, files: CgroupFiles, tree: Tree) -> SeenProcesses | None:
@@ -178,7 +240,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     if hierarchy.local_events:
         logger.warning("cgroup2 is %s. %s", LOCAL_EVENTS, LOCAL_EVENTS_ADVICE)
     files = CgroupFiles(hierarchy.memory_mount, hierarchy.version)
-    v1 = V1Counters(hierarchy.memory_mount, logger.warning) if hierarchy.version == "v1" else None
+    sources = _sources(hierarchy, files)
     log = _open_log(settings, ledger, metrics)
     user_agent = f"oomward/{__version__} (node {settings.node_name})"
     api = connect(settings.kubeconfig, user_agent=user_agent, lax_ca=settings.api_lax_ca)
@@ -197,7 +259,9 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         outbox,
         kill,
         kmsg=kmsg,
-        v1=v1,
+        v1=sources.v1,
+        v1_pressure=sources.v1_pressure,
+        psi=sources.psi,
         scope_policy=policies.of_cgroup,
         systemd_loaded_ns=policies.loaded_ns,
         processes=partial(build_processes, settings, CgroupFiles(hierarchy.memory_mount, hierarchy.version)),
@@ -205,7 +269,7 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
     nri = build_nri(settings, node, mailbox, files)
     rules = RulesFile(settings.config) if settings.config is not None else None
     real_time = RealTime(metrics, wanted=settings.real_time)
-    loop = Loop(node, log, mailbox, rules, settings, real_time)
+    loop = Loop(node, log, mailbox, rules, settings, real_time, sources.waiting)
     beats = (
         Heartbeat("loop", lambda: loop.last_beat_monotonic_s, STUCK_S),
         Heartbeat("pod watch", lambda: watch.last_beat_monotonic_s, POD_WATCH_SILENT_S),
@@ -233,10 +297,11 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
             logger.info("%s received: ending", signal.Signals(signum).name)
     finally:
         stop.set()
-        optional = ([nri.stop] if nri is not None else []) + ([v1.close] if v1 is not None else [])
+        optional = [nri.stop] if nri is not None else []
         for end in (
             commands.close,
             *optional,
+            sources.close,
             sender.stop,
             server.close,
             ledger.close,
@@ -247,6 +312,28 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
             end()
     logger.info("stopped; the values of memory.oom.group stay as they are")
     return 0
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Where the kernel's notifications come from, besides inotify and its log."""
+
+    waiting: Waiting
+    v1: V1Counters | None
+    v1_pressure: V1Pressure | None
+    psi: Psi | None
+
+    def close(self) -> None:
+        for source in (self.v1, self.v1_pressure, self.psi, self.waiting):
+            if source is not None:
+                source.close()
+
+
+def _sources(hierarchy: Hierarchy, files: CgroupFiles) -> _Sources:
+    waiting, mount = Waiting(), hierarchy.memory_mount
+    if hierarchy.version == "v1":
+        return _Sources(waiting, V1Counters(mount, logger.warning), V1Pressure(mount, logger.warning), None)
+    return _Sources(waiting, None, None, Psi(files, waiting, logger.warning) if has_psi() else None)
 
 
 def _place(hierarchy: Hierarchy) -> str:

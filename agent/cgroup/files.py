@@ -185,10 +185,26 @@ class CgroupFiles(CgroupMount):
         return self._size(cgroup, "peak")
 
     @or_vanished
+    def control_file(self, cgroup: Cgroup, file: str) -> str | None:
+        """Its text; None: there is no such file. Raises CgroupError."""
+        return self.read(cgroup.path, cgroup.inode, file)
+
+    @or_vanished
     def memory_use(self, cgroup: Cgroup) -> MemoryUse:
         """memory.stat by kind, with the cgroups below, and swap (v1: and kernel memory), a file of its own. Raises CgroupError."""
         stat = _pairs(self.need(cgroup.path, cgroup.inode, "memory.stat"))
         return (use_of_v1 if self.version == "v1" else use_of_v2)(stat, self._size(cgroup, "beside"))
+
+    @or_vanished
+    def times_at_limit(self, cgroup: Cgroup) -> int:
+        """How often a charge ran into this cgroup's own limit since it was made. Raises CgroupError.
+
+        v2: ``max`` of memory.events.local (before 5.2 of memory.events, which counts those below, too); v1: memory.failcnt.
+        """
+        if self.version == "v1":
+            return int(self.need(cgroup.path, cgroup.inode, "memory.failcnt"))
+        text = self.read(cgroup.path, cgroup.inode, "memory.events.local")
+        return _pairs(text or self.need(cgroup.path, cgroup.inode, "memory.events")).get("max", 0)
 
     def _size(self, cgroup: Cgroup, which: str) -> int | None:
         text = self.read(cgroup.path, cgroup.inode, self._sizes[which])

@@ -92,6 +92,18 @@ class Outbox:
 
     def post_kill(self, kill: OomKill, notice: Notice) -> None:
         """A kill is counted by the open Event of its group, or else by ``notice``, which is a new one."""
+        notice = self._counted(notice)
+        self._ledger.record_outcome(kill.kill_id, kill.outcome, notice)
+        self._put(notice)
+
+    def post_again(self, notice: Notice) -> None:
+        """What may happen again, and is no kill: likewise counted by the open Event of its group."""
+        notice = self._counted(notice)
+        self._ledger.count(notice)
+        self._put(notice)
+
+    def _counted(self, notice: Notice) -> Notice:
+        """The Event that counts it, as it is then."""
         notice = self._timed(notice)
         event = None
         if (newest := self._newest.pop(notice.group, None)) is not None:
@@ -101,8 +113,7 @@ class Outbox:
             notice = _counted_by(self._timed(event), notice)
         self._newest[notice.group] = _Open(notice)
         self._shares.trim(self._newest, MOST_GROUPS)
-        self._ledger.record_outcome(kill.kill_id, kill.outcome, notice)
-        self._put(notice)
+        return notice
 
     def _timed(self, notice: Notice) -> Notice:
         """With times of this boot's monotonic clock, which continues over a restart (clock_gettime(2)).

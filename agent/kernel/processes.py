@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from agent.model import SeenProcess
 
 PROC = Path("/proc")
 WHOLE = 1 << 16
@@ -99,6 +101,27 @@ def node_oom_kills(proc: Path = PROC) -> int | None:
                 break
     _, found, rest = text.partition(b"\noom_kill ")
     return int(rest.split(maxsplit=1)[0]) if found else None
+
+
+def largest(pids: Iterable[int], proc: Path = PROC, between: Callable[[], None] = lambda: None) -> list[SeenProcess]:
+    """These processes with their resident memory, the largest first. ``between`` is called before each."""
+    found = []
+    for pid in pids:
+        between()
+        if pid > 0 and (one := process(pid, proc)) is not None:
+            found.append(SeenProcess(pid, one.comm, rss_bytes=one.rss_bytes))
+    return sorted(found, key=lambda one: one.rss_bytes or 0, reverse=True)
+
+
+def available_share(proc: Path = PROC) -> float | None:
+    """MemAvailable of MemTotal (proc_meminfo(5)); None: it can't be read."""
+    try:
+        lines = (proc / "meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    sizes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines) if rest.strip()}
+    total = sizes.get("MemTotal", 0)
+    return sizes["MemAvailable"] / total if total and "MemAvailable" in sizes else None
 
 
 def process(pid: int, proc: Path = PROC) -> Process | None:

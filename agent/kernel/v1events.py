@@ -1,4 +1,4 @@
-"""cgroup v1's OOM notifications: eventfds on memory.oom_control, all behind one descriptor.
+"""cgroup v1's notifications: eventfds on memory.oom_control, or on memory.pressure_level, all behind one descriptor.
 
 Writes only ``cgroup.event_control``, which registers a notification and changes nothing else. Counts nothing: read memory.oom_control.
 Documentation/admin-guide/cgroup-v1/memory.rst, section 10. The kernel signals the cgroup that hit its limit and every one
@@ -17,7 +17,7 @@ FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class V1EventsUnavailableError(Exception):
-    """The kernel refuses this cgroup's OOM notification: its kills show only when its counter is read for another reason."""
+    """The kernel refuses this cgroup's notification: of OOMs, its kills show only when its counter is read for another reason."""
 
     def __init__(self, directory: Path, error: OSError) -> None:
         advice = "run as root with the v1 memory hierarchy mounted read-write"
@@ -27,9 +27,11 @@ class V1EventsUnavailableError(Exception):
 
 
 class V1Events:
-    """OOM notifications of many v1 cgroups behind one descriptor for a selector."""
+    """Notifications of many v1 cgroups behind one descriptor for a selector: of OOMs, or of another ``file`` with ``more`` arguments."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: str = "memory.oom_control", more: bytes = b"") -> None:
+        self._file = file
+        self._more = more
         self._epoll = select.epoll()
         self._directories: dict[int, Path] = {}
         self._eventfds: dict[Path, int] = {}
@@ -49,7 +51,7 @@ class V1Events:
         except OSError as error:  # EMFILE
             raise V1EventsUnavailableError(directory, error) from error
         try:
-            _ask_for_events(directory, eventfd)
+            _ask_for_events(directory, eventfd, self._file, self._more)
         except OSError as error:
             os.close(eventfd)
             if error.errno in (errno.ENOENT, errno.ENOTDIR) or not directory.is_dir():  # ENODEV: removed meanwhile
@@ -68,6 +70,15 @@ class V1Events:
             self._epoll.unregister(eventfd)
             os.close(eventfd)
 
+    def mute(self, directory: Path) -> None:
+        """Its signals are kept back until ``unmute``."""
+        if (eventfd := self._eventfds.get(directory)) is not None:
+            self._epoll.modify(eventfd, 0)
+
+    def unmute(self, directory: Path) -> None:
+        if (eventfd := self._eventfds.get(directory)) is not None:
+            self._epoll.modify(eventfd, select.EPOLLIN)
+
     def read(self) -> list[Path]:
         """The cgroups signalled since the last call: an OOM in them or above them, or their removal. Never blocks."""
         signalled = [eventfd for eventfd, _ in self._epoll.poll(0, max(1, len(self._directories)))]
@@ -81,7 +92,7 @@ class V1Events:
         self._epoll.close()
 
 
-def _ask_for_events(directory: Path, eventfd: int) -> None:
+def _ask_for_events(directory: Path, eventfd: int, file: str, more: bytes) -> None:
     with ExitStack() as opened:
 
         def open_at(path: str | Path, flags: int, dir_fd: int | None = None) -> int:
@@ -90,7 +101,6 @@ def _ask_for_events(directory: Path, eventfd: int) -> None:
             return fd
 
         top = open_at(directory, os.O_PATH | os.O_DIRECTORY)
-        control = open_at(
-            "memory.oom_control", os.O_RDONLY, top
-        )  # the kernel keeps the cgroup itself, not this descriptor
-        os.write(open_at("cgroup.event_control", os.O_WRONLY, top), b"%d %d" % (eventfd, control))
+        control = open_at(file, os.O_RDONLY, top)  # the kernel keeps the cgroup itself, not this descriptor
+        arguments = b"%d %d %b" % (eventfd, control, more)
+        os.write(open_at("cgroup.event_control", os.O_WRONLY, top), arguments.strip())

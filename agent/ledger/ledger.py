@@ -234,6 +234,10 @@ class Ledger(Answers):
             self._unwritten.put_notice(notice)
         return not known
 
+    def count(self, notice: Notice) -> None:
+        """An Event as it is now: a new one, or one that counts more."""
+        self._unwritten.put_notice(notice)
+
     def series_delivered(self, notice: Notice, outcome: str) -> None:
         """The Event is finished up to its ``sent_count``; a higher count waits."""
         self._unwritten.put_notice(notice)

@@ -12,7 +12,7 @@ from agent.kernel.limits import is_first_pid_namespace
 from agent.kernel.processes import cgroup_of, node_oom_kills
 from agent.kills import Attribution
 from agent.kills.recorder import Recorder
-from agent.loop.v1 import V1Counters
+from agent.loop.v1 import V1Counters, V1Pressure
 from agent.metrics.metrics import Metrics
 from agent.model import Cgroup, CgroupKind, CountersTouched, MemoryEvents, OomKill, OomReport, Outcome
 from agent.pods.lookup import Lookup
@@ -45,7 +45,10 @@ def error_counter(metrics: Metrics) -> Callable[[CgroupError], None]:
 
 @dataclass(eq=False)
 class Kills:
-    """``version`` is that of the cgroup hierarchy. ``v1`` follows its counters; None on v2, where the tree does."""
+    """``version`` is that of the cgroup hierarchy. ``v1`` follows its counters; None on v2, where the tree does.
+
+    ``v1_pressure``: its signals of memory pressure, None: on v2, or nobody wants to know.
+    """
 
     boot_id: str
     version: str
@@ -58,6 +61,7 @@ class Kills:
     seen: SeenProcesses | None = None  # None: processes are not read
     near: NearLimit | None = None
     v1: V1Counters | None = None
+    v1_pressure: V1Pressure | None = None
     _unread: dict[Cgroup, bool] = field(default_factory=dict, init=False)  # appeared, but not read yet; True: newborn
     # In another PID namespace a PID of the kernel's log is another process.
     _host_pids: bool = field(default_factory=lambda: is_first_pid_namespace() is True, init=False)
@@ -68,6 +72,8 @@ class Kills:
             return  # its removal was reported already
         if self.v1 is not None:
             self.v1.follow(cgroup)  # before the first reading, so that no kill happens in between
+        if self.v1_pressure is not None:
+            self.v1_pressure.follow(cgroup)
         if self._counts(cgroup):
             self._unread[cgroup] = newborn
             self.read(cgroup, now_s, newborn=newborn)
@@ -93,6 +99,11 @@ class Kills:
             owners[path] = CountersTouched(self.tree.cgroups.get(path, event.cgroup), event.at_monotonic_s)
         return list(owners.values())
 
+    def under_pressure(self, now_s: float) -> None:
+        """v1's signals of memory pressure: a limit may have been reached."""
+        for cgroup in self.v1_pressure.read(now_s) if self.v1_pressure is not None else ():
+            self.reached.signal(cgroup, now_s)
+
     def read(self, cgroup: Cgroup, now_s: float, *, newborn: bool = False) -> None:
         """Read the counters; the first reading that succeeds is where they begin. ``newborn``: the cgroup was made just now."""
         if isinstance(reading := self.facts.counters(cgroup, newborn=newborn), MemoryEvents):
@@ -115,6 +126,8 @@ class Kills:
     def gone(self, cgroup: Cgroup, now_s: float) -> None:
         if self.v1 is not None:
             self.v1.forget(cgroup)
+        if self.v1_pressure is not None:
+            self.v1_pressure.forget(cgroup)
         self._unread.pop(cgroup, None)
         self.reached.gone(cgroup)
         if self.seen is not None:

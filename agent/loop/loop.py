@@ -1,4 +1,4 @@
-"""The loop: one selector over inotify, the kernel's log, the mailbox and time; it calls the Node.
+"""The loop: one epoll over inotify, the kernel's log, the mailbox and time; it calls the Node.
 
 Enforcement first: every turn reads the tree before anything that may take longer, and drains inotify between the steps of that.
 A kill can wait: the kernel finishes its own work first. Sleeps when nothing happens.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import selectors
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from agent.loop.log_reader import LogReader
 from agent.loop.mailbox import Mailbox
 from agent.loop.node import Node
 from agent.loop.realtime import RealTime
+from agent.loop.waiting import Waiting
 from agent.model import CountersTouched, OomReport, TreeEvent
 from agent.settings import RulesFile, Settings, SettingsError
 
@@ -47,8 +47,8 @@ class Loop:
     _rules: RulesFile | None
     _settings: Settings
     _real_time: RealTime | None = None
+    _waiting: Waiting = field(default_factory=Waiting)
     last_beat_monotonic_s: float = field(default_factory=time.monotonic, init=False)
-    _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector, init=False)
     _housekeeping_at: float = field(default=0.0, init=False)
     _resync_at: float = field(default=0.0, init=False)
     _counted: dict[int, CountersTouched] = field(default_factory=dict, init=False)
@@ -83,14 +83,15 @@ class Loop:
         self._node.ledger.commit()
         self._housekeeping_at = now + HOUSEKEEPING_S
         self._resync_at = now + self._settings.resync_interval_s
-        with self._selector:
-            for source in (self._node.tree, self._mailbox, self._log, self._node.kills.v1):
-                if source is not None and (descriptor := source.fileno()) is not None:
-                    self._selector.register(descriptor, selectors.EVENT_READ)
-            while not self._stopping:
-                woken_by = self._selector.select(self._wait_s())
-                now = time.monotonic()
-                self._turn(now, any(key.fileobj == self._log.fileno() for key, _ in woken_by))
+        kills = self._node.kills
+        for source in (self._node.tree, self._mailbox, self._log, kills.v1, kills.v1_pressure):
+            if source is not None and (descriptor := source.fileno()) is not None:
+                self._waiting.register(descriptor)
+        while not self._stopping:
+            woken_by = self._waiting.wait(self._wait_s())
+            now = time.monotonic()
+            self._node.pressure.signalled(woken_by, now)
+            self._turn(now, self._log.fileno() in woken_by)
         self._node.ledger.record((), (), self._position())
 
     def _wait_s(self) -> float:
@@ -98,7 +99,8 @@ class Loop:
             return 0.0
         times = [self._housekeeping_at, self._resync_at, self._retry_at_s, self._counted_at_s, self._log_at_s]
         log = self._log if self._log_at_s == inf else None  # else even an open report waits for that time
-        sources = [source for source in (self._node, log, self._node.kills.v1) if source is not None]
+        kills = self._node.kills
+        sources = [source for source in (self._node, log, kills.v1, kills.v1_pressure) if source is not None]
         times += [t for source in sources if (t := source.due_s()) is not None]
         return max(0.0, min(times) - time.monotonic())
 
@@ -130,6 +132,7 @@ class Loop:
         self._handle(self._node.tree.read(now), now)
         if self._node.kills.v1 is not None:
             self._handle(self._node.kills.signalled(now), now)
+            self._node.kills.under_pressure(now)
         if now >= self._counted_at_s:
             counted, self._counted, self._counted_at_s = self._counted, {}, inf
             self._node.tree_events(counted.values(), now)
@@ -175,11 +178,11 @@ class Loop:
         descriptor = self._log.fileno()
         if woken and descriptor is not None and self._log_at_s == inf and not self._log.more:
             self._log_at_s = now + AFTER_THE_KERNEL_S
-            self._selector.unregister(descriptor)
+            self._waiting.unregister(descriptor)
         elif self._log_at_s <= now:
             self._log_at_s = inf
             if descriptor is not None:
-                self._selector.register(descriptor, selectors.EVENT_READ)
+                self._waiting.register(descriptor)
         return self._log_at_s == inf
 
     def _read_log(self, now: float) -> list[OomReport]:
@@ -187,10 +190,10 @@ class Loop:
         before = self._log.fileno()
         reports = self._log.read(now, self._node.kills.attribution.log_quiet_s)
         if before is not None and self._log.trouble is not None:
-            self._selector.unregister(before)
+            self._waiting.unregister(before)
             self._node.kills.log_lost(self._log.trouble)
         elif before is None and (found := self._log.fileno()) is not None:
-            self._selector.register(found, selectors.EVENT_READ)
+            self._waiting.register(found)
             self._node.kills.log_found(now)
         return reports
 

@@ -23,6 +23,7 @@ from agent.metrics.metrics import Metrics
 from agent.modes.controller import ModeController
 from agent.modes.kept import decided_again
 from agent.pods.state import NodeState
+from agent.pressure.following import Pressure
 from agent.wording.logs import Once, log
 
 logger = logging.getLogger("oomward")
@@ -53,6 +54,7 @@ class Node:
     kills: Kills
     pods: Pods
     runtime: Runtime
+    pressure: Pressure
     between: Callable[[], None] = lambda: None
     look_for_runtime: Callable[[], None] = lambda: None
     _scanned: bool = field(default=False, init=False)
@@ -85,6 +87,7 @@ class Node:
             self.modes.enforcer,
             self.outbox,
             self.modes.consequences.restarts,
+            self.pressure,
         )
         return min((t for source in sources if (t := source.due_s()) is not None), default=None)
 
@@ -159,6 +162,7 @@ class Node:
                 case model.CgroupGone(cgroup):
                     self.kills.gone(cgroup, now_s)
                     self.modes.gone(cgroup)
+                    self.pressure.gone(cgroup, now_s)
                 case model.CgroupMissed(place):
                     self.kills.attribution.missed(place, now_s)
                 case model.TreeOverflowed(why):
@@ -188,6 +192,7 @@ class Node:
         for attempt in self.modes.enforcer.collect(now_s):
             self.modes.attempted(attempt, now_s)
         self.modes.killed(self.kills.record(now_s, kmsg_sequence), now_s)
+        self.pressure.collect(now_s)
         self.modes.consequences.restarts.collect(now_s)
 
     def resync(self, now_s: float) -> None:
@@ -217,6 +222,7 @@ class Node:
         self.kills.read_all(self.tree.roots, now_s, self.between)
         self.kills.look_ahead(now_s, self.between)
         self.pods.housekeeping(now_s, self.between)
+        self.pressure.housekeeping(now_s)
         self.look_for_runtime()
         self._show_state()
 

@@ -20,7 +20,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from agent.metrics.failing import FailingPods
 from agent.metrics.last_kill import LastKills
 from agent.metrics.series import ContainerSeries, Key
-from agent.model import Mode, OomKill, Outcome, Scope, WriteOutcome
+from agent.model import Mode, OnStall, OomKill, Outcome, Scope, WriteOutcome
 
 LATENCY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0)
 CONTAINER = ("namespace", "pod", "container")
@@ -28,7 +28,8 @@ UNKNOWN = "unknown"
 EVENT_OUTCOMES = ("created", "exists", "patched", "dropped_gone", "dropped_invalid", "dropped_expired")
 WATCH_REASONS = ("timeout", "relist", "gone", "refused", "unreachable", "error", "short")  # model.WatchTrouble
 NRI_MODES = (*Mode, "none")
-KILLED_WHY = ("tolerance", "group", "failed")
+KILLED_WHY = ("tolerance", "group", "failed", "stall")
+STALL_ACTIONS = tuple(action for action in OnStall if action is not OnStall.OFF)
 CREATED_SWITCH = "PROMETHEUS_DISABLE_CREATED_SERIES"  # the library's own, which has them on where it is not set
 M = TypeVar("M", bound=MetricWrapperBase)
 
@@ -133,6 +134,12 @@ class Metrics:
         Gauge, "1 while a container is at its memory limit and needs more than can be freed, else 0.", *CONTAINER
     )
     memory_limit_pressure_seconds = metric(Counter, "Seconds that a container was under such pressure.", *CONTAINER)
+    stalls_resolved = metric(
+        Counter,
+        "Stalls at a container's own limit that the agent ended on request, by how.",
+        "action",
+        values=STALL_ACTIONS,
+    )
     pod_failure = metric(Gauge, "1 while the pod fails, by category of the diagnosis.", "namespace", "pod", "category")
     kmsg_readable = metric(Gauge, "1: the kernel's log is read. 0: it is not readable, so kills have no process names.")
     kmsg_lost_records = metric(Counter, "Records of the kernel's log that were overwritten before they were read.")

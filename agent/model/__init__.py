@@ -12,6 +12,7 @@ from agent.model.memory import *
 from agent.model.messages import *
 from agent.model.modes import *
 from agent.model.pods import *
+from agent.model.pressure import *
 from agent.model.runtime import *
 from agent.model.systemd import *
 

@@ -16,6 +16,8 @@ class Reason(StrEnum):
     MODE_FAILED = "OOMModeFailed"
     TOLERANCE_EXCEEDED = "OOMToleranceExceeded"
     CONTAINER_RESTARTED = "OOMContainerRestarted"
+    LIMIT_PRESSURE = "MemoryLimitPressure"
+    STALL_RESOLVED = "StallResolved"
 
 
 @dataclass(frozen=True, slots=True)

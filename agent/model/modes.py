@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.model.pressure import StallPolicy
+
 MODE_LABEL = "oomward.dev/mode"
 MODE_ANNOTATION_PREFIX = "mode.oomward.dev/"
 TOLERATE_ANNOTATION = "oomward.dev/tolerate"
@@ -113,6 +115,7 @@ class Rule:
     pods: LabelSelector = LabelSelector()
     containers: tuple[str, ...] = ()
     tolerance: Tolerance | None = None
+    stall: StallPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)

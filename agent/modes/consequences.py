@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.ledger import Ledger
-from agent.model import Cgroup, KillAttempt, KillOutcome, Mode, ObjectRef, OnExceeded, OomKill, Tolerance
+from agent.model import Cgroup, KillAttempt, KillOutcome, Mode, ObjectRef, OnExceeded, OnStall, OomKill, Tolerance
 from agent.modes.desired import DesiredMode
 from agent.modes.notices import ModeNotices
 from agent.modes.tolerance import exceeded
@@ -22,12 +22,12 @@ LATER_S = 5.0  # after that, and after a refusal
 
 @dataclass(slots=True)
 class Restart:
-    """``why`` is RESTART for an exceeded tolerance, None for a kill that takes the group with it."""
+    """``why``: RESTART for an exceeded tolerance, GROUP for a stall, None for a kill that takes the group with it."""
 
     container: Cgroup
     pod_uid: str
     name: str
-    why: OnExceeded | None
+    why: OnExceeded | OnStall | None
     since_s: float
     next_s: float | None = None  # None: no process is left
     trouble_reported: bool = False
@@ -41,7 +41,7 @@ class Restarts:
     report: Callable[[Restart, str], None]
     _restarts: dict[int, Restart] = field(default_factory=dict, init=False)
 
-    def start(self, container: Cgroup, pod_uid: str, name: str, why: OnExceeded | None, now_s: float) -> None:
+    def start(self, container: Cgroup, pod_uid: str, name: str, why: OnExceeded | OnStall | None, now_s: float) -> None:
         """Kill all of it now; a second call for the same cgroup changes nothing."""
         if container.inode not in self._restarts:
             restart = self._restarts[container.inode] = Restart(container, pod_uid, name, why, now_s)
@@ -136,6 +136,11 @@ class Consequences:
         if desired.tolerance.on_exceeded is OnExceeded.RESTART:
             self.ending(container)
             self.restarts.start(container, desired.pod_uid, desired.container, OnExceeded.RESTART, now_s)
+
+    def end_stalled(self, container: Cgroup, pod_uid: str, name: str, now_s: float) -> None:
+        """The container stalls at its own limit and asks to be ended then."""
+        self.ending(container)
+        self.restarts.start(container, pod_uid, name, OnStall.GROUP, now_s)
 
     def gone(self, container: Cgroup) -> None:
         """The cgroup was removed: the next instance starts from zero."""

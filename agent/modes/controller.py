@@ -33,10 +33,12 @@ from agent.modes.kept import kept_decisions
 from agent.modes.notices import ModeNotices
 from agent.modes.policy import decide, invalid_modes
 from agent.modes.scopes import Scopes
+from agent.modes.stalls import invalid_stalls, pressure_request
 from agent.modes.tolerance import invalid_tolerances
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.wording import notes
+from agent.wording.pressure import no_psi_note
 from agent.wording.shares import Shares
 
 MOST_ENDED = 1000  # containers that ended before they had a name
@@ -44,7 +46,10 @@ MOST_ENDED = 1000  # containers that ended before they had a name
 
 @dataclass(eq=False)
 class ModeController:
-    """``values`` are the last known ones of memory.oom.group, by path; shared with ``facts``, written here only."""
+    """``values`` are the last known ones of memory.oom.group, by path; shared with ``facts``, written here only.
+
+    ``has_psi`` False: stalls can't be seen on this node, so nothing is done about them.
+    """
 
     rules: Rules
     files: CgroupFiles
@@ -58,6 +63,7 @@ class ModeController:
     scopes: Scopes
     values: dict[str, int]
     on_error: Callable[[CgroupError], None]
+    has_psi: bool = True
     in_force: dict[str, Mode | None] = field(default_factory=dict, init=False)  # by container id; None: left alone
     _desired: dict[int, DesiredMode] = field(default_factory=dict, init=False)
     # By container id, of those that ended before they had a name: pod's uid, inode and the mode that was in force.
@@ -72,8 +78,16 @@ class ModeController:
         self._ancestors = Ancestors(self.enforcer, self.registry, self.notices, self.values)
 
     def check_settings(self, pod: Pod) -> None:
-        for bad in (*invalid_modes(pod, self.rules), *invalid_tolerances(pod, self.rules)):
+        for bad in (
+            *invalid_modes(pod, self.rules),
+            *invalid_tolerances(pod, self.rules),
+            *invalid_stalls(pod, self.rules),
+        ):
             self.notices.invalid(pod, bad)
+        for container in () if self.has_psi else pod.containers:
+            if (stall := pressure_request(pod, container.name, self.rules).stall) is not None:
+                note = no_psi_note(container.name, stall)
+                self.notices.failed(pod, note, f"no-psi-{container.name}", pod.uid)
 
     def pod_changed(self, pod: Pod, now_s: float, between: Callable[[], None]) -> None:
         """Decide the modes of the pod's containers. ``between`` is called before each that has a cgroup."""

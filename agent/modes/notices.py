@@ -8,7 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.metrics.metrics import Metrics
-from agent.model import InvalidSetting, Mode, Notice, ObjectRef, OnExceeded, Pod, Reason, Tolerance, event_name
+from agent.model import (
+    InvalidSetting,
+    Mode,
+    Notice,
+    ObjectRef,
+    OnExceeded,
+    OnStall,
+    Pod,
+    Reason,
+    Tolerance,
+    event_name,
+)
 from agent.wording import notes
 from agent.wording.logs import log
 
@@ -110,15 +121,16 @@ class ModeNotices:
             self.metrics.exceeded(pod.namespace, pod.name, container)
 
     def killed_as_a_whole(
-        self, pod: ObjectRef, container: str, why: OnExceeded | None, inode: int, trouble: str
+        self, pod: ObjectRef, container: str, why: OnExceeded | OnStall | None, inode: int, trouble: str
     ) -> None:
         """The agent has killed all processes of a container, or could not (``trouble``)."""
         note = notes.killed_as_a_whole_note(container, why, trouble)
         log(logger, logging.WARNING, note, namespace=pod.namespace, pod=pod.name, container=container)
-        self.metrics.containers_killed.labels("failed" if trouble else "tolerance" if why else "group").inc()
-        reason = Reason.MODE_FAILED if trouble else Reason.CONTAINER_RESTARTED
+        reason = "group" if why is None else "stall" if isinstance(why, OnStall) else "tolerance"
+        self.metrics.containers_killed.labels("failed" if trouble else reason).inc()
+        event = Reason.MODE_FAILED if trouble else Reason.CONTAINER_RESTARTED
         action = "EnforceOOMGroup" if trouble else "KillContainer"
-        self._notice(pod, reason, action, note, f"killed-{inode}-{trouble}")
+        self._notice(pod, event, action, note, f"killed-{inode}-{trouble}")
 
     def _notice(
         self, pod: Pod | ObjectRef, reason: Reason, action: str, note: str, key: str, *, warning: bool = True

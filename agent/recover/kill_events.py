@@ -18,7 +18,7 @@ from agent.recover.table import PRESSURE_RULE
 from agent.wording.times import unix_s
 
 AGENT = "oomward.dev/agent"  # reportingController
-PRESSURE = "MemoryLimitPressure"  # reason
+PRESSURE = Reason.LIMIT_PRESSURE
 HOUR_S = 3600.0
 PodKey = tuple[str, str]  # namespace, uid
 PRESSURE_S = 300.0  # a report is of now for that long

@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from agent.model import LabelSelector, Mode, OnExceeded, Rule, Rules, Tolerance
+from agent.model import STALL_AFTER_S, LabelSelector, Mode, OnExceeded, Rule, Rules, StallPolicy, Tolerance
 from agent.settings.file import ConfigFile
 from agent.settings.problems import shown
 from agent.settings.selectors import from_structure, parse_selector
-from agent.settings.values import globs, one_of, scalar, some_globs, text, tolerated
+from agent.settings.values import globs, on_stall, one_of, scalar, some_globs, stall_after_s, text, tolerated
 
 LEAVE = "leave"
 RULES_KEYS = {
@@ -53,6 +53,9 @@ RULE_KEYS: dict[str, tuple[Callable[[object], object], str]] = {
         "with `tolerate`: `arm` (the next OOM kill ends the whole container) or `restart` (end it at once); default: `arm`"),
     "tolerateScope": (one_of("own", "any"),
         "with `tolerate`: count only kills at the container's or pod's `own` limit, or `any` kill; default: `own`"),
+    "onStall": (on_stall,
+        "when a container stalls at its own limit: `kill-largest` (end its largest process), `group` (end all) or `off`; default: `off`"),
+    "stallAfter": (stall_after_s, "with `onStall`: how long the stall must last, at least `10s`; default: `60s`"),
 }  # fmt: skip
 
 
@@ -96,6 +99,8 @@ def _read_rule(file: ConfigFile, node: yaml.Node, number: int) -> Rule | None:
             file.problems.append(
                 f"{entries[key].where}: {key} has no effect without tolerate: add it, e.g. tolerate: 5/10m"
             )
+    if "stallAfter" in entries and "onStall" not in entries:
+        file.problems.append(f"{entries['stallAfter'].where}: stallAfter has no effect without onStall: add it")
     if len(file.problems) > before:
         return None
     name = values.get("name", f"rule-{number}")
@@ -114,4 +119,11 @@ def _read_rule(file: ConfigFile, node: yaml.Node, number: int) -> Rule | None:
         pods=values.get("selector", LabelSelector()),
         containers=values.get("containers", ()),
         tolerance=tolerance,
+        stall=_stall(values, name),
     )
+
+
+def _stall(values: Mapping[str, Any], name: str) -> StallPolicy | None:
+    if "onStall" not in values:
+        return None
+    return StallPolicy(values["onStall"], values.get("stallAfter", STALL_AFTER_S), f"configured rule {name}")

@@ -32,6 +32,7 @@ class Settings:
     api_lax_ca: bool
     mode_applied_events: bool
     emulate_group_on_v1: bool
+    pressure_events: str
     real_time: bool
     nri: str
     nri_socket: Path
@@ -112,6 +113,8 @@ SETTINGS: tuple[Setting, ...] = (
             "post an Event OOMModeApplied at each container start"),
     Setting("emulate_group_on_v1", values.switch, TRUE_FALSE, "false",
             "on cgroup v1: after an OOM kill in a container in mode group, kill the rest of the container"),
+    Setting("pressure_events", values.pressure_events, "off, requested or all", "requested",
+            "post Events MemoryLimitPressure: for no container, for those that ask, or for all; off: nothing is watched for them"),
     Setting("real_time", values.switch, TRUE_FALSE, "true",
             "run the agent with real-time priority, within a CPU budget, so that modes apply in time on busy processors"),
     Setting("nri", values.nri, "auto, off or required", "auto",

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.model import Budget, Tolerance
+from agent.model import Budget, OnStall, Tolerance
 from agent.settings.problems import shown
 
 ADDRESS = re.compile(
@@ -20,6 +20,7 @@ ADDRESS = re.compile(
 NODE = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?\Z")
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST_S = 7 * 86400.0
+SHORTEST_STALL_S = 10.0
 LARGEST_COUNT = 10**9
 MOST_PATTERNS, LONGEST_PATTERN = 50, 100
 
@@ -137,6 +138,24 @@ def duration_s(value: object) -> float:
     if not math.isfinite(seconds) or not 0 < seconds <= LONGEST_S:
         raise ValueError(f"must be more than 0 and at most 168h, not {shown(value)}")
     return seconds
+
+
+def on_stall(value: object) -> OnStall:
+    """``kill-largest``, ``group`` or ``off``. Without quotation marks, YAML 1.1 reads off as false."""
+    return OnStall.OFF if value is False else OnStall(one_of(*OnStall)(value))
+
+
+def stall_after_s(value: object) -> float:
+    """Seconds, from SHORTEST_STALL_S: a shorter stall may end by itself."""
+    seconds = duration_s(value)
+    if seconds < SHORTEST_STALL_S:
+        raise ValueError(f"must be at least {SHORTEST_STALL_S:g}s, not {shown(value)}")
+    return seconds
+
+
+def pressure_events(value: object) -> str:
+    """``off``, ``requested`` or ``all``. Without quotation marks, YAML 1.1 reads off as false."""
+    return "off" if value is False else one_of("off", "requested", "all")(value)
 
 
 def budget(value: object) -> Budget:

@@ -8,12 +8,18 @@ from __future__ import annotations
 from agent.model import (
     MODE_LABEL,
     ON_EXCEEDED_ANNOTATION,
+    ON_STALL_ANNOTATION,
+    ON_STALL_ANNOTATION_PREFIX,
+    PRESSURE_EVENTS_ANNOTATION,
+    PRESSURE_EVENTS_ANNOTATION_PREFIX,
+    STALL_AFTER_ANNOTATION,
     TOLERATE_ANNOTATION,
     TOLERATE_ANNOTATION_PREFIX,
     TOLERATE_SCOPE_ANNOTATION,
     InvalidSetting,
     Mode,
     OnExceeded,
+    OnStall,
     OomPolicy,
     Reason,
     ScopePolicy,
@@ -22,6 +28,8 @@ from agent.model import (
 )
 from agent.wording.text import count, duration_text, note, safe
 
+ABOUT_STALLS = (ON_STALL_ANNOTATION, ON_STALL_ANNOTATION_PREFIX, STALL_AFTER_ANNOTATION)
+ABOUT_PRESSURE = (PRESSURE_EVENTS_ANNOTATION, PRESSURE_EVENTS_ANNOTATION_PREFIX)
 ABOUT_TOLERANCE = (TOLERATE_ANNOTATION, TOLERATE_ANNOTATION_PREFIX, ON_EXCEEDED_ANNOTATION, TOLERATE_SCOPE_ANNOTATION)
 ENDS = {Mode.SINGLE: "ends only the process the kernel picks", Mode.GROUP: "ends the whole container"}
 
@@ -36,6 +44,8 @@ def mode_invalid_note(bad: InvalidSetting) -> str:
     """A label or annotation with a value that is no mode or no tolerance, or for a container that the pod does not have."""
     if bad.key.startswith(ABOUT_TOLERANCE):
         return note(f"Annotation {safe(bad.key, 200)} {_invalid_tolerance(bad)}")
+    if bad.key.startswith((*ABOUT_STALLS, *ABOUT_PRESSURE)):
+        return note(f"Annotation {safe(bad.key, 200)} {_invalid_pressure(bad)}")
     kind = "Label" if bad.source is Source.LABEL else "Annotation"
     joint = ", which " if bad.why.startswith("is ") else ": "
     said = f" has the value {safe(repr(bad.value), 80)}{joint}" if bad.value else ": "
@@ -50,6 +60,19 @@ def _invalid_tolerance(bad: InvalidSetting) -> str:
     where = " in containers without an annotation of their own" if bad.key == TOLERATE_ANNOTATION else where
     invalid = f"has the invalid value {safe(repr(bad.value), 80)}: {safe(bad.why, 160)}"
     return f"{invalid}. Until it is corrected, any number of kills is tolerated{where}."
+
+
+def _invalid_pressure(bad: InvalidSetting) -> str:
+    if bad.unknown_container:
+        return f"has no effect: {safe(bad.why, 160)}."
+    nothing = (
+        "nothing is done about a stall"
+        if bad.key.startswith(ABOUT_STALLS)
+        else "no Event MemoryLimitPressure is posted"
+    )
+    where = f" in container {safe(bad.container)}" if bad.container else ""
+    invalid = f"has the invalid value {safe(repr(bad.value), 80)}: {safe(bad.why, 160)}"
+    return f"{invalid}. Until it is corrected, {nothing}{where}."
 
 
 def too_many_note(reason: Reason, most: int) -> str:
@@ -122,9 +145,10 @@ def tolerance_exceeded_note(container: str, tolerance: Tolerance) -> str:
     )
 
 
-def killed_as_a_whole_note(container: str, why: OnExceeded | None, trouble: str) -> str:
+def killed_as_a_whole_note(container: str, why: OnExceeded | OnStall | None, trouble: str) -> str:
     """The agent has killed a whole container. ``why`` None: mode group on cgroup v1. ``trouble``: it could not, and why."""
     reason = "mode group on cgroup v1, after an OOM kill" if why is None else "its tolerance was exceeded"
+    reason = "it stalled at its memory limit" if isinstance(why, OnStall) else reason
     what = f"all processes of container {safe(container)} ({reason})"
     if trouble:
         return note(f"The agent could not kill {what}: {safe(trouble, 400)}.")

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.cgroup.psi import has_psi
 from tests.lab import systemd, uml
 from tests.lab.boot import REPO
 from tests.lab.runtime import build_hog
@@ -68,10 +69,18 @@ def all_parts() -> list[Part]:
     longest = sorted(files, key=lambda name: (LONGEST.index(name) if name in LONGEST else len(LONGEST), name))
     found = [_tests(name, "v2", files[name]) for name in longest]
     demo = Part("demo", (sys.executable, "-m", "tests.demo"), (("DEMO_SECONDS", "15"),))
-    older = [_tests("v1", "v1", "tests/kernel_v1", A_SHORT_STORM)]
+    older = [_tests("v1", "v1", "tests/kernel_v1", A_SHORT_STORM), *_native_parts()]
     if uml.NEWER.exists():
         older.append(_tests("test_kills_older_kernel", "v2", files["test_kills"], OLDER))
     return [*older, *found, demo]
+
+
+def _native_parts() -> list[Part]:
+    """What needs PSI, which User-Mode Linux has not: on this machine's own kernel, where that has it and we may."""
+    if os.geteuid() != 0 or not has_psi():
+        return []
+    pytest = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", "tests/native")
+    return [Part("native", pytest)]
 
 
 def quick_parts() -> list[Part]:

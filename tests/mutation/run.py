@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.mutation.mutants import MUTANTS, Mutant
 
 REPO = Path(__file__).parents[2]
-PARTS = ("agent", "tests", "manifests", "pyproject.toml")
+PARTS = ("agent", "tests", "manifests", "docs", "pyproject.toml")
 SECONDS = 60
 PASSED, FAILED = 0, 1  # pytest's exit codes
 

@@ -6,15 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.cgroup import killing
 from agent.cgroup.files import CgroupFiles
-from agent.cgroup.killing import HIDDEN, kill_container
-from agent.model import Cgroup, KillOutcome
+from agent.cgroup.killing import HIDDEN, kill_container, kill_largest
+from agent.model import Cgroup, KillOutcome, SeenProcess
 from tests.unit.cgroup.fakes import CONTAINER, POD, make, remove
 from tests.unit.patience import PATIENCE_S
 
@@ -155,3 +155,61 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(mount: Path, files: Cgr
     (mount / CONTAINER / "cgroup.kill").symlink_to(victim)
     assert kill_container(files, cgroup).outcome is KillOutcome.DENIED
     assert victim.read_text() == ""
+
+
+def by_pid(sizes: dict[int, int]) -> Callable[[Iterable[int]], list[SeenProcess]]:
+    """As kernel.processes.largest, of sizes in bytes."""
+
+    def largest(pids: Iterable[int]) -> list[SeenProcess]:
+        found = [SeenProcess(pid, "worker", rss_bytes=sizes[pid]) for pid in pids if pid in sizes]
+        return sorted(found, key=lambda one: one.rss_bytes or 0, reverse=True)
+
+    return largest
+
+
+def test_of_the_largest_process_alone_nothing_else_is_killed(
+    mount: Path, files: CgroupFiles, sleepers: Sleepers
+) -> None:
+    init, small, large = sleepers(3)
+    cgroup = holding(mount, CONTAINER, init, small, large)
+    sizes = {init.pid: 900, small.pid: 100, large.pid: 500}
+    attempt, process = kill_largest(files, cgroup, by_pid(sizes), init.pid)
+    assert attempt.outcome is KillOutcome.KILLED
+    assert process is not None
+    assert process.pid == large.pid
+    assert large.wait(PATIENCE_S) == -signal.SIGKILL
+    assert (init.poll(), small.poll()) == (None, None), "PID 1 is spared though it is larger"
+
+
+def test_pid_1_is_ended_only_if_it_is_the_only_one(mount: Path, files: CgroupFiles, sleepers: Sleepers) -> None:
+    (init,) = sleepers(1)
+    cgroup = holding(mount, CONTAINER, init)
+    attempt, _ = kill_largest(files, cgroup, by_pid({init.pid: 900}), init.pid)
+    assert attempt.outcome is KillOutcome.KILLED
+    assert init.wait(PATIENCE_S) == -signal.SIGKILL
+
+
+def test_the_largest_process_is_left_alone_if_its_pid_has_left_the_cgroup_since(
+    mount: Path, files: CgroupFiles, sleepers: Sleepers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = sleepers(2)
+    cgroup = holding(mount, CONTAINER, one, other)
+    listings = iter([(one.pid, other.pid), (other.pid,)])
+    monkeypatch.setattr(files, "pids", lambda _: next(listings))
+    attempt, _ = kill_largest(files, cgroup, by_pid({one.pid: 900, other.pid: 1}), None)
+    assert attempt.outcome is KillOutcome.EMPTY
+    assert one.poll() is None
+
+
+def test_where_no_process_can_be_seen_the_largest_cant_be_ended_and_it_is_said_why(
+    mount: Path, files: CgroupFiles
+) -> None:
+    cgroup = make(mount, CONTAINER)
+    write_procs(mount, CONTAINER, 0)
+    attempt, process = kill_largest(files, cgroup, by_pid({}), None)
+    assert (attempt.outcome, attempt.detail, process) == (KillOutcome.DENIED, HIDDEN, None)
+
+
+def test_in_what_is_no_container_no_largest_process_is_ended(mount: Path, files: CgroupFiles) -> None:
+    with pytest.raises(ValueError, match="no container's cgroup"):
+        kill_largest(files, make(mount, POD), by_pid({}), None)

@@ -74,7 +74,8 @@ class Node:
         self.kills: Any = self
         self.touches: list[tuple[Cgroup, float]] = []
         self.attribution: Any = self
-        self.log_quiet_s = self.oldest_waiting_sequence = self.v1 = None
+        self.pressure = SimpleNamespace(signalled=lambda *_: None)
+        self.log_quiet_s = self.oldest_waiting_sequence = self.v1 = self.v1_pressure = None
         self.between: Callable[[], None] = lambda: None
         self.at_turn: Callable[[], None] = lambda: None
 
@@ -83,6 +84,9 @@ class Node:
 
     def due_s(self) -> None:
         return None
+
+    def under_pressure(self, _now_s: float) -> None:
+        pass
 
     def ready(self) -> tuple[bool, str]:
         return False, ""

@@ -11,7 +11,7 @@ import pytest
 import agent.loop.v1 as v1_module
 from agent.cgroup.layout import classify
 from agent.kernel.v1events import V1EventsUnavailableError
-from agent.loop.v1 import READ_AFTER_S, V1Counters
+from agent.loop.v1 import MUTED_S, READ_AFTER_S, V1Counters, V1Pressure
 from agent.model import Cgroup, CountersTouched
 from tests.unit.cgroup.fakes import make
 from tests.unit.loop.world import CONTAINER, POD, World, pod
@@ -25,6 +25,7 @@ class Eventfds:
     def __init__(self) -> None:
         self.registered: list[Path] = []
         self.fired: list[Path] = []
+        self.muted: set[Path] = set()
         self.refuse = False
         self.gone = False
 
@@ -42,6 +43,12 @@ class Eventfds:
         fired, self.fired = self.fired, []
         return fired
 
+    def mute(self, directory: Path) -> None:
+        self.muted.add(directory)
+
+    def unmute(self, directory: Path) -> None:
+        self.muted.remove(directory)
+
     def fileno(self) -> int:
         return 99
 
@@ -52,7 +59,7 @@ class Eventfds:
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Eventfds:
     kernel = Eventfds()
-    monkeypatch.setattr(v1_module, "V1Events", lambda: kernel)
+    monkeypatch.setattr(v1_module, "V1Events", lambda *_: kernel)
     return kernel
 
 
@@ -166,3 +173,23 @@ def test_signals_of_many_cgroups_inside_a_container_are_one_reading_of_it(
     monkeypatch.setattr(kills, "v1", SimpleNamespace(read=lambda _now_s: signals))
     assert kills.signalled(100.0) == [CountersTouched(container, 100.0)]
     world.end()
+
+
+def test_reclaim_is_signalled_for_containers_and_pods_and_once_a_second_at_most(
+    kernel: Eventfds, troubles: list[str], tmp_path: Path
+) -> None:
+    """A pod's limit is its only container's, and is reached first."""
+    pressure = V1Pressure(tmp_path, troubles.append)
+    whole, nested = Cgroup(classify(POD), 8), Cgroup(classify(f"{CONTAINER}/x"), 9)
+    for cgroup in (MAIN, whole, nested):
+        pressure.follow(cgroup)
+    assert kernel.registered == [tmp_path / CONTAINER, tmp_path / POD]
+    kernel.fired = [tmp_path / POD]
+    assert pressure.read(5.0) == [whole]
+    assert kernel.muted == {tmp_path / POD}
+    assert pressure.due_s() == 5.0 + MUTED_S
+    assert pressure.read(5.0 + MUTED_S) == []
+    assert kernel.muted == set()
+    assert pressure.due_s() is None, "nothing wakes the agent without a signal"
+    pressure.forget(whole)
+    assert kernel.registered == [tmp_path / CONTAINER]

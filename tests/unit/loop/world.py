@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.tree import Tree
@@ -72,6 +73,8 @@ class World:
         emulate_group: bool = False,
         command_lines: str = "history",
         processes: Callable[[Tree], SeenProcesses | None] = lambda _tree: None,
+        pressure_events: str = "requested",
+        psi: Any = None,
     ) -> None:
         self.mount = tmp_path / "mount"
         self.mount.mkdir(exist_ok=True)
@@ -91,7 +94,9 @@ class World:
             emulate_group_on_v1=emulate_group,
             mode_applied_events=announce,
             command_lines=command_lines,
+            pressure_events=pressure_events,
         )
+        self.psi = psi
         self.scope_policies: dict[str, ScopePolicy] = {}  # by the cgroup's path
         self.systemd_loaded_ns = 1
         self.killed: list[str] = []
@@ -116,6 +121,7 @@ class World:
             outbox,
             self._kill,
             kmsg=self._kmsg,
+            psi=self.psi,
             scope_policy=self.scope_policies.get,
             systemd_loaded_ns=lambda: self.systemd_loaded_ns,
             unix_s=self.unix_s,

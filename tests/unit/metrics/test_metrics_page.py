@@ -51,6 +51,8 @@ def scenario() -> Metrics:
     m.modes_failed.inc()
     m.exceeded("default", "herder-1", "herder")
     m.containers_killed.labels("tolerance").inc()
+    m.under_pressure("default", "herder-1", "herder", seconds=2.5, lasts=True)
+    m.stalls_resolved.labels("kill-largest").inc()
     m.pod_failures("uid-1", {("default", "herder-1", "OOMKilledProcess")})
     m.kmsg_readable.set(True)
     m.kmsg_lost_records.inc(133)
@@ -66,7 +68,6 @@ def scenario() -> Metrics:
     m.events_pending.set(3)
     m.config_loaded(1_760_000_000.0)
     m.config_loaded(None)
-    m.under_pressure("default", "herder-1", "herder", seconds=12.5, lasts=True)
     m.ledger_persistent.set(True)
     return m
 
@@ -160,6 +161,7 @@ def test_names_types_and_units_follow_the_conventions() -> None:
                 "kind",
                 "thread",
                 "category",
+                "action",
             }
 
 

@@ -103,7 +103,8 @@ def test_every_setting_can_be_given_by_flag_variable_and_file(config: Path) -> N
     good = {
         "node_name": "node-2", "kubeconfig": "/k", "cgroup_mount": "/c", "cgroup_roots": "a/kubepods", "kmsg": "/m",
         "state_dir": "/s", "listen": "[::1]:80", "log_format": "text", "log_level": "DEBUG", "api_lax_ca": "true",
-        "mode_applied_events": "false", "emulate_group_on_v1": "true", "event_budget_pod": "1/2m", "event_budget_node": "3/4s",
+        "mode_applied_events": "false", "emulate_group_on_v1": "true", "pressure_events": "all",
+        "event_budget_pod": "1/2m", "event_budget_node": "3/4s",
         "tls_cert": "/tls/crt", "tls_key": "/tls/key", "tls_client_ca": "/tls/ca", "basic_auth_file": "/users",
         "resync_interval_s": "1h", "real_time": "false", "nri": "required", "nri_socket": "/n", "nri_index": "05",
         "command_lines": "events", "redact_patterns": "*dsn*, corp_*", "kill_retention_days": "2", "kill_retention_count": "5",

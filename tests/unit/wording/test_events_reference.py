@@ -9,19 +9,24 @@ from pathlib import Path
 import pytest
 
 from agent.model import (
+    AtLimit,
     InvalidSetting,
+    MemoryUse,
     MemoryVolume,
     Mode,
     OnExceeded,
+    OnStall,
     Outcome,
     Reason,
     Scope,
+    SeenProcess,
     Source,
+    StallPolicy,
     Tolerance,
     Victim,
 )
 from agent.wording import kills as wording
-from agent.wording import notes
+from agent.wording import notes, pressure
 from tests.unit.wording.kills import FILLED, GROUP, HOST, KILL, LOST, MIB, PID_1, USED
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "events.md"
@@ -34,7 +39,13 @@ TYPES = {
     Reason.MODE_FAILED: ("Warning", "EnforceOOMGroup"),
     Reason.TOLERANCE_EXCEEDED: ("Warning", "EnforceOOMGroup"),
     Reason.CONTAINER_RESTARTED: ("Warning", "KillContainer"),
+    Reason.LIMIT_PRESSURE: ("Warning", "WatchMemory"),
+    Reason.STALL_RESOLVED: ("Warning", "EndStall"),
 }
+AT_LIMIT = AtLimit(
+    256 * MIB, 255 * MIB, 4711, 0, MemoryUse(anon=240 * MIB, file=9 * MIB, kernel=6 * MIB, by_report=False)
+)
+SEEN = [SeenProcess(4312, "worker", rss_bytes=180 * MIB), SeenProcess(4313, "worker", rss_bytes=44 * MIB)]
 NOTES = {
     Reason.PROCESS_OOM_KILLED: wording.kill_note(replace(KILL, use=USED), container_limits=LIMITS),
     Reason.CONTAINER_OOM_KILLED: wording.kill_note(replace(GROUP, use=USED), container_limits=LIMITS),
@@ -47,6 +58,15 @@ NOTES = {
         "herder", Tolerance(5, 600.0, said_by="annotation oomward.dev/tolerate")
     ),
     Reason.CONTAINER_RESTARTED: notes.killed_as_a_whole_note("herder", OnExceeded.RESTART, ""),
+    Reason.LIMIT_PRESSURE: pressure.pressure_note("herder", AT_LIMIT, 0.21, SEEN, lasts_s=0.0, shared=False),
+    Reason.STALL_RESOLVED: pressure.stall_resolved_note(
+        "herder",
+        StallPolicy(OnStall.KILL_LARGEST, said_by="annotation oomward.dev/on-stall"),
+        SEEN[0],
+        61.0,
+        (0.98, 256 * MIB),
+        (0.0, 76 * MIB),
+    ),
 }
 
 NODES = replace(KILL, scope=Scope.NODE, limit_bytes=None)

@@ -1,0 +1,104 @@
+"""Whether a container that reaches its limit is under pressure, and since when it stalls. Pure.
+
+A limit that is reached says little: page cache grows to any limit, and reclaim makes room for more. It is pressure when what fills the
+limit can't be freed, or when the processes hardly run any more.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from math import inf
+
+FULL = 0.97  # of the limit can't be freed: soon nothing can
+NEARLY_FULL = 0.90  # likewise; it is pressure only if it grows, or if the processes stall
+STILL_FULL = 0.87
+GROWTH = 0.01  # of the limit, within GROWTH_S
+GROWTH_S = 60.0
+STALL = 0.05  # of the time, beside NEARLY_FULL
+FILLING = 0.75  # it is pressure, too, if this much can't be freed, it grows by FILLING_GROWTH, and page cache in use gives way …
+FILLING_GROWTH = 0.03
+FILLING_STALL = 0.10  # … so that the processes stall
+THRASHING = 0.50  # of the time, whatever fills the limit …
+DIRTY = 0.95  # can't be freed before it is written back …
+LASTING_S = 10.0  # … for that long
+CALM_S = 10.0  # pressure ends after that long without a sign of it
+STALLED = 0.90  # of the time: hardly anything runs
+MOST_SAMPLES = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A reading, against the one before. ``fixed`` and ``dirty``: as in AtLimit. ``reached``: the limit was, in between.
+
+    ``stalled``: the share of the time; None without PSI, or of a first reading. ``killed``: an OOM kill was counted in between.
+    """
+
+    at_s: float
+    fixed: float
+    dirty: float = 0.0
+    reached: bool = True
+    stalled: float | None = None
+    killed: bool = False
+
+
+@dataclass(eq=False)
+class Judge:
+    """Of one container; ``add`` its readings. Times are monotonic.
+
+    ``since_s``: when the pressure began, None: there is none. ``stalled_since_s``: since when it has stalled nearly all of the time at its
+    limit without a kill; None: it doesn't.
+    """
+
+    since_s: float | None = None
+    stalled_since_s: float | None = None
+    _samples: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES), init=False)
+    _thrashing_since_s: float | None = field(default=None, init=False)
+    _dirty_since_s: float | None = field(default=None, init=False)
+    _sign_s: float = field(default=0.0, init=False)
+
+    def add(self, one: Sample) -> bool:
+        """Whether pressure began or ended with this reading."""
+        stalled = one.stalled or 0.0
+        self._thrashing_since_s = _since(self._thrashing_since_s, one.reached and stalled >= THRASHING, one.at_s)
+        self._dirty_since_s = _since(self._dirty_since_s, one.reached and one.fixed + one.dirty >= DIRTY, one.at_s)
+        hardly_runs = one.reached and stalled >= STALLED and not one.killed
+        self.stalled_since_s = _since(self.stalled_since_s, hardly_runs, one.at_s)
+        begins = self._begins(one, stalled)
+        self._samples.append((one.at_s, one.fixed))
+        if self.since_s is None:
+            if begins:
+                self.since_s = self._sign_s = one.at_s
+            return begins
+        stays = one.reached and (one.fixed >= STILL_FULL or stalled >= STALL or one.fixed + one.dirty >= NEARLY_FULL)
+        if begins or stays:
+            self._sign_s = one.at_s
+        elif one.at_s - self._sign_s >= CALM_S:
+            self.since_s = None
+            return True
+        return False
+
+    def _begins(self, one: Sample, stalled: float) -> bool:
+        if not one.reached:
+            return False
+        nearly = one.fixed >= NEARLY_FULL and (stalled >= STALL or self._grew(one, GROWTH))
+        filling = one.fixed >= FILLING and stalled >= FILLING_STALL and self._grew(one, FILLING_GROWTH)
+        lasting = (self._thrashing_since_s, self._dirty_since_s)
+        return (
+            one.fixed >= FULL or nearly or filling or any(t is not None and one.at_s - t >= LASTING_S for t in lasting)
+        )
+
+    def _grew(self, one: Sample, share: float) -> bool:
+        return any(one.at_s - at_s <= GROWTH_S and one.fixed - fixed >= share for at_s, fixed in self._samples)
+
+    def nearly_full_s(self) -> float:
+        """In how many seconds it would be nearly full if it grew on as between the last two readings; inf: never, it does not grow."""
+        if len(self._samples) < 2:
+            return inf
+        (before_s, before), (at_s, fixed) = self._samples[-2], self._samples[-1]
+        growth = (fixed - before) / max(1e-3, at_s - before_s)
+        return max(0.0, NEARLY_FULL - fixed) / growth if growth > 0 else inf
+
+
+def _since(since_s: float | None, holds: bool, now_s: float) -> float | None:
+    return (now_s if since_s is None else since_s) if holds else None

@@ -1,0 +1,150 @@
+"""The text of memory pressure at a limit, and of stalls that the agent ended.
+
+Takes records and returns text that is safe to print. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.model import AtLimit, Identity, MemoryUse, OnStall, SeenProcess, StallPolicy
+from agent.wording.text import bytes_text, duration_text, note, safe
+
+MOST_NAMES = 4
+ADVICE = (
+    "An OOM kill is likely if this goes on. Raise the memory limit, or run fewer or smaller processes in the container."
+)
+KINDS = (
+    ("anon", "processes"),
+    ("file", "page cache"),
+    ("shmem", "shared memory and tmpfs"),
+    ("kernel", "kernel"),
+    ("sock", "sockets"),
+)
+SHOWN_BYTES = 1 << 20
+
+
+def use_text(use: MemoryUse | None) -> str:
+    """``241 MiB processes, 9 MiB page cache (2 MiB not written back)``; without kinds below a MiB; "": nothing is known."""
+    parts = []
+    for kind, name in KINDS:
+        size = getattr(use, kind) if use is not None else None
+        if size is not None and size >= SHOWN_BYTES:
+            dirty = use.dirty if use is not None and kind == "file" else None
+            more = f" ({bytes_text(dirty)} not written back)" if dirty is not None and dirty >= SHOWN_BYTES else ""
+            parts.append(f"{bytes_text(size)} {name}{more}")
+    return ", ".join(parts)
+
+
+def processes_text(processes: Sequence[SeenProcess]) -> str:
+    """``python3 180 MiB (PID 4312), tini 1 MiB (PID 1)``: the largest."""
+    return ", ".join(
+        f"{safe(one.comm)} {bytes_text(one.rss_bytes or 0)} (PID {one.pid})" for one in processes[:MOST_NAMES]
+    )
+
+
+def pressure_note(
+    container: str,
+    reading: AtLimit,
+    stalled: float | None,
+    processes: Sequence[SeenProcess],
+    *,
+    lasts_s: float,
+    shared: bool,
+) -> str:
+    """The message of the Event, at most 1,024 bytes."""
+    whose = "the memory limit of its pod, which all its containers share," if shared else "its memory limit"
+    lasts = f" and has been for {duration_text(lasts_s)}" if lasts_s else ""
+    stall = f" Its processes waited for memory {percent(stalled)} of the last second." if stalled is not None else ""
+    use, largest = use_text(reading.use), processes_text(processes)
+    return note(
+        f"Container {safe(container)} is at {whose} of {bytes_text(reading.limit_bytes)} ({bytes_text(reading.usage_bytes)} in "
+        f"use){lasts}; {percent(reading.fixed)} of the limit can't be freed.{stall}"
+        + (f" Memory now: {use}." if use else "")
+        + (f" Largest processes: {largest}." if largest else "")
+        + f" {ADVICE}"
+    )
+
+
+def pressure_line(names: Identity, reading: AtLimit, stalled: float | None, *, shared: bool) -> str:
+    """One line for the log."""
+    stall = "" if stalled is None else f", stalled {percent(stalled)} of the time"
+    limit = "limit of its pod" if shared else "limit"
+    return (
+        f"memory pressure in {_place(names)}: at its {limit} of {bytes_text(reading.limit_bytes)}, "
+        f"{percent(reading.fixed)} can't be freed{stall}"
+    )
+
+
+def pressure_ended_line(names: Identity, lasted_s: float) -> str:
+    return f"memory pressure in {_place(names)} ended after {lasted_s:.0f} s"
+
+
+def pressure_fields(
+    names: Identity, reading: AtLimit, stalled: float | None, processes: Sequence[SeenProcess]
+) -> dict[str, object]:
+    """Fields of the log line."""
+    return where(names) | {
+        "limit_bytes": reading.limit_bytes,
+        "usage_bytes": reading.usage_bytes,
+        "memory": use_text(reading.use),
+        "stalled": None if stalled is None else round(stalled, 3),
+        "largest": processes_text(processes),
+    }
+
+
+def where(names: Identity) -> dict[str, object]:
+    """The place, as fields of a log line."""
+    return {"namespace": names.namespace, "pod": names.pod, "container": names.container}
+
+
+def _place(names: Identity) -> str:
+    return f"{safe(names.namespace or '')}/{safe(names.pod or '')} container {safe(names.container or '')}"
+
+
+def percent(share: float) -> str:
+    """``97 %``."""
+    return f"{100 * share:.0f} %"
+
+
+def stall_resolved_note(
+    container: str,
+    policy: StallPolicy,
+    ended: SeenProcess | None,
+    lasted_s: float,
+    before: tuple[float | None, int],
+    after: tuple[float | None, int] | None,
+) -> str:
+    """``before`` and ``after``: the share of the time that it stalled, and its usage; ``after`` None: the container has ended."""
+    what = "all its processes" if policy.on_stall is OnStall.GROUP else "its largest process"
+    if ended is not None:
+        what = f"{what}, {safe(ended.comm)} (PID {ended.pid}, {bytes_text(ended.rss_bytes or 0)})"
+    then = f"Before: {_state(before)}. " + (
+        f"After: {_state(after)}." if after is not None else "The container has ended."
+    )
+    return note(
+        f"Container {safe(container)} was stalled at its own memory limit for {lasted_s:.0f} s, and the kernel killed nothing: the agent "
+        f"ended {what} (on-stall {policy.on_stall.value} by {safe(policy.said_by, 200)}). {then}"
+    )
+
+
+def _state(state: tuple[float | None, int]) -> str:
+    stalled, usage_bytes = state
+    return f"stalled {'for an unknown part' if stalled is None else percent(stalled)} of the time, {bytes_text(usage_bytes)} in use"
+
+
+def stall_failed_note(container: str, policy: StallPolicy, trouble: str) -> str:
+    """The agent could not end what it was asked to."""
+    return note(
+        f"Container {safe(container)} is stalled at its own memory limit, but the agent could not end what on-stall "
+        f"{policy.on_stall.value} asks for ({safe(policy.said_by, 200)}): {safe(trouble, 300)}."
+    )
+
+
+def no_psi_note(container: str, policy: StallPolicy) -> str:
+    """on-stall on a node that does not report stalls."""
+    return note(
+        f"on-stall {policy.on_stall.value} of {safe(policy.said_by, 200)} has no effect for container {safe(container)}: this node's "
+        "kernel reports no stalls (PSI). It needs cgroup v2, Linux 5.2 or newer with CONFIG_PSI, and on some distributions the boot "
+        "option psi=1."
+    )

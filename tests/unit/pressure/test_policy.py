@@ -1,0 +1,139 @@
+"""When a container that reaches its limit is under pressure, and when it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.pressure.policy import CALM_S, LASTING_S, Judge, Sample
+from tests.unit.profiles import examples
+
+
+def judged(*samples: Sample) -> Judge:
+    judge = Judge()
+    for sample in samples:
+        judge.add(sample)
+    return judge
+
+
+def series(fixed: list[float], every_s: float = 1.0, stalled: float | None = None) -> list[Sample]:
+    return [Sample(number * every_s, share, stalled=stalled) for number, share in enumerate(fixed)]
+
+
+def test_a_limit_full_of_what_cant_be_freed_is_pressure_at_the_first_reading() -> None:
+    assert judged(Sample(5.0, fixed=0.98)).since_s == 5.0
+
+
+def test_a_limit_full_of_page_cache_is_none_however_often_it_is_reached() -> None:
+    assert judged(*series([0.3] * 3600)).since_s is None
+
+
+def test_a_large_heap_that_does_not_grow_is_none_while_its_processes_run() -> None:
+    assert judged(*series([0.93] * 3600)).since_s is None
+    assert judged(*series([0.93] * 3600, stalled=0.01)).since_s is None
+
+
+def test_a_large_heap_that_grows_or_stalls_is_pressure() -> None:
+    assert judged(*series([0.85, 0.89, 0.91])).since_s == 2.0
+    assert judged(*series([0.93] * 3, stalled=0.2)).since_s == 0.0
+
+
+def test_what_grows_while_page_cache_in_use_gives_way_is_pressure_before_it_is_full() -> None:
+    assert judged(*series([0.70, 0.74, 0.78], stalled=0.2)).since_s == 2.0
+    assert judged(*series([0.70, 0.74, 0.78], stalled=0.02)).since_s is None, "what gives way is not in use"
+    assert judged(*series([0.78] * 60, stalled=0.2)).since_s is None, "nothing grows"
+
+
+def test_a_heap_that_grows_and_is_collected_is_none() -> None:
+    tooth = [0.30, 0.45, 0.60, 0.75, 0.85]
+    assert judged(*series(tooth * 100)).since_s is None
+
+
+@pytest.mark.parametrize("sample", [Sample(0.0, 0.2, stalled=0.8), Sample(0.0, 0.5, dirty=0.48)])
+def test_processes_that_hardly_run_and_page_cache_that_is_not_written_back_are_pressure_if_that_lasts(
+    sample: Sample,
+) -> None:
+    judge = judged(*(replace(sample, at_s=float(at_s)) for at_s in range(int(LASTING_S))))
+    assert judge.since_s is None
+    judge.add(replace(sample, at_s=LASTING_S))
+    assert judge.since_s == LASTING_S
+
+
+def test_stalls_without_a_limit_that_is_reached_are_not_the_limits_doing() -> None:
+    judge = judged(*(Sample(float(at_s), 0.99, reached=False, stalled=1.0) for at_s in range(120)))
+    assert (judge.since_s, judge.stalled_since_s) == (None, None)
+
+
+def test_pressure_ends_after_a_while_without_a_sign_of_it() -> None:
+    judge = judged(Sample(0.0, 0.98))
+    calm = [Sample(1.0 + at_s, 0.4, reached=False) for at_s in range(int(CALM_S))]
+    changes = [judge.add(sample) for sample in calm]
+    assert changes == [False] * (len(calm) - 1) + [True]
+    assert judge.since_s is None
+
+
+def test_a_sign_in_between_makes_it_last() -> None:
+    judge = judged(Sample(0.0, 0.98), Sample(9.0, 0.90), Sample(18.0, 0.4, reached=False))
+    assert judge.since_s == 0.0
+
+
+def test_a_stall_counts_from_its_beginning_and_a_kill_or_a_moments_run_ends_it() -> None:
+    judge = judged(*(Sample(float(at_s), 0.6, stalled=0.97) for at_s in range(60)))
+    assert judge.stalled_since_s == 0.0
+    judge.add(Sample(60.0, 0.6, stalled=0.97, killed=True))
+    assert judge.stalled_since_s is None
+    judge.add(Sample(61.0, 0.6, stalled=0.97))
+    assert judge.stalled_since_s == 61.0
+    judge.add(Sample(62.0, 0.6, stalled=0.5))
+    assert judge.stalled_since_s is None
+
+
+def test_how_soon_it_will_be_nearly_full_follows_its_growth() -> None:
+    assert judged(*series([0.60, 0.70])).nearly_full_s() == pytest.approx(2.0)
+    assert judged(*series([0.70, 0.60])).nearly_full_s() == float("inf")
+    assert judged(Sample(0.0, 0.5)).nearly_full_s() == float("inf")
+
+
+SAMPLES = st.lists(
+    st.builds(
+        Sample,
+        at_s=st.just(0.0),
+        fixed=st.floats(0.0, 1.1),
+        dirty=st.floats(0.0, 1.0),
+        reached=st.booleans(),
+        stalled=st.none() | st.floats(0.0, 1.0),
+        killed=st.booleans(),
+    ),
+    max_size=60,
+)
+
+
+@examples(300)
+@given(SAMPLES, st.lists(st.floats(0.05, 30.0), min_size=60, max_size=60))
+def test_whatever_is_read_pressure_needs_a_limit_that_is_reached_and_every_beginning_has_one_end(
+    samples: list[Sample], waits: list[float]
+) -> None:
+    judge, now_s = Judge(), 0.0
+    for sample, wait_s in zip(samples, waits, strict=False):
+        now_s += wait_s
+        before = judge.since_s
+        changed = judge.add(replace(sample, at_s=now_s))
+        assert changed is ((before is None) != (judge.since_s is None))
+        if before is None and judge.since_s is not None:
+            assert sample.reached
+            assert judge.since_s == now_s
+        if judge.stalled_since_s is not None:
+            assert sample.reached
+            assert not sample.killed
+
+
+@examples(200)
+@given(st.lists(st.floats(0.0, 0.74), min_size=1, max_size=100))
+def test_without_psi_a_container_most_of_whose_memory_can_be_freed_is_never_under_pressure(fixed: list[float]) -> None:
+    judge = Judge()
+    for sample in series(fixed):
+        judge.add(sample)
+        assert judge.since_s is None
