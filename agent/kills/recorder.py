@@ -16,6 +16,7 @@ from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
 from agent.model import NODE, CgroupKind, Identity, OomKill, Outcome
 from agent.wording import kills as wording
+from agent.wording.kill_record import kill_fields
 from agent.wording.logs import log
 from agent.wording.processes import without_arguments
 from agent.wording.shares import Shares
@@ -88,7 +89,7 @@ class Recorder:
             self._metrics.unattributed_oom_kills.inc(kill.processes)
             why = "its cgroup was removed before it was read, and its report was lost"
             text = f"no container found for an OOM kill below {kill.cgroup_path}: {why}"
-            fields = {"kill_id": kill.kill_id, "processes": kill.processes, "cgroup_path": kill.cgroup_path}
+            fields = {"kill_id": kill.kill_id, "processes_killed": kill.processes, "cgroup_path": kill.cgroup_path}
             log(logger, logging.WARNING, text, event="oom_kill_unattributed", **fields)
         self._metrics.unmatched_reports.inc(findings.unmatched_reports)
         for kill in findings.settled:
@@ -97,7 +98,7 @@ class Recorder:
     def _log(self, level: int, kill: OomKill, event: str) -> None:
         """A line about the kill, with command lines only where the settings allow them in the log."""
         shown = kill if self._arguments else without_arguments(kill)
-        log(logger, level, wording.kill_line(shown, event), **wording.kill_fields(shown, event))
+        log(logger, level, wording.kill_line(shown, event), **kill_fields(shown, event))
 
     def resume(self, outcome: Callable[[OomKill], Outcome | None]) -> None:
         """Kills that an agent before this one recorded and that no Event counts. ``outcome``: what the container looks like now."""

@@ -6,11 +6,11 @@ Takes records and returns text that is safe to print: everything from the kernel
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from agent.model import MODE_LABEL, NO_LIMIT_SCOPES, MemoryVolume, Mode, OomKill, Outcome, Scope
-from agent.wording.filled import containers_sentence, filled_advice, filled_by, memory_sentence, memory_text
-from agent.wording.processes import seen_fields, seen_sentence, seen_text
+from agent.wording.filled import containers_sentence, filled_advice, memory_sentence, memory_text
+from agent.wording.processes import seen_sentence, seen_text
 from agent.wording.scopes import SHORTAGE, SHORTAGE_ADVICE
 from agent.wording.text import NOTE_BYTES, bytes_text, count, note, safe
 
@@ -44,9 +44,6 @@ MOST_LIMITS = 6  # containers that are listed with their limits
 FOUND, SETTLED, DETAILS = "oom_kill", "oom_kill_settled", "oom_kill_details"
 # What a line of each begins with: a search for one text finds each kill once.
 LINES = {FOUND: "OOM kill in", SETTLED: "OOM kill settled in", DETAILS: "late details of the kill in"}
-# Fields of a kill that the log has as they are.
-WHERE = ("kill_id", "node", "namespace", "pod", "pod_uid", "container", "container_id", "sandbox", "cgroup_path")
-WHAT = ("processes", "group_kill", "mode", "scope", "outcome")
 
 
 def kill_note(
@@ -237,25 +234,3 @@ def _limits_sentence(limits: Mapping[str, int | None]) -> str:
 
 def _list_sentence(title: str, shown: Sequence[str], more: str = "") -> str:
     return f"{title}: {', '.join(shown)}{more}." if shown else ""
-
-
-def kill_fields(kill: OomKill, event: str = FOUND) -> dict[str, object]:
-    """All fields of a kill, flat, for the JSON log line, which escapes text itself. ``event``: see docs/reference/log.md."""
-    victim = kill.victims[0] if kill.victims else None
-    return {
-        "event": event,
-        **{name: getattr(kill, name) for name in (*WHERE, *WHAT)},
-        **{f"victim_{name}": getattr(victim, name, None) for name in ("pid", "comm", "uid", "resident_bytes")},
-        "victims": [{"pid": v.pid, "comm": v.comm, "resident_bytes": v.resident_bytes} for v in kill.victims],
-        "limit_bytes": kill.limit_bytes,
-        "usage_bytes": kill.usage_bytes,
-        "memory": asdict(kill.use) if kill.use is not None else None,
-        "filled_by": filled_by(kill),
-        "containers": [{"container": c.name, "usage_bytes": c.usage_bytes} for c in kill.containers],
-        "largest": [{"pid": t.pid, "comm": t.comm, "rss_bytes": t.rss_bytes} for t in kill.largest],
-        "sources": sorted(kill.sources),
-        "details_missing": kill.details_missing,
-        "report_sequence": kill.report_sequence,
-        "at_unix_s": round(kill.at_unix_s, 3),
-        **seen_fields(kill),
-    }

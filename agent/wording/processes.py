@@ -60,22 +60,3 @@ def seen_sentence(kill: OomKill, note: str) -> str:
     if len(raw) > room:
         text = raw[: room - len("…".encode())].decode("utf-8", "ignore") + "…"
     return f"{note} Process: {text}."
-
-
-def seen_fields(kill: OomKill) -> dict[str, object]:
-    """For the JSON log line, which escapes text itself."""
-    victim = victim_seen(kill)
-    return {
-        "victim_command": (victim.command or None) if victim is not None else None,
-        "seen": [
-            {
-                "pid": one.pid,
-                "comm": one.comm,
-                "command": one.command or None,
-                "parents": list(one.parents),
-                "parent_commands": list(one.parent_commands),
-                "rss_bytes": one.rss_bytes,
-            }
-            for one in kill.seen
-        ],
-    }

@@ -73,7 +73,7 @@ def test_a_leaks_command_line_and_ancestry_are_in_log_and_history_without_its_se
     assert len(victim.parents) == len(victim.parent_commands) == 2
     assert victim.parent_commands[-1].startswith("/bin/sh -c")
     (line,) = node.agent.log_lines(event="oom_kill", pod="leak")
-    assert str(line["victim_command"]).endswith("worker -Q images --password ***")
+    assert line["seen"][0]["command"].endswith("worker -Q images --password ***")  # type: ignore[index]
     assert "hunter2" not in node.agent.log_path.read_text()
     shown = json.loads(node.oomward("history", "--output", "json").stdout)["kills"][0]
     assert shown["seen"][0]["command"] == victim.command

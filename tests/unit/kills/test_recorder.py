@@ -43,6 +43,7 @@ from agent.model import (
     WriteOutcome,
 )
 from agent.modes.notices import ModeNotices
+from agent.wording.kill_record import kill_record
 from tests.unit.events.world import Posted
 from tests.unit.loop.world import UID, pod
 from tests.unit.patience import PATIENCE_S
@@ -124,7 +125,7 @@ def events_of(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
     return [fields for fields in found if "event" in fields]
 
 
-SAID = ("namespace", "pod", "container", "scope", "outcome", "victim_comm", "memory", "kill_id")
+SAID = ("namespace", "pod", "container", "scope", "outcome", "kill_id")
 
 
 def test_the_last_line_of_a_kill_has_all_that_is_known_and_there_is_one_of_each(
@@ -136,9 +137,10 @@ def test_the_last_line_of_a_kill_has_all_that_is_known_and_there_is_one_of_each(
     desk.recorder.findings(Findings(settled=(settled,)), 17)
     first, last = events_of(caplog)
     assert (first["event"], first["outcome"], last["event"]) == ("oom_kill", None, "oom_kill_settled")
-    memory = dict(asdict(USED))
-    said = ("default", "herder-1", "herder", "container", "survived", "worker", memory, OPEN.kill_id)
+    said = ("default", "herder-1", "herder", "container", "survived", OPEN.kill_id)
     assert tuple(last[name] for name in SAID) == said
+    assert last["memory"] == asdict(kill_record(settled))["memory"] is not None
+    assert last["victims"][0]["comm"] == "worker"  # type: ignore[index]
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert [record.message.count("OOM kill in ") for record in caplog.records] == [1, 0], (
         "a search counts each kill once"

@@ -59,8 +59,8 @@ def test_it_is_recorded_and_shown_where_the_setting_says(
     (note,) = [one.note for one in world.posted if "OOMKilled" in one.reason]
     (line,) = [record for record in caplog.records if record.getMessage().startswith("OOM kill in")]
     fields = vars(line)["fields"]
-    assert (COMMAND in line.getMessage(), fields["victim_command"]) == (
-        (False, None) if command_lines == "history" else (True, COMMAND)
+    assert (COMMAND in line.getMessage(), fields["seen"][0]["command"]) == (
+        (False, "") if command_lines == "history" else (True, COMMAND)
     )
     assert f"Process: {COMMAND if command_lines == 'events' else 'python3'} ← tini" in note
     assert "abc" not in repr(kill) + note + line.getMessage() + repr(fields)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from agent.model import ContainerKind, ContainerUse, Filled, MemoryUse, MemoryVolume, Pod, PodContainer, Scope, TaskRow
 from agent.wording import filled as wording
-from agent.wording.kills import kill_fields, kill_line, kill_note
+from agent.wording.kill_record import kill_fields
+from agent.wording.kills import kill_line, kill_note
 from tests.unit.wording.kills import FILLED, KILL, MIB, UNWRITTEN, USED
 
 SIZES = st.none() | st.integers(0, 2**40)

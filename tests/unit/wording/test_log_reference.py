@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.wording.kills import LINES, kill_fields, kill_line
+from agent.wording.kill_record import kill_fields
+from agent.wording.kills import LINES, kill_line
 from tests.unit.wording.kills import CASES, KILL
 
 ROOT = Path(__file__).parents[3]

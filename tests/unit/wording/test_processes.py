@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from agent.model import OomKill, SeenProcess
 from agent.wording import kills as wording
-from agent.wording.processes import ancestry, seen_fields, seen_text, without_arguments
+from agent.wording.kill_record import kill_fields
+from agent.wording.processes import ancestry, seen_text, without_arguments
 from agent.wording.text import NOTE_BYTES
 from tests.unit.profiles import examples
 from tests.unit.wording.kills import CASES, KILL
@@ -38,20 +39,19 @@ def test_a_process_is_shown_with_its_parents() -> None:
 
 def test_the_log_line_ends_with_it() -> None:
     assert wording.kill_line(SEEN) == f"{wording.kill_line(KILL)}; {ancestry(WORKER)}"
-    assert wording.kill_fields(SEEN)["victim_command"] == WORKER.command
+    assert kill_fields(SEEN)["seen"][0]["command"] == WORKER.command  # type: ignore[index]
 
 
 def test_without_arguments_names_are_left() -> None:
     bare = without_arguments(SEEN)
     assert seen_text(bare) == "python3 ← celery ← tini"
-    assert seen_fields(bare)["victim_command"] is None
+    assert kill_fields(bare)["seen"][0]["command"] == ""  # type: ignore[index]
     assert "images" not in repr(bare)
 
 
 def test_a_victim_that_was_not_seen_has_the_largest_process_of_its_container() -> None:
     kill = replace(KILL, seen=(OTHER,))
     assert seen_text(kill) == "not seen before it was killed; in the container before: sh -c x ← tini"
-    assert seen_fields(kill)["victim_command"] is None
 
 
 def test_a_name_alone_says_nothing_new() -> None:
