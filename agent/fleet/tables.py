@@ -144,8 +144,10 @@ def _to_do(row: Row) -> Cell:
     return found + ([*styled(" To do: ", "bold"), *styled(safe(str(advice), LONGEST))] if advice else [])
 
 
-NODE, WIDE = Column[Row]("NODE", _of("node")), 9  # WIDE: of -o wide only
 Columns = tuple[Column[Row], ...]
+
+WIDE = 9  # ``spare`` of what only wide tables have
+NODE: Column[Row] = Column("NODE", _of("node"))
 
 PS: Columns = (
     NODE,
