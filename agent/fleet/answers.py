@@ -85,15 +85,20 @@ def _safe_line(line: str) -> str:
 
 def _document(stdout: bytes) -> Row | None:
     try:
-        document = json.loads(stdout)
+        document = json.loads(stdout, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 
 
+def _no_constant(name: str) -> None:
+    """NaN and infinities are no JSON."""
+    raise ValueError(name)
+
+
 def _without_document(finished: Finished, troubles: tuple[str, ...]) -> str:
-    last = troubles[-1].partition("error: ")
-    said = last[2] or last[0] if troubles else ""
+    last = troubles[-1] if troubles else ""
+    said = last.rpartition("error: ")[2]
     if finished.exit_code == USAGE:
         return f"its agent does not take this command: {said or 'it is of another version'}"
     if finished.exit_code:

@@ -12,6 +12,7 @@ from agent.wording.text import safe, some
 SEVERITY = ("fail", "warn", "pass")  # of a check, the worst first
 SUMMED = ("pods", "kills", "processes", "survived")
 LARGEST = ("limit_bytes", "peak_bytes")
+LARGEST_NUMBER = 1 << 64
 WORKLOAD = ("namespace", "kind", "name", "container")
 
 
@@ -21,14 +22,14 @@ def chosen(rows: Iterable[Row], namespace: str | None, names: frozenset[tuple[st
         row
         for row in rows
         if (namespace is None or row.get("namespace") == namespace)
-        and (names is None or (row.get("namespace"), row.get("pod")) in names)
+        and (names is None or (_text(row, "namespace"), _text(row, "pod")) in names)
     ]
 
 
 def used(row: Row) -> float | None:
     """Usage by limit; None: there is no limit, or one of both is not known."""
     usage, limit = row.get("usage_bytes"), row.get("limit_bytes")
-    return usage / limit if _is_number(usage) and _is_number(limit) and limit > 0 else None
+    return usage / limit if is_number(usage) and is_number(limit) and limit > 0 else None
 
 
 def by_name(rows: Iterable[Row]) -> list[Row]:
@@ -41,7 +42,7 @@ def by_use(rows: Iterable[Row]) -> list[Row]:
 
     def key(row: Row) -> tuple[float, float]:
         share, usage = used(row), row.get("usage_bytes")
-        return -1.0 if share is None else share, usage if _is_number(usage) else -1
+        return -1.0 if share is None else share, usage if is_number(usage) else -1
 
     return sorted(by_name(rows), key=key, reverse=True)
 
@@ -63,7 +64,7 @@ def sorted_by(rows: Sequence[Row], field: str) -> list[Row]:
         value = row.get(key or "")
         if value is None:
             return 2, 0.0, ""
-        return (0, -float(value), "") if _is_number(value) else (1, 0.0, str(value))
+        return (0, -float(value), "") if is_number(value) else (1, 0.0, str(value))
 
     return sorted(rows, key=order)
 
@@ -73,9 +74,9 @@ def advice(rows: Iterable[Row]) -> list[Row]:
 
     ``nodes`` are those that know of it.
     """
-    found: dict[tuple[str | None, ...], list[Row]] = {}
+    found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        found.setdefault(tuple(row.get(key) for key in WORKLOAD), []).append(row)
+        found.setdefault(tuple(_text(row, key) for key in WORKLOAD), []).append(row)
     merged = [_workload(its) for its in found.values()]
     return sorted(merged, key=lambda row: [_text(row, key) for key in ("namespace", "name", "kind", "container")])
 
@@ -86,7 +87,7 @@ def _workload(rows: list[Row]) -> Row:
     for key in SUMMED:
         merged[key] = sum(_number(row, key) for row in rows)
     for key in LARGEST:
-        merged[key] = max((row[key] for row in rows if _is_number(row.get(key))), default=None)
+        merged[key] = max((row[key] for row in rows if is_number(row.get(key))), default=None)
     merged["last_kill"] = max((_text(row, "last_kill") for row in rows), default="") or None
     return {**merged, "nodes": sorted({_text(row, "node") for row in rows})}
 
@@ -99,13 +100,14 @@ def checked(node: str, rows: Sequence[Row]) -> Row:
     return {"node": node, "status": worst, **counts, "name": first.get("name"), "found": first.get("found")}
 
 
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_number(value: object) -> TypeGuard[int | float]:
+    """One that can be compared and shown: finite, and not larger than any counter."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
 
 
 def _number(row: Row, key: str) -> float | int:
     value = row.get(key)
-    return value if _is_number(value) else 0
+    return value if is_number(value) else 0
 
 
 def _text(row: Row, key: str) -> str:

@@ -123,15 +123,11 @@ class WebSocket:
 
 
 def refusal(code: int, body: bytes) -> str:
-    """Why the API server, or kubectl's proxy, refuses: the message of a Status, else its text."""
-    message = _status_message(body) or " ".join(body.decode("utf-8", "replace").split())
-    return safe(message, LONGEST_WHY) if message else f"the API server answers {code}"
-
-
-def _status_message(body: bytes) -> str | None:
+    """Why the API server, or a proxy before it, refuses: the message of a Status, else its text."""
     try:
         status: Any = json.loads(body)
     except (ValueError, RecursionError):
-        return None
-    message = status.get("message") if isinstance(status, dict) else None
-    return message if isinstance(message, str) else None
+        message: object = " ".join(body.decode("utf-8", "replace").split())
+    else:
+        message = status.get("message") if isinstance(status, dict) else None
+    return safe(message, LONGEST_WHY) if isinstance(message, str) and message else f"the API server answers {code}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent.fleet.answers import Row
-from agent.fleet.merging import used
+from agent.fleet.merging import is_number, used
 from agent.look.view import UNKNOWN, Column, Listing, plain, size, styled
 from agent.wording.text import count, duration_text, safe
 from agent.wording.view import Cell
@@ -31,7 +31,7 @@ def _of(key: str, without: str = "-") -> Callable[[Row], Cell]:
 def _size(key: str, without: str = UNKNOWN) -> Callable[[Row], Cell]:
     def cell(row: Row) -> Cell:
         value = row.get(key)
-        return size(value if isinstance(value, int) else None, UNKNOWN if key in _unread(row) else without)
+        return size(int(value) if is_number(value) else None, UNKNOWN if key in _unread(row) else without)
 
     return cell
 
@@ -73,14 +73,14 @@ def _actual(row: Row) -> Cell:
 
 def _kills(row: Row) -> Cell:
     kills, tolerated = row.get("kills"), row.get("tolerated")
-    text = UNKNOWN if not isinstance(kills, int) else str(kills)
+    text = str(kills) if is_number(kills) else UNKNOWN
     if not isinstance(tolerated, dict):
         return styled(text)
     if tolerated.get("armed"):
         return styled(f"{text} (armed)", "bold yellow")
     window = tolerated.get("window_s")
-    within = f" in {duration_text(window)}" if isinstance(window, int | float) else ""
-    return styled(f"{text} ({tolerated.get('killed')}/{tolerated.get('kills')}{within})")
+    within = f" in {duration_text(window)}" if is_number(window) else ""
+    return styled(safe(f"{text} ({tolerated.get('killed')}/{tolerated.get('kills')}{within})"))
 
 
 def _used(row: Row) -> Cell:
@@ -93,12 +93,12 @@ def _used(row: Row) -> Cell:
 def _process(row: Row) -> Cell:
     victims = row.get("victims")
     killed = row.get("processes")
-    number = killed if isinstance(killed, int) else 1
+    number = int(killed) if is_number(killed) else 1
     if not isinstance(victims, list) or not victims or not isinstance(victims[0], dict):
         return styled(f"{number} unnamed")
     more = max(number, len(victims)) - 1
     return styled(
-        f"{victims[0].get('pid')} {safe(_str(victims[0].get('comm')))}{f' and {more} more' if more > 0 else ''}"
+        f"{safe(_str(victims[0].get('pid')))} {safe(_str(victims[0].get('comm')))}{f' and {more} more' if more > 0 else ''}"
     )
 
 
@@ -125,8 +125,9 @@ def _will(row: Row) -> Cell:
 
 
 def _nodes(row: Row) -> Cell:
-    nodes = row.get("nodes") or []
-    return plain(_str(nodes[0])) if len(nodes) == 1 else styled(count(len(nodes), "node"))
+    nodes = row.get("nodes")
+    known = nodes if isinstance(nodes, list) else []
+    return plain(_str(known[0])) if len(known) == 1 else styled(count(len(known), "node"))
 
 
 def _status(row: Row) -> Cell:

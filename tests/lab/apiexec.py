@@ -92,7 +92,7 @@ def serve(handler: Handler, path: str) -> None:
         handler.refuse(404, "NotFound", f'pods "{pod}" not found')
     if handler.headers.get("Upgrade", "").lower() != "websocket":
         handler.refuse(400, "BadRequest", "Upgrade request required")
-    query = parse_qs(urlsplit(handler.path).query)
+    query = parse_qs(urlsplit(handler.path).query, keep_blank_values=True)
     ran = command(query.get("command", []))
     if ran.ending is Ending.NOT_WEBSOCKET:
         handler.send_json(200, {"kind": "Status", "status": "Success"})
@@ -165,7 +165,13 @@ class _Session:
         ran = self.ran
         status: dict[str, object] = {"metadata": {}, "status": "Success"}
         if ran.failure is not None:
-            status = {"metadata": {}, "status": "Failure", "reason": "InternalError", "message": ran.failure, "code": 500}
+            status = {
+                "metadata": {},
+                "status": "Failure",
+                "reason": "InternalError",
+                "message": ran.failure,
+                "code": 500,
+            }
         elif ran.exit_code:
             causes = [{"reason": "ExitCode", "message": str(ran.exit_code)}]
             message = f"command terminated with non-zero exit code: {ran.exit_code}"

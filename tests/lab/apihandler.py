@@ -142,7 +142,9 @@ class Handler(BaseHTTPRequestHandler):
         asked = [("list", resource)] if not where else [("list", f"{resource} in {where}")]
         if verb in ("get", "list") and any(one in self.api.forbidden for one in asked):
             scope = f'in the namespace "{where}"' if where else "at the cluster scope"
-            self.refuse(403, "Forbidden", f'{resource} is forbidden: User "lab" cannot list resource "{resource}" {scope}')
+            self.refuse(
+                403, "Forbidden", f'{resource} is forbidden: User "lab" cannot list resource "{resource}" {scope}'
+            )
 
     # ------------------------------------------------------------------------------------------------ single objects
 

@@ -49,7 +49,9 @@ class ApiServer:
         self.faults = Faults()
         self.requests: list[Request] = []
         self.denied: set[tuple[str, str]] = set()
-        self.forbidden: set[tuple[str, str]] = set()  # what is answered with 403: ("list", "nodes"), ("create", "pods/exec")
+        self.forbidden: set[tuple[str, str]] = (
+            set()
+        )  # what is answered with 403: ("list", "nodes"), ("create", "pods/exec")
         self.commands: dict[tuple[str, str], Command] = {}  # what exec runs, by the pod's namespace and name
         self.exec_protocols: tuple[str, ...] = PROTOCOLS  # before Kubernetes 1.30: version 4 only
         self.token = token

@@ -1,4 +1,4 @@
-"""A cluster of simulated agents behind the API's stand-in: nodes, the agents' pods, tenants' pods, and what `oomward …` prints on each node.
+"""A cluster of simulated agents behind the API's stand-in: nodes, the agents' and tenants' pods, what `oomward …` prints on each node.
 
 The documents are made as the agents make them: from the same dataclasses. A test changes a node's answer with ``answer``.
 """
@@ -6,7 +6,7 @@ The documents are made as the agents make them: from the same dataclasses. A tes
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -34,25 +34,22 @@ class Node:
 
     def command(self, words: Sequence[str]) -> Ran:
         self.asked.append(list(words))
-        name = words[1]
+        name, pods = words[1], self.pods
+        documents: dict[str, Callable[[], Json]] = {
+            "ps": lambda: CONTAINERS.document([row(self.name, *pod) for pod in pods]),
+            "history": lambda: KILLS.document([kill(pod, at) for at, pod in enumerate(pods)]),
+            "diagnose": lambda: {"diagnoses": [asdict(diagnosis(*pod)) for pod in pods]},
+            "advise": lambda: {"node": self.name, "advice": [asdict(advice(*pod)) for pod in pods], "patches": []},
+            "check": lambda: {"checks": [passed("kernel"), passed("ledger")]},
+            "explain": lambda: {"pod": words[2]},
+        }
         if name in self.fixed:
             return self.fixed[name]
-        match name:
-            case "ps":
-                return printed(CONTAINERS.document([row(self.name, *pod) for pod in self.pods]))
-            case "history":
-                return printed(KILLS.document([kill(pod, at) for at, pod in enumerate(self.pods, start=len(self.name))]))
-            case "diagnose":
-                return printed({"diagnoses": [asdict(diagnosis(*pod)) for pod in self.pods]})
-            case "advise":
-                return printed({"node": self.name, "advice": [asdict(advice(*pod)) for pod in self.pods], "patches": []})
-            case "check":
-                return printed({"checks": [passed("kernel"), passed("ledger")]})
-            case "explain":
-                if words[-1] == "json":
-                    return printed({"pod": words[2]})
-                return Ran(stdout=f"Pod {words[2]}\n  Phase    Running\n".encode())
-        return Ran(stderr=b"oomward: error: argument COMMAND: invalid choice\n", exit_code=2)
+        if name not in documents:
+            return Ran(stderr=b"oomward: error: argument COMMAND: invalid choice\n", exit_code=2)
+        if words[-1] == "table":
+            return Ran(stdout=f"Pod {words[2]}\n  Phase    Running\n".encode())
+        return printed(documents[name]())
 
 
 class Cluster:
@@ -96,7 +93,11 @@ def printed(document: Json, **more: Any) -> Ran:
 
 
 def node_json(name: str, **labels: str) -> Json:
-    return {"metadata": {"name": name, "labels": {"kubernetes.io/os": "linux"} | labels}, "spec": {}, "status": {"images": []}}
+    return {
+        "metadata": {"name": name, "labels": {"kubernetes.io/os": "linux"} | labels},
+        "spec": {},
+        "status": {"images": []},
+    }
 
 
 def pod_json(namespace: str, name: str, node: str, labels: dict[str, str]) -> Json:

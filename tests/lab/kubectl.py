@@ -1,7 +1,7 @@
 """kubectl's stand-in, as far as ``kubectl oomward`` uses it: `proxy --unix-socket`, and `config view` of the context's namespace.
 
-As a program (``install`` writes it) it reads a kubeconfig as ``ApiServer.write_kubeconfig`` writes it. A connection is passed on as it is
-after its first request's head, which gets the token: the real one passes on an upgrade in the same way (apimachinery's UpgradeAwareHandler).
+As a program (``install`` writes it) it reads a kubeconfig as ``ApiServer.write_kubeconfig`` writes it. The first request's head gets the
+token; after it a connection is passed on as it is, as the real one does with an upgrade (apimachinery's UpgradeAwareHandler).
 """
 
 from __future__ import annotations
