@@ -113,11 +113,11 @@ class _Said:
                     self._said = (self._said + piece)[:MOST_SAID]
                     passing = self._passing
                 if passing:
-                    _print(piece)
+                    print_piece(piece)
 
 
-def _print(piece: bytes) -> None:
-    """Such as the question of a credential plugin, which has no end of line."""
+def print_piece(piece: bytes) -> None:
+    """Of kubectl's standard error, without its log: such as the question of a credential plugin, which has no end of line."""
     shown = b"".join(line for line in piece.splitlines(keepends=True) if not KLOG.match(line))
     if shown and sys.stderr is not None:
         sys.stderr.write(shown.decode("utf-8", "replace"))

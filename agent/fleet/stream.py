@@ -99,11 +99,13 @@ class WebSocket:
     def _head(self) -> tuple[int, dict[str, str], bytes]:
         """The answer's status code, its headers by lower-case name, and what was read beyond them."""
         data = b""
-        while HEAD_END not in data:
+        while HEAD_END not in data:  # the first frames may come with it
+            if len(data) > MOST_HEAD:
+                raise FleetError("its answer is not HTTP")
             piece = self._receive()
-            data += piece
-            if not piece or len(data) > MOST_HEAD:
+            if not piece:
                 raise FleetError("the connection ended before there was an answer")
+            data += piece
         head, _, rest = data.partition(HEAD_END)
         first, *lines = head.decode("latin-1").split("\r\n")
         words = first.split(maxsplit=2)

@@ -135,9 +135,10 @@ def test_any_fields_of_any_types_become_a_table(rows: list[dict[str, Any]], comm
 )
 @examples(200)
 def test_whatever_a_node_writes_is_an_answer_or_a_sentence(stdout: bytes, stderr: bytes, code: int) -> None:
-    for read in (lambda done: answers.read("n", "ps", done), lambda done: answers.read_text("n", done)):
+    finished = Finished(stdout, stderr, code)
+    for of_json in (True, False):
         try:
-            answer = read(Finished(stdout, stderr, code))
+            answer = answers.read("n", "ps", finished) if of_json else answers.read_text("n", finished)
         except FleetError as error:
             assert harmless(str(error))
             assert str(error)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +14,8 @@ import pytest
 
 from agent.fleet import FleetError
 from agent.fleet.executing import Finished, execute
-from agent.fleet.stream import TookTooLongError
-from tests.lab.apiexec import Ending, Ran
+from agent.fleet.stream import GUID, TookTooLongError, WebSocket
+from tests.lab.apiexec import BINARY, Ending, Ran, frame
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 from tests.lab.kubectl import Proxy
@@ -116,6 +120,47 @@ def test_a_connection_that_is_closed_without_an_answer_is_said_so(world: World) 
     world.server.faults.add(Fault(How.CLOSE, path="/api/v1/namespaces/oomward/pods/oomward-x/exec"))
     with pytest.raises(FleetError, match="before there was an answer"):
         world.run(Ran(OUTPUT))
+
+
+def test_frames_that_come_together_with_the_handshakes_answer_are_read(tmp_path: Path) -> None:
+    """However many bytes they have: a fast server and a slow client."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    output = b"x" * 150_000
+
+    def answer() -> None:
+        head = theirs.recv(1 << 16)
+        key = next(line for line in head.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key: "))[19:]
+        accept = base64.b64encode(hashlib.sha1(key + GUID, usedforsecurity=False).digest())
+        lines = [b"HTTP/1.1 101 Switching Protocols", b"Sec-WebSocket-Accept: " + accept, b"Sec-WebSocket-Protocol: v4"]
+        theirs.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + frame(BINARY, output))
+
+    thread = threading.Thread(target=answer)
+    with ours, theirs:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        web = WebSocket(_Late(ours, thread), time.monotonic() + 5.0, 1 << 20)  # type: ignore[arg-type]
+        thread.start()
+        messages = web.open("/", ("v4",))
+        while not messages:
+            messages = web.receive() or []
+        thread.join()
+    assert messages[0].data == output
+
+
+class _Late:
+    """A socket whose reader comes when everything has been sent, as far as it fits."""
+
+    def __init__(self, real: socket.socket, thread: threading.Thread) -> None:
+        self._real, self._thread = real, thread
+
+    def recv(self, most: int) -> bytes:
+        self._thread.join(0.2)
+        return self._real.recv(most)
+
+    def sendall(self, data: bytes) -> None:
+        self._real.sendall(data)
+
+    def settimeout(self, seconds: float) -> None:
+        self._real.settimeout(seconds)
 
 
 def test_a_refusal_is_the_servers_own_sentence(world: World) -> None:
