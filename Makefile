@@ -12,7 +12,7 @@ PLATFORMS ?= linux/amd64,linux/arm64
 RENDERERS := .venv-manifests
 FUZZERS := .venv-fuzz
 BIN := $(CURDIR)/$(VENV)/bin
-LOWEST_TESTS := cgroup commands events faults hostile kernel kube loop metrics pods run runtime settings wording
+LOWEST_TESTS := cgroup commands events faults fleet hostile kernel kube loop metrics pods run runtime settings wording
 TESTS ?= quick
 COVERAGE ?= --cov --cov-report=term:skip-covered
 DEMO_SECONDS ?= 60

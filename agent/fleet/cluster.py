@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agent.fleet import FleetError
 from agent.fleet.api import FORBIDDEN, METADATA, NOT_FOUND, Api, ApiError, Json, text
-from agent.wording.text import safe
+from agent.wording.text import safe, some
 
 LABEL = "app.kubernetes.io/name=oomward"  # as the manifests and the chart set it
 CONTAINER = "agent"
@@ -55,10 +55,11 @@ class PodPlace:
 
 
 def nodes(api: Api, agent_namespace: str | None) -> Nodes:
-    """All nodes. Raises FleetError if the agents can't be listed, or if there is none."""
+    """All nodes. Raises FleetError if the agents can't be listed, if there is none, or if it is not clear which pods are the agents."""
+    troubles: list[str] = []
     found: dict[str, tuple[bool, Agent]] = {}
     without: dict[str, str] = {}
-    for pod in _agent_pods(api, agent_namespace):
+    for pod in _of_one_namespace(list(_agent_pods(api, agent_namespace)), troubles):
         node, state = text(pod, "spec", "nodeName"), _state(pod)
         if not node:
             continue
@@ -69,7 +70,6 @@ def nodes(api: Api, agent_namespace: str | None) -> Nodes:
                 found[node] = ready, agent
         else:
             without[node] = state
-    troubles: list[str] = []
     for name in _node_names(api, troubles):
         without.setdefault(name, NO_AGENT)
     if not found and not without:
@@ -80,6 +80,22 @@ def nodes(api: Api, agent_namespace: str | None) -> Nodes:
         {name: why for name, why in sorted(without.items()) if name not in found},
         tuple(troubles),
     )
+
+
+def _of_one_namespace(found: list[Json], troubles: list[str]) -> list[Json]:
+    """A tenant's pod that looks like an agent must not answer for a node: the agents are in one namespace. Raises FleetError."""
+    namespaces = sorted({text(pod, "metadata", "namespace") for pod in found})
+    if len(namespaces) < 2:
+        return found
+    listed = some([safe(name, 63) for name in namespaces])
+    if USUAL_NAMESPACE not in namespaces:
+        raise FleetError(
+            f"pods like oomward's agents are in the namespaces {listed}: give the agents' as --agent-namespace"
+        )
+    troubles.append(
+        f"pods like oomward's agents are in the namespaces {listed}; only those in {USUAL_NAMESPACE} are asked"
+    )
+    return [pod for pod in found if text(pod, "metadata", "namespace") == USUAL_NAMESPACE]
 
 
 def _agent_pods(api: Api, namespace: str | None) -> Iterator[Json]:

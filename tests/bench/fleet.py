@@ -1,8 +1,8 @@
 """``kubectl oomward`` over a simulated cluster: from the start of the command to its end, with all rows printed.
 
 ``python -m tests.bench.fleet --nodes 50 --pods 110 --rounds 10``. The API server and the agents are stand-ins in a process of their own
-(tests/lab/fleet.py); each agent takes ``--delay`` seconds for its answer, as the agent's own command does. kubectl is the real one where this machine has
-one, else its stand-in.
+(tests/lab/fleet.py); each agent takes ``--delay`` seconds for its answer, as the agent's own command does. kubectl is the real one where
+this machine has one, else its stand-in.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def measure(nodes: int, pods: int, delay_s: float, rounds: int) -> Result:
         part="native",
         where="native",
         sizes={"nodes": nodes, "pods per node": pods, "rounds": rounds, "agent's time (s)": delay_s},
-        tables=(Table("The whole cluster at a glance", ("command", "lines", "p50", "p99", "max"), rows),),
+        tables=(Table("Commands over the whole cluster", ("command", "lines", "p50", "p99", "max"), rows),),
         verdicts=(Verdict("fleet", f"p50 {p50:.2f} s", p50 <= GOAL_S),),
         numbers={"ps_p50_s": p50},
         machine={"kubectl": _version()},

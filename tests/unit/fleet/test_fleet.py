@@ -368,6 +368,31 @@ def test_a_tenants_pod_with_the_label_is_not_asked(oomward: Oomward, cluster: Cl
     assert oomward("ps", "-A").code == 0
 
 
+def test_a_tenants_pod_that_looks_like_an_agent_does_not_answer_for_its_node(
+    oomward: Oomward, cluster: Cluster
+) -> None:
+    for namespace in ("evil", "zevil"):
+        cluster.put_agent("node-1", namespace=namespace, name="oomward-a")
+        cluster.server.commands[namespace, "oomward-a"] = lambda words: printed({"containers": []})
+    done = oomward("ps", "-A")
+    assert (done.code, len(done.lines)) == (0, 7)
+    assert "in the namespaces evil, oomward, zevil; only those in oomward are asked" in done.err
+
+
+def test_where_it_is_not_clear_which_pods_are_the_agents_it_asks_for_their_namespace(
+    oomward: Oomward, cluster: Cluster
+) -> None:
+    for node in cluster.nodes:
+        cluster.server.delete_pod("oomward", f"oomward-{node}")
+        cluster.put_agent(node, namespace="platform")
+    assert oomward("ps", "-A").code == 0
+    cluster.put_agent("node-1", namespace="evil", name="oomward-a")
+    done = oomward("ps", "-A")
+    assert (done.code, done.out) == (1, "")
+    assert "in the namespaces evil, platform: give the agents' as --agent-namespace" in done.err
+    assert oomward("ps", "-A", "--agent-namespace", "platform").code == 0
+
+
 def test_what_an_agents_command_has_to_say_is_said_with_its_node(oomward: Oomward, cluster: Cluster) -> None:
     said = b"oomward: the agent has not reached the API yet\n"
     cluster.answer("node-2", "ps", printed({"containers": []}, stderr=said))
