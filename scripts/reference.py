@@ -1,4 +1,7 @@
-"""Write the tables of docs/reference/configuration.md from the code: `PYTHONPATH=. python scripts/reference.py`. A test compares them."""
+"""Write docs/reference/json.md and the tables of docs/reference/configuration.md from the code: `PYTHONPATH=. python scripts/reference.py`.
+
+Tests compare them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 
 from agent.settings import SETTINGS
 from agent.settings.rules import RULE_KEYS, RULES_KEYS
+from scripts import json_reference
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "configuration.md"
 
@@ -30,6 +34,7 @@ def main() -> None:
         table = re.compile(rf"(\n## {heading}\n.*?\n\|(?:---\|)+\n)(?:\|[^\n]*\n)+", re.DOTALL)
         page = table.sub(lambda found, lines=lines: found[1] + lines, page, count=1)
     PAGE.write_text(page, encoding="utf-8")
+    json_reference.write()
 
 
 if __name__ == "__main__":

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from agent.commands import EXIT_OK
-from agent.commands.output.streams import say
-from agent.commands.output.table import Output, show
-from agent.commands.survey import survey
+from agent.commands.output.table import Output
+from agent.commands.survey import show_looked
 from agent.look import advice
+from agent.look.which import ANY, Which
 from agent.settings import Settings
 
 
-def advise(settings: Settings, output: Output, file: TextIO, *, since_s: float | None) -> int:
+def advise(
+    settings: Settings,
+    output: Output,
+    file: TextIO,
+    *,
+    since_unix_s: float | None,
+    which: Which = ANY,
+    watch_s: float | None = None,
+) -> int:
     """Print the next limits of this node's workloads. Arguments and errors: look/advice.py."""
-    with survey(settings) as found:
-        try:
-            show(advice.advise(found, since_s), output, file)
-        finally:
-            say(found.troubles)
-    return EXIT_OK
+    return show_looked(settings, lambda found: advice.advise(found, since_unix_s, which), output, file, watch_s)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from agent.commands import EXIT_OK
-from agent.commands.output.streams import say
-from agent.commands.output.table import Output, show
-from agent.commands.survey import survey
+from agent.commands.output.table import Output
+from agent.commands.survey import show_looked
 from agent.look import diagnoses
+from agent.look.which import ANY, Which
 from agent.settings import Settings
 
 
-def diagnose(settings: Settings, pod: str | None, output: Output, file: TextIO) -> int:
-    """Print the problems of one pod, or of all pods of this node (None). Arguments and errors: look/diagnoses.py."""
-    with survey(settings) as found:
-        try:
-            show(diagnoses.diagnose(found, pod), output, file)
-        finally:
-            say(found.troubles)
-    return EXIT_OK
+def diagnose(
+    settings: Settings,
+    pod: str | None,
+    output: Output,
+    file: TextIO,
+    *,
+    which: Which = ANY,
+    watch_s: float | None = None,
+) -> int:
+    """Print the problems of one pod, or of all pods of this node that are asked for (None). Errors: look/diagnoses.py."""
+    return show_looked(settings, lambda found: diagnoses.diagnose(found, pod, which), output, file, watch_s)

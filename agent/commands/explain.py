@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from agent.commands import EXIT_OK
-from agent.commands.output.streams import say
-from agent.commands.output.table import Output, show
-from agent.commands.survey import survey
+from agent.commands.output.table import Output
+from agent.commands.survey import show_looked
 from agent.look import explain as look
 from agent.settings import Settings
 
 
-def explain(settings: Settings, pod: str, output: Output, file: TextIO) -> int:
+def explain(
+    settings: Settings,
+    pod: str,
+    output: Output,
+    file: TextIO,
+    *,
+    namespace: str | None = None,
+    watch_s: float | None = None,
+) -> int:
     """Print everything about one pod. Arguments and errors: look/explain.py."""
-    with survey(settings) as found:
-        try:
-            show(look.explain(found, pod), output, file)
-        finally:
-            say(found.troubles)
-    return EXIT_OK
+    return show_looked(settings, lambda found: look.explain(found, pod, namespace), output, file, watch_s)

@@ -35,16 +35,16 @@ GOOD = (WriteOutcome.WRITTEN, WriteOutcome.ALREADY, WriteOutcome.DRY_RUN, WriteO
 class WriteRow:
     """A write of one memory.oom.group, done or dry. Names that are None are unknown. Field names are JSON keys.
 
-    ``before`` None: not readable, or the kernel has no such file. ``why``: the reason for the mode, or the error.
+    ``oom_group_before`` None: not readable, or the kernel has no such file. ``why``: the reason for the mode, or the error.
     """
 
     namespace: str | None
     pod: str | None
     container: str | None
-    cgroup: str
-    before: int | None
-    wanted: int
-    outcome: WriteOutcome
+    cgroup_path: str
+    oom_group_before: int | None
+    oom_group_desired: int
+    write_outcome: WriteOutcome
     why: str
 
 
@@ -106,7 +106,7 @@ def restore(settings: Settings, output: Output, file: TextIO) -> int:
         else:
             none = "has no value that was changed since this boot"
             say([f"nothing to restore: the ledger in {settings.state_dir} {none}"])
-        return EXIT_OK if _is_kept(ledger) and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
+        return EXIT_OK if _is_kept(ledger) and all(row.write_outcome in GOOD for row in rows) else EXIT_FAILED
 
 
 def _is_kept(ledger: Ledger) -> bool:
@@ -136,9 +136,9 @@ def _apply(found: Survey, enforcer: Enforcer, output: Output, file: TextIO) -> i
             # A cgroup without a container name and with the right value is a pause sandbox: not worth a row.
             if done is not None and (desired.container is not None or done.write.outcome is not WriteOutcome.ALREADY):
                 rows.append(_row(found, desired, done))
-    show_rows(WRITES, sorted(rows, key=lambda row: row.cgroup), output, file)
+    show_rows(WRITES, sorted(rows, key=lambda row: row.cgroup_path), output, file)
     say(found.troubles)
-    return EXIT_OK if found.registry.listed and all(row.outcome in GOOD for row in rows) else EXIT_FAILED
+    return EXIT_OK if found.registry.listed and all(row.write_outcome in GOOD for row in rows) else EXIT_FAILED
 
 
 def _row(found: Survey, desired: DesiredMode, done: Attempt) -> WriteRow:
@@ -167,17 +167,19 @@ def _restored(settings: Settings, ledger: Ledger) -> list[WriteRow]:
 
 
 def _write_outcome(row: WriteRow) -> Cell:
-    text = "would write" if row.outcome is WriteOutcome.DRY_RUN else row.outcome.value
-    return styled(text, style="" if row.outcome in GOOD else "bold red")
+    text = "would write" if row.write_outcome is WriteOutcome.DRY_RUN else row.write_outcome.value
+    return styled(text, style="" if row.write_outcome in GOOD else "bold red")
 
 
 WRITE_COLUMNS: tuple[Column[WriteRow], ...] = (
-    Column("POD", lambda row: plain(row.cgroup if row.pod is None else f"{row.namespace}/{row.pod}")),
+    Column("POD", lambda row: plain(row.cgroup_path if row.pod is None else f"{row.namespace}/{row.pod}")),
     Column("CONTAINER", lambda row: plain("-" if row.container is None else row.container)),
-    Column("BEFORE", lambda row: styled("-" if row.before is None else str(row.before)), right=True),
-    Column("DESIRED", lambda row: styled(str(row.wanted)), right=True),
+    Column(
+        "BEFORE", lambda row: styled("-" if row.oom_group_before is None else str(row.oom_group_before)), right=True
+    ),
+    Column("DESIRED", lambda row: styled(str(row.oom_group_desired)), right=True),
     Column("OUTCOME", _write_outcome),
-    Column("WHY", lambda row: styled(safe(row.why, NAME_LIMIT)), spare=1),
-    Column("CGROUP", lambda row: plain(row.cgroup), spare=2),
+    Column("WHY", lambda row: styled(safe(row.why, NAME_LIMIT)), spare=1, prose=True),
+    Column("CGROUP", lambda row: plain(row.cgroup_path), spare=2),
 )
 WRITES = Listing("writes", WRITE_COLUMNS, asdict, "Nothing to do: no running container on this node requests a mode.")

@@ -94,7 +94,7 @@ STATES = {
 }
 COLUMNS: tuple[Column[DropIn], ...] = (
     Column("SCOPES", lambda one: plain(f"{one.prefix}-*.scope")),
-    Column("STATE", lambda one: styled(STATES[one.state])),
+    Column("STATE", lambda one: styled(STATES[one.state]), prose=True),
     Column("FILE", lambda one: styled(safe(one.path, NAME_LIMIT * 4))),
 )
 DROP_INS = Listing("drop_ins", COLUMNS, asdict, "No runtime's scopes.")

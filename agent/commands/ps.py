@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TextIO
 
-from agent.commands import EXIT_OK
-from agent.commands.output.streams import say
-from agent.commands.output.table import Output, show
-from agent.commands.survey import survey
-from agent.commands.watching import wait_beside, watch
+from agent.commands.output.table import Output
+from agent.commands.survey import show_looked
 from agent.look.containers import containers
+from agent.look.which import ANY, Which
 from agent.settings import Settings
-from agent.wording.view import Shown
 
 
 def ps(
@@ -20,18 +17,9 @@ def ps(
     output: Output,
     file: TextIO,
     *,
-    watch_s: float | None,
+    which: Which = ANY,
+    watch_s: float | None = None,
     wait: Callable[[float], object] | None = None,
 ) -> int:
-    """Print the containers, once or every ``watch_s`` seconds until Ctrl-C. Errors go to standard error."""
-
-    def look() -> Shown:
-        with survey(settings) as found:
-            return containers(found)
-
-    if watch_s is not None:
-        return watch(look, output, file, watch_s, wait or wait_beside(file))
-    shown = look()
-    show(shown, output, file)
-    say(shown.troubles)
-    return EXIT_OK
+    """Print the containers, once or every ``watch_s`` seconds until Ctrl-C."""
+    return show_looked(settings, lambda found: containers(found, which), output, file, watch_s, wait)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TextIO
 
 from agent import __version__
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import find_hierarchy
 from agent.cgroup.tree import Tree
+from agent.commands import EXIT_OK
+from agent.commands.output.streams import say
+from agent.commands.output.table import Output, show
+from agent.commands.watching import wait_beside, watch
 from agent.kube.api import ApiError, connect
 from agent.ledger import LedgerReader
 from agent.look.survey import Survey
+from agent.model import AgentError
 from agent.modes.kept import decided_again
 from agent.pods.list import list_pods
 from agent.pods.registry import Registry
 from agent.settings import Settings
+from agent.wording.view import Shown
 
 
 @dataclass(slots=True)
@@ -60,3 +67,30 @@ def survey(settings: Settings) -> Iterator[OwnSurvey]:
         found.registry.decide_again(partial(decided_again, rules=settings.rules))
         found.list_pods()
         yield found
+
+
+def looked(settings: Settings, look: Callable[[OwnSurvey], Shown]) -> Shown:
+    """What ``look`` makes of the node's state. If it raises AgentError, what else was wrong is said before."""
+    with survey(settings) as found:
+        try:
+            return look(found)
+        except AgentError:
+            say(found.troubles)
+            raise
+
+
+def show_looked(
+    settings: Settings,
+    look: Callable[[OwnSurvey], Shown],
+    output: Output,
+    file: TextIO,
+    watch_s: float | None = None,
+    wait: Callable[[float], object] | None = None,
+) -> int:
+    """Print it, once or every ``watch_s`` seconds until Ctrl-C. Errors go to standard error."""
+    if watch_s is not None:
+        return watch(lambda: looked(settings, look), output, file, watch_s, wait or wait_beside(file))
+    shown = looked(settings, look)
+    show(shown, output, file)
+    say(shown.troubles)
+    return EXIT_OK

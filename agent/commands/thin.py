@@ -10,7 +10,8 @@ import argparse
 import os
 import re
 
-from agent.commands import EXIT_FAILED, EXIT_OK
+from agent.commands import EXIT_FAILED, EXIT_OK, EXIT_USAGE
+from agent.commands.arguments import add_own
 from agent.commands.asking import NoAgentError, ask
 from agent.commands.output.streams import say, say_as_it_is, standard_output
 from agent.commands.output.table import Output, show
@@ -26,6 +27,14 @@ STATE_DIR = "/var/lib/oomward"  # the setting's default
 STATE_DIR_LINE = re.compile(r"""^stateDir:[ \t]+(["']?)(/[^"'#\s]*)\1[ \t]*(?:#.*)?$""", re.MULTILINE)
 MOST_CONFIG_CHARS = 1 << 20
 LAST_TO_STAY = "1000"
+ASKED = (
+    "pod",
+    "namespace",
+    "selector",
+    "since_unix_s",
+    "limit",
+    "sort_by",
+)  # arguments that the agent takes, if they are given
 
 
 class _NotThinError(Exception):
@@ -37,20 +46,20 @@ class _Parser(argparse.ArgumentParser):
         raise _NotThinError(message)
 
 
-def run(argv: Sequence[str], own_arguments: Callable[[str, argparse.ArgumentParser], None]) -> int | None:
-    """The exit code; None: the command is to read the node itself. ``own_arguments`` adds a command's own arguments to a parser.
+def run(argv: Sequence[str]) -> int | None:
+    """The exit code; None: the command is to read the node itself.
 
     Raises OSError when the output can't be written, as BrokenPipeError when nobody reads it any more.
     """
     try:
-        command, given = _parsed(argv, own_arguments)
+        command, given = _parsed(argv)
         state_dir = given.state_dir or _state_dir(os.environ)
     except _NotThinError:
         return None
-    output, file, arguments = Output(given.output), standard_output(), _arguments(command, given)
+    output, file, arguments = Output(given.output), standard_output(), _arguments(given)
 
     def look() -> Shown:
-        return ask(state_dir, command, arguments, document=output is not Output.TABLE)
+        return ask(state_dir, command, arguments, document=output.of_document)
 
     try:
         shown = look()
@@ -63,18 +72,16 @@ def run(argv: Sequence[str], own_arguments: Callable[[str, argparse.ArgumentPars
         return None
     except FailedError as error:
         say_as_it_is(str(error))
-        return EXIT_FAILED
+        return EXIT_USAGE if error.usage else EXIT_FAILED
     return EXIT_OK
 
 
-def _parsed(
-    argv: Sequence[str], own_arguments: Callable[[str, argparse.ArgumentParser], None]
-) -> tuple[str, argparse.Namespace]:
+def _parsed(argv: Sequence[str]) -> tuple[str, argparse.Namespace]:
     """Raises _NotThinError."""
     if not argv or argv[0] not in COMMANDS:
         raise _NotThinError
     parser = _Parser(add_help=False, allow_abbrev=False)
-    own_arguments(argv[0], parser)
+    add_own(argv[0], parser)
     for flag in ("--state-dir", "--node-name"):
         parser.add_argument(flag)
     given = parser.parse_args(argv[1:])
@@ -83,11 +90,10 @@ def _parsed(
     return argv[0], given
 
 
-def _arguments(command: str, given: argparse.Namespace) -> dict[str, Any]:
+def _arguments(given: argparse.Namespace) -> dict[str, Any]:
     """As serve/answers.py takes them."""
-    own = {"history": ("namespace", "pod", "limit"), "explain": ("pod",), "diagnose": ("pod",)}.get(command, ())
-    arguments = {"node": given.node_name, **{name: getattr(given, name) for name in own}}
-    return arguments | {"since_s": given.since} if hasattr(given, "since") else arguments
+    found = {"node": given.node_name, **{name: getattr(given, name, None) for name in ASKED}}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _state_dir(environ: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""``ps --watch``: the same again and again, until Ctrl-C or until nobody reads it any more."""
+"""``--watch``: the same again and again, until Ctrl-C or until nobody reads it any more."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from contextlib import contextmanager, nullcontext, suppress
 
 from agent.commands import EXIT_OK
 from agent.commands.output.streams import say
-from agent.commands.output.table import Output, is_terminal, print_view
+from agent.commands.output.table import Output, is_terminal, print_view, show, without_wide
+from agent.wording.view import Shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
-
-    from agent.wording.view import Shown
 
 STALLED_S = (
     60.0  # a reader that takes nothing for that long is gone: a runtime keeps the pipe of a lost `kubectl exec` open
@@ -95,15 +94,15 @@ def _until_hung_up(terminal: bool) -> Iterator[None]:
 def watch(
     look: Callable[[], Shown], output: Output, file: TextIO, every_s: float, wait: Callable[[float], object]
 ) -> int:
-    """In place on a terminal, with the errors below; else table after table, or one JSON document per line.
+    """In place on a terminal, with the errors below; else table after table, one JSON document per line, or YAML documents.
 
     Raises BrokenPipeError when the reader is gone.
     """
     screen = None
-    if output is Output.TABLE and is_terminal(file):
+    if not output.of_document and is_terminal(file):
         from agent.commands.output.terminal import Screen  # noqa: PLC0415 (only a terminal needs rich)
 
-        screen = Screen(file)
+        screen = Screen(file, wide=output is Output.WIDE)
         screen = screen if screen.usable else None
     last: list[str] = []
     with _until_hung_up(file.isatty()), suppress(KeyboardInterrupt), screen or nullcontext():
@@ -112,7 +111,8 @@ def watch(
             clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             with _limited(STALLED_S):
                 if screen is not None:
-                    screen.draw(shown.view or {}, shown.troubles, clock)
+                    view = shown.view or {}
+                    screen.draw(view if screen.wide else without_wide(view), shown.troubles, clock)
                 else:
                     _print(shown, output, file, clock)
                     say(shown.troubles if shown.troubles != last else ())
@@ -122,10 +122,14 @@ def watch(
 
 
 def _print(shown: Shown, output: Output, file: TextIO, clock: str) -> None:
+    document = {**(shown.document or {}), "looked_at_unix_s": round(time.time(), 3)}
     if output is Output.JSON:
-        file.write(json.dumps({"time": clock, **(shown.document or {})}, ensure_ascii=True) + "\n")
+        file.write(json.dumps(document, ensure_ascii=True) + "\n")
+    elif output.of_document:
+        file.write("---\n" if output is Output.YAML else "")
+        show(Shown(document, None, []), output, file)
     else:
         file.write(f"{clock}\n")
-        print_view(shown.view or {}, file)
+        print_view(shown.view or {}, file, wide=output is Output.WIDE)
         file.write("\n")
     file.flush()

@@ -20,7 +20,7 @@ ROWS = {
     "top": "containers",
     "history": "kills",
     "diagnose": "diagnoses",
-    "advise": "advice",
+    "advise": "workloads",
     "check": "checks",
 }
 VERSION = 1  # of the documents that have one
@@ -47,6 +47,14 @@ class Answer:
         """The command's rows, each with its node first."""
         found = self.document.get(ROWS[command], [])
         return [{"node": self.node, **{k: v for k, v in row.items() if k != "node"}} for row in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A node that has not answered. Field names are JSON keys."""
+
+    node: str
+    why: str
 
 
 def failed(node: str, why: str) -> Answer:

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent import __version__
+from agent.commands.arguments import SORT_KEYS as OF_NODE
+from agent.commands.arguments import since_unix_s
 
 OUTPUTS = ("table", "wide", "json", "yaml", "name")
-DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)\Z", re.ASCII)
-UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh]?)\Z", re.ASCII)
+UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 LEAST_WATCH_S = 2.0
 WATCH_S = 5.0
 TIMEOUT_S, CHECK_TIMEOUT_S = 10.0, 30.0
@@ -29,6 +31,16 @@ COMMANDS = {
     "advise": "show each workload's memory limits, peaks and OOM kills, and the next limit where kills ask for one",
     "check": "check every prerequisite on each node: a line per node, or all checks of one node",
     "events": "list oomward's Events, oldest first",
+}
+# Names of columns, as in commands/arguments.py; tables.py has the order.
+SORT_KEYS = {
+    "ps": ("node", *OF_NODE["ps"]),
+    "top": ("node", "pod", "container", "used", "usage", "limit", "peak", "kills"),
+    "history": ("time", "node", *OF_NODE["history"][1:]),
+    "diagnose": ("node", *OF_NODE["diagnose"]),
+    "advise": OF_NODE["advise"],
+    "check": ("node", "fail", "warn", "pass"),
+    "events": ("time", "reason", "object", "count", "node"),
 }
 TAKES_TEXT = {
     "context": "the kubeconfig's context to use",
@@ -60,7 +72,7 @@ class Ask:
     labels: str | None
     pod: str | None
     nodes: tuple[str, ...]
-    since_s: float | None
+    since_unix_s: float | None
     limit: int
     sort_by: str | None
     watch_s: float | None
@@ -94,11 +106,14 @@ def _add(name: str, command: argparse.ArgumentParser) -> None:
     _add_which(name, command)
     outputs = ("table", "json", "yaml") if name == "explain" else OUTPUTS
     add("-o", "--output", choices=outputs, default="table", help="how to print (default: table)")
-    if name != "explain":
-        add("--sort-by", metavar="FIELD", help="a field of -o json, e.g. usage: numbers largest first, text A to Z")
+    if name in SORT_KEYS:
+        keys = SORT_KEYS[name]
+        order = f"{', '.join(keys)}: numbers and times largest first"
+        add("--sort-by", metavar="COLUMN", choices=keys, help=order)
     if name in ("ps", "top"):
-        refreshes = f"refresh every SECONDS (default {WATCH_S:g}) until Ctrl-C"
-        add("-w", "--watch", metavar="SECONDS", nargs="?", type=_watch_s, const=WATCH_S, help=refreshes)
+        refreshes = f"refresh every {WATCH_S:g} s until Ctrl-C"
+        add("-w", action="store_const", const=WATCH_S, dest="watch", help=refreshes)
+        add("--watch", metavar="SECONDS", nargs="?", type=_watch_s, const=WATCH_S, help="the same, every SECONDS")
     default = CHECK_TIMEOUT_S if name == "check" else TIMEOUT_S
     add("--timeout", metavar="DURATION", type=duration_s, default=default, help=f"per node (default {default:g}s)")
     add("--agent-namespace", metavar="NAMESPACE", type=_name, help="where the agents are (default: in any namespace)")
@@ -118,7 +133,8 @@ def _add_which(name: str, command: argparse.ArgumentParser) -> None:
     if name not in ("check", "explain", "events"):
         add("--node", metavar="NODE", type=_name, action="append", default=[], help="only this node; may be repeated")
     if name in ("history", "advise", "events"):
-        add("--since", metavar="DURATION", type=duration_s, help="only of the last 30m, 6h, 30d …")
+        since = "only since then: 90m, 6h, 30d, 1d12h, or a time such as 2026-01-31T06:00:00Z"
+        add("--since", metavar="DURATION", dest="since_unix_s", type=since_unix_s, help=since)
     if name == "history":
         add("--limit", metavar="N", type=_number, default=100, help="at most N kills (default 100)")
 
@@ -135,7 +151,7 @@ def _add_kubectls(group: argparse._ArgumentGroup) -> None:
 def parse(words: Sequence[str], prog: str) -> Ask:
     """Raises SystemExit for wrong arguments (2) and for --help and --version (0), which are printed."""
     top = parser(prog)
-    given = top.parse_args(list(words))
+    given = top.parse_args(_as_options(list(words)))
     namespace, pod = getattr(given, "namespace", None), getattr(given, "pod", None)
     if pod is not None:
         own, slash, name = pod.partition("/")
@@ -146,8 +162,8 @@ def parse(words: Sequence[str], prog: str) -> Ask:
         top.error("a POD is in one namespace: give -n NAMESPACE or namespace/name instead of -A")
     if pod is not None and (getattr(given, "selector", None) or getattr(given, "node", None)):
         top.error("POD names one pod already: -l and --node are for many")
-    if getattr(given, "watch", None) is not None and given.output in ("yaml", "name"):
-        top.error(f"--watch prints tables or JSON, not {given.output}")
+    if getattr(given, "watch", None) is not None and given.output == "name":
+        top.error("--watch prints tables, JSON or YAML, not names")
     return Ask(
         command=given.command,
         output=given.output,
@@ -156,7 +172,7 @@ def parse(words: Sequence[str], prog: str) -> Ask:
         labels=getattr(given, "selector", None),
         pod=pod,
         nodes=(*getattr(given, "node", ()), *getattr(given, "node_names", ())),
-        since_s=getattr(given, "since", None),
+        since_unix_s=getattr(given, "since_unix_s", None),
         limit=getattr(given, "limit", 0),
         sort_by=getattr(given, "sort_by", None),
         watch_s=getattr(given, "watch", None),
@@ -164,6 +180,16 @@ def parse(words: Sequence[str], prog: str) -> Ask:
         agent_namespace=given.agent_namespace,
         flags=_kubectl_flags(given),
     )
+
+
+def _as_options(words: list[str]) -> list[str]:
+    """``version`` and ``help [COMMAND]``, as kubectl has them."""
+    match words:
+        case ["version"]:
+            return ["--version"]
+        case ["help", *topic]:
+            return [*topic[:1], "--help"]
+    return words
 
 
 def _kubectl_flags(given: argparse.Namespace) -> tuple[str, ...]:
@@ -174,11 +200,11 @@ def _kubectl_flags(given: argparse.Namespace) -> tuple[str, ...]:
 
 
 def duration_s(text: str) -> float:
-    """Seconds of ``30s``, ``20m``, ``6h``, ``30d`` or a number of seconds."""
+    """Seconds of ``5s``, ``1m`` or a number of seconds."""
     found = DURATION.match(text)
     seconds = float(found[1]) * UNITS_S[found[2]] if found else 0.0
     if seconds <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: write e.g. 30s, 20m, 6h or 30d")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: write e.g. 5s or 1m")
     return seconds
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from agent.fleet import FleetError, answers, cluster, events, merging, tables
 from agent.fleet.answers import Answer, Row
@@ -16,7 +16,6 @@ from agent.fleet.cluster import Nodes
 from agent.wording.text import count, safe, some
 from agent.wording.view import Shown
 
-VERSION = 1  # of the documents
 MOST_NAMED = 10
 IN_ROWS = ("ps", "top", "diagnose")  # about pods that exist: only the nodes of the pods that are meant are asked
 NOTHING = {
@@ -26,14 +25,6 @@ NOTHING = {
     "diagnose": "No problems found in the statuses of pods",
     "advise": "No workloads",
     "events": "No Events of oomward",
-}
-COLUMNS = {
-    "ps": tables.PS,
-    "top": tables.TOP,
-    "history": tables.HISTORY,
-    "diagnose": tables.DIAGNOSE,
-    "advise": tables.ADVISE,
-    "events": tables.EVENTS,
 }
 
 
@@ -111,8 +102,11 @@ class Fleet:
         """The agents' own command."""
         ask = self._ask
         words = ["ps" if ask.command == "top" else ask.command, "--output", "json"]
-        if ask.since_s is not None:
-            words += ["--since", f"{ask.since_s:g}s"]
+        if ask.since_unix_s is not None:
+            words += [
+                "--since",
+                f"{max(1.0, time.time() - ask.since_unix_s):.0f}s",
+            ]  # their clocks may differ from ours
         if ask.command == "history":
             words += ["--limit", str(ask.limit)]
             words += [] if self._namespace is None else ["--namespace", self._namespace]
@@ -131,7 +125,8 @@ class Fleet:
         match ask.command:
             case "top":
                 rows = [
-                    {**row, "used": None if (share := merging.used(row)) is None else round(share, 4)} for row in rows
+                    {**row, "used_ratio": None if (share := merging.used(row)) is None else round(share, 4)}
+                    for row in rows
                 ]
                 rows = merging.by_use(rows)
             case "history":
@@ -140,11 +135,12 @@ class Fleet:
                 rows = merging.advice(rows)
             case _:
                 rows = merging.by_name(rows)
-        return merging.sorted_by(rows, ask.sort_by) if ask.sort_by else rows
+        return rows
 
     def _shown(self, rows: list[Row], found: list[Answer], nodes: Nodes) -> Look:
         where = "" if self._namespace is None else f" in namespace {safe(self._namespace, 63)}"
-        return self._look(rows, COLUMNS[self._ask.command], f"{NOTHING[self._ask.command]}{where}.", found, nodes)
+        columns = tables.COLUMNS[self._ask.command]
+        return self._look(rows, columns, f"{NOTHING[self._ask.command]}{where}.", found, nodes)
 
     def _look(
         self,
@@ -158,19 +154,11 @@ class Fleet:
         failed = dict(nodes.without) | {one.node: one.failure for one in found if one.failure is not None}
         troubles = [f"node {safe(one.node, 253)}: {said}" for one in found for said in one.troubles]
         troubles += [*nodes.troubles, *without_answer(failed, len(nodes.agents) + len(nodes.without))]
-        return Look(self._view(rows, columns, nothing, failed, troubles), rows, failed, bad)
-
-    def _view(
-        self, rows: list[Row], columns: tables.Columns, nothing: str, failed: dict[str, str], troubles: list[str]
-    ) -> Shown:
-        key = answers.ROWS.get(self._ask.command, "events")
-        listing = tables.listing(key, columns, nothing, wide=self._ask.output == "wide")
-        document = {
-            "oomward": VERSION,
-            **listing.document(rows),
-            "failed": [{"node": n, "why": w} for n, w in failed.items()],
-        }
-        return Shown(document, listing.view(rows), troubles)
+        listing = tables.listing(answers.ROWS.get(self._ask.command, "events"), columns, nothing)
+        rows = listing.ordered(rows, self._ask.sort_by)
+        unanswered = [asdict(answers.Unanswered(node, why)) for node, why in failed.items()]
+        document = listing.document(rows) | {"unanswered": unanswered}
+        return Look(Shown(document, listing.view(rows), troubles), rows, failed, bad)
 
     def _check(self) -> Look:
         """A line per node; of nodes that are named, all their checks."""
@@ -183,14 +171,12 @@ class Fleet:
         summary = [merging.checked(one.node, one.rows("check")) for one in good]
         as_summary = ask.output in ("table", "wide", "name") and not ask.nodes
         rows, columns = (summary, tables.CHECK) if as_summary else (details, tables.CHECKS)
-        rows = merging.sorted_by(rows, ask.sort_by) if ask.sort_by else rows
         bad = any(row["status"] == "fail" for row in summary)
         return self._look(rows, columns, "No node was checked.", found, nodes, bad)
 
     def _events(self) -> Look:
-        since = None if self._ask.since_s is None else time.time() - self._ask.since_s
-        rows = merging.by_time(events.rows(cluster.events(self._api, self._namespace), since), newest_first=False)
-        rows = merging.sorted_by(rows, self._ask.sort_by) if self._ask.sort_by else rows
+        found = events.rows(cluster.events(self._api, self._namespace), self._ask.since_unix_s)
+        rows = merging.by_time(found, newest_first=False)
         return self._shown(rows, [], Nodes((), {}))
 
 

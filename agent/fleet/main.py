@@ -52,22 +52,25 @@ def _says_namespace(ask: Ask) -> bool:
 
 
 def _once(fleet: Fleet, ask: Ask) -> int:
+    from agent.commands.output.table import Output
     from agent.fleet.printing import print_look
 
     look = fleet.look()
-    print_look(look, ask.output, ask.command, standard_output())
+    print_look(look, Output(ask.output), ask.command, standard_output())
     say(look.shown.troubles)
     return EXIT_FAILED if look.failed or look.bad else EXIT_OK
 
 
 def _of_pod(fleet: Fleet, ask: Ask) -> int:
-    from agent.fleet.printing import print_document
+    from agent.commands.output.table import Output, show
+    from agent.wording.view import Shown
 
     answer, file = fleet.of_pod(), standard_output()
     if ask.output in ("table", "wide"):
         file.write(f"{answer.text}\n")
     else:
-        print_document({"node": answer.node, **answer.document}, ask.output, file)
+        document = {**answer.document, "node": answer.node}
+        show(Shown(document, None, []), Output(ask.output), file)
     say(answer.troubles)
     return EXIT_OK
 
@@ -91,5 +94,5 @@ def _watch(fleet: Fleet, ask: Ask) -> int:
             return Shown(last.document, last.view, [f"{error}: this is the last answer"])
         return last
 
-    output, file = Output.JSON if ask.output == "json" else Output.TABLE, standard_output()
+    output, file = Output(ask.output), standard_output()
     return watch(again, output, file, ask.watch_s or 0.0, wait_beside(file))

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
-from agent.fleet import FleetError
 from agent.fleet.answers import Row
-from agent.wording.text import safe, some
 
 SEVERITY = ("fail", "warn", "pass")  # of a check, the worst first
-SUMMED = ("pods", "kills", "processes", "survived")
-LARGEST = ("limit_bytes", "peak_bytes")
+SUMMED = ("pod_count", "kill_count", "processes_killed", "survived_count")
+LARGEST = ("spec_limit_bytes", "peak_bytes", "last_kill_unix_s")
 LARGEST_NUMBER = 1 << 64
-WORKLOAD = ("namespace", "kind", "name", "container")
+WORKLOAD = ("namespace", "workload_kind", "workload", "container")
 
 
 def chosen(rows: Iterable[Row], namespace: str | None, names: frozenset[tuple[str, str]] | None) -> list[Row]:
@@ -22,7 +20,7 @@ def chosen(rows: Iterable[Row], namespace: str | None, names: frozenset[tuple[st
         row
         for row in rows
         if (namespace is None or row.get("namespace") == namespace)
-        and (names is None or (_text(row, "namespace"), _text(row, "pod")) in names)
+        and (names is None or (text_in(row, "namespace"), text_in(row, "pod")) in names)
     ]
 
 
@@ -34,7 +32,7 @@ def used(row: Row) -> float | None:
 
 def by_name(rows: Iterable[Row]) -> list[Row]:
     """By namespace, pod, container and node."""
-    return sorted(rows, key=lambda row: [_text(row, key) for key in ("namespace", "pod", "container", "node")])
+    return sorted(rows, key=lambda row: [text_in(row, key) for key in ("namespace", "pod", "container", "node")])
 
 
 def by_use(rows: Iterable[Row]) -> list[Row]:
@@ -48,25 +46,8 @@ def by_use(rows: Iterable[Row]) -> list[Row]:
 
 
 def by_time(rows: Iterable[Row], *, newest_first: bool) -> list[Row]:
-    """By ``time``, as text: RFC 3339 in UTC, all with the same precision."""
-    return sorted(rows, key=lambda row: _text(row, "time"), reverse=newest_first)
-
-
-def sorted_by(rows: Sequence[Row], field: str) -> list[Row]:
-    """By a field: numbers largest first, text A to Z, rows without it last. Raises FleetError if no row has such a field."""
-    name = field.strip("{}").removeprefix(".").lower().replace("-", "_")
-    known = sorted({key for row in rows for key, value in row.items() if not isinstance(value, list | dict)})
-    key = next((one for one in (name, f"{name}_bytes") if one in known), None)
-    if key is None and rows:
-        raise FleetError(f"there is no field {safe(field)} to sort by: the fields are {some(known, 40)}")
-
-    def order(row: Row) -> tuple[int, float, str]:
-        value = row.get(key or "")
-        if value is None:
-            return 2, 0.0, ""
-        return (0, -float(value), "") if is_number(value) else (1, 0.0, str(value))
-
-    return sorted(rows, key=order)
+    """By ``at_unix_s``; rows without one are the oldest."""
+    return sorted(rows, key=lambda row: _number(row, "at_unix_s"), reverse=newest_first)
 
 
 def advice(rows: Iterable[Row]) -> list[Row]:
@@ -76,20 +57,21 @@ def advice(rows: Iterable[Row]) -> list[Row]:
     """
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        found.setdefault(tuple(_text(row, key) for key in WORKLOAD), []).append(row)
+        found.setdefault(tuple(text_in(row, key) for key in WORKLOAD), []).append(row)
     merged = [_workload(its) for its in found.values()]
-    return sorted(merged, key=lambda row: [_text(row, key) for key in ("namespace", "name", "kind", "container")])
+    return sorted(
+        merged, key=lambda row: [text_in(row, key) for key in ("namespace", "workload", "workload_kind", "container")]
+    )
 
 
 def _workload(rows: list[Row]) -> Row:
-    first = max(rows, key=lambda row: (_number(row, "next_limit_bytes"), _number(row, "kills")))
+    first = max(rows, key=lambda row: (_number(row, "next_limit_bytes"), _number(row, "kill_count")))
     merged = {key: value for key, value in first.items() if key != "node"}
     for key in SUMMED:
         merged[key] = sum(_number(row, key) for row in rows)
     for key in LARGEST:
         merged[key] = max((row[key] for row in rows if is_number(row.get(key))), default=None)
-    merged["last_kill"] = max((_text(row, "last_kill") for row in rows), default="") or None
-    return {**merged, "nodes": sorted({_text(row, "node") for row in rows})}
+    return {**merged, "nodes": sorted({text_in(row, "node") for row in rows})}
 
 
 def checked(node: str, rows: Sequence[Row]) -> Row:
@@ -110,6 +92,7 @@ def _number(row: Row, key: str) -> float | int:
     return value if is_number(value) else 0
 
 
-def _text(row: Row, key: str) -> str:
+def text_in(row: Row, key: str) -> str:
+    """ "" if it is no text."""
     value = row.get(key)
     return value if isinstance(value, str) else ""

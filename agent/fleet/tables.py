@@ -1,4 +1,4 @@
-"""The commands' tables: columns over the rows of the agents' JSON. ``spare`` is as in look/view.py; wide tables have all columns."""
+"""The commands' tables: columns over the rows of the agents' JSON, shown and sorted as look/ has them on a node."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent.fleet.answers import Row
-from agent.fleet.merging import is_number, used
+from agent.fleet.merging import is_number, text_in, used
 from agent.look.view import UNKNOWN, Column, Listing, plain, size, styled
 from agent.wording.text import count, duration_text, safe
+from agent.wording.times import YEAR_10000_UNIX_S, rfc3339
 from agent.wording.view import Cell
 
 LONGEST = 1200
@@ -31,7 +32,9 @@ def _of(key: str, without: str = "-") -> Callable[[Row], Cell]:
 def _size(key: str, without: str = UNKNOWN) -> Callable[[Row], Cell]:
     def cell(row: Row) -> Cell:
         value = row.get(key)
-        return size(int(value) if is_number(value) else None, UNKNOWN if key in _unread(row) else without)
+        if is_number(value):
+            return size(int(value))
+        return styled(UNKNOWN if without == UNKNOWN or key in _unread(row) else without)
 
     return cell
 
@@ -72,15 +75,15 @@ def _actual(row: Row) -> Cell:
 
 
 def _kills(row: Row) -> Cell:
-    kills, tolerated = row.get("kills"), row.get("tolerated")
+    kills, tolerated = row.get("processes_killed"), row.get("tolerance")
     text = str(kills) if is_number(kills) else UNKNOWN
     if not isinstance(tolerated, dict):
         return styled(text)
-    if tolerated.get("armed"):
+    if tolerated.get("exceeded"):
         return styled(f"{text} (armed)", "bold yellow")
     window = tolerated.get("window_s")
     within = f" in {duration_text(window)}" if is_number(window) else ""
-    return styled(safe(f"{text} ({tolerated.get('killed')}/{tolerated.get('kills')}{within})"))
+    return styled(safe(f"{text} ({tolerated.get('killed_in_window')}/{tolerated.get('processes_allowed')}{within})"))
 
 
 def _used(row: Row) -> Cell:
@@ -92,7 +95,7 @@ def _used(row: Row) -> Cell:
 
 def _process(row: Row) -> Cell:
     victims = row.get("victims")
-    killed = row.get("processes")
+    killed = row.get("processes_killed")
     number = int(killed) if is_number(killed) else 1
     if not isinstance(victims, list) or not victims or not isinstance(victims[0], dict):
         return styled(f"{number} unnamed")
@@ -109,9 +112,35 @@ def _outcome(row: Row) -> Cell:
 
 
 def _time(row: Row) -> Cell:
-    """To the second."""
-    text = _str(row.get("time") or UNKNOWN)
-    return styled(safe(text[:19] + "Z" if len(text) > 20 and text.endswith("Z") else text))
+    at = row.get("at_unix_s")
+    return styled(rfc3339(at) if is_number(at) and 0 <= at < YEAR_10000_UNIX_S else UNKNOWN)
+
+
+def _resident(row: Row) -> int | float | None:
+    victims = row.get("victims")
+    first = victims[0] if isinstance(victims, list) and victims else None
+    value = first.get("rss_bytes") if isinstance(first, dict) else None
+    return value if is_number(value) else None
+
+
+def _number(key: str) -> Callable[[Row], int | float | None]:
+    """To sort by."""
+
+    def value(row: Row) -> int | float | None:
+        found = row.get(key)
+        return found if is_number(found) else None
+
+    return value
+
+
+def _name(*keys: str) -> Callable[[Row], tuple[str, ...] | None]:
+    """To sort by; None if the last is not known."""
+
+    def value(row: Row) -> tuple[str, ...] | None:
+        found = tuple(text_in(row, key) for key in keys)
+        return found if found[-1] else None
+
+    return value
 
 
 def _answer(key: str) -> Callable[[Row], Cell]:
@@ -145,101 +174,139 @@ def _to_do(row: Row) -> Cell:
     return found + ([*styled(" To do: ", "bold"), *styled(safe(str(advice), LONGEST))] if advice else [])
 
 
+def _newest(row: Row) -> float | None:
+    """To sort by: the newest first."""
+    at = row.get("at_unix_s")
+    return -at if is_number(at) else None
+
+
+def _bytes_of(value: int | float | None) -> Cell:
+    return size(None if value is None else int(value))
+
+
+def _scope(row: Row) -> Cell:
+    if row.get("scope") == "container" and not row.get("pod") and not row.get("container_id"):
+        return styled("cgroup")  # e.g. of a service of the node
+    return _of("scope", UNKNOWN)(row)
+
+
+def _object(row: Row) -> Cell:
+    return plain(f"{_str(row.get('object_kind')).lower()}/{row.get('namespace')}/{row.get('object_name')}")
+
+
 Columns = tuple[Column[Row], ...]
 
-WIDE = 9  # ``spare`` of what only wide tables have
-NODE: Column[Row] = Column("NODE", _of("node"))
+_BY_POD, _BY_CONTAINER, _BY_NODE = _name("namespace", "pod"), _name("container"), _name("node")
+NODE: Column[Row] = Column("NODE", _of("node"), sort=_BY_NODE)
+_POD: Column[Row] = Column("POD", _pod, sort=_BY_POD)
+_CONTAINER: Column[Row] = Column("CONTAINER", _container, sort=_BY_CONTAINER)
+
+
+def _bytes(header: str, key: str, without: str = UNKNOWN, spare: int = 0) -> Column[Row]:
+    return Column(header, _size(key, without), spare, right=True, sort=_number(key))
+
 
 PS: Columns = (
     NODE,
-    Column("POD", _pod),
-    Column("CONTAINER", _container),
-    Column("DESIRED", _desired),
-    Column("ACTUAL", _actual),
-    Column("LIMIT", _size("limit_bytes", "none"), spare=1, right=True),
-    Column("USAGE", _size("usage_bytes"), spare=2, right=True),
-    Column("PEAK", _size("peak_bytes"), spare=3, right=True),
-    Column("KILLS", _kills, right=True),
-    Column("CONTAINER ID", lambda row: plain(_str(row.get("container_id"))[:SHORT_ID] or "-"), spare=WIDE),
-    Column("OOMPOLICY", _of("oom_policy"), spare=WIDE),
+    _POD,
+    _CONTAINER,
+    Column("DESIRED", _desired, sort=_name("mode_desired")),
+    Column("ACTUAL", _actual, sort=_name("mode_actual")),
+    _bytes("LIMIT", "limit_bytes", "none", 1),
+    _bytes("USAGE", "usage_bytes", spare=2),
+    _bytes("PEAK", "peak_bytes", spare=3),
+    Column("KILLS", _kills, right=True, sort=_number("processes_killed")),
+    Column("CONTAINER ID", lambda row: plain(_str(row.get("container_id"))[:SHORT_ID] or "-"), wide=True),
+    Column("OOMPOLICY", _of("oom_policy"), wide=True),
+    Column("CGROUP", _sentence("cgroup_path"), wide=True),
 )
 TOP: Columns = (
     NODE,
-    Column("POD", _pod),
-    Column("CONTAINER", _container),
-    Column("USED", _used, right=True),
-    Column("USAGE", _size("usage_bytes"), right=True),
-    Column("LIMIT", _size("limit_bytes", "none"), right=True),
-    Column("PEAK", _size("peak_bytes"), spare=1, right=True),
-    Column("KILLS", _kills, spare=2, right=True),
+    _POD,
+    _CONTAINER,
+    Column("USED", _used, right=True, sort=used),
+    _bytes("USAGE", "usage_bytes"),
+    _bytes("LIMIT", "limit_bytes", "none"),
+    _bytes("PEAK", "peak_bytes", spare=1),
+    Column("KILLS", _kills, spare=2, right=True, sort=_number("processes_killed")),
+    Column("CONTAINER ID", lambda row: plain(_str(row.get("container_id"))[:SHORT_ID] or "-"), wide=True),
 )
 HISTORY: Columns = (
-    Column("TIME", _time),
+    Column("TIME", _time, sort=_newest),
     NODE,
-    Column("POD", _pod),
-    Column("CONTAINER", _of("container")),
+    _POD,
+    Column("CONTAINER", _of("container"), spare=1, sort=_BY_CONTAINER),
     Column("PROCESS", _process),
-    Column("RESIDENT", _size("victim_resident_bytes"), spare=2, right=True),
-    Column("SCOPE", _of("scope", UNKNOWN), spare=1),
-    Column("LIMIT", _size("limit_bytes"), spare=3, right=True),
-    Column("MODE", _of("mode"), spare=4),
-    Column("OUTCOME", _outcome),
+    Column("RESIDENT", lambda row: _bytes_of(_resident(row)), spare=3, right=True, sort=_resident),
+    Column("SCOPE", _scope, spare=2),
+    _bytes("LIMIT", "limit_bytes", spare=4),
+    Column("MODE", _of("mode"), spare=5),
+    Column("OUTCOME", _outcome, sort=_name("outcome")),
+    Column("CGROUP", _sentence("cgroup_path"), wide=True),
+    Column("KILL ID", _of("kill_id"), wide=True),
 )
 DIAGNOSE: Columns = (
     NODE,
-    Column("POD", _pod),
-    Column("CONTAINER", _of("container")),
-    Column("CATEGORY", lambda row: styled(safe(_str(row.get("category"))), "bold red")),
-    Column("TRANSIENT?", _answer("transient"), spare=2),
-    Column("RETRY HELPS?", _answer("retry_helps"), spare=3),
+    _POD,
+    Column("CONTAINER", _of("container"), sort=_BY_CONTAINER),
+    Column("CATEGORY", lambda row: styled(safe(_str(row.get("category"))), "bold red"), sort=_name("category")),
+    Column("TRANSIENT?", _answer("transient"), spare=3),
+    Column("RETRY HELPS?", _answer("retry_helps"), spare=2),
     Column("KUBERNETES WILL", _will, spare=1),
-    Column("TO DO", _sentence("advice")),
-    Column("WHAT", _sentence("what"), spare=WIDE),
+    Column("WHAT", _sentence("what"), spare=4, prose=True),
+    Column("TO DO", _sentence("advice"), prose=True),
+    Column("RULE", _of("rule"), wide=True),
 )
 ADVISE: Columns = (
-    Column("WORKLOAD", lambda row: plain(f"{row.get('namespace')}/{row.get('name')}")),
-    Column("KIND", _of("kind")),
-    Column("CONTAINER", _of("container", "(pod)")),
-    Column("NODES", _nodes),
-    Column("PODS", _of("pods"), right=True),
-    Column("LIMIT", _size("limit_bytes", "none"), spare=1, right=True),
-    Column("PEAK", _size("peak_bytes"), spare=2, right=True),
-    Column("KILLS", _of("kills"), right=True),
-    Column("RAISE TO", _of("next_limit"), right=True),
-    Column("FILLED BY", _of("filled_by"), spare=4),
-    Column("REASON", _sentence("reason"), spare=3),
+    Column(
+        "WORKLOAD", lambda r: plain(f"{r.get('namespace')}/{r.get('workload')}"), sort=_name("namespace", "workload")
+    ),
+    Column("KIND", _of("workload_kind"), spare=4, sort=_name("workload_kind")),
+    Column("CONTAINER", _of("container", "(pod)"), sort=_BY_CONTAINER),
+    Column("NODES", _nodes, spare=6),
+    Column("PODS", _of("pod_count"), spare=5, right=True, sort=_number("pod_count")),
+    _bytes("LIMIT", "spec_limit_bytes", "none"),
+    _bytes("PEAK", "peak_bytes", spare=2),
+    Column("KILLS", _of("kill_count"), right=True, sort=_number("kill_count")),
+    Column("FILLED BY", _of("filled_by"), spare=3),
+    Column("RAISE TO", _of("next_limit_quantity"), right=True, sort=_number("next_limit_bytes")),
+    Column("REASON", _sentence("why"), spare=1, prose=True),
+    Column("SURVIVED", _of("survived_count"), right=True, wide=True),
 )
 CHECK: Columns = (
     NODE,
     Column("STATUS", _status),
-    Column("FAIL", _of("fail"), right=True),
-    Column("WARN", _of("warn"), right=True),
-    Column("PASS", _of("pass"), right=True),
-    Column("FIRST", _first_found),
+    Column("FAIL", _of("fail"), right=True, sort=_number("fail")),
+    Column("WARN", _of("warn"), right=True, sort=_number("warn")),
+    Column("PASS", _of("pass"), right=True, sort=_number("pass")),
+    Column("FIRST", _first_found, prose=True),
 )
 CHECKS: Columns = (
     NODE,
     Column("STATUS", _status),
-    Column("CHECK", _of("name")),
-    Column("FOUND", _to_do),
+    Column("CHECK", _of("name"), sort=_name("name")),
+    Column("FOUND", _to_do, prose=True),
 )
 EVENTS: Columns = (
-    Column("TIME", _time),
-    Column("TYPE", _of("type")),
-    Column("REASON", _of("reason")),
-    Column(
-        "OBJECT", lambda row: plain(f"{_str(row.get('kind')).lower()}/{row.get('namespace')}/{row.get('regarding')}")
-    ),
-    Column("COUNT", _of("count"), spare=2, right=True),
-    Column("NODE", _of("node"), spare=1),
-    Column("NOTE", _sentence("note")),
+    Column("TIME", _time, sort=_newest),
+    Column("TYPE", _of("event_type"), spare=3),
+    Column("REASON", _of("event_reason"), sort=_name("event_reason")),
+    Column("OBJECT", _object, sort=_name("namespace", "object_name")),
+    Column("COUNT", _of("times"), spare=2, right=True, sort=_number("times")),
+    Column("NODE", _of("node"), spare=1, sort=_BY_NODE),
+    Column("NOTE", _sentence("note"), prose=True),
 )
+COLUMNS = {
+    "ps": PS,
+    "top": TOP,
+    "history": HISTORY,
+    "diagnose": DIAGNOSE,
+    "advise": ADVISE,
+    "check": CHECK,
+    "events": EVENTS,
+}
 
 
-def listing(name: str, columns: Columns, nothing: str, *, wide: bool) -> Listing[Row]:
-    """``name``: the rows' key in JSON. In a wide table no column is left out."""
-    if wide:
-        columns = tuple(Column(one.header, one.cell, 0, one.right) for one in columns)
-    else:
-        columns = tuple(one for one in columns if one.spare != WIDE)
+def listing(name: str, columns: Columns, nothing: str) -> Listing[Row]:
+    """``name``: the rows' key in JSON."""
     return Listing(name, columns, dict, nothing)

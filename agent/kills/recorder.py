@@ -16,11 +16,13 @@ from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
 from agent.model import NODE, CgroupKind, Identity, OomKill, Outcome
 from agent.wording import kills as wording
+from agent.wording.kill_record import kill_fields
 from agent.wording.logs import log
 from agent.wording.shares import Shares
 
 logger = logging.getLogger("oomward")
 
+WHOSE = ("namespace", "pod", "pod_uid", "container", "container_id")  # in the line of an outcome
 MOST_UNNAMED = 1000
 UNNAMED_S = 3600.0  # no Event is as old
 NAMED_SOON_S = 10.0  # a pod's status is a second or two behind; for longer no kill is missing in the metrics
@@ -74,15 +76,15 @@ class Recorder:
                 self._uncounted[kill.kill_id] = kill, now_s + NAMED_SOON_S
             else:
                 self._metrics.kill(kill)
-            log(logger, logging.WARNING, wording.kill_line(kill), **wording.kill_fields(kill))
+            log(logger, logging.WARNING, wording.kill_line(kill), **kill_fields(kill))
         for kill in findings.amended:
-            fields = wording.kill_fields(kill) | {"event": "oom_kill_details"}
-            log(logger, logging.INFO, f"details of an OOM kill came late: {wording.kill_line(kill)}", **fields)
+            text = f"details of an OOM kill came late: {wording.kill_line(kill)}"
+            log(logger, logging.INFO, text, **kill_fields(kill, "oom_kill_details"))
         for kill in findings.unattributed:
             self._metrics.unattributed_oom_kills.inc(kill.processes)
             why = "its cgroup was removed before it was read, and its report was lost"
             text = f"no container found for an OOM kill below {kill.cgroup_path}: {why}"
-            log(logger, logging.WARNING, text, kill_id=kill.kill_id, processes=kill.processes)
+            log(logger, logging.WARNING, text, kill_id=kill.kill_id, processes_killed=kill.processes)
         self._metrics.unmatched_reports.inc(findings.unmatched_reports)
         for kill in findings.settled:
             self.settled(kill)
@@ -96,10 +98,10 @@ class Recorder:
     def settled(self, kill: OomKill) -> None:
         """The outcome of a kill that was reported before is known now."""
         if kill.outcome is not None:
-            level = logging.INFO if kill.outcome is Outcome.DIED else logging.DEBUG
             what = "sandbox" if kill.sandbox else "container"
             text = f"{what} {kill.outcome.value} after OOM kill {kill.kill_id}"
-            log(logger, level, text, kill_id=kill.kill_id, outcome=kill.outcome.value)
+            names = {name: getattr(kill, name) for name in ("kill_id", "outcome", *WHOSE)}
+            log(logger, logging.INFO, text, event="oom_kill_outcome", **names)
         if _may_get_name(kill):
             self._wait_for_name(kill)
             return
@@ -136,7 +138,7 @@ class Recorder:
                     logger,
                     logging.INFO,
                     f"the pod of an OOM kill is known now: {wording.kill_line(named)}",
-                    **wording.kill_fields(named),
+                    **kill_fields(named),
                 )
                 self._metrics.outcome(named)
                 self._settled(named)

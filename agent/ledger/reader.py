@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from agent.ledger.rows import BadRowError, Row, decisions_of, exceeded_of, from_sql, kill_of, originals_of, to_sql
@@ -22,12 +22,21 @@ class WrittenKills:
         self.bad_rows = 0
 
     def kills(
-        self, *, since_unix_s: float = 0.0, namespace: str | None = None, pod: str | None = None, limit: int = 1000
+        self,
+        *,
+        since_unix_s: float = 0.0,
+        namespace: str | None = None,
+        pod: str | None = None,
+        limit: int = 1000,
+        pod_uids: Collection[str] | None = None,
     ) -> list[OomKill]:
         """Newest first; None matches any."""
         asked = [(column, value) for column, value in (("namespace", namespace), ("pod", pod)) if value is not None]
         where = "".join(f" AND {column} = ?" for column, _ in asked)
-        values = (since_unix_s, *(to_sql(value) for _, value in asked), max(0, limit))
+        if pod_uids is not None:
+            where += f" AND pod_uid IN ({', '.join('?' for _ in pod_uids)})"
+        named = (*(value for _, value in asked), *(pod_uids or ()))
+        values = (since_unix_s, *map(to_sql, named), max(0, limit))
         return self.matching(f"at_unix_s >= ?{where} ORDER BY at_unix_s DESC, rowid DESC LIMIT ?", values)
 
     def kills_in(self, pod_uid: str, boot_id: str, inode: int) -> list[OomKill]:

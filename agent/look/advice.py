@@ -18,10 +18,10 @@ from agent.look.next_limits import Filled, NextLimit, of_container, of_pod
 from agent.look.patches import Raise, by_hand, command_of, patch_of
 from agent.look.survey import Survey
 from agent.look.view import Column, Listing, plain, size, styled
+from agent.look.which import ANY, Which
 from agent.look.workloads import Workload, workload_by_name, workload_of
 from agent.model import AgentError, ContainerKind, KillSum, Pod, Scope
 from agent.wording.text import safe
-from agent.wording.times import rfc3339
 from agent.wording.view import Cell, Shown
 
 DAY_S = 86400.0
@@ -34,27 +34,41 @@ GUARANTEED = "Guaranteed"
 class Advice:
     """One container of a workload, or with ``container`` None the limit that its pods' containers share. Field names are JSON keys.
 
-    ``pods``: of this node; 0: all were deleted, and the workload is known by their names only. ``limit_bytes`` is that of the newest
-    pod's spec, None for none; ``peak_bytes`` the highest of the running containers' peaks, each since its own start (the first:
-    ``peak_since``), and of the kills; ``survived``: kills that the container survived. ``next_limit`` None: no kill is a reason for one.
+    ``pod_count``: of this node; 0: all were deleted, and the workload is known by their names only. ``spec_limit_bytes`` is that of the
+    newest pod, None for none; ``peak_bytes`` the highest of the running containers' peaks, each since its own start (the first:
+    ``peak_since_unix_s``), and of the kills; ``survived_count``: kills that the container survived. ``next_limit_bytes`` None: no kill
+    is a reason for one; ``next_limit_quantity`` is the same as a manifest has it.
     """
 
     namespace: str
-    kind: str
-    name: str
+    workload_kind: str
+    workload: str
     container: str | None
-    pods: int
-    limit_bytes: int | None
+    pod_count: int
+    spec_limit_bytes: int | None
     peak_bytes: int | None
-    peak_since: str | None
-    kills: int
-    processes: int
-    survived: int
-    last_kill: str | None
+    peak_since_unix_s: float | None
+    kill_count: int
+    processes_killed: int
+    survived_count: int
+    last_kill_unix_s: float | None
     filled_by: Filled | None
     next_limit_bytes: int | None
-    next_limit: str | None
-    reason: str
+    next_limit_quantity: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Of a workload with a next limit. ``patch`` and ``kubectl_command`` None: none can change it, and ``advice`` says what can."""
+
+    namespace: str
+    workload_kind: str
+    workload: str
+    reasons: tuple[str, ...]
+    patch: dict[str, Any] | None
+    kubectl_command: str | None
+    advice: str | None
 
 
 @dataclass(slots=True)
@@ -66,26 +80,27 @@ class _Found:
     since_unix_s: float | None = None
 
 
-def advise(found: Survey, since_s: float | None) -> Shown:
-    """By namespace and workload. ``since_s``: how far back kills count; None: as far as they are kept.
+def advise(found: Survey, since_unix_s: float | None, which: Which = ANY) -> Shown:
+    """By namespace and workload, or as asked for. ``since_unix_s``: since when kills count; None: as far as they are kept.
 
     Raises AgentError if the API is not reachable.
     """
     if not found.registry.listed:
         raise AgentError("the API is not reachable, and advice needs the pods' owners and limits: see `oomward check`")
-    kept_s = found.settings.kill_retention_days * DAY_S
-    since_unix_s = time.time() - min(kept_s, since_s or kept_s)
-    pods = _by_workload(found.registry.pods.values())
+    since_unix_s = max(since_unix_s or 0.0, time.time() - found.settings.kill_retention_days * DAY_S)
+    pods = _by_workload(filter(which.pod, found.registry.pods.values()))
     known = _known(found, pods, since_unix_s)
-    rows = [row for workload, its in known.items() for row in _rows(workload, pods.get(workload, []), its)]
-    rows.sort(key=lambda row: (row.namespace, row.name, row.kind, row.container is None))
+    asked = (one for one in known if which.of_namespace(one.namespace) and (one in pods or which.selector is None))
+    rows = [row for one in asked for row in _rows(one, pods.get(one, []), known[one])]
+    rows.sort(key=lambda row: (row.namespace, row.workload, row.workload_kind, row.container is None))
+    rows = ADVICE.ordered(rows, which.sort_by)
     document = {
-        "node": found.settings.node_name,
-        "kills_since": rfc3339(since_unix_s),
         **ADVICE.document(rows),
-        "patches": list(_patches(rows, pods)),
+        "node": found.settings.node_name,
+        "kills_since_unix_s": round(since_unix_s, 3),
+        "patches": [asdict(one) for one in _patches(rows, pods)],
     }
-    return Shown(document, ADVICE.view(rows), found.troubles)
+    return Shown(document, ADVICE.view(rows, which.where), found.troubles)
 
 
 def _by_workload(pods: Iterable[Pod]) -> dict[Workload, list[Pod]]:
@@ -170,81 +185,86 @@ def _row(
     last = max((one.last.at_unix_s for one in its.sums), default=None)
     return Advice(
         namespace=safe(workload.namespace, 253),
-        kind=safe(workload.kind, 253),
-        name=safe(workload.name, 253),
+        workload_kind=safe(workload.kind, 253),
+        workload=safe(workload.name, 253),
         container=safe(container, 253) if container is not None else None,
-        pods=len(pods),
-        limit_bytes=limit,
+        pod_count=len(pods),
+        spec_limit_bytes=limit,
         peak_bytes=its.peak_bytes,
-        peak_since=rfc3339(its.since_unix_s) if its.since_unix_s is not None else None,
-        kills=sum(one.kills for one in its.sums),
-        processes=sum(one.processes for one in its.sums),
-        survived=sum(one.survived for one in its.sums),
-        last_kill=rfc3339(last) if last is not None else None,
+        peak_since_unix_s=its.since_unix_s,
+        kill_count=sum(one.kills for one in its.sums),
+        processes_killed=sum(one.processes for one in its.sums),
+        survived_count=sum(one.survived for one in its.sums),
+        last_kill_unix_s=last,
         filled_by=verdict.filled_by,
         next_limit_bytes=verdict.next_bytes,
-        next_limit=in_manifest(verdict.next_bytes) if verdict.next_bytes is not None else None,
-        reason=verdict.reason,
+        next_limit_quantity=in_manifest(verdict.next_bytes) if verdict.next_bytes is not None else None,
+        why=verdict.reason,
     )
 
 
 # ---------------------------------------------------------------------------------------------------------------- patches
 
 
-def _patches(rows: Iterable[Advice], pods: dict[Workload, list[Pod]]) -> Iterator[dict[str, Any]]:
-    """One for each workload with a next limit: ``patch`` and ``command`` None: none can change it, ``to_do`` says what to do."""
+def _patches(rows: Iterable[Advice], pods: dict[Workload, list[Pod]]) -> Iterator[Patch]:
+    """One for each workload with a next limit."""
     wanted: dict[Workload, list[Advice]] = {}
     for row in rows:
-        if row.next_limit is not None and row.pods:
-            wanted.setdefault(Workload(row.namespace, row.kind, row.name), []).append(row)
+        if row.next_limit_quantity is not None and row.pod_count:
+            wanted.setdefault(Workload(row.namespace, row.workload_kind, row.workload), []).append(row)
     for workload, its in wanted.items():
         pod = pods[workload][0]
         limits = [one for row in its if (one := _raise(pod, row)) is not None]
         over = workload.kind == "Pod" and pod.status.phase in OVER
         patch = None if over else patch_of(workload, limits)
-        yield {
-            **asdict(workload),
-            "why": [_why(row) for row in its],
-            "patch": patch,
-            "command": command_of(workload, patch) if patch is not None else None,
-            "to_do": None if patch is not None else by_hand(workload, limits),
-        }
+        yield Patch(
+            workload.namespace,
+            workload.kind,
+            workload.name,
+            tuple(_why(row) for row in its),
+            patch,
+            command_of(workload, patch) if patch is not None else None,
+            None if patch is not None else by_hand(workload, limits),
+        )
 
 
 def _raise(pod: Pod, row: Advice) -> Raise | None:
     """None: a limit that is only the sum of the containers' limits."""
     container = pod.container(row.container) if row.container is not None else None
-    if row.next_limit is None or (container is None and pod.status.limit_bytes is None):
+    if row.next_limit_quantity is None or (container is None and pod.status.limit_bytes is None):
         return None
     kind = container.kind if container is not None else ContainerKind.REGULAR
-    return Raise(row.container, kind, row.next_limit, pod.status.qos == GUARANTEED)
+    return Raise(row.container, kind, row.next_limit_quantity, pod.status.qos == GUARANTEED)
 
 
 def _why(row: Advice) -> str:
     of = f"container {row.container}" if row.container is not None else "the pod"
-    return f"{of} to {row.next_limit}: {row.reason}"
+    return f"{of} to {row.next_limit_quantity}: {row.why}"
 
 
 # ------------------------------------------------------------------------------------------------------------------ table
 
 
 def _next(row: Advice) -> Cell:
-    return styled(row.next_limit or "-", "bold" if row.next_limit is not None else "")
+    return styled(row.next_limit_quantity or "-", "bold" if row.next_limit_quantity is not None else "")
 
 
 ADVICE: Listing[Advice] = Listing(
-    "advice",
+    "workloads",
     (
-        Column("WORKLOAD", lambda row: plain(f"{row.namespace}/{row.name}")),
-        Column("KIND", lambda row: plain(row.kind), spare=4),
-        Column("CONTAINER", lambda row: plain("(pod)" if row.container is None else row.container)),
-        Column("PODS", lambda row: styled(str(row.pods)), spare=5, right=True),
-        Column("LIMIT", lambda row: size(row.limit_bytes, "none"), right=True),
-        Column("PEAK", lambda row: size(row.peak_bytes), spare=2, right=True),
-        Column("KILLS", lambda row: styled(str(row.kills)), right=True),
+        Column("WORKLOAD", lambda r: plain(f"{r.namespace}/{r.workload}"), sort=lambda r: (r.namespace, r.workload)),
+        Column("KIND", lambda row: plain(row.workload_kind), spare=4, sort=lambda row: row.workload_kind),
+        Column(
+            "CONTAINER", lambda r: plain("(pod)" if r.container is None else r.container), sort=lambda r: r.container
+        ),
+        Column("PODS", lambda row: styled(str(row.pod_count)), spare=5, right=True, sort=lambda row: row.pod_count),
+        Column("LIMIT", lambda r: size(r.spec_limit_bytes, "none"), right=True, sort=lambda r: r.spec_limit_bytes),
+        Column("PEAK", lambda row: size(row.peak_bytes), spare=2, right=True, sort=lambda row: row.peak_bytes),
+        Column("KILLS", lambda row: styled(str(row.kill_count)), right=True, sort=lambda row: row.kill_count),
         Column("FILLED BY", lambda row: styled(row.filled_by or "-"), spare=3),
-        Column("RAISE TO", _next, right=True),
-        Column("REASON", lambda row: styled(row.reason), spare=1),
+        Column("RAISE TO", _next, right=True, sort=lambda row: row.next_limit_bytes),
+        Column("REASON", lambda row: styled(row.why), spare=1, prose=True),
+        Column("SURVIVED", lambda row: styled(str(row.survived_count)), right=True, wide=True),
     ),
     asdict,
     "No containers of pods on this node.",

@@ -6,24 +6,22 @@ What has no name is shown by pod uid and container id. Pause sandboxes are left 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from agent.look.looking import SHORT_ID, Reads, Recorded, Tolerated, mode_of, recorded
 from agent.look.survey import Survey
 from agent.look.view import UNKNOWN, Column, Listing, plain, size, styled
+from agent.look.which import ANY, Which, labels_at, without_labels
 from agent.model import Cgroup, Mode, OomPolicy
-from agent.wording.text import duration_text
+from agent.wording.text import duration_text, safe
 from agent.wording.view import Cell, Shown
-
-ONLY_IF_SET = ("tolerated", "oom_policy", "pod_uid", "container_id", "cgroup", "unread")  # in JSON
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerRow:
     """One running container. ``mode_desired`` None: no mode is requested. ``limit_bytes`` None: no limit.
 
-    Names that are None are unknown. ``peak_bytes`` None: not available (before 5.19). ``kills``: processes killed, as far back
-    as the ledger reaches; without a ledger, since the container's start. ``tolerated`` None: any number of kills. ``oom_policy``
+    Names that are None are unknown. ``peak_bytes`` None: not available (before 5.19). ``processes_killed``: as far back
+    as the ledger reaches; without a ledger, since the container's start. ``tolerance`` None: any number of kills. ``oom_policy``
     of its systemd scope, None: it has none, or none that is visible. ``unread``
     names the fields that could not be read. Field names are JSON keys.
     """
@@ -36,20 +34,28 @@ class ContainerRow:
     limit_bytes: int | None = None
     usage_bytes: int | None = None
     peak_bytes: int | None = None
-    kills: int | None = None
-    tolerated: Tolerated | None = None
+    processes_killed: int | None = None
+    tolerance: Tolerated | None = None
     pod_uid: str | None = None
     container_id: str | None = None
-    cgroup: str | None = None
+    cgroup_path: str | None = None
     oom_policy: OomPolicy | None = None
     unread: tuple[str, ...] = ()
 
 
-def containers(found: Survey) -> Shown:
-    """By namespace, pod and container."""
-    known = recorded(found)
-    rows = [row for cgroup in found.containers() if (row := _row(found, cgroup, known)) is not None]
-    return CONTAINERS.shown(sorted(rows, key=_by_name), found.troubles)
+def containers(found: Survey, which: Which = ANY) -> Shown:
+    """By namespace, pod and container, or as asked for."""
+    known, unlabelled = recorded(found), 0
+    rows: list[ContainerRow] = []
+    for cgroup in found.containers():
+        labels = labels_at(found, cgroup.place) if which.selector is not None else None
+        unlabelled += which.selector is not None and labels is None
+        if which.of_labels(labels) and (row := _row(found, cgroup, known)) is not None:
+            rows.append(row)
+    if unlabelled:
+        found.trouble(without_labels(unlabelled))
+    rows = sorted((row for row in rows if which.of_namespace(row.namespace)), key=_by_name)
+    return CONTAINERS.shown(CONTAINERS.ordered(rows, which.sort_by), found.troubles, which.where)
 
 
 def _by_name(row: ContainerRow) -> tuple[str, ...]:
@@ -65,7 +71,7 @@ def _row(found: Survey, cgroup: Cgroup, known: Recorded) -> ContainerRow | None:
     values = reads.take("mode_actual", found.oom_groups)
     limit, usage, peak = reads.sizes()
     kills = known.killed_in(identity)
-    if kills is None and (events := reads.take("kills", found.files.memory_events)) is not None:
+    if kills is None and (events := reads.take("processes_killed", found.files.memory_events)) is not None:
         # A group kill counts its first victim twice (measured, 6.1 and 6.12).
         kills = events.oom_kill - (events.oom_group_kill or 0)
     if reads.removed:
@@ -90,15 +96,6 @@ def _row(found: Survey, cgroup: Cgroup, known: Recorded) -> ContainerRow | None:
     )
 
 
-def _container_json(row: ContainerRow) -> dict[str, Any]:
-    fields = asdict(row)
-    if row.tolerated:
-        kills, window_s = row.tolerated.tolerance.kills, row.tolerated.tolerance.window_s
-        used = {"killed": row.tolerated.killed, "kills": kills, "window_s": window_s, "armed": row.tolerated.armed}
-        fields["tolerated"] = used
-    return {name: value for name, value in fields.items() if value or name not in ONLY_IF_SET}
-
-
 def _pod(row: ContainerRow) -> Cell:
     return plain(f"{row.namespace or UNKNOWN}/{row.pod}" if row.pod is not None else row.pod_uid)
 
@@ -120,13 +117,12 @@ def _actual(row: ContainerRow) -> Cell:
 
 def _kills(row: ContainerRow) -> Cell:
     """``7``, ``7 (2/5 in 10m)`` with a tolerance, ``7 (armed)`` once it is exceeded."""
-    kills = UNKNOWN if row.kills is None else str(row.kills)
-    if row.tolerated is None:
+    kills, limit = UNKNOWN if row.processes_killed is None else str(row.processes_killed), row.tolerance
+    if limit is None:
         return styled(kills)
-    if row.tolerated.armed:
+    if limit.exceeded:
         return styled(f"{kills} (armed)", style="bold yellow")
-    limit = row.tolerated.tolerance
-    return styled(f"{kills} ({row.tolerated.killed}/{limit.kills} in {duration_text(limit.window_s)})")
+    return styled(f"{kills} ({limit.killed_in_window}/{limit.processes_allowed} in {duration_text(limit.window_s)})")
 
 
 def _limit(row: ContainerRow) -> Cell:
@@ -134,13 +130,16 @@ def _limit(row: ContainerRow) -> Cell:
 
 
 COLUMNS: tuple[Column[ContainerRow], ...] = (
-    Column("POD", _pod),
-    Column("CONTAINER", _container),
-    Column("DESIRED", _desired),
-    Column("ACTUAL", _actual),
-    Column("LIMIT", _limit, spare=1, right=True),
-    Column("USAGE", lambda row: size(row.usage_bytes), spare=2, right=True),
-    Column("PEAK", lambda row: size(row.peak_bytes), spare=3, right=True),
-    Column("KILLS", _kills, right=True),
+    Column("POD", _pod, sort=_by_name),
+    Column("CONTAINER", _container, sort=lambda row: row.container),
+    Column("DESIRED", _desired, sort=lambda row: row.mode_desired),
+    Column("ACTUAL", _actual, sort=lambda row: row.mode_actual),
+    Column("LIMIT", _limit, spare=1, right=True, sort=lambda row: row.limit_bytes),
+    Column("USAGE", lambda row: size(row.usage_bytes), spare=2, right=True, sort=lambda row: row.usage_bytes),
+    Column("PEAK", lambda row: size(row.peak_bytes), spare=3, right=True, sort=lambda row: row.peak_bytes),
+    Column("KILLS", _kills, right=True, sort=lambda row: row.processes_killed),
+    Column("CONTAINER ID", lambda row: plain((row.container_id or UNKNOWN)[:SHORT_ID]), wide=True),
+    Column("OOMPOLICY", lambda row: styled(row.oom_policy or "-"), wide=True),
+    Column("CGROUP", lambda row: styled(safe(row.cgroup_path or UNKNOWN, 2000)), wide=True),
 )
-CONTAINERS = Listing("containers", COLUMNS, _container_json, "No containers of pods.")
+CONTAINERS = Listing("containers", COLUMNS, asdict, "No containers of pods.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from agent.diagnose import diagnose as diagnoses_of
 from agent.ledger import LedgerReader
@@ -15,6 +15,7 @@ from agent.look.finding import find
 from agent.look.looking import Reads
 from agent.look.survey import Survey
 from agent.look.view import Column, Line, Listing, Sections, sections_view, styled
+from agent.look.which import ANY, Which
 from agent.model import AgentError, OomKill, Pod
 from agent.model.diagnosis import Answer, Category, ContainerFacts, Diagnosis, NodeFacts, Will
 from agent.wording.text import safe
@@ -36,8 +37,8 @@ LESS_SEVERE = (
 )
 
 
-def diagnose(found: Survey, pod: str | None) -> Shown:
-    """The problems of one pod, named as for ``explain``, or of all pods of this node (None).
+def diagnose(found: Survey, pod: str | None, which: Which = ANY) -> Shown:
+    """The problems of one pod, named as for ``explain``, or of all pods of this node that are asked for (None).
 
     Raises AgentError if the API is not reachable, or if no pod on this node matches, or several do.
     """
@@ -46,19 +47,21 @@ def diagnose(found: Survey, pod: str | None) -> Shown:
             "the API is not reachable, and a diagnosis needs the pods' statuses. Make the API reachable from here "
             "(--kubeconfig, `oomward check`); `oomward history` lists the OOM kills without it"
         )
-    return _of_all(found) if pod is None else _of_one(found, pod)
+    return _of_all(found, which) if pod is None else _of_one(found, pod, which)
 
 
-def _of_all(found: Survey) -> Shown:
-    """By namespace and name."""
-    pods = sorted(found.registry.pods.values(), key=lambda pod: (pod.namespace, pod.name))
+def _of_all(found: Survey, which: Which) -> Shown:
+    """By namespace and name, or as asked for."""
+    pods = sorted(filter(which.pod, found.registry.pods.values()), key=lambda pod: (pod.namespace, pod.name))
     rows = _diagnosed(found, pods)
-    nothing = f"No problems found in the statuses of the pods of node {safe(found.settings.node_name, 253)}."
+    of = f"node {safe(found.settings.node_name, 253)}{which.where}"
+    nothing = f"No problems found in the statuses of the pods of {of}." if pods else f"No pods on {of}."
+    rows = DIAGNOSES.ordered(rows, which.sort_by)
     return all_shown(rows, nothing, found.troubles)
 
 
-def _of_one(found: Survey, asked: str) -> Shown:
-    node_pod = find(found, asked)
+def _of_one(found: Survey, asked: str, which: Which) -> Shown:
+    node_pod = find(found, asked, which.namespace)
     named = safe(node_pod.shown, 320)
     if node_pod.pod is None:
         raise AgentError(f"the API does not know pod {named} (any more), so it has no status to diagnose")
@@ -99,7 +102,7 @@ def _of_pod(found: Survey, pod: Pod, kills: Sequence[OomKill]) -> tuple[Diagnosi
 
 def all_shown(rows: Sequence[Diagnosis], nothing: str, troubles: list[str]) -> Shown:
     """A row per diagnosis; ``nothing`` is shown if there are none."""
-    return Listing("diagnoses", COLUMNS, asdict, nothing).shown(rows, troubles)
+    return replace(DIAGNOSES, nothing=nothing).shown(rows, troubles)
 
 
 def pod_shown(rows: Sequence[Diagnosis], nothing: str, troubles: list[str]) -> Shown:
@@ -142,12 +145,14 @@ def _next(row: Diagnosis) -> Cell:
 
 
 COLUMNS: tuple[Column[Diagnosis], ...] = (
-    Column("POD", lambda row: styled(f"{row.namespace}/{row.pod}")),
-    Column("CONTAINER", lambda row: styled("-" if row.container is None else row.container)),
-    Column("CATEGORY", _category),
-    Column("TRANSIENT?", lambda row: _answer(row.transient)),
-    Column("RETRY HELPS?", lambda row: _answer(row.retry_helps)),
-    Column("KUBERNETES WILL", _next),
-    Column("WHAT", lambda row: styled(row.what), spare=1),
-    Column("TO DO", lambda row: styled(row.advice)),
+    Column("POD", lambda row: styled(f"{row.namespace}/{row.pod}"), sort=lambda row: (row.namespace, row.pod)),
+    Column("CONTAINER", lambda row: styled(row.container or "-"), sort=lambda row: row.container),
+    Column("CATEGORY", _category, sort=lambda row: row.category),
+    Column("TRANSIENT?", lambda row: _answer(row.transient), spare=3),
+    Column("RETRY HELPS?", lambda row: _answer(row.retry_helps), spare=2),
+    Column("KUBERNETES WILL", _next, spare=1),
+    Column("WHAT", lambda row: styled(row.what), spare=4, prose=True),
+    Column("TO DO", lambda row: styled(row.advice), prose=True),
+    Column("RULE", lambda row: styled(row.rule), wide=True),
 )
+DIAGNOSES: Listing[Diagnosis] = Listing("diagnoses", COLUMNS, asdict, "No problems found.")

@@ -15,6 +15,7 @@ from agent.look.explanation import (
     ContainerExplanation,
     OomGroup,
     PodExplanation,
+    SystemdScope,
     shown,
 )
 from agent.look.finding import NodePod, find
@@ -36,7 +37,6 @@ from agent.model import (
 from agent.model.status import Phase
 from agent.modes.policy import decide, disobeyed, invalid_modes
 from agent.wording.notes import group_on_v1_note, mode_invalid_note
-from agent.wording.times import rfc3339
 from agent.wording.view import Shown
 
 UNREADABLE = Decision(
@@ -52,12 +52,12 @@ FILES = (
 )
 
 
-def explain(found: Survey, pod: str) -> Shown:
-    """One pod, given by name, namespace/name, uid, or 6 or more first characters of a container id.
+def explain(found: Survey, pod: str, namespace: str | None = None) -> Shown:
+    """One pod, given by name, namespace/name, uid, or 6 or more first characters of a container id; None: of any namespace.
 
     Raises AgentError if no pod on this node matches, or several do.
     """
-    return shown(_explain(found, find(found, pod)), found.troubles)
+    return shown(_explain(found, find(found, pod, namespace)), found.troubles)
 
 
 def _explain(found: Survey, node_pod: NodePod) -> PodExplanation:
@@ -67,21 +67,21 @@ def _explain(found: Survey, node_pod: NodePod) -> PodExplanation:
     sandboxes = [cgroup for cgroup in own if found.is_sandbox(cgroup)]
     containers = [_running(found, pod, one, known) for one in own if one not in sandboxes]
     if pod is not None:
-        names = {one.name for one in containers}
+        names = {one.container for one in containers}
         for one in pod.containers:
             if one.name not in names:  # it has ended, or has not started
                 identity = Identity(pod.namespace, pod.name, pod.uid, one.name)
                 decision = decide(pod, one.name, found.settings.rules)
                 containers.append(_stated(pod, identity, one.container_id, decision, known))
         order = [one.name for one in pod.containers]  # init containers first; unnamed ones last
-        containers.sort(key=lambda one: order.index(one.name) if one.name in order else len(order))
+        containers.sort(key=lambda one: order.index(one.container) if one.container in order else len(order))
     pods = (one for one in found.cgroups.values() if one.place.kind is CgroupKind.POD)
     at = next((one for one in pods if one.place.pod_key == node_pod.key), None)
     cgroup, limits = None if at is None else _facts(found, at), limits_of(containers, pod)
     return PodExplanation(
-        uid=node_pod.uid,
+        pod_uid=node_pod.uid,
         namespace=node_pod.namespace,
-        name=node_pod.name,
+        pod=node_pod.name,
         phase=pod.status.phase if pod is not None else None,
         cgroup_version=found.hierarchy.version,
         mount=str(found.hierarchy.memory_mount),
@@ -107,7 +107,7 @@ def _running(found: Survey, pod: Pod | None, cgroup: Cgroup, known: Recorded) ->
     stated = replace(
         _stated(pod, identity, cgroup.place.container_id, decision, known),
         mode_desired=known.effective(cgroup, decision.mode),
-        tolerated=known.tolerated.get(cgroup.inode),
+        tolerance=known.tolerated.get(cgroup.inode),
     )
     values = reads.take(OOM_GROUP, found.oom_groups)
     facts = _facts(found, cgroup)
@@ -115,10 +115,8 @@ def _running(found: Survey, pod: Pod | None, cgroup: Cgroup, known: Recorded) ->
         return stated
     groups = () if found.hierarchy.version == "v1" or values is None else _oom_groups(found, values)
     scope = found.scope_policy(cgroup)
-    stops = None if scope is None else scope.stops_survivors
-    return replace(
-        stated, mode_actual=mode_of(values), oom_groups=groups, cgroup=facts, scope=scope, systemd_stops=stops
-    )
+    systemd = None if scope is None else SystemdScope.of(scope)
+    return replace(stated, mode_actual=mode_of(values), oom_groups=groups, cgroup=facts, systemd=systemd)
 
 
 def _stated(
@@ -126,21 +124,23 @@ def _stated(
 ) -> ContainerExplanation:
     """The facts that need no cgroup."""
     name, kills = identity.container, known.killed_in(identity)
-    stated = ContainerExplanation(name, None, container_id, decision.mode, decision.rule, decision.why, kills=kills)
+    stated = ContainerExplanation(
+        name, None, container_id, decision.mode, decision.rule, decision.why, processes_killed=kills
+    )
     spec = pod.container(name) if pod is not None and name is not None else None
     if spec is None:
         return stated
     state, last = spec.status.state, spec.status.last
     return replace(
         stated,
-        kind=spec.kind.value,
+        kind=spec.kind,
         spec_limit_bytes=spec.limit_bytes,
         restarts=spec.status.restart_count,
-        state="" if state.phase is Phase.NONE else state.phase.value,
-        state_reason=state.reason or None,
+        container_state="" if state.phase is Phase.NONE else state.phase.value,
+        container_state_reason=state.reason or None,
         last_reason=last.reason or None,
         last_exit_code=last.exit_code,
-        last_finished=None if last.finished_unix_s is None else rfc3339(last.finished_unix_s),
+        last_finished_unix_s=last.finished_unix_s,
     )
 
 
@@ -174,7 +174,7 @@ def _notes(found: Survey, pod: Pod | None, containers: Iterable[ContainerExplana
     """Why a desired mode is not in force."""
     notes = []
     if found.hierarchy.version == "v1":
-        notes += [group_on_v1_note(one.name or UNKNOWN) for one in containers if one.mode_desired is Mode.GROUP]
+        notes += [group_on_v1_note(one.container or UNKNOWN) for one in containers if one.mode_desired is Mode.GROUP]
     if pod is None:
         return notes
     rules = found.settings.rules

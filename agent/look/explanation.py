@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 
 from agent.look.diagnoses import diagnosis_sections
 from agent.look.looking import Tolerated
-from agent.look.view import NAME_LIMIT, UNKNOWN, Line, Sections, sections_view, styled
-from agent.model import Mode, ScopePolicy
+from agent.look.view import NAME_LIMIT, UNKNOWN, Line, Sections, document, sections_view, styled
+from agent.model import ContainerKind, Mode, OomPolicy, ScopePolicy
 from agent.model.diagnosis import Diagnosis
 from agent.wording.notes import oom_policy_text
 from agent.wording.text import bytes_text, count, duration_text, safe
+from agent.wording.times import rfc3339
 from agent.wording.view import Cell, Shown
 
 PATH_LIMIT = 2000
@@ -24,7 +25,7 @@ class CgroupFacts:
     Counters of memory.events since the cgroup was created; None where the kernel lacks one. On v1 only ``oom_kill``.
     """
 
-    path: str
+    cgroup_path: str
     limit_bytes: int | None = None
     usage_bytes: int | None = None
     peak_bytes: int | None = None
@@ -37,57 +38,77 @@ class CgroupFacts:
 
 @dataclass(frozen=True, slots=True)
 class OomGroup:
-    """memory.oom.group of one cgroup: 0 or 1. ``original``: its value before oomward's first write in this boot."""
+    """memory.oom.group of one cgroup: 0 or 1. ``oom_group_original``: its value before oomward's first write in this boot."""
 
-    path: str
-    value: int
-    original: int | None = None
+    cgroup_path: str
+    oom_group: int
+    oom_group_original: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemdScope:
+    """The systemd scope that a container runs in. ``stops_survivors``: systemd stops it after the OOM kill of a single process.
+
+    ``oom_policy_after_reload`` None: the same. ``decided_by``: the deciding file, "" if none sets it. ``systemd_version`` None: not
+    known. ``says``: all of it as a sentence.
+    """
+
+    unit: str
+    oom_policy: OomPolicy
+    oom_policy_after_reload: OomPolicy | None
+    decided_by: str
+    systemd_version: int | None
+    stops_survivors: bool
+    says: str
+
+    @classmethod
+    def of(cls, one: ScopePolicy) -> SystemdScope:
+        says, stops = oom_policy_text(one), one.stops_survivors
+        return cls(one.scope, one.policy, one.after_reload, one.decided_by, one.systemd, stops, says)
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerExplanation:
-    """``name`` None: unknown. ``cgroup`` None: it does not run. ``mode_actual`` None: it does not run, or could not be read.
+    """``container`` None: unknown. ``cgroup`` None: it does not run. ``mode_actual`` None: it does not run, or could not be read.
 
-    ``rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``, ``state`` and
-    others) are None without it. ``scope``: its systemd scope, None: it has none, or none that is visible; ``systemd_stops``: whether
-    systemd stops it after the OOM kill of a single process. ``kills``: processes killed, as far back as the ledger reaches; None
-    without a ledger.
+    ``mode_rule`` is the annotation, label or configured rule that decided, or "". Facts from the API (``kind``, ``container_state`` and
+    others) are None without it. ``systemd`` None: it has no scope, or none that is visible. ``processes_killed``: as far back as the
+    ledger reaches; None without a ledger.
     """
 
-    name: str | None
-    kind: str | None
+    container: str | None
+    kind: ContainerKind | None
     container_id: str | None
     mode_desired: Mode | None
-    rule: str
-    why: str
+    mode_rule: str
+    mode_why: str
     mode_actual: Mode | None = None
     oom_groups: tuple[OomGroup, ...] = ()
     cgroup: CgroupFacts | None = None
     spec_limit_bytes: int | None = None
-    kills: int | None = None
+    processes_killed: int | None = None
     restarts: int | None = None
-    state: str | None = None
-    state_reason: str | None = None
+    container_state: str | None = None
+    container_state_reason: str | None = None
     last_reason: str | None = None
     last_exit_code: int | None = None
-    last_finished: str | None = None
-    tolerated: Tolerated | None = None
-    scope: ScopePolicy | None = None
-    systemd_stops: bool | None = None
+    last_finished_unix_s: float | None = None
+    tolerance: Tolerated | None = None
+    systemd: SystemdScope | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PodExplanation:
-    """``namespace``, ``name`` and ``phase`` None: unknown to the API. ``cgroup`` None: the pod has none here (any more).
+    """``namespace``, ``pod`` and ``phase`` None: unknown to the API. ``cgroup`` None: the pod has none here (any more).
 
     ``limits`` compares the pod's limit with its containers', ``limits_sum_bytes`` is their sum, None if one has no limit.
     ``sandboxes``: paths of cgroups without a container name. ``grouped_above``: cgroups above the containers with
     memory.oom.group 1. ``notes``: sentences, e.g. about invalid labels. ``files``: a value's file (``what``) on both versions.
     """
 
-    uid: str
+    pod_uid: str
     namespace: str | None
-    name: str | None
+    pod: str | None
     phase: str | None
     cgroup_version: str
     mount: str
@@ -105,15 +126,15 @@ class PodExplanation:
 
 
 def shown(pod: PodExplanation, troubles: list[str]) -> Shown:
-    return Shown({"pod": asdict(pod)}, sections_view(_sections(pod)), troubles)
+    return Shown(document("pods", [asdict(pod)]), sections_view(_sections(pod)), troubles)
 
 
 def _sections(pod: PodExplanation) -> Sections:
-    named = f"{pod.namespace or UNKNOWN}/{pod.name}" if pod.name is not None else "of unknown name"
+    named = f"{pod.namespace or UNKNOWN}/{pod.pod}" if pod.pod is not None else "of unknown name"
     yield f"Pod {safe(named, NAME_LIMIT)}", _pod(pod)
     for container in pod.containers:
         kind = f" ({container.kind})" if container.kind else ""
-        name = "of unknown name" if container.name is None else safe(container.name)
+        name = "of unknown name" if container.container is None else safe(container.container)
         yield f"Container {name}{kind}", _container(container)
     yield from diagnosis_sections(pod.diagnoses)
     for path in pod.sandboxes:
@@ -129,7 +150,7 @@ def _files(pod: PodExplanation) -> Iterator[Line]:
 
 
 def _pod(pod: PodExplanation) -> Iterator[Line]:
-    yield "Uid", styled(safe(pod.uid))
+    yield "Uid", styled(safe(pod.pod_uid))
     yield "Phase", styled(safe(pod.phase or UNKNOWN))
     if pod.cgroup is None:
         yield "Cgroup", styled("none")
@@ -145,13 +166,13 @@ def _pod(pod: PodExplanation) -> Iterator[Line]:
 
 
 def _container(one: ContainerExplanation) -> Iterator[Line]:
-    why = one.why if not one.rule or one.rule in one.why else f"{one.why} ({one.rule})"
+    why = one.mode_why if not one.mode_rule or one.mode_rule in one.mode_why else f"{one.mode_why} ({one.mode_rule})"
     yield "Desired", styled(f"{one.mode_desired or 'no mode'}: {safe(why, NAME_LIMIT)}")
     if one.cgroup is not None:
         yield "Actual", _actual(one)
-    if one.scope is not None:
-        broken = one.systemd_stops and one.mode_desired is Mode.SINGLE
-        yield "Systemd", styled(oom_policy_text(one.scope), style="bold red" if broken else "")
+    if one.systemd is not None:
+        broken = one.systemd.stops_survivors and one.mode_desired is Mode.SINGLE
+        yield "Systemd", styled(one.systemd.says, style="bold red" if broken else "")
     yield "Id", styled(safe(one.container_id or "none yet", 80))
     if one.cgroup is None:
         yield "Cgroup", styled("none: the container does not run")
@@ -159,19 +180,18 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
             yield "Limit", styled(f"{bytes_text(one.spec_limit_bytes)} in the spec")
     else:
         yield from _cgroup(one.cgroup, one.spec_limit_bytes)
-    if one.kills is not None:
-        yield "Kills", styled(f"{count(one.kills, 'process')} in the ledger")
-    if one.tolerated is not None:
-        yield "Allows", _tolerated(one.tolerated)
-    if one.state is not None:
+    if one.processes_killed is not None:
+        yield "Kills", styled(f"{count(one.processes_killed, 'process')} in the ledger")
+    if one.tolerance is not None:
+        yield "Allows", _tolerated(one.tolerance)
+    if one.container_state is not None:
         yield "State", styled(_state(one))
 
 
-def _tolerated(tolerated: Tolerated) -> Cell:
-    limit = tolerated.tolerance
+def _tolerated(limit: Tolerated) -> Cell:
     time, by = duration_text(limit.window_s), safe(limit.said_by, NAME_LIMIT)
-    text = f"{limit.kills} killed processes in {time}, {tolerated.killed} used up now ({by})"
-    if not tolerated.armed:
+    text = f"{limit.processes_allowed} killed processes in {time}, {limit.killed_in_window} used up now ({by})"
+    if not limit.exceeded:
         return styled(text)
     return styled(f"{text}; exceeded: the next OOM kill ends the whole container", style="bold yellow")
 
@@ -183,27 +203,31 @@ def _actual(one: ContainerExplanation) -> Cell:
         return styled(f"{one.mode_actual}: cgroup v1 has no memory.oom.group, and each OOM kill ends one process")
     values: list[str] = []
     for group in one.oom_groups:
-        before = "" if group.original is None else f" ({group.original} before oomward's first write)"
-        where = f" at {safe(group.path.rpartition('/')[2])} below, crun's cgroup of the processes" if values else ""
-        values.append(f"{group.value}{where}{before}")
+        before = (
+            "" if group.oom_group_original is None else f" ({group.oom_group_original} before oomward's first write)"
+        )
+        where = (
+            f" at {safe(group.cgroup_path.rpartition('/')[2])} below, crun's cgroup of the processes" if values else ""
+        )
+        values.append(f"{group.oom_group}{where}{before}")
     drifted = one.mode_desired is not None and one.mode_desired is not one.mode_actual
     text = f"{one.mode_actual}: memory.oom.group is {' and '.join(values)}"
     return styled(text, style="bold red" if drifted else "")
 
 
 def _state(one: ContainerExplanation) -> str:
-    state = safe(one.state or "not reported yet")
-    state += f" ({safe(one.state_reason)})" if one.state_reason else ""
+    state = safe(one.container_state or "not reported yet")
+    state += f" ({safe(one.container_state_reason)})" if one.container_state_reason else ""
     state += f", {count(one.restarts, 'restart')}" if one.restarts else ""
     if one.last_reason is None and one.last_exit_code is None:
         return state
     code = f", exit code {one.last_exit_code}" if one.last_exit_code is not None else ""
-    when = f", at {safe(one.last_finished)}" if one.last_finished else ""
+    when = "" if one.last_finished_unix_s is None else f", at {rfc3339(one.last_finished_unix_s)}"
     return f"{state}; the previous instance ended: {safe(one.last_reason or UNKNOWN)}{code}{when}"
 
 
 def _cgroup(facts: CgroupFacts, spec_limit_bytes: int | None) -> Iterator[Line]:
-    yield "Cgroup", styled(safe(facts.path, PATH_LIMIT))
+    yield "Cgroup", styled(safe(facts.cgroup_path, PATH_LIMIT))
     limit = _size(facts, "limit_bytes", "none")
     if spec_limit_bytes is not None and spec_limit_bytes - (facts.limit_bytes or 0) not in range(1 << 16):
         limit += f" ({bytes_text(spec_limit_bytes)} in the spec)"  # the kernel rounds down to pages of at most 64 KiB

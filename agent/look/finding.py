@@ -10,6 +10,7 @@ from agent.model import AgentError, CgroupPlace, Pod
 from agent.wording.text import safe, some
 
 MOST_NAMED = 10
+AS_KUBECTL = "pod/"  # as `--output name` prints it
 ID_PREFIX = re.compile(r"[0-9a-f]{6,64}\Z")
 
 
@@ -33,19 +34,24 @@ class NodePod:
         return self.uid if self.name is None else f"{self.namespace}/{self.name}"
 
 
-def find(found: Survey, asked: str) -> NodePod:
-    """The pod with this name, namespace/name, uid, or at least the first six characters of a container id.
+def find(found: Survey, asked: str, namespace: str | None = None) -> NodePod:
+    """The pod with this name, namespace/name, uid, or at least the first six characters of a container id; None: of any namespace.
 
     Raises AgentError if there is none, or several, which it then names.
     """
-    pods = _node_pods(found)
+    pods = [one for one in _node_pods(found) if namespace in (None, one.namespace)]
     text = asked.strip().lower()
     named = [one for one in pods if text in (one.name, one.shown)]
+    if not named and text.startswith(AS_KUBECTL):
+        text = text.removeprefix(AS_KUBECTL)
+        named = [one for one in pods if text == one.name]
     named = named or [one for one in pods if text.replace("_", "-") in (one.uid, one.key)]
     if len(named) == 1:
         return named[0]
     if named:
-        raise AgentError(f"several pods are named {safe(asked, 320)}: {_list(named)}. Give namespace/name")
+        raise AgentError(
+            f"several pods are named {safe(asked, 320)}: {_list(named)}. Give namespace/name, or -n NAMESPACE"
+        )
     start = text.rpartition("://")[2]
     with_id = [one for one in pods if ID_PREFIX.match(start) and any(has.startswith(start) for has in one.ids)]
     if len(with_id) == 1:
@@ -57,7 +63,8 @@ def find(found: Survey, asked: str) -> NodePod:
         todo = "`oomward ps` lists the pods here, `kubectl get pods -A -o wide` the node of each pod"
     else:
         todo = "the API is not reachable, so give its uid or a container id, as `oomward ps` shows them"
-    raise AgentError(f"no pod {safe(asked, 320)} on node {safe(found.settings.node_name, 253)}: {todo}")
+    where = f"in namespace {safe(namespace)} " if namespace is not None else ""
+    raise AgentError(f"no pod {safe(asked, 320)} {where}on node {safe(found.settings.node_name, 253)}: {todo}")
 
 
 def _list(pods: list[NodePod]) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from agent.ledger import LedgerReader
 from agent.look.view import UNKNOWN, Column, Listing, plain, size, styled
+from agent.look.which import ANY, Which
 from agent.model import AgentError, OomKill, Outcome, Scope
-from agent.wording.kills import kill_fields
+from agent.wording.kill_record import kill_record
 from agent.wording.text import count, safe
 from agent.wording.times import rfc3339
 from agent.wording.view import Cell, Shown
+
+OF_PODS_HERE = "kills of pods that are not on this node any more are left out: their labels are not known"
 
 
 class TooManyError(Exception):
@@ -23,41 +25,39 @@ class TooManyError(Exception):
 def history(
     state_dir: Path,
     *,
-    namespace: str | None,
-    pod: str | None,
-    since_s: float | None,
-    limit: int,
+    which: Which = ANY,
+    pod: str | None = None,
+    since_unix_s: float | None = None,
+    limit: int = 100,
     most: int | None = None,
+    uids: frozenset[str] | None = None,
 ) -> Shown:
-    """At most ``limit`` kills. None matches any; ``pod`` is a name or namespace/name; ``since_s`` counts back from now.
+    """At most ``limit`` kills. None matches any; ``pod`` is a name or namespace/name; ``uids``: the pods that ``which`` selects by label.
 
     Raises NoLedgerError, AgentError if ``pod`` and ``namespace`` contradict each other, and TooManyError if ``most`` is given and
     more kills would be shown.
     """
+    namespace = which.namespace
     if pod is not None and "/" in pod:
         own, _, name = pod.partition("/")
         if namespace not in (None, own):
             where = f"is not in namespace {safe(namespace or '')}"
             raise AgentError(f"pod {safe(pod, 320)} {where}: give only one namespace")
         namespace, pod = own, name
-    since_unix_s = 0.0 if since_s is None else time.time() - since_s
     read = limit if most is None else min(limit, most)
     with closing(LedgerReader(state_dir)) as reader:
-        kills = reader.kills(since_unix_s=since_unix_s, namespace=namespace, pod=pod, limit=read + 1)
+        kills = reader.kills(
+            since_unix_s=since_unix_s or 0.0, namespace=namespace, pod=pod, limit=read + 1, pod_uids=uids
+        )
     if len(kills) > read < limit:
         raise TooManyError
-    troubles = []
+    troubles = [] if uids is None else [OF_PODS_HERE]
     if len(kills) > limit:
         troubles.append(f"these are the newest {limit} kills of more: raise --limit to see them")
     if reader.bad_rows:
         them = f"{count(reader.bad_rows, 'kill')} that cannot be read in the ledger in {state_dir}"
         troubles.append(f"left out {them} (written by a newer oomward?)")
-    return KILLS.shown(kills[:limit], troubles)
-
-
-def _kill_json(kill: OomKill) -> dict[str, Any]:
-    """The fields of the log line, and the time."""
-    return {"time": rfc3339(kill.at_unix_s, "microseconds"), **kill_fields(kill)}
+    return KILLS.shown(KILLS.ordered(kills[:limit], which.sort_by), troubles, which.where)
 
 
 def _pod(kill: OomKill) -> Cell:
@@ -74,6 +74,10 @@ def _process(kill: OomKill) -> Cell:
     return styled(f"{first.pid} {safe(first.comm)}{f' and {more} more' if more else ''}")
 
 
+def _resident(kill: OomKill) -> int | None:
+    return kill.victims[0].resident_bytes if kill.victims else None
+
+
 def _outcome(kill: OomKill) -> Cell:
     if kill.outcome is None:
         return styled(UNKNOWN if kill.container is not None else "-")
@@ -87,14 +91,18 @@ def _scope(kill: OomKill) -> Cell:
 
 
 KILL_COLUMNS: tuple[Column[OomKill], ...] = (
-    Column("TIME", lambda kill: styled(rfc3339(kill.at_unix_s))),
-    Column("POD", _pod),
-    Column("CONTAINER", lambda kill: plain("-" if kill.container is None else kill.container)),
+    Column("TIME", lambda kill: styled(rfc3339(kill.at_unix_s)), sort=lambda kill: -kill.at_unix_s),
+    Column("POD", _pod, sort=lambda kill: (kill.namespace or "", kill.pod or kill.cgroup_path)),
+    Column(
+        "CONTAINER", lambda k: plain("-" if k.container is None else k.container), spare=1, sort=lambda k: k.container
+    ),
     Column("PROCESS", _process),
-    Column("RESIDENT", lambda k: size(k.victims[0].resident_bytes if k.victims else None), spare=2, right=True),
-    Column("SCOPE", _scope, spare=1),
-    Column("LIMIT", lambda kill: size(kill.limit_bytes), spare=3, right=True),
-    Column("MODE", lambda kill: styled(kill.mode.value if kill.mode else "-"), spare=4),
-    Column("OUTCOME", _outcome),
+    Column("RESIDENT", lambda kill: size(_resident(kill)), spare=3, right=True, sort=_resident),
+    Column("SCOPE", _scope, spare=2),
+    Column("LIMIT", lambda kill: size(kill.limit_bytes), spare=4, right=True, sort=lambda kill: kill.limit_bytes),
+    Column("MODE", lambda kill: styled(kill.mode.value if kill.mode else "-"), spare=5),
+    Column("OUTCOME", _outcome, sort=lambda kill: kill.outcome),
+    Column("CGROUP", lambda kill: styled(safe(kill.cgroup_path or UNKNOWN, 2000)), wide=True),
+    Column("KILL ID", lambda kill: plain(kill.kill_id), wide=True),
 )
-KILLS = Listing("kills", KILL_COLUMNS, _kill_json, "No OOM kills.")
+KILLS: Listing[OomKill] = Listing("kills", KILL_COLUMNS, lambda kill: asdict(kill_record(kill)), "No OOM kills.")

@@ -29,7 +29,7 @@ def limits_of(containers: Iterable[ContainerExplanation], pod: Pod | None) -> li
             return None
         limit = one.spec_limit_bytes if one.cgroup is None else one.cgroup.limit_bytes
         if pod is not None or limit is not None:
-            limits.append((one.name or (one.container_id or UNKNOWN)[:SHORT_ID], limit))
+            limits.append((one.container or (one.container_id or UNKNOWN)[:SHORT_ID], limit))
     return limits
 
 

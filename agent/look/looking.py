@@ -16,7 +16,7 @@ from agent.cgroup.files import CgroupError
 from agent.kernel.kmsg import boot_id
 from agent.ledger import LedgerReader
 from agent.look.survey import Survey
-from agent.model import Cgroup, Identity, Mode, Tolerance, Vanished, levels_above
+from agent.model import Cgroup, Identity, Mode, OnExceeded, Tolerance, Vanished, levels_above
 from agent.modes.tolerance import exceeded, killed_recently
 
 T = TypeVar("T")
@@ -76,11 +76,19 @@ def _is_grouped(found: Survey, path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Tolerated:
-    """``killed`` of the tolerance's ``kills`` are used up now; ``armed``: it was exceeded."""
+    """``killed_in_window`` of ``processes_allowed`` are used up now. ``exceeded``: the next OOM kill ends the whole container."""
 
-    tolerance: Tolerance
-    killed: int
-    armed: bool
+    processes_allowed: int
+    window_s: float
+    killed_in_window: int
+    exceeded: bool
+    on_exceeded: OnExceeded
+    any_scope: bool
+    said_by: str
+
+    @classmethod
+    def of(cls, limit: Tolerance, killed: int, *, exceeded: bool) -> Tolerated:
+        return cls(limit.kills, limit.window_s, killed, exceeded, limit.on_exceeded, limit.any_scope, limit.said_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ class Recorded:
     def effective(self, cgroup: Cgroup, mode: Mode | None) -> Mode | None:
         """The desired mode; of an armed container it is group."""
         used = self.tolerated.get(cgroup.inode)
-        return Mode.GROUP if used is not None and used.armed else mode
+        return Mode.GROUP if used is not None and used.exceeded else mode
 
 
 def recorded(found: Survey) -> Recorded:
@@ -127,7 +135,7 @@ def tolerated(found: Survey) -> dict[int, Tolerated]:
             recently = killed_recently(kills, tolerance, time.time())
             known = kept.get(cgroup.inode)
             over = (known is not None and known.tolerance == tolerance) or exceeded(kills, tolerance) is not None
-            used[cgroup.inode] = Tolerated(tolerance, recently, over)
+            used[cgroup.inode] = Tolerated.of(tolerance, recently, exceeded=over)
         return used
 
     return found.recorded(read, {}) if tolerant else {}

@@ -14,6 +14,7 @@ from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import Hierarchy
 from agent.look import advice, containers, diagnoses, explain, kills
 from agent.look.survey import Survey
+from agent.look.which import Which, WrongSelectorError, uids_of
 from agent.model import AgentError, StateAsked
 from agent.pods.state import NodeState
 from agent.serve import protocol
@@ -26,7 +27,7 @@ logger = logging.getLogger("oomward")
 
 LOOP_WAIT_S = 5.0  # for the loop's turn
 MOST_KILLS = 1000  # of ``history``: each may have many victims
-LONGEST_TEXT = 400  # of an argument
+LONGEST_TEXT = 1000  # of an argument
 NOT_LISTED = "the agent has not reached the API yet, so pods are as it knew them last"
 
 
@@ -51,7 +52,7 @@ class Answers:
         except RefusedError as error:
             return protocol.refused_line(str(error))
         except AgentError as error:
-            return protocol.failed_line(str(error))
+            return protocol.failed_line(str(error), usage=isinstance(error, WrongSelectorError))
         except Exception as error:  # any command may fail in any way; the agent goes on
             if (left_out := self._failures.due(str(type(error)))) is not None:
                 logger.exception("a command could not be answered (%d more since the last such line)", left_out)
@@ -64,24 +65,41 @@ class Answers:
             raise RefusedError(f"this agent's node is {self.settings.node_name}")
         if command == "history":
             return self._history(taken)
-        pod, since_s = taken.text("pod"), taken.seconds("since_s") if command == "advise" else None
+        which, pod = taken.which(), taken.text("pod")
+        since_unix_s = taken.seconds("since_unix_s") if command == "advise" else None
         taken.end()
         if command == "explain" and pod is None:
             raise RefusedError("explain needs a pod")
         with closing(self.files()) as files:
             found = self._survey(files)
-            if command == "ps":
-                return containers.containers(found)
-            if command == "advise":
-                return advice.advise(found, since_s)
-            return explain.explain(found, pod) if command == "explain" and pod else diagnoses.diagnose(found, pod)
+            match command:
+                case "ps":
+                    return containers.containers(found, which)
+                case "advise":
+                    return advice.advise(found, since_unix_s, which)
+                case "explain":
+                    return explain.explain(found, pod or "", which.namespace)
+                case _:
+                    return diagnoses.diagnose(found, pod, which)
 
     def _history(self, taken: Arguments) -> Shown:
-        limit, since_s = taken.number("limit", 1), taken.seconds("since_s")
-        asked = {"namespace": taken.text("namespace"), "pod": taken.text("pod")}
+        limit, since_unix_s = taken.number("limit", 1), taken.seconds("since_unix_s")
+        which, pod = taken.which(), taken.text("pod")
         taken.end()
+        uids = None
+        if which.selector is not None:
+            with closing(self.files()) as files:
+                uids = uids_of(self._survey(files), which)
         try:
-            return kills.history(self.settings.state_dir, **asked, since_s=since_s, limit=limit, most=MOST_KILLS)
+            return kills.history(
+                self.settings.state_dir,
+                which=which,
+                pod=pod,
+                since_unix_s=since_unix_s,
+                limit=limit,
+                most=MOST_KILLS,
+                uids=uids,
+            )
         except kills.TooManyError:
             raise RefusedError(f"the agent sends at most {MOST_KILLS} kills") from None
 
@@ -115,6 +133,10 @@ class Arguments:
         if value is not None and not (isinstance(value, str) and len(value) <= LONGEST_TEXT):
             raise RefusedError(f"{name} is not a text of at most {LONGEST_TEXT} characters")
         return value
+
+    def which(self) -> Which:
+        """Raises WrongSelectorError."""
+        return Which.of(self.text("namespace"), self.text("selector"), self.text("sort_by"))
 
     def number(self, name: str, least: int) -> int:
         value = self._left.pop(name, None)

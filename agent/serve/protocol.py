@@ -33,7 +33,11 @@ class RefusedError(Exception):
 
 
 class FailedError(Exception):
-    """The agent answers that the command failed; the text is for people."""
+    """The agent answers that the command failed; the text is for people. ``usage``: what was typed is wrong."""
+
+    def __init__(self, why: str, *, usage: bool = False) -> None:
+        super().__init__(why)
+        self.usage = usage
 
 
 @contextmanager
@@ -76,8 +80,8 @@ def answer_line(shown: Shown, *, document: bool) -> bytes:
     return line
 
 
-def failed_line(why: str) -> bytes:
-    return _line({"oomward": VERSION, "error": why})
+def failed_line(why: str, *, usage: bool = False) -> bytes:
+    return _line({"oomward": VERSION, "error": why, "usage": usage})
 
 
 def refused_line(why: str) -> bytes:
@@ -90,7 +94,7 @@ def read_answer(line: bytes) -> Shown:
     if "refused" in answer:
         raise RefusedError(str(answer["refused"]))
     if "error" in answer:
-        raise FailedError(str(answer["error"]))
+        raise FailedError(str(answer["error"]), usage=answer.get("usage") is True)
     document, view, troubles = answer.get("document"), answer.get("view"), answer.get("troubles")
     if not isinstance(document or view, dict) or not isinstance(troubles, list):
         raise RefusedError("the answer is not complete")

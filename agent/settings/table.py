@@ -144,7 +144,7 @@ OF_CONTROLLER = frozenset(
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser, shown: frozenset[str] | None = None) -> None:
+def add_arguments(parser: argparse._ActionsContainer, shown: frozenset[str] | None = None) -> None:
     """A flag per setting; None if not given. ``shown``: those that the help has, None: all."""
     for setting in SETTINGS:
         text = f"{setting.help} [{setting.variable}; {setting.default_text}]".replace("%", "%%")

@@ -26,9 +26,6 @@ LARGEST: dict[Scope | None, str] = {  # the kernel lists those below the limit t
 }
 MOST_NAMES = 5  # processes of one kill that are named
 MOST_LIMITS = 6  # containers that are listed with their limits
-# Fields of a kill that the log has as they are.
-WHERE = ("kill_id", "node", "namespace", "pod", "pod_uid", "container", "container_id", "sandbox", "cgroup_path")
-WHAT = ("processes", "group_kill", "mode", "scope", "outcome")
 
 
 def kill_note(
@@ -198,21 +195,3 @@ def _limits_sentence(limits: Mapping[str, int | None]) -> str:
 
 def _list_sentence(title: str, shown: Sequence[str], more: str = "") -> str:
     return f"{title}: {', '.join(shown)}{more}." if shown else ""
-
-
-def kill_fields(kill: OomKill) -> dict[str, object]:
-    """All fields of a kill, flat, for the JSON log line, which escapes text itself."""
-    victim = kill.victims[0] if kill.victims else None
-    return {
-        "event": "oom_kill",
-        **{name: getattr(kill, name) for name in (*WHERE, *WHAT)},
-        **{f"victim_{name}": getattr(victim, name, None) for name in ("pid", "comm", "uid", "resident_bytes")},
-        "victims": [{"pid": v.pid, "comm": v.comm, "resident_bytes": v.resident_bytes} for v in kill.victims],
-        "limit_bytes": kill.limit_bytes,
-        "usage_bytes": kill.usage_bytes,
-        "largest": [{"pid": t.pid, "comm": t.comm, "rss_bytes": t.rss_bytes} for t in kill.largest],
-        "sources": sorted(kill.sources),
-        "details_missing": kill.details_missing,
-        "report_sequence": kill.report_sequence,
-        "at_unix_s": round(kill.at_unix_s, 3),
-    }

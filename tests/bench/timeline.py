@@ -129,10 +129,15 @@ def lines_of(agent: AgentProcess) -> list[Line]:
             str(line["kill_id"]),
             str(line["pod"]),
             str(line["container_id"]),
-            line["victim_pid"] if isinstance(line["victim_pid"], int) else None,
+            _first_pid(line["victims"]),
         )
         for line in agent.log_lines(event="oom_kill")
     ]
+
+
+def _first_pid(victims: object) -> int | None:
+    first = victims[0] if isinstance(victims, list) and victims else {}
+    return first.get("pid")
 
 
 def after_kill(lines: Iterable[Line], killed: dict[int, float]) -> list[float]:

@@ -47,7 +47,7 @@ def test_ps_shows_each_container_as_the_kernel_has_it_and_no_sandbox(node: Node,
     rows = {(row["pod"], row["container"]): row for row in as_json(node, "ps")["containers"]}
     assert rows.keys() == {("herder", "herder"), ("herder", "proxy"), ("plain", "main")}
     row = rows["herder", "herder"]
-    assert (row["mode_desired"], row["mode_actual"], row["limit_bytes"], row["kills"]) == (
+    assert (row["mode_desired"], row["mode_actual"], row["limit_bytes"], row["processes_killed"]) == (
         "single",
         "single",
         64 * MIB,
@@ -82,12 +82,12 @@ def test_explain_says_why_and_what_the_limits_are(node: Node, herder: Instance) 
     ):
         assert fact in text, fact
     by_id = as_json(node, "explain", herder.container_id[:12])
-    assert by_id["pod"]["name"] == "herder"
+    assert by_id["pods"][0]["pod"] == "herder"
 
 
 def test_history_has_the_kill_and_filters(node: Node, herder: Instance) -> None:
     (kill,) = as_json(node, "history", "--pod", "herder")["kills"]
-    assert (kill["container"], kill["victim_comm"], kill["outcome"]) == ("herder", "worker", "survived")
+    assert (kill["container"], kill["victims"][0]["comm"], kill["outcome"]) == ("herder", "worker", "survived")
     assert as_json(node, "history", "--namespace", "elsewhere")["kills"] == []
     assert "worker" in node.oomward("history", "--since", "1h").stdout
 
@@ -103,7 +103,7 @@ def test_diagnose_tells_of_the_lost_process_by_ledger_and_cgroup(node: Node, her
     ), one["advice"]
     assert one["next_step"]["will"] == "runs"
     assert as_json(node, "diagnose", "plain")["diagnoses"] == []
-    assert as_json(node, "explain", "herder")["pod"]["diagnoses"] == [one]
+    assert as_json(node, "explain", "herder")["pods"][0]["diagnoses"] == [one]
 
 
 def test_they_leave_their_screens_for_the_documents(node: Node, herder: Instance) -> None:

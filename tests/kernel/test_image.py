@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from agent import __version__
-from agent.cli import COMMANDS
+from agent.commands.arguments import COMMANDS
 from tests.kernel.profiled import TLS, make_profiled_node
 from tests.lab import profiles
 from tests.lab.agent_container import root_filesystem

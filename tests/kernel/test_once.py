@@ -47,7 +47,7 @@ def once(node: Node, *flags: str) -> subprocess.CompletedProcess[str]:
 
 def rows(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
     """By cgroup."""
-    return {row["cgroup"]: row for row in json.loads(done.stdout)["writes"]}
+    return {row["cgroup_path"]: row for row in json.loads(done.stdout)["writes"]}
 
 
 def values(node: Node, pods: dict[str, Instance]) -> dict[str, str]:
@@ -64,8 +64,8 @@ def test_a_dry_run_shows_what_would_be_written_and_writes_nothing(node: Node, po
     shown = rows(done)
     for name in ("single-runc", "single-crun", "group"):
         row = shown[pods[name].path]
-        assert (row["pod"], row["container"], row["outcome"]) == (name, "main", "dry_run")
-        assert (row["before"], row["wanted"]) == (int(BEFORE[name]), int(AFTER[name]))
+        assert (row["pod"], row["container"], row["write_outcome"]) == (name, "main", "dry_run")
+        assert (row["oom_group_before"], row["oom_group_desired"]) == (int(BEFORE[name]), int(AFTER[name]))
         assert MODE in row["why"]
     assert not {pods["plain-runc"].path, pods["plain-crun"].path} & shown.keys()
     assert values(node, pods) == BEFORE
@@ -79,7 +79,7 @@ def test_once_applies_and_ends(node: Node, pods: dict[str, Instance]) -> None:
     assert "written" in done.stdout
     assert values(node, pods) == AFTER
     again = rows(once(node, "--output", "json"))
-    assert {row["outcome"] for row in again.values()} == {"already"}
+    assert {row["write_outcome"] for row in again.values()} == {"already"}
 
 
 def test_restore_gives_the_node_back_as_it_was_and_a_second_one_has_nothing_to_do(

@@ -38,10 +38,10 @@ class Node:
         documents: dict[str, Callable[[], Json]] = {
             "ps": lambda: CONTAINERS.document([row(self.name, *pod) for pod in pods]),
             "history": lambda: KILLS.document([kill(pod, at) for at, pod in enumerate(pods)]),
-            "diagnose": lambda: {"diagnoses": [asdict(diagnosis(*pod)) for pod in pods]},
-            "advise": lambda: {"node": self.name, "advice": [asdict(advice(*pod)) for pod in pods], "patches": []},
-            "check": lambda: {"checks": [passed("kernel"), passed("ledger")]},
-            "explain": lambda: {"pod": words[2]},
+            "diagnose": lambda: {"oomward": 1, "diagnoses": [asdict(diagnosis(*pod)) for pod in pods]},
+            "advise": lambda: {"oomward": 1, "workloads": [asdict(advice(*pod)) for pod in pods], "patches": []},
+            "check": lambda: {"oomward": 1, "checks": [passed("kernel"), passed("ledger")]},
+            "explain": lambda: {"oomward": 1, "pods": [{"pod": words[2]}]},
         }
         if name in self.fixed:
             return self.fixed[name]
@@ -119,7 +119,7 @@ def row(node: str, namespace: str, name: str, *, usage: int = 100, limit: int | 
         1,
         pod_uid=f"uid-{name}",
         container_id="ab" * 32,
-        cgroup=f"kubepods.slice/{node}/{name}",
+        cgroup_path=f"kubepods.slice/{node}/{name}",
     )
 
 
@@ -165,21 +165,21 @@ def advice(namespace: str, pod: str) -> Advice:
     """Of the workload web, whichever pod it is."""
     return Advice(
         namespace=namespace,
-        kind="Deployment",
-        name=pod.partition("-")[0],
+        workload_kind="Deployment",
+        workload=pod.partition("-")[0],
         container="main",
-        pods=1,
-        limit_bytes=256 * MIB,
+        pod_count=1,
+        spec_limit_bytes=256 * MIB,
         peak_bytes=250 * MIB,
-        peak_since=None,
-        kills=2,
-        processes=2,
-        survived=1,
-        last_kill="2026-11-21T22:50:40Z",
+        peak_since_unix_s=None,
+        kill_count=2,
+        processes_killed=2,
+        survived_count=1,
+        last_kill_unix_s=1_790_000_000.0,
         filled_by=None,
         next_limit_bytes=320 * MIB,
-        next_limit="320Mi",
-        reason="2 OOM kills at the limit of 256Mi",
+        next_limit_quantity="320Mi",
+        why="2 OOM kills at the limit of 256Mi",
     )
 
 

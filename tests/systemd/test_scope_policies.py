@@ -166,8 +166,8 @@ def test_without_nri_and_drop_in_single_is_reported_where_systemd_stops_the_scop
     node.agent.wait_for(lambda: conflicts(node) == expected, 60, "the gauge")
     both = [*node.events("OOMModeFailed", "reported"), *node.events("OOMModeApplied", "reported")]
     assert len(both) == 1
-    (explained,) = json.loads(node.oomward("explain", "reported", "--output", "json").stdout)["pod"]["containers"]
-    assert (explained["scope"]["policy"], explained["systemd_stops"]) == ("kill", bool(expected))
+    (explained,) = json.loads(node.oomward("explain", "reported", "--output", "json").stdout)["pods"][0]["containers"]
+    assert (explained["systemd"]["oom_policy"], explained["systemd"]["stops_survivors"]) == ("kill", bool(expected))
 
 
 def test_what_is_reported_is_what_happens(node: Node) -> None:

@@ -1,4 +1,4 @@
-"""How commands print: tables, sections of named lines, and JSON.
+"""How commands print: tables, sections of named lines, JSON, YAML and names.
 
 Without a terminal each row is one line of plain text, and rich is not imported: that costs a command more memory than all the rest of it.
 On a terminal (output/terminal.py) the least important columns are left out, then cells are folded.
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NAME_WIDTH = 9  # of a section's lines
 GAP = 2  # blanks between columns
+UNLIMITED = 1 << 20  # columns
 FORCED = ("FORCE_COLOR", "TTY_COMPATIBLE")  # to rich these stand for a terminal
 
 
@@ -28,18 +29,32 @@ class Output(StrEnum):
     """Values of ``--output``."""
 
     TABLE = "table"
+    WIDE = "wide"  # a table with more columns
     JSON = "json"
+    YAML = "yaml"  # the same data
+    NAME = "name"  # as kubectl has it: kind/name
     PATCH = "patch"  # of ``advise`` only: commands for a shell, from the document
+
+    @property
+    def of_document(self) -> bool:
+        """Whether it is made of the document, not of the view."""
+        return self not in (Output.TABLE, Output.WIDE)
 
 
 def show(shown: Shown, output: Output, file: TextIO) -> None:
     """Print one command's output, without its troubles."""
-    if output is Output.JSON:
-        print_json(shown.document, file)
-    elif output is Output.PATCH:
-        _print_patches((shown.document or {}).get("patches", ()), file)
-    elif shown.view is not None:
-        print_view(shown.view, file)
+    found = shown.document or {}
+    match output:
+        case Output.JSON:
+            print_json(found, file)
+        case Output.YAML:
+            print_yaml(found, file)
+        case Output.NAME:
+            file.writelines(f"{name}\n" for name in names_in(found))
+        case Output.PATCH:
+            _print_patches(found.get("patches", ()), file)
+        case _ if shown.view is not None:
+            print_view(shown.view, file, wide=output is Output.WIDE)
 
 
 def show_rows(listing: Listing[T], rows: Sequence[T], output: Output, file: TextIO) -> None:
@@ -52,26 +67,56 @@ def print_json(document: object, file: TextIO) -> None:
     file.write(json.dumps(document, indent=2, ensure_ascii=True) + "\n")
 
 
+def print_yaml(document: object, file: TextIO) -> None:
+    """ASCII only, as JSON."""
+    import yaml  # noqa: PLC0415 (2 MiB)
+
+    plain = json.loads(json.dumps(document))  # without our own types
+    yaml.safe_dump(plain, file, sort_keys=False, allow_unicode=False, width=UNLIMITED)
+
+
+def names_in(document: Mapping[str, Any]) -> list[str]:
+    """``pod/web-1``, or ``deployment/web`` for ``advise``: each once, in the order of the rows; without a name: left out."""
+    found: dict[str, None] = {}
+    for rows in document.values():
+        for row in rows if isinstance(rows, list) else ():
+            kind, name = ("pod", row.get("pod")) if "pod" in row else (row.get("workload_kind"), row.get("workload"))
+            if kind and name:
+                found[f"{kind.lower()}/{ascii(name)[1:-1]}"] = None
+    return list(found)
+
+
 def _print_patches(patches: Sequence[Mapping[str, Any]], file: TextIO) -> None:
     """Each command below its reasons, for a shell; where there is no patch, what to do instead."""
     for one in patches:
-        of = f"{one['kind']} {one['namespace']}/{one['name']}"
-        lines = [f"# {of}, {why}" for why in one["why"]]
-        lines.append(one["command"] or f"# {of}: no patch; {one['to_do']}")
+        of = f"{one['workload_kind']} {one['namespace']}/{one['workload']}"
+        lines = [f"# {of}, {why}" for why in one["reasons"]]
+        lines.append(one["kubectl_command"] or f"# {of}: no patch; {one['advice']}")
         file.write("\n".join([*lines, ""]))
 
 
-def print_view(view: View, file: TextIO) -> None:
-    """A table or sections for people."""
+def print_view(view: View, file: TextIO, *, wide: bool = False) -> None:
+    """A table or sections for people. ``wide``: with all columns, however narrow the terminal is."""
+    view = view if wide else without_wide(view)
     if is_terminal(file):
         from agent.commands.output import terminal  # noqa: PLC0415 (only a terminal needs rich)
 
-        terminal.print_view(view, file)
+        terminal.print_view(view, file, wide=wide)
         return
     if isinstance(file, TextIOWrapper):
         file.reconfigure(errors="backslashreplace")  # do not fail on a pipe without UTF-8
     lines = _sections(view) if "sections" in view else _table(view)
     file.write("\n".join([*lines, ""]))
+
+
+def without_wide(view: View) -> View:
+    """Without the columns for ``--output wide``."""
+    columns = view.get("columns", ())
+    if not any(column.get("wide") for column in columns):
+        return view
+    kept = [number for number, column in enumerate(columns) if not column.get("wide")]
+    rows = [[row[number] for number in kept] for row in view["rows"]]
+    return {**view, "columns": [columns[number] for number in kept], "rows": rows}
 
 
 def is_terminal(file: TextIO) -> bool:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
-from agent.commands.output.table import GAP, NAME_WIDTH
+from agent.commands.output.layout import section_lines, table_lines
+from agent.commands.output.table import UNLIMITED
 from agent.look.view import NAME_LIMIT
 from agent.wording.text import safe
-from agent.wording.view import Cell
 
 if TYPE_CHECKING:
     from agent.wording.view import View
 
-UNLIMITED = 100_000  # columns: more than any table has
+AT_ONCE = 500  # lines: rich takes longer for each alone, and for very many
 
 
 class _Console(Console):
@@ -41,55 +38,26 @@ def console_on(file: TextIO) -> Console:
     return console
 
 
-def print_view(view: View, file: TextIO) -> None:
+def print_view(view: View, file: TextIO, *, wide: bool = False) -> None:
     """A table with as many columns as fit, or sections with long lines folded."""
     console = console_on(file)
+    lines = lines_of(view, console, wide=wide)
+    for first in range(0, len(lines), AT_ONCE):
+        console.print(Text("\n").join(lines[first : first + AT_ONCE]), soft_wrap=True)
+
+
+def lines_of(view: View, console: Console, *, wide: bool = False) -> list[Text]:
+    """As layout.py has them; "nothing" for an empty table."""
     if "sections" in view:
-        _print_sections(view["sections"], console)
-    else:
-        console.print(fitted(view, console) if view["rows"] else view["nothing"])
-
-
-def fitted(view: View, console: Console) -> Table:
-    """The table with as many columns as fit; if the ``spare`` 0 columns do not fit, they are folded."""
-    kept: list[tuple[int, dict[str, Any]]] = list(enumerate(view["columns"]))
-    while True:
-        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-        for _, column in kept:
-            table.add_column(column["header"], justify="right" if column["right"] else "left", overflow="fold")
-        for row in view["rows"]:
-            table.add_row(*(_text(row[at]) for at, _ in kept))
-        natural = Measurement.get(console, replace(console.options, max_width=UNLIMITED), table)
-        last = max(kept, key=lambda one: int(one[1]["spare"]))
-        if last[1]["spare"] == 0 or natural.maximum <= console.width:
-            return table
-        kept.remove(last)
-
-
-def _text(cell: Cell) -> Text:
-    text = Text()
-    for piece, style in cell:
-        text.append(piece, style or None)
-    return text
-
-
-def _print_sections(sections: Sequence[Any], console: Console) -> None:
-    for number, (title, lines) in enumerate(sections):
-        if number:
-            console.print()
-        console.print(Text(title, style="bold"))
-        grid = Table.grid(padding=(0, GAP, 0, 0))
-        grid.add_column(no_wrap=True, min_width=NAME_WIDTH)
-        grid.add_column(overflow="fold")
-        for name, cell in lines:
-            grid.add_row(f"  {name}", _text(cell))
-        console.print(grid)
+        return section_lines(view["sections"], console)
+    return table_lines(view, console, wide=wide) if view["rows"] else [Text(view["nothing"])]
 
 
 class Screen:
-    """A table that is drawn in place, over and over; a context manager that gives the terminal back."""
+    """A table or sections, drawn in place over and over; a context manager that gives the terminal back."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, *, wide: bool = False) -> None:
+        self.wide = wide
         self._console = console_on(file)
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
 
@@ -105,16 +73,38 @@ class Screen:
         self._live.__exit__(None, None, None)
 
     def draw(self, view: View, troubles: Sequence[str], clock: str) -> None:
-        """The clock, the table as far as it fits, and the troubles below."""
+        """The clock, the view as far as it fits, and the troubles below."""
         self._live.update(self._page(view, troubles, clock), refresh=True)
 
     def _page(self, view: View, troubles: Sequence[str], clock: str) -> Group:
-        console, rows = self._console, view["rows"]
+        console = self._console
         notes = [Text(f"oomward: {safe(trouble, NAME_LIMIT)}", style="yellow") for trouble in troubles]
-        notes_height = sum(len(note.wrap(console, console.width)) for note in notes)
-        room = max(1, console.height - 3 - notes_height)  # the clock, the header, and the last line
-        left_out = len(rows) - room
-        title = Text(f"{clock}  {len(rows)} containers, Ctrl-C exits", style="dim")
-        table = fitted(view | {"rows": rows[:room]}, console) if rows else Text(view["nothing"])
-        more = [Text(f"… and {left_out} more: the terminal has too few lines", style="dim")] if left_out > 0 else []
-        return Group(title, table, *more, *notes)
+        lines = lines_of(view, console, wide=self.wide)
+        room = max(
+            1, console.height - 2 - sum(_height(note, console) for note in notes)
+        )  # the clock, and the last line
+        shown = _fitting(lines, console, room)
+        rows = f"{len(view['rows'])} rows, " if "rows" in view else ""
+        title = Text(f"{clock}  {rows}Ctrl-C exits", style="dim")
+        left_out = len(lines) - len(shown)
+        more = [Text(f"… and {left_out} more lines: the terminal has too few", style="dim")] if left_out else []
+        return Group(title, *shown, *more, *notes)
+
+
+def _height(line: Text, console: Console) -> int:
+    return len(line.wrap(console, console.width))
+
+
+def _fitting(lines: Sequence[Text], console: Console, room: int) -> list[Text]:
+    """All, or the first that leave a line for the sentence about the others."""
+    heights: Iterable[int] = [_height(line, console) for line in lines]
+    if sum(heights) <= room:
+        return list(lines)
+    shown: list[Text] = []
+    used = 1
+    for line, height in zip(lines, heights, strict=True):
+        used += height
+        if used > room and shown:
+            break
+        shown.append(line)
+    return shown

@@ -104,5 +104,5 @@ STYLES = {Status.PASS: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
 COLUMNS: tuple[Column[Check], ...] = (
     Column("STATUS", lambda check: styled(check.status.value, style=STYLES[check.status])),
     Column("CHECK", lambda check: styled(safe(check.name))),
-    Column("FOUND", _sentences),
+    Column("FOUND", _sentences, prose=True),
 )

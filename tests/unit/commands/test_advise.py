@@ -61,14 +61,15 @@ def killed(
 
 def told(node: LookedAtNode, since_s: float | None = None) -> dict[str, Any]:
     file = StringIO()
-    assert advise(node.settings, Output.JSON, file, since_s=since_s) == EXIT_OK
+    since_unix_s = None if since_s is None else time.time() - since_s
+    assert advise(node.settings, Output.JSON, file, since_unix_s=since_unix_s) == EXIT_OK
     found: dict[str, Any] = json.loads(file.getvalue())
     return found
 
 
 def patches(node: LookedAtNode) -> str:
     file = StringIO()
-    assert advise(node.settings, Output.PATCH, file, since_s=None) == EXIT_OK
+    assert advise(node.settings, Output.PATCH, file, since_unix_s=None) == EXIT_OK
     return file.getvalue()
 
 
@@ -84,14 +85,14 @@ def test_a_deployments_kills_ask_for_a_next_limit(node: LookedAtNode) -> None:
     node.write(f"{CONTAINER}/memory.peak", f"{250 * MIB}\n")
     node.remember(killed(1), killed(2, outcome=Outcome.DIED, ago_s=30))
     document = told(node)
-    (row,) = document["advice"]
+    (row,) = document["workloads"]
     assert document["node"] == NODE
-    assert {key: row[key] for key in row if key not in ("reason", "last_kill")} == {
-        "namespace": "default", "kind": "Deployment", "name": "herder", "container": "herder", "pods": 1, "limit_bytes": 256 * MIB,
-        "peak_bytes": 256 * MIB, "peak_since": None, "kills": 2, "processes": 2, "survived": 1, "filled_by": None,
-        "next_limit_bytes": 320 * MIB, "next_limit": "320Mi",
+    assert {key: row[key] for key in row if key not in ("why", "last_kill_unix_s")} == {
+        "namespace": "default", "workload_kind": "Deployment", "workload": "herder", "container": "herder", "pod_count": 1,
+        "spec_limit_bytes": 256 * MIB, "peak_bytes": 256 * MIB, "peak_since_unix_s": None, "kill_count": 2, "processes_killed": 2,
+        "survived_count": 1, "filled_by": None, "next_limit_bytes": 320 * MIB, "next_limit_quantity": "320Mi",
     }  # fmt: skip
-    assert row["reason"].startswith("2 OOM kills at the limit of 256Mi (the last 2")
+    assert row["why"].startswith("2 OOM kills at the limit of 256Mi (the last 2")
 
 
 def test_the_patch_is_a_command_that_changes_this_containers_limit_only(node: LookedAtNode) -> None:
@@ -132,7 +133,7 @@ def test_a_cron_jobs_template_is_deeper_and_named_without_the_time(node: LookedA
     words, patch = patch_in(patches(node))
     assert words[2:4] == ["cronjob", "night"]
     assert patch["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["name"] == "herder"
-    assert told(node)["advice"][0]["kills"] == 2, "those of the deleted pod too"
+    assert told(node)["workloads"][0]["kill_count"] == 2, "those of the deleted pod too"
 
 
 def test_a_bare_pod_is_resized_in_place(node: LookedAtNode) -> None:
@@ -174,9 +175,13 @@ def test_the_pods_own_limit_is_a_row_and_a_patch_of_its_own(node: LookedAtNode) 
     pod["spec"]["resources"] = {"limits": {"memory": "512Mi"}}
     node.server.put_pod(pod)
     node.remember(killed(1, scope=Scope.POD, limit=512))
-    own, of_pod = told(node)["advice"]
-    assert (own["container"], own["next_limit"], own["kills"]) == ("herder", None, 1)
-    assert (of_pod["container"], of_pod["limit_bytes"], of_pod["next_limit"]) == (None, 512 * MIB, "640Mi")
+    own, of_pod = told(node)["workloads"]
+    assert (own["container"], own["next_limit_quantity"], own["kill_count"]) == ("herder", None, 1)
+    assert (of_pod["container"], of_pod["spec_limit_bytes"], of_pod["next_limit_quantity"]) == (
+        None,
+        512 * MIB,
+        "640Mi",
+    )
     assert patch_in(patches(node))[1] == {
         "spec": {"template": {"spec": {"resources": {"limits": {"memory": "640Mi"}}}}}
     }
@@ -200,30 +205,34 @@ def test_the_limit_is_that_of_the_newest_pod_and_the_peak_the_highest(node: Look
     node.server.put_pod(old)
     node.server.put_pod(new)
     node.remember(killed(1, limit=128))
-    (row,) = told(node)["advice"]
-    assert (row["pods"], row["limit_bytes"], row["peak_bytes"]) == (2, 512 * MIB, 300 * MIB)
-    assert (row["peak_since"], row["next_limit"]) == ("2026-01-01T00:00:05Z", None)
+    (row,) = told(node)["workloads"]
+    assert (row["pod_count"], row["spec_limit_bytes"], row["peak_bytes"]) == (2, 512 * MIB, 300 * MIB)
+    assert (row["peak_since_unix_s"], row["next_limit_quantity"]) == (1767225605.0, None)
 
 
 def test_kills_of_a_workload_without_pods_are_shown_and_not_patched(node: LookedAtNode) -> None:
     node.remember(killed(1, f"gone-{HASH}-x2p4q", "deleted"))
-    rows = {row["name"]: row for row in told(node)["advice"]}
+    rows = {row["workload"]: row for row in told(node)["workloads"]}
     assert rows.keys() == {"herder-1", "gone"}
-    assert (rows["gone"]["pods"], rows["gone"]["limit_bytes"], rows["gone"]["next_limit"]) == (0, 256 * MIB, "320Mi")
+    assert (rows["gone"]["pod_count"], rows["gone"]["spec_limit_bytes"], rows["gone"]["next_limit_quantity"]) == (
+        0,
+        256 * MIB,
+        "320Mi",
+    )
     assert told(node)["patches"] == []
 
 
 def test_only_kills_since_then_count(node: LookedAtNode) -> None:
     node.server.put_pod(of_workload("Deployment", "herder"))
     node.remember(killed(1, ago_s=7200), killed(2, ago_s=600))
-    assert [told(node, since)["advice"][0]["kills"] for since in (None, 3600.0, 60.0)] == [2, 1, 0]
+    assert [told(node, since)["workloads"][0]["kill_count"] for since in (None, 3600.0, 60.0)] == [2, 1, 0]
 
 
 def test_people_get_a_table(node: LookedAtNode) -> None:
     node.server.put_pod(of_workload("Deployment", "herder"))
     node.remember(killed(1))
     file = StringIO()
-    advise(node.settings, Output.TABLE, file, since_s=None)
+    advise(node.settings, Output.TABLE, file, since_unix_s=None)
     head, row = file.getvalue().splitlines()
     assert head.split() == [
         "WORKLOAD",
@@ -256,7 +265,7 @@ def test_people_get_a_table(node: LookedAtNode) -> None:
 
 
 def test_without_a_ledger_that_is_said(node: LookedAtNode, capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(node)["advice"][0]["kills"] == 0
+    assert told(node)["workloads"][0]["kill_count"] == 0
     assert "there is no next limit" in capsys.readouterr().err
 
 
@@ -276,7 +285,7 @@ def test_a_kill_that_cannot_be_read_is_said_and_does_not_hide_the_others(
     with connection:
         connection.execute("UPDATE kill SET body = 'x' WHERE scope = 'node'")
     connection.close()
-    assert told(node)["advice"][0]["next_limit"] == "320Mi"
+    assert told(node)["workloads"][0]["next_limit_quantity"] == "320Mi"
     assert "left out kills that cannot be read" in capsys.readouterr().err
 
 

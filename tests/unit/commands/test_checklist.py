@@ -50,10 +50,11 @@ def test_no_checks_are_said_to_be_none() -> None:
 
 def test_json_is_whole_and_in_the_order_given() -> None:
     assert json.loads(printed(POOR, GOOD, output=Output.JSON)) == {
+        "oomward": 1,
         "checks": [
             {"name": "pids", "status": "warn", "found": "none to be seen", "advice": "Set hostPID."},
             {"name": "kernel", "status": "pass", "found": "Linux 6.12", "advice": ""},
-        ]
+        ],
     }
 
 

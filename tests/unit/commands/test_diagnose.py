@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from agent.cli import main, parser
+from agent.cli import main
 from agent.commands import EXIT_OK
 from agent.commands.diagnose import diagnose
 from agent.commands.explain import explain
 from agent.commands.output.table import Output
+from agent.commands.parsers import parser
 from agent.model import AgentError, OomKill, Outcome, Scope, Victim
 from tests.lab.apifaults import Fault, How
 from tests.unit.commands.world import CONTAINER, ID, MIB, NODE, UID, LookedAtNode, Terminal, pod_json
@@ -140,9 +141,6 @@ def test_on_a_terminal_what_does_not_fit_is_left_out_or_folded(
         "POD",
         "CONTAINER",
         "CATEGORY",
-        "TRANSIENT?",
-        "RETRY",
-        "HELPS?",
         "KUBERNETES",
         "WILL",
         "TO",
@@ -244,7 +242,7 @@ def test_explain_has_a_section_for_each_container_that_is_not_well(node: LookedA
     assert [line[:10].strip() for line in section.splitlines()] == ["Category", "What", "Outlook", "Next", "To do"]
     file = StringIO()
     explain(node.settings, "herder-1", Output.JSON, file)
-    (one,) = json.loads(file.getvalue())["pod"]["diagnoses"]
+    (one,) = json.loads(file.getvalue())["pods"][0]["diagnoses"]
     assert (one["container"], one["category"]) == ("herder", "OOMKilledProcess")
 
 

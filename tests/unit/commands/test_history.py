@@ -15,6 +15,7 @@ from agent.commands import EXIT_OK
 from agent.commands.history import history
 from agent.commands.output.table import Output
 from agent.ledger import Ledger, NoLedgerError
+from agent.look.which import Which
 from agent.model import AgentError
 from agent.settings import Settings, load
 from tests.unit.commands.world import NODE, a_kill
@@ -46,8 +47,8 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def found(settings: Settings, **asked: Any) -> list[float]:
     """When the kills were."""
-    file, all_of_it = StringIO(), {"namespace": None, "pod": None, "since_s": None, "limit": 100}
-    assert history(settings, Output.JSON, file, **(all_of_it | asked)) == EXIT_OK
+    file, which = StringIO(), Which.of(asked.pop("namespace", None), None, asked.pop("sort_by", None))
+    assert history(settings, Output.JSON, file, which=which, **asked) == EXIT_OK
     return [kill["at_unix_s"] for kill in json.loads(file.getvalue())["kills"]]
 
 
@@ -65,7 +66,7 @@ def test_kills_are_chosen_by_namespace_pod_and_time(settings: Settings, ledger: 
     assert found(settings, pod="herder-1") == [9990.0, 1000.0]
     assert found(settings, pod="default/herder-1") == [1000.0]
     assert found(settings, pod="default/herder-1", namespace="default") == [1000.0]
-    assert found(settings, since_s=60.0) == [9990.0]
+    assert found(settings, since_unix_s=NOW - 60.0) == [9990.0]
     ledger.close()
 
 
@@ -99,8 +100,8 @@ def test_kills_that_can_not_be_read_are_counted_and_the_others_shown(
 def test_no_kill_is_said_and_no_ledger_is_an_error_that_tells_what_to_do(settings: Settings, ledger: Ledger) -> None:
     ledger.close()
     file = StringIO()
-    history(settings, Output.TABLE, file, namespace="none", pod=None, since_s=None, limit=5)
-    assert file.getvalue() == "No OOM kills.\n"
+    history(settings, Output.TABLE, file, which=Which("none"), limit=5)
+    assert file.getvalue() == "No OOM kills in namespace none.\n"
     (settings.state_dir / "ledger.sqlite3").unlink()
     with pytest.raises(NoLedgerError, match="--state-dir"):
         found(settings)

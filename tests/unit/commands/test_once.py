@@ -41,8 +41,13 @@ def knob(node: LookedAtNode, path: str = CONTAINER) -> int:
 def test_it_writes_what_the_agent_would_hold_and_remembers_what_was_there(node: LookedAtNode) -> None:
     code, (row,) = run(node, once.apply)
     assert code == EXIT_OK
-    assert (row["pod"], row["container"], row["before"], row["wanted"]) == ("herder-1", "herder", 1, 0)
-    assert (row["outcome"], row["why"]) == ("written", f"label {MODE}=single")
+    assert (row["pod"], row["container"], row["oom_group_before"], row["oom_group_desired"]) == (
+        "herder-1",
+        "herder",
+        1,
+        0,
+    )
+    assert (row["write_outcome"], row["why"]) == ("written", f"label {MODE}=single")
     assert knob(node) == 0
     ledger = Ledger.open(node.state, boot_id())
     assert [original.value for original in ledger.originals()] == [1]
@@ -61,7 +66,7 @@ def test_a_restarted_container_gets_it_though_the_api_still_names_the_one_before
 
 def test_a_dry_run_writes_neither_the_knob_nor_a_ledger(node: LookedAtNode) -> None:
     code, (row,) = run(node, once.dry_run)
-    assert (code, row["outcome"]) == (EXIT_OK, "dry_run")
+    assert (code, row["write_outcome"]) == (EXIT_OK, "dry_run")
     assert knob(node) == 1
     assert list(node.state.iterdir()) == []
 
@@ -70,7 +75,7 @@ def test_a_pod_that_no_longer_asks_gets_its_value_back(node: LookedAtNode) -> No
     run(node, once.apply)
     node.server.put_pod(pod_json())
     code, (row,) = run(node, once.apply)
-    assert (code, row["wanted"], row["outcome"]) == (EXIT_OK, 1, "written")
+    assert (code, row["oom_group_desired"], row["write_outcome"]) == (EXIT_OK, 1, "written")
     assert knob(node) == 1
 
 
@@ -78,9 +83,9 @@ def test_a_dry_run_shows_the_value_that_a_pod_which_no_longer_asks_would_get_bac
     run(node, once.apply)
     node.server.put_pod(pod_json())
     code, (row,) = run(node, once.dry_run)
-    assert (code, row["before"], row["wanted"], row["outcome"]) == (EXIT_OK, 0, 1, "dry_run")
+    assert (code, row["oom_group_before"], row["oom_group_desired"], row["write_outcome"]) == (EXIT_OK, 0, 1, "dry_run")
     assert knob(node) == 0
-    assert run(node, once.apply)[1][0]["outcome"] == "written", "the original is still in the ledger"
+    assert run(node, once.apply)[1][0]["write_outcome"] == "written", "the original is still in the ledger"
 
 
 def test_restore_gives_back_and_forgets_and_then_has_nothing_to_do(
@@ -88,7 +93,7 @@ def test_restore_gives_back_and_forgets_and_then_has_nothing_to_do(
 ) -> None:
     run(node, once.apply)
     code, (row,) = run(node, once.restore)
-    assert (code, row["outcome"], knob(node)) == (EXIT_OK, "written", 1)
+    assert (code, row["write_outcome"], knob(node)) == (EXIT_OK, "written", 1)
     assert run(node, once.restore) == (EXIT_OK, [])
     assert "nothing to restore" in capsys.readouterr().err
 
@@ -98,7 +103,7 @@ def test_what_cannot_be_given_back_stays_owed_and_the_exit_code_says_so(node: Lo
     node.unreadable(f"{CONTAINER}/memory.oom.group")
     code, (row,) = run(node, once.restore)
     assert code == EXIT_FAILED
-    assert row["outcome"] in ("denied", "unsupported")
+    assert row["write_outcome"] in ("denied", "unsupported")
     ledger = Ledger.open(node.state, boot_id())
     assert len(ledger.originals()) == 1
     ledger.close()
@@ -109,7 +114,7 @@ def test_restore_writes_no_pods_cgroup_whatever_the_ledger_says(node: LookedAtNo
     inode = (node.mount / POD).stat().st_ino
     node.remember(original=Original(inode, POD, 1, "uid", 1.0))
     code, (row,) = run(node, once.restore)
-    assert (code, row["outcome"], knob(node, POD)) == (EXIT_FAILED, "denied", 0)
+    assert (code, row["write_outcome"], knob(node, POD)) == (EXIT_FAILED, "denied", 0)
 
 
 def test_without_the_api_it_goes_by_the_last_decisions_and_the_exit_code_says_so(
@@ -145,13 +150,13 @@ def test_where_the_ledger_cannot_be_kept_it_applies_and_says_that_restore_will_n
     node.state.rmdir()
     node.state.write_text("a file where a folder should be")
     code, (row,) = run(node, once.apply)
-    assert (code, row["outcome"]) == (EXIT_FAILED, "written")
+    assert (code, row["write_outcome"]) == (EXIT_FAILED, "written")
     assert "kept in memory only" in capsys.readouterr().err
 
 
 def test_a_sandbox_that_is_as_it_should_be_is_no_news(node: LookedAtNode) -> None:
     _, rows = run(node, once.apply)
-    assert SANDBOX not in [row["cgroup"] for row in rows]
+    assert SANDBOX not in [row["cgroup_path"] for row in rows]
     assert knob(node, SANDBOX) == 0
 
 
@@ -170,16 +175,16 @@ def test_what_the_api_says_of_a_pod_that_cannot_be_read_does_a_terminal_no_harm(
 
 def test_group_on_cgroup_v1_is_unsupported_and_single_is_so_already(node: LookedAtNode) -> None:
     node.to_v1()
-    assert [row["outcome"] for row in run(node, once.apply)[1]] == ["already"]
+    assert [row["write_outcome"] for row in run(node, once.apply)[1]] == ["already"]
     node.server.put_pod(pod_json(labels={MODE: "group"}))
     code, (row,) = run(node, once.apply)
-    assert (code, row["outcome"]) == (EXIT_FAILED, "unsupported")
+    assert (code, row["write_outcome"]) == (EXIT_FAILED, "unsupported")
 
 
 def test_a_container_that_exceeded_its_tolerance_stays_armed_as_with_the_agent(node: LookedAtNode) -> None:
     node.remember_tolerant(6)
     _, (row,) = run(node, once.dry_run)
-    assert (row["before"], row["wanted"], row["outcome"]) == (1, 1, "already")
+    assert (row["oom_group_before"], row["oom_group_desired"], row["write_outcome"]) == (1, 1, "already")
     run(node, once.apply)
     assert knob(node) == 1
 

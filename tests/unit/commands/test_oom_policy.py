@@ -127,8 +127,8 @@ def test_explain_shows_the_policy_the_file_and_what_it_means(node: LookedAtNode,
         f"systemd has OOMPolicy=kill for its scope (/run/systemd/transient/{SCOPE}): after an OOM kill, systemd stops"
         in page
     )
-    (one,) = json.loads(explained(node, Output.JSON))["pod"]["containers"]
-    assert (one["scope"]["policy"], one["systemd_stops"]) == ("kill", True)
+    (one,) = json.loads(explained(node, Output.JSON))["pods"][0]["containers"]
+    assert (one["systemd"]["oom_policy"], one["systemd"]["stops_survivors"]) == ("kill", True)
 
 
 def test_ps_has_the_policy_in_json_only_where_there_is_a_scope(node: LookedAtNode, on_systemd: SystemdNode) -> None:

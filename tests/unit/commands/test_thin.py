@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 
-from agent.cli import EXIT_INTERRUPTED, EXIT_USAGE, USUAL_DURATION, _add_own, _duration, main
-from agent.commands import EXIT_FAILED, EXIT_OK, thin, watching
+from agent.cli import EXIT_INTERRUPTED, main
+from agent.commands import EXIT_FAILED, EXIT_OK, EXIT_USAGE, thin, watching
 from agent.commands.asking import NoAgentError, ask
 from agent.commands.output.table import Output
 from agent.commands.watching import ReaderGoneError, wait_beside
 from agent.serve import protocol
 from agent.serve.server import CommandServer
 from agent.settings import SETTINGS
-from agent.settings.values import duration_s
 from agent.wording.view import Shown
 from tests.unit.patience import PATIENCE_S, wait_until
 
 HEAVY = ("kubernetes", "urllib3", "psutil", "rich", "yaml", "sqlite3", "dataclasses", "agent.model", "agent.settings")
+T = "2026-01-01T00:00:00Z"
 ROWS = [{"pod": "herder-1"}]
 SHOWN = Shown({"containers": ROWS}, {"columns": [], "rows": [], "nothing": "No containers of pods."}, [])
 
@@ -93,16 +93,19 @@ def test_beside_an_agent_a_command_imports_nothing_heavy(words: tuple[str, ...],
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (("ps",), ("ps", {"node": None}, False)),
+        (("ps",), ("ps", {}, False)),
+        (("ps", "-n", "shop", "-l", "a=b", "-o", "wide"), ("ps", {"namespace": "shop", "selector": "a=b"}, False)),
+        (("ps", "-A", "--sort-by", "kills", "-o", "name"), ("ps", {"sort_by": "kills"}, True)),
+        (("explain", "-n", "shop", "-o", "yaml", "a"), ("explain", {"namespace": "shop", "pod": "a"}, True)),
         (("ps", "--output=json", "--node-name", "n"), ("ps", {"node": "n"}, True)),
-        (("explain", "a/b"), ("explain", {"node": None, "pod": "a/b"}, False)),
-        (("diagnose",), ("diagnose", {"node": None, "pod": None}, False)),
-        (("diagnose", "--all"), ("diagnose", {"node": None, "pod": None}, False)),
-        (("advise", "--since", "6h"), ("advise", {"node": None, "since_s": 21600.0}, False)),
-        (("advise", "--output", "json"), ("advise", {"node": None, "since_s": None}, True)),
+        (("explain", "a/b"), ("explain", {"pod": "a/b"}, False)),
+        (("diagnose",), ("diagnose", {}, False)),
+        (("diagnose", "--all"), ("diagnose", {}, False)),
+        (("advise", "--since", T), ("advise", {"since_unix_s": 1767225600.0}, False)),
+        (("advise", "--output", "json"), ("advise", {}, True)),
         (
-            ("history", "--since", "6h", "--namespace", "n", "--pod", "p", "--limit", "7"),
-            ("history", {"node": None, "namespace": "n", "pod": "p", "limit": 7, "since_s": 21600.0}, False),
+            ("history", "--since", T, "--namespace", "n", "--pod", "p", "--limit", "7"),
+            ("history", {"namespace": "n", "pod": "p", "limit": 7, "since_unix_s": 1767225600.0}, False),
         ),
     ],
 )
@@ -129,32 +132,32 @@ def test_what_is_typed_reaches_the_agent(words: tuple[str, ...], wanted: object,
 def test_what_is_not_for_the_agent_is_left_to_the_command_itself_without_a_word(
     words: tuple[str, ...], asked: Asked, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert thin.run(words, _add_own) is None
+    assert thin.run(words) is None
     assert (asked, capsys.readouterr()) == ([], ("", ""))
 
 
 def test_patches_are_printed_from_the_agents_document(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
     patch = {
         "namespace": "shop",
-        "kind": "Job",
-        "name": "load",
-        "why": ["w"],
+        "workload_kind": "Job",
+        "workload": "load",
+        "reasons": ["w"],
         "patch": None,
-        "command": None,
-        "to_do": "t",
+        "kubectl_command": None,
+        "advice": "t",
     }
-    shown = Shown({"patches": [patch, patch | {"command": "kubectl patch"}]}, None, [])
+    shown = Shown({"patches": [patch, patch | {"kubectl_command": "kubectl patch"}]}, None, [])
     asked.answer = lambda: protocol.answer_line(shown, document=True)
     assert main(("advise", "--output", "patch")) == EXIT_OK
     lines = ["# Job shop/load, w", "# Job shop/load: no patch; t", "# Job shop/load, w", "kubectl patch"]
     assert capsys.readouterr().out.splitlines() == lines
-    assert asked == [("advise", {"node": None, "since_s": None}, True)]
+    assert asked == [("advise", {}, True)]
 
 
 def test_without_an_agent_that_is_said_in_one_line_and_the_command_reads_the_node_itself(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert thin.run(("ps", "--state-dir", str(tmp_path)), _add_own) is None
+    assert thin.run(("ps", "--state-dir", str(tmp_path))) is None
     why = f"no agent answers at {tmp_path}/agent.sock (No such file or directory)"
     assert capsys.readouterr() == ("", f"oomward: {why}: this command reads the node itself\n")
 
@@ -163,7 +166,7 @@ def test_a_refusal_is_said_and_the_command_reads_the_node_itself(
     asked: Asked, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked.answer = lambda: protocol.refused_line("the agent sends at most 1000 kills")
-    assert thin.run(("history", "--limit", "2000"), _add_own) is None
+    assert thin.run(("history", "--limit", "2000")) is None
     assert "does not answer this: the agent sends at most 1000 kills: this command reads" in capsys.readouterr().err
 
 
@@ -171,14 +174,14 @@ def test_an_agent_of_another_version_is_not_understood_and_that_is_said(
     asked: Asked, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked.answer = lambda: b'{"oomward": 2, "rows": []}\n'
-    assert thin.run(("ps",), _add_own) is None
+    assert thin.run(("ps",)) is None
     assert "the answer does not have version 1 of the protocol" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("answer", [b"", b"{", b'{"oomward": 1, "document": {}', b"\xff\n"])
 def test_an_answer_that_breaks_off_is_no_answer(answer: bytes, asked: Asked) -> None:
     asked.answer = lambda: answer or b"\n"
-    assert thin.run(("ps",), _add_own) is None
+    assert thin.run(("ps",)) is None
 
 
 def test_an_agent_that_hangs_is_left_alone_after_a_moment(tmp_path: Path) -> None:
@@ -237,12 +240,6 @@ def test_the_state_folder_is_the_configurations_or_else_the_whole_of_it_is_read(
 def test_the_default_state_folder_is_the_settings_and_a_missing_file_is_none_of_ours() -> None:
     (default,) = (one.default for one in SETTINGS if one.name == "state_dir")
     assert thin._state_dir({"OOMWARD_CONFIG": "/nonexistent"}) == thin.STATE_DIR == default
-
-
-@pytest.mark.parametrize("text", ["1s", "5", "0.5s", "30s", "20m", "99h"])
-def test_a_usual_duration_is_read_as_settings_read_it(text: str) -> None:
-    assert USUAL_DURATION.match(text)
-    assert _duration(text) == duration_s(text)
 
 
 def test_a_command_offers_itself_to_the_oom_killer_before_the_agent(asked: Asked) -> None:

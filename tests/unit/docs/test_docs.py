@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import re
 import shlex
-from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from agent.cli import parser
+from agent.commands.parsers import choices_of, parser
 from agent.settings import SETTINGS
 from tests.unit.docs.pages import PAGES, ROOT, anchors, code, names
 
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 MAKE = re.compile(r"(?:^|[;&(] *)make ([a-z][a-z-]*)\b")
 COMMAND = re.compile(r"(?:^|-- |[;&|(] *|\$ |\w=\S+ |/bin/)(?:oomward|agent) ([a-z][a-z-]*)([^|;&#)]*)")
-COMMANDS: dict[str, ArgumentParser] = parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr,assignment]
+COMMANDS = choices_of(parser())
 GUIDES = [page for page in PAGES if "howto" in page.parts or "explanation" in page.parts or page.parent.name == "docs"]
 
 

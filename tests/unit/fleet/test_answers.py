@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.fleet import FleetError, answers, merging, tables
+from agent.fleet import FleetError, answers, events, merging, tables
 from agent.fleet.executing import Finished
 from agent.look import containers, kills
 from agent.look.looking import Tolerated
@@ -22,9 +21,9 @@ from tests.lab import fleet
 from tests.unit.profiles import examples
 
 POD = ("shop", "web-1")
-TOLERATED = Tolerated(Tolerance(5, 600.0), 2, armed=False)
+TOLERATED = Tolerated.of(Tolerance(5, 600.0), 2, exceeded=False)
 FULL_ROW = replace(
-    fleet.row("node-1", *POD), tolerated=TOLERATED, mode_actual=Mode.GROUP, unread=("peak_bytes",), peak_bytes=None
+    fleet.row("node-1", *POD), tolerance=TOLERATED, mode_actual=Mode.GROUP, unread=("peak_bytes",), peak_bytes=None
 )
 WRITTEN: dict[str, tuple[tables.Columns, dict[str, Any]]] = {
     "ps": (tables.PS, containers.CONTAINERS.to_json(FULL_ROW)),
@@ -34,8 +33,8 @@ WRITTEN: dict[str, tuple[tables.Columns, dict[str, Any]]] = {
     "advise": (tables.ADVISE, asdict(fleet.advice(*POD)) | {"nodes": ["node-1", "node-2"]}),
     "check": (tables.CHECKS, fleet.failed("kernel")),
 }
-# Optional fields of a row that has none of them, and what only unnamed rows have.
-OPTIONAL = {"node", "oom_policy", "pod_uid", "cgroup_path", "container_id", *(one.name for one in fields(FULL_ROW))}
+EVENT = events.rows([fleet.event_json("shop", "a")], None)[0]
+OURS = {"node", "nodes"}  # added by the merge
 
 
 class Watched(dict[str, Any]):
@@ -60,7 +59,14 @@ def test_every_field_that_a_table_reads_is_one_that_an_agent_writes(command: str
     row = Watched(json.loads(json.dumps(written)))
     for column in columns:
         column.cell(row)
-    assert row.read - OPTIONAL <= written.keys()
+    assert row.read - OURS <= written.keys()
+
+
+def test_every_field_that_the_table_of_events_reads_is_in_its_rows() -> None:
+    row = Watched(EVENT)
+    for column in tables.EVENTS:
+        column.cell(row)
+    assert row.read <= EVENT.keys()
 
 
 @pytest.mark.parametrize("command", WRITTEN)
@@ -70,7 +76,7 @@ def test_the_rows_key_is_the_agents(command: str) -> None:
         "top": containers.CONTAINERS.name,
         "history": kills.KILLS.name,
         "diagnose": "diagnoses",
-        "advise": "advice",
+        "advise": "workloads",
         "check": "checks",
     }
     assert answers.ROWS[command] == of_agents[command]
@@ -111,17 +117,19 @@ KEYS = sorted({key for _, row in WRITTEN.values() for key in row} | {"node", "no
 ROWS = st.lists(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=8), max_size=4)
 
 
-@given(ROWS, st.sampled_from(sorted(WRITTEN)), st.sampled_from(["usage", "pod", "kills", "node"]))
+@given(ROWS, st.sampled_from(sorted(WRITTEN)))
 @examples(120)
-def test_any_fields_of_any_types_become_a_table(rows: list[dict[str, Any]], command: str, field: str) -> None:
+def test_any_fields_of_any_types_become_a_table(rows: list[dict[str, Any]], command: str) -> None:
     finished = Finished(json.dumps({answers.ROWS[command]: rows}).encode(), b"", 0)
     found = answers.read("node-1", command, finished).rows(command)
     assert [row["node"] for row in found] == ["node-1"] * len(rows)
     ordered = {"top": merging.by_use, "advise": merging.advice}.get(command, merging.by_name)(found)
     if command != "advise":
         assert sorted(map(repr, ordered)) == sorted(map(repr, found))
-    with suppress(FleetError):
-        ordered = merging.sorted_by(ordered, field)
+    listing = tables.listing("rows", WRITTEN[command][0], "")
+    for column in listing.columns:
+        if column.sort is not None:
+            ordered = listing.ordered(ordered, column.sort_key)
     merging.by_time(found, newest_first=True)
     merging.checked("node-1", found)
     for row in ordered:
@@ -183,21 +191,27 @@ def test_only_the_last_lines_of_a_noisy_command_are_kept() -> None:
 
 def workloads() -> Iterator[dict[str, Any]]:
     base = asdict(fleet.advice("shop", "web-1"))
-    for node, kills_there, limit in (("node-1", 1, None), ("node-2", 5, 320), ("node-3", 2, 512)):
+    for node, kill_count, limit in (("node-1", 1, None), ("node-2", 5, 320), ("node-3", 2, 512)):
         text = None if limit is None else f"{limit}Mi"
-        yield base | {"node": node, "kills": kills_there, "next_limit_bytes": limit, "next_limit": text, "reason": node}
+        yield base | {
+            "node": node,
+            "kill_count": kill_count,
+            "next_limit_bytes": limit,
+            "next_limit_quantity": text,
+            "why": node,
+        }
 
 
 def test_a_workload_of_several_nodes_takes_the_highest_next_limit_and_its_reason() -> None:
     for rows in (list(workloads()), list(workloads())[::-1]):
         (row,) = merging.advice(rows)
-        assert (row["kills"], row["next_limit"], row["reason"]) == (8, "512Mi", "node-3")
+        assert (row["kill_count"], row["next_limit_quantity"], row["why"]) == (8, "512Mi", "node-3")
         assert row["nodes"] == ["node-1", "node-2", "node-3"]
         assert "node" not in row
 
 
 def test_what_several_nodes_do_not_know_stays_unknown() -> None:
-    rows = [row | {"peak_bytes": None, "last_kill": None} for row in workloads()]
+    rows = [row | {"peak_bytes": None, "last_kill_unix_s": None} for row in workloads()]
     (row,) = merging.advice(rows)
     assert row["peak_bytes"] is None
-    assert row["last_kill"] is None
+    assert row["last_kill_unix_s"] is None

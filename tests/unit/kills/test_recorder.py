@@ -385,3 +385,18 @@ def test_a_kill_in_a_sandbox_is_said_to_be_in_the_sandbox(desk: Desk) -> None:
     assert "in the pod's sandbox, which is none of its containers," in notice.note
     assert "The sandbox died" in notice.note
     assert "container died" not in notice.note.lower()
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_the_log_says_of_each_container_by_name_what_became_of_it(
+    desk: Desk, outcome: Outcome, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "oomward"):
+        desk.recorder.settled(replace(OPEN, outcome=outcome))
+    (fields,) = (
+        one.fields  # type: ignore[attr-defined]
+        for one in caplog.records
+        if getattr(one, "fields", {}).get("event") == "oom_kill_outcome"
+    )
+    assert (fields["namespace"], fields["pod"], fields["container"]) == ("default", "herder-1", "herder")
+    assert (fields["outcome"], fields["kill_id"]) == (outcome, OPEN.kill_id)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agent.cli import parser
+from agent.commands.parsers import parser
 from agent.runtime.drop_in import UNITS
 from agent.runtime.oom_policy import TRANSIENT
 from agent.settings import SETTINGS

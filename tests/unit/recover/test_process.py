@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from agent.cli import parser
+from agent.commands.parsers import parser
 from agent.commands.recover import Trouble
 from agent.model.recover import State
 from tests.lab.apifaults import Fault, How

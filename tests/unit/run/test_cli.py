@@ -18,11 +18,13 @@ from typing import Any, TextIO
 import pytest
 
 from agent import __version__, cli
-from agent.cli import COMMANDS, EXIT_INTERRUPTED, EXIT_USAGE, main
-from agent.commands import EXIT_FAILED, EXIT_OK
+from agent.cli import EXIT_INTERRUPTED, main
+from agent.commands import EXIT_FAILED, EXIT_OK, EXIT_USAGE
+from agent.commands.arguments import COMMANDS, TALK
 from agent.commands.output.table import Output, show
 from agent.kernel import scheduling
 from agent.ledger import Ledger
+from agent.look.which import ANY, Which
 from agent.model import AgentError, OomKill
 from agent.serve.answers import Answers
 from agent.serve.protocol import SOCKET
@@ -39,20 +41,45 @@ CALLS = {
     "once --dry-run": (("once", "--dry-run", *NODE), "agent.commands.once.dry_run", (Output.TABLE,), {}),
     "once --restore": (("once", "--restore"), "agent.commands.once.restore", (Output.TABLE,), {}),
     "check": (("check", "--output", "json", *NODE), "agent.commands.check.check", (Output.JSON,), {}),
-    "ps": (("ps", *NODE), "agent.commands.ps.ps", (Output.TABLE,), {"watch_s": None}),
-    "ps --watch": (("ps", "--watch", *NODE), "agent.commands.ps.ps", (Output.TABLE,), {"watch_s": 2.0}),
-    "ps --watch 1m": (("ps", "--watch", "1m", *NODE), "agent.commands.ps.ps", (Output.TABLE,), {"watch_s": 60.0}),
-    "explain": (("explain", "herder-1", *NODE), "agent.commands.explain.explain", ("herder-1", Output.TABLE), {}),
+    "ps": (("ps", *NODE), "agent.commands.ps.ps", (Output.TABLE,), {"which": ANY, "watch_s": None}),
+    "ps --watch": (("ps", "--watch", *NODE), "agent.commands.ps.ps", (Output.TABLE,), {"which": ANY, "watch_s": 2.0}),
+    "ps --watch 1m": (
+        ("ps", "--watch", "1m", *NODE),
+        "agent.commands.ps.ps",
+        (Output.TABLE,),
+        {"which": ANY, "watch_s": 60.0},
+    ),
+    "explain": (
+        ("explain", "herder-1", *NODE),
+        "agent.commands.explain.explain",
+        ("herder-1", Output.TABLE),
+        {"namespace": None, "watch_s": None},
+    ),
     "oom-policy": (("oom-policy", "show"), "agent.commands.oom_policy.oom_policy", ("show", Output.TABLE), {}),
-    "diagnose": (("diagnose", *NODE), "agent.commands.diagnose.diagnose", (None, Output.TABLE), {}),
-    "advise": (("advise", *NODE), "agent.commands.advise.advise", (Output.TABLE,), {"since_s": None}),
+    "diagnose": (
+        ("diagnose", *NODE),
+        "agent.commands.diagnose.diagnose",
+        (None, Output.TABLE),
+        {"which": ANY, "watch_s": None},
+    ),
+    "advise": (
+        ("advise", *NODE),
+        "agent.commands.advise.advise",
+        (Output.TABLE,),
+        {"which": ANY, "watch_s": None, "since_unix_s": None},
+    ),
     "advise --since": (
-        ("advise", "--since", "6h", "--output", "patch", *NODE),
+        ("advise", "--since", "2026-01-01T00:00:00Z", "--output", "patch", *NODE),
         "agent.commands.advise.advise",
         (Output.PATCH,),
-        {"since_s": 21600.0},
+        {"which": ANY, "watch_s": None, "since_unix_s": 1767225600.0},
     ),
-    "diagnose POD": (("diagnose", "a/b", *NODE), "agent.commands.diagnose.diagnose", ("a/b", Output.TABLE), {}),
+    "diagnose POD": (
+        ("diagnose", "a/b", *NODE),
+        "agent.commands.diagnose.diagnose",
+        ("a/b", Output.TABLE),
+        {"which": ANY, "watch_s": None},
+    ),
     "uninstall": (
         ("uninstall", "--stay"),
         "agent.commands.uninstall.uninstall",
@@ -62,10 +89,22 @@ CALLS = {
     "recover": (("recover",), "agent.commands.recover.recover", (None,), {}),
     "recover --policy": (("recover", "--policy", "p.yaml"), "agent.commands.recover.recover", (Path("p.yaml"),), {}),
     "history": (
-        ("history", "--namespace", "n", "--pod", "p", "--since", "6h", "--limit", "7"),
+        (
+            "history",
+            "-n",
+            "n",
+            "--pod",
+            "p",
+            "--since",
+            "2026-01-01T01:00:00+01:00",
+            "--limit",
+            "7",
+            "--sort-by",
+            "limit",
+        ),
         "agent.commands.history.history",
         (Output.TABLE,),
-        {"namespace": "n", "pod": "p", "since_s": 21600.0, "limit": 7},
+        {"which": Which("n", None, "limit"), "pod": "p", "since_unix_s": 1767225600.0, "limit": 7, "watch_s": None},
     ),
 }
 
@@ -123,7 +162,7 @@ def test_what_is_typed_reaches_its_command(call: str, monkeypatch: pytest.Monkey
 
 
 def test_every_command_is_called_here() -> None:
-    assert {typed[0] for typed, *_ in CALLS.values()} == set(COMMANDS)
+    assert {typed[0] for typed, *_ in CALLS.values()} == set(COMMANDS) - set(TALK)
 
 
 def test_a_failure_is_a_sentence_and_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

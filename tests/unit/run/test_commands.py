@@ -30,11 +30,11 @@ from tests.unit.run.test_run import CONTAINER, herder, kill
 
 Own = Callable[[Settings, Output, StringIO], int]
 COMMANDS: dict[str, Own] = {
-    "ps": partial(ps, watch_s=None),
+    "ps": ps,
     "explain herder-1": lambda settings, output, file: explain(settings, "herder-1", output, file),
     "diagnose": lambda settings, output, file: diagnose(settings, None, output, file),
     "diagnose herder-1": lambda settings, output, file: diagnose(settings, "herder-1", output, file),
-    "history --pod herder-1": partial(history, namespace=None, pod="herder-1", since_s=None, limit=100),
+    "history --pod herder-1": partial(history, pod="herder-1"),
 }
 
 

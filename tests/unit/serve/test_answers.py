@@ -47,9 +47,11 @@ def answer(answers: Answers, command: str, **arguments: Any) -> Shown:
 def test_each_command_is_answered(answers: Answers) -> None:
     ps, explain = answer(answers, "ps"), answer(answers, "explain", pod="herder-1")
     assert [row["pod"] for row in (ps.document or {})["containers"]] == ["herder-1"]
-    assert (explain.document or {})["pod"]["name"] == "herder-1"
-    assert answer(answers, "diagnose", pod=None).document == {"diagnoses": []}
-    assert [row["name"] for row in (answer(answers, "advise", since_s=None).document or {})["advice"]] == ["herder-1"]
+    assert (explain.document or {})["pods"][0]["pod"] == "herder-1"
+    assert answer(answers, "diagnose", pod=None).document == {"oomward": 1, "diagnoses": []}
+    assert [row["workload"] for row in (answer(answers, "advise", since_unix_s=None).document or {})["workloads"]] == [
+        "herder-1"
+    ]
     assert len((answer(answers, "history", limit=1).document or {})["kills"]) == 1
 
 
@@ -60,13 +62,13 @@ def test_each_command_is_answered(answers: Answers) -> None:
         ("ps", {"colour": "red"}, "does not know"),
         ("history", {"limit": 0}, "limit is not a whole number"),
         ("history", {"limit": True}, "limit is not a whole number"),
-        ("history", {"limit": 5, "since_s": "6h"}, "since_s is not a number"),
-        ("history", {"limit": 5, "since_s": float("nan")}, "since_s is not a number"),
+        ("history", {"limit": 5, "since_unix_s": "6h"}, "since_unix_s is not a number"),
+        ("history", {"limit": 5, "since_unix_s": float("nan")}, "since_unix_s is not a number"),
         ("history", {"limit": 5, "pod": ["a"]}, "pod is not a text"),
-        ("explain", {"pod": "x" * 500}, "pod is not a text"),
+        ("explain", {"pod": "x" * 1001}, "pod is not a text"),
         ("explain", {}, "explain needs a pod"),
-        ("advise", {"since_s": -1}, "since_s is not a number"),
-        ("ps", {"since_s": 60}, "does not know"),
+        ("advise", {"since_unix_s": -1}, "since_unix_s is not a number"),
+        ("ps", {"since_unix_s": 60}, "does not know"),
     ],
 )
 def test_arguments_that_are_not_as_they_should_be_are_refused(
@@ -93,6 +95,27 @@ def test_a_command_that_fails_says_the_same_as_without_an_agent(answers: Answers
         answer(answers, "explain", pod="nobody")
 
 
+def test_the_pods_that_are_asked_for_are_those_that_are_answered(answers: Answers) -> None:
+    def kills(**asked: Any) -> int:
+        return len((answer(answers, "history", limit=9, **asked).document or {})["kills"])
+
+    assert (kills(), kills(selector="!app"), kills(selector="app"), kills(namespace="shop")) == (2, 2, 0, 0)
+    for command, rows in (("ps", "containers"), ("advise", "workloads"), ("diagnose", "diagnoses")):
+        assert (answer(answers, command, namespace="shop").document or {})[rows] == []
+    with pytest.raises(FailedError, match="no pod herder-1 in namespace shop on node node-1"):
+        answer(answers, "explain", pod="herder-1", namespace="shop")
+
+
+@pytest.mark.parametrize("command", ["ps", "history"])
+def test_a_selector_that_cannot_be_read_is_a_wrong_argument(answers: Answers, command: str) -> None:
+    with pytest.raises(FailedError, match="--selector: character") as caught:
+        answer(answers, command, selector="a b", **({"limit": 1} if command == "history" else {}))
+    assert caught.value.usage
+    with pytest.raises(FailedError, match="no column colour") as caught:
+        answer(answers, "ps", sort_by="colour")
+    assert not caught.value.usage
+
+
 def test_a_loop_that_does_not_answer_is_a_refusal(answers: Answers) -> None:
     answers.ask, answers.loop_wait_s = lambda _: None, 0.01
     with pytest.raises(RefusedError, match="loop did not answer"):
@@ -102,7 +125,7 @@ def test_a_loop_that_does_not_answer_is_a_refusal(answers: Answers) -> None:
 def test_a_fault_of_ours_is_logged_and_refused(
     answers: Answers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fails(_: object) -> Shown:
+    def fails(*_: object) -> Shown:
         raise KeyError("oh")
 
     monkeypatch.setattr(containers, "containers", fails)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from agent.model import InvalidSetting, Mode, OnExceeded, OomKill, Outcome, Scope, Source, TaskRow, Tolerance, Victim
 from agent.wording import kills as wording
 from agent.wording import notes
+from agent.wording.kill_record import kill_fields
 from agent.wording.text import bytes_text, count, cut, safe, some
 from tests.unit.wording.kills import CASES, KILL
 
@@ -224,19 +225,19 @@ def test_an_invalid_label_or_annotation_is_reported_in_a_sentence(wish: InvalidS
 
 
 def test_every_field_of_a_kill_is_in_its_log_line() -> None:
-    fields = wording.kill_fields(KILL)
+    fields = kill_fields(KILL)
     said = {
-        "victim_pid": 4312,
-        "victim_comm": "worker",
+        "processes_killed": KILL.processes,
         "limit_bytes": 256 << 20,
         "outcome": "survived",
         "scope": "container",
     }
     assert said.items() <= fields.items()
-    in_kill_id = {"boot_id", "cgroup_inode", "ordinal"}
-    assert {name for name in OomKill.__slots__ if name not in fields} == in_kill_id
+    in_kill_id, renamed = {"boot_id", "cgroup_inode", "ordinal"}, {"processes", "use"}
+    assert {name for name in OomKill.__slots__ if name not in fields} == in_kill_id | renamed
+    assert fields["victims"][0]["comm"] == "worker"  # type: ignore[index]
     assert fields["kill_id"] == "boot-7-1"
-    assert wording.kill_fields(replace(KILL, victims=()))["victim_pid"] is None
+    assert kill_fields(replace(KILL, victims=()))["victims"] == ()
 
 
 def test_a_note_is_cut_by_bytes_as_the_api_counts_them_and_in_the_middle() -> None:

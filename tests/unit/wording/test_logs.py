@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.wording import logs
-from agent.wording.kills import kill_fields, kill_line
+from agent.wording.kill_record import kill_fields
+from agent.wording.kills import kill_line
 from tests.unit.wording.kills import CASES
 
 ANYTHING = st.text() | st.integers() | st.none() | st.booleans() | st.binary() | st.lists(st.text(), max_size=3)

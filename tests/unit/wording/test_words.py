@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agent.cli import parser
+from agent.commands.parsers import parser
 from tests.unit.docs.words import forbidden
 
 ROOT = Path(__file__).parents[3]
