@@ -169,9 +169,10 @@ def _node_names(api: Api, troubles: list[str]) -> Iterator[str]:
             yield text(node, "metadata", "name")
 
 
-def pods(api: Api, namespace: str | None, labels: str | None) -> list[PodPlace]:
-    """Of a namespace (None: of all), with these labels. Raises FleetError."""
+def pods(api: Api, namespace: str | None, labels: str | None, *, without_node: bool = False) -> list[PodPlace]:
+    """Of a namespace (None: of all), with these labels; or only those that have no node. Raises FleetError."""
     query = {"labelSelector": labels} if labels else {}
+    query |= {"fieldSelector": "spec.nodeName="} if without_node else {}
     return [_place(pod) for pod in api.list(_pods_path(namespace), query)]
 
 

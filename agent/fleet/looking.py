@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from agent.fleet import FleetError, answers, cluster, events, merging, tables
+from agent.fleet import FleetError, answers, cluster, events, merging, pending, tables
 from agent.fleet.answers import Answer, Row
 from agent.fleet.api import FORBIDDEN, Api, ApiError
 from agent.fleet.arguments import Ask
@@ -56,12 +56,18 @@ class Fleet:
         names, nodes = self._meant()
         found = self._answers(nodes, self._words(), self._reader(self._ask.command))
         rows = [row for answer in found for row in answer.rows(self._ask.command)]
-        return self._shown(self._in_order(merging.chosen(rows, self._namespace, names)), found, nodes)
+        troubles: list[str] = []
+        if self._ask.command == "diagnose" and not self._ask.nodes:
+            rows += self._without_node(troubles)
+        return self._shown(self._in_order(merging.chosen(rows, self._namespace, names)), found, nodes, troubles)
 
-    def of_pod(self) -> Answer:
-        """``explain`` and ``diagnose`` of one pod, by the agent of its node. Raises FleetError."""
+    def of_pod(self) -> Answer | Look:
+        """``explain`` and ``diagnose`` of one pod, by the agent of its node; a pod without one is diagnosed here. Raises FleetError."""
         pod = cluster.pod(self._api, self._namespace or "default", self._ask.pod or "")
         named = f"{pod.namespace}/{pod.name}"
+        if not pod.node and self._ask.command == "diagnose":
+            troubles: list[str] = []
+            return self._shown(pending.rows([pod.document], troubles), [], Nodes((), {}), troubles)
         if not pod.node:
             todo = f"`kubectl describe pod -n {pod.namespace} {pod.name}` shows why it is not scheduled"
             raise FleetError(f"pod {safe(named, 320)} has no node yet, so there is no agent to ask: {safe(todo, 400)}")
@@ -97,6 +103,17 @@ class Fleet:
             if error.code != FORBIDDEN or self._ask.labels is not None:
                 raise
             return None
+
+    def _without_node(self, troubles: list[str]) -> list[Row]:
+        """What keeps pods from having one."""
+        try:
+            found = cluster.pods(self._api, self._namespace, self._ask.labels, without_node=True)
+        except ApiError as error:
+            if error.code != FORBIDDEN:
+                raise
+            troubles.append(f"pods without a node are not known: {error}")
+            return []
+        return pending.rows((pod.document for pod in found), troubles)
 
     def _words(self) -> list[str]:
         """The agents' own command."""
@@ -137,10 +154,10 @@ class Fleet:
                 rows = merging.by_name(rows)
         return rows
 
-    def _shown(self, rows: list[Row], found: list[Answer], nodes: Nodes) -> Look:
+    def _shown(self, rows: list[Row], found: list[Answer], nodes: Nodes, troubles: Sequence[str] = ()) -> Look:
         where = "" if self._namespace is None else f" in namespace {safe(self._namespace, 63)}"
         columns = tables.COLUMNS[self._ask.command]
-        return self._look(rows, columns, f"{NOTHING[self._ask.command]}{where}.", found, nodes)
+        return self._look(rows, columns, f"{NOTHING[self._ask.command]}{where}.", found, nodes, troubles=troubles)
 
     def _look(
         self,
@@ -149,16 +166,18 @@ class Fleet:
         nothing: str,
         found: list[Answer],
         nodes: Nodes,
+        *,
         bad: bool = False,
+        troubles: Sequence[str] = (),
     ) -> Look:
         failed = dict(nodes.without) | {one.node: one.failure for one in found if one.failure is not None}
-        troubles = [f"node {safe(one.node, 253)}: {said}" for one in found for said in one.troubles]
-        troubles += [*nodes.troubles, *without_answer(failed, len(nodes.agents) + len(nodes.without))]
+        said = [f"node {safe(one.node, 253)}: {line}" for one in found for line in one.troubles]
+        said += [*troubles, *nodes.troubles, *without_answer(failed, len(nodes.agents) + len(nodes.without))]
         listing = tables.listing(answers.ROWS.get(self._ask.command, "events"), columns, nothing)
         rows = listing.ordered(rows, self._ask.sort_by)
         unanswered = [asdict(answers.Unanswered(node, why)) for node, why in failed.items()]
         document = listing.document(rows) | {"unanswered": unanswered}
-        return Look(Shown(document, listing.view(rows), troubles), rows, failed, bad)
+        return Look(Shown(document, listing.view(rows), said), rows, failed, bad)
 
     def _check(self) -> Look:
         """A line per node; of nodes that are named, all their checks."""
@@ -172,7 +191,7 @@ class Fleet:
         as_summary = ask.output in ("table", "wide", "name") and not ask.nodes
         rows, columns = (summary, tables.CHECK) if as_summary else (details, tables.CHECKS)
         bad = any(row["status"] == "fail" for row in summary)
-        return self._look(rows, columns, "No node was checked.", found, nodes, bad)
+        return self._look(rows, columns, "No node was checked.", found, nodes, bad=bad)
 
     def _events(self) -> Look:
         found = events.rows(cluster.events(self._api, self._namespace), self._ask.since_unix_s)

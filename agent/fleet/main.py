@@ -11,7 +11,7 @@ from agent.fleet import FleetError
 from agent.fleet.arguments import Ask, parse
 
 if TYPE_CHECKING:
-    from agent.fleet.looking import Fleet
+    from agent.fleet.looking import Fleet, Look
 
 # What reaches a cluster is imported when it is needed: help is quick.
 # ruff: noqa: PLC0415
@@ -43,7 +43,7 @@ def _in_cluster(ask: Ask) -> int:
             return _of_pod(fleet, ask)
         if ask.watch_s is not None:
             return _watch(fleet, ask)
-        return _once(fleet, ask)
+        return _print(fleet.look(), ask)
 
 
 def _says_namespace(ask: Ask) -> bool:
@@ -51,11 +51,10 @@ def _says_namespace(ask: Ask) -> bool:
     return ask.namespace is not None or ask.all_namespaces or ask.command == "check"
 
 
-def _once(fleet: Fleet, ask: Ask) -> int:
+def _print(look: Look, ask: Ask) -> int:
     from agent.commands.output.table import Output
     from agent.fleet.printing import print_look
 
-    look = fleet.look()
     print_look(look, Output(ask.output), ask.command, standard_output())
     say(look.shown.troubles)
     return EXIT_FAILED if look.failed or look.bad else EXIT_OK
@@ -63,9 +62,12 @@ def _once(fleet: Fleet, ask: Ask) -> int:
 
 def _of_pod(fleet: Fleet, ask: Ask) -> int:
     from agent.commands.output.table import Output, show
+    from agent.fleet.looking import Look
     from agent.wording.view import Shown
 
     answer, file = fleet.of_pod(), standard_output()
+    if isinstance(answer, Look):
+        return _print(answer, ask)
     if ask.output in ("table", "wide"):
         file.write(f"{answer.text}\n")
     else:

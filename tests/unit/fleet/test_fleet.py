@@ -27,6 +27,7 @@ from tests.lab.fleet import (
     kill,
     node_json,
     passed,
+    pod_json,
     printed,
     row,
 )
@@ -136,6 +137,38 @@ def test_a_pod_without_a_node_has_no_agent_to_ask(oomward: Oomward, cluster: Clu
     done = oomward("explain", "shop/late")
     assert done.code == 1
     assert "pod shop/late has no node yet" in done.err
+
+
+def put_unscheduled(cluster: Cluster) -> None:
+    pod = pod_json("shop", "late", "", {"app": "late"})
+    why = "0/3 nodes are available: 3 Insufficient memory."
+    scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
+    pod["status"]["conditions"] = [scheduled | {"lastTransitionTime": "2026-01-01T00:00:00Z"}]
+    pod["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    cluster.server.put_pod(pod)
+
+
+def test_a_pod_without_a_node_is_diagnosed_without_an_agent(oomward: Oomward, cluster: Cluster) -> None:
+    put_unscheduled(cluster)
+    for words in (
+        ("diagnose", "shop/late"),
+        ("diagnose", "-n", "shop"),
+        ("diagnose", "-A"),
+        ("diagnose", "-A", "-l", "app=late"),
+    ):
+        found = oomward(*words, "-o", "json").json["diagnoses"]
+        assert [(one["node"], one["category"]) for one in found if one["pod"] == "late"] == [(None, "NotStarting")]
+    assert "shop/late" in oomward("diagnose", "shop/late").out
+    assert "late" not in oomward("diagnose", "-A", "--node", "node-1").out
+
+
+def test_whoever_may_not_list_all_pods_is_told_that_those_without_a_node_are_not_known(
+    oomward: Oomward, cluster: Cluster
+) -> None:
+    cluster.server.forbidden.add(("list", "pods"))
+    done = oomward("diagnose", "-A")
+    assert (done.code, len(done.lines)) == (0, 7)
+    assert "pods without a node are not known: pods is forbidden" in done.err
 
 
 def test_a_pod_on_a_node_without_an_agent_says_so(oomward: Oomward, cluster: Cluster) -> None:
