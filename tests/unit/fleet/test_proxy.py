@@ -18,7 +18,9 @@ from agent.fleet.proxy import ended_by_signals, print_piece, proxy
 from tests.lab import kubectl
 from tests.lab.apiexec import Ending, Ran
 from tests.lab.fleet import Cluster
+from tests.unit.docs.pages import ROOT
 from tests.unit.fleet.conftest import Oomward
+from tests.unit.release.scripts import script
 
 
 @pytest.fixture
@@ -167,3 +169,15 @@ def test_the_real_kubectl_reads_the_contexts_namespace(
     subprocess.run([REAL[0], "config", "set-context", "--current", "--namespace=shop"], check=True, capture_output=True)
     assert main(["--all-nodes", "ps", "-o", "name"]) == 0
     assert capsys.readouterr().out == "pod/web-1-0\npod/web-2-0\npod/web-3-0\n"
+
+
+@pytest.mark.skipif(not REAL, reason="this machine has no kubectl")
+def test_kubectl_starts_the_released_file_as_its_plugin(cluster: Cluster, kubeconfig: Path, tmp_path: Path) -> None:
+    tree, programs = tmp_path / "tree", tmp_path / "plugins"
+    shutil.copytree(ROOT / "agent", tree / "agent")
+    programs.mkdir()
+    script("plugin").build(tree, programs / "kubectl-oomward")
+    environment = os.environ | {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
+    command = [str(REAL[0]), "oomward", "ps", "-n", "shop", "-o", "name"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "pod/web-1-0\npod/web-2-0\npod/web-3-0\n", "")
