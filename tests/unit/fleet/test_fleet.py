@@ -474,6 +474,47 @@ def test_a_list_that_became_too_old_is_read_again(oomward: Oomward, cluster: Clu
     assert oomward("ps", "-A").code == 0
 
 
+def test_long_lists_are_read_page_by_page(oomward: Oomward, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.fleet.api.PAGE", 2)
+    assert len(oomward("ps", "-n", "shop", "-l", "app=web").lines) == 4
+    lists = [one for one in cluster.server.requests if one.path == "/api/v1/namespaces/shop/pods"]
+    assert ["continue" in one.query for one in lists] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (Fault(How.SILENT, path="/api/v1/pods", times=None), "the API server did not answer within 1 s"),
+        (Fault(How.CLOSE, path="/api/v1/pods", times=None), "the API server can't be reached"),
+        (Fault(How.BODY, path="/api/v1/pods", times=None), "the API server's answer is not a JSON object"),
+        (Fault(How.TRUNCATE, path="/api/v1/pods", times=None), "the API server's answer is not a JSON object"),
+        (Fault(How.CUT_BODY, path="/api/v1/pods", times=None), "the API server's answer is not a JSON object"),
+    ],
+)
+def test_an_api_server_that_does_not_answer_as_it_should_is_one_sentence(
+    oomward: Oomward, cluster: Cluster, fault: Fault, why: str
+) -> None:
+    cluster.server.faults.add(fault)
+    done = oomward("ps", "-A", "--timeout", "1s")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"oomward: {why}")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"spec": None}, {"spec": {"containers": {}}}, {"status": []}, {"status": {"containerStatuses": [{}, 7]}}],
+)
+def test_an_odd_object_with_the_agents_label_costs_no_other_node_anything(
+    oomward: Oomward, cluster: Cluster, changes: dict[str, object]
+) -> None:
+    pod = cluster.server.store.pods["oomward", "oomward-node-2"]
+    cluster.server.put_pod(pod | changes)
+    done = oomward("ps", "-A")
+    assert done.code == 1
+    assert nodes_of(done) == ["node-1", "node-3", "node-1", "node-3"]
+    assert "1 of 3 nodes did not answer: node-2 (" in done.err
+
+
 def test_escape_sequences_of_an_agent_do_not_reach_the_terminal(oomward: Oomward, cluster: Cluster) -> None:
     evil = "\x1b]0;owned\x07\u202e"
     cluster.answer("node-1", "explain", Ran(stdout=f"Pod {evil}\n".encode(), stderr=f"oomward: {evil}\n".encode()))

@@ -34,9 +34,10 @@ def test_messages_arrive_whole_however_they_are_cut(messages: list[tuple[int, in
     assert found == expected
 
 
-@given(st.binary(max_size=70000), st.binary(min_size=4, max_size=4))
+@given(SIZES, st.binary(min_size=1, max_size=9), st.binary(min_size=4, max_size=4))
 @examples(60)
-def test_a_clients_frame_unmasked_is_what_was_sent(data: bytes, mask: bytes) -> None:
+def test_a_clients_frame_unmasked_is_what_was_sent(size: int, some: bytes, mask: bytes) -> None:
+    data = (some * (size // len(some) + 1))[:size]
     made = frame(BINARY, data, mask)
     assert made[1] & 0x80  # masked, as a client's must be
     start = len(made) - len(data)
