@@ -93,6 +93,8 @@ def _without_agent(argv: Sequence[str]) -> int:
 
     top = parser()
     arguments = top.parse_args(argv)
+    if getattr(arguments, "file", None) is not None and arguments.watch is not None:
+        top.error("argument -f/--file: not allowed with argument --watch: a file is read once")
     if arguments.command in TALK:
         from agent.commands.talk import talk
 
@@ -191,7 +193,7 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
         case "diagnose" if arguments.file is not None:
             from agent.commands.diagnose_file import diagnose_file
 
-            code = diagnose_file(arguments.file, output, file)
+            code = diagnose_file(arguments.file, output, file, _which(arguments))
         case "diagnose":
             from agent.commands.diagnose import diagnose
 

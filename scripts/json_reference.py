@@ -232,6 +232,9 @@ about a kill has `event`, with these names:
 | `oom_kill` | a kill was recorded, or its pod is known now | those of [KillRecord](#killrecord) |
 | `oom_kill_details` | its report came late | those of [KillRecord](#killrecord) |
 | `oom_kill_outcome` | what became of the container, within 1 s | `kill_id`, `outcome`, names and ids of pod and container |
+
+Other lines have `namespace`, `pod` and `container` where they are about one, and `mode`, `key` (of a label or annotation) or `reason`
+(why pods can't be watched) where the message names it.
 """
 
 

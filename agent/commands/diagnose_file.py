@@ -13,7 +13,8 @@ from agent.commands import EXIT_OK
 from agent.commands.output.streams import say
 from agent.commands.output.table import Output, show
 from agent.diagnose import diagnose
-from agent.look.diagnoses import all_shown, pod_shown
+from agent.look.diagnoses import DIAGNOSES, all_shown, pod_shown
+from agent.look.which import ANY, Which
 from agent.model import AgentError, Pod
 from agent.model.diagnosis import NodeFacts
 from agent.pods.parse import UnreadablePodError, parse_pod
@@ -28,7 +29,7 @@ LISTS = ("List", "PodList")
 DEFAULTS = {"namespace": "default", "uid": "unknown"}  # what a shortened status may lack
 
 
-def diagnose_file(name: str, output: Output, file: TextIO) -> int:
+def diagnose_file(name: str, output: Output, file: TextIO, which: Which = ANY) -> int:
     """Print the problems of the pods in a file, or in standard input (``-``): JSON or YAML, one Pod or a list of them.
 
     Only the status is known: no kills, no cgroups. Raises AgentError if it can't be read or has no pod.
@@ -37,13 +38,15 @@ def diagnose_file(name: str, output: Output, file: TextIO) -> int:
     pods = list(_pods(name, troubles))
     if not pods:
         raise AgentError("; ".join(troubles) or f"{_shown(name)} has no pod")
+    pods = [(pod, now_unix_s) for pod, now_unix_s in pods if which.pod(pod)]
     rows = [one for pod, now_unix_s in pods for one in diagnose(pod, (), NodeFacts(now_unix_s))]
+    rows = DIAGNOSES.ordered(rows, which.sort_by)
     if len(pods) == 1:
         pod = pods[0][0]
         nothing = f"No problems found in the status of pod {safe(pod.namespace)}/{safe(pod.name)}."
         shown = pod_shown(rows, nothing, troubles)
     else:
-        shown = all_shown(rows, f"No problems found in the statuses of {len(pods)} pods.", troubles)
+        shown = all_shown(rows, f"No problems found in the statuses of {len(pods)} pods{which.where}.", troubles)
     show(shown, output, file)
     say(shown.troubles)
     return EXIT_OK

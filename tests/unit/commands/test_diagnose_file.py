@@ -128,3 +128,32 @@ def test_text_that_is_not_utf_8_is_no_traceback(tmp_path: Path, capsys: pytest.C
     (tmp_path / "pod.json").write_bytes(b"\xff\xfe")
     assert main(["diagnose", "-f", str(tmp_path / "pod.json")]) == EXIT_FAILED
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_only_the_pods_that_are_asked_for_are_diagnosed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    waits = {"name": "main", "state": {"waiting": {"reason": "CreateContainerConfigError"}}}
+    pods = [
+        {
+            "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
+            "spec": {"containers": [{"name": "main"}]},
+            "status": {"containerStatuses": [waits]},
+        }
+        for name, namespace in (("web", "shop"), ("api", "shop"), ("db", "data"))
+    ]
+    path = put(tmp_path, json.dumps({"items": pods}))
+
+    def found(*words: str) -> list[str]:
+        assert main(["diagnose", "-f", path, "-o", "json", *words]) == EXIT_OK
+        return [one["pod"] for one in json.loads(capsys.readouterr().out)["diagnoses"]]
+
+    assert found() == ["web", "api", "db"]
+    assert found("-n", "shop", "--sort-by", "pod") == ["api", "web"]
+    assert found("-l", "app in (db, web)") == ["web", "db"]
+    assert main(["diagnose", "-f", path, "-n", "nowhere"]) == EXIT_OK
+    assert capsys.readouterr().out == "No problems found in the statuses of 0 pods in namespace nowhere.\n"
+
+
+def test_a_file_is_not_watched(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["diagnose", "-f", "-", "-w"])
+    assert "a file is read once" in capsys.readouterr().err
