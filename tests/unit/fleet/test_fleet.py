@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from agent import __version__
+from agent.commands.arguments import COMMANDS
+from agent.commands.parsers import parser
 from agent.fleet import tables
 from agent.fleet.arguments import SORT_KEYS
 from agent.look.containers import CONTAINERS
@@ -97,6 +99,27 @@ def test_history_asks_every_node_for_the_namespace_and_the_time(oomward: Oomward
     words = ["oomward", "history", "--output", "json", "--since", "172800s", "--limit", "7", "--namespace", "shop"]
     asked = [node.asked for node in cluster.nodes.values()]
     assert asked == [[words]] * 3
+
+
+def test_what_agents_are_asked_is_what_their_command_line_takes(oomward: Oomward, cluster: Cluster) -> None:
+    for words in (
+        ("ps", "-A"),
+        ("top", "-n", "shop"),
+        ("history", "-n", "shop", "--since", "30d", "--limit", "5"),
+        ("history", "-A", "--since", "2026-01-31T06:00:00Z"),
+        ("explain", "shop/web-1-0"),
+        ("explain", "shop/web-1-0", "-o", "yaml"),
+        ("diagnose", "-A"),
+        ("diagnose", "shop/web-1-0", "-o", "json"),
+        ("advise", "-A", "--since", "1d12h"),
+        ("check", "node-1"),
+    ):
+        assert oomward(*words).code == 0, words
+    asked = [words for node in cluster.nodes.values() for words in node.asked]
+    for program, *words in asked:
+        assert program == "oomward"
+        assert parser().parse_args(words).command in COMMANDS
+    assert {words[1] for words in asked} == {"ps", "history", "explain", "diagnose", "advise", "check"}
 
 
 def test_explain_asks_only_the_agent_of_the_pods_node(oomward: Oomward, cluster: Cluster) -> None:
