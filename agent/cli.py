@@ -25,6 +25,7 @@ MORE_FILES = "raise the limit of open files (ulimit -n; for the node sysctl fs.f
 REAL_TIME_S = 2.0  # how long a command may keep real-time priority
 # They apply no rule, and are needed most when the file is wrong.
 LOOKING = ("check", "ps", "explain", "diagnose", "advise", "oom-policy", "history", "uninstall")
+ALL_NODES = "--all-nodes"  # `oomward --all-nodes ps` is `kubectl oomward ps`
 WITHOUT_NODE_NAME = ("oom-policy", "recover", "uninstall")
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
@@ -51,20 +52,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
 
 
-def _run(words: Sequence[str], *, own_process: bool) -> int:
-    """By the running agent, if it answers. What is printed is written at the end, unless writing it has failed."""
-    from agent.commands import thin
+def kubectl_plugin() -> int:
+    """The program ``kubectl-oomward``, which kubectl starts for ``kubectl oomward``."""
+    return main([ALL_NODES, *sys.argv[1:]])
 
-    if own_process and words[:1] not in (["run"], ["recover"]):
-        thin.offer_itself()
+
+def _run(words: Sequence[str], *, own_process: bool) -> int:
+    """What is printed is written at the end, unless writing it has failed."""
     try:
-        code = thin.run(words)
-        code = _without_agent(words) if code is None else code
+        code = _of_cluster(words) if ALL_NODES in words else _of_node(words, own_process=own_process)
     except SystemExit:  # of argparse: --help
         streams.flush()
         raise
     streams.flush()
     return code
+
+
+def _of_cluster(words: Sequence[str]) -> int:
+    from agent.fleet.main import run
+
+    return run([word for word in words if word != ALL_NODES])
+
+
+def _of_node(words: Sequence[str], *, own_process: bool) -> int:
+    """By the running agent, if it answers."""
+    from agent.commands import thin
+
+    if own_process and words[:1] not in (["run"], ["recover"]):
+        thin.offer_itself()
+    code = thin.run(words)
+    return _without_agent(words) if code is None else code
 
 
 def _without_agent(argv: Sequence[str]) -> int:

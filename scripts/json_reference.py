@@ -12,6 +12,8 @@ from typing import Any
 
 from agent.commands.once import WriteRow
 from agent.commands.probes.checks import Check
+from agent.fleet.answers import Unanswered
+from agent.fleet.events import EventRow
 from agent.look.advice import Advice, Patch
 from agent.look.containers import ContainerRow
 from agent.look.explanation import PodExplanation
@@ -45,6 +47,7 @@ DOCUMENTS = (
     Document("uninstall", {"writes": WriteRow}, {}),
     Document("oom-policy", {"drop_ins": DropIn}, {}),
     Document("version", {}, {"version": str, "python": str}),
+    Document("events", {"events": EventRow, "unanswered": Unanswered}, {}),
 )
 
 # What a key means, wherever it is.
@@ -73,6 +76,9 @@ TEXTS = {
     "diagnoses": "as `diagnose` has them",
     "dirty_bytes": "the part of `file_bytes` that is not written back yet",
     "due_unix_s": "when Kubernetes does it",
+    "event_name": "name of the Event",
+    "event_reason": "[reason](events.md) of the Event",
+    "event_type": "`Normal` or `Warning`",
     "exceeded": "the tolerance is exceeded",
     "file_bytes": "page cache without `shmem_bytes`",
     "files": "names of the files that values come from, on both cgroup versions",
@@ -111,8 +117,11 @@ TEXTS = {
     "next_limit_bytes": "next memory limit; null: kills ask for none",
     "next_limit_quantity": "the same as a manifest has it",
     "next_step": "what Kubernetes does by itself",
-    "node": "name of the node",
+    "node": "name of the node; of an Event null: it is of recover",
+    "note": "the Event's sentences",
     "notes": "why a desired mode is not in force, as sentences",
+    "object_kind": "kind of the object that the Event is about",
+    "object_name": "name of the object that the Event is about",
     "on_exceeded": "what follows when the tolerance is exceeded",
     "oom": "memory.events: times that a limit of this cgroup or one below was hit",
     "oom_group": "value of memory.oom.group",
@@ -167,6 +176,7 @@ TEXTS = {
     "systemd": "the systemd scope of the container; null: none, or none is visible",
     "systemd_version": "major version of systemd; null: not known",
     "text": "as a sentence",
+    "times": "how often it happened",
     "tolerance": "how many kills are allowed; null: any number",
     "transient": "whether it may pass by itself",
     "uid": "user of the process",
@@ -210,6 +220,13 @@ oomward history --since 1d -o json | jq -r '.kills[] | [(.at_unix_s | todate), .
 ```
 
 The [JSON log](log.md) has the same names: a line about a kill has the keys of [KillRecord](#killrecord).
+
+## The whole cluster
+
+`kubectl oomward` prints the documents of the same names, and `events`. Each row also has its `node`, and the document has `unanswered`, a
+list of [Unanswered](#unanswered). A row of `advise` has `nodes`, all that know of the workload; its counts are sums, and there are no
+`patches`. The rows of `top` are those of `ps` with `used_ratio`, the usage by the limit (null: no limit). Of one pod (`explain POD`,
+`diagnose POD`) it is the node's document with the `node`.
 """
 
 

@@ -96,6 +96,8 @@ def parser() -> argparse.ArgumentParser:
         epilog=_wrapped("`oomward help COMMAND` has a command's own options and examples. " + EXITS),
         formatter_class=_Formatter,
     )
+    cluster = "the same for the whole cluster, by kubectl: `oomward --all-nodes --help`"
+    top.add_argument("--all-nodes", action="store_true", help=cluster)
     top.add_argument("--version", action="version", version=f"oomward {__version__}")
     commands = top.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.model import OomKill, SeenProcess
@@ -39,8 +40,12 @@ def seen_text(kill: OomKill) -> str:
     """The first victim's ancestry; where it was not seen, that of the largest other process of its container; "" where nothing more
     than a name is known.
     """
-    victim = victim_seen(kill)
-    one = victim or next(iter(kill.seen), None)
+    return text_of(victim_seen(kill), kill.seen)
+
+
+def text_of(victim: SeenProcess | None, seen: Sequence[SeenProcess]) -> str:
+    """The same of a kill's ``seen``, with the ``victim`` among them; None: it is not."""
+    one = victim or next(iter(seen), None)
     if one is None or not (one.command or one.parents):
         return ""
     return (

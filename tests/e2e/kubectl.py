@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from typing import Any
 
 
@@ -33,6 +34,15 @@ class Kubectl:
     def json(self, *arguments: str) -> dict[str, Any]:
         """With ``--output json``."""
         found: dict[str, Any] = json.loads(self.run(*arguments, "--output", "json"))
+        return found
+
+    def oomward(self, *arguments: str) -> dict[str, Any]:
+        """``kubectl oomward … --output json``, of this checkout. Raises RefusedError also if a node did not answer."""
+        command = [sys.executable, "-m", "agent", "--all-nodes", *arguments, "--output", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180.0)
+        if done.returncode:
+            raise RefusedError(f"kubectl oomward {' '.join(arguments)}: {done.stderr.strip()}")
+        found: dict[str, Any] = json.loads(done.stdout)
         return found
 
     def apply(self, *objects: dict[str, Any]) -> None:

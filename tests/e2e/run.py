@@ -97,6 +97,17 @@ class Run:
             self._pods(),
         )
 
+    def seen_from_outside(self) -> None:
+        """``kubectl oomward`` has every node's answer by exec through the API server, and the kills in them."""
+        shown = self._kubectl.oomward("ps", "--namespace", NAMESPACE)
+        pods = {str(one["pod"]).rpartition("-")[0] for one in shown["containers"]}
+        self._expect(
+            any(pod.startswith("herder-single") for pod in pods), "kubectl oomward ps has herder-single", shown
+        )
+        kills = self._kubectl.oomward("history", "--namespace", NAMESPACE)["kills"]
+        self._expect(len(kills) >= KILLS, f"kubectl oomward history has {KILLS} kills", kills)
+        self._kubectl.oomward("check")
+
     def adds_up(self) -> None:
         """No agent's metrics show that something went wrong."""
         complaints = findings.complaints(self._metrics())
@@ -199,6 +210,7 @@ STEPS: tuple[tuple[str, Callable[[Run], None]], ...] = (
     ("herders run", Run.herd),
     (f"single: {KILLS} kills, no restart, Events", Run.single_lives),
     ("group: restarts, Events", Run.group_dies),
+    ("kubectl oomward sees all nodes and kills", Run.seen_from_outside),
     ("metrics add up", Run.adds_up),
     ("values are given back", Run.restore),
     ("nothing is left", Run.uninstall),

@@ -106,9 +106,8 @@ def _line(
         for place, at in enumerate(part):
             cell = folded[at][number] if number < len(folded[at]) else Text()
             blanks = " " * max(0, widths[at] - cell.cell_len)
-            if place:
-                line.append(" " * GAP)
-            line.append_text(Text(blanks) + cell if columns[at]["right"] else cell + Text(blanks))
+            before, after = (blanks, "") if columns[at]["right"] else ("", blanks)
+            line.append(f"{' ' * GAP if place else ''}{before}").append_text(cell).append(after)
         line.rstrip()
         lines.append(line)
     return lines

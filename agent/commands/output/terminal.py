@@ -18,6 +18,8 @@ from agent.wording.text import safe
 if TYPE_CHECKING:
     from agent.wording.view import View
 
+AT_ONCE = 500  # lines: rich takes longer for each alone, and for very many
+
 
 class _Console(Console):
     """rich's own ends the process with 1 when nobody reads its output any more."""
@@ -39,8 +41,9 @@ def console_on(file: TextIO) -> Console:
 def print_view(view: View, file: TextIO, *, wide: bool = False) -> None:
     """A table with as many columns as fit, or sections with long lines folded."""
     console = console_on(file)
-    for line in lines_of(view, console, wide=wide):
-        console.print(line, soft_wrap=True)
+    lines = lines_of(view, console, wide=wide)
+    for first in range(0, len(lines), AT_ONCE):
+        console.print(Text("\n").join(lines[first : first + AT_ONCE]), soft_wrap=True)
 
 
 def lines_of(view: View, console: Console, *, wide: bool = False) -> list[Text]:

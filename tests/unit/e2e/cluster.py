@@ -31,6 +31,7 @@ class Cluster(Kubectl):
     unattributed: float = 0.0
     events_of_single: tuple[str, ...] = ("OOMModeApplied", "ProcessOOMKilled")
     stays: bool = False  # whether something is left after the uninstallation
+    silent_node: bool = False  # whether one agent does not answer kubectl oomward
     herding: bool = False
     commands: list[str] = field(default_factory=list)
     overlays: list[dict[str, Any]] = field(default_factory=list)
@@ -56,6 +57,13 @@ class Cluster(Kubectl):
         if "--ignore-not-found" in arguments:
             return "namespace/oomward\n" if self.ours else ""
         return json.dumps(self._asked(line))
+
+    def oomward(self, *arguments: str) -> dict[str, Any]:
+        """As `kubectl oomward` would."""
+        self.commands.append(f"oomward {' '.join(arguments)}")
+        if self.silent_node:
+            raise RefusedError("1 of 2 nodes did not answer: kind-worker (timed out after 10 s)")
+        return {"containers": [{"pod": "herder-single-1"}], "kills": [{}] * int(self.kills), "checks": []}
 
     def _asked(self, line: str) -> dict[str, Any]:
         if line.startswith("version"):

@@ -40,6 +40,7 @@ def test_a_good_run_passes_every_step_on_every_version(minor: str, capsys: pytes
             "single:",
             "no Event says",
         ),
+        (Cluster(silent_node=True), "kubectl oomward sees", "kind-worker (timed out after 10 s)"),
         (Cluster(unattributed=1.0), "metrics add up", "kills that nobody could be named for: 1"),
         (Cluster(stays=True), "nothing is left", "namespace"),
     ],
