@@ -40,12 +40,13 @@ COMMANDS = {
     "advise": "show each workload's memory limits, peaks and OOM kills on this node, and the next limit where kills ask for one",
     "oom-policy": "install, remove or show the systemd drop-in that keeps mode single in force (OOMPolicy=continue)",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
+    "report": "write one HTML page about this node: OOM kills, what filled the limits, containers near their limit, advice",
     "uninstall": "restore every value on this node, then remove the drop-in and the ledger (stop the agent first)",
     "recover": "give failing pods that ask for it a bounded second chance: the command of the controller, one per cluster",
 }
 SERVICES = ("run", "recover")  # they run until they are stopped, and print nothing
 # They apply no rule, and are needed most when the file is wrong.
-LOOKING = ("check", "ps", "explain", "diagnose", "advise", "oom-policy", "history", "uninstall")
+LOOKING = ("check", "ps", "explain", "diagnose", "advise", "oom-policy", "history", "report", "uninstall")
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
 # ruff: noqa: PLC0415
@@ -85,8 +86,14 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
     if name == "advise":
         shells = "table (default), json, or patch: a kubectl command for each workload"
         add("--output", choices=("table", "json", "patch"), default="table", help=shells)
-    elif name not in SERVICES:
+    elif name not in (*SERVICES, "report"):
         add("--output", choices=("table", "json"), default="table", help="table (default) or json")
+    _add_more(name, command)
+
+
+def _add_more(name: str, command: argparse.ArgumentParser) -> None:
+    """Without --output."""
+    add = command.add_argument
     match name:
         case "recover":
             from pathlib import Path
@@ -123,6 +130,15 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
             anywhere = "the pods in this file (- for standard input; JSON or YAML), without node or cluster"
             which.add_argument("-f", "--file", metavar="FILE", help=anywhere)
         case "advise":
+            add(
+                "--since",
+                type=_duration,
+                metavar="DURATION",
+                help="only kills in the last 6h … (default: all that are kept)",
+            )
+        case "report":
+            add("--html", required=True, metavar="FILE", help="where to write the page (- for standard output)")
+            add("-n", "--namespace", metavar="NAMESPACE", help="only this namespace")
             add(
                 "--since",
                 type=_duration,
@@ -268,6 +284,11 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
     """Import and run the command."""
     if arguments.command in SERVICES:
         return _serve(settings, arguments)
+    if arguments.command == "report":
+        from agent.commands.report import report
+
+        wanted = {"namespace": arguments.namespace, "since_s": arguments.since}
+        return report(settings, arguments.html, streams.standard_output(), **wanted)
     from agent.commands.output.table import Output
 
     output, file = Output(arguments.output), streams.standard_output()

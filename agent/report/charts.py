@@ -14,6 +14,8 @@ from agent.report.summary import DAY_S, Bucket, Outcomes
 from agent.report.times import label, length
 from agent.wording.text import count
 
+PLOT_TOP, PLOT_HEIGHT, HEIGHT = 8, 170, 204  # pixels
+DIGIT = 7.5
 GAP = 0.18  # of a bar's place
 LABELS, MOST_LABELS = 3, 7  # below the chart; on a phone every other one
 LAST_LABEL, PHONE_CHAR = (
@@ -58,12 +60,9 @@ def timeline(buckets: Sequence[Bucket], step: int) -> Html:
     total = sum(one.outcomes.kills for one in buckets)
     most = f"most from {label(highest.from_unix_s, step)} on: {highest.outcomes.kills}"
     said = f"{count(total, 'OOM kill')} over time, in bars of {length(step)}; {most}"
-    plot = tag(
-        "svg", *_grid(top), *bars, *_ticks(top), class_="plot", y=14, height=170, width="100%", overflow="visible"
-    )
-    return tag(
-        "svg", plot, *_below(buckets, step), class_="timeline", role="img", aria_label=said, height=212, width="100%"
-    )
+    plot = tag("svg", *_grid(top), *bars, y=PLOT_TOP, height=PLOT_HEIGHT, width="100%", overflow="visible")
+    chart = tag("svg", plot, *_below(buckets, step), role="img", aria_label=said, height=HEIGHT, width="100%")
+    return tag("div", _axis(top), chart, class_="timeline")
 
 
 def _bar(bucket: Bucket, left: float, width: float, top: int, step: int) -> Html:
@@ -85,10 +84,22 @@ def _grid(top: int) -> Iterable[Html]:
         yield tag("line", class_="grid", x1="0", x2="100%", y1=y, y2=y)
 
 
-def _ticks(top: int) -> Iterable[Html]:
-    """Above the bars, so that they can be read."""
-    for value in (top, top // 2):
-        yield tag("text", f"{value:,}", class_="tick", x="0", y=percent(1 - value / top), dy="-4")
+def _axis(top: int) -> Html:
+    """The scale, left of the bars and as wide as its text."""
+    width = DIGIT * len(f"{top:,}") + PLOT_TOP
+    ticks = (
+        tag(
+            "text",
+            f"{value:,}",
+            class_="tick",
+            x=width - 8,
+            y=f"{PLOT_TOP + PLOT_HEIGHT * (1 - value / top):g}",
+            dy="4",
+            text_anchor="end",
+        )
+        for value in (top, top // 2, 0)
+    )
+    return tag("svg", *ticks, width=width, height=HEIGHT, aria_hidden="true")
 
 
 def _below(buckets: Sequence[Bucket], step: int) -> Iterable[Html]:
@@ -101,9 +112,16 @@ def _below(buckets: Sequence[Bucket], step: int) -> Iterable[Html]:
         if x > LAST_LABEL and place:
             continue
         words = label(buckets[number].from_unix_s, DAY_S if at_days else step)
-        yield tag("line", class_="grid", x1=percent(x), x2=percent(x), y1="184", y2="190")
+        yield tag(
+            "line",
+            class_="grid",
+            x1=percent(x),
+            x2=percent(x),
+            y1=PLOT_TOP + PLOT_HEIGHT,
+            y2=PLOT_TOP + PLOT_HEIGHT + 6,
+        )
         minor = place % 2 or x > LAST_LABEL - PHONE_CHAR * len(words)
-        yield tag("text", words, class_="tick minor" if minor else "tick", x=percent(x), y="205")
+        yield tag("text", words, class_="tick minor" if minor else "tick", x=percent(x), y=PLOT_TOP + PLOT_HEIGHT + 21)
 
 
 def stack(shares: Iterable[tuple[str, str, float]], said: str, class_: str = "bar") -> Html:

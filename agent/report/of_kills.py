@@ -35,17 +35,22 @@ def totals(report: Report, victims: Sequence[Victims]) -> Html:
     outcomes = summary.outcomes_of(report.kills)
     workloads = {(v.place.namespace, v.place.kind, v.place.workload) for v in victims if v.place.workload is not None}
     numbers = (
-        (outcomes.kills, "OOM kills", ""),
-        (outcomes.died, "ended their container", "died"),
+        (outcomes.kills, _noun(outcomes.kills, "OOM kill"), None),
+        (outcomes.died, "ended the container", "died"),
         (outcomes.survived, "left it running", "survived"),
-        (len(workloads), "workloads affected", ""),
-        (len(report.near), f"of {report.containers:,} containers near the limit", ""),
-        (len(report.raises), "memory limits to raise", ""),
+        (len(workloads), f"{_noun(len(workloads), 'workload')} affected", None),
+        (len(report.near), f"{_noun(len(report.near), 'container')} near the limit, of {report.containers:,}", None),
+        (len(report.raises), f"{_noun(len(report.raises), 'memory limit')} to raise", None),
     )
     tiles = (
-        tag("li", tag("b", f"{number:,}", class_=kind or None), tag("span", what)) for number, what, kind in numbers
+        tag("li", tag("b", f"{number:,}", class_=kind if number else None), tag("span", what))
+        for number, what, kind in numbers
     )
     return tag("ul", *tiles, class_="tiles")
+
+
+def _noun(number: int, noun: str) -> str:
+    return count(number, noun).partition(" ")[2]
 
 
 def over_time(report: Report) -> Html:

@@ -28,7 +28,7 @@ MOST_BYTES = 1 << 62
 class NodeAnswer:
     """The three documents of one node. ``error``: why it did not answer; then there are none. One that is None could not be read.
 
-    ``notes``: what the commands reported beside the documents.
+    ``notes``: what the commands reported beside the documents. Without ``history`` it counts as a node that did not answer.
     """
 
     node: str
@@ -50,6 +50,9 @@ def report_of(
 ) -> Report:
     """``since_s``: how far back from now; None: to the oldest kill that is known. ``namespace`` None: all. ``node``: of this node only."""
     answered = [one for one in answers if one.error is None]
+    with_kills = [one for one in answered if _has_kills(one)]
+    silent = [Silent(one.node, one.error) for one in answers if one.error is not None]
+    silent += [Silent(one.node, _without_kills(one)) for one in answered if not _has_kills(one)]
     advised = [row for one in answered for row in _advised(one.advise) if namespace in (None, row.namespace)]
     read, bad = _kills(answered, _workloads(advised))
     kills = [
@@ -64,8 +67,8 @@ def report_of(
         from_unix_s=_from(kills, now_unix_s, since_s),
         to_unix_s=max([now_unix_s, *(kill.at_unix_s for kill in kills[:1])]),
         version=version,
-        nodes=tuple(sorted(one.node for one in answered)),
-        silent=tuple(sorted((Silent(one.node, one.error) for one in answers if one.error), key=lambda one: one.node)),
+        nodes=tuple(sorted(one.node for one in with_kills)),
+        silent=tuple(sorted(silent, key=lambda one: one.node)),
         node=node,
         namespace=namespace,
         kills=tuple(kills),
@@ -85,11 +88,19 @@ def _from(kills: Sequence[Kill], now_unix_s: float, since_s: float | None) -> fl
 def _notes(answered: Iterable[NodeAnswer], bad: int) -> Iterator[str]:
     for one in answered:
         yield from (f"{one.node}: {note}" for note in one.notes)
-        for name, document in (("OOM kills", one.history), ("containers", one.ps), ("advice", one.advise)):
+        for name, document in (("containers", one.ps), ("advice", one.advise)):
             if document is None:
                 yield f"{one.node}: the {name} could not be read"
     if bad:
         yield f"left out {count(bad, 'kill')} without a time"
+
+
+def _has_kills(answer: NodeAnswer) -> bool:
+    return isinstance((answer.history or {}).get("kills"), list)
+
+
+def _without_kills(answer: NodeAnswer) -> str:
+    return "; ".join(("its OOM kills could not be read", *answer.notes))
 
 
 # ------------------------------------------------------------------------------------------------------------------ kills
@@ -123,20 +134,20 @@ def _place(row: Document, known: Mapping[str, Sequence[Workload]], workloads: di
 
 
 def _kill(row: Document, at_unix_s: float, node: str, place: Place) -> Kill:
+    victim = next(iter(_dicts(row.get("victims"))), {})
     seen = next(iter(_dicts(row.get("seen"))), {})  # the victims come first
-    use = _use(row.get("use"))
     return Kill(
         at_unix_s=at_unix_s,
         node=_text(row, "node") or node,
         place=place,
-        process=_text(row, "victim_comm"),
-        command=_text(seen, "command") if seen.get("pid") == row.get("victim_pid") else None,
-        processes=_number(row, "processes") or 1,
+        process=_text(victim, "comm"),
+        command=_text(seen, "command") if seen.get("pid") == victim.get("pid") else None,
+        processes=_number(row, "processes_killed", "processes") or 1,
         scope=_choice(Scope, row.get("scope")),
         outcome=_choice(Outcome, row.get("outcome")),
         limit_bytes=_number(row, "limit_bytes"),
         usage_bytes=_number(row, "usage_bytes"),
-        use=use,
+        use=_use(row.get("memory", row.get("use"))),
         filled_by=_text(row, "filled_by"),
     )
 
@@ -145,7 +156,9 @@ def _use(value: object) -> MemoryUse | None:
     """None as well if no kind is named."""
     if not isinstance(value, dict):
         return None
-    anon, file, shmem, kernel, sock = (_number(value, kind) for kind in ("anon", "file", "shmem", "kernel", "sock"))
+    anon, file, shmem, kernel, sock = (
+        _number(value, f"{kind}_bytes", kind) for kind in ("anon", "file", "shmem", "kernel", "sock")
+    )
     found = MemoryUse(anon=anon, file=file, shmem=shmem, kernel=kernel, sock=sock)
     return found if found != MemoryUse() else None
 
@@ -183,7 +196,7 @@ def _workloads(advised: Iterable[Advised]) -> dict[str, list[Workload]]:
 
 def _advised(document: Document | None) -> Iterator[Advised]:
     patches = {_owner(row): row for row in _rows(document, "patches")}
-    for row in _rows(document, "advice"):
+    for row in _rows(document, "workloads") or _rows(document, "advice"):
         namespace, kind, workload = _owner(row)
         if namespace is None or kind is None or workload is None:
             continue
@@ -193,21 +206,21 @@ def _advised(document: Document | None) -> Iterator[Advised]:
             kind=kind,
             workload=workload,
             container=_text(row, "container"),
-            pods=_number(row, "pods") or 0,
-            limit_bytes=_number(row, "limit_bytes"),
+            pods=_number(row, "pod_count", "pods") or 0,
+            limit_bytes=_number(row, "spec_limit_bytes", "limit_bytes"),
             peak_bytes=_number(row, "peak_bytes"),
-            kills=_number(row, "kills") or 0,
-            next_limit=_text(row, "next_limit"),
+            kills=_number(row, "kill_count", "kills") or 0,
+            next_limit=_text(row, "next_limit_quantity", "next_limit"),
             next_limit_bytes=_number(row, "next_limit_bytes"),
-            reason=_text(row, "reason") or "",
+            reason=_text(row, "why", "reason") or "",
             filled_by=_text(row, "filled_by"),
             command=_text(patch, "command"),
-            to_do=_text(patch, "to_do"),
+            to_do=_text(patch, "advice", "to_do"),
         )
 
 
 def _owner(row: Document) -> tuple[str | None, str | None, str | None]:
-    return _text(row, "namespace"), _text(row, "kind"), _text(row, "name")
+    return _text(row, "namespace"), _text(row, "workload_kind", "kind"), _text(row, "workload", "name")
 
 
 # ----------------------------------------------------------------------------------------------------------------- values
@@ -221,15 +234,19 @@ def _dicts(value: object) -> list[Document]:
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
-def _text(row: Document, name: str) -> str | None:
-    """None also for an empty text."""
-    value = row.get(name)
+def _text(row: Document, *names: str) -> str | None:
+    """Of the first name that is there: an older agent has another. None also for an empty text."""
+    value = _value(row, names)
     return value if isinstance(value, str) and value else None
 
 
-def _number(row: Document, name: str) -> int | None:
-    value = row.get(name)
+def _number(row: Document, *names: str) -> int | None:
+    value = _value(row, names)
     return value if type(value) is int and 0 <= value < MOST_BYTES else None
+
+
+def _value(row: Document, names: Sequence[str]) -> object:
+    return next((row[name] for name in names if name in row), None)
 
 
 def _choice(of: type[E], value: object) -> E | None:

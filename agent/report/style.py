@@ -11,14 +11,14 @@ from hashlib import sha256
 CSS = """
 :root {
   --ground: #f5f6f8; --card: #ffffff; --line: #e1e4e9; --soft: #eef0f3; --text: #1b2028; --quiet: #5a6372; --link: #1d5fbf;
-  --died: #c2362b; --survived: #1f7fa6; --unknown: #8b93a1; --died-ground: #fbe9e7; --survived-ground: #e2f1f7;
+  --died: #c2362b; --survived: #1f7fa6; --unknown: #8b93a1; --died-ground: #fbe9e7; --survived-ground: #e2f1f7; --survived-text: #135f7e;
   --processes: #4757c4; --cache: #d9912b; --shared: #a23d9e; --kernel: #4d8f68; --sockets: #7a6652;
   --used: #5b6ad0; --peak: #b9c0ec; --warn: #6b4a00; --warn-ground: #fff3d6; --warn-line: #e9c46a;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --ground: #12151a; --card: #1a1e25; --line: #2d333d; --soft: #242a33; --text: #e6e9ee; --quiet: #a2abb9; --link: #86b6ff;
-    --died: #f0766b; --survived: #56b4d8; --unknown: #7d8695; --died-ground: #43211f; --survived-ground: #17353f;
+    --died: #f0766b; --survived: #56b4d8; --unknown: #7d8695; --died-ground: #43211f; --survived-ground: #17353f; --survived-text: #6cc2e2;
     --processes: #8592f0; --cache: #e2a94f; --shared: #cf79cb; --kernel: #74b88f; --sockets: #b09a84;
     --used: #8592f0; --peak: #414a80; --warn: #ffdf94; --warn-ground: #3a2f14; --warn-line: #7d6320;
   }
@@ -64,14 +64,14 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 
 figure { margin: 18px 0 0; }
 svg { display: block; }
-svg.plot { overflow: visible; }
+.timeline { display: grid; grid-template-columns: auto minmax(0, 1fr); }
 rect.died { fill: var(--died); } rect.survived { fill: var(--survived); } rect.unknown { fill: var(--unknown); }
 rect.processes { fill: var(--processes); } rect.cache { fill: var(--cache); } rect.shared { fill: var(--shared); }
 rect.kernel { fill: var(--kernel); } rect.sockets { fill: var(--sockets); } rect.used { fill: var(--used); }
 rect.peak { fill: var(--peak); }
 rect.ground { fill: var(--soft); }
 .grid { stroke: var(--line); stroke-width: 1; }
-.tick { fill: var(--quiet); stroke: var(--card); stroke-width: 4px; paint-order: stroke; font-size: 12px; font-variant-numeric: tabular-nums; }
+.tick { fill: var(--quiet); font-size: 12px; font-variant-numeric: tabular-nums; }
 .timeline g:hover rect { opacity: .8; }
 .bar { height: 8px; border-radius: 4px; margin-top: 6px; }
 .bar.tall { height: 28px; border-radius: 6px; margin: 0; }
@@ -101,7 +101,7 @@ code.sub { font-size: 12px; }
 .none { color: var(--quiet); }
 .badge { display: inline-block; padding: 1px 9px; border-radius: 999px; font-size: 12.5px; font-weight: 600; white-space: nowrap; }
 .badge.died { background: var(--died-ground); color: var(--died); }
-.badge.survived { background: var(--survived-ground); color: var(--survived); }
+.badge.survived { background: var(--survived-ground); color: var(--survived-text); }
 details > summary { cursor: pointer; color: var(--link); width: fit-content; }
 summary:focus-visible, pre:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; border-radius: 3px; }
 td details { margin-top: 4px; font-size: 13px; }

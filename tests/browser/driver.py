@@ -50,7 +50,9 @@ class Screen:
     media: str = "screen"
 
     def __str__(self) -> str:
-        return f"{self.name} {self.width}×{self.height} {self.scheme}{'' if self.media == 'screen' else f' {self.media}'}"
+        return (
+            f"{self.name} {self.width}×{self.height} {self.scheme}{'' if self.media == 'screen' else f' {self.media}'}"
+        )
 
 
 class Browser:
@@ -80,7 +82,9 @@ class Browser:
 
     def picture(self, *, whole: bool = False) -> bytes:
         """PNG of the window, or of the whole page."""
-        return base64.b64decode(self._cdp("Page.captureScreenshot", captureBeyondViewport=whole, **self._all(whole))["data"])
+        return base64.b64decode(
+            self._cdp("Page.captureScreenshot", captureBeyondViewport=whole, **self._all(whole))["data"]
+        )
 
     def _all(self, whole: bool) -> dict[str, Any]:
         if not whole:
@@ -134,7 +138,7 @@ def browser() -> Iterator[Browser]:
 def ask(address: str, content: dict[str, Any] | None) -> Any:
     """The value of a WebDriver answer; ``content`` None: DELETE. Raises BrowserError."""
     data = None if content is None else json.dumps(content).encode()
-    request = Request(address, data, {"Content-Type": "application/json"}, method="POST" if data else "DELETE")  # noqa: S310
+    request = Request(address, data, {"Content-Type": "application/json"}, method="POST" if data else "DELETE")
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=WAIT_S) as answer:
             return json.load(answer)["value"]

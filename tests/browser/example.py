@@ -13,6 +13,7 @@ from agent.report.read import NodeAnswer, report_of
 from agent.wording.times import rfc3339
 
 MIB, GIB = 1 << 20, 1 << 30
+KINDS = ("anon_bytes", "file_bytes", "shmem_bytes", "kernel_bytes", "sock_bytes")
 NOW_UNIX_S = 1_781_528_400.0  # 2026-06-15T13:00:00Z
 WEEK_S = 7 * 86400.0
 HOSTILE = (
@@ -198,7 +199,6 @@ def _kills(made: Made, nodes: list[str], chance: random.Random) -> Iterator[dict
         sizes = [int(usage * share / sum(mix)) for share in mix]
         pid = chance.randint(300, 90000)
         yield {
-            "time": rfc3339(at, "microseconds"),
             "at_unix_s": round(at, 3),
             "kill_id": f"{made.name}-{number}",
             "node": nodes[
@@ -207,14 +207,13 @@ def _kills(made: Made, nodes: list[str], chance: random.Random) -> Iterator[dict
             "namespace": made.namespace,
             "pod": _pod(made, number),
             "container": made.container,
-            "processes": 1 if survived else chance.randint(1, 6),
+            "processes_killed": 1 if survived else chance.randint(1, 6),
             "scope": made.scope,
             "outcome": "survived" if survived else "died",
-            "victim_pid": pid,
-            "victim_comm": made.comm,
+            "victims": [{"pid": pid, "comm": made.comm, "uid": 1000, "rss_bytes": sizes[0]}],
             "limit_bytes": made.limit if made.scope == "container" else None,
             "usage_bytes": usage,
-            "use": dict(zip(("anon", "file", "shmem", "kernel", "sock"), sizes, strict=True)),
+            "memory": dict(zip(KINDS, sizes, strict=True)),
             "seen": [{"pid": pid, "comm": made.comm, "command": made.command}],
         }
 
@@ -255,14 +254,14 @@ def _advice(node: str, kills: list[dict[str, Any]]) -> dict[str, Any]:
         ]
         wanted = next_limit(made.limit) if own and made.scope == "container" else None
         reason = (
-            f"{len(own)} OOM kills at the limit of {in_manifest(made.limit)} (the last {own[-1]['time'][:19]}Z)"
+            f"{len(own)} OOM kills at the limit of {in_manifest(made.limit)} (the last {rfc3339(own[-1]['at_unix_s'])})"
             if own
             else "no OOM kill is known"
         )
         rows.append({
-            "namespace": made.namespace, "kind": made.kind, "name": made.name, "container": made.container, "pods": 1,
-            "limit_bytes": made.limit, "peak_bytes": made.limit, "kills": len(own), "filled_by": None, "reason": reason,
-            "next_limit_bytes": wanted, "next_limit": in_manifest(wanted) if wanted else None,
+            "namespace": made.namespace, "workload_kind": made.kind, "workload": made.name, "container": made.container, "pod_count": 1,
+            "spec_limit_bytes": made.limit, "peak_bytes": made.limit, "kill_count": len(own), "filled_by": None, "why": reason,
+            "next_limit_bytes": wanted, "next_limit_quantity": in_manifest(wanted) if wanted else None,
         })  # fmt: skip
         if wanted:
             limit = f'{{"name":"{made.container}","resources":{{"limits":{{"memory":"{in_manifest(wanted)}"}}}}}}'
@@ -270,10 +269,11 @@ def _advice(node: str, kills: list[dict[str, Any]]) -> dict[str, Any]:
             by_hand = made.kind == "Job"
             command = f"kubectl patch {made.kind.lower()} {made.name} --namespace {made.namespace} --type strategic --patch '{patch}'"
             patches.append({
-                "namespace": made.namespace, "kind": made.kind, "name": made.name, "command": None if by_hand else command,
-                "to_do": "a Job's template cannot be changed: change it where the Job is made" if by_hand else None,
+                "namespace": made.namespace, "workload_kind": made.kind, "workload": made.name,
+                "command": None if by_hand else command,
+                "advice": "a Job's template cannot be changed: change it where the Job is made" if by_hand else None,
             })  # fmt: skip
-    return {"node": node, "advice": rows, "patches": patches}
+    return {"node": node, "workloads": rows, "patches": patches}
 
 
 def empty() -> Report:
@@ -288,8 +288,16 @@ def empty() -> Report:
             "peak_bytes": 120 * MIB,
         }
     ]
-    answered = NodeAnswer("worker-01", {"kills": []}, {"containers": rows}, {"advice": [], "patches": []})
+    answered = NodeAnswer("worker-01", {"kills": []}, {"containers": rows}, {"workloads": [], "patches": []})
     return report_of([answered], now_unix_s=NOW_UNIX_S, version="0.1.0", since_s=86400.0, node="worker-01")
+
+
+BROKEN = """<!doctype html><html><body style="margin: 0"><h3>No h1</h3><script>console.error("said")</script>
+<section style="background: #fff"><div style="width: 3000px">wide</div><p style="color: #999; font-size: 9px">faint and small</p>
+<div style="width: 40px; overflow: hidden; white-space: nowrap">what nobody can read to its end</div>
+<div style="height: 20px">below</div><div style="height: 20px; margin-top: -10px">above</div>
+<div class="timeline"><svg role="img" width="50" height="50"><rect class="pale" width="9" height="9" fill="#fffffe"/></svg></div>
+<img alt="" src="http://127.0.0.1:9/picture.png"></section></body></html>"""
 
 
 def hostile(kills: int = 50_000, nodes: int = 60) -> Report:
@@ -302,10 +310,11 @@ def hostile(kills: int = 50_000, nodes: int = 60) -> Report:
     def kill(number: int) -> dict[str, Any]:
         return {
             "at_unix_s": NOW_UNIX_S - chance.random() * 400 * 86400, "kill_id": str(number), "node": any_name(), "namespace": any_name(),
-            "pod": f"{any_name()}-{chance.randrange(99)}", "container": any_name(), "victim_comm": any_name(), "victim_pid": 1,
+            "pod": f"{any_name()}-{chance.randrange(99)}", "container": any_name(), "victims": [{"pid": 1, "comm": any_name()}],
             "seen": [{"pid": 1, "command": any_name() * 20}], "filled_by": any_name(), "limit_bytes": chance.randrange(1 << 40),
             "outcome": chance.choice(("died", "survived", None, "new")), "scope": chance.choice(("container", "node", None, "new")),
-            "processes": chance.randrange(1, 9), "use": {"anon": chance.randrange(1 << 30), "file": chance.randrange(1 << 30)},
+            "processes_killed": chance.randrange(1, 9),
+            "memory": {"anon_bytes": chance.randrange(1 << 30), "file_bytes": chance.randrange(1 << 30)},
         }  # fmt: skip
 
     def container() -> dict[str, Any]:
@@ -319,8 +328,9 @@ def hostile(kills: int = 50_000, nodes: int = 60) -> Report:
 
     def advice(number: int) -> dict[str, Any]:
         return {
-            "namespace": any_name(), "kind": any_name(), "name": f"{any_name()}{number}", "container": any_name(), "pods": 1, "kills": 3,
-            "limit_bytes": MIB, "next_limit": any_name(), "next_limit_bytes": 2 * MIB, "reason": any_name() * 9,
+            "namespace": any_name(), "workload_kind": any_name(), "workload": f"{any_name()}{number}", "container": any_name(),
+            "pod_count": 1, "kill_count": 3, "spec_limit_bytes": MIB, "next_limit_quantity": any_name(), "next_limit_bytes": 2 * MIB,
+            "why": any_name() * 9,
         }  # fmt: skip
 
     per_node = kills // nodes
@@ -329,7 +339,7 @@ def hostile(kills: int = 50_000, nodes: int = 60) -> Report:
             f"{any_name()}-{node}",
             {"kills": [kill(node * per_node + number) for number in range(per_node)]},
             {"containers": [container() for _ in range(110)]},
-            {"advice": [advice(number) for number in range(20)]},
+            {"workloads": [advice(number) for number in range(20)]},
             notes=(any_name() * 5,),
         )
         for node in range(nodes)

@@ -1,0 +1,86 @@
+"""``oomward report``: this node's kills, limits and advice as one HTML page. Asks the running agent, or else reads the node itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from agent import __version__
+from agent.commands import EXIT_OK
+from agent.commands.asking import NoAgentError, ask
+from agent.commands.output.streams import say
+from agent.look import advice, containers, kills
+from agent.model import AgentError
+from agent.report.page import page
+from agent.report.read import NodeAnswer, report_of
+from agent.report.writing import write
+from agent.serve.protocol import FailedError
+from agent.settings import Settings
+from agent.wording.view import Shown
+
+MOST_KILLS = 1000  # as many as an agent sends
+
+
+def report(settings: Settings, where: str, file: TextIO, *, namespace: str | None, since_s: float | None) -> int:
+    """Write the page. ``where``: a path, or "-" for ``file``. Raises AgentError if kills can't be read or the page can't be written."""
+    answer = answer_of_node(settings, namespace=namespace, since_s=since_s)
+    found = report_of(
+        [answer],
+        now_unix_s=time.time(),
+        version=__version__,
+        since_s=since_s,
+        namespace=namespace,
+        node=settings.node_name,
+    )
+    write(page(found), where, file)
+    say(answer.notes)
+    return EXIT_OK
+
+
+def answer_of_node(settings: Settings, *, namespace: str | None, since_s: float | None) -> NodeAnswer:
+    """Raises AgentError: a page without kills would say that there are none."""
+    of_history = {"namespace": namespace, "pod": None, "since_s": since_s, "limit": MOST_KILLS}
+    notes: list[str] = []
+
+    def own_history() -> Shown:
+        return kills.history(settings.state_dir, namespace=namespace, pod=None, since_s=since_s, limit=MOST_KILLS)
+
+    def own_ps() -> Shown:
+        return _surveyed(settings, containers.containers)
+
+    def own_advice() -> Shown:
+        return _surveyed(settings, lambda found: advice.advise(found, since_s))
+
+    def or_note(command: str, arguments: dict[str, Any], own: Callable[[], Shown]) -> dict[str, Any] | None:
+        try:
+            return _asked(settings, command, arguments, own, notes)
+        except AgentError as error:
+            notes.append(str(error))
+            return None
+
+    history = _asked(settings, "history", of_history, own_history, notes)
+    ps = or_note("ps", {}, own_ps)
+    advised = or_note("advise", {"since_s": since_s}, own_advice)
+    return NodeAnswer(settings.node_name, history, ps, advised, tuple(dict.fromkeys(notes)))
+
+
+def _asked(
+    settings: Settings, command: str, arguments: dict[str, Any], own: Callable[[], Shown], notes: list[str]
+) -> dict[str, Any] | None:
+    """The command's document, by the agent if it answers. Raises AgentError."""
+    try:
+        shown = ask(str(settings.state_dir), command, {"node": settings.node_name, **arguments}, document=True)
+    except NoAgentError:
+        shown = own()
+    except FailedError as error:
+        raise AgentError(str(error)) from None
+    notes += shown.troubles
+    return shown.document
+
+
+def _surveyed(settings: Settings, look: Callable[[Any], Shown]) -> Shown:
+    from agent.commands.survey import survey  # noqa: PLC0415 (the API's client, which an agent's answer does not need)
+
+    with survey(settings) as found:
+        return look(found)
