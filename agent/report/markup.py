@@ -9,6 +9,7 @@ from agent.wording.text import safe
 MOST_TEXT = 1200  # characters of one text of ours
 MOST_NAME = 253  # as Kubernetes has it
 VOID = ("col", "link", "meta", "wbr")
+MOST_BYTES_PER_CHAR = 2
 UNKNOWN = "not known"
 
 
@@ -37,8 +38,14 @@ def join(*children: Child) -> Html:
 
 
 def text(content: str, limit_chars: int = MOST_TEXT) -> Html:
-    """Control characters and direction marks are shown as escapes; the middle of what is too long is left out."""
-    return Html(escape(safe(content, limit_chars), quote=False))
+    """Control characters and direction marks are shown as escapes; the middle of what is too long is left out.
+
+    At most twice as many bytes: of characters that need more, as & does, fewer are shown.
+    """
+    words = escape(safe(content, limit_chars), quote=False)
+    if len(words.encode()) > MOST_BYTES_PER_CHAR * limit_chars:
+        words = escape(safe(content, limit_chars // 3), quote=False)
+    return Html(words)
 
 
 def name_of(name: str | None, without: str = UNKNOWN) -> Html:
