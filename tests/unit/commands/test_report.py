@@ -59,8 +59,7 @@ def page(node: LookedAtNode, **asked: Any) -> str:
 
 
 def test_without_an_agent_the_page_is_of_the_ledger_the_cgroups_and_the_api(node: LookedAtNode) -> None:
-    node.write(f"{CONTAINER}/memory.current", f"{250 * MIB}
-")
+    node.write(f"{CONTAINER}/memory.current", f"{250 * MIB}\n")
     node.remember(a_kill(1, time.time() - 60), a_kill(2, time.time() - 50, namespace="shop"))
     html = page(node)
     assert f"<bdi>{NODE}</bdi>" in html
