@@ -31,6 +31,12 @@ def kill(at: float = 1000.0, **more: object) -> Kill:
     return Kill(at, "n1", Place("shop", "Deployment", "web", "web-1", "app"), **more)  # type: ignore[arg-type]
 
 
+def test_each_kill_counts_the_same_however_large_its_limit() -> None:
+    small = kill(use=MemoryUse(anon=75, file=25))
+    large = kill(use=MemoryUse(anon=0, file=1 << 40))
+    assert summary.filling_of([small, large]).shares == {"processes": 0.375, "page cache": 0.625}
+
+
 @given(st.lists(KILLS, max_size=30), TIMES, TIMES)
 @examples(200)
 def test_every_kill_is_in_one_bucket_and_there_are_never_too_many(kills: list[Kill], one: float, other: float) -> None:
@@ -83,12 +89,6 @@ def test_buckets_begin_at_full_hours_and_empty_ones_are_there() -> None:
     buckets = summary.over_time(kills, 2 * 3600.0 + 10, 24 * 3600.0)
     assert [one.outcomes.kills for one in buckets[:6]] == [1, 0, 0, 0, 1, 0]
     assert buckets[0].from_unix_s == 7200.0
-
-
-def test_each_kill_counts_the_same_however_large_its_limit() -> None:
-    small = kill(use=MemoryUse(anon=75, file=25))
-    large = kill(use=MemoryUse(anon=0, file=1 << 40))
-    assert summary.filling_of([small, large]).shares == {"processes": 0.375, "page cache": 0.625}
 
 
 def test_swapped_out_memory_and_parts_of_other_kinds_are_not_counted() -> None:
