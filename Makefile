@@ -12,7 +12,7 @@ PLATFORMS ?= linux/amd64,linux/arm64
 RENDERERS := .venv-manifests
 FUZZERS := .venv-fuzz
 BIN := $(CURDIR)/$(VENV)/bin
-LOWEST_TESTS := cgroup commands events faults hostile kernel kube loop metrics pods run runtime settings wording
+LOWEST_TESTS := cgroup commands events faults fleet hostile kernel kube loop metrics pods run runtime settings wording
 TESTS ?= quick
 COVERAGE ?= --cov --cov-report=term:skip-covered
 DEMO_SECONDS ?= 60
@@ -118,7 +118,7 @@ storm: $(VENV)/ready .debian ## twice 10,000 kills as fast as possible, once wit
 	STORM_KILLS=10000 STORM_DEATHS=200 $(BIN)/python -m tests.lab boot --memory 6G --out build/lab/storm --seconds 5400 -- \
 	  $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/kernel/test_storm.py
 
-bench: $(VENV)/ready .debian-demo ## benchmark the agent against other tools, two hours (GROUP=start, kills, storm, cost or load for one group)
+bench: $(VENV)/ready .debian-demo ## benchmark the agent against other tools, two hours (GROUP=start, kills, storm, cost, load or fleet for one group)
 	$(BIN)/python -m tests.bench $(if $(GROUP),--group $(GROUP))
 
 bench-page: $(VENV)/ready ## write the last benchmark results into docs/benchmarks.md

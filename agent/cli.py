@@ -45,6 +45,7 @@ COMMANDS = {
     "recover": "give failing pods that ask for it a bounded second chance: the command of the controller, one per cluster",
 }
 SERVICES = ("run", "recover")  # they run until they are stopped, and print nothing
+ALL_NODES = "--all-nodes"  # `oomward --all-nodes ps` is `kubectl oomward ps`
 # They apply no rule, and are needed most when the file is wrong.
 LOOKING = ("check", "ps", "explain", "diagnose", "advise", "oom-policy", "history", "report", "uninstall")
 
@@ -71,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
         "oomward.dev/mode, and reports every OOM kill on the node.",
         epilog=EPILOG,
     )
+    cluster = "the command for the whole cluster, by kubectl: see `oomward --all-nodes --help`"
+    top.add_argument(ALL_NODES, action="store_true", help=cluster)
     top.add_argument("--version", action="version", version=f"oomward {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
@@ -197,20 +200,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
 
 
-def _run(words: Sequence[str], *, own_process: bool) -> int:
-    """By the running agent, if it answers. What is printed is written at the end, unless writing it has failed."""
-    from agent.commands import thin
+def kubectl_plugin() -> int:
+    """The program ``kubectl-oomward``, which kubectl starts for ``kubectl oomward``."""
+    return main([ALL_NODES, *sys.argv[1:]])
 
-    if own_process and words[:1] not in (["run"], ["recover"]):
-        thin.offer_itself()
+
+def _run(words: Sequence[str], *, own_process: bool) -> int:
+    """What is printed is written at the end, unless writing it has failed."""
     try:
-        code = thin.run(words, _add_own)
-        code = _without_agent(words) if code is None else code
+        code = _of_cluster(words) if ALL_NODES in words else _of_node(words, own_process=own_process)
     except SystemExit:  # of argparse: --help
         streams.flush()
         raise
     streams.flush()
     return code
+
+
+def _of_cluster(words: Sequence[str]) -> int:
+    from agent.fleet.main import run
+
+    return run([word for word in words if word != ALL_NODES])
+
+
+def _of_node(words: Sequence[str], *, own_process: bool) -> int:
+    """By the running agent, if it answers."""
+    from agent.commands import thin
+
+    if own_process and words[:1] not in (["run"], ["recover"]):
+        thin.offer_itself()
+    code = thin.run(words, _add_own)
+    return _without_agent(words) if code is None else code
 
 
 def _without_agent(argv: Sequence[str]) -> int:

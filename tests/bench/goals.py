@@ -53,6 +53,7 @@ GOALS = (
     Goal("rss-110", "Resident at 110 pods: ≤ 48 MiB", ("cost",)),
     Goal("rss-500", "Resident at 500 pods: ≤ 60 MiB", ("cost",)),
     Goal("ready", "Ready within 1 s of start, with 500 pods, too", ("cost",)),
+    Goal("fleet", "`kubectl oomward ps -A` over 50 nodes with 110 pods each: p50 ≤ 3 s", ("fleet",)),
     Goal("one-watch", "One watch per node and, when idle, no other request to the API", ("load",)),
 )
 KEYS = {goal.key: goal for goal in GOALS}

@@ -1,4 +1,4 @@
-"""The five groups and their parts: the program, where it runs, and its sizes, by the environment variables of DEFAULTS.
+"""The six groups and their parts: the program, where it runs, and its sizes, by the environment variables of DEFAULTS.
 
 ``BENCH_…`` of the table below; ``BENCH_BEFORE`` is another checkout, whose agent is measured in the same run where that is possible.
 Each part ends well within 20 minutes with what stands here, but for the idle hour's share.
@@ -28,6 +28,8 @@ DEFAULTS = {
     "BENCH_LAB_CHURN": "30",
     "BENCH_API_IDLE": "1200",
     "BENCH_API_CHURN": "300",
+    "BENCH_NODES": "50",  # of the cluster that kubectl oomward asks
+    "BENCH_ROUNDS": "10",  # of its commands
 }
 
 
@@ -101,6 +103,12 @@ def parts() -> list[Part]:
             ("load", "--pods", "110", "--idle", size("BENCH_API_IDLE"), "--churn", size("BENCH_API_CHURN")),
             lab=False,
             seconds=600 + float(size("BENCH_API_IDLE")) + float(size("BENCH_API_CHURN")),
+        ),
+        Part(
+            "fleet",
+            "native",
+            ("fleet", "--nodes", size("BENCH_NODES"), "--pods", "110", "--rounds", size("BENCH_ROUNDS")),
+            lab=False,
         ),
     ]
 

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.lab import apievents, apiobjects, apipods
+from tests.lab import apievents, apiexec, apiobjects, apipods
 from tests.lab.apifaults import Fault, How
 from tests.lab.apistore import Json
 
@@ -80,6 +80,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self._meet(self.fault)
             self._authenticate()
+            self._authorize(verb, path)
             self._route(verb, path, query, raw)
         except AnsweredError:
             return
@@ -88,12 +89,14 @@ class Handler(BaseHTTPRequestHandler):
         if verb in ("list", "watch"):
             apipods.serve(self, verb, path, query)
         elif path.startswith(EVENTS):
-            self._events(verb, path.removeprefix(EVENTS), raw)
+            self._events(verb, path.removeprefix(EVENTS), query, raw)
         elif path == REVIEWS and verb == "create":
             self._review(self._json(raw))
         elif path == "/version":
             self.send_json(200, {"major": "1", "minor": "36", "gitVersion": "v1.36.0-lab"})
         elif verb == "get":
+            apiexec.serve(self, path)
+            self._nodes(path)
             self._one(path)
         apiobjects.serve(self, verb, path, query, raw)
         self.refuse(404, "NotFound", "the server could not find the requested resource")
@@ -132,6 +135,17 @@ class Handler(BaseHTTPRequestHandler):
         if self.api.token is not None and (scheme.lower() != "bearer" or token != self.api.token):
             self.refuse(401, "Unauthorized", "Unauthorized")
 
+    def _authorize(self, verb: str, path: str) -> None:
+        """Lists that the test has forbidden, of all namespaces or (``list pods in shop``) of one."""
+        resource = path.rpartition("/")[2]
+        where = path.split("/")[4] if path.count("/") == 5 else ""
+        asked = [("list", resource)] if not where else [("list", f"{resource} in {where}")]
+        if verb in ("get", "list") and any(one in self.api.forbidden for one in asked):
+            scope = f'in the namespace "{where}"' if where else "at the cluster scope"
+            self.refuse(
+                403, "Forbidden", f'{resource} is forbidden: User "lab" cannot list resource "{resource}" {scope}'
+            )
+
     # ------------------------------------------------------------------------------------------------ single objects
 
     def _one(self, path: str) -> None:
@@ -146,6 +160,16 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(200, found)
         self.refuse(404, "NotFound", f'{kind} "{name}" not found')
 
+    def _nodes(self, path: str) -> None:
+        """The whole list, as metadata only where that is asked for."""
+        if path != "/api/v1/nodes":
+            return
+        with self.api.store.changed:
+            found = [node for _, node in sorted(self.api.store.nodes.items())]
+        if "as=PartialObjectMetadataList" in self.headers.get("Accept", ""):
+            found = [{"metadata": node["metadata"]} for node in found]
+        self.send_json(200, {"kind": "NodeList", "metadata": {}, "items": found})
+
     def _review(self, review: Json) -> None:
         asked = (review.get("spec") or {}).get("resourceAttributes") or {}
         allowed = (asked.get("verb"), asked.get("resource")) not in self.api.denied
@@ -154,7 +178,7 @@ class Handler(BaseHTTPRequestHandler):
 
     # ------------------------------------------------------------------------------------------------------- events
 
-    def _events(self, verb: str, rest: str, raw: bytes) -> None:
+    def _events(self, verb: str, rest: str, query: dict[str, str], raw: bytes) -> None:
         namespace, _, tail = rest.partition("/")
         name = tail.removeprefix("events").removeprefix("/")
         if verb == "create" and tail == "events":
@@ -165,6 +189,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(200, self._event(namespace, name))
         elif verb == "get" and tail == "events":
             items = [event for (where, _), event in sorted(self.api.store.events.items()) if where == namespace]
+            field, _, wanted = query.get("fieldSelector", "").partition("=")
+            items = [event for event in items if not field or event.get(field) == wanted]
             metadata = {"resourceVersion": str(self.api.store.version)}
             kind = {"kind": "EventList", "apiVersion": "events.k8s.io/v1", "metadata": metadata}
             self.send_json(200, {**kind, "items": items})

@@ -1,7 +1,7 @@
 """The API's stand-in: what the agent uses of kube-apiserver, on http.server, as the real one behaves, faults included.
 
 Takes pods from the test (``put_pod``, ``delete_pod``), serves them on 127.0.0.1 to whoever has the token, and keeps what
-it was sent: ``events``, ``requests``. ``faults`` are switched on by the test. Parts: apihandler (requests and answers),
+it was sent: ``events``, ``requests``. ``faults`` are switched on by the test. Parts: apihandler (requests and answers), apiexec,
 apipods (list and watch), apistore, apiselect, apievents (validation), apifaults. Imports nothing of the agent.
 """
 
@@ -19,6 +19,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.lab.apiexec import PROTOCOLS, Command
 from tests.lab.apifaults import Faults
 from tests.lab.apihandler import Handler, Request
 from tests.lab.apiobjects import Objects, Stored
@@ -48,6 +49,11 @@ class ApiServer:
         self.faults = Faults()
         self.requests: list[Request] = []
         self.denied: set[tuple[str, str]] = set()
+        self.forbidden: set[tuple[str, str]] = (
+            set()
+        )  # what is answered with 403: ("list", "nodes"), ("create", "pods/exec")
+        self.commands: dict[tuple[str, str], Command] = {}  # what exec runs, by the pod's namespace and name
+        self.exec_protocols: tuple[str, ...] = PROTOCOLS  # before Kubernetes 1.30: version 4 only
         self.token = token
         self.bookmark_s = bookmark_s
         self.gone_as = gone_as

@@ -1,0 +1,95 @@
+"""One command of ``kubectl oomward``: from its words to its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from agent.commands import EXIT_FAILED, EXIT_OK
+from agent.commands.output.streams import say, standard_output
+from agent.fleet import FleetError
+from agent.fleet.arguments import Ask, parse
+
+if TYPE_CHECKING:
+    from agent.fleet.looking import Fleet
+
+# What reaches a cluster is imported when it is needed: help is quick.
+# ruff: noqa: PLC0415
+
+
+def run(words: Sequence[str], prog: str = "kubectl oomward") -> int:
+    """Raises OSError when the output can't be written, SystemExit as argparse does and for SIGTERM."""
+    ask = parse(words, prog)
+    from agent.fleet.proxy import ended_by_signals
+
+    try:
+        with ended_by_signals():
+            return _in_cluster(ask)
+    except FleetError as error:
+        say([str(error)])
+        return EXIT_FAILED
+
+
+def _in_cluster(ask: Ask) -> int:
+    from agent.fleet.api import Api
+    from agent.fleet.looking import Fleet
+    from agent.fleet.proxy import Namespace, proxy
+
+    of_context = None if _says_namespace(ask) else Namespace(ask.flags)
+    with proxy(ask.flags) as socket_path:
+        namespace = ask.namespace if of_context is None else of_context.name()
+        fleet = Fleet(Api(socket_path, ask.timeout_s), ask, namespace)
+        if ask.pod is not None:
+            return _of_pod(fleet, ask)
+        if ask.watch_s is not None:
+            return _watch(fleet, ask)
+        return _once(fleet, ask)
+
+
+def _says_namespace(ask: Ask) -> bool:
+    """Or needs none."""
+    return ask.namespace is not None or ask.all_namespaces or ask.command == "check"
+
+
+def _once(fleet: Fleet, ask: Ask) -> int:
+    from agent.fleet.printing import print_look
+
+    look = fleet.look()
+    print_look(look, ask.output, ask.command, standard_output())
+    say(look.shown.troubles)
+    return EXIT_FAILED if look.failed or look.bad else EXIT_OK
+
+
+def _of_pod(fleet: Fleet, ask: Ask) -> int:
+    from agent.fleet.printing import print_document
+
+    answer, file = fleet.of_pod(), standard_output()
+    if ask.output in ("table", "wide"):
+        file.write(f"{answer.text}\n")
+    else:
+        print_document({"node": answer.node, **answer.document}, ask.output, file)
+    say(answer.troubles)
+    return EXIT_OK
+
+
+def _watch(fleet: Fleet, ask: Ask) -> int:
+    """In place on a terminal. What can't be asked this time is said below."""
+    from agent.commands.output.table import Output
+    from agent.commands.watching import wait_beside, watch
+    from agent.wording.view import Shown
+
+    last = fleet.look().shown
+    waiting = [last]
+
+    def again() -> Shown:
+        nonlocal last
+        if waiting:
+            return waiting.pop()
+        try:
+            last = fleet.look().shown
+        except FleetError as error:
+            return Shown(last.document, last.view, [f"{error}: this is the last answer"])
+        return last
+
+    output, file = Output.JSON if ask.output == "json" else Output.TABLE, standard_output()
+    return watch(again, output, file, ask.watch_s or 0.0, wait_beside(file))
