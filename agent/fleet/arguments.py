@@ -29,6 +29,7 @@ COMMANDS = {
     "advise": "show each workload's memory limits, peaks and OOM kills, and the next limit where kills ask for one",
     "check": "check every prerequisite on each node: a line per node, or all checks of one node",
     "events": "list oomward's Events, oldest first",
+    "report": "write one HTML page: OOM kills, what filled the limits, containers near their limit, advice, nodes without an answer",
 }
 TAKES_TEXT = {
     "context": "the kubeconfig's context to use",
@@ -50,7 +51,7 @@ TAKES_TEXT = {
 class Ask:
     """``namespace`` None: the context's, unless ``all_namespaces``. ``nodes``: only these; none: all. ``watch_s`` None: once.
 
-    ``labels``: a label selector of pods. ``flags``: for kubectl.
+    ``labels``: a label selector of pods. ``flags``: for kubectl. ``html``: where a page is written, "" for another command.
     """
 
     command: str
@@ -67,6 +68,7 @@ class Ask:
     timeout_s: float
     agent_namespace: str | None
     flags: tuple[str, ...]
+    html: str = ""
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -92,9 +94,12 @@ def _add(name: str, command: argparse.ArgumentParser) -> None:
     if name == "check":
         add("node_names", metavar="NODE", nargs="*", type=_name, help="all checks of these nodes")
     _add_which(name, command)
-    outputs = ("table", "json", "yaml") if name == "explain" else OUTPUTS
-    add("-o", "--output", choices=outputs, default="table", help="how to print (default: table)")
-    if name != "explain":
+    if name == "report":
+        add("--html", metavar="FILE", required=True, help="where to write the page (- for standard output)")
+    else:
+        outputs = ("table", "json", "yaml") if name == "explain" else OUTPUTS
+        add("-o", "--output", choices=outputs, default="table", help="how to print (default: table)")
+    if name not in ("explain", "report"):
         add("--sort-by", metavar="FIELD", help="a field of -o json, e.g. usage: numbers largest first, text A to Z")
     if name in ("ps", "top"):
         refreshes = f"refresh every SECONDS (default {WATCH_S:g}) until Ctrl-C"
@@ -117,7 +122,7 @@ def _add_which(name: str, command: argparse.ArgumentParser) -> None:
         add("-l", "--selector", metavar="LABELS", help="only pods with these labels: app=web,tier!=cache")
     if name not in ("check", "explain", "events"):
         add("--node", metavar="NODE", type=_name, action="append", default=[], help="only this node; may be repeated")
-    if name in ("history", "advise", "events"):
+    if name in ("history", "advise", "events", "report"):
         add("--since", metavar="DURATION", type=duration_s, help="only of the last 30m, 6h, 30d …")
     if name == "history":
         add("--limit", metavar="N", type=_number, default=100, help="at most N kills (default 100)")
@@ -150,7 +155,7 @@ def parse(words: Sequence[str], prog: str) -> Ask:
         top.error(f"--watch prints tables or JSON, not {given.output}")
     return Ask(
         command=given.command,
-        output=given.output,
+        output=getattr(given, "output", "table"),
         namespace=namespace,
         all_namespaces=getattr(given, "all_namespaces", False),
         labels=getattr(given, "selector", None),
@@ -163,6 +168,7 @@ def parse(words: Sequence[str], prog: str) -> Ask:
         timeout_s=given.timeout,
         agent_namespace=given.agent_namespace,
         flags=_kubectl_flags(given),
+        html=getattr(given, "html", ""),
     )
 
 

@@ -22,6 +22,7 @@ Document = Mapping[str, Any]
 E = TypeVar("E", bound=StrEnum)
 NEAR_SHARE = 0.9  # of the limit
 MOST_BYTES = 1 << 62
+HINT = ": raise --limit"  # of ``history``; a page has no such option
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,12 @@ def report_of(
     since_s: float | None = None,
     namespace: str | None = None,
     node: str | None = None,
+    notes: Sequence[str] = (),
 ) -> Report:
-    """``since_s``: how far back from now; None: to the oldest kill that is known. ``namespace`` None: all. ``node``: of this node only."""
+    """``since_s``: how far back from now; None: to the oldest kill that is known. ``namespace`` None: all. ``node``: of this node only.
+
+    ``notes``: about the cluster.
+    """
     answered = [one for one in answers if one.error is None]
     with_kills = [one for one in answered if _has_kills(one)]
     silent = [Silent(one.node, one.error) for one in answers if one.error is not None]
@@ -75,7 +80,7 @@ def report_of(
         containers=len(rows),
         near=tuple(sorted(_near(rows), key=lambda one: (-one.share, -one.peak_share))),
         raises=tuple(merged(advised)),
-        notes=tuple(_notes(answered, bad)),
+        notes=(*notes, *_notes(answered, bad)),
     )
 
 
@@ -87,7 +92,7 @@ def _from(kills: Sequence[Kill], now_unix_s: float, since_s: float | None) -> fl
 
 def _notes(answered: Iterable[NodeAnswer], bad: int) -> Iterator[str]:
     for one in answered:
-        yield from (f"{one.node}: {note}" for note in one.notes)
+        yield from (f"{one.node}: {note.partition(HINT)[0]}" for note in one.notes)
         for name, document in (("containers", one.ps), ("advice", one.advise)):
             if document is None:
                 yield f"{one.node}: the {name} could not be read"
@@ -107,18 +112,16 @@ def _without_kills(answer: NodeAnswer) -> str:
 
 
 def _kills(answers: Iterable[NodeAnswer], known: Mapping[str, Sequence[Workload]]) -> tuple[list[Kill], int]:
-    """All that can be read, each kill once; and how many could not."""
+    """All that can be read, and how many could not."""
     kills: list[Kill] = []
-    seen: set[str] = set()
     workloads: dict[tuple[str, str], Workload] = {}
     bad = 0
     for answer in answers:
         for row in _rows(answer.history, "kills"):
-            at_unix_s, kill_id = _time(row), row.get("kill_id")
+            at_unix_s = _time(row)
             if at_unix_s is None:
                 bad += 1
-            elif not isinstance(kill_id, str) or kill_id not in seen:
-                seen |= {kill_id} if isinstance(kill_id, str) else set()
+            else:
                 kills.append(_kill(row, at_unix_s, answer.node, _place(row, known, workloads)))
     return kills, bad
 

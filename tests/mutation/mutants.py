@@ -1125,13 +1125,6 @@ MUTANTS = (
         ("report/test_read.py",),
     ),
     Mutant(
-        "a kill that two nodes name is counted twice",
-        "report/read.py",
-        "            elif not isinstance(kill_id, str) or kill_id not in seen:\n",
-        "            elif kill_id is not None:\n",
-        ("report/test_read.py",),
-    ),
-    Mutant(
         "kills of other namespaces are on a namespace's page",
         "report/read.py",
         "        if namespace in (None, one.place.namespace) and (since_s",

@@ -99,10 +99,10 @@ def test_a_kill_without_a_time_is_left_out_and_that_is_said() -> None:
     assert "left out 2 kills without a time" in report.notes
 
 
-def test_the_time_may_be_text_and_kills_come_newest_first_each_once() -> None:
+def test_the_time_may_be_text_and_kills_of_all_nodes_come_newest_first() -> None:
     older = {"kill_id": "b-7-0", "time": "1970-01-11T00:00:00Z"}
-    report = of(history(older, KILL), history(KILL, node="n2"))
-    assert [kill.at_unix_s for kill in report.kills] == [NOW - 60, 864000.0]
+    report = of(history(older, KILL), history(KILL | {"at_unix_s": NOW - 9, "node": "n2"}, node="n2"))
+    assert [kill.at_unix_s for kill in report.kills] == [NOW - 9, NOW - 60, 864000.0]
     assert report.from_unix_s == 864000.0
 
 
@@ -133,7 +133,9 @@ def test_a_node_that_did_not_answer_is_named_and_one_without_kills_too() -> None
 
 
 def test_notes_say_of_which_node_they_are_and_what_could_not_be_read() -> None:
-    answer = NodeAnswer("n1", {"kills": []}, None, None, ("these are the newest 1000 kills of more",))
+    answer = NodeAnswer(
+        "n1", {"kills": []}, None, None, ("these are the newest 1000 kills of more: raise --limit to see them",)
+    )
     wanted = (
         "n1: these are the newest 1000 kills of more",
         "n1: the containers could not be read",
