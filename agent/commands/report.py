@@ -71,7 +71,9 @@ def _asked(
     """The command's document, by the agent if it answers. Raises AgentError."""
     try:
         shown = ask(str(settings.state_dir), command, {"node": settings.node_name, **arguments}, document=True)
-    except NoAgentError:
+    except NoAgentError as error:
+        if command == "history":  # the first
+            say([f"{error}: this command reads the node itself"])
         shown = own()
     except FailedError as error:
         raise AgentError(str(error)) from None

@@ -58,11 +58,14 @@ def page(node: LookedAtNode, **asked: Any) -> str:
     return file.getvalue()
 
 
-def test_without_an_agent_the_page_is_of_the_ledger_the_cgroups_and_the_api(node: LookedAtNode) -> None:
+def test_without_an_agent_the_page_is_of_the_ledger_the_cgroups_and_the_api(
+    node: LookedAtNode, capsys: pytest.CaptureFixture[str]
+) -> None:
     node.write(f"{CONTAINER}/memory.current", f"{250 * MIB}\n")
     node.remember(a_kill(1, time.time() - 60), a_kill(2, time.time() - 50, namespace="shop"))
     html = page(node)
     assert f"<bdi>{NODE}</bdi>" in html
+    assert capsys.readouterr().err.count("this command reads the node itself") == 1
     assert "<b>2</b><span>OOM kills</span>" in html
     assert "<b>1</b><span>container near the limit, of 1</span>" in html
     assert "<b>1</b><span>OOM kill</span>" in page(node, namespace="shop")
