@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from tests.bench.figures import Result, Table, Verdict, leave, ms, spread
+from tests.bench.figures import Cell, Result, Table, Verdict, leave, ms, spread
 from tests.lab import kubectl
 from tests.lab.apiexec import Command, Ran
 from tests.lab.boot import REPO
@@ -97,17 +97,17 @@ def measure(nodes: int, pods: int, delay_s: float, rounds: int) -> Result:
                 took, lines[words] = took_s(words, environment)
                 times[words].append(took)
     assert lines[COUNTED] == nodes * pods + 1, f"{lines[COUNTED]} lines instead of {nodes * pods} rows"
-    rows = tuple(
+    rows: list[tuple[Cell, ...]] = [
         (f"kubectl oomward {words}", lines[words], *(f"{ms(value)} ms" for value in spread(times[words])))
         for words in ASKED
-    )
+    ]
     p50 = spread(times[COUNTED])[0]
     return Result(
         group="fleet",
         part="native",
         where="native",
         sizes={"nodes": nodes, "pods per node": pods, "rounds": rounds, "agent's time (s)": delay_s},
-        tables=(Table("Commands over the whole cluster", ("command", "lines", "p50", "p99", "max"), rows),),
+        tables=(Table("Commands over the whole cluster", ("command", "lines", "p50", "p99", "max"), tuple(rows)),),
         verdicts=(Verdict("fleet", f"p50 {p50:.2f} s", p50 <= GOAL_S),),
         numbers={"ps_p50_s": p50},
         machine={"kubectl": _version()},
