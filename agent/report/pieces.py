@@ -54,5 +54,5 @@ def size(size_bytes: int | None) -> Html:
 
 
 def whole(share: float) -> str:
-    """``42 %``."""
-    return f"{100 * share:.0f} %"
+    """``42 %``, which no line end divides."""
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"

@@ -85,6 +85,7 @@ rect.ground { fill: var(--soft); }
 .swatch.shared { background: var(--shared); }
 .swatch.kernel { background: var(--kernel); } .swatch.sockets { background: var(--sockets); }
 .legend .sub { grid-column: 2; }
+.filling + table { margin-top: 26px; }
 
 table { width: 100%; table-layout: fixed; border-collapse: collapse; margin-top: 16px; font-size: 14px; line-height: 1.45; }
 caption, .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
@@ -142,7 +143,8 @@ dd { margin: 0; }
   section, .tiles li, .nothing { border-color: #ccc; break-inside: auto; }
   tr, figure, .tiles li { break-inside: avoid; }
   h2 { break-after: avoid; }
-  details:not([open]) { display: none; }
+  details::details-content { content-visibility: visible; display: block; }
+  summary, .numbers, td details { display: none; }
   rect, .swatch, .badge { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
 """
