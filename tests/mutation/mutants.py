@@ -1166,6 +1166,34 @@ MUTANTS = (
         "    if path.is_dir():\n",
         ("report/test_writing.py",),
     ),
+    Mutant(
+        "a node's page says that there are no kills though its ledger can't be read",
+        "commands/report.py",
+        '    history = _asked(settings, "history", of_history, own_history, notes)\n',
+        '    history = or_note("history", of_history, own_history)\n',
+        ("commands/test_report.py",),
+    ),
+    Mutant(
+        "the cluster's page does not name the nodes without an agent",
+        "fleet/report.py",
+        "        [*_of_nodes(found), *(NodeAnswer(node, error=why) for node, why in nodes.without.items())],\n",
+        "        [*_of_nodes(found)],\n",
+        ("fleet/test_report.py",),
+    ),
+    Mutant(
+        "a page without some nodes is a success",
+        "fleet/main.py",
+        "    return EXIT_FAILED if failed else EXIT_OK\n",
+        "    return EXIT_OK\n",
+        ("fleet/test_report.py",),
+    ),
+    Mutant(
+        "advice that one node does not give costs the page its kills",
+        "fleet/report.py",
+        "            error=history.failure,\n",
+        "            error=history.failure or advise.failure,\n",
+        ("fleet/test_report.py",),
+    ),
     # ---------------------------------------------------------------------------------------------------------- the end
     Mutant(
         "uninstall removes the ledger though a value is not restored",
