@@ -19,13 +19,14 @@ MOST_FILLED = 8
 MOST_KILLS = 100
 MOST_ARGUMENTS = 120  # characters of a command line
 MOST_NAMES = 3  # processes of a workload
-CLASSES = dict(zip(summary.KINDS, ("processes", "cache", "shared", "kernel", "sockets"), strict=True))
+CLASSES = dict(zip(summary.KINDS, ("processes", "cache", "shared", "kernel", "sockets", "unknown"), strict=True))
 MEANINGS = {
     summary.PROCESSES: "heaps and stacks; fewer or smaller processes need less",
     summary.PAGE_CACHE: "files that were read or written and could not be dropped in time",
     summary.SHARED: "files in emptyDir volumes with medium Memory and in /dev/shm; they stay until they are removed",
     summary.KERNEL: "page tables, slabs and other memory of the kernel for the container",
     summary.SOCKETS: "buffers of network connections",
+    summary.OTHER: "what the kernel's report does not name",
 }
 FILLED = "What filled the limits"
 

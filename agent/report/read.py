@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, TypeVar
 
 from agent.look.workloads import Workload, workload_by_name
 from agent.model import MemoryUse, Outcome, Scope
 from agent.report.model import Kill, NearLimit, Place, Report, Silent
 from agent.report.raises import Advised, merged
+from agent.report.values import Document, choice, dicts, number, rows, text, time_unix_s
 from agent.wording.text import count
-from agent.wording.times import YEAR_10000_UNIX_S, unix_s
 
-Document = Mapping[str, Any]
-E = TypeVar("E", bound=StrEnum)
 NEAR_SHARE = 0.9  # of the limit
-MOST_BYTES = 1 << 62
 HINT = ": raise --limit"  # of ``history``; a page has no such option
 
 
@@ -66,8 +61,8 @@ def report_of(
         if namespace in (None, one.place.namespace) and (since_s is None or one.at_unix_s >= now_unix_s - since_s)
     ]
     kills.sort(key=lambda kill: kill.at_unix_s, reverse=True)
-    rows = [(one.node, row) for one in answered for row in _rows(one.ps, "containers")]
-    rows = [(of, row) for of, row in rows if namespace in (None, row.get("namespace"))]
+    running = [(one.node, row) for one in answered for row in rows(one.ps, "containers")]
+    running = [(of, row) for of, row in running if namespace in (None, row.get("namespace"))]
     return Report(
         from_unix_s=_from(kills, now_unix_s, since_s),
         to_unix_s=max([now_unix_s, *(kill.at_unix_s for kill in kills[:1])]),
@@ -77,8 +72,8 @@ def report_of(
         node=node,
         namespace=namespace,
         kills=tuple(kills),
-        containers=len(rows),
-        near=tuple(sorted(_near(rows), key=lambda one: (-one.share, -one.peak_share))),
+        containers=len(running),
+        near=tuple(sorted(_near(running), key=lambda one: (-one.share, -one.peak_share))),
         raises=tuple(merged(advised)),
         notes=(*notes, *_notes(answered, bad)),
     )
@@ -117,8 +112,8 @@ def _kills(answers: Iterable[NodeAnswer], known: Mapping[str, Sequence[Workload]
     workloads: dict[tuple[str, str], Workload] = {}
     bad = 0
     for answer in answers:
-        for row in _rows(answer.history, "kills"):
-            at_unix_s = _time(row)
+        for row in rows(answer.history, "kills"):
+            at_unix_s = time_unix_s(row)
             if at_unix_s is None:
                 bad += 1
             else:
@@ -127,9 +122,9 @@ def _kills(answers: Iterable[NodeAnswer], known: Mapping[str, Sequence[Workload]
 
 
 def _place(row: Document, known: Mapping[str, Sequence[Workload]], workloads: dict[tuple[str, str], Workload]) -> Place:
-    namespace, pod, container = _text(row, "namespace"), _text(row, "pod"), _text(row, "container")
+    namespace, pod, container = text(row, "namespace"), text(row, "pod"), text(row, "container")
     if namespace is None or pod is None:
-        return Place(namespace, None, None, pod, container, _text(row, "cgroup_path"))
+        return Place(namespace, None, None, pod, container, text(row, "cgroup_path"))
     found = workloads.get((namespace, pod))
     if found is None:
         found = workloads[namespace, pod] = workload_by_name(namespace, pod, known.get(namespace, ()))
@@ -137,52 +132,44 @@ def _place(row: Document, known: Mapping[str, Sequence[Workload]], workloads: di
 
 
 def _kill(row: Document, at_unix_s: float, node: str, place: Place) -> Kill:
-    victim = next(iter(_dicts(row.get("victims"))), {})
-    seen = next(iter(_dicts(row.get("seen"))), {})  # the victims come first
+    victim = next(iter(dicts(row.get("victims"))), {})
+    seen = [one for one in dicts(row.get("seen")) if victim and one.get("pid") == victim.get("pid")]
     return Kill(
         at_unix_s=at_unix_s,
-        node=_text(row, "node") or node,
+        node=text(row, "node") or node,
         place=place,
-        process=_text(victim, "comm"),
-        command=_text(seen, "command") if seen.get("pid") == victim.get("pid") else None,
-        processes=_number(row, "processes_killed", "processes") or 1,
-        scope=_choice(Scope, row.get("scope")),
-        outcome=_choice(Outcome, row.get("outcome")),
-        limit_bytes=_number(row, "limit_bytes"),
-        usage_bytes=_number(row, "usage_bytes"),
+        process=text(victim, "comm"),
+        command=text(seen[0], "command") if seen else None,
+        processes=number(row, "processes_killed", "processes") or 1,
+        scope=choice(Scope, row.get("scope")),
+        outcome=choice(Outcome, row.get("outcome")),
+        limit_bytes=number(row, "limit_bytes"),
+        usage_bytes=number(row, "usage_bytes"),
         use=_use(row.get("memory", row.get("use"))),
-        filled_by=_text(row, "filled_by"),
+        filled_by=text(row, "filled_by"),
     )
 
 
 def _use(value: object) -> MemoryUse | None:
-    """None as well if no kind is named."""
     if not isinstance(value, dict):
         return None
     anon, file, shmem, kernel, sock = (
-        _number(value, f"{kind}_bytes", kind) for kind in ("anon", "file", "shmem", "kernel", "sock")
+        number(value, f"{kind}_bytes", kind) for kind in ("anon", "file", "shmem", "kernel", "sock")
     )
-    found = MemoryUse(anon=anon, file=file, shmem=shmem, kernel=kernel, sock=sock)
-    return found if found != MemoryUse() else None
-
-
-def _time(row: Document) -> float | None:
-    value = row.get("at_unix_s")
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < YEAR_10000_UNIX_S:
-        return float(value)
-    text = _text(row, "time")
-    return unix_s(text) if text is not None else None
+    by_report = value.get("by_report") is not False
+    return MemoryUse(anon=anon, file=file, shmem=shmem, kernel=kernel, sock=sock, by_report=by_report)
 
 
 # ------------------------------------------------------------------------------------------------- containers and advice
 
 
-def _near(rows: Iterable[tuple[str, Document]]) -> Iterator[NearLimit]:
-    for node, row in rows:
-        limit, usage, peak = (_number(row, name) for name in ("limit_bytes", "usage_bytes", "peak_bytes"))
+def _near(running: Iterable[tuple[str, Document]]) -> Iterator[NearLimit]:
+    """``running``: rows of containers with their node."""
+    for node, row in running:
+        limit, usage, peak = (number(row, name) for name in ("limit_bytes", "usage_bytes", "peak_bytes"))
         if not limit or usage is None:
             continue
-        namespace, pod, container = (_text(row, name) for name in ("namespace", "pod", "container"))
+        namespace, pod, container = (text(row, name) for name in ("namespace", "pod", "container"))
         found = NearLimit(node, namespace, pod, container, limit, usage, peak)
         if found.peak_share >= NEAR_SHARE:
             yield found
@@ -198,8 +185,8 @@ def _workloads(advised: Iterable[Advised]) -> dict[str, list[Workload]]:
 
 
 def _advised(document: Document | None) -> Iterator[Advised]:
-    patches = {_owner(row): row for row in _rows(document, "patches")}
-    for row in _rows(document, "workloads") or _rows(document, "advice"):
+    patches = {_owner(row): row for row in rows(document, "patches")}
+    for row in rows(document, "workloads") or rows(document, "advice"):
         namespace, kind, workload = _owner(row)
         if namespace is None or kind is None or workload is None:
             continue
@@ -208,54 +195,19 @@ def _advised(document: Document | None) -> Iterator[Advised]:
             namespace=namespace,
             kind=kind,
             workload=workload,
-            container=_text(row, "container"),
-            pods=_number(row, "pod_count", "pods") or 0,
-            limit_bytes=_number(row, "spec_limit_bytes", "limit_bytes"),
-            peak_bytes=_number(row, "peak_bytes"),
-            kills=_number(row, "kill_count", "kills") or 0,
-            next_limit=_text(row, "next_limit_quantity", "next_limit"),
-            next_limit_bytes=_number(row, "next_limit_bytes"),
-            reason=_text(row, "why", "reason") or "",
-            filled_by=_text(row, "filled_by"),
-            command=_text(patch, "command"),
-            to_do=_text(patch, "advice", "to_do"),
+            container=text(row, "container"),
+            pods=number(row, "pod_count", "pods") or 0,
+            limit_bytes=number(row, "spec_limit_bytes", "limit_bytes"),
+            peak_bytes=number(row, "peak_bytes"),
+            kills=number(row, "kill_count", "kills") or 0,
+            next_limit=text(row, "next_limit_quantity", "next_limit"),
+            next_limit_bytes=number(row, "next_limit_bytes"),
+            reason=text(row, "why", "reason") or "",
+            filled_by=text(row, "filled_by"),
+            command=text(patch, "command"),
+            to_do=text(patch, "advice", "to_do"),
         )
 
 
 def _owner(row: Document) -> tuple[str | None, str | None, str | None]:
-    return _text(row, "namespace"), _text(row, "workload_kind", "kind"), _text(row, "workload", "name")
-
-
-# ----------------------------------------------------------------------------------------------------------------- values
-
-
-def _rows(document: Document | None, name: str) -> list[Document]:
-    return _dicts((document or {}).get(name))
-
-
-def _dicts(value: object) -> list[Document]:
-    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
-
-
-def _text(row: Document, *names: str) -> str | None:
-    """Of the first name that is there: an older agent has another. None also for an empty text."""
-    value = _value(row, names)
-    return value if isinstance(value, str) and value else None
-
-
-def _number(row: Document, *names: str) -> int | None:
-    value = _value(row, names)
-    return value if type(value) is int and 0 <= value < MOST_BYTES else None
-
-
-def _value(row: Document, names: Sequence[str]) -> object:
-    return next((row[name] for name in names if name in row), None)
-
-
-def _choice(of: type[E], value: object) -> E | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        return of(value)
-    except ValueError:  # none, or one of a newer agent
-        return None
+    return text(row, "namespace"), text(row, "workload_kind", "kind"), text(row, "workload", "name")

@@ -20,8 +20,8 @@ STEPS_S = (
 WEEK_S = 7 * DAY_S
 OWN_LIMITS = (Scope.CONTAINER, Scope.POD)
 PROCESSES, PAGE_CACHE, SHARED = "processes", "page cache", "shared memory and tmpfs"
-KERNEL, SOCKETS = "kernel", "sockets"
-KINDS = (PROCESSES, PAGE_CACHE, SHARED, KERNEL, SOCKETS)
+KERNEL, SOCKETS, OTHER = "kernel", "sockets", "other"
+KINDS = (PROCESSES, PAGE_CACHE, SHARED, KERNEL, SOCKETS, OTHER)
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class Filling:
         """A kill because the node was out of memory filled no limit."""
         if kill.scope not in (*OWN_LIMITS, None):
             return
-        sizes = kinds_of(kill.use) if kill.use is not None else {}
+        sizes = kinds_of(kill)
         total = sum(sizes.values())
         if not total:
             self.without += kill.limit_bytes is not None
@@ -102,16 +102,27 @@ class Filling:
         return max(self.shares, key=self.shares.__getitem__, default=None)
 
 
-def kinds_of(use: MemoryUse) -> dict[str, int]:
-    """In bytes; they don't overlap. Swapped-out memory is left out: it does not count against the limit of memory."""
-    sizes = (use.anon, use.file, use.shmem, use.kernel, use.sock)
-    return {kind: size for kind, size in zip(KINDS, sizes, strict=True) if size}
+def kinds_of(kill: Kill) -> dict[str, int]:
+    """In bytes, of KINDS; they don't overlap. Nothing: not known. Swapped-out memory does not count against a memory limit.
+
+    A limit is full when the kernel kills. What was read right after lacks what the kill freed, which was memory of processes; what a report
+    does not name is OTHER.
+    """
+    use = kill.use or MemoryUse()
+    sizes = dict(zip(KINDS, (use.anon, use.file, use.shmem, use.kernel, use.sock), strict=False))
+    found = {kind: size for kind, size in sizes.items() if size}
+    rest = (kill.limit_bytes or kill.usage_bytes or 0) - sum(found.values())
+    if found and rest > 0:
+        kind = OTHER if use.by_report else PROCESSES
+        found[kind] = found.get(kind, 0) + rest
+    return found
 
 
 def filled_by(kill: Kill) -> str | None:
     """As the agent says, else the largest kind; None: not known."""
-    sizes = kinds_of(kill.use) if kill.use is not None else {}
-    return kill.filled_by or max(sizes, key=sizes.__getitem__, default=None)
+    sizes = kinds_of(kill)
+    largest = max(sizes, key=sizes.__getitem__, default=None)
+    return kill.filled_by or (largest if largest != OTHER else None)
 
 
 # ------------------------------------------------------------------------------------------------------------- workloads

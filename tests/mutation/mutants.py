@@ -1146,6 +1146,13 @@ MUTANTS = (
         ("report/test_raises.py",),
     ),
     Mutant(
+        "memory that the kill freed is missing in what filled the limit",
+        "report/summary.py",
+        "        kind = OTHER if use.by_report else PROCESSES\n",
+        "        kind = OTHER\n",
+        ("report/test_summary.py",),
+    ),
+    Mutant(
         "the largest container hides what filled the others",
         "report/summary.py",
         "            self.sums[kind] += size / total\n",

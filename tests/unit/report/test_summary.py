@@ -13,7 +13,7 @@ from tests.unit.profiles import examples
 
 DAY_S = 86400.0
 TIMES = st.floats(min_value=0.0, max_value=4e9)
-USES = st.builds(MemoryUse, *(st.none() | st.integers(0, 1 << 40) for _ in range(8)))
+USES = st.builds(MemoryUse, *(st.none() | st.integers(0, 1 << 40) for _ in range(8)), st.booleans())
 PLACES = st.builds(Place, *(st.none() | st.sampled_from("ab") for _ in range(6)))
 KILLS = st.builds(
     Kill,
@@ -23,6 +23,7 @@ KILLS = st.builds(
     outcome=st.none() | st.sampled_from(Outcome),
     scope=st.none() | st.sampled_from(Scope),
     use=st.none() | USES,
+    limit_bytes=st.none() | st.integers(1, 1 << 40),
     process=st.none() | st.sampled_from(("java", "node")),
 )
 
@@ -94,6 +95,18 @@ def test_buckets_begin_at_full_hours_and_empty_ones_are_there() -> None:
 def test_swapped_out_memory_and_parts_of_other_kinds_are_not_counted() -> None:
     use = MemoryUse(anon=50, file=50, dirty=50, slab_reclaimable=30, swap=1000)
     assert summary.filling_of([kill(use=use)]).shares == {"processes": 0.5, "page cache": 0.5}
+
+
+def test_what_the_kill_freed_before_the_memory_was_read_was_of_processes() -> None:
+    after = kill(use=MemoryUse(anon=10, file=30, by_report=False), limit_bytes=100)
+    assert summary.filling_of([after]).shares == {"processes": 0.7, "page cache": 0.3}
+    assert summary.filled_by(after) == "processes"
+
+
+def test_what_a_report_does_not_name_is_other_memory_and_no_answer() -> None:
+    partly = kill(use=MemoryUse(anon=10, file=30), limit_bytes=100)
+    assert summary.filling_of([partly]).shares == {"processes": 0.1, "page cache": 0.3, "other": 0.6}
+    assert summary.filled_by(partly) is None
 
 
 def test_a_kill_because_the_node_was_out_of_memory_filled_no_limit() -> None:
