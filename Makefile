@@ -20,6 +20,7 @@ STARTS ?= 250
 # What is set up already is no prerequisite: a target that waits for one would start last, and the longest must start first.
 SET_UP := .debian
 TREES := .systemd
+BROWSER := .debian-browser
 FUZZ_RUNS ?= 10000000
 FUZZ_SECONDS ?= 0
 export DEMO_SECONDS
@@ -27,7 +28,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-picture test lint unit lowest alerts manifests mutants fuzz fuzz-short image-here image-test kernel systemd locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom version release-dry-run e2e lab format lock clean
+.PHONY: help demo demo-picture test lint unit lowest alerts browser report-pictures manifests mutants fuzz fuzz-short image-here image-test kernel systemd locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom version release-dry-run e2e lab format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -46,11 +47,11 @@ test-quick: export OOMWARD_TESTS := quick
 test-quick: .debian
 	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready
 	@$(MAKE) --no-print-directory -j3 -Otarget kernel lint unit alerts image-test SET_UP= PARTS=--quick COVERAGE= UNIT='-m "not long"'
-	@echo "Not run: longer tests, other kernel tests, oldest libraries, manifests, fuzzing, coverage. For all tests: make test TESTS=all"
+	@echo "Not run: longer tests, other kernel tests, oldest libraries, manifests, the browser, fuzzing, coverage. For all tests: make test TESTS=all"
 
-test-all: .debian
+test-all: .debian .debian-browser
 	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready .systemd
-	@$(MAKE) --no-print-directory -j3 -Otarget kernel systemd lint unit lowest alerts manifests image-test fuzz-short locks STARTS=60 SET_UP= TREES=
+	@$(MAKE) --no-print-directory -j3 -Otarget kernel systemd lint unit lowest alerts browser manifests image-test fuzz-short locks STARTS=60 SET_UP= TREES= BROWSER=
 
 lint: $(VENV)/ready ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -72,6 +73,12 @@ systemd: $(SET_UP) $(TREES) $(VENV)/ready ## tests beside a real systemd and con
 
 alerts: $(VENV)/ready $(SET_UP) ## test alert rules, metrics page and dashboard with promtool and Prometheus from Debian
 	@$(BIN)/python -m tests.monitoring.run
+
+browser: $(BROWSER) $(VENV)/ready ## test the report page in Chromium from Debian: on a phone, a wide screen and paper, light and dark
+	@$(BIN)/python -m tests.browser.run
+
+report-pictures: .debian-browser $(VENV)/ready ## write the pictures of the report page (docs/pictures)
+	@$(BIN)/python -m tests.browser.pictures
 
 manifests: $(RENDERERS)/ready ## render manifests and chart with kustomize and Helm, compare and validate them for each Kubernetes version
 	@$(RENDERERS)/bin/python -m tests.manifests.run
@@ -156,10 +163,12 @@ lock: $(VENV)/ready ## resolve the lock files in requirements/ again
 clean: ## remove everything built or installed in this directory
 	rm -rf $(VENV) .venv-demo $(LOWEST) $(RENDERERS) $(FUZZERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
-.PHONY: test-quick test-all .debian .debian-demo .systemd
+.PHONY: test-quick test-all .debian .debian-browser .debian-demo .systemd
 .debian:
 	@bash scripts/setup-debian.sh tests
 	@bash scripts/setup-kernel.sh $(CURDIR)/build/uml
+.debian-browser:
+	@bash scripts/setup-debian.sh browser
 .systemd:
 	@bash scripts/setup-systemd.sh $(CURDIR)/build/systemd trixie
 	@bash scripts/setup-systemd.sh $(CURDIR)/build/systemd testing

@@ -24,7 +24,7 @@ TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 MORE_FILES = "raise the limit of open files (ulimit -n; for the node sysctl fs.file-max)"
 REAL_TIME_S = 2.0  # how long a command may keep real-time priority
 # They apply no rule, and are needed most when the file is wrong.
-LOOKING = ("check", "ps", "explain", "diagnose", "advise", "oom-policy", "history", "uninstall")
+LOOKING = ("check", "ps", "explain", "diagnose", "advise", "oom-policy", "history", "report", "uninstall")
 ALL_NODES = "--all-nodes"  # `oomward --all-nodes ps` is `kubectl oomward ps`
 WITHOUT_NODE_NAME = ("oom-policy", "recover", "uninstall")
 
@@ -168,6 +168,11 @@ def _call(settings: Settings, arguments: argparse.Namespace) -> int:
     """Import and run the command."""
     if arguments.command in SERVICES:
         return _serve(settings, arguments)
+    if arguments.command == "report":
+        from agent.commands.report import report
+
+        wanted = {"namespace": arguments.namespace, "since_unix_s": arguments.since_unix_s}
+        return report(settings, arguments.html, streams.standard_output(), **wanted)
     from agent.commands.output.table import Output
 
     output, file = Output(arguments.output), streams.standard_output()

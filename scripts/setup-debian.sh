@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Installs the Debian or Ubuntu packages that are missing, as root; else names all of them in one line to type.
-# usage: setup-debian.sh python|demo|tests|image
+# usage: setup-debian.sh python|demo|tests|image|browser
 #   python what an environment needs: Python's venv
 #   demo   also what the lab needs: a kernel as a program, two container runtimes, a C compiler
 #   tests  also Prometheus with promtool, PostgreSQL, debootstrap, systemd-analyze and the seccomp profile RuntimeDefault; their services are neither started nor enabled
 #   image  also what `make image-tree` and `make distributions` need
+#   browser what `make browser` needs and nothing else: Chromium, or Google's Chrome, its driver, and the pictures' font
 # PYTHON in the environment: the Python that environments will be made with [python3].
 set -euo pipefail
 what=${1:-tests}
-at_least() { case "$1" in demo) [ "$what" != python ];; tests) [ "$what" = tests ] || [ "$what" = image ];; image) [ "$what" = image ];; esac; }
+at_least() { case "$1" in browser) [ "$what" = browser ];; demo) [ "$what" != python ] && [ "$what" != browser ];; tests) [ "$what" = tests ] || [ "$what" = image ];; image) [ "$what" = image ];; esac; }
 
 here=${BASH_SOURCE[0]%/*}
 status=0
@@ -20,6 +21,7 @@ declare -A commands=()
 ! at_least demo || commands+=([linux.uml]=user-mode-linux [patchelf]=patchelf [runc]=runc [crun]=crun [cc]=gcc [ip]=iproute2 [make]=make)
 ! at_least tests || commands+=([promtool]=prometheus [git]=git [debootstrap]=debootstrap [systemd-analyze]=systemd)
 ! at_least image || commands+=([buildah]=buildah)
+! at_least browser || commands+=([chromedriver]=chromium-driver)
 for command in "${!commands[@]}"; do command -v "$command" >/dev/null || missing+=("${commands[$command]}"); done
 # Linking also needs the static C library, a separate package.
 ! at_least demo || [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
@@ -29,6 +31,8 @@ for command in "${!commands[@]}"; do command -v "$command" >/dev/null || missing
 ! at_least tests || [ -e /usr/share/containers/seccomp.json ] || missing+=(golang-github-containers-common)
 # What debootstrap checks packages with; Ubuntu has it as a package only.
 ! at_least tests || [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
+! at_least browser || command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
+! at_least browser || [ -d /usr/share/fonts/opentype/inter ] || missing+=(fonts-inter)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 services=()

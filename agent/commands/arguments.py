@@ -16,6 +16,7 @@ COMMANDS = {
     "advise": "show each workload's memory limits, peaks and OOM kills on this node, and the next limit where kills ask for one",
     "oom-policy": "install, remove or show the systemd drop-in that keeps mode single in force (OOMPolicy=continue)",
     "history": "list the OOM kills of this node, newest first, including those of deleted containers",
+    "report": "write one HTML page about this node: OOM kills, what filled the limits, containers near their limit, advice",
     "uninstall": "restore every value on this node, then remove the drop-in and the ledger (stop the agent first)",
     "recover": "give failing pods that ask for it a bounded second chance: the command of the controller, one per cluster",
     "version": "print the version",
@@ -77,6 +78,8 @@ def add_own(name: str, command: argparse.ArgumentParser) -> None:
         case "history":
             add("--pod", metavar="POD", help="only kills in this pod: name or namespace/name")
             add("--limit", type=_positive, default=100, metavar="N", help="at most N kills (default 100)")
+        case "report":
+            add("--html", required=True, metavar="FILE", help="where to write the page (- for standard output)")
         case "help":
             add("topic", nargs="?", choices=tuple(COMMANDS), metavar="COMMAND", help="the command")
         case "completion":
@@ -88,7 +91,7 @@ def _add_usual(name: str, command: argparse.ArgumentParser) -> None:
     """What several commands have, as kubectl names it."""
     add = command.add_argument
     rows = name in SORT_KEYS
-    if rows or name == "explain":
+    if rows or name in ("explain", "report"):
         where = command.add_mutually_exclusive_group()
         where.add_argument("-n", "--namespace", metavar="NAMESPACE", help="only pods of this namespace")
         everywhere = "pods of all namespaces (the default)"
@@ -96,10 +99,10 @@ def _add_usual(name: str, command: argparse.ArgumentParser) -> None:
     if rows:
         labels = "only pods with these labels: app=web, tier!=db, 'env in (a,b)', 'env notin (a)', key, '!key'; commas are ANDs"
         add("-l", "--selector", metavar="SELECTOR", help=labels)
-    if name in ("history", "advise"):
+    if name in ("history", "advise", "report"):
         since = "only kills since then: 90m, 6h, 30d, 1d12h, or a time such as 2026-01-31T06:00:00Z (default: all that are kept)"
         add("--since", dest="since_unix_s", type=since_unix_s, metavar="DURATION", help=since)
-    if name not in (*SERVICES, "help", "completion"):
+    if name not in (*SERVICES, "report", "help", "completion"):
         outputs = outputs_of(name)
         text = f"{', '.join(outputs)} (default: table)"
         add("-o", "--output", choices=outputs, default="table", metavar="FORMAT", help=text)

@@ -40,6 +40,7 @@ SETTINGS_OF: dict[str, frozenset[str] | None] = {
     "recover": OF_CONTROLLER,
     "check": OF_NODE | {"kmsg", "nri", "nri_socket"},
     "advise": OF_NODE | {"kill_retention_days"},
+    "report": OF_NODE | {"kill_retention_days"},
     "oom-policy": frozenset(("config", "cgroup_mount", "cgroup_roots", "real_time")),
     "uninstall": frozenset(("node_name", "config", "state_dir", "cgroup_mount", "real_time")),
 }
@@ -61,6 +62,7 @@ EXAMPLES = {
         "oomward history -n shop -l app=web --limit 20",
         "oomward history --since 2026-01-31T06:00:00Z -o json",
     ),
+    "report": ("oomward report --html kills.html", "oomward report --html - -n shop --since 30d > shop.html"),
     "uninstall": ("oomward uninstall",),
     "recover": ("oomward recover --policy /etc/oomward/policy.yaml",),
     "version": ("oomward version", "oomward version -o json"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ COMMANDS = {
     "advise": "show each workload's memory limits, peaks and OOM kills, and the next limit where kills ask for one",
     "check": "check every prerequisite on each node: a line per node, or all checks of one node",
     "events": "list oomward's Events, oldest first",
+    "report": "write one HTML page: OOM kills, what filled the limits, containers near their limit, advice, nodes without an answer",
 }
 # Names of columns, as in commands/arguments.py; tables.py has the order.
 SORT_KEYS = {
@@ -62,7 +64,7 @@ TAKES_TEXT = {
 class Ask:
     """``namespace`` None: the context's, unless ``all_namespaces``. ``nodes``: only these; none: all. ``watch_s`` None: once.
 
-    ``labels``: a label selector of pods. ``flags``: for kubectl.
+    ``labels``: a label selector of pods. ``flags``: for kubectl. ``html``: where a page is written, "" for another command.
     """
 
     command: str
@@ -79,6 +81,13 @@ class Ask:
     timeout_s: float
     agent_namespace: str | None
     flags: tuple[str, ...]
+    html: str = ""
+
+    def since_words(self) -> list[str]:
+        """For the agents' own command: a duration, because their clocks may differ from ours."""
+        if self.since_unix_s is None:
+            return []
+        return ["--since", f"{max(1.0, time.time() - self.since_unix_s):.0f}s"]
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -104,8 +113,11 @@ def _add(name: str, command: argparse.ArgumentParser) -> None:
     if name == "check":
         add("node_names", metavar="NODE", nargs="*", type=_name, help="all checks of these nodes")
     _add_which(name, command)
-    outputs = ("table", "json", "yaml") if name == "explain" else OUTPUTS
-    add("-o", "--output", choices=outputs, default="table", help="how to print (default: table)")
+    if name == "report":
+        add("--html", metavar="FILE", required=True, help="where to write the page (- for standard output)")
+    else:
+        outputs = ("table", "json", "yaml") if name == "explain" else OUTPUTS
+        add("-o", "--output", choices=outputs, default="table", help="how to print (default: table)")
     if name in SORT_KEYS:
         keys = SORT_KEYS[name]
         order = f"{', '.join(keys)}: numbers and times largest first"
@@ -132,7 +144,7 @@ def _add_which(name: str, command: argparse.ArgumentParser) -> None:
         add("-l", "--selector", metavar="LABELS", help="only pods with these labels: app=web,tier!=cache")
     if name not in ("check", "explain", "events"):
         add("--node", metavar="NODE", type=_name, action="append", default=[], help="only this node; may be repeated")
-    if name in ("history", "advise", "events"):
+    if name in ("history", "advise", "events", "report"):
         since = "only since then: 90m, 6h, 30d, 1d12h, or a time such as 2026-01-31T06:00:00Z"
         add("--since", metavar="DURATION", dest="since_unix_s", type=since_unix_s, help=since)
     if name == "history":
@@ -166,7 +178,7 @@ def parse(words: Sequence[str], prog: str) -> Ask:
         top.error("--watch prints tables, JSON or YAML, not names")
     return Ask(
         command=given.command,
-        output=given.output,
+        output=getattr(given, "output", "table"),
         namespace=namespace,
         all_namespaces=getattr(given, "all_namespaces", False),
         labels=getattr(given, "selector", None),
@@ -179,6 +191,7 @@ def parse(words: Sequence[str], prog: str) -> Ask:
         timeout_s=given.timeout,
         agent_namespace=given.agent_namespace,
         flags=_kubectl_flags(given),
+        html=getattr(given, "html", ""),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -118,12 +117,7 @@ class Fleet:
     def _words(self) -> list[str]:
         """The agents' own command."""
         ask = self._ask
-        words = ["ps" if ask.command == "top" else ask.command, "--output", "json"]
-        if ask.since_unix_s is not None:
-            words += [
-                "--since",
-                f"{max(1.0, time.time() - ask.since_unix_s):.0f}s",
-            ]  # their clocks may differ from ours
+        words = ["ps" if ask.command == "top" else ask.command, "--output", "json", *ask.since_words()]
         if ask.command == "history":
             words += ["--limit", str(ask.limit)]
             words += [] if self._namespace is None else ["--namespace", self._namespace]

@@ -11,6 +11,7 @@ from agent.fleet import FleetError
 from agent.fleet.arguments import Ask, parse
 
 if TYPE_CHECKING:
+    from agent.fleet.api import Api
     from agent.fleet.looking import Fleet, Look
 
 # What reaches a cluster is imported when it is needed: help is quick.
@@ -38,12 +39,25 @@ def _in_cluster(ask: Ask) -> int:
     of_context = None if _says_namespace(ask) else Namespace(ask.flags)
     with proxy(ask.flags) as socket_path:
         namespace = ask.namespace if of_context is None else of_context.name()
-        fleet = Fleet(Api(socket_path, ask.timeout_s), ask, namespace)
+        api = Api(socket_path, ask.timeout_s)
+        if ask.command == "report":
+            return _report(api, ask, namespace)
+        fleet = Fleet(api, ask, namespace)
         if ask.pod is not None:
             return _of_pod(fleet, ask)
         if ask.watch_s is not None:
             return _watch(fleet, ask)
         return _print(fleet.look(), ask)
+
+
+def _report(api: Api, ask: Ask, namespace: str | None) -> int:
+    from agent.fleet.looking import without_answer
+    from agent.fleet.report import report
+
+    found = report(api, ask, namespace, standard_output())
+    failed = {one.node: one.why for one in found.silent}
+    say([*found.notes, *without_answer(failed, len(found.nodes) + len(failed))])
+    return EXIT_FAILED if failed else EXIT_OK
 
 
 def _says_namespace(ask: Ask) -> bool:

@@ -92,6 +92,15 @@ def test_history_has_the_kill_and_filters(node: Node, herder: Instance) -> None:
     assert "worker" in node.oomward("history", "--since", "1h").stdout
 
 
+def test_report_is_a_page_about_the_kill_and_what_to_raise(node: Node, herder: Instance) -> None:
+    done = node.oomward("report", "--html", "-", "-n", "default")
+    assert done.returncode == 0, done.stderr
+    assert "<b>1</b><span>OOM kill</span>" in done.stdout
+    assert "<bdi>default</bdi>/<wbr><bdi>herder</bdi>" in done.stdout
+    assert '<span class="badge survived">survived</span>' in done.stdout
+    assert "64Mi &#8594; <b>96Mi</b>" in done.stdout
+
+
 def test_diagnose_tells_of_the_lost_process_by_ledger_and_cgroup(node: Node, herder: Instance) -> None:
     """By the API's word nothing is wrong with the pod."""
     (one,) = as_json(node, "diagnose")["diagnoses"]

@@ -88,6 +88,12 @@ CALLS = {
     ),
     "recover": (("recover",), "agent.commands.recover.recover", (None,), {}),
     "recover --policy": (("recover", "--policy", "p.yaml"), "agent.commands.recover.recover", (Path("p.yaml"),), {}),
+    "report": (
+        ("report", "--html", "page.html", "-n", "n", "--since", "6h", *NODE),
+        "agent.commands.report.report",
+        ("page.html",),
+        {"namespace": "n", "since_s": 21600.0},
+    ),
     "history": (
         (
             "history",

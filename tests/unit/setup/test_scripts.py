@@ -67,6 +67,18 @@ def test_the_demo_needs_neither_prometheus_nor_postgresql(somebody: Path) -> Non
     assert not missing & {"prometheus", "postgresql", "golang-github-containers-common", "git"}
 
 
+def test_the_browser_needs_its_driver_and_nothing_of_the_lab(somebody: Path) -> None:
+    missing = to_install(run("setup-debian.sh", "browser", PATH=str(somebody)))
+    assert missing - {"fonts-inter"} == {"chromium", "chromium-driver"}
+
+
+def test_googles_browser_will_do(somebody: Path) -> None:
+    for tool in ("google-chrome", "chromedriver"):
+        (somebody / tool).symlink_to("/bin/true")
+    done = run("setup-debian.sh", "browser", PATH=str(somebody))
+    assert done.returncode == 0 or to_install(done) == {"fonts-inter"}
+
+
 def test_an_environment_alone_needs_nothing_of_the_lab(somebody: Path) -> None:
     done = run("setup-debian.sh", "python", PATH=str(somebody))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
