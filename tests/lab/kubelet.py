@@ -162,6 +162,10 @@ class Kubelet:
         self._loop.adopt(pid)
         return pid
 
+    def probe(self, instance: Instance, *command: str) -> int:
+        """The exit code of an exec probe's command in a running container."""
+        return self._runtimes[instance.pod.runtime].probe(instance.container_id, *command)
+
     def kill(self, instance: Instance) -> None:
         """SIGKILL for a container's PID 1, as if it had crashed; by its restart policy it is started again."""
         os.kill(instance.pid, signal.SIGKILL)

@@ -156,6 +156,14 @@ class Runtime:
         self._run("exec", "--detach", "--pid-file", str(pid_file), container_id, *arguments, log=container_id)
         return int(pid_file.read_text())
 
+    def probe(self, container_id: str, *arguments: str) -> int:
+        """The exit code of a command in it, as of an exec probe."""
+        command = [self.name, "--root", str(self._root), "exec", container_id, *arguments]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, env=self._environment, check=False
+        )
+        return done.returncode
+
     def update(self, container_id: str, limit_bytes: int, *, group: bool) -> None:
         """Another limit for a running container, as an in-place resize asks for; ``group``: memory.oom.group 1 comes with it again."""
         file = WORK / "bundles" / container_id / "update.json"
