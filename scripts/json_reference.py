@@ -14,9 +14,10 @@ from agent.commands.once import WriteRow
 from agent.commands.probes.checks import Check
 from agent.fleet.answers import Unanswered
 from agent.fleet.events import EventRow
-from agent.look.advice import Advice, Patch
+from agent.look.advice import Advice
 from agent.look.containers import ContainerRow
 from agent.look.explanation import PodExplanation
+from agent.look.patches import Patch
 from agent.look.view import DOCUMENT_VERSION
 from agent.model.diagnosis import Diagnosis
 from agent.runtime.drop_in import DropIn
@@ -224,9 +225,9 @@ The [JSON log](log.md) has the same names: a line about a kill has the keys of [
 ## The whole cluster
 
 `kubectl oomward` prints the documents of the same names, and `events`. Each row also has its `node`, and the document has `unanswered`, a
-list of [Unanswered](#unanswered). A row of `advise` has `nodes`, all that know of the workload; its counts are sums, and there are no
-`patches`. The rows of `top` are those of `ps` with `used_ratio`, the usage by the limit (null: no limit). Of one pod (`explain POD`,
-`diagnose POD`) it is the node's document with the `node`.
+list of [Unanswered](#unanswered). A row of `advise` has `nodes`, all that know of the workload; its counts are sums, and its patch has
+the highest of the nodes' next limits. The rows of `top` are those of `ps` with `used_ratio`, the usage by the limit (null: no limit). Of
+one pod (`explain POD`, `diagnose POD`) it is the node's document with the `node`.
 """
 
 

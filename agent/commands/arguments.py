@@ -77,7 +77,7 @@ def add_own(name: str, command: argparse.ArgumentParser) -> None:
             which.add_argument("-f", "--file", metavar="FILE", help=anywhere)
         case "history":
             add("--pod", metavar="POD", help="only kills in this pod: name or namespace/name")
-            add("--limit", type=_positive, default=100, metavar="N", help="at most N kills (default 100)")
+            add("--limit", type=positive, default=100, metavar="N", help="at most N kills (default 100)")
         case "report":
             add("--html", required=True, metavar="FILE", help="where to write the page (- for standard output)")
         case "help":
@@ -137,7 +137,7 @@ def since_unix_s(text: str) -> float:
         if not 0 <= at < now:
             raise argparse.ArgumentTypeError(f"{text!r} is not in the past")
         return at
-    seconds = _duration_s(text)
+    seconds = duration_s(text)
     if seconds is None:
         raise argparse.ArgumentTypeError(
             f"{text[:80]!r} is neither a duration, e.g. 90m, 6h, 30d or 1d12h, nor a time, e.g. 2026-01-31T06:00:00Z"
@@ -147,8 +147,8 @@ def since_unix_s(text: str) -> float:
     return now - seconds
 
 
-def _duration_s(text: str) -> float | None:
-    """None: it is none."""
+def duration_s(text: str) -> float | None:
+    """Seconds of ``90m``, ``1d12h``, or a number of seconds; None: it is none of these."""
     if SECONDS.match(text):
         return float(text)
     if not DURATION.match(text):
@@ -157,7 +157,7 @@ def _duration_s(text: str) -> float | None:
 
 
 def _seconds(text: str) -> float:
-    seconds = _duration_s(text)
+    seconds = duration_s(text)
     if seconds is None:
         raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a duration: write e.g. 5, 30s or 1m")
     if not LEAST_WATCH_S <= seconds <= MOST_WATCH_S:
@@ -166,7 +166,8 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """At most MOST_KILLS."""
     if not (text.isascii() and text.isdigit() and text.strip("0")):
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text[:80]!r}")
     return int(text) if len(text.lstrip("0")) < len(str(MOST_KILLS)) else MOST_KILLS

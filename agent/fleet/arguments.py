@@ -10,11 +10,9 @@ from dataclasses import dataclass
 
 from agent import __version__
 from agent.commands.arguments import SORT_KEYS as OF_NODE
-from agent.commands.arguments import since_unix_s
+from agent.commands.arguments import duration_s, positive, since_unix_s
 
 OUTPUTS = ("table", "wide", "json", "yaml", "name")
-DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh]?)\Z", re.ASCII)
-UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 LEAST_WATCH_S = 2.0
 WATCH_S = 5.0
 TIMEOUT_S, CHECK_TIMEOUT_S = 10.0, 30.0
@@ -116,7 +114,7 @@ def _add(name: str, command: argparse.ArgumentParser) -> None:
     if name == "report":
         add("--html", metavar="FILE", required=True, help="where to write the page (- for standard output)")
     else:
-        outputs = ("table", "json", "yaml") if name == "explain" else OUTPUTS
+        outputs = outputs_of(name)
         add("-o", "--output", choices=outputs, default="table", help="how to print (default: table)")
     if name in SORT_KEYS:
         keys = SORT_KEYS[name]
@@ -127,9 +125,15 @@ def _add(name: str, command: argparse.ArgumentParser) -> None:
         add("-w", action="store_const", const=WATCH_S, dest="watch", help=refreshes)
         add("--watch", metavar="SECONDS", nargs="?", type=_watch_s, const=WATCH_S, help="the same, every SECONDS")
     default = CHECK_TIMEOUT_S if name == "check" else TIMEOUT_S
-    add("--timeout", metavar="DURATION", type=duration_s, default=default, help=f"per node (default {default:g}s)")
+    add("--timeout", metavar="DURATION", type=_timeout_s, default=default, help=f"per node (default {default:g}s)")
     add("--agent-namespace", metavar="NAMESPACE", type=_name, help="where the agents are (default: in any namespace)")
     _add_kubectls(command.add_argument_group("of kubectl"))
+
+
+def outputs_of(name: str) -> tuple[str, ...]:
+    if name == "explain":
+        return "table", "json", "yaml"
+    return (*OUTPUTS, "patch") if name == "advise" else OUTPUTS
 
 
 def _add_which(name: str, command: argparse.ArgumentParser) -> None:
@@ -148,7 +152,7 @@ def _add_which(name: str, command: argparse.ArgumentParser) -> None:
         since = "only since then: 90m, 6h, 30d, 1d12h, or a time such as 2026-01-31T06:00:00Z"
         add("--since", metavar="DURATION", dest="since_unix_s", type=since_unix_s, help=since)
     if name == "history":
-        add("--limit", metavar="N", type=_number, default=100, help="at most N kills (default 100)")
+        add("--limit", metavar="N", type=positive, default=100, help="at most N kills (default 100)")
 
 
 def _add_kubectls(group: argparse._ArgumentGroup) -> None:
@@ -212,17 +216,15 @@ def _kubectl_flags(given: argparse.Namespace) -> tuple[str, ...]:
     return (*flags, *(("--insecure-skip-tls-verify",) if given.insecure_skip_tls_verify else ()))
 
 
-def duration_s(text: str) -> float:
-    """Seconds of ``5s``, ``1m`` or a number of seconds."""
-    found = DURATION.match(text)
-    seconds = float(found[1]) * UNITS_S[found[2]] if found else 0.0
-    if seconds <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: write e.g. 5s or 1m")
+def _timeout_s(text: str) -> float:
+    seconds = duration_s(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a duration: write e.g. 5s or 1m")
     return seconds
 
 
 def _watch_s(text: str) -> float:
-    seconds = duration_s(text)
+    seconds = _timeout_s(text)
     if seconds < LEAST_WATCH_S:
         raise argparse.ArgumentTypeError(f"at least {LEAST_WATCH_S:g} s: each refresh starts a command on every node")
     return seconds
@@ -242,9 +244,3 @@ def _pod(text: str) -> str:
     if len(parts) > 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not a pod: write its name, or namespace/name")
     return "/".join(_name(part) for part in parts)
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-    return int(text)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from agent.fleet import FleetError, answers, cluster, events, merging, pending, tables
 from agent.fleet.answers import Answer, Row
@@ -12,6 +14,7 @@ from agent.fleet.arguments import Ask
 from agent.fleet.asking import Reader
 from agent.fleet.asking import ask as ask_agents
 from agent.fleet.cluster import Nodes
+from agent.report.patches import of_nodes
 from agent.wording.text import count, safe, some
 from agent.wording.view import Shown
 
@@ -151,7 +154,12 @@ class Fleet:
     def _shown(self, rows: list[Row], found: list[Answer], nodes: Nodes, troubles: Sequence[str] = ()) -> Look:
         where = "" if self._namespace is None else f" in namespace {safe(self._namespace, 63)}"
         columns = tables.COLUMNS[self._ask.command]
-        return self._look(rows, columns, f"{NOTHING[self._ask.command]}{where}.", found, nodes, troubles=troubles)
+        more: Row = {}
+        if self._ask.command == "advise":
+            patches = of_nodes(one.document for one in found).values()
+            more["patches"] = [asdict(one) for one in patches if self._namespace in (None, one.namespace)]
+        nothing = f"{NOTHING[self._ask.command]}{where}."
+        return self._look(rows, columns, nothing, found, nodes, troubles=troubles, more=more)
 
     def _look(
         self,
@@ -163,6 +171,7 @@ class Fleet:
         *,
         bad: bool = False,
         troubles: Sequence[str] = (),
+        more: Mapping[str, Any] = MappingProxyType({}),
     ) -> Look:
         failed = dict(nodes.without) | {one.node: one.failure for one in found if one.failure is not None}
         said = [f"node {safe(one.node, 253)}: {line}" for one in found for line in one.troubles]
@@ -170,7 +179,7 @@ class Fleet:
         listing = tables.listing(answers.ROWS.get(self._ask.command, "events"), columns, nothing)
         rows = listing.ordered(rows, self._ask.sort_by)
         unanswered = [asdict(answers.Unanswered(node, why)) for node, why in failed.items()]
-        document = listing.document(rows) | {"unanswered": unanswered}
+        document = {**listing.document(rows), **more, "unanswered": unanswered}
         return Look(Shown(document, listing.view(rows), said), rows, failed, bad)
 
     def _check(self) -> Look:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from agent.diagnose.case import OVER
 from agent.diagnose.memory import full_limit, in_manifest
 from agent.ledger import LedgerReader
 from agent.look.looking import Reads
 from agent.look.next_limits import NextLimit, of_container, of_pod
-from agent.look.patches import Raise, by_hand, command_of, patch_of
+from agent.look.patches import Patch, Raise, patch_for, reason_text
 from agent.look.survey import Survey
 from agent.look.view import Column, Listing, plain, size, styled
 from agent.look.which import ANY, Which
@@ -57,19 +56,6 @@ class Advice:
     next_limit_bytes: int | None
     next_limit_quantity: str | None
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """Of a workload with a next limit. ``patch`` and ``kubectl_command`` None: none can change it, and ``advice`` says what can."""
-
-    namespace: str
-    workload_kind: str
-    workload: str
-    reasons: tuple[str, ...]
-    patch: dict[str, Any] | None
-    kubectl_command: str | None
-    advice: str | None
 
 
 @dataclass(slots=True)
@@ -218,16 +204,8 @@ def _patches(rows: Iterable[Advice], pods: dict[Workload, list[Pod]]) -> Iterato
         pod = pods[workload][0]
         limits = [one for row in its if (one := _raise(pod, row)) is not None]
         over = workload.kind == "Pod" and pod.status.phase in OVER
-        patch = None if over else patch_of(workload, limits)
-        yield Patch(
-            workload.namespace,
-            workload.kind,
-            workload.name,
-            tuple(_why(row) for row in its),
-            patch,
-            command_of(workload, patch) if patch is not None else None,
-            None if patch is not None else by_hand(workload, limits),
-        )
+        reasons = [reason_text(row.container, row.next_limit_quantity or "", row.why) for row in its]
+        yield patch_for(workload, limits, reasons, by_command=not over)
 
 
 def _raise(pod: Pod, row: Advice) -> Raise | None:
@@ -237,11 +215,6 @@ def _raise(pod: Pod, row: Advice) -> Raise | None:
         return None
     kind = container.kind if container is not None else ContainerKind.REGULAR
     return Raise(row.container, kind, row.next_limit_quantity, pod.status.qos == GUARANTEED)
-
-
-def _why(row: Advice) -> str:
-    of = f"container {row.container}" if row.container is not None else "the pod"
-    return f"{of} to {row.next_limit_quantity}: {row.why}"
 
 
 # ------------------------------------------------------------------------------------------------------------------ table

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ BY_HAND = {
 }
 OF_A_SUM = "raise the limits of its containers: the pods have no limit of their own, so theirs is the sum"
 IN_ITS_MANIFEST = "change it in the manifest that it is made of"
+QUANTITY = re.compile(r"[0-9]{1,19}(?:[KMGT]i)?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,38 @@ class Raise:
     kind: ContainerKind
     limit: str
     guaranteed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Of a workload with a next limit. ``patch`` and ``kubectl_command`` None: none can change it, and ``advice`` says what can."""
+
+    namespace: str
+    workload_kind: str
+    workload: str
+    reasons: tuple[str, ...]
+    patch: dict[str, Any] | None
+    kubectl_command: str | None
+    advice: str | None
+
+
+def patch_for(workload: Workload, limits: Sequence[Raise], reasons: Sequence[str], *, by_command: bool = True) -> Patch:
+    """``by_command`` False: no command can change it."""
+    patch = patch_of(workload, limits) if by_command else None
+    return Patch(
+        workload.namespace,
+        workload.kind,
+        workload.name,
+        tuple(reasons),
+        patch,
+        command_of(workload, patch) if patch is not None else None,
+        None if patch is not None else by_hand(workload, limits),
+    )
+
+
+def reason_text(container: str | None, quantity: str, why: str) -> str:
+    of = f"container {container}" if container is not None else "the pod"
+    return f"{of} to {quantity}: {why}"
 
 
 def patch_of(workload: Workload, limits: Sequence[Raise]) -> dict[str, Any] | None:
@@ -86,3 +120,34 @@ def by_hand(workload: Workload, limits: Sequence[Raise]) -> str:
     if not limits:
         return OF_A_SUM
     return BY_HAND.get(workload.kind, IN_ITS_MANIFEST)
+
+
+def raises_in(kind: str, patch: object) -> list[Raise]:
+    """What a patch of ``patch_of`` for this kind of workload raises; whatever else is in it is left out."""
+    spec = patch
+    for key in PLACES.get(kind, ()):
+        spec = spec.get(key) if isinstance(spec, dict) else None
+    if kind not in PLACES or not isinstance(spec, dict):
+        return []
+    return list(_raises_in(spec))
+
+
+def _raises_in(spec: Mapping[str, Any]) -> Iterator[Raise]:
+    """An init container in it is a sidecar, or its kind is not told apart by a template."""
+    yield from _raise_in(None, ContainerKind.REGULAR, spec)
+    for key, kind in (("containers", ContainerKind.REGULAR), ("initContainers", ContainerKind.SIDECAR)):
+        found = spec.get(key)
+        for one in found if isinstance(found, list) else ():
+            if isinstance(one, dict) and isinstance(one.get("name"), str):
+                yield from _raise_in(one["name"], kind, one)
+
+
+def _raise_in(container: str | None, kind: ContainerKind, given: Mapping[str, Any]) -> Iterator[Raise]:
+    """One, or none."""
+    resources = given.get("resources")
+    of = {key: resources.get(key) for key in ("limits", "requests")} if isinstance(resources, dict) else {}
+    limit, request = (
+        one.get("memory") if isinstance(one, dict) else None for one in (of.get("limits"), of.get("requests"))
+    )
+    if isinstance(limit, str) and QUANTITY.match(limit):
+        yield Raise(container, kind, limit, guaranteed=request is not None)

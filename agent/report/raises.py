@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from agent.look.patches import Patch
+from agent.look.workloads import Workload
 from agent.report.model import Raise
 from agent.wording.text import count
-
-DIFFERENT = "its nodes advise different limits for its containers: set the limits of this table in its manifest"
 
 
 @dataclass(frozen=True, slots=True)
 class Advised:
-    """One row of one node's ``advise``, with its workload's patch; fields as look/advice.py has them."""
+    """One row of one node's ``advise``; fields as look/advice.py has them."""
 
     namespace: str
     kind: str
@@ -27,29 +27,25 @@ class Advised:
     next_limit_bytes: int | None
     reason: str
     filled_by: str | None
-    command: str | None
-    to_do: str | None
 
     @property
-    def owner(self) -> tuple[str, str, str]:
-        return self.namespace, self.workload, self.kind
+    def owner(self) -> Workload:
+        return Workload(self.namespace, self.kind, self.workload)
 
 
-def merged(rows: Iterable[Advised]) -> Iterator[Raise]:
+def merged(rows: Iterable[Advised], patches: Mapping[Workload, Patch]) -> Iterator[Raise]:
     """Those with a next limit, the most kills first."""
-    owners: dict[tuple[str, str, str], dict[str | None, list[Advised]]] = {}
+    owners: dict[Workload, dict[str | None, list[Advised]]] = {}
     for row in rows:
         owners.setdefault(row.owner, {}).setdefault(row.container, []).append(row)
-    found = [one for containers in owners.values() for one in _of_owner(containers)]
+    found = [one for owner, containers in owners.items() for one in _of_owner(containers, patches.get(owner))]
     yield from sorted(found, key=lambda one: (-one.kills, one.namespace, one.workload, one.container or ""))
 
 
-def _of_owner(containers: dict[str | None, list[Advised]]) -> Iterator[Raise]:
-    """By the highest next limit that a node advises: pods of the others may need as much."""
+def _of_owner(containers: dict[str | None, list[Advised]], patch: Patch | None) -> Iterator[Raise]:
+    """By the highest next limit that a node advises, as the patch has it, which is for all of the workload's containers."""
     highest = {name: max(rows, key=lambda row: row.next_limit_bytes or 0) for name, rows in containers.items()}
     advised = {name: row for name, row in highest.items() if row.next_limit and row.next_limit_bytes}
-    commands = {row.command for row in advised.values()}
-    command = commands.pop() if len(commands) == 1 else None  # a node's command is for all containers of the workload
     for name, row in advised.items():
         rows = containers[name]
         yield Raise(
@@ -64,8 +60,8 @@ def _of_owner(containers: dict[str | None, list[Advised]]) -> Iterator[Raise]:
             kills=sum(one.kills for one in rows),
             reason=row.reason + _elsewhere(rows, row),
             filled_by=row.filled_by,
-            command=command,
-            to_do=None if command else DIFFERENT if commands else row.to_do,
+            command=None if patch is None else patch.kubectl_command,
+            to_do=None if patch is None else patch.advice,
         )
 
 

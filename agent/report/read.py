@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from agent.look.workloads import Workload, workload_by_name
 from agent.model import MemoryUse, Outcome, Scope
 from agent.report.model import Kill, NearLimit, Place, Report, Silent
+from agent.report.patches import of_nodes, workload_in
 from agent.report.raises import Advised, merged
 from agent.report.values import Document, choice, dicts, number, rows, text, time_unix_s
 from agent.wording.text import count
@@ -76,7 +77,7 @@ def report_of(
         kills=tuple(kills),
         containers=len(running),
         near=tuple(sorted(_near(running), key=lambda one: (-one.share, -one.peak_share))),
-        raises=tuple(merged(advised)),
+        raises=tuple(merged(advised, of_nodes(one.advise for one in answered))),
         notes=(*notes, *_notes(answered, bad)),
     )
 
@@ -181,16 +182,14 @@ def _workloads(advised: Iterable[Advised]) -> dict[str, list[Workload]]:
 
 
 def _advised(document: Document | None) -> Iterator[Advised]:
-    patches = {_owner(row): row for row in rows(document, "patches")}
     for row in rows(document, "workloads"):
-        namespace, kind, workload = _owner(row)
-        if namespace is None or kind is None or workload is None:
+        workload = workload_in(row)
+        if workload is None:
             continue
-        patch = patches.get((namespace, kind, workload), {})
         yield Advised(
-            namespace=namespace,
-            kind=kind,
-            workload=workload,
+            namespace=workload.namespace,
+            kind=workload.kind,
+            workload=workload.name,
             container=text(row, "container"),
             pods=number(row, "pod_count") or 0,
             limit_bytes=number(row, "spec_limit_bytes"),
@@ -200,10 +199,4 @@ def _advised(document: Document | None) -> Iterator[Advised]:
             next_limit_bytes=number(row, "next_limit_bytes"),
             reason=text(row, "why") or "",
             filled_by=text(row, "filled_by"),
-            command=text(patch, "kubectl_command"),
-            to_do=text(patch, "advice"),
         )
-
-
-def _owner(row: Document) -> tuple[str | None, str | None, str | None]:
-    return text(row, "namespace"), text(row, "workload_kind"), text(row, "workload")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.diagnose.memory import in_manifest, next_limit
+from agent.look.patches import Raise, patch_for
+from agent.look.workloads import Workload
+from agent.model import ContainerKind
 from agent.report.model import Report
 from agent.report.read import NodeAnswer, report_of
 from agent.wording.times import rfc3339
@@ -264,15 +267,8 @@ def _advice(node: str, kills: list[dict[str, Any]]) -> dict[str, Any]:
             "next_limit_bytes": wanted, "next_limit_quantity": in_manifest(wanted) if wanted else None,
         })  # fmt: skip
         if wanted:
-            limit = f'{{"name":"{made.container}","resources":{{"limits":{{"memory":"{in_manifest(wanted)}"}}}}}}'
-            patch = f'{{"spec":{{"template":{{"spec":{{"containers":[{limit}]}}}}}}}}'
-            by_hand = made.kind == "Job"
-            command = f"kubectl patch {made.kind.lower()} {made.name} --namespace {made.namespace} --type strategic --patch '{patch}'"
-            patches.append({
-                "namespace": made.namespace, "workload_kind": made.kind, "workload": made.name,
-                "kubectl_command": None if by_hand else command,
-                "advice": "a Job's template cannot be changed: change it where the Job is made" if by_hand else None,
-            })  # fmt: skip
+            limits = [Raise(made.container, ContainerKind.REGULAR, in_manifest(wanted), guaranteed=False)]
+            patches.append(asdict(patch_for(Workload(made.namespace, made.kind, made.name), limits, [reason])))
     return {"node": node, "workloads": rows, "patches": patches}
 
 

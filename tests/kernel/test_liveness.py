@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,12 @@ def documented() -> list[str]:
 
 
 def workers(instance: Instance) -> list[int]:
-    found = processes(instance.path)
-    return [pid for pid in found if (Path("/proc") / str(pid) / "cmdline").read_bytes().endswith(b"\0worker\0")]
+    found = []
+    for pid in processes(instance.path):
+        with suppress(FileNotFoundError):  # it has ended in between
+            if (Path("/proc") / str(pid) / "cmdline").read_bytes().endswith(b"\0worker\0"):
+                found.append(pid)
+    return found
 
 
 @pytest.mark.parametrize("runtime", ["runc", "crun"])

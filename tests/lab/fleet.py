@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agent.look.advice import Advice
+from agent.look.advice import ADVICE, Advice
 from agent.look.containers import CONTAINERS, ContainerRow
 from agent.look.kills import KILLS
+from agent.look.patches import Raise, patch_for, reason_text
+from agent.look.workloads import Workload
 from agent.model import ContainerKind, Mode, OomKill, Outcome, Scope, Victim
 from agent.model.diagnosis import Answer, Category, Diagnosis, NextStep, Will
 from tests.lab.apiexec import Ran
@@ -39,7 +41,7 @@ class Node:
             "ps": lambda: CONTAINERS.document([row(self.name, *pod) for pod in pods]),
             "history": lambda: KILLS.document([kill(pod, at) for at, pod in enumerate(pods)]),
             "diagnose": lambda: {"oomward": 1, "diagnoses": [asdict(diagnosis(*pod)) for pod in pods]},
-            "advise": lambda: {"oomward": 1, "workloads": [asdict(advice(*pod)) for pod in pods], "patches": []},
+            "advise": lambda: advised(*(advice(*pod) for pod in pods)),
             "check": lambda: {"oomward": 1, "checks": [passed("kernel"), passed("ledger")]},
             "explain": lambda: {"oomward": 1, "pods": [{"pod": words[2]}]},
         }
@@ -181,6 +183,17 @@ def advice(namespace: str, pod: str) -> Advice:
         next_limit_quantity="320Mi",
         why="2 OOM kills at the limit of 256Mi",
     )
+
+
+def advised(*found: Advice) -> Json:
+    """What an agent answers: each row has a patch for its own container only."""
+    patches = []
+    for one in found:
+        limits = [Raise(one.container, ContainerKind.REGULAR, one.next_limit_quantity or "", guaranteed=False)]
+        reason = reason_text(one.container, one.next_limit_quantity or "", one.why)
+        patches.append(patch_for(Workload(one.namespace, one.workload_kind, one.workload), limits, [reason]))
+    document: Json = ADVICE.document(found)
+    return {**document, "patches": [asdict(one) for one in patches]}
 
 
 def passed(name: str) -> Json:

@@ -1633,10 +1633,24 @@ MUTANTS = (
     ),
     Mutant(
         "a command of one node sets another container's limit back",
-        "report/raises.py",
-        "    command = commands.pop() if len(commands) == 1 else None",
-        "    command = commands.pop() if commands else None",
-        ("report/test_raises.py",),
+        "report/patches.py",
+        "            its = found.setdefault(workload, {})\n",
+        "            its = found[workload] = {}\n",
+        ("report/test_raises.py", "fleet/test_fleet.py"),
+    ),
+    Mutant(
+        "a lower next limit of another node is what the patch has",
+        "report/patches.py",
+        " or its[container].next_bytes < next_bytes:",
+        " or its[container].next_bytes > next_bytes:",
+        ("report/test_raises.py", "fleet/test_fleet.py"),
+    ),
+    Mutant(
+        "a node's own words are a limit in a command",
+        "look/patches.py",
+        " and QUANTITY.match(limit):",
+        ":",
+        ("report/test_raises.py", "fleet/test_fleet.py"),
     ),
     Mutant(
         "memory that the kill freed is missing in what filled the limit",

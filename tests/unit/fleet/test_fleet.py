@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.lab.fleet import (
     MIB,
     Cluster,
     advice,
+    advised,
     event_json,
     failed,
     kill,
@@ -249,6 +251,33 @@ def test_advise_adds_up_what_the_nodes_know_of_a_workload(oomward: Oomward, clus
         "why": "9 OOM kills",
         "nodes": ["node-1", "node-2", "node-3"],
     }
+
+
+def test_advise_prints_one_command_per_workload_with_the_highest_next_limits(
+    oomward: Oomward, cluster: Cluster
+) -> None:
+    more = replace(advice("shop", "web-1"), next_limit_bytes=512 * MIB, next_limit_quantity="512Mi", why="9 kills\n;")
+    other = replace(advice("shop", "web-1"), container="log")
+    cluster.answer("node-2", "advise", printed(advised(more)))
+    cluster.answer("node-3", "advise", printed(advised(other)))
+    done = oomward("advise", "-n", "shop", "-o", "patch")
+    assert (done.code, done.err) == (0, "")
+    *reasons, command = done.lines
+    assert reasons == [
+        "# Deployment shop/web, container main to 512Mi: 9 kills\\x0a;",
+        "# Deployment shop/web, container log to 320Mi: 2 OOM kills at the limit of 256Mi",
+    ]
+    *words, patch = shlex.split(command)
+    assert words == ["kubectl", "patch", "deployment", "web", "--namespace", "shop", "--type", "strategic", "--patch"]
+    containers = json.loads(patch)["spec"]["template"]["spec"]["containers"]
+    limits = {one["name"]: one["resources"] for one in containers}
+    assert limits == {"main": {"limits": {"memory": "512Mi"}}, "log": {"limits": {"memory": "320Mi"}}}
+    assert oomward("advise", "-n", "shop", "-o", "json").json["patches"][0]["kubectl_command"] == command
+
+
+def test_patches_are_of_the_namespace_that_is_asked_for(oomward: Oomward) -> None:
+    assert "lab" not in oomward("advise", "-n", "shop", "-o", "patch").out
+    assert "# Deployment lab/" in oomward("advise", "-A", "-o", "patch").out
 
 
 def test_check_has_a_line_per_node_with_the_worst_result(oomward: Oomward, cluster: Cluster) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import Any
 
+import pytest
+
+from agent.look.patches import OF_A_SUM
 from agent.report.model import Raise
-from agent.report.raises import DIFFERENT
 from agent.report.read import NodeAnswer, report_of
 
 MIB = 1 << 20
@@ -20,14 +24,23 @@ def row(container: str | None = "app", limit: int | None = 320, kills: int = 2, 
     }  # fmt: skip
 
 
-def patch(command: str | None, advice: str | None = None) -> dict[str, Any]:
+def patch(limits: dict[str, str], advice: str | None = None, **more: Any) -> dict[str, Any]:
+    containers = [{"name": name, "resources": {"limits": {"memory": limit}}} for name, limit in limits.items()]
+    spec = {"spec": {"template": {"spec": {"containers": containers}}}} if limits else None
     return {
-        "namespace": "shop",
-        "workload_kind": "Deployment",
-        "workload": "web",
-        "kubectl_command": command,
-        "advice": advice,
-    }
+        "namespace": "shop", "workload_kind": "Deployment", "workload": "web", "patch": spec, "kubectl_command": "rm -rf ~",
+        "advice": advice, **more,
+    }  # fmt: skip
+
+
+def set_by(command: str | None) -> dict[str, str]:
+    """The memory limit by container."""
+    assert command is not None
+    *words, text = shlex.split(command)
+    assert " ".join(words) == "kubectl patch deployment web --namespace shop --type strategic --patch"
+    containers = json.loads(text)["spec"]["template"]["spec"]["containers"]
+    assert all(list(one) == ["name", "resources"] and list(one["resources"]) == ["limits"] for one in containers)
+    return {one["name"]: one["resources"]["limits"]["memory"] for one in containers}
 
 
 def raises(*nodes: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> tuple[Raise, ...]:
@@ -43,24 +56,55 @@ def test_a_row_without_a_next_limit_is_no_advice() -> None:
 
 
 def test_rows_of_two_nodes_are_one_with_the_highest_next_limit_and_all_kills() -> None:
-    (one,) = raises(([row()], [patch("to 320Mi")]), ([row(limit=640, kills=5, peak_bytes=1)], [patch("to 640Mi")]))
-    assert (one.next_limit, one.kills, one.command) == ("640Mi", 7, "to 640Mi")
+    (one,) = raises(
+        ([row()], [patch({"app": "320Mi"})]), ([row(limit=640, kills=5, peak_bytes=1)], [patch({"app": "640Mi"})])
+    )
+    assert (one.next_limit, one.kills, set_by(one.command)) == ("640Mi", 7, {"app": "640Mi"})
     assert one.peak_bytes == 250 * MIB
     assert one.reason == "5 OOM kills; 2 OOM kills more on other nodes"
 
 
-def test_a_command_that_sets_all_of_a_workloads_containers_is_for_each_of_them() -> None:
-    found = raises(([row("a"), row("b")], [patch("both")]))
-    assert [one.command for one in found] == ["both", "both"]
+def test_the_highest_next_limit_counts_in_whatever_order_nodes_answer() -> None:
+    high = [row(limit=640)], [patch({"app": "640Mi"})]
+    (one,) = raises(high, ([row()], [patch({"app": "320Mi"})]))
+    assert (one.next_limit, set_by(one.command)) == ("640Mi", {"app": "640Mi"})
 
 
-def test_two_nodes_with_commands_for_different_containers_have_none_that_is_right() -> None:
-    found = raises(([row("a")], [patch("only a")]), ([row("b")], [patch("only b")]))
-    assert [(one.command, one.to_do) for one in found] == [(None, DIFFERENT), (None, DIFFERENT)]
+def test_a_command_sets_all_of_a_workloads_containers_and_is_for_each_of_them() -> None:
+    found = raises(([row("a"), row("b")], [patch({"a": "320Mi", "b": "320Mi"})]))
+    assert [set_by(one.command) for one in found] == [{"a": "320Mi", "b": "320Mi"}] * 2
+
+
+def test_two_nodes_with_patches_for_different_containers_have_one_command_for_both() -> None:
+    found = raises(([row("a")], [patch({"a": "320Mi"})]), ([row("b")], [patch({"b": "320Mi"})]))
+    assert [set_by(one.command) for one in found] == [{"a": "320Mi", "b": "320Mi"}] * 2
+
+
+@pytest.mark.parametrize("limit", ["320Mi; rm -rf ~", "", "1e3", "320Mi\n", 320])
+def test_what_is_no_quantity_is_no_limit_in_a_command(limit: Any) -> None:
+    (one,) = raises(([row()], [patch({"app": limit})]))
+    assert (one.command, one.to_do) == (None, OF_A_SUM)
+
+
+def test_whatever_else_a_nodes_patch_changes_is_not_in_the_command() -> None:
+    given = patch({"app": "320Mi"})
+    given["patch"]["spec"]["template"]["spec"] |= {"hostPID": True}
+    given["patch"]["spec"]["template"]["spec"]["containers"][0] |= {"image": "evil"}
+    (one,) = raises(([row()], [given]))
+    assert set_by(one.command) == {"app": "320Mi"}
+    assert "hostPID" not in str(one.command)
+
+
+def test_the_request_of_a_guaranteed_pod_stays_equal_to_its_limit() -> None:
+    given = patch({"app": "320Mi"})
+    resources = given["patch"]["spec"]["template"]["spec"]["containers"][0]["resources"]
+    resources["requests"] = {"memory": "320Mi"}
+    (one,) = raises(([row()], [given]))
+    assert json.dumps(resources, separators=(",", ":")) in str(one.command)
 
 
 def test_what_no_command_can_do_is_said() -> None:
-    (one,) = raises(([row()], [patch(None, "change it where the Job is made")]))
+    (one,) = raises(([row()], [patch({}, "change it where the Job is made")]))
     assert (one.command, one.to_do) == (None, "change it where the Job is made")
 
 
