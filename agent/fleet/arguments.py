@@ -99,6 +99,8 @@ def parser(prog: str) -> argparse.ArgumentParser:
             name, help=about, description=about[0].upper() + about[1:] + ".", epilog=EPILOG, allow_abbrev=False
         )
         _add(name, command)
+    script = "print the program that lets kubectl complete `kubectl oomward`"
+    commands.add_parser("completion", help=script, description=script[0].upper() + script[1:] + ".", allow_abbrev=False)
     return top
 
 

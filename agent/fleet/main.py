@@ -14,12 +14,19 @@ if TYPE_CHECKING:
     from agent.fleet.api import Api
     from agent.fleet.looking import Fleet, Look
 
+COMPLETE = "__complete"  # what kubectl_complete-oomward asks
+
 # What reaches a cluster is imported when it is needed: help is quick.
 # ruff: noqa: PLC0415
 
 
 def run(words: Sequence[str], prog: str = "kubectl oomward") -> int:
     """Raises OSError when the output can't be written, SystemExit as argparse does and for SIGTERM."""
+    if list(words[:1]) == [COMPLETE] or list(words) == ["completion"]:
+        from agent.fleet.completion import SCRIPT, completed
+
+        standard_output().write(completed(words[1:]) if words[0] == COMPLETE else SCRIPT)
+        return EXIT_OK
     ask = parse(words, prog)
     from agent.fleet.proxy import ended_by_signals
 
