@@ -61,5 +61,7 @@ TARGETS = (
     Target("config", 800),
     Target("nri", 800),
     Target("unit", 600),
+    Target("frames", 400),
+    Target("stat", 600),
 )
 BY_NAME = {target.name: target for target in TARGETS}
