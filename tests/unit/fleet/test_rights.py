@@ -60,3 +60,9 @@ def test_exec_is_granted_in_the_agents_namespace_only() -> None:
     roles = {role["kind"]: role for role in yaml.safe_load_all(block)}
     assert roles["Role"]["metadata"]["namespace"] == "oomward"
     assert "exec" not in str(roles["ClusterRole"])
+
+
+def test_the_example_is_what_the_page_grants() -> None:
+    (block,) = re.findall(r"```yaml\n(apiVersion: rbac.*?)```", PAGE, re.DOTALL)
+    example = (ROOT / "manifests" / "examples" / "fleet" / "rights.yaml").read_text()
+    assert example.partition("\n")[2] == block
