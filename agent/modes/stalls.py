@@ -11,6 +11,7 @@ from collections.abc import Callable
 from itertools import chain, islice
 
 from agent.model import (
+    GROW_ON_PRESSURE_ANNOTATION,
     ON_STALL_ANNOTATION,
     ON_STALL_ANNOTATION_PREFIX,
     PRESSURE_EVENTS_ANNOTATION,
@@ -24,7 +25,6 @@ from agent.model import (
     Rules,
     StallPolicy,
 )
-from agent.model.recover import PRESSURE_ANNOTATION
 from agent.modes.policy import MOST_INVALID, disobeyed, first_rule, invalid_annotations
 from agent.settings.values import on_stall, stall_after_s, switch
 
@@ -47,8 +47,8 @@ def pressure_request(pod: Pod, container: str, rules: Rules) -> PressureRequest:
         if key in annotations:
             events = _parsed(switch, annotations[key]) is True
             break
-    if events is None and annotations.get(PRESSURE_ANNOTATION) == "true":
-        events = True  # the controller hears of it by the Event
+    if events is None and annotations.get(GROW_ON_PRESSURE_ANNOTATION) == "true":
+        events = True
     for key in (ON_STALL_ANNOTATION_PREFIX + container, ON_STALL_ANNOTATION):
         if key in annotations:
             wanted = _parsed(on_stall, annotations[key])

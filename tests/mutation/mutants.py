@@ -1581,6 +1581,27 @@ MUTANTS = (
         "            break\n",
         ("modes/test_stalls.py",),
     ),
+    Mutant(
+        "a lost kernel log ends the agent: its descriptor is closed before it is left out",
+        "loop/waiting.py",
+        "            if error.errno not in (errno.EBADF, errno.ENOENT):\n",
+        "            if error.errno != errno.ENOENT:\n",
+        ("loop/test_waiting.py", "faults/test_kernel_log.py"),
+    ),
+    Mutant(
+        "kubectl oomward offers what does not begin like the word",
+        "fleet/completion.py",
+        "[value for value in values if value.startswith(last)], directive\n    if last",
+        "values, directive\n    if last",
+        ("fleet/test_completion.py",),
+    ),
+    Mutant(
+        "completion lists the namespaces of another cluster",
+        "fleet/completion.py",
+        "            flags.append(word if",
+        "            list(word if",
+        ("fleet/test_completion.py",),
+    ),
     # ------------------------------------------------------------------------------------------------------- the report page
     Mutant(
         "a name of others becomes markup of the report page",
