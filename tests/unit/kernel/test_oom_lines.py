@@ -16,8 +16,8 @@ from agent.kernel.oom_lines import (
     Reaped,
     Skipped,
     comm_of,
-    may_be_continued,
     is_within,
+    may_be_continued,
     parse_line,
     unescape,
 )

@@ -8,7 +8,7 @@ import pytest
 
 from agent.kernel import oom_blocks
 from agent.kernel.oom_blocks import QUIET_US
-from agent.kernel.oom_lines import parse_line
+from agent.kernel.oom_lines import Line, parse_line
 from agent.model import KmsgGap, KmsgRecord, MemoryUse, TaskRow
 from tests.unit.kernel.made_reports import (
     LONG_US,
@@ -419,7 +419,7 @@ def test_a_kill_by_hand_is_one_only_where_the_report_says_so() -> None:
 def test_each_record_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
 
-    def parse(text: str) -> oom_blocks.Line | None:
+    def parse(text: str) -> Line | None:
         texts.append(text)
         return parse_line(text)
 
