@@ -24,7 +24,7 @@ from agent.events.schedule import Schedule
 from agent.events.sender import EventSender
 from agent.kernel.kmsg import boot_id, open_kmsg
 from agent.kernel.limits import is_first_pid_namespace, raise_open_files
-from agent.kernel.processes import largest
+from agent.kernel.processes import first_process, largest
 from agent.kills import Attribution
 from agent.kills.recorder import Recorder
 from agent.kube.api import connect
@@ -177,7 +177,7 @@ def _pressure(
 
     def kill(container: Cgroup) -> tuple[KillAttempt, SeenProcess | None]:
         facts.learn_init(container)
-        return kill_largest(files, container, largest, facts.init_pid(container))
+        return kill_largest(files, container, largest, lambda pids: facts.init_pid(container) or first_process(pids))
 
     def request(pod: Pod, container: str) -> PressureRequest:
         return pressure_request(pod, container, modes.rules)

@@ -199,6 +199,8 @@ class Pressure:
         if request.stall is not None and not one.shared:
             above = [at for at in self._levels_above(container) if at != pod]
             self.stalls.consider(one.judge, container, names, request.stall, reading, sample, above, now_s)
+        else:
+            self.stalls.pass_over(container, reading, sample, now_s)
         first = one.readings <= len(FIRST_S)
         if sample.reached or first or one.episode is not None or self.stalls.waits(container):
             self._at(one, now_s + one.wait_s())

@@ -116,15 +116,24 @@ def stall_resolved_note(
     after: tuple[float | None, int] | None,
 ) -> str:
     """``before`` and ``after``: the share of the time that it stalled, and its usage; ``after`` None: the container has ended."""
-    what = "all its processes" if policy.on_stall is OnStall.GROUP else "its largest process"
-    if ended is not None:
-        what = f"{what}, {safe(ended.comm)} (PID {ended.pid}, {bytes_text(ended.rss_bytes or 0)})"
     then = f"Before: {_state(before)}. " + (
         f"After: {_state(after)}." if after is not None else "The container has ended."
     )
     return note(
         f"Container {safe(container)} was stalled at its own memory limit for {lasted_s:.0f} s, and the kernel killed nothing: the agent "
-        f"ended {what} (on-stall {policy.on_stall.value} by {safe(policy.said_by, 200)}). {then}"
+        f"ended {_what(policy, ended)} (on-stall {policy.on_stall.value} by {safe(policy.said_by, 200)}). {then}"
+    )
+
+
+def stall_ended_line(names: Identity, policy: StallPolicy, ended: SeenProcess | None) -> str:
+    """One line for the log, when it is done."""
+    return f"{_place(names)} is stalled at its own memory limit: the agent ends {_what(policy, ended)}"
+
+
+def _what(policy: StallPolicy, ended: SeenProcess | None) -> str:
+    what = "all its processes" if policy.on_stall is OnStall.GROUP else "its largest process"
+    return (
+        what if ended is None else f"{what}, {safe(ended.comm)} (PID {ended.pid}, {bytes_text(ended.rss_bytes or 0)})"
     )
 
 

@@ -1500,9 +1500,18 @@ MUTANTS = (
     Mutant(
         "PID 1 is ended as the largest process",
         "cgroup/killing.py",
-        "        chosen = next((one for one in found if one.pid != init_pid), found[0] if found else None)\n",
+        "        chosen = next((one for one in found if one.pid != main_pid), found[0] if found else None)\n",
         "        chosen = found[0] if found else None\n",
         ("cgroup/test_killing.py",),
+    ),
+    Mutant(
+        "a stall from before the pod stopped asking counts when it asks again",
+        "pressure/stalls.py",
+        """        self._stalls.pop(container.inode, None)
+        if self.waits(container):
+""",
+        "        if self.waits(container):\n",
+        ("pressure/test_stalls.py",),
     ),
     Mutant(
         "a removed cgroup's trigger stays: the loop turns without end",
