@@ -182,7 +182,7 @@ def _pressure(
     def request(pod: Pod, container: str) -> PressureRequest:
         return pressure_request(pod, container, modes.rules)
 
-    report = Report(boot, metrics, outbox.post_again, readings.largest, unix_s)
+    report = Report(boot, metrics, outbox.post_again, readings.largest, unix_s, modes.registry.pods.get)
     stalls = Stalls(boot, metrics, outbox.post, readings.hits, kill, modes.consequences.end_stalled, unix_s)
     return Pressure(tree, facts, modes.registry, readings, psi, request, settings.pressure_events, report, stalls)
 

@@ -250,7 +250,7 @@ def test_a_stall_that_psi_signals_is_read_at_once(tmp_path: Path) -> None:
     goes_on(world, 15, stalled=0.7)
     assert pressed(world) == 1.0
     (note,) = events(world)
-    assert "waited for memory 70 %" in note
+    assert "stall on memory 70 %" in note
     for _ in range(30):
         world.turn(after_s=1.0)
     assert world.node.pressure.due_s() is None
