@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -17,6 +18,8 @@ from agent.wording.logs import Once, log
 logger = logging.getLogger("oomward")
 
 MOST_THREADS = 6  # started when they are needed, and kept
+STUCK_S = 3.0  # after that another takes its place …
+MOST_STUCK = 18  # … as long as there are no more of them
 MOST_OF_POD = 2
 MOST_WAITING = 64
 SAID_S = 3600.0
@@ -26,7 +29,9 @@ Work = Callable[[], None]
 class Readers:
     """``submit`` may be called by any thread, and never waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began_s: dict[str, float] = {}  # of the keys in work
         self._queue: SimpleQueue[tuple[str, str, Work]] = SimpleQueue()
         self._lock = threading.Lock()
         self._keys: set[str] = set()  # in work, or waiting
@@ -42,16 +47,22 @@ class Readers:
                 return False
             self._keys.add(key)
             self._pods[pod] += 1
-            another = len(self._keys) > self._threads < MOST_THREADS
+            another = len(self._keys) > self._threads < self._most_threads()
             self._threads += another
         if another:
             threading.Thread(target=self._run, name="processes", daemon=True).start()
         self._queue.put((pod, key, work))
         return True
 
+    def _most_threads(self) -> int:
+        late_s = self._clock() - STUCK_S
+        return MOST_THREADS + min(MOST_STUCK, sum(began_s < late_s for began_s in self._began_s.values()))
+
     def _run(self) -> None:
         while True:
             pod, key, work = self._queue.get()
+            with self._lock:
+                self._began_s[key] = self._clock()
             try:
                 work()
             except (AgentError, OSError, ValueError, IndexError) as error:  # what cannot be read is left out
@@ -59,7 +70,12 @@ class Readers:
                     log(logger, logging.WARNING, f"the processes of a container could not be read: {error!r}")
             finally:
                 with self._lock:
+                    del self._began_s[key]
                     self._keys.discard(key)
                     self._pods[pod] -= 1
                     if not self._pods[pod]:
                         del self._pods[pod]
+                    ends = self._threads > self._most_threads()
+                    self._threads -= ends
+            if ends:
+                return

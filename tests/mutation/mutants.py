@@ -1392,6 +1392,13 @@ MUTANTS = (
         ("pressure/test_pace.py",),
     ),
     Mutant(
+        "threads that wait for long are never replaced",
+        "pressure/readers.py",
+        "        return MOST_THREADS + min(",
+        "        return MOST_THREADS + 0 * min(",
+        ("pressure/test_readers.py",),
+    ),
+    Mutant(
         "a pod that makes its readers wait has all threads",
         "pressure/readers.py",
         " or self._pods[pod] >= MOST_OF_POD",

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from agent.model import AgentError
-from agent.pressure.readers import MOST_OF_POD, MOST_THREADS, MOST_WAITING, Readers
+from agent.pressure.readers import MOST_OF_POD, MOST_STUCK, MOST_THREADS, MOST_WAITING, STUCK_S, Readers
 from tests.unit.patience import PATIENCE_S
 
 
@@ -55,3 +55,27 @@ def test_what_cannot_be_read_is_logged_and_the_next_is_read(error: Exception, ca
     readers.submit("pod", "a", fail)
     readers.submit("pod", "b", done.set)
     assert done.wait(PATIENCE_S)
+
+
+def test_pods_that_make_all_threads_wait_for_long_cost_the_others_no_turn() -> None:
+    now_s, before = [100.0], threading.active_count()
+    readers, stuck, done = Readers(lambda: now_s[0]), threading.Event(), threading.Event()
+    working = threading.Semaphore(0)
+
+    def wait() -> None:
+        working.release()
+        wait_for(stuck)
+
+    for number in range(MOST_THREADS):
+        assert readers.submit(f"evil {number // MOST_OF_POD}", f"evil {number}", wait)
+    assert all(working.acquire(timeout=PATIENCE_S) for _ in range(MOST_THREADS))
+    assert readers.submit("good", "good", done.set)
+    assert threading.active_count() == before + MOST_THREADS
+    now_s[0] += STUCK_S + 0.1
+    assert readers.submit("other", "other", lambda: None)
+    assert done.wait(PATIENCE_S)
+    for number in range(MOST_THREADS, 2 * MOST_WAITING):
+        now_s[0] += STUCK_S + 0.1
+        readers.submit(f"evil {number // MOST_OF_POD}", f"evil {number}", partial(wait_for, stuck))
+    assert threading.active_count() <= before + MOST_THREADS + MOST_STUCK
+    stuck.set()
