@@ -157,7 +157,13 @@ def build_node(
     )
     pods = Pods(registry, modes, ledger, failing, metrics, NodeName(name, registry))
     runtime = Runtime(registry, modes, tree, metrics, required=settings.nri == "required")
-    return Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime, pressure)
+    node = Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime, pressure)
+
+    def between() -> None:
+        node.between()  # the loop's, which comes later
+
+    pressure.readings.between = between
+    return node
 
 
 def _pressure(

@@ -77,17 +77,20 @@ class Report:
         if names.container is None or names.pod is None or names.namespace is None or names.pod_uid is None:
             return
         key = (names.namespace, names.pod, names.container)
-        processes: list[SeenProcess] | None = None
-        if episode.named is None:
+        begins = episode.named is None
+        if begins:
             episode.named, episode.counted_s, episode.calm_s = names, now_s, episode.since_s
-            if self._logged.due("/".join(key)) is not None:
-                episode.logged = True
-                processes = self._largest(episode.container)
-                self._log_beginning(episode, names, reading, sample, processes)
         self._metrics.under_pressure(*key, seconds=now_s - episode.counted_s, lasts=True)
         episode.counted_s = now_s
         if sample.killed:
             episode.calm_s = now_s
+        processes: list[SeenProcess] | None = None
+        if begins and self._logged.due("/".join(key)) is not None:
+            episode.logged = True
+            processes = self._largest(
+                episode.container
+            )  # from here on the container may be gone: reading them may take long
+            self._log_beginning(episode, names, reading, sample, processes)
         lasted_s = now_s - episode.since_s
         wait_s = EVENT_AFTER_S if episode.calm_s == episode.since_s else EVENT_AFTER_KILL_S
         if (

@@ -1392,6 +1392,13 @@ MUTANTS = (
         ("pressure/test_pace.py",),
     ),
     Mutant(
+        "a container of thousands of processes at its limit keeps the loop from what else happens",
+        "run.py",
+        "    pressure.readings.between = between\n",
+        "",
+        ("pressure/test_following.py",),
+    ),
+    Mutant(
         "threads that wait for long are never replaced",
         "pressure/readers.py",
         "        return MOST_THREADS + min(",
