@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from queue import SimpleQueue
 
@@ -20,8 +20,9 @@ logger = logging.getLogger("oomward")
 MOST_THREADS = 6  # started when they are needed, and kept
 STUCK_S = 3.0  # after that another takes its place …
 MOST_STUCK = 18  # … as long as there are no more of them
-MOST_OF_POD = 2
-MOST_WAITING = 64
+MOST_OF_POD = 2  # at once
+MOST_BEHIND = 8  # of a pod, that wait for those: all its containers, where its own limit is reached
+MOST_WAITING = 128
 SAID_S = 3600.0
 Work = Callable[[], None]
 
@@ -36,18 +37,23 @@ class Readers:
         self._lock = threading.Lock()
         self._keys: set[str] = set()  # in work, or waiting
         self._pods: Counter[str] = Counter()
+        self._behind: dict[str, deque[tuple[str, str, Work]]] = {}  # by pod
         self._threads = 0
         self._said = Once(SAID_S)
 
     def submit(self, pod: str, key: str, work: Work) -> bool:
-        """Whether this is done soon: not while the same ``key`` is, nor with many others of ``pod``, nor with very many."""
+        """Whether this is done soon: not while the same ``key`` is, nor behind many others of ``pod``, nor behind very many."""
         with self._lock:
-            full = len(self._keys) >= MOST_WAITING or self._pods[pod] >= MOST_OF_POD
+            full = len(self._keys) >= MOST_WAITING or self._pods[pod] >= MOST_OF_POD + MOST_BEHIND
             if full or key in self._keys:
                 return False
             self._keys.add(key)
             self._pods[pod] += 1
-            another = len(self._keys) > self._threads < self._most_threads()
+            if self._pods[pod] > MOST_OF_POD:
+                self._behind.setdefault(pod, deque()).append((pod, key, work))
+                return True
+            behind = sum(map(len, self._behind.values()))
+            another = len(self._keys) - behind > self._threads < self._most_threads()
             self._threads += another
         if another:
             threading.Thread(target=self._run, name="processes", daemon=True).start()
@@ -57,6 +63,13 @@ class Readers:
     def _most_threads(self) -> int:
         late_s = self._clock() - STUCK_S
         return MOST_THREADS + min(MOST_STUCK, sum(began_s < late_s for began_s in self._began_s.values()))
+
+    def _next_of(self, pod: str) -> None:
+        behind = self._behind.get(pod)
+        if behind:
+            self._queue.put(behind.popleft())
+            if not behind:
+                del self._behind[pod]
 
     def _run(self) -> None:
         while True:
@@ -75,6 +88,7 @@ class Readers:
                     self._pods[pod] -= 1
                     if not self._pods[pod]:
                         del self._pods[pod]
+                    self._next_of(pod)
                     ends = self._threads > self._most_threads()
                     self._threads -= ends
             if ends:

@@ -60,7 +60,8 @@ class SeenProcesses:
             for container in self._containers(cgroup.place.pod_key):
                 self.reached(container, now_s)
         elif cgroup.place.kind is CgroupKind.CONTAINER and self._pace.due(cgroup.path, now_s):
-            self._submit(_pod(cgroup), cgroup.path, lambda: self._look(cgroup))
+            taken = self._submit(_pod(cgroup), cgroup.path, lambda: self._look(cgroup))
+            self._pace.give_back(0.0 if taken else 1.0)  # one pod's containers must not use up what others may need
 
     def reported(self, cgroup: Cgroup, victims: Sequence[Victim], now_s: float) -> None:
         """The kernel's log names processes of this container that were killed: what is left of them, and their parents, is read soon."""

@@ -1399,6 +1399,13 @@ MUTANTS = (
         ("pressure/test_following.py",),
     ),
     Mutant(
+        "one pod's containers use up the readings that the others may need",
+        "pressure/seen.py",
+        "give_back(0.0 if taken else 1.0)",
+        "give_back(0.0)",
+        ("pressure/test_seen.py",),
+    ),
+    Mutant(
         "threads that wait for long are never replaced",
         "pressure/readers.py",
         "        return MOST_THREADS + min(",

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from agent.model import AgentError
-from agent.pressure.readers import MOST_OF_POD, MOST_STUCK, MOST_THREADS, MOST_WAITING, STUCK_S, Readers
+from agent.pressure.readers import MOST_BEHIND, MOST_OF_POD, MOST_STUCK, MOST_THREADS, MOST_WAITING, STUCK_S, Readers
 from tests.unit.patience import PATIENCE_S
 
 
@@ -19,9 +19,9 @@ def wait_for(event: threading.Event) -> None:
 
 def test_a_container_that_makes_its_reader_wait_delays_no_other() -> None:
     readers, stuck, done = Readers(), threading.Event(), threading.Event()
-    for number in range(MOST_OF_POD):
+    for number in range(MOST_OF_POD + MOST_BEHIND):
         assert readers.submit("evil", f"evil {number}", partial(wait_for, stuck))
-    assert not readers.submit("evil", "evil 9", done.set), "a pod has no more threads than that"
+    assert not readers.submit("evil", "evil 99", done.set)
     assert readers.submit("good", "good", done.set)
     assert done.wait(PATIENCE_S)
     stuck.set()
@@ -79,3 +79,20 @@ def test_pods_that_make_all_threads_wait_for_long_cost_the_others_no_turn() -> N
         readers.submit(f"evil {number // MOST_OF_POD}", f"evil {number}", partial(wait_for, stuck))
     assert threading.active_count() <= before + MOST_THREADS + MOST_STUCK
     stuck.set()
+
+
+def test_all_containers_of_a_pod_are_read_two_at_a_time() -> None:
+    readers, lock, done = Readers(), threading.Lock(), threading.Semaphore(0)
+    now, most = [0], [0]
+
+    def look() -> None:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        with lock:
+            now[0] -= 1
+        done.release()
+
+    assert all(readers.submit("pod", str(number), look) for number in range(6))
+    assert all(done.acquire(timeout=PATIENCE_S) for _ in range(6))
+    assert most[0] <= MOST_OF_POD

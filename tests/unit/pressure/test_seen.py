@@ -299,3 +299,14 @@ def test_of_few_processes_each_file_is_read_once(world: World, monkeypatch: pyte
         monkeypatch.setattr(module, "read_file", noting)
     world.reached()
     assert sorted(read) == sorted(f"{pid}/{file}" for pid in (10, 11, 12, 13) for file in ("stat", "cmdline"))
+
+
+def test_a_pod_of_many_containers_at_their_limit_leaves_readings_for_others(tmp_path: Path) -> None:
+    world = World(tmp_path / "proc", Redaction())
+    world.proc.add(12, ("python", "app.py"), pages=mib(9))
+    submit, world.seen._submit = world.seen._submit, lambda *_: False
+    for number in range(500):
+        world.reached(Cgroup(classify(f"{POD.path}/{number:064x}"), 100 + number))
+    world.seen._submit = submit
+    world.reached()
+    assert [one.pid for one in world.of_kill((12, "python3"))] == [12]
