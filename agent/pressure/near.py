@@ -13,8 +13,9 @@ from agent.model import Cgroup, CgroupKind, Vanished
 from agent.pressure.reached import Listener
 
 NEAR = 0.75  # of the limit
-MOST_AT_ONCE = 20  # the others at the next wake-up
-READ_AGAIN = 10  # a limit is read again after so many wake-ups: it may have been lowered
+MOST_ASKED = 150  # at one wake-up, so that no turn is long; the next ones at the next
+MOST_AT_ONCE = 20  # of those that are near; the others at the next wake-up
+READ_AGAIN = 10  # a limit is read again after that many wake-ups: it may have been lowered
 
 
 class NearLimit:
@@ -25,24 +26,33 @@ class NearLimit:
         self._listener = listener
         self._limits: dict[Cgroup, int | None] = {}
         self._listened_s: dict[Cgroup, float] = {}  # of those that were near last time
-        self._round = 0
+        self._round = self._next = 0
 
     def check(self, cgroups: Iterable[Cgroup], now_s: float, between: Callable[[], None]) -> None:
-        """``between`` is called before each reading. Those that waited longest come first."""
+        """MOST_ASKED of these, and the next ones in the next call. ``between`` is called before each reading. Of those that are near, the
+        ones that waited longest come first.
+        """
         self._round += 1
         if self._round % READ_AGAIN == 0:
             self._limits.clear()
         near = []
-        for cgroup in cgroups:
-            if cgroup.place.kind in (CgroupKind.CONTAINER, CgroupKind.POD):
-                between()
-                if self._is_near(cgroup):
-                    near.append(cgroup)
+        for cgroup in self._turn([one for one in cgroups if one.place.kind in (CgroupKind.CONTAINER, CgroupKind.POD)]):
+            between()
+            if self._is_near(cgroup):
+                near.append(cgroup)
         listened_s = {cgroup: self._listened_s.get(cgroup, 0.0) for cgroup in near}
         for cgroup in sorted(near, key=listened_s.__getitem__)[:MOST_AT_ONCE]:
             listened_s[cgroup] = now_s
             self._listener(cgroup, now_s)
         self._listened_s = listened_s
+
+    def _turn(self, cgroups: list[Cgroup]) -> list[Cgroup]:
+        """Those whose turn it is."""
+        if len(cgroups) <= MOST_ASKED:
+            return cgroups
+        begin = self._next % len(cgroups)
+        self._next = begin + MOST_ASKED
+        return (cgroups + cgroups)[begin : begin + MOST_ASKED]
 
     def gone(self, cgroup: Cgroup) -> None:
         self._limits.pop(cgroup, None)

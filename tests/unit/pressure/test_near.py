@@ -9,7 +9,7 @@ import pytest
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import classify
 from agent.model import Cgroup
-from agent.pressure.near import MOST_AT_ONCE, READ_AGAIN, NearLimit
+from agent.pressure.near import MOST_ASKED, MOST_AT_ONCE, READ_AGAIN, NearLimit
 from tests.unit.cgroup.fakes import make
 
 POD = "kubepods/pod11111111-2222-3333-4444-555555555555"
@@ -81,3 +81,11 @@ def test_a_cgroup_that_was_removed_is_none(node: Node) -> None:
     node.cgroups = [Cgroup(gone.place, 1)]
     assert not node.wake()
     node.check.gone(gone)
+
+
+def test_no_wake_up_asks_more_than_its_share_and_the_others_have_their_turn(node: Node) -> None:
+    for number in range(2 * MOST_ASKED + 10):
+        node.add(f"{POD}/{number:064x}", 10, 100)
+    last = f"{POD}/{2 * MOST_ASKED + 9:064x}"
+    node.set(last, 90, 100)
+    assert [list(node.wake()) for _ in range(3)] == [[], [], [last]]
