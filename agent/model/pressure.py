@@ -13,6 +13,7 @@ ON_STALL_ANNOTATION = "oomward.dev/on-stall"
 ON_STALL_ANNOTATION_PREFIX = "on-stall.oomward.dev/"
 STALL_AFTER_ANNOTATION = "oomward.dev/stall-after"
 STALL_AFTER_S = 60.0
+GROW_ON_PRESSURE_ANNOTATION = "recover.oomward.dev/grow-on-pressure"  # "true": the controller hears of it by the Event
 
 
 class OnStall(StrEnum):

@@ -11,7 +11,6 @@ ENABLED_LABEL = "recover.oomward.dev/enabled"  # of a namespace
 RECOVER_ANNOTATION = "oomward.dev/recover"  # "true", or a list of actions
 GROW_ANNOTATION = "oomward.dev/grow"  # step/maximum: 25%/4Gi, 512Mi/4Gi
 GROW_ANNOTATION_PREFIX = "recover.oomward.dev/grow."  # the same for one container
-PRESSURE_ANNOTATION = "recover.oomward.dev/grow-on-pressure"  # "true"
 IMAGES_ANNOTATION_PREFIX = "recover.oomward.dev/images."  # the next images of a container, separated by commas
 OPTIONAL_INIT_ANNOTATION = "recover.oomward.dev/optional-init"  # names of init containers, separated by commas
 POLICY_ANNOTATION = "recover.oomward.dev/policy"  # JSON, of a namespace or pod

@@ -24,7 +24,7 @@ from agent.model import (
     Rules,
     StallPolicy,
 )
-from agent.model.recover import PRESSURE_ANNOTATION
+from agent.model.pressure import GROW_ON_PRESSURE_ANNOTATION
 from agent.modes.policy import MOST_INVALID, disobeyed, first_rule, invalid_annotations
 from agent.settings.values import on_stall, stall_after_s, switch
 
@@ -47,7 +47,7 @@ def pressure_request(pod: Pod, container: str, rules: Rules) -> PressureRequest:
         if key in annotations:
             events = _parsed(switch, annotations[key]) is True
             break
-    if events is None and annotations.get(PRESSURE_ANNOTATION) == "true":
+    if events is None and annotations.get(GROW_ON_PRESSURE_ANNOTATION) == "true":
         events = True  # the controller hears of it by the Event
     for key in (ON_STALL_ANNOTATION_PREFIX + container, ON_STALL_ANNOTATION):
         if key in annotations:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agent.model.pressure import GROW_ON_PRESSURE_ANNOTATION
 from agent.model.recover import (
     GROW_ANNOTATION,
     GROW_ANNOTATION_PREFIX,
     IMAGES_ANNOTATION_PREFIX,
     OPTIONAL_INIT_ANNOTATION,
     POLICY_ANNOTATION,
-    PRESSURE_ANNOTATION,
     RECOVER_ANNOTATION,
     Action,
     Policy,
@@ -95,7 +95,7 @@ def _grow(key: str, text: str) -> Grow:
 
 
 def grows_on_pressure(annotations: Mapping[str, str]) -> bool:
-    return annotations.get(PRESSURE_ANNOTATION, "") == "true"
+    return annotations.get(GROW_ON_PRESSURE_ANNOTATION, "") == "true"
 
 
 def images_asked(annotations: Mapping[str, str], container: str) -> tuple[str, ...]:

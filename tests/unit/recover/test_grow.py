@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from agent.model.recover import PRESSURE_ANNOTATION, Action, State
+from agent.model.pressure import GROW_ON_PRESSURE_ANNOTATION
+from agent.model.recover import Action, State
 from agent.wording.times import rfc3339
 from tests.unit.recover.lab import Lab
 from tests.unit.recover.pods import NOW, killed, memory, past, pod, step, waiting, why
 
 Json = dict[str, Any]
-ASKS = {"oomward.dev/grow": "25%/1Gi", PRESSURE_ANNOTATION: "true"}
+ASKS = {"oomward.dev/grow": "25%/1Gi", GROW_ON_PRESSURE_ANNOTATION: "true"}
 
 
 def node(allocatable: str, *, short: bool = False) -> Json:
