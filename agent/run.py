@@ -24,7 +24,7 @@ from agent.events.schedule import Schedule
 from agent.events.sender import EventSender
 from agent.kernel.kmsg import boot_id, open_kmsg
 from agent.kernel.limits import is_first_pid_namespace, raise_open_files
-from agent.kernel.processes import largest
+from agent.kernel.processes import first_process, largest
 from agent.kills import Attribution
 from agent.kills.recorder import Recorder
 from agent.kube.api import connect
@@ -157,7 +157,13 @@ def build_node(
     )
     pods = Pods(registry, modes, ledger, failing, metrics, NodeName(name, registry))
     runtime = Runtime(registry, modes, tree, metrics, required=settings.nri == "required")
-    return Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime, pressure)
+    node = Node(tree, ledger, metrics, outbox, modes, kills, pods, runtime, pressure)
+
+    def between() -> None:
+        node.between()  # the loop's, which comes later
+
+    pressure.readings.between = between
+    return node
 
 
 def _pressure(
@@ -177,12 +183,12 @@ def _pressure(
 
     def kill(container: Cgroup) -> tuple[KillAttempt, SeenProcess | None]:
         facts.learn_init(container)
-        return kill_largest(files, container, largest, facts.init_pid(container))
+        return kill_largest(files, container, largest, lambda pids: facts.init_pid(container) or first_process(pids))
 
     def request(pod: Pod, container: str) -> PressureRequest:
         return pressure_request(pod, container, modes.rules)
 
-    report = Report(boot, metrics, outbox.post_again, readings.largest, unix_s)
+    report = Report(boot, metrics, outbox.post_again, readings.largest, unix_s, modes.registry.pods.get)
     stalls = Stalls(boot, metrics, outbox.post, readings.hits, kill, modes.consequences.end_stalled, unix_s)
     return Pressure(tree, facts, modes.registry, readings, psi, request, settings.pressure_events, report, stalls)
 

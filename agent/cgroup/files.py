@@ -226,9 +226,9 @@ class CgroupFiles(CgroupMount):
         return bool(_pairs(self.need(cgroup.path, cgroup.inode, "cgroup.events")).get("populated"))
 
     def _processes(self, cgroup: Cgroup) -> list[int]:
-        texts = [self.read(cgroup.path, cgroup.inode, "cgroup.procs") or ""]
-        texts += [self._read_below(path, "cgroup.procs") for path in self.below(cgroup.path)]
-        return [int(line) for text in texts for line in text.split()]
+        own, children = self.read_with_children(cgroup.path, cgroup.inode, "cgroup.procs")
+        texts = [self._read_below(path, "cgroup.procs") for path in self.below(cgroup.path, children)]
+        return [int(line) for text in (own or "", *texts) for line in text.split()]
 
     def _read_below(self, path: str, file: str) -> str:
         """Empty for a cgroup that was removed, or has no such file."""

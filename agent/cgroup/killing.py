@@ -39,10 +39,13 @@ def kill_container(files: CgroupFiles, cgroup: Cgroup) -> KillAttempt:
 
 
 def kill_largest(
-    files: CgroupFiles, cgroup: Cgroup, largest: Callable[[Iterable[int]], Sequence[SeenProcess]], init_pid: int | None
+    files: CgroupFiles,
+    cgroup: Cgroup,
+    largest: Callable[[Iterable[int]], Sequence[SeenProcess]],
+    main: Callable[[Iterable[int]], int | None],
 ) -> tuple[KillAttempt, SeenProcess | None]:
-    """SIGKILL to the largest process of a container, and which that was. ``largest`` sorts them. ``init_pid`` (None: not known) is its
-    PID 1, whose end would end the container: it is killed only if there is no other.
+    """SIGKILL to the largest process of a container, and which that was. ``largest`` sorts them. ``main`` (None: not known) is the one
+    whose end would end the container: it is killed only if there is no other.
 
     Raises ValueError for a cgroup that is no container's.
     """
@@ -55,7 +58,8 @@ def kill_largest(
         if not any(listed):
             return KillAttempt(KillOutcome.DENIED, HIDDEN) if listed else KillAttempt(KillOutcome.EMPTY), None
         found = [one for one in largest(pid for pid in listed if pid) if one.rss_bytes]
-        chosen = next((one for one in found if one.pid != init_pid), found[0] if found else None)
+        main_pid = main(pid for pid in listed if pid)
+        chosen = next((one for one in found if one.pid != main_pid), found[0] if found else None)
         if chosen is None:
             return KillAttempt(KillOutcome.EMPTY), None
         sent = _signal(files, cgroup, (chosen.pid,))

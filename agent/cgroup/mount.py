@@ -14,7 +14,7 @@ import errno
 import os
 import resource
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +28,7 @@ FIRST_FILES = {"v2": "memory.current", "v1": "memory.usage_in_bytes"}
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # nor wait for a FIFO in a file's place
 MANY = 1 << 16  # open directories, where nothing limits them
+NO_CHILDREN = 2  # links to a directory: its name and "." (fs/kernfs/inode.c, kernfs_refresh_inode); file systems that don't count have 1
 ONE_READ = 4096  # a control file's text is shorter, but for lists of processes
 # Of every cgroup but the hierarchy's root (cgroup-v2.rst), and of that root alone (cgroup-v1/cgroups.rst).
 NOT_OF_THE_ROOT, OF_THE_ROOT = "cgroup.type", "release_agent"
@@ -142,26 +143,33 @@ class CgroupMount:
         """Names of the child cgroups, sorted. Raises CgroupError."""
         return self.within(path, None, "directory", _children)
 
-    def below(self, path: str) -> Iterator[str]:
-        """Paths of the cgroups below this one, MAX_NESTING levels down, however deep a workload nests. Raises CgroupError."""
+    def below(self, path: str, children: Sequence[str] | None = None) -> Iterator[str]:
+        """Paths of the cgroups below this one, MAX_NESTING levels down, however deep a workload nests. Raises CgroupError.
+
+        ``children``: the names of the first level; None: to be read.
+        """
         level = [path]
         for _ in range(MAX_NESTING):
-            found = [(at, names) for at in level if not isinstance(names := self.children(at), Vanished)]
-            level = [f"{at}/{name}" for at, names in found for name in names]
+            found = [(at, self.children(at) if children is None else children) for at in level]
+            level = [f"{at}/{name}" for at, names in found if not isinstance(names, Vanished) for name in names]
+            children = None
             yield from level
 
     def read(self, path: str, inode: int | None, file: str) -> str | None:
         """The text of a control file; None: the cgroup is there and has no such file. Raises GoneError, CgroupError."""
+        return self.within(path, inode, file, lambda directory: self._text_of(directory, file))
 
-        def text(directory: int) -> str | None:
-            try:
-                with opened(directory, file) as fd:
-                    return _text(fd, in_parts=file in LISTS).strip()
-            except FileNotFoundError:
-                self.check_exists(directory)
-                return None
+    def read_with_children(self, path: str, inode: int | None, file: str) -> tuple[str | None, tuple[str, ...]]:
+        """As ``read``, and the names of the child cgroups."""
+        return self.within(path, inode, file, lambda directory: (self._text_of(directory, file), _children(directory)))
 
-        return self.within(path, inode, file, text)
+    def _text_of(self, directory: int, file: str) -> str | None:
+        try:
+            with opened(directory, file) as fd:
+                return _text(fd, in_parts=file in LISTS).strip()
+        except FileNotFoundError:
+            self.check_exists(directory)
+            return None
 
     def need(self, path: str, inode: int | None, file: str) -> str:
         """As ``read``; raises CgroupError for a missing file."""
@@ -205,6 +213,8 @@ def _controllers(directory: int) -> list[str]:
 
 
 def _children(directory: int) -> tuple[str, ...]:
+    if os.fstat(directory).st_nlink == NO_CHILDREN:
+        return ()
     with os.scandir(directory) as entries:
         return tuple(sorted(e.name for e in entries if e.is_dir(follow_symlinks=False)))
 

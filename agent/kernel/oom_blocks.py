@@ -25,7 +25,7 @@ from agent.kernel.oom_lines import (
     NoVictim,
     Reaped,
     Skipped,
-    is_unfinished,
+    may_be_continued,
     parse_line,
 )
 from agent.model import KmsgGap, KmsgRecord
@@ -100,9 +100,8 @@ class OomBlocks:
             return []
         if self._limit.first_record_us is None:
             self._limit.first_record_us = item.at_us
-        record = self._whole(item)
-        line = parse_line(record.text) if record else None
-        if record is None or line is None:
+        record, line = self._whole(item)
+        if line is None:
             if self._block.only_dump or self._block.by_reaper is not None:
                 self._block.dump.take_other(item.text, self._page_bytes)
             return []
@@ -118,16 +117,16 @@ class OomBlocks:
         is_quiet = now_us is None or now_us - self.arrived_us >= quiet_us
         return self._next(Block()) if self.pending and is_quiet else []
 
-    def _whole(self, record: KmsgRecord) -> KmsgRecord | None:
-        """The record with the pieces before it, None while there are pieces to come."""
+    def _whole(self, record: KmsgRecord) -> tuple[KmsgRecord, Line | None]:
+        """The record with the pieces before it, and its line; None: it is no report's, or there are pieces to come."""
         half = self._half
         if record.fragment and half is not None:
             record = replace(half, text=half.text + record.text)
             self._half = None
-        if not is_unfinished(record.text):
-            return record
-        self._half = record if len(record.text) <= MOST_FRAGMENTED_CHARS else None
-        return None
+        line = parse_line(record.text)
+        if line is None and may_be_continued(record.text):
+            self._half = record if len(record.text) <= MOST_FRAGMENTED_CHARS else None
+        return record, line
 
     def _next(self, block: Block) -> list[Block]:
         """``block`` begins; the one before is returned if it has a kill."""

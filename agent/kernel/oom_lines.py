@@ -129,20 +129,20 @@ def parse_line(text: str) -> Line | None:
     """The line that this record's text is, with escapes still in it; None: no line of a report, or half of one."""
     if " invoked oom-killer: " in text and (match := _INVOKED.match(text)):
         return Invoked(sysrq=" order=-1," in text[match.end() :])
-    if text.startswith(_STARTS):
-        for pattern, line_of in _FORMS:
+    if (starts_and_forms := _FORMS.get(text[:1])) is not None and text.startswith(starts_and_forms[0]):
+        for pattern, line_of in starts_and_forms[1]:
             if (match := pattern.fullmatch(text)) and (line := line_of(match)) is not None:
                 return line
     return None
 
 
-def is_unfinished(text: str) -> bool:
-    """Whether this is the beginning of a line that the kernel prints in pieces (pr_cont).
+def may_be_continued(text: str) -> bool:
+    """Whether this text, which ``parse_line`` does not know, may be the beginning of a line that the kernel prints in pieces (pr_cont).
 
     A piece becomes a record of its own (flag ``c``) when another CPU prints in between or the record is full (about
     1000 bytes, which two long cgroup paths reach).
     """
-    return text.startswith(_IN_PIECES) and parse_line(text) is None
+    return text.startswith(_IN_PIECES)
 
 
 def is_within(path: str, ancestor: str) -> bool:
@@ -239,29 +239,52 @@ _KILLED = (
 )
 _INVOKED = re.compile(r".{0,60}? invoked oom-killer: gfp_mask=")
 _IN_PIECES = ("oom-kill:constraint=", "oom-kill:,", "Tasks in ", "Task in ", "Memory cgroup stats for ")
-_HEADS = (*_IN_PIECES, "Memory cgroup out", "Out of memory", "Killed process ", "OOM victim ", "[ ", "oom_reaper: ")
+_HEADS = (
+    *_IN_PIECES,
+    "Memory cgroup out",
+    "Out of memory",
+    "Killed process ",
+    "OOM victim ",
+    "[  pid",
+    "[ pid",
+    "oom_reaper: ",
+)
 _STARTS = (*_HEADS, *(f"{kind}: usage " for kind in ("memory", KMEM, "swap", MEMSW)))
-_LINES: tuple[tuple[str, Callable[[re.Match[str]], Line | None]], ...] = (
-    (_CLAIM, _claim),
-    (_KILLED, _killed),
-    (_WHY + r"Kill process (?P<pid>\d{1,10}) \((?P<comm>.*)\) (?:\[.*\] )?score \d+ or sacrifice child", _sacrifice),
+_Forms = tuple[tuple[str, ...], tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Line | None]], ...]]
+# The letters that a line of this form may begin with, its form, and what it says.
+_LINES: tuple[tuple[str, str, Callable[[re.Match[str]], Line | None]], ...] = (
+    ("o", _CLAIM, _claim),
+    ("KMO", _KILLED, _killed),
     (
+        "MO",
+        _WHY + r"Kill process (?P<pid>\d{1,10}) \((?P<comm>.*)\) (?:\[.*\] )?score \d+ or sacrifice child",
+        _sacrifice,
+    ),
+    (
+        "MO",
         rf"(?:{_WHY})?OOM victim (\d{{1,10}}) \(.*\) is already exiting\. Skip killing the task",
         lambda m: Skipped(int(m[2])),
     ),
-    (r"Out of memory and no killable processes.*", lambda _: NoVictim()),
-    (r"Tasks in (/.*) are going to be killed due to memory\.oom\.group set", lambda m: GroupKill(unescape(m[1]))),
-    (r"Task in (/.* killed as a result of limit of /.*)", _task_in),
-    (r"memory: usage (\d{1,18})kB, limit (\d{1,18})kB, failcnt \d+", _usage),
-    (r"Memory cgroup stats for (/.*?)(?::|: cache:\d+KB .*)", _stats),
+    ("O", r"Out of memory and no killable processes.*", lambda _: NoVictim()),
+    ("T", r"Tasks in (/.*) are going to be killed due to memory\.oom\.group set", lambda m: GroupKill(unescape(m[1]))),
+    ("T", r"Task in (/.* killed as a result of limit of /.*)", _task_in),
+    ("m", r"memory: usage (\d{1,18})kB, limit (\d{1,18})kB, failcnt \d+", _usage),
+    ("M", r"Memory cgroup stats for (/.*?)(?::|: cache:\d+KB .*)", _stats),
     *(
-        (rf"{re.escape(kind)}: usage (\d{{1,15}})kB, limit \d{{1,18}}kB, failcnt \d+", _counter(kind))
+        (kind[0], rf"{re.escape(kind)}: usage (\d{{1,15}})kB, limit \d{{1,18}}kB, failcnt \d+", _counter(kind))
         for kind in (KMEM, "swap", MEMSW)
     ),
     (
+        "o",
         r"oom_reaper: (?:reaped process (?P<pid>\d{1,10})|unable to reap pid:(?P<stuck>\d{1,10})) \((?P<comm>.*)\)(?:, now anon-rss:.*)?",
         _reaped,
     ),
-    (r"\[ +pid +\] +((?:[a-z_]+ +)*)name", lambda m: DumpLine(columns=tuple(m[1].split()))),
+    ("[", r"\[ +pid +\] +((?:[a-z_]+ +)*)name", lambda m: DumpLine(columns=tuple(m[1].split()))),
 )
-_FORMS = tuple((re.compile(pattern), line_of) for pattern, line_of in _LINES)
+_FORMS: dict[str, _Forms] = {
+    letter: (
+        tuple(start for start in _STARTS if start[0] == letter),
+        tuple((re.compile(pattern), line_of) for letters, pattern, line_of in _LINES if letter in letters),
+    )
+    for letter in {start[0] for start in _STARTS}
+}

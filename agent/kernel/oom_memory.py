@@ -42,14 +42,19 @@ def add(numbers: Numbers, kinds: Iterable[tuple[str, int]]) -> None:
 def take(numbers: Numbers, text: str) -> None:
     """A record between ``Memory cgroup stats for …`` and the task table: one kind, or several lines of them. Others are passed over."""
     kind, _, value = text.partition(" ")
-    if NEXT_LINE in value:
+    if value.isdecimal():
+        _take_one(numbers, kind, value)
+    elif NEXT_LINE in value:
         for line in text.split(NEXT_LINE):
-            take(numbers, line)
-    elif kind in KINDS:
-        if value.isdecimal() and len(value) <= MOST_DIGITS:
-            numbers.setdefault(kind, int(value))
+            kind, _, value = line.partition(" ")
+            _take_one(numbers, kind, value)
     elif not kind:  # the rest of a line in pieces
         add(numbers, kinds_of_line(value))
+
+
+def _take_one(numbers: Numbers, kind: str, value: str) -> None:
+    if kind in KINDS and value.isdecimal() and len(value) <= MOST_DIGITS:
+        numbers.setdefault(kind, int(value))
 
 
 def use_of(numbers: Mapping[str, int], usage_bytes: int | None) -> MemoryUse | None:

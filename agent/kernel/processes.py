@@ -67,6 +67,13 @@ def init_process(pids: Iterable[int], proc: Path = PROC) -> ProcessIdentity | No
     return None
 
 
+def first_process(pids: Iterable[int], proc: Path = PROC) -> int | None:
+    """The oldest of these processes whose parent is none of them: the main process of a container without a PID 1 of its own."""
+    inside = {pid for pid in pids if pid > 0}
+    found = [one for pid in inside if (one := process(pid, proc)) is not None and one.parent not in inside]
+    return min(found, key=lambda one: (one.start_ticks, one.pid)).pid if found else None
+
+
 def is_alive(identity: ProcessIdentity, proc: Path = PROC) -> bool:
     """Whether this very process runs on: same start, not a zombie, and not about to end.
 

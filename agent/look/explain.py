@@ -161,7 +161,8 @@ def _with_kill(one: ContainerExplanation, kill: OomKill | None) -> ContainerExpl
     if kill is None or one.container is None:
         return one
     text = " ".join(filter(None, (memory_sentence(kill), containers_sentence(kill)))) or None
-    memory, filled, process = memory_record(kill.use), filled_by(kill), seen_text(kill) or None
+    memory = None if kill.use is None else memory_record(kill.use)
+    filled, process = filled_by(kill), seen_text(kill) or None
     one = replace(one, last_kill_unix_s=kill.at_unix_s, last_process=process)
     return replace(one, memory=memory, memory_text=text, filled_by=filled)
 

@@ -14,6 +14,7 @@ ON_STALL_ANNOTATION = "oomward.dev/on-stall"
 ON_STALL_ANNOTATION_PREFIX = "on-stall.oomward.dev/"
 STALL_AFTER_ANNOTATION = "oomward.dev/stall-after"
 STALL_AFTER_S = 60.0
+GROW_ON_PRESSURE_ANNOTATION = "recover.oomward.dev/grow-on-pressure"  # "true": the controller hears of it by the Event
 
 
 class OnStall(StrEnum):
@@ -43,7 +44,7 @@ class PressureRequest:
 
 @dataclass(frozen=True, slots=True)
 class AtLimit:
-    """What is seen of a container that reaches its limit; ``use`` is None where it can't be read.
+    """What is seen of a container that reaches its limit.
 
     ``reached``: since the cgroup was made, how often a charge ran into the limit (v2: ``max``; v1: memory.failcnt). ``kills``: OOM kills,
     likewise. ``stalled_us``: how long all its processes that had work waited for memory (``full`` of PSI), None without PSI.
@@ -53,14 +54,12 @@ class AtLimit:
     usage_bytes: int
     reached: int
     kills: int
-    use: MemoryUse | None = None
+    use: MemoryUse
     stalled_us: int | None = None
 
     @property
     def fixed_bytes(self) -> int:
         """What can't be freed by reclaim without swap: all but page cache and reclaimable kernel memory."""
-        if self.use is None:
-            return 0
         return max(0, self.usage_bytes - (self.use.file or 0) - (self.use.slab_reclaimable or 0))
 
     @property
@@ -71,4 +70,4 @@ class AtLimit:
     @property
     def dirty(self) -> float:
         """Page cache that must be written back before it can be freed, as a share of the limit."""
-        return ((self.use.dirty or 0) if self.use is not None else 0) / max(1, self.limit_bytes)
+        return (self.use.dirty or 0) / max(1, self.limit_bytes)

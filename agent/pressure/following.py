@@ -163,6 +163,7 @@ class Pressure:
     def collect(self, now_s: float) -> None:
         """Read the containers that are due, MOST_CHECKS at most: the others in the next turn."""
         for _ in range(MOST_CHECKS):
+            self.readings.between()
             due_s = self.due_s()
             if due_s is None or due_s > now_s:
                 return
@@ -194,11 +195,15 @@ class Pressure:
             one.episode = Episode(container, one.judge.since_s, one.shared)
         if one.episode is not None:
             self.report.goes_on(one.episode, names, reading, sample, now_s, events=self._events(request))
+            if self._followed.get(container.inode) is not one:
+                return  # it was removed meanwhile
             if one.judge.since_s is None:
                 self._end(one, now_s)
         if request.stall is not None and not one.shared:
             above = [at for at in self._levels_above(container) if at != pod]
             self.stalls.consider(one.judge, container, names, request.stall, reading, sample, above, now_s)
+        else:
+            self.stalls.pass_over(container, reading, sample, now_s)
         first = one.readings <= len(FIRST_S)
         if sample.reached or first or one.episode is not None or self.stalls.waits(container):
             self._at(one, now_s + one.wait_s())

@@ -52,6 +52,10 @@ class Pace:
         self._tokens -= 1.0
         return True
 
+    def give_back(self, number: float) -> None:
+        """So many readings that were due are not made."""
+        self._tokens = min(AT_ONCE, self._tokens + number)
+
     def took(self, key: str, seconds: float) -> None:
         """What a reading cost in processor time; called by another thread."""
         last = self._last.get(key)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable
 from queue import SimpleQueue
 
@@ -17,8 +18,11 @@ from agent.wording.logs import Once, log
 logger = logging.getLogger("oomward")
 
 MOST_THREADS = 6  # started when they are needed, and kept
-MOST_OF_POD = 2
-MOST_WAITING = 64
+STUCK_S = 3.0  # after that another takes its place …
+MOST_STUCK = 18  # … as long as there are no more of them
+MOST_OF_POD = 2  # at once
+MOST_BEHIND = 8  # of a pod, that wait for those: all its containers, where its own limit is reached
+MOST_WAITING = 128
 SAID_S = 3600.0
 Work = Callable[[], None]
 
@@ -26,32 +30,52 @@ Work = Callable[[], None]
 class Readers:
     """``submit`` may be called by any thread, and never waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began_s: dict[str, float] = {}  # of the keys in work
         self._queue: SimpleQueue[tuple[str, str, Work]] = SimpleQueue()
         self._lock = threading.Lock()
         self._keys: set[str] = set()  # in work, or waiting
         self._pods: Counter[str] = Counter()
+        self._behind: dict[str, deque[tuple[str, str, Work]]] = {}  # by pod
         self._threads = 0
         self._said = Once(SAID_S)
 
     def submit(self, pod: str, key: str, work: Work) -> bool:
-        """Whether this is done soon: not while the same ``key`` is, nor with many others of ``pod``, nor with very many."""
+        """Whether this is done soon: not while the same ``key`` is, nor behind many others of ``pod``, nor behind very many."""
         with self._lock:
-            full = len(self._keys) >= MOST_WAITING or self._pods[pod] >= MOST_OF_POD
+            full = len(self._keys) >= MOST_WAITING or self._pods[pod] >= MOST_OF_POD + MOST_BEHIND
             if full or key in self._keys:
                 return False
             self._keys.add(key)
             self._pods[pod] += 1
-            another = len(self._keys) > self._threads < MOST_THREADS
+            if self._pods[pod] > MOST_OF_POD:
+                self._behind.setdefault(pod, deque()).append((pod, key, work))
+                return True
+            behind = sum(map(len, self._behind.values()))
+            another = len(self._keys) - behind > self._threads < self._most_threads()
             self._threads += another
         if another:
             threading.Thread(target=self._run, name="processes", daemon=True).start()
         self._queue.put((pod, key, work))
         return True
 
+    def _most_threads(self) -> int:
+        late_s = self._clock() - STUCK_S
+        return MOST_THREADS + min(MOST_STUCK, sum(began_s < late_s for began_s in self._began_s.values()))
+
+    def _next_of(self, pod: str) -> None:
+        behind = self._behind.get(pod)
+        if behind:
+            self._queue.put(behind.popleft())
+            if not behind:
+                del self._behind[pod]
+
     def _run(self) -> None:
         while True:
             pod, key, work = self._queue.get()
+            with self._lock:
+                self._began_s[key] = self._clock()
             try:
                 work()
             except (AgentError, OSError, ValueError, IndexError) as error:  # what cannot be read is left out
@@ -59,7 +83,13 @@ class Readers:
                     log(logger, logging.WARNING, f"the processes of a container could not be read: {error!r}")
             finally:
                 with self._lock:
+                    del self._began_s[key]
                     self._keys.discard(key)
                     self._pods[pod] -= 1
                     if not self._pods[pod]:
                         del self._pods[pod]
+                    self._next_of(pod)
+                    ends = self._threads > self._most_threads()
+                    self._threads -= ends
+            if ends:
+                return

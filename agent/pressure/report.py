@@ -11,9 +11,21 @@ from dataclasses import dataclass, field
 from math import inf
 
 from agent.metrics.metrics import Metrics
-from agent.model import AtLimit, Cgroup, Identity, Notice, ObjectRef, Reason, SeenProcess, event_name
+from agent.model import (
+    AtLimit,
+    Cgroup,
+    Identity,
+    MemoryVolume,
+    Notice,
+    ObjectRef,
+    Pod,
+    Reason,
+    SeenProcess,
+    event_name,
+)
 from agent.pressure.policy import Sample
 from agent.wording import pressure as wording
+from agent.wording.filled import all_volumes, container_volumes
 from agent.wording.logs import Once, log
 
 logger = logging.getLogger("oomward")
@@ -39,7 +51,7 @@ class Episode:
 
 
 class Report:
-    """``post`` takes an Event that may happen again: its group's open Event counts it."""
+    """``post`` takes an Event that may happen again: its group's open Event counts it. ``pod_of`` gives a pod by its uid."""
 
     def __init__(
         self,
@@ -48,7 +60,9 @@ class Report:
         post: Callable[[Notice], None],
         largest: Callable[[Cgroup], list[SeenProcess]],
         unix_s: Callable[[], float],
+        pod_of: Callable[[str], Pod | None],
     ) -> None:
+        self._pod_of = pod_of
         self._boot_id = boot_id
         self._metrics = metrics
         self._post = post
@@ -63,17 +77,20 @@ class Report:
         if names.container is None or names.pod is None or names.namespace is None or names.pod_uid is None:
             return
         key = (names.namespace, names.pod, names.container)
-        processes: list[SeenProcess] | None = None
-        if episode.named is None:
+        begins = episode.named is None
+        if begins:
             episode.named, episode.counted_s, episode.calm_s = names, now_s, episode.since_s
-            if self._logged.due("/".join(key)) is not None:
-                episode.logged = True
-                processes = self._largest(episode.container)
-                self._log_beginning(episode, names, reading, sample, processes)
         self._metrics.under_pressure(*key, seconds=now_s - episode.counted_s, lasts=True)
         episode.counted_s = now_s
         if sample.killed:
             episode.calm_s = now_s
+        processes: list[SeenProcess] | None = None
+        if begins and self._logged.due("/".join(key)) is not None:
+            episode.logged = True
+            processes = self._largest(
+                episode.container
+            )  # from here on the container may be gone: reading them may take long
+            self._log_beginning(episode, names, reading, sample, processes)
         lasted_s = now_s - episode.since_s
         wait_s = EVENT_AFTER_S if episode.calm_s == episode.since_s else EVENT_AFTER_KILL_S
         if (
@@ -96,8 +113,8 @@ class Report:
     def _log_beginning(
         self, episode: Episode, names: Identity, reading: AtLimit, sample: Sample, processes: list[SeenProcess]
     ) -> None:
-        line = wording.pressure_line(names, reading, sample.stalled, shared=episode.shared)
-        fields = wording.pressure_fields(names, reading, sample.stalled, processes)
+        line = wording.pressure_line(names, reading, sample.stalled, processes, shared=episode.shared)
+        fields = wording.pressure_fields(names, reading, sample.stalled, processes, shared=episode.shared)
         log(logger, logging.WARNING, line, event="memory_limit_pressure", **fields)
 
     def _event(
@@ -111,12 +128,24 @@ class Report:
     ) -> None:
         about = ObjectRef("Pod", names.pod or "", names.namespace or "", names.pod_uid or "")
         note = wording.pressure_note(
-            names.container or "", reading, sample.stalled, processes, lasts_s=LASTS_S[stage], shared=episode.shared
+            names.container or "",
+            reading,
+            sample.stalled,
+            processes,
+            lasts_s=LASTS_S[stage],
+            shared=episode.shared,
+            volumes=self._volumes(names, shared=episode.shared),
         )
         key = f"pressure-{self._boot_id[:8]}-{episode.container.inode}-{int(episode.since_s * 1000)}-{stage}"
         group = "/".join((about.uid, names.container or "", Reason.LIMIT_PRESSURE, str(stage)))
         name = event_name(about.name, key)
         self._post(Notice(name, about, Reason.LIMIT_PRESSURE, True, "WatchMemory", note, self._unix_s(), group=group))
+
+    def _volumes(self, names: Identity, *, shared: bool) -> tuple[MemoryVolume, ...]:
+        pod = self._pod_of(names.pod_uid or "")
+        if pod is None:
+            return ()
+        return all_volumes(pod) if shared else container_volumes(pod, names.container)
 
     def ended(self, episode: Episode, now_s: float) -> None:
         """It is over, or its cgroup was removed."""

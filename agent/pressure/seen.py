@@ -7,7 +7,7 @@ Read by threads of their own (readers.py), so the loop's never waits; paced (pac
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import nlargest
 from itertools import islice
 from pathlib import Path
@@ -60,7 +60,8 @@ class SeenProcesses:
             for container in self._containers(cgroup.place.pod_key):
                 self.reached(container, now_s)
         elif cgroup.place.kind is CgroupKind.CONTAINER and self._pace.due(cgroup.path, now_s):
-            self._submit(_pod(cgroup), cgroup.path, lambda: self._look(cgroup))
+            taken = self._submit(_pod(cgroup), cgroup.path, lambda: self._look(cgroup))
+            self._pace.give_back(0.0 if taken else 1.0)  # one pod's containers must not use up what others may need
 
     def reported(self, cgroup: Cgroup, victims: Sequence[Victim], now_s: float) -> None:
         """The kernel's log names processes of this container that were killed: what is left of them, and their parents, is read soon."""
@@ -84,11 +85,15 @@ class SeenProcesses:
     def _look(self, cgroup: Cgroup) -> None:
         began_s = time.thread_time()
         inside = {pid for pid in islice(self._pids(cgroup), MOST_LOOKED_AT) if pid > 0}
-        largest = nlargest(LARGEST, ((resident_bytes(pid, self._proc), pid) for pid in inside))
         look = _Look(self._redaction, inside.__contains__, self._proc)
-        found = [one for _, pid in largest if (one := process(pid, self._proc)) is not None]
+        found = [one for pid in self._largest(inside) if (one := look.process(pid)) is not None]
         self._kept.add(cgroup.path, cgroup.inode, [self._seen(look, one) for one in found])
         self._pace.took(cgroup.path, time.thread_time() - began_s)
+
+    def _largest(self, pids: set[int]) -> Collection[int]:
+        if len(pids) <= LARGEST:
+            return pids
+        return [pid for _, pid in nlargest(LARGEST, ((resident_bytes(pid, self._proc), pid) for pid in pids))]
 
     def _look_at_killed(self, cgroup: Cgroup, victims: Sequence[Victim]) -> None:
         """A victim is the process of this PID that ends, in this container, under this name. Another that has the PID now shows that what
@@ -98,7 +103,7 @@ class SeenProcesses:
         look = _Look(self._redaction, lambda pid: path in f"{cgroup_of(pid, self._proc)}/", self._proc)
         found = []
         for victim in victims:
-            now = process(victim.pid, self._proc)
+            now = look.process(victim.pid)
             if now is None:
                 continue
             if now.ends and now.comm == victim.comm and look.is_inside(victim.pid):
@@ -112,20 +117,20 @@ class SeenProcesses:
 
 
 class _Look:
-    """One reading; commands of parents that several processes have are read once. ``is_inside``: whether a PID is of the container."""
+    """One reading; what several processes have in common is read once. ``is_inside``: whether a PID is of the container."""
 
     def __init__(self, redaction: Redaction | None, is_inside: Callable[[int], bool], proc: Path) -> None:
         self._redaction = redaction
         self.is_inside = is_inside
         self._proc = proc
-        self._parents: dict[int, Process | None] = {}
+        self._processes: dict[int, Process | None] = {}
         self._commands: dict[int, str] = {}
 
     def describe(self, one: Process) -> SeenProcess:
         parents: list[Process] = []
         at = one
         while len(parents) < MOST_PARENTS and at.parent > 0 and self.is_inside(at.parent):
-            above = self._process(at.parent)
+            above = self.process(at.parent)
             if above is None:
                 break
             parents.append(above)
@@ -139,10 +144,10 @@ class _Look:
             one.rss_bytes,
         )
 
-    def _process(self, pid: int) -> Process | None:
-        if pid not in self._parents:
-            self._parents[pid] = process(pid, self._proc)
-        return self._parents[pid]
+    def process(self, pid: int) -> Process | None:
+        if pid not in self._processes:
+            self._processes[pid] = process(pid, self._proc)
+        return self._processes[pid]
 
     def _command(self, pid: int, most_chars: int) -> str:
         if self._redaction is None:

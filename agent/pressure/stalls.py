@@ -97,10 +97,8 @@ class Stalls:
         now_s: float,
     ) -> None:
         """A reading of a container that asks for something at a stall. ``above``: cgroups above whose limits are not its own."""
-        if (ended := self._ended.get(container.inode)) is not None:
-            if now_s >= ended.look_s:
-                del self._ended[container.inode]
-                self._resolved(container, ended, (sample.stalled, reading.usage_bytes))
+        if self.waits(container):
+            self._look_after(container, reading, sample, now_s)
             return
         if judge.stalled_since_s is None or reading.usage_bytes < AT_LIMIT * reading.limit_bytes:
             self._stalls.pop(container.inode, None)
@@ -118,6 +116,19 @@ class Stalls:
         self._acted_s[key] = now_s
         del self._stalls[container.inode]
         self._act(container, names, policy, lasted_s, (sample.stalled, reading.usage_bytes), now_s)
+
+    def pass_over(self, container: Cgroup, reading: AtLimit, sample: Sample, now_s: float) -> None:
+        """A reading of a container that asks for nothing, or no longer, or whose own limit is not the one that is reached."""
+        self._stalls.pop(container.inode, None)
+        if self.waits(container):
+            self._look_after(container, reading, sample, now_s)
+
+    def _look_after(self, container: Cgroup, reading: AtLimit, sample: Sample, now_s: float) -> None:
+        """The state after an act is read, if it is time."""
+        ended = self._ended[container.inode]
+        if now_s >= ended.look_s:
+            del self._ended[container.inode]
+            self._resolved(container, ended, (sample.stalled, reading.usage_bytes))
 
     def _is_own(self, stall: _Stall, above: Sequence[Cgroup]) -> bool:
         """Whether neither a limit above was reached meanwhile nor the node is short of memory."""
@@ -145,6 +156,8 @@ class Stalls:
                     names, Reason.MODE_FAILED, note, f"stall-failed-{container.inode}-{int(now_s)}", self.unix_s()
                 )
                 return
+        line = wording.stall_ended_line(names, policy, process)  # at once: the Event waits for the state after
+        log(logger, logging.WARNING, line, **wording.where(names))
         self.metrics.stalls_resolved.labels(policy.on_stall.value).inc()
         look_s = now_s + AFTER_S
         self._ended[container.inode] = _Ended(names, policy, process, lasted_s, before, look_s, self.unix_s())

@@ -7,6 +7,7 @@ what the kill freed, which was its processes'.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from agent.model import Filled, MemoryUse, MemoryVolume, OomKill, Pod, Scope
 from agent.wording.text import bytes_text, safe
@@ -18,31 +19,31 @@ LARGEST_LISTED = 3  # tasks of which a kill has the size; fewer: these are all
 UNBOUNDED = (Filled.SHARED, Filled.KERNEL, Filled.SOCKETS)  # they fill a higher limit, too
 WHOSE: dict[Scope | None, str] = {Scope.POD: " of the pod", Scope.KUBEPODS: " of all pods"}
 NO_VOLUME = (
-    "{size} was shared memory and tmpfs: files in /dev/shm and other tmpfs count until they are deleted, shared segments until the "
+    "{size} {was} shared memory and tmpfs: files in /dev/shm and other tmpfs count until they are deleted, shared segments until the "
     "last process detaches them (`df`, `ipcs -m` in the container)"
 )
 VOLUME = (
-    "{size} was shared memory and tmpfs: files in {volumes} count toward the limit until they are deleted; keep fewer there, "
+    "{size} {was} shared memory and tmpfs: files in {volumes} count toward the limit until they are deleted; keep fewer there, "
     "set a sizeLimit that fits below the limit, or use an emptyDir on disk"
 )
 UNWRITTEN = (
-    "{size} was page cache that waited to be written to disk: write smaller pieces with fsync, use direct I/O or a faster disk, "
+    "{size} {was} page cache not yet written to disk: write smaller pieces with fsync, use direct I/O or a faster disk, "
     "lower the node's vm.dirty_bytes, or raise the limit"
 )
 CACHED = (
-    "{size} was page cache, which is freed before a kill unless it is locked or in use: see what the container maps "
+    "{size} {was} page cache, which is freed before a kill unless it is locked or in use: see what the container maps "
     "and locks (mlock), or raise the limit"
 )
 FILES = (
-    "{size} was kernel memory, most of it for names and inodes of files (dentries): look up or create fewer files, "
+    "{size} {was} kernel memory, most of it for names and inodes of files (dentries): look up or create fewer files, "
     "since a higher limit fills, too"
 )
 KERNEL = (
-    "{size} was kernel memory, as for connections, open files, threads and page tables: look for many of them, "
+    "{size} {was} kernel memory, as for connections, open files, threads and page tables: look for many of them, "
     "since a higher limit fills, too"
 )
 SOCKETS = (
-    "{size} was buffers of network connections: have fewer, read them faster, or limit their buffers "
+    "{size} {was} buffers of network connections: have fewer, read them faster, or limit their buffers "
     "(net.ipv4.tcp_rmem, tcp_wmem), since a higher limit fills, too"
 )
 SWAP = "{size} more was in swap: raise the limit by that much, or run fewer or smaller processes"
@@ -138,8 +139,20 @@ def filled_advice(kill: OomKill, volumes: Sequence[MemoryVolume] = ()) -> str | 
     kind = filled_by(kill)
     if kind is None or kind in (Filled.PROCESSES, Filled.NOT_PROCESSES) or kill.use is None:
         return _most_used(kill)
-    size = dict(_shares(kill.use))[kind]
-    return _template(kind, kill.use, volumes).format(size=bytes_text(size), volumes=_volumes(volumes))
+    return _filled_text(kind, kill.use, volumes, was="was")
+
+
+def advice_now(use: MemoryUse, usage_bytes: int, volumes: Sequence[MemoryVolume] = ()) -> str | None:
+    """What to do where it isn't processes that fill a limit now. A clause, without a full stop. None: the usual advice applies."""
+    kind = kind_of(
+        replace(use, by_report=True), usage_bytes
+    )  # nothing was freed, so the rest is not known to be processes'
+    return None if kind in (None, Filled.PROCESSES, Filled.SWAP) else _filled_text(kind, use, volumes, was="is")
+
+
+def _filled_text(kind: Filled, use: MemoryUse, volumes: Sequence[MemoryVolume], was: str) -> str:
+    size = dict(_shares(use))[kind]
+    return _template(kind, use, volumes).format(size=bytes_text(size), volumes=_volumes(volumes), was=was)
 
 
 def volumes_of(pod: Pod | None, kill: OomKill) -> tuple[MemoryVolume, ...]:
@@ -148,7 +161,12 @@ def volumes_of(pod: Pod | None, kill: OomKill) -> tuple[MemoryVolume, ...]:
         return ()
     if kill.scope is Scope.POD:
         return all_volumes(pod)
-    container = pod.container(kill.container) if kill.container is not None else None
+    return container_volumes(pod, kill.container)
+
+
+def container_volumes(pod: Pod, name: str | None) -> tuple[MemoryVolume, ...]:
+    """The emptyDirs in memory of one of its containers."""
+    container = pod.container(name) if name is not None else None
     return container.memory_volumes if container is not None else ()
 
 

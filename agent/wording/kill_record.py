@@ -94,7 +94,7 @@ def kill_record(kill: OomKill) -> KillRecord:
         outcome=kill.outcome,
         limit_bytes=kill.limit_bytes,
         usage_bytes=kill.usage_bytes,
-        memory=memory_record(kill.use),
+        memory=None if kill.use is None else memory_record(kill.use),
         filled_by=filled_by(kill),
         container_usage=tuple(ContainerUsage(one.name, one.usage_bytes) for one in kill.containers),
         largest=tuple(map(_process, kill.largest)),
@@ -115,8 +115,6 @@ def _process(one: Victim | TaskRow) -> ProcessRecord:
     return ProcessRecord(one.pid, one.comm, one.uid, rss_bytes)
 
 
-def memory_record(use: MemoryUse | None) -> MemoryRecord | None:
-    if use is None:
-        return None
+def memory_record(use: MemoryUse) -> MemoryRecord:
     sizes = (use.anon, use.file, use.dirty, use.shmem, use.kernel, use.slab_reclaimable, use.sock, use.swap)
     return MemoryRecord(*sizes, use.by_report)

@@ -6,34 +6,16 @@ Takes records and returns text that is safe to print. Pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
-from agent.model import AtLimit, Identity, MemoryUse, OnStall, SeenProcess, StallPolicy
+from agent.model import AtLimit, Identity, MemoryVolume, OnStall, Scope, SeenProcess, StallPolicy
+from agent.wording.filled import advice_now, memory_text
+from agent.wording.kill_record import ProcessRecord, memory_record
 from agent.wording.text import bytes_text, duration_text, note, safe
 
 MOST_NAMES = 4
-ADVICE = (
-    "An OOM kill is likely if this goes on. Raise the memory limit, or run fewer or smaller processes in the container."
-)
-KINDS = (
-    ("anon", "processes"),
-    ("file", "page cache"),
-    ("shmem", "shared memory and tmpfs"),
-    ("kernel", "kernel"),
-    ("sock", "sockets"),
-)
-SHOWN_BYTES = 1 << 20
-
-
-def use_text(use: MemoryUse | None) -> str:
-    """``241 MiB processes, 9 MiB page cache (2 MiB not written back)``; without kinds below a MiB; "": nothing is known."""
-    parts = []
-    for kind, name in KINDS:
-        size = getattr(use, kind) if use is not None else None
-        if size is not None and size >= SHOWN_BYTES:
-            dirty = use.dirty if use is not None and kind == "file" else None
-            more = f" ({bytes_text(dirty)} not written back)" if dirty is not None and dirty >= SHOWN_BYTES else ""
-            parts.append(f"{bytes_text(size)} {name}{more}")
-    return ", ".join(parts)
+LIKELY = "An OOM kill is likely if this goes on."
+ADVICE = "Raise the memory limit, or run fewer or smaller processes in the container."
 
 
 def processes_text(processes: Sequence[SeenProcess]) -> str:
@@ -51,28 +33,35 @@ def pressure_note(
     *,
     lasts_s: float,
     shared: bool,
+    volumes: Sequence[MemoryVolume] = (),
 ) -> str:
-    """The message of the Event, at most 1,024 bytes."""
+    """The message of the Event, at most 1,024 bytes. ``volumes``: the emptyDirs in memory that count toward the limit."""
     whose = "the memory limit of its pod, which all its containers share," if shared else "its memory limit"
     lasts = f" and has been for {duration_text(lasts_s)}" if lasts_s else ""
-    stall = f" Its processes waited for memory {percent(stalled)} of the last second." if stalled is not None else ""
-    use, largest = use_text(reading.use), processes_text(processes)
+    stall = f" Its processes stall on memory {percent(stalled)} of the time." if stalled is not None else ""
+    use, largest = memory_text(reading.use), processes_text(processes)
+    advice = advice_now(reading.use, reading.usage_bytes, volumes)
     return note(
         f"Container {safe(container)} is at {whose} of {bytes_text(reading.limit_bytes)} ({bytes_text(reading.usage_bytes)} in "
         f"use){lasts}; {percent(reading.fixed)} of the limit can't be freed.{stall}"
         + (f" Memory now: {use}." if use else "")
         + (f" Largest processes: {largest}." if largest else "")
-        + f" {ADVICE}"
+        + f" {LIKELY} {ADVICE if advice is None else f'{advice[:1].upper()}{advice[1:]}.'}"
     )
 
 
-def pressure_line(names: Identity, reading: AtLimit, stalled: float | None, *, shared: bool) -> str:
+def pressure_line(
+    names: Identity, reading: AtLimit, stalled: float | None, processes: Sequence[SeenProcess], *, shared: bool
+) -> str:
     """One line for the log."""
     stall = "" if stalled is None else f", stalled {percent(stalled)} of the time"
     limit = "limit of its pod" if shared else "limit"
+    use, largest = memory_text(reading.use), processes_text(processes)
     return (
         f"memory pressure in {_place(names)}: at its {limit} of {bytes_text(reading.limit_bytes)}, "
         f"{percent(reading.fixed)} can't be freed{stall}"
+        + (f", memory now: {use}" if use else "")
+        + (f", largest processes: {largest}" if largest else "")
     )
 
 
@@ -81,15 +70,16 @@ def pressure_ended_line(names: Identity, lasted_s: float) -> str:
 
 
 def pressure_fields(
-    names: Identity, reading: AtLimit, stalled: float | None, processes: Sequence[SeenProcess]
+    names: Identity, reading: AtLimit, stalled: float | None, processes: Sequence[SeenProcess], *, shared: bool
 ) -> dict[str, object]:
-    """Fields of the log line."""
+    """Fields of the log line, of the same names and types as a kill's."""
     return where(names) | {
+        "scope": Scope.POD if shared else Scope.CONTAINER,
         "limit_bytes": reading.limit_bytes,
         "usage_bytes": reading.usage_bytes,
-        "memory": use_text(reading.use),
+        "memory": asdict(memory_record(reading.use)),
         "stalled": None if stalled is None else round(stalled, 3),
-        "largest": processes_text(processes),
+        "largest": [asdict(ProcessRecord(one.pid, one.comm, None, one.rss_bytes)) for one in processes[:MOST_NAMES]],
     }
 
 
@@ -116,15 +106,24 @@ def stall_resolved_note(
     after: tuple[float | None, int] | None,
 ) -> str:
     """``before`` and ``after``: the share of the time that it stalled, and its usage; ``after`` None: the container has ended."""
-    what = "all its processes" if policy.on_stall is OnStall.GROUP else "its largest process"
-    if ended is not None:
-        what = f"{what}, {safe(ended.comm)} (PID {ended.pid}, {bytes_text(ended.rss_bytes or 0)})"
     then = f"Before: {_state(before)}. " + (
         f"After: {_state(after)}." if after is not None else "The container has ended."
     )
     return note(
         f"Container {safe(container)} was stalled at its own memory limit for {lasted_s:.0f} s, and the kernel killed nothing: the agent "
-        f"ended {what} (on-stall {policy.on_stall.value} by {safe(policy.said_by, 200)}). {then}"
+        f"ended {_what(policy, ended)} (on-stall {policy.on_stall.value} by {safe(policy.said_by, 200)}). {then}"
+    )
+
+
+def stall_ended_line(names: Identity, policy: StallPolicy, ended: SeenProcess | None) -> str:
+    """One line for the log, when it is done."""
+    return f"{_place(names)} is stalled at its own memory limit: the agent ends {_what(policy, ended)}"
+
+
+def _what(policy: StallPolicy, ended: SeenProcess | None) -> str:
+    what = "all its processes" if policy.on_stall is OnStall.GROUP else "its largest process"
+    return (
+        what if ended is None else f"{what}, {safe(ended.comm)} (PID {ended.pid}, {bytes_text(ended.rss_bytes or 0)})"
     )
 
 

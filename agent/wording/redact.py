@@ -13,30 +13,34 @@ from fnmatch import fnmatchcase
 GONE = "***"
 CUT = "…"  # what stands in place of an argument that was not read to its end
 _WORDS = (
-    r"pass(?!ive|enger)|pwd|secret|token(?!izer)|api[-_.]?key|access[-_.]?key|private[-_.]?key|(?<![a-z])key(?!space|board)|credential|creds?\b|"
+    r"pass(?!ive|enger)|pwd|secret|token(?!izer)|api[-_.]?key|access[-_.]?key|private[-_.]?key|(?<![a-z])key(?!space|board)|(?-i:(?<=[a-z])Key)|"
+    r"(?:master|account|storage|shared|signing|encryption|license)key|credential|creds?\b|"
     r"(?<![a-z])auth(?!or\b|ors\b)|bearer|cookie|jwt|signature|(?<![a-z])(?:sig|sas|pat|pw|otp|salt|dsn)(?![a-z])"
 )
 _SECRET_NAME = re.compile(_WORDS, re.IGNORECASE)
 _VALUE = r"""(?:"(?:[^"\\]|\\.)*+"?|'[^']*+'?|[^\s"'])++"""
-# ``password=x``, ``"token": "x"``, ``--api-key x`` within one argument, such as a shell's script or a title that a program gave itself.
+# ``password=x``, ``"token": "x"``, ``--api-key x`` within one argument, such as a shell's script or a title that a program gave itself. A
+# value may be the name of the next one (``Bearer "password": "x"``): so matches may overlap.
 _NAMED = re.compile(
-    rf"((?:{_WORDS})[\w.\-]{{0,40}}[\"'\]}}]{{0,3}}(?:\s{{0,4}}[=:,]\s{{0,4}}|\s{{1,4}}))({_VALUE})", re.I
+    rf"(?=(?:{_WORDS})[\w.\-]{{0,40}}[\"'\]}}]{{0,3}}(?:\s{{0,4}}[=:,]\s{{0,4}}|\s{{1,4}})({_VALUE}))", re.IGNORECASE
 )
-_SCHEME = re.compile(r"\b(Bearer|Basic|Digest|Negotiate)\s+\S+", re.IGNORECASE)
-_WORD = re.compile(r"\S+")
+_SCHEME = re.compile(r"\b(?:Bearer|Basic|Digest|Negotiate)\s+(\S+)", re.IGNORECASE)
+_URL_LOGIN = re.compile(r"://(\S*)@")  # up to the last @: a password may have @ and / in it
 _LOGIN_OPTION = re.compile(r"(?:-u|-U|--user|--proxy-user|--userpwd)\Z")
-_LOGIN = re.compile(r"((?:^|\s)(?:-u|-U|--user|--proxy-user|--userpwd)[=\s]{0,4}[^\s:]{0,64}:)\S+")
-_SHORT = re.compile(r"(?:^|(?<=\s))(-(?:p|pw|a|w)\s{1,4})(?![/.]|\d{1,5}(?:\s|$))\S+")
+_LOGIN = re.compile(r"(?:^|\s)(?:-u|-U|--user|--proxy-user|--userpwd)[=\s]{0,4}[^\s:]{0,64}:(\S+)")
+_SHORT = re.compile(r"(?:^|(?<=\s))-(?:p|pw|a|w)\s{1,4}(?![/.]|\d{1,5}(?:\s|$))(\S+)")
 _TOKENS = re.compile(
-    r"eyJ[\w\-]{6,}(?:\.[\w\-]*)*"  # JSON Web Token
+    r"(eyJ[\w\-]{6,}(?:\.[\w\-]*)*"  # JSON Web Token
     r"|(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA)[A-Z0-9]{8,}"  # AWS
     r"|(?:gh[pousr]_|github_pat_|glpat-|gl[a-z]{2,6}-|xox[a-z]-|xapp-|sk-|sk_|rk_|pk_|hf_|npm_|pypi-|AIza|ya29\.|SG\.|dop_v1_|shpat_|hvs\.|"
     r"eyJ|AGE-SECRET-KEY-)[\w.\-]{8,}"
-    r"|-----BEGIN[\s\S]*",
+    r"|-----BEGIN[\s\S]*)",
 )
 _LONG = re.compile(r"[A-Za-z0-9+/=_\-]{24,}")
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")
-_ATTACHED_P = re.compile(r"(?:mysql|mariadb|sshpass|mongo|7z)")  # programs with ``-pPASSWORD``
+_ATTACHED_P = re.compile(r"(?:^|[\s/;&|(])(?:mysql|mariadb|sshpass|mongo|7z)")  # programs with ``-pPASSWORD``
+_ATTACHED = re.compile(r"\s-p(\S+)")
+_SPANS = (_NAMED, _SCHEME, _URL_LOGIN, _LOGIN, _SHORT, _TOKENS)
 _FEW, _MANY = 24, 32  # characters of a run of base64 that must have two digits, or one
 
 
@@ -51,7 +55,7 @@ class Redaction:
     def arguments(self, arguments: Sequence[str]) -> list[str]:
         """As many arguments, without secrets. The same again changes nothing."""
         shown: list[str] = []
-        attached_p = bool(arguments) and _ATTACHED_P.match(arguments[0].rpartition("/")[2]) is not None
+        attached_p = False
         before = ""
         for number, argument in enumerate(arguments):
             hidden = number > 0 and self._hides_next(before, argument)
@@ -61,6 +65,7 @@ class Redaction:
                 shown.append("-p" + GONE)
             else:
                 shown.append(self._argument(argument, after=before))
+            attached_p = attached_p or _ATTACHED_P.search(argument) is not None
             before = "" if hidden else argument
         return shown
 
@@ -90,19 +95,18 @@ class Redaction:
             return GONE
         if _LOGIN_OPTION.match(after) and ":" in argument:
             return f"{argument.partition(':')[0]}:{GONE}"
-        text = _WORD.sub(_without_login, argument) if "://" in argument else argument
-        text = _SCHEME.sub(rf"\1 {GONE}", text)
-        text = _NAMED.sub(rf"\1{GONE}", text)
-        text = _LOGIN.sub(rf"\1{GONE}", text)
-        text = _SHORT.sub(rf"\1{GONE}", text)
-        text = _TOKENS.sub(GONE, text)
-        return _HEX.sub(GONE, _LONG.sub(_unless_a_name, text))
+        return _HEX.sub(GONE, _LONG.sub(_unless_a_name, _without_secrets(argument)))
 
 
-def _without_login(word: re.Match[str]) -> str:
-    """A URL without user and password, up to the last @: a password may have @ and / in it."""
-    scheme, slashes, rest = word[0].partition("://")
-    return f"{scheme}{slashes}{GONE}@{rest.rpartition('@')[2]}" if "@" in rest else word[0]
+def _without_secrets(text: str) -> str:
+    """Each rule looks at the whole text: what one hides may be what another needs to find the next secret."""
+    rules = (*_SPANS, _ATTACHED) if _ATTACHED_P.search(text) else _SPANS
+    shown, end = [], 0
+    for begin, until in sorted(match.span(1) for rule in rules for match in rule.finditer(text)):
+        if begin > end or (begin == end == 0):
+            shown += [text[end:begin], GONE]
+        end = max(end, until)
+    return "".join((*shown, text[end:]))
 
 
 def _unless_a_name(run: re.Match[str]) -> str:

@@ -1455,6 +1455,27 @@ MUTANTS = (
         ("pressure/test_pace.py",),
     ),
     Mutant(
+        "a container of thousands of processes at its limit keeps the loop from what else happens",
+        "run.py",
+        "    pressure.readings.between = between\n",
+        "",
+        ("pressure/test_following.py",),
+    ),
+    Mutant(
+        "one pod's containers use up the readings that the others may need",
+        "pressure/seen.py",
+        "give_back(0.0 if taken else 1.0)",
+        "give_back(0.0)",
+        ("pressure/test_seen.py",),
+    ),
+    Mutant(
+        "threads that wait for long are never replaced",
+        "pressure/readers.py",
+        "        return MOST_THREADS + min(",
+        "        return MOST_THREADS + 0 * min(",
+        ("pressure/test_readers.py",),
+    ),
+    Mutant(
         "a pod that makes its readers wait has all threads",
         "pressure/readers.py",
         " or self._pods[pod] >= MOST_OF_POD",
@@ -1563,9 +1584,18 @@ MUTANTS = (
     Mutant(
         "PID 1 is ended as the largest process",
         "cgroup/killing.py",
-        "        chosen = next((one for one in found if one.pid != init_pid), found[0] if found else None)\n",
+        "        chosen = next((one for one in found if one.pid != main_pid), found[0] if found else None)\n",
         "        chosen = found[0] if found else None\n",
         ("cgroup/test_killing.py",),
+    ),
+    Mutant(
+        "a stall from before the pod stopped asking counts when it asks again",
+        "pressure/stalls.py",
+        """        self._stalls.pop(container.inode, None)
+        if self.waits(container):
+""",
+        "        if self.waits(container):\n",
+        ("pressure/test_stalls.py",),
     ),
     Mutant(
         "a removed cgroup's trigger stays: the loop turns without end",

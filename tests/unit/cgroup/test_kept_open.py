@@ -159,3 +159,22 @@ def test_a_thousand_cgroups_that_come_and_go_leave_no_descriptor_behind(mount: P
         tree.read(2.0)
     assert len(descriptors()) == before
     tree.close()
+
+
+def test_processes_and_children_are_read_in_one_walk(mount: Path, files: CgroupFiles, opened: list[str]) -> None:
+    cgroup = make(mount, CONTAINER, cgroup__procs="7\n")
+    make(mount, f"{CONTAINER}/a", cgroup__procs="8\n")
+    make(mount, f"{CONTAINER}/a/b", cgroup__procs="9\n")
+    opened.clear()
+    assert files.pids(cgroup) == (7, 8, 9)
+    assert [opened.count(name) for name in (CONTAINER.rpartition("/")[2], "cgroup.procs")] == [5, 3]
+
+
+def test_a_directory_without_children_is_not_listed(
+    mount: Path, files: CgroupFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cgroup = make(mount, CONTAINER, cgroup__procs="7\n")
+    if (mount / CONTAINER).stat().st_nlink != 2:
+        pytest.skip("this file system does not count links of directories")
+    monkeypatch.delattr(os, "scandir")
+    assert files.pids(cgroup) == (7,)

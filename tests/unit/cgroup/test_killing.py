@@ -173,7 +173,7 @@ def test_of_the_largest_process_alone_nothing_else_is_killed(
     init, small, large = sleepers(3)
     cgroup = holding(mount, CONTAINER, init, small, large)
     sizes = {init.pid: 900, small.pid: 100, large.pid: 500}
-    attempt, process = kill_largest(files, cgroup, by_pid(sizes), init.pid)
+    attempt, process = kill_largest(files, cgroup, by_pid(sizes), lambda _: init.pid)
     assert attempt.outcome is KillOutcome.KILLED
     assert process is not None
     assert process.pid == large.pid
@@ -184,7 +184,7 @@ def test_of_the_largest_process_alone_nothing_else_is_killed(
 def test_pid_1_is_ended_only_if_it_is_the_only_one(mount: Path, files: CgroupFiles, sleepers: Sleepers) -> None:
     (init,) = sleepers(1)
     cgroup = holding(mount, CONTAINER, init)
-    attempt, _ = kill_largest(files, cgroup, by_pid({init.pid: 900}), init.pid)
+    attempt, _ = kill_largest(files, cgroup, by_pid({init.pid: 900}), lambda _: init.pid)
     assert attempt.outcome is KillOutcome.KILLED
     assert init.wait(PATIENCE_S) == -signal.SIGKILL
 
@@ -196,7 +196,7 @@ def test_the_largest_process_is_left_alone_if_its_pid_has_left_the_cgroup_since(
     cgroup = holding(mount, CONTAINER, one, other)
     listings = iter([(one.pid, other.pid), (other.pid,)])
     monkeypatch.setattr(files, "pids", lambda _: next(listings))
-    attempt, _ = kill_largest(files, cgroup, by_pid({one.pid: 900, other.pid: 1}), None)
+    attempt, _ = kill_largest(files, cgroup, by_pid({one.pid: 900, other.pid: 1}), lambda _: None)
     assert attempt.outcome is KillOutcome.EMPTY
     assert one.poll() is None
 
@@ -206,10 +206,10 @@ def test_where_no_process_can_be_seen_the_largest_cant_be_ended_and_it_is_said_w
 ) -> None:
     cgroup = make(mount, CONTAINER)
     write_procs(mount, CONTAINER, 0)
-    attempt, process = kill_largest(files, cgroup, by_pid({}), None)
+    attempt, process = kill_largest(files, cgroup, by_pid({}), lambda _: None)
     assert (attempt.outcome, attempt.detail, process) == (KillOutcome.DENIED, HIDDEN, None)
 
 
 def test_in_what_is_no_container_no_largest_process_is_ended(mount: Path, files: CgroupFiles) -> None:
     with pytest.raises(ValueError, match="no container's cgroup"):
-        kill_largest(files, make(mount, POD), by_pid({}), None)
+        kill_largest(files, make(mount, POD), by_pid({}), lambda _: None)

@@ -125,7 +125,7 @@ CACHE = MemoryVolume("cache", 300 * MIB)
     ("use", "volumes", "raised", "words"),
     [
         (MemoryUse(anon=200 * MIB, file=50 * MIB), (), True, ""),
-        (MemoryUse(anon=20 * MIB, file=230 * MIB, dirty=220 * MIB), (), True, "waited to be written to disk"),
+        (MemoryUse(anon=20 * MIB, file=230 * MIB, dirty=220 * MIB), (), True, "not yet written to disk"),
         (MemoryUse(anon=20 * MIB, shmem=230 * MIB), (CACHE,), True, "emptyDir cache (in memory, sizeLimit 300 MiB)"),
         (MemoryUse(anon=20 * MIB, shmem=230 * MIB), (MemoryVolume("cache"),), False, "no sizeLimit"),
         (MemoryUse(anon=20 * MIB, shmem=230 * MIB), (), False, "files in /dev/shm"),

@@ -321,7 +321,7 @@ CACHE = MemoryUse(20 * MIB, 230 * MIB, 220 * MIB)
 
 def test_the_advice_follows_what_filled_the_limit_and_not_the_number_of_kills() -> None:
     one = the_one(LOOPING, kill(30, use=CACHE), kill(90))
-    assert one.advice.startswith("230 MiB was page cache that waited to be written to disk: write smaller pieces")
+    assert one.advice.startswith("230 MiB was page cache not yet written to disk: write smaller pieces")
     assert "processes" not in one.advice
 
 

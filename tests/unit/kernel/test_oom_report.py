@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from agent.kernel import oom_blocks
 from agent.kernel.oom_blocks import QUIET_US
+from agent.kernel.oom_lines import Line, parse_line
 from agent.model import KmsgGap, KmsgRecord, MemoryUse, TaskRow
 from tests.unit.kernel.made_reports import (
     LONG_US,
@@ -412,3 +414,16 @@ def test_a_kill_by_hand_is_one_only_where_the_report_says_so() -> None:
     of_memcg = [line.replace("order=0", "order=-1") for line in SINGLE.lines()]
     found = [assemble(records(lines))[0].sysrq for lines in (by_hand, of_memcg, Kill(Process(9), A, None).lines())]
     assert found == [True, False, False]
+
+
+def test_each_record_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+
+    def parse(text: str) -> Line | None:
+        texts.append(text)
+        return parse_line(text)
+
+    monkeypatch.setattr(oom_blocks, "parse_line", parse)
+    lines = [*SINGLE.lines(), *GROUP.lines()]
+    assemble(records(lines))
+    assert len(texts) == len(lines)

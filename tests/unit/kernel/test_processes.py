@@ -15,10 +15,12 @@ import pytest
 from agent.kernel.processes import (
     ProcessIdentity,
     cgroup_of,
+    first_process,
     init_process,
     is_alive,
     node_oom_kills,
 )
+from tests.unit.pressure.fake_proc import FakeProc
 
 GONE = 2**22 + 1  # above PID_MAX_LIMIT
 
@@ -219,3 +221,13 @@ def test_without_a_free_descriptor_nothing_is_known_and_nothing_fails(monkeypatc
     monkeypatch.setattr(os, "open", refused)
     assert (init_process([os.getpid()]), cgroup_of(os.getpid()), node_oom_kills()) == (None, None, None)
     assert not is_alive(ProcessIdentity(os.getpid(), 1))
+
+
+def test_without_a_pid_namespace_the_main_process_is_the_oldest_whose_parent_is_outside(tmp_path: Path) -> None:
+    """An exec into the container has its parent outside, too."""
+    proc = FakeProc(tmp_path / "proc")
+    proc.add(70, parent=1, start=900)
+    proc.add(40, parent=70, start=950)
+    proc.add(30, parent=1, start=2000)
+    assert first_process([0, 30, 40, 70, GONE], proc.folder) == 70
+    assert first_process([GONE], proc.folder) is None

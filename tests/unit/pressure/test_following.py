@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent.model import AtLimit, Cgroup, CgroupKind, CgroupPlace, MemoryUse, Reason
+from agent.model import AtLimit, Cgroup, CgroupKind, CgroupPlace, MemoryUse, Reason, SeenProcess
 from agent.pressure import following
 from tests.unit.cgroup.fakes import make
 from tests.unit.loop.world import CONTAINER, ID, POD, SANDBOX, UID, World, pod
@@ -250,7 +251,7 @@ def test_a_stall_that_psi_signals_is_read_at_once(tmp_path: Path) -> None:
     goes_on(world, 15, stalled=0.7)
     assert pressed(world) == 1.0
     (note,) = events(world)
-    assert "waited for memory 70 %" in note
+    assert "stall on memory 70 %" in note
     for _ in range(30):
         world.turn(after_s=1.0)
     assert world.node.pressure.due_s() is None
@@ -338,3 +339,32 @@ def test_a_first_signal_that_proves_nothing_counts_if_the_limit_is_in_use(usage_
     one = following.Followed(Cgroup(CgroupPlace("p", CgroupKind.CONTAINER), 1), False, 0.0)
     reading = AtLimit(LIMIT, usage_mib * MIB, 7, 0, MemoryUse(anon=usage_mib * MIB, file=0))
     assert following._sample(one, reading, 5.0, reached=False).reached is reached
+
+
+def test_between_the_processes_of_a_large_container_the_loop_looks_at_what_else_happened(world: World) -> None:
+    start(world)
+    (world.mount / CONTAINER / "cgroup.procs").write_text(f"{os.getpid()}\n" * 400)
+    looks: list[int] = []
+    world.node.between = lambda: looks.append(1)
+    fill(world, 253, 3, limit=256 * MIB)
+    goes_on(world, 3)
+    assert events(world)
+    assert len(looks) >= 800, "for the log line, and for the Event"
+
+
+def test_a_container_that_is_removed_while_its_processes_are_read_is_under_no_pressure(world: World) -> None:
+    start(world)
+    (world.mount / CONTAINER / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    container = world.tree.cgroups[CONTAINER]
+    largest = world.node.pressure.report._largest
+
+    def removed_meanwhile(one: Cgroup) -> list[SeenProcess]:
+        world.node.pressure.gone(container, world.now)
+        return largest(one)
+
+    world.node.pressure.report._largest = removed_meanwhile
+    fill(world, 254, 2)
+    world.now += 5.0
+    reach(world)
+    assert pressed(world) == 0.0
+    assert world.node.pressure.due_s() is None

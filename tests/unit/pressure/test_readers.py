@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from agent.model import AgentError
-from agent.pressure.readers import MOST_OF_POD, MOST_THREADS, MOST_WAITING, Readers
+from agent.pressure.readers import MOST_BEHIND, MOST_OF_POD, MOST_STUCK, MOST_THREADS, MOST_WAITING, STUCK_S, Readers
 from tests.unit.patience import PATIENCE_S
 
 
@@ -19,9 +19,9 @@ def wait_for(event: threading.Event) -> None:
 
 def test_a_container_that_makes_its_reader_wait_delays_no_other() -> None:
     readers, stuck, done = Readers(), threading.Event(), threading.Event()
-    for number in range(MOST_OF_POD):
+    for number in range(MOST_OF_POD + MOST_BEHIND):
         assert readers.submit("evil", f"evil {number}", partial(wait_for, stuck))
-    assert not readers.submit("evil", "evil 9", done.set), "a pod has no more threads than that"
+    assert not readers.submit("evil", "evil 99", done.set)
     assert readers.submit("good", "good", done.set)
     assert done.wait(PATIENCE_S)
     stuck.set()
@@ -55,3 +55,45 @@ def test_what_cannot_be_read_is_logged_and_the_next_is_read(error: Exception, ca
     readers.submit("pod", "a", fail)
     readers.submit("pod", "b", done.set)
     assert done.wait(PATIENCE_S)
+
+
+def test_pods_that_make_all_threads_wait_for_long_cost_the_others_no_turn() -> None:
+    now_s = [100.0]
+    readers, stuck, done = Readers(lambda: now_s[0]), threading.Event(), threading.Event()
+    working = threading.Semaphore(0)
+
+    def wait() -> None:
+        working.release()
+        wait_for(stuck)
+
+    for number in range(MOST_THREADS):
+        assert readers.submit(f"evil {number // MOST_OF_POD}", f"evil {number}", wait)
+    assert all(working.acquire(timeout=PATIENCE_S) for _ in range(MOST_THREADS))
+    assert readers.submit("good", "good", done.set)
+    assert readers._threads == MOST_THREADS
+    now_s[0] += STUCK_S + 0.1
+    assert readers.submit("other", "other", lambda: None)
+    assert readers._threads == MOST_THREADS + 1
+    assert done.wait(PATIENCE_S)
+    for number in range(MOST_THREADS, 2 * MOST_WAITING):
+        now_s[0] += STUCK_S + 0.1
+        readers.submit(f"evil {number // MOST_OF_POD}", f"evil {number}", partial(wait_for, stuck))
+    assert readers._threads <= MOST_THREADS + MOST_STUCK
+    stuck.set()
+
+
+def test_all_containers_of_a_pod_are_read_two_at_a_time() -> None:
+    readers, lock, done = Readers(), threading.Lock(), threading.Semaphore(0)
+    now, most = [0], [0]
+
+    def look() -> None:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        with lock:
+            now[0] -= 1
+        done.release()
+
+    assert all(readers.submit("pod", str(number), look) for number in range(6))
+    assert all(done.acquire(timeout=PATIENCE_S) for _ in range(6))
+    assert most[0] <= MOST_OF_POD

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.cgroup.layout import classify
+from agent.kernel import command_lines, processes
+from agent.kernel.processes import read_file
 from agent.model import Cgroup, SeenProcess, Victim
 from agent.pressure import kept as kept_module
 from agent.pressure.kept import FRESH_S, MOST_CONTAINERS, MOST_PROCESSES, OF_A_KILL, REMOVED_S, Kept, Seen
@@ -284,3 +286,27 @@ def test_what_is_kept_is_bounded_per_container_and_in_all() -> None:
     path = next(iter(kept._containers))
     assert [one.pid for one in kept.of_kill(path, (), 1.0)] == [59, 58, 57, 56][:OF_A_KILL]
     assert kept_module.OF_A_KILL <= 4, "each is in the ledger's row"
+
+
+def test_of_few_processes_each_file_is_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def noting(pid: int, file: str, proc: Path, most_bytes: int = 1 << 16) -> bytes | None:
+        read.append(f"{pid}/{file}")
+        return read_file(pid, file, proc, most_bytes)
+
+    for module in (processes, command_lines):
+        monkeypatch.setattr(module, "read_file", noting)
+    world.reached()
+    assert sorted(read) == sorted(f"{pid}/{file}" for pid in (10, 11, 12, 13) for file in ("stat", "cmdline"))
+
+
+def test_a_pod_of_many_containers_at_their_limit_leaves_readings_for_others(tmp_path: Path) -> None:
+    world = World(tmp_path / "proc", Redaction())
+    world.proc.add(12, ("python", "app.py"), pages=mib(9))
+    submit, world.seen._submit = world.seen._submit, lambda *_: False
+    for number in range(500):
+        world.reached(Cgroup(classify(f"{POD.path}/{number:064x}"), 100 + number))
+    world.seen._submit = submit
+    world.reached()
+    assert [one.pid for one in world.of_kill((12, "python3"))] == [12]

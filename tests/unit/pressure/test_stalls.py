@@ -169,3 +169,28 @@ def test_a_node_without_psi_says_once_that_it_can_do_nothing(tmp_path: Path) -> 
     assert "reports no stalls (PSI)" in note
     assert world.killed == []
     world.end()
+
+
+def test_what_was_ended_is_told_also_when_the_pod_no_longer_asks_for_it(world: Stalled) -> None:
+    goes_on(world, 62, stalled=0.98)
+    assert world.ended == [CONTAINER]
+    world.told(pod(annotations={}, main=LIMIT))
+    goes_on(world, 8, stalled=0.0)
+    assert len(notes(world)) == 1
+
+
+def test_a_stall_before_the_pod_stopped_asking_does_not_count_when_it_asks_again(world: Stalled) -> None:
+    goes_on(world, 30, stalled=0.98)
+    world.told(pod(annotations={}, main=LIMIT))
+    goes_on(world, 100, stalled=0.1)
+    world.told(pod(annotations={ON_STALL: "kill-largest"}, main=LIMIT))
+    goes_on(world, 30, stalled=0.98)
+    assert world.ended == []
+
+
+def test_what_is_ended_is_in_the_log_at_once(world: Stalled, caplog: pytest.LogCaptureFixture) -> None:
+    """The agent may be restarted before the Event, which waits for the state after."""
+    goes_on(world, 61, stalled=0.98)
+    assert notes(world) == []
+    line = "is stalled at its own memory limit: the agent ends its largest process, worker (PID 4312, 180 MiB)"
+    assert line in caplog.text

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.events.sender import event_body
-from agent.model import AtLimit, Mode, Notice, ObjectRef, OomKill, Outcome, Reason, Scope, Victim
+from agent.model import AtLimit, MemoryUse, Mode, Notice, ObjectRef, OomKill, Outcome, Reason, Scope, Victim
 from agent.recover.kill_events import reports_of
 from agent.recover.subject import subject_of
 from agent.wording.kills import kill_note
@@ -84,7 +84,7 @@ def test_pressure_is_read_and_leads_to_growth_where_the_pod_asks_for_that() -> N
     from agent.recover.planner import World, plan
     from tests.unit.recover.pods import OPENED, REAL
 
-    reading = AtLimit(1 << 28, 1 << 28, 1, 0)
+    reading = AtLimit(1 << 28, 1 << 28, 1, 0, MemoryUse())
     note = pressure_note("app", reading, None, (), lasts_s=0.0, shared=False)
     pods = {"note": pressure_note("app", reading, None, (), lasts_s=0.0, shared=True)}
     pressed = {**event(kill(Scope.CONTAINER, whole=True)), "reason": "MemoryLimitPressure", "note": note}

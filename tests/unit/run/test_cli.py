@@ -89,10 +89,10 @@ CALLS = {
     "recover": (("recover",), "agent.commands.recover.recover", (None,), {}),
     "recover --policy": (("recover", "--policy", "p.yaml"), "agent.commands.recover.recover", (Path("p.yaml"),), {}),
     "report": (
-        ("report", "--html", "page.html", "-n", "n", "--since", "6h", *NODE),
+        ("report", "--html", "page.html", "-n", "n", "--since", "2026-01-01T01:00:00+01:00", *NODE),
         "agent.commands.report.report",
         ("page.html",),
-        {"namespace": "n", "since_s": 21600.0},
+        {"namespace": "n", "since_unix_s": 1767225600.0},
     ),
     "history": (
         (

@@ -8,10 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model import ContainerKind, ContainerUse, Filled, MemoryUse, MemoryVolume, Pod, PodContainer, Scope, TaskRow
+from agent.model import (
+    AtLimit,
+    ContainerKind,
+    ContainerUse,
+    Filled,
+    MemoryUse,
+    MemoryVolume,
+    Pod,
+    PodContainer,
+    Scope,
+    TaskRow,
+)
 from agent.wording import filled as wording
+from agent.wording.filled import advice_now
 from agent.wording.kill_record import kill_fields
 from agent.wording.kills import kill_line, kill_note
+from agent.wording.pressure import pressure_note
 from tests.unit.wording.kills import FILLED, KILL, MIB, UNWRITTEN, USED
 
 SIZES = st.none() | st.integers(0, 2**40)
@@ -144,3 +157,29 @@ def test_a_note_without_room_leaves_out_the_least_important_sentences_whole() ->
     )
     assert len(note.encode()) <= 1024
     assert " … " not in note
+
+
+@pytest.mark.parametrize(
+    ("use", "says"),
+    [
+        (MemoryUse(anon=10 * MIB, file=220 * MIB, dirty=200 * MIB), "220 MiB is page cache not yet written to disk"),
+        (
+            MemoryUse(anon=10 * MIB, shmem=220 * MIB),
+            "220 MiB is shared memory and tmpfs: files in emptyDir cache (in memory, no",
+        ),
+        (MemoryUse(anon=10 * MIB, kernel=220 * MIB), "220 MiB is kernel memory"),
+        (MemoryUse(anon=220 * MIB), None),
+        (MemoryUse(anon=20 * MIB, swap=220 * MIB), None),
+        (MemoryUse(shmem=20 * MIB), None),
+    ],
+)
+def test_before_a_kill_the_advice_follows_what_fills_the_limit_too(use: MemoryUse, says: str | None) -> None:
+    volumes = (MemoryVolume("cache", None),)
+    advice = advice_now(use, 250 * MIB, volumes)
+    assert advice is None if says is None else (advice or "").startswith(says)
+    note = pressure_note(
+        "app", AtLimit(256 * MIB, 250 * MIB, 1, 0, use), None, (), lasts_s=0.0, shared=False, volumes=volumes
+    )
+    assert ("run fewer or smaller processes" in note) is (says is None)
+    assert says is None or says in note
+    assert "likely if this goes on. " in note

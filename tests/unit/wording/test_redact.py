@@ -22,6 +22,26 @@ HARMLESS = st.sampled_from(
 )
 AROUND = st.lists(HARMLESS, max_size=4)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
+WORDS = (
+    "Bearer",
+    "BASIC",
+    "password",
+    "token:",
+    "key=",
+    "-u",
+    "-p",
+    "--pass",
+    "://",
+    "a@b",
+    '"',
+    "'",
+    "=",
+    "{",
+    "x",
+    "mysql",
+    " ",
+)
+SCRIPT = TEXT | st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
 
 
 def shown(*arguments: str, patterns: tuple[str, ...] = ()) -> str:
@@ -43,8 +63,8 @@ def test_the_value_of_a_secret_name_is_never_shown(before: list[str], name: str,
 @given(
     st.sampled_from(NAMES),
     st.sampled_from(['"{s}"', "'{s}'", "{s}", '"a b {s}"', "x,{s}", 'a\\"{s}', '"a\\"{s}"']),
-    TEXT,
-    TEXT,
+    SCRIPT,
+    SCRIPT,
 )
 @examples(300)
 def test_nor_in_a_script_or_a_title_or_json(name: str, quoted: str, before: str, after: str) -> None:
@@ -120,7 +140,7 @@ def test_the_program_itself_is_no_value() -> None:
 
 
 ANY = st.lists(
-    TEXT | st.sampled_from(["--password", "-p", "-u", "a:b", "token=x", "://u:p@h", GONE, CUT, "key", "x" * 30]),
+    SCRIPT | st.sampled_from(["--password", "-p", "-u", "a:b", "token=x", "://u:p@h", GONE, CUT, "key", "x" * 30]),
     max_size=8,
 )
 
@@ -164,3 +184,26 @@ def test_no_text_of_others_takes_long(part: str) -> None:
     redaction.arguments(("app", text))
     redaction.arguments(("app", string.ascii_letters + text, "--" + text))
     assert time.process_time() - began_s < 0.5
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f'BASIC "password": "{SECRET}"',
+        f"Bearer password= {SECRET}",
+        f"Basic --password {SECRET}",
+        f"the secret key: {SECRET}",
+        f"token password: {SECRET}",
+        f"Authorization: Basic {SECRET}",
+        f"mysqladmin -uroot -p{SECRET} ping",
+        f"cd /x && mysql -h db -p{SECRET}",
+        f"AccountKey={SECRET};masterkey={SECRET}",
+        f'{{"encryptionKey": "{SECRET}"}}',
+    ],
+)
+def test_one_rule_never_hides_what_another_needs_to_find_a_secret(script: str) -> None:
+    assert SECRET not in shown("sh", "-c", script)
+
+
+def test_a_program_that_is_started_by_another_takes_its_password_as_well() -> None:
+    assert shown("timeout", "5", "/usr/bin/mysqldump", f"-p{SECRET}") == f"timeout 5 /usr/bin/mysqldump -p{GONE}"
