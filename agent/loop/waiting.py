@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import select
 
@@ -18,8 +19,13 @@ class Waiting:
         self._number += 1
 
     def unregister(self, descriptor: int) -> None:
-        self._epoll.unregister(descriptor)
+        """Also of one that is closed: with that, the kernel has left it out."""
         self._number -= 1
+        try:
+            self._epoll.unregister(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EBADF, errno.ENOENT):
+                raise
 
     def wait(self, timeout_s: float) -> dict[int, int]:
         """The descriptors that are ready within that time, with what they are ready for; at least a millisecond unless it is 0."""

@@ -1548,6 +1548,13 @@ MUTANTS = (
         "            break\n",
         ("modes/test_stalls.py",),
     ),
+    Mutant(
+        "a lost kernel log ends the agent: its descriptor is closed before it is left out",
+        "loop/waiting.py",
+        "            if error.errno not in (errno.EBADF, errno.ENOENT):\n",
+        "            if error.errno != errno.ENOENT:\n",
+        ("loop/test_waiting.py", "faults/test_kernel_log.py"),
+    ),
     # ---------------------------------------------------------------------------------------------------------- the end
     Mutant(
         "uninstall removes the ledger though a value is not restored",

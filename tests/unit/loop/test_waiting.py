@@ -36,3 +36,17 @@ def test_urgent_data_is_waited_for_without_what_can_be_read() -> None:
         client.send(b"!", socket.MSG_OOB)
         assert waiting.wait(10.0) == {server.fileno(): select.EPOLLPRI}
     waiting.close()
+
+
+def test_a_descriptor_that_is_closed_already_can_be_left_out() -> None:
+    """As the kernel's log is when it can't be read any more; its number may be another file's by then."""
+    waiting, (reader, writer) = Waiting(), os.pipe()
+    waiting.register(reader)
+    os.close(reader)
+    waiting.unregister(reader)
+    waiting.register(writer)
+    os.close(writer)
+    other = os.open(os.devnull, os.O_RDONLY)
+    waiting.unregister(writer)
+    os.close(other)
+    waiting.close()
