@@ -200,7 +200,8 @@ def build_processes(settings: Settings, files: CgroupFiles, tree: Tree) -> SeenP
     if settings.command_lines == "off" or is_first_pid_namespace() is not True:
         return None
     redaction = None if settings.command_lines == "names" else Redaction(settings.redact_patterns)
-    return SeenProcesses(partial(_pids, files), tree.containers, redaction, Readers().submit)
+    readers = Readers()
+    return SeenProcesses(partial(_pids, files), tree.containers, redaction, readers.submit, release=readers.release)
 
 
 def _pids(files: CgroupFiles, cgroup: Cgroup) -> tuple[int, ...]:

@@ -88,6 +88,7 @@ class Loop:
             if source is not None and (descriptor := source.fileno()) is not None:
                 self._waiting.register(descriptor)
         while not self._stopping:
+            self._node.kills.before_wait()
             woken_by = self._waiting.wait(self._wait_s())
             now = time.monotonic()
             self._node.pressure.signalled(woken_by, now)

@@ -28,7 +28,11 @@ Work = Callable[[], None]
 
 
 class Readers:
-    """``submit`` may be called by any thread, and never waits."""
+    """``submit`` and ``release`` may be called by any thread, and never wait.
+
+    What is submitted begins at ``release``, which the loop calls when it is about to wait: threads that run while it works cost both of
+    them a hundred system calls to hand the interpreter over (measured).
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -38,11 +42,12 @@ class Readers:
         self._keys: set[str] = set()  # in work, or waiting
         self._pods: Counter[str] = Counter()
         self._behind: dict[str, deque[tuple[str, str, Work]]] = {}  # by pod
+        self._held: list[tuple[str, str, Work]] = []  # until release
         self._threads = 0
         self._said = Once(SAID_S)
 
     def submit(self, pod: str, key: str, work: Work) -> bool:
-        """Whether this is done soon: not while the same ``key`` is, nor behind many others of ``pod``, nor behind very many."""
+        """Whether this is done after the next release: not while the same ``key`` is, nor behind many others of ``pod``, nor behind very many."""
         with self._lock:
             full = len(self._keys) >= MOST_WAITING or self._pods[pod] >= MOST_OF_POD + MOST_BEHIND
             if full or key in self._keys:
@@ -52,13 +57,22 @@ class Readers:
             if self._pods[pod] > MOST_OF_POD:
                 self._behind.setdefault(pod, deque()).append((pod, key, work))
                 return True
-            behind = sum(map(len, self._behind.values()))
-            another = len(self._keys) - behind > self._threads < self._most_threads()
-            self._threads += another
-        if another:
-            threading.Thread(target=self._run, name="processes", daemon=True).start()
-        self._queue.put((pod, key, work))
+            self._held.append((pod, key, work))
         return True
+
+    def release(self) -> None:
+        """Begin what was submitted since the last release."""
+        if not self._held:
+            return
+        with self._lock:
+            held, self._held = self._held, []
+            free = len(self._keys) - sum(map(len, self._behind.values())) - self._threads
+            more = max(0, min(free, self._most_threads() - self._threads))
+            self._threads += more
+        for _ in range(more):
+            threading.Thread(target=self._run, name="processes", daemon=True).start()
+        for one in held:
+            self._queue.put(one)
 
     def _most_threads(self) -> int:
         late_s = self._clock() - STUCK_S

@@ -30,7 +30,7 @@ Submit = Callable[[str, str, Callable[[], None]], bool]
 class SeenProcesses:
     """``pids`` are those of a container's cgroup and below; called in readers' threads. ``containers``: those of a pod, by its key.
 
-    ``redaction`` None: command lines aren't read, only names. ``submit`` is Readers.submit.
+    ``redaction`` None: command lines aren't read, only names. ``submit`` and ``release`` are those of Readers.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class SeenProcesses:
         redaction: Redaction | None,
         submit: Submit,
         *,
+        release: Callable[[], None] = lambda: None,
         proc: Path = PROC,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -47,6 +48,7 @@ class SeenProcesses:
         self._containers = containers
         self._redaction = redaction
         self._submit = submit
+        self.release = release
         self._proc = proc
         self._clock = clock
         self._pace = Pace()

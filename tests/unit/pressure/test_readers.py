@@ -9,8 +9,26 @@ from functools import partial
 import pytest
 
 from agent.model import AgentError
-from agent.pressure.readers import MOST_BEHIND, MOST_OF_POD, MOST_STUCK, MOST_THREADS, MOST_WAITING, STUCK_S, Readers
+from agent.pressure.readers import (
+    MOST_BEHIND,
+    MOST_OF_POD,
+    MOST_STUCK,
+    MOST_THREADS,
+    MOST_WAITING,
+    STUCK_S,
+    Readers,
+    Work,
+)
 from tests.unit.patience import PATIENCE_S
+
+
+class Released(Readers):
+    """Begins at once what is submitted."""
+
+    def submit(self, pod: str, key: str, work: Work) -> bool:
+        taken = super().submit(pod, key, work)
+        self.release()
+        return taken
 
 
 def wait_for(event: threading.Event) -> None:
@@ -18,7 +36,7 @@ def wait_for(event: threading.Event) -> None:
 
 
 def test_a_container_that_makes_its_reader_wait_delays_no_other() -> None:
-    readers, stuck, done = Readers(), threading.Event(), threading.Event()
+    readers, stuck, done = Released(), threading.Event(), threading.Event()
     for number in range(MOST_OF_POD + MOST_BEHIND):
         assert readers.submit("evil", f"evil {number}", partial(wait_for, stuck))
     assert not readers.submit("evil", "evil 99", done.set)
@@ -28,14 +46,14 @@ def test_a_container_that_makes_its_reader_wait_delays_no_other() -> None:
 
 
 def test_the_same_container_is_not_read_twice_at_once() -> None:
-    readers, stuck = Readers(), threading.Event()
+    readers, stuck = Released(), threading.Event()
     assert readers.submit("pod", "a", partial(wait_for, stuck))
     assert not readers.submit("pod", "a", stuck.set)
     stuck.set()
 
 
 def test_threads_and_what_waits_are_bounded() -> None:
-    readers, stuck = Readers(), threading.Event()
+    readers, stuck = Released(), threading.Event()
     before = threading.active_count()
     taken = sum(readers.submit(f"pod {n}", str(n), partial(wait_for, stuck)) for n in range(3 * MOST_WAITING))
     assert taken == MOST_WAITING
@@ -45,7 +63,7 @@ def test_threads_and_what_waits_are_bounded() -> None:
 
 @pytest.mark.parametrize("error", [AgentError("no"), OSError(5, "no"), ValueError("no"), IndexError("no")])
 def test_what_cannot_be_read_is_logged_and_the_next_is_read(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    readers, done = Readers(), threading.Event()
+    readers, done = Released(), threading.Event()
 
     def fail() -> None:
         raise error
@@ -59,7 +77,7 @@ def test_what_cannot_be_read_is_logged_and_the_next_is_read(error: Exception, ca
 
 def test_pods_that_make_all_threads_wait_for_long_cost_the_others_no_turn() -> None:
     now_s = [100.0]
-    readers, stuck, done = Readers(lambda: now_s[0]), threading.Event(), threading.Event()
+    readers, stuck, done = Released(lambda: now_s[0]), threading.Event(), threading.Event()
     working = threading.Semaphore(0)
 
     def wait() -> None:
@@ -83,7 +101,7 @@ def test_pods_that_make_all_threads_wait_for_long_cost_the_others_no_turn() -> N
 
 
 def test_all_containers_of_a_pod_are_read_two_at_a_time() -> None:
-    readers, lock, done = Readers(), threading.Lock(), threading.Semaphore(0)
+    readers, lock, done = Released(), threading.Lock(), threading.Semaphore(0)
     now, most = [0], [0]
 
     def look() -> None:
@@ -97,3 +115,13 @@ def test_all_containers_of_a_pod_are_read_two_at_a_time() -> None:
     assert all(readers.submit("pod", str(number), look) for number in range(6))
     assert all(done.acquire(timeout=PATIENCE_S) for _ in range(6))
     assert most[0] <= MOST_OF_POD
+
+
+def test_nothing_begins_while_the_loop_works() -> None:
+    readers, done = Readers(), threading.Event()
+    before = threading.active_count()
+    readers.submit("pod", "a", done.set)
+    assert threading.active_count() == before
+    assert not done.wait(0.0)
+    readers.release()
+    assert done.wait(PATIENCE_S)
