@@ -15,10 +15,13 @@ NEARLY_FULL = 0.90  # likewise; it is pressure only if it grows, or if the proce
 STILL_FULL = 0.87
 GROWTH = 0.01  # of the limit, within GROWTH_S
 GROWTH_S = 60.0
-STALL = 0.05  # of the time, beside NEARLY_FULL
+STALL = 0.05  # of the time, beside NEARLY_FULL, for STALL_S
+STALL_S = (
+    5.0  # on a busy node a healthy heap that is collected stalled 17 % of one second, once in an hour (measured, 6.18)
+)
 FILLING = 0.75  # it is pressure, too, if this much can't be freed, it grows by FILLING_GROWTH, and page cache in use gives way …
 FILLING_GROWTH = 0.03
-FILLING_STALL = 0.10  # … so that the processes stall
+FILLING_STALL = 0.10  # … so that the processes stall, for STALL_S
 THRASHING = 0.50  # of the time, whatever fills the limit …
 DIRTY = 0.95  # can't be freed before it is written back …
 LASTING_S = 10.0  # … for that long
@@ -55,6 +58,8 @@ class Judge:
     _samples: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES), init=False)
     _thrashing_since_s: float | None = field(default=None, init=False)
     _dirty_since_s: float | None = field(default=None, init=False)
+    _nearly_since_s: float | None = field(default=None, init=False)
+    _filling_since_s: float | None = field(default=None, init=False)
     _sign_s: float = field(default=0.0, init=False)
 
     def add(self, one: Sample) -> bool:
@@ -62,9 +67,13 @@ class Judge:
         stalled = one.stalled or 0.0
         self._thrashing_since_s = _since(self._thrashing_since_s, one.reached and stalled >= THRASHING, one.at_s)
         self._dirty_since_s = _since(self._dirty_since_s, one.reached and one.fixed + one.dirty >= DIRTY, one.at_s)
+        nearly = one.reached and one.fixed >= NEARLY_FULL and stalled >= STALL
+        self._nearly_since_s = _since(self._nearly_since_s, nearly, one.at_s)
+        filling = one.reached and one.fixed >= FILLING and stalled >= FILLING_STALL
+        self._filling_since_s = _since(self._filling_since_s, filling, one.at_s)
         hardly_runs = one.reached and stalled >= STALLED and not one.killed
         self.stalled_since_s = _since(self.stalled_since_s, hardly_runs, one.at_s)
-        begins = self._begins(one, stalled)
+        begins = self._begins(one)
         self._samples.append((one.at_s, one.fixed))
         if self.since_s is None:
             if begins:
@@ -78,14 +87,16 @@ class Judge:
             return True
         return False
 
-    def _begins(self, one: Sample, stalled: float) -> bool:
+    def _begins(self, one: Sample) -> bool:
         if not one.reached:
             return False
-        nearly = one.fixed >= NEARLY_FULL and (stalled >= STALL or self._grew(one, GROWTH))
-        filling = one.fixed >= FILLING and stalled >= FILLING_STALL and self._grew(one, FILLING_GROWTH)
-        lasting = (self._thrashing_since_s, self._dirty_since_s)
         return (
-            one.fixed >= FULL or nearly or filling or any(t is not None and one.at_s - t >= LASTING_S for t in lasting)
+            one.fixed >= FULL
+            or (one.fixed >= NEARLY_FULL and self._grew(one, GROWTH))
+            or _lasts(self._nearly_since_s, one.at_s, STALL_S)
+            or (_lasts(self._filling_since_s, one.at_s, STALL_S) and self._grew(one, FILLING_GROWTH))
+            or _lasts(self._thrashing_since_s, one.at_s, LASTING_S)
+            or _lasts(self._dirty_since_s, one.at_s, LASTING_S)
         )
 
     def _grew(self, one: Sample, share: float) -> bool:
@@ -102,3 +113,7 @@ class Judge:
 
 def _since(since_s: float | None, holds: bool, now_s: float) -> float | None:
     return (now_s if since_s is None else since_s) if holds else None
+
+
+def _lasts(since_s: float | None, now_s: float, seconds: float) -> bool:
+    return since_s is not None and now_s - since_s >= seconds

@@ -47,9 +47,7 @@ class Readers:
         self._said = Once(SAID_S)
 
     def submit(self, pod: str, key: str, work: Work) -> bool:
-        """Whether this is done after the next release: not while the same ``key`` is,
-        nor behind many others of ``pod``, nor behind very many.
-        """
+        """Whether it is done after the next release: not while the same ``key`` is, nor behind many others of ``pod`` or very many."""
         with self._lock:
             full = len(self._keys) >= MOST_WAITING or self._pods[pod] >= MOST_OF_POD + MOST_BEHIND
             if full or key in self._keys:

@@ -1526,10 +1526,17 @@ MUTANTS = (
         ("pressure/test_policy.py",),
     ),
     Mutant(
+        "one second in which a healthy heap stalls on a busy node is pressure",
+        "pressure/policy.py",
+        "    return since_s is not None and now_s - since_s >= seconds\n",
+        "    return since_s is not None\n",
+        ("pressure/test_policy.py",),
+    ),
+    Mutant(
         "a large heap that neither grows nor stalls is under pressure",
         "pressure/policy.py",
-        "        nearly = one.fixed >= NEARLY_FULL and (stalled >= STALL or self._grew(one, GROWTH))\n",
-        "        nearly = one.fixed >= NEARLY_FULL\n",
+        "            or (one.fixed >= NEARLY_FULL and self._grew(one, GROWTH))\n",
+        "            or one.fixed >= NEARLY_FULL\n",
         ("pressure/test_policy.py",),
     ),
     Mutant(

@@ -75,6 +75,7 @@ class Node:
         self.touches: list[tuple[Cgroup, float]] = []
         self.attribution: Any = self
         self.pressure = SimpleNamespace(signalled=lambda *_: None)
+        self.before_wait = lambda: None
         self.log_quiet_s = self.oldest_waiting_sequence = self.v1 = self.v1_pressure = None
         self.between: Callable[[], None] = lambda: None
         self.at_turn: Callable[[], None] = lambda: None

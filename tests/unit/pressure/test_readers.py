@@ -91,7 +91,7 @@ def test_pods_that_make_all_threads_wait_for_long_cost_the_others_no_turn() -> N
     assert readers._threads == MOST_THREADS
     now_s[0] += STUCK_S + 0.1
     assert readers.submit("other", "other", lambda: None)
-    assert readers._threads == MOST_THREADS + 1
+    assert readers._threads == MOST_THREADS + 2, "one for each that waits"
     assert done.wait(PATIENCE_S)
     for number in range(MOST_THREADS, 2 * MOST_WAITING):
         now_s[0] += STUCK_S + 0.1
