@@ -11,6 +11,7 @@
  * hog family N MIB STEP_MS              PID 1 with N quiet children "helper" (1 MiB each), then one "worker" that eats
  * hog nest MIB STEP_MS                  move to a cgroup "init", hand memory down, and have a child "nested" eat in "inner"
  * hog threads N MIB STEP_MS             PID 1 with a child "worker" whose N threads "thread-<i>" eat, each MIB MiB
+ * hog thrash N MIB [COMM]               PID 1 with N children "worker" that write to pages of their MIB MiB, at random and without end
  * hog end CODE                          end at once
  */
 #define _GNU_SOURCE
@@ -119,6 +120,24 @@ static void storm(long n, long mib, long step_ms, long pause_ms) {
     stand();
 }
 
+/* Its own numbers: rand() of 31 bits would do, but for its lock and its speed under emulation. */
+static void thrash(long mib) {
+    char *pages = mmap(NULL, mib * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) { perror("mmap"); _exit(91); }
+    for (unsigned long long next = getpid();;) {
+        next = next * 6364136223846793005ULL + 1442695040888963407ULL;
+        pages[(next >> 33) % (mib * MIB / 4096) * 4096]++;
+    }
+}
+
+static void thrashers(long n, long mib, const char *comm) {
+    for (long i = 0; i < n; i++) {
+        pid_t pid = fork();
+        if (pid < 0) { perror("fork"); _exit(92); }
+        if (pid == 0) { prctl(PR_SET_NAME, comm); thrash(mib); }
+    }
+}
+
 static void burn(long n) {
     for (long i = 0; i < n; i++) {
         pid_t pid = fork();
@@ -184,6 +203,8 @@ int main(int argc, char **argv) {
     } else if (!strcmp(what, "family")) {
         for (long i = 0; i < NUMBER(2); i++) child("helper", 1, 0);
         child("worker", NUMBER(3), NUMBER(4));
+    } else if (!strcmp(what, "thrash")) {
+        thrashers(NUMBER(2), NUMBER(3), argc > 4 ? argv[4] : "worker");
     } else if (!strcmp(what, "burn")) {
         burn(NUMBER(2));
     } else if (!strcmp(what, "nest")) {
