@@ -20,6 +20,7 @@ STARTS ?= 250
 # What is set up already is no prerequisite: a target that waits for one would start last, and the longest must start first.
 SET_UP := .debian
 TREES := .systemd
+EMULATED := .emulated
 FUZZ_RUNS ?= 10000000
 FUZZ_SECONDS ?= 0
 export DEMO_SECONDS
@@ -45,12 +46,12 @@ test: test-$(TESTS) ## the tests for every change; TESTS=all: all tests, before 
 test-quick: export OOMWARD_TESTS := quick
 test-quick: .debian
 	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready
-	@$(MAKE) --no-print-directory -j3 -Otarget kernel lint unit alerts image-test SET_UP= PARTS=--quick COVERAGE= UNIT='-m "not long"'
+	@$(MAKE) --no-print-directory -j3 -Otarget kernel lint unit alerts image-test SET_UP= EMULATED= PARTS=--quick COVERAGE= UNIT='-m "not long"'
 	@echo "Not run: longer tests, other kernel tests, oldest libraries, manifests, fuzzing, coverage. For all tests: make test TESTS=all"
 
 test-all: .debian
-	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready .systemd
-	@$(MAKE) --no-print-directory -j3 -Otarget kernel systemd lint unit lowest alerts manifests image-test fuzz-short locks STARTS=60 SET_UP= TREES=
+	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready .systemd .emulated
+	@$(MAKE) --no-print-directory -j3 -Otarget kernel systemd lint unit lowest alerts manifests image-test fuzz-short locks STARTS=60 SET_UP= TREES= EMULATED=
 
 lint: $(VENV)/ready ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -64,7 +65,7 @@ unit: $(VENV)/ready ## tests that need no root and no special kernel, with cover
 lowest: $(LOWEST)/ready ## unit tests of rooms that use a library, with the oldest versions allowed by pyproject.toml
 	$(LOWEST)/bin/python -m pytest $(LOWEST_TESTS:%=tests/unit/%) -q -p no:cacheprovider
 
-kernel: $(SET_UP) $(VENV)/ready $(HERE)/ready ## tests on a real kernel with runc and crun (boots one if the host's is not suitable)
+kernel: $(SET_UP) $(EMULATED) $(VENV)/ready $(HERE)/ready ## tests on a real kernel with runc and crun (boots one if the host's is not suitable)
 	$(BIN)/python -m tests.lab test $(PARTS)
 
 systemd: $(SET_UP) $(TREES) $(VENV)/ready ## tests beside a real systemd and containerd, Debian 13's and the newest (makes their trees with debootstrap, as root; STARTS=250)
@@ -156,13 +157,16 @@ lock: $(VENV)/ready ## resolve the lock files in requirements/ again
 clean: ## remove everything built or installed in this directory
 	rm -rf $(VENV) .venv-demo $(LOWEST) $(RENDERERS) $(FUZZERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
-.PHONY: test-quick test-all .debian .debian-demo .systemd
+.PHONY: test-quick test-all .debian .debian-demo .systemd .emulated
 .debian:
 	@bash scripts/setup-debian.sh tests
 	@bash scripts/setup-kernel.sh $(CURDIR)/build/uml
 .systemd:
 	@bash scripts/setup-systemd.sh $(CURDIR)/build/systemd trixie
 	@bash scripts/setup-systemd.sh $(CURDIR)/build/systemd testing
+.emulated:
+	@bash scripts/setup-debian.sh all
+	@bash scripts/setup-emulated.sh $(CURDIR)/build/emulated
 .debian-demo:
 	@bash scripts/setup-debian.sh demo
 	@bash scripts/setup-kernel.sh $(CURDIR)/build/uml

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Installs the Debian or Ubuntu packages that are missing, as root; else names all of them in one line to type.
-# usage: setup-debian.sh python|demo|tests|image
+# usage: setup-debian.sh python|demo|tests|all|image
 #   python what an environment needs: Python's venv
 #   demo   also what the lab needs: a kernel as a program, two container runtimes, a C compiler
 #   tests  also Prometheus with promtool, PostgreSQL, debootstrap, systemd-analyze and the seccomp profile RuntimeDefault; their services are neither started nor enabled
-#   image  also what `make image-tree` and `make distributions` need
+#   all    also an emulator, for all tests
+#   image  instead of that also what `make image-tree` and `make distributions` need
 # PYTHON in the environment: the Python that environments will be made with [python3].
 set -euo pipefail
 what=${1:-tests}
-at_least() { case "$1" in demo) [ "$what" != python ];; tests) [ "$what" = tests ] || [ "$what" = image ];; image) [ "$what" = image ];; esac; }
+at_least() { case "$1" in demo) [ "$what" != python ];; tests) [ "$what" = tests ] || [ "$what" = all ] || [ "$what" = image ];; all) [ "$what" = all ];; image) [ "$what" = image ];; esac; }
 
 here=${BASH_SOURCE[0]%/*}
 status=0
@@ -19,6 +20,7 @@ missing=()
 declare -A commands=()
 ! at_least demo || commands+=([linux.uml]=user-mode-linux [patchelf]=patchelf [runc]=runc [crun]=crun [cc]=gcc [ip]=iproute2 [make]=make)
 ! at_least tests || commands+=([promtool]=prometheus [git]=git [debootstrap]=debootstrap [systemd-analyze]=systemd)
+! at_least all || commands+=([qemu-system-x86_64]=qemu-system-x86)
 ! at_least image || commands+=([buildah]=buildah)
 for command in "${!commands[@]}"; do command -v "$command" >/dev/null || missing+=("${commands[$command]}"); done
 # Linking also needs the static C library, a separate package.

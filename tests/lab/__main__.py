@@ -19,7 +19,9 @@ def main() -> int:
     one.add_argument("--cgroup", choices=("v2", "v1"), default="v2")
     node = commands.add_parser("boot-systemd", help="run a command beside a real systemd and containerd")
     node.add_argument("--suite", choices=tuple(systemd.SUITES), default="trixie", help="of Debian [trixie]")
-    psi = commands.add_parser("boot-emulated", help="run a command on an emulated PC with Debian's kernel, which has PSI")
+    psi = commands.add_parser(
+        "boot-emulated", help="run a command on an emulated PC with Debian's kernel, which has PSI"
+    )
     for parser in (one, node, psi):
         parser.add_argument("--memory", default="1536M", help="of the machine [1536M]")
         parser.add_argument("--out", type=Path, help="folder that stays writable [build/lab]")

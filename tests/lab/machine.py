@@ -97,7 +97,10 @@ def in_machine(
     sink: Callable[[bytes], None],
     boots: int = BOOTS,
 ) -> int:
-    """Boot a machine that ``made`` gives until the command has started, and return its exit status; 124 when the time is over. Raises uml.NoKernelError."""
+    """Boot a machine that ``made`` gives until the command has started, ``boots`` times at most, and return its exit status.
+
+    124 when the time is over. Raises uml.NoKernelError.
+    """
     for _ in range(boots):
         with (
             made() as machine,

@@ -45,16 +45,14 @@ class Part:
 
 
 def _tests(name: str, cgroup: str, path: str, environment: tuple[tuple[str, str], ...] = (), select: str = "") -> Part:
-    """Some tests in a kernel of their own. ``select``: those whose names hold this, empty: all."""
+    """Some tests in a kernel of their own. ``cgroup`` empty: an emulated one. ``select``: those whose names hold this, empty: all."""
     chosen = ("-k", select) if select else ()
     pytest = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", *chosen, path)
     boot = (
         sys.executable,
         "-m",
         "tests.lab",
-        "boot",
-        "--cgroup",
-        cgroup,
+        *(("boot", "--cgroup", cgroup) if cgroup else ("boot-emulated",)),
         "--out",
         f"build/lab/{name}",
         "--seconds",
@@ -69,7 +67,7 @@ def all_parts() -> list[Part]:
     longest = sorted(files, key=lambda name: (LONGEST.index(name) if name in LONGEST else len(LONGEST), name))
     found = [_tests(name, "v2", files[name]) for name in longest]
     demo = Part("demo", (sys.executable, "-m", "tests.demo"), (("DEMO_SECONDS", "15"),))
-    older = [_tests("v1", "v1", "tests/kernel_v1", A_SHORT_STORM), *_native_parts()]
+    older = [_tests("v1", "v1", "tests/kernel_v1", A_SHORT_STORM), *_native_parts(), *_emulated_parts()]
     if uml.NEWER.exists():
         older.append(_tests("test_kills_older_kernel", "v2", files["test_kills"], OLDER))
     return [*older, *found, demo]
@@ -81,6 +79,12 @@ def _native_parts() -> list[Part]:
         return []
     pytest = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", "tests/native")
     return [Part("native", pytest)]
+
+
+def _emulated_parts() -> list[Part]:
+    """What needs cgroup v2 and PSI."""
+    files = sorted((REPO / "tests" / "kernel_psi").glob("test_*.py"))
+    return [_tests(f"{file.stem}_psi", "", str(file.relative_to(REPO))) for file in files]
 
 
 def quick_parts() -> list[Part]:
