@@ -24,6 +24,9 @@ DIRTY = 0.95  # can't be freed before it is written back …
 LASTING_S = 10.0  # … for that long
 CALM_S = 10.0  # pressure ends after that long without a sign of it
 STALLED = 0.90  # of the time: hardly anything runs
+# In a stall the limit is seldom reached: memory is charged in batches of 64 pages and freed in batches of 32 (mm/memcontrol.c), so a
+# container that gets 50 pages per second from a slow disk reaches it once per second or less (measured: Linux 6.1).
+SELDOM_REACHED_S = 5.0
 MOST_SAMPLES = 120
 
 
@@ -47,7 +50,7 @@ class Judge:
     """Of one container; ``add`` its readings. Times are monotonic.
 
     ``since_s``: when the pressure began, None: there is none. ``stalled_since_s``: since when it has stalled nearly all of the time at its
-    limit without a kill; None: it doesn't.
+    limit, which was reached within SELDOM_REACHED_S, without a kill; None: it doesn't.
     """
 
     since_s: float | None = None
@@ -55,6 +58,7 @@ class Judge:
     _samples: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES), init=False)
     _thrashing_since_s: float | None = field(default=None, init=False)
     _dirty_since_s: float | None = field(default=None, init=False)
+    _reached_s: float = field(default=-inf, init=False)
     _sign_s: float = field(default=0.0, init=False)
 
     def add(self, one: Sample) -> bool:
@@ -62,7 +66,8 @@ class Judge:
         stalled = one.stalled or 0.0
         self._thrashing_since_s = _since(self._thrashing_since_s, one.reached and stalled >= THRASHING, one.at_s)
         self._dirty_since_s = _since(self._dirty_since_s, one.reached and one.fixed + one.dirty >= DIRTY, one.at_s)
-        hardly_runs = one.reached and stalled >= STALLED and not one.killed
+        self._reached_s = one.at_s if one.reached else self._reached_s
+        hardly_runs = one.at_s - self._reached_s <= SELDOM_REACHED_S and stalled >= STALLED and not one.killed
         self.stalled_since_s = _since(self.stalled_since_s, hardly_runs, one.at_s)
         begins = self._begins(one, stalled)
         self._samples.append((one.at_s, one.fixed))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tests.lab.boot import REPO, environment_of, inside, start_script, to_stdout, writable
-from tests.lab.machine import Machine, in_machine, processor
+from tests.lab.machine import Machine, in_machine
 from tests.lab.uml import NoKernelError
 
 FILES = REPO / "build" / "emulated"
@@ -50,14 +50,14 @@ def _machine(command: str, out: Path, memory: str) -> Iterator[Machine]:
         raise NoKernelError(
             "no emulated machine: run bash scripts/setup-debian.sh all and bash scripts/setup-emulated.sh build/emulated"
         )
-    with tempfile.TemporaryDirectory(prefix="oomward-lab-") as folder, processor() as number:
+    with tempfile.TemporaryDirectory(prefix="oomward-lab-") as folder:
         scratch = Path(folder)
         (scratch / "initramfs").write_bytes(_initramfs(scratch))
         with (scratch / "swap").open("wb") as disk:
             disk.truncate(SWAP_MIB << 20)
         script = scratch / "init"
         arguments = (
-            "taskset", "--cpu-list", str(number), emulator, "-accel", "tcg", "-icount", "shift=1", "-cpu", "max", "-m", memory,
+            emulator, "-accel", "tcg", "-icount", "shift=1", "-cpu", "max", "-m", memory,
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio", "-kernel", str(FILES / "vmlinuz"),
             "-initrd", str(scratch / "initramfs"),
             "-append", f"console=ttyS0 quiet loglevel=1 psi=1 mitigations=off nokaslr log_buf_len=4M panic=-1 lab={script}",
