@@ -28,7 +28,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-picture test lint unit lowest alerts browser report-pictures manifests mutants fuzz fuzz-short image-here image-test kernel systemd locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom version release-dry-run e2e lab format lock clean
+.PHONY: help demo demo-picture test lint unit lowest alerts browser report-pictures manifests mutants fuzz fuzz-short image-here image-test kernel systemd locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom version release-dry-run e2e lab emulated format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -152,6 +152,10 @@ e2e: $(VENV)/ready ## test on a cluster: install, herder with and without label,
 
 lab: $(VENV)/ready .debian-demo ## start a small node on a real kernel, with containers, API, agent and a shell
 	$(BIN)/python -m tests.lab boot -- $(BIN)/python -m tests.lab.node
+
+emulated: $(VENV)/ready ## set up an emulated PC with Debian's kernel, which has cgroup v2 and PSI: python -m tests.lab boot-emulated
+	@bash scripts/setup-debian.sh emulated
+	@bash scripts/setup-emulated.sh $(CURDIR)/build/emulated
 
 format: $(VENV)/ready ## format the code with ruff
 	$(BIN)/ruff check --fix .

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Installs the Debian or Ubuntu packages that are missing, as root; else names all of them in one line to type.
-# usage: setup-debian.sh python|demo|tests|image|browser
+# usage: setup-debian.sh python|demo|tests|image|browser|emulated
 #   python what an environment needs: Python's venv
 #   demo   also what the lab needs: a kernel as a program, two container runtimes, a C compiler
 #   tests  also Prometheus with promtool, PostgreSQL, debootstrap, systemd-analyze and the seccomp profile RuntimeDefault; their services are neither started nor enabled
 #   image  also what `make image-tree` and `make distributions` need
+#   emulated what demo needs, and an emulator
 #   browser what `make browser` needs and nothing else: Chromium, or Google's Chrome, its driver, and the pictures' font
 # PYTHON in the environment: the Python that environments will be made with [python3].
 set -euo pipefail
 what=${1:-tests}
-at_least() { case "$1" in browser) [ "$what" = browser ];; demo) [ "$what" != python ] && [ "$what" != browser ];; tests) [ "$what" = tests ] || [ "$what" = image ];; image) [ "$what" = image ];; esac; }
+at_least() { case "$1" in emulated) [ "$what" = emulated ];; browser) [ "$what" = browser ];; demo) [ "$what" != python ] && [ "$what" != browser ];; tests) [ "$what" = tests ] || [ "$what" = image ];; image) [ "$what" = image ];; esac; }
 
 here=${BASH_SOURCE[0]%/*}
 status=0
@@ -20,6 +21,7 @@ missing=()
 declare -A commands=()
 ! at_least demo || commands+=([linux.uml]=user-mode-linux [patchelf]=patchelf [runc]=runc [crun]=crun [cc]=gcc [ip]=iproute2 [make]=make)
 ! at_least tests || commands+=([promtool]=prometheus [git]=git [debootstrap]=debootstrap [systemd-analyze]=systemd)
+! at_least emulated || commands+=([qemu-system-x86_64]=qemu-system-x86)
 ! at_least image || commands+=([buildah]=buildah)
 ! at_least browser || commands+=([chromedriver]=chromium-driver)
 for command in "${!commands[@]}"; do command -v "$command" >/dev/null || missing+=("${commands[$command]}"); done

@@ -27,6 +27,9 @@ DIRTY = 0.95  # can't be freed before it is written back …
 LASTING_S = 10.0  # … for that long
 CALM_S = 10.0  # pressure ends after that long without a sign of it
 STALLED = 0.90  # of the time: hardly anything runs
+# In a stall the limit is seldom reached: memory is charged in batches of 64 pages and freed in batches of 32 (mm/memcontrol.c), so a
+# container that gets 50 pages per second from a slow disk reaches it once per second or less (measured: Linux 6.1).
+SELDOM_REACHED_S = 5.0
 MOST_SAMPLES = 120
 
 
@@ -50,7 +53,7 @@ class Judge:
     """Of one container; ``add`` its readings. Times are monotonic.
 
     ``since_s``: when the pressure began, None: there is none. ``stalled_since_s``: since when it has stalled nearly all of the time at its
-    limit without a kill; None: it doesn't.
+    limit, which was reached within SELDOM_REACHED_S, without a kill; None: it doesn't.
     """
 
     since_s: float | None = None
@@ -60,6 +63,7 @@ class Judge:
     _dirty_since_s: float | None = field(default=None, init=False)
     _nearly_since_s: float | None = field(default=None, init=False)
     _filling_since_s: float | None = field(default=None, init=False)
+    _reached_s: float = field(default=-inf, init=False)
     _sign_s: float = field(default=0.0, init=False)
 
     def add(self, one: Sample) -> bool:
@@ -71,7 +75,8 @@ class Judge:
         self._nearly_since_s = _since(self._nearly_since_s, nearly, one.at_s)
         filling = one.reached and one.fixed >= FILLING and stalled >= FILLING_STALL
         self._filling_since_s = _since(self._filling_since_s, filling, one.at_s)
-        hardly_runs = one.reached and stalled >= STALLED and not one.killed
+        self._reached_s = one.at_s if one.reached else self._reached_s
+        hardly_runs = one.at_s - self._reached_s <= SELDOM_REACHED_S and stalled >= STALLED and not one.killed
         self.stalled_since_s = _since(self.stalled_since_s, hardly_runs, one.at_s)
         begins = self._begins(one)
         self._samples.append((one.at_s, one.fixed))

@@ -1,4 +1,4 @@
-"""``python -m tests.lab boot -- COMMAND``, ``boot-systemd -- COMMAND`` and ``test``: see docs/lab.md."""
+"""``python -m tests.lab boot -- COMMAND``, ``boot-systemd -- COMMAND``, ``boot-emulated -- COMMAND`` and ``test``: see docs/lab.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.lab import boot, runtime, suite, systemd, uml
+from tests.lab import boot, emulated, runtime, suite, systemd, uml
 
 
 def main() -> int:
@@ -19,8 +19,11 @@ def main() -> int:
     one.add_argument("--cgroup", choices=("v2", "v1"), default="v2")
     node = commands.add_parser("boot-systemd", help="run a command beside a real systemd and containerd")
     node.add_argument("--suite", choices=tuple(systemd.SUITES), default="trixie", help="of Debian [trixie]")
-    for parser in (one, node):
-        parser.add_argument("--memory", default="1536M", help="of the User-Mode Linux machine [1536M]")
+    psi = commands.add_parser(
+        "boot-emulated", help="run a command on an emulated PC with Debian's kernel, which has PSI"
+    )
+    for parser in (one, node, psi):
+        parser.add_argument("--memory", default="1536M", help="of the machine [1536M]")
         parser.add_argument("--out", type=Path, help="folder that stays writable [build/lab]")
         parser.add_argument("--seconds", type=float, default=900.0, help="time-out [900]")
         parser.add_argument("command", nargs="+")
@@ -45,6 +48,10 @@ def main() -> int:
                 memory=arguments.memory,
                 timeout_s=arguments.seconds,
                 out=arguments.out,
+            )
+        if arguments.what == "boot-emulated":
+            return emulated.run(
+                arguments.command, memory=arguments.memory, timeout_s=arguments.seconds, out=arguments.out
             )
         if sys.stdin.isatty() and sys.stdout.isatty():
             return boot.attach(arguments.command, cgroup=arguments.cgroup, memory=arguments.memory, out=arguments.out)

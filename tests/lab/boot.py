@@ -95,7 +95,9 @@ def run(
         ) as process:
             return EXIT_TIMED_OUT if attend(process, timeout_s, sink) else process.returncode
     command_line = f"setsid -w {inside(command, environment)} </dev/null"
-    return in_machine(lambda machine: _init(command_line, cgroup, out, machine), cgroup, memory, timeout_s, sink)
+    return in_machine(
+        lambda: machine_for(lambda machine: _init(command_line, cgroup, out, machine), cgroup, memory), timeout_s, sink
+    )
 
 
 def attach(command: Sequence[str], *, cgroup: str = "v2", memory: str = "1536M", out: Path | None = None) -> int:
@@ -138,21 +140,35 @@ def inside(command: Sequence[str], environment: dict[str, str]) -> str:
 
 
 def _init(command: str, cgroup: str, out: Path, machine: Machine) -> str:
-    """The script that is PID 1 in there: mounts, then the command, then power off.
+    """The script that is PID 1 in User-Mode Linux.
 
     hostfs takes a folder as its whole option, which mount(8) of util-linux 2.39 and newer would hand to fsconfig(2) as the name of one; by
     mount(2) it works with every kernel (tried: 6.1, 6.12, 7.2).
     """
+    folders = ((machine.scratch, "/mnt"), (out, "/run/out"))
+    mounts = [f"mount -t hostfs none {where} -o {shlex.quote(str(folder))}" for folder, where in folders]
+    return start_script(command, cgroup, out, machine, mounts)
+
+
+def start_script(
+    command: str, cgroup: str, out: Path, machine: Machine, mounts: Sequence[str], *, besides: str = ":"
+) -> str:
+    """A script to be PID 1: mounts, then the command, then power off. ``mounts``: of the scratch folder at /mnt, of ``out`` at /run/out.
+
+    ``besides`` is done before the command.
+    """
+    of_scratch, of_out = mounts
     return f"""#!/bin/bash
-export LIBMOUNT_FORCE_MOUNT2=always
+export LIBMOUNT_FORCE_MOUNT2=always PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev 2>/dev/null
 mkdir -p /dev/shm /dev/pts; mount -t tmpfs shm /dev/shm; mount -t devpts pts /dev/pts 2>/dev/null
 {MOUNTS[cgroup]}
-mount -t hostfs none /mnt -o {shlex.quote(str(machine.scratch))}
+{of_scratch}
 mount -t tmpfs tmpfs /run; ip link set lo up
-mkdir -p /run/out; mount -t hostfs none /run/out -o {shlex.quote(str(out))}
+mkdir -p /run/out; {of_out}
 mkdir -p /run/tmp
 mount --bind /run/out {shlex.quote(str(out))}
+{besides}
 stty -onlcr 2>/dev/null
 cd {shlex.quote(str(REPO))}
 : > /mnt/{machine.begun.name}

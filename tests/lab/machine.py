@@ -36,7 +36,7 @@ def to_stdout(line: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A User-Mode Linux to be started. ``scratch`` is its folder on the host, with all that it makes there."""
+    """A machine to be started, User-Mode Linux or an emulated one. ``scratch`` is its folder on the host, with all that it makes there."""
 
     scratch: Path
     arguments: tuple[str, ...]
@@ -92,12 +92,18 @@ def machine_for(init: Callable[[Machine], str], cgroup: str, memory: str) -> Ite
 
 
 def in_machine(
-    init: Callable[[Machine], str], cgroup: str, memory: str, timeout_s: float, sink: Callable[[bytes], None]
+    made: Callable[[], contextlib.AbstractContextManager[Machine]],
+    timeout_s: float,
+    sink: Callable[[bytes], None],
+    boots: int = BOOTS,
 ) -> int:
-    """Boot until the command has started, and return its exit status; 124 when the time is over. Raises uml.NoKernelError."""
-    for _ in range(BOOTS):
+    """Boot a machine that ``made`` gives until the command has started, ``boots`` times at most, and return its exit status.
+
+    124 when the time is over. Raises uml.NoKernelError.
+    """
+    for _ in range(boots):
         with (
-            machine_for(init, cgroup, memory) as machine,
+            made() as machine,
             subprocess.Popen(
                 machine.arguments,
                 stdin=subprocess.DEVNULL,

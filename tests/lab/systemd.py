@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.lab.boot import REPO, environment_of, inside, to_stdout, writable
-from tests.lab.machine import Machine, in_machine
+from tests.lab.machine import Machine, in_machine, machine_for
 from tests.lab.uml import NoKernelError
 
 TREES = REPO / "build" / "systemd"
@@ -59,7 +59,9 @@ def run(
     folder = writable(out)
     line = inside(command, environment_of(folder, "v2"))
     tree = TREES / suite / "root"
-    return in_machine(lambda machine: _init(line, folder, tree, machine), "v2", memory, timeout_s, sink)
+    return in_machine(
+        lambda: machine_for(lambda machine: _init(line, folder, tree, machine), "v2", memory), timeout_s, sink
+    )
 
 
 class InTreeError(AssertionError):

@@ -1542,8 +1542,15 @@ MUTANTS = (
     Mutant(
         "a stall counts though the kernel kills",
         "pressure/policy.py",
+        "        hardly_runs = one.at_s - self._reached_s <= SELDOM_REACHED_S and stalled >= STALLED and not one.killed\n",
+        "        hardly_runs = one.at_s - self._reached_s <= SELDOM_REACHED_S and stalled >= STALLED\n",
+        ("pressure/test_policy.py",),
+    ),
+    Mutant(
+        "a reading without the limit reached ends a stall",
+        "pressure/policy.py",
+        "        hardly_runs = one.at_s - self._reached_s <= SELDOM_REACHED_S and stalled >= STALLED and not one.killed\n",
         "        hardly_runs = one.reached and stalled >= STALLED and not one.killed\n",
-        "        hardly_runs = one.reached and stalled >= STALLED\n",
         ("pressure/test_policy.py",),
     ),
     Mutant(
