@@ -18,6 +18,7 @@ from tests.bench.figures import Result, host, result_of, results_in
 from tests.bench.goals import KEYS
 from tests.bench.groups import GROUPS, Part, parts
 from tests.bench.page import on_screen, page
+from tests.bench.picture import pictures
 from tests.lab import boot, runtime, systemd, uml
 
 RESULTS = boot.REPO / "build" / "bench"
@@ -78,6 +79,8 @@ def write_page() -> int:
     KEPT.mkdir(parents=True, exist_ok=True)
     for path in RESULTS.glob("*.json"):
         shutil.copyfile(path, KEPT / path.name)
+    for name, text in pictures(table for result in ordered() for table in result.tables).items():
+        (KEPT / name).write_text(text)
     PAGE.write_text(page(ordered(), REMARKS.read_text()))
     print(f"{PAGE.relative_to(boot.REPO)} written from {len(results_in(KEPT))} results")
     return 0

@@ -10,6 +10,7 @@ from rich.table import Table as ScreenTable
 from tests.bench.figures import Cell, Result, Table, Verdict
 from tests.bench.goals import GOALS, Goal
 from tests.bench.groups import GROUPS
+from tests.bench.picture import PICTURES, file_name
 
 NOT_MEASURED = "not measured"
 PROSE = Path(__file__).parent / "prose"
@@ -71,8 +72,10 @@ def _is_uml(result: Result) -> bool:
 
 
 def tables(table: Table) -> list[str]:
-    """Title, table and note."""
-    return [f"### {table.title}", markdown(table.columns, table.rows), table.note]
+    """Title, picture, table and note."""
+    picture = PICTURES.get(table.title)
+    seen = [f"![{table.title}: {picture.measured}](benchmarks/{file_name(table)})"] if picture else []
+    return [f"### {table.title}", *seen, markdown(table.columns, table.rows), table.note]
 
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:

@@ -63,5 +63,7 @@ TARGETS = (
     Target("unit", 600),
     Target("frames", 400),
     Target("stat", 600),
+    Target("recover", 1200),
+    Target("request", 400),
 )
 BY_NAME = {target.name: target for target in TARGETS}
