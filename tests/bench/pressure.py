@@ -247,6 +247,8 @@ class Watcher:
     def waits(self, _: Cgroup) -> bool:
         return False
 
+    def pass_over(self, *_reading: object) -> None: ...
+
     def gone(self, _cgroup: Cgroup, _now_s: float) -> None: ...
 
     def goes_on(
