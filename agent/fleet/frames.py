@@ -44,7 +44,7 @@ class Reader:
         self._most = most_bytes
         self._left = bytearray()
         self._parts: list[bytes] = []
-        self._opcode: int | None = None  # of the message that has begun
+        self._opcode: int | None = None  # of the message that is incomplete
 
     def feed(self, data: bytes) -> list[Message]:
         """Messages that are complete now. Raises FramesError; after that the reader is of no more use."""

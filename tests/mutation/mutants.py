@@ -1526,6 +1526,13 @@ MUTANTS = (
         ("pressure/test_policy.py",),
     ),
     Mutant(
+        "processes that are to be read are never read: the loop does not say that it waits",
+        "loop/loop.py",
+        "            self._node.kills.before_wait()\n",
+        "",
+        ("loop/test_loop_patience.py",),
+    ),
+    Mutant(
         "one second in which a healthy heap stalls on a busy node is pressure",
         "pressure/policy.py",
         "    return since_s is not None and now_s - since_s >= seconds\n",

@@ -398,7 +398,7 @@ def test_a_reapers_line_behind_its_kill_line_is_no_second_kill() -> None:
 
 
 def test_the_reaper_of_an_earlier_victim_takes_no_dump_from_the_kill_that_follows() -> None:
-    """The agent has just begun to read: the kill line of the earlier one was before."""
+    """The agent started to read after the kill line of the earlier kill."""
     lines = SINGLE.lines()
     lines.insert(-2, REAPED.format(680, "worker"))
     assert [(report.task_memcg, len(report.victims)) for report in assemble(records(lines), new_assembler())] == [

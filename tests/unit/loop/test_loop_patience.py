@@ -75,7 +75,7 @@ class Node:
         self.touches: list[tuple[Cgroup, float]] = []
         self.attribution: Any = self
         self.pressure = SimpleNamespace(signalled=lambda *_: None)
-        self.before_wait = lambda: None
+        self.touched_before_wait: list[int] = []
         self.log_quiet_s = self.oldest_waiting_sequence = self.v1 = self.v1_pressure = None
         self.between: Callable[[], None] = lambda: None
         self.at_turn: Callable[[], None] = lambda: None
@@ -85,6 +85,10 @@ class Node:
 
     def due_s(self) -> None:
         return None
+
+    def before_wait(self) -> None:
+        """How many containers were touched so far."""
+        self.touched_before_wait.append(len(self.touches))
 
     def under_pressure(self, _now_s: float) -> None:
         pass
@@ -141,6 +145,7 @@ def test_it_is_read_a_moment_later_and_nothing_wakes_the_loop_until_then(which: 
         assert (type(knob), type(counters)) == (OomGroupTouched, CountersTouched)
         assert later_s - at_once_s >= AFTER_THE_KERNEL_S
         assert node.touches == [(CONTAINER, at_once_s)], "who is in it is asked before that"
+        assert node.touched_before_wait == [0, 0, 1], "and read while the loop waits, before each wait"
     else:
         assert log.heard_s[0] - log.told_s >= AFTER_THE_KERNEL_S
     assert turns == 3, "one that was woken by it, and one a moment later"

@@ -120,7 +120,7 @@ def test_they_end_with_the_other_series_of_the_container_and_leave_nothing() -> 
     m.drop_stale(KEEP_S + 1)
     assert (times(m), memory(m), m._last_kills._last) == ({}, {}, {})
     m.kill(kill(2, at=AT - 100))
-    assert times(m) == {"herder-1/herder": AT - 100}, "a pod of the same name begins anew"
+    assert times(m) == {"herder-1/herder": AT - 100}, "a pod of the same name starts without them"
 
 
 def test_kills_without_a_series_of_their_own_container_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
