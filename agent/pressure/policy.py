@@ -26,10 +26,12 @@ THRASHING = 0.50  # of the time, whatever fills the limit …
 DIRTY = 0.95  # can't be freed before it is written back …
 LASTING_S = 10.0  # … for that long
 CALM_S = 10.0  # pressure ends after that long without a sign of it
-STALLED = 0.90  # of the time: hardly anything runs
-# In a stall the limit is seldom reached: memory is charged in batches of 64 pages and freed in batches of 32 (mm/memcontrol.c), so a
-# container that gets 50 pages per second from a slow disk reaches it once per second or less (measured: Linux 6.1).
-SELDOM_REACHED_S = 5.0
+# A stall without a kill: in each WINDOW_S of it hardly anything runs, and the limit is reached. Per second it is uneven: 38 to 98 % of the
+# time where 80 % is the mean (measured: Linux 6.1, executable text that doesn't fit, a slow disk). The limit is reached seldom: memory is
+# charged in batches of 64 pages and freed in batches of 32 (mm/memcontrol.c), so a container that gets 50 pages per second from a slow disk
+# reaches it once per second or less.
+STALLED = 0.70  # of the time
+WINDOW_S = 10.0
 MOST_SAMPLES = 120
 
 
@@ -53,7 +55,7 @@ class Judge:
     """Of one container; ``add`` its readings. Times are monotonic.
 
     ``since_s``: when the pressure began, None: there is none. ``stalled_since_s``: since when it has stalled nearly all of the time at its
-    limit, which was reached within SELDOM_REACHED_S, without a kill; None: it doesn't.
+    limit, without a kill; None: it doesn't.
     """
 
     since_s: float | None = None
@@ -65,6 +67,10 @@ class Judge:
     _filling_since_s: float | None = field(default=None, init=False)
     _reached_s: float = field(default=-inf, init=False)
     _sign_s: float = field(default=0.0, init=False)
+    _last_s: float = field(default=-inf, init=False)
+    _stall: deque[tuple[float, float, float]] = field(
+        default_factory=deque, init=False
+    )  # at_s, seconds, how many of them it stalled
 
     def add(self, one: Sample) -> bool:
         """Whether pressure began or ended with this reading."""
@@ -76,8 +82,7 @@ class Judge:
         filling = one.reached and one.fixed >= FILLING and stalled >= FILLING_STALL
         self._filling_since_s = _since(self._filling_since_s, filling, one.at_s)
         self._reached_s = one.at_s if one.reached else self._reached_s
-        hardly_runs = one.at_s - self._reached_s <= SELDOM_REACHED_S and stalled >= STALLED and not one.killed
-        self.stalled_since_s = _since(self.stalled_since_s, hardly_runs, one.at_s)
+        self._add_stall(one)
         begins = self._begins(one)
         self._samples.append((one.at_s, one.fixed))
         if self.since_s is None:
@@ -91,6 +96,22 @@ class Judge:
             self.since_s = None
             return True
         return False
+
+    def stalled(self) -> float:
+        """The share of the last WINDOW_S of a stall in which it stalled; 0: there is no stall."""
+        seconds = sum(each[1] for each in self._stall)
+        return sum(each[2] for each in self._stall) / seconds if seconds > 0 else 0.0
+
+    def _add_stall(self, one: Sample) -> None:
+        passed_s, self._last_s = min(WINDOW_S, one.at_s - self._last_s), one.at_s
+        stalled = one.stalled or 0.0
+        if self.stalled_since_s is not None or stalled >= STALLED:
+            self._stall.append((one.at_s, passed_s, passed_s * stalled))
+        while self._stall and one.at_s - self._stall[0][0] >= WINDOW_S:
+            self._stall.popleft()
+        if one.killed or one.at_s - self._reached_s > WINDOW_S or self.stalled() < STALLED:
+            self._stall.clear()
+        self.stalled_since_s = _since(self.stalled_since_s, bool(self._stall), one.at_s)
 
     def _begins(self, one: Sample) -> bool:
         if not one.reached:

@@ -35,7 +35,7 @@ logger = logging.getLogger("oomward")
 COOL_DOWN_S = 300.0
 AFTER_S = 5.0  # after which it is looked at again
 NODE_SHORT = 0.03  # of the node's memory is available: its own shortage may be what stalls
-AT_LIMIT = 0.95  # of the limit is in use, or something else stalls
+AT_LIMIT = 0.90  # of the limit is in use, or something else stalls
 
 
 @dataclass(eq=False)
@@ -115,7 +115,7 @@ class Stalls:
             return
         self._acted_s[key] = now_s
         del self._stalls[container.inode]
-        self._act(container, names, policy, lasted_s, (sample.stalled, reading.usage_bytes), now_s)
+        self._act(container, names, policy, lasted_s, (judge.stalled(), reading.usage_bytes), now_s)
 
     def pass_over(self, container: Cgroup, reading: AtLimit, sample: Sample, now_s: float) -> None:
         """A reading of a container that asks for nothing, or no longer, or whose own limit is not the one that is reached."""

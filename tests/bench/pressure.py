@@ -32,12 +32,14 @@ from agent.cgroup.files import CgroupFiles
 from agent.cgroup.psi import Psi, has_psi
 from agent.loop.v1 import V1Pressure
 from agent.loop.waiting import Waiting
-from agent.model import AtLimit, Cgroup, CgroupKind, CgroupPlace, Identity, PressureRequest
+from agent.model import AtLimit, Cgroup, CgroupKind, CgroupPlace, Identity, OnStall, PressureRequest, StallPolicy
 from agent.pressure.following import Pressure
+from agent.pressure.policy import Judge
 from agent.pressure.readings import Readings
 from agent.pressure.report import Episode
 
 MIB = 1 << 20
+REQUEST = PressureRequest(stall=StallPolicy(OnStall.KILL_LARGEST))
 TOP = Path("/sys/fs/cgroup")
 V1 = (TOP / "memory" / "cgroup.procs").exists()
 MEMORY = TOP / "memory" if V1 else TOP
@@ -157,6 +159,7 @@ class Pod:
     process: subprocess.Popen[bytes] | None = None
     began_s: float | None = None
     alarms: int = 0
+    stalled_s: float = 0.0  # the longest stall
 
     def __post_init__(self) -> None:
         self.directories = [MEMORY / self.name, *([UNIFIED / self.name] if V1 and has_psi() else [])]
@@ -216,7 +219,7 @@ class Watcher:
         )
         stand_in = cast(Any, self)
         self.pressure = Pressure(
-            stand_in, stand_in, stand_in, readings, self.psi, lambda *_: PressureRequest(), "all", stand_in, stand_in
+            stand_in, stand_in, stand_in, readings, self.psi, lambda *_: REQUEST, "all", stand_in, stand_in
         )
         self.files = files
         self.watches: dict[int, Pod] = {}
@@ -246,6 +249,11 @@ class Watcher:
 
     def waits(self, _: Cgroup) -> bool:
         return False
+
+    def consider(self, judge: Judge, container: Cgroup, *_: object) -> None:
+        if judge.stalled_since_s is not None:
+            pod = self.pods[container.path]
+            pod.stalled_s = max(pod.stalled_s, time.monotonic() - judge.stalled_since_s)
 
     def pass_over(self, *_reading: object) -> None: ...
 
@@ -328,8 +336,9 @@ def drop_cache(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def run_healthy(minutes: float, directory: Path) -> list[tuple[str, int, float]]:
-    """Each healthy workload, how often it was said to be under pressure, and how often its limit was reached, per second."""
+def run_healthy(minutes: float, directory: Path) -> list[tuple[str, int, float, float]]:
+    """Each healthy workload, how often it was said to be under pressure, its longest stall in seconds, and how often its limit was
+    reached, per second."""
     pods = {}
     for number, (name, program) in enumerate(HEALTHY.items()):
         path = directory / f"healthy-{number}"
@@ -349,7 +358,7 @@ def run_healthy(minutes: float, directory: Path) -> list[tuple[str, int, float]]
             hits = watcher.files.times_at_limit(pod.cgroup)
             assert pod.process is not None
             assert pod.process.poll() is None, f"{name} ended"
-            found.append((name, pod.alarms, (hits if isinstance(hits, int) else 0) / passed))
+            found.append((name, pod.alarms, pod.stalled_s, (hits if isinstance(hits, int) else 0) / passed))
         return found
     finally:
         watcher.close()
@@ -404,9 +413,11 @@ def main() -> None:
                 leads = [run_leak(leak, kind * 1000 + number, path)[0] for number in range(options.runs)]
                 say(f"| {leak.name} | {spread(leads)} |")
         if options.minutes:
-            say(f"\n| {where()}; {options.minutes:g} minutes | warnings | limit reached |\n|---|---|---|")
-            for what, alarms, per_s in run_healthy(options.minutes, directory):
-                say(f"| {what} | {alarms} | {per_s:.0f} times per second |")
+            say(
+                f"\n| {where()}; {options.minutes:g} minutes | warnings | longest stall | limit reached |\n|---|---|---|---|"
+            )
+            for what, alarms, stalled_s, per_s in run_healthy(options.minutes, directory):
+                say(f"| {what} | {alarms} | {stalled_s:.1f} s | {per_s:.0f} times per second |")
 
 
 if __name__ == "__main__":
