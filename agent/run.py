@@ -270,7 +270,9 @@ def _run_locked(settings: Settings, guards: PageGuards) -> int:
         psi=sources.psi,
         scope_policy=policies.of_cgroup,
         systemd_loaded_ns=policies.loaded_ns,
-        processes=partial(build_processes, settings, CgroupFiles(hierarchy.memory_mount, hierarchy.version)),
+        processes=partial(
+            build_processes, settings, CgroupFiles(hierarchy.memory_mount, hierarchy.version, beside=files)
+        ),
     )
     nri = build_nri(settings, node, mailbox, files)
     rules = RulesFile(settings.config) if settings.config is not None else None

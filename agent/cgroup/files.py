@@ -39,8 +39,10 @@ V1_SIZES = {
 class CgroupFiles(CgroupMount):
     """The cgroups' control files, read and written. Arguments and errors: see CgroupMount."""
 
-    def __init__(self, mount: Path, version: str, *, check_magic: bool = True) -> None:
-        super().__init__(mount, version, check_magic=check_magic)
+    def __init__(
+        self, mount: Path, version: str, *, check_magic: bool = True, beside: CgroupMount | None = None
+    ) -> None:
+        super().__init__(mount, version, check_magic=check_magic, beside=beside)
         self._last: dict[
             Cgroup, tuple[tuple[int, int], tuple[int | None, int | None]]
         ] = {}  # of those kept open: ``oom`` and ``max`` as read last, and the cgroup's own

@@ -39,13 +39,17 @@ T = TypeVar("T")
 class CgroupMount:
     """``version`` is v1 or v2. ``check_magic`` False lets ordinary directories stand for cgroups, for tests.
 
-    Half of the open files that this process may have are for cgroups; the others are walked to.
+    Half of the open files that this process may have are for cgroups; the others are walked to. ``beside``: another thread's, whose open
+    directories save walks.
     Raises NotACgroupMountError for another file system (statfs(2)), OSError when the mount can't be opened.
     """
 
-    def __init__(self, mount: Path, version: str, *, check_magic: bool = True) -> None:
+    def __init__(
+        self, mount: Path, version: str, *, check_magic: bool = True, beside: CgroupMount | None = None
+    ) -> None:
         self.mount = mount
         self.version = version
+        self._beside = beside
         self._kept: dict[tuple[str, int], int | None] = {}  # by path and inode; None: not opened yet
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._room = MANY if soft == resource.RLIM_INFINITY else soft // 2
@@ -104,7 +108,24 @@ class CgroupMount:
             if kept is None:
                 os.close(fd)
 
+    def copy(self, path: str, inode: int) -> int | None:
+        """A descriptor of this cgroup's directory, to be closed by the caller; None: it is not kept open. For other threads, too."""
+        kept = self._kept.get((path, inode))
+        if kept is None:
+            return None
+        try:
+            fd = os.dup(kept)
+        except OSError:  # closed meanwhile …
+            return None
+        found = os.fstat(fd)
+        if (found.st_dev, found.st_ino) == (self._device, inode):
+            return fd
+        os.close(fd)  # … and the number is another file's now
+        return None
+
     def _walk(self, path: str, inode: int | None) -> int:
+        if self._beside is not None and inode is not None and (copied := self._beside.copy(path, inode)) is not None:
+            return copied
         fd = os.dup(self._fd)
         try:
             for part in path.split("/") if path else ():

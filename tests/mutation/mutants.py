@@ -57,6 +57,20 @@ MUTANTS = (
         ("cgroup/test_files.py",),
     ),
     Mutant(
+        "a descriptor that is another file's by now is taken for the cgroup's",
+        "cgroup/mount.py",
+        "        if (found.st_dev, found.st_ino) == (self._device, inode):\n",
+        "        if found.st_dev == self._device:\n",
+        ("cgroup/test_beside.py",),
+    ),
+    Mutant(
+        "a directory of another thread's is not closed again",
+        "cgroup/mount.py",
+        "        os.close(fd)  # … and the number is another file's now\n",
+        "        pass\n",
+        ("cgroup/test_beside.py",),
+    ),
+    Mutant(
         "a link in a control file's place is followed",
         "cgroup/mount.py",
         "NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC",
