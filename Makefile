@@ -28,7 +28,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-picture test lint unit lowest alerts browser report-pictures manifests mutants fuzz fuzz-short image-here image-test kernel systemd locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom version release-dry-run e2e lab emulated format lock clean
+.PHONY: help demo demo-picture fleet-picture test lint unit lowest alerts browser report-pictures manifests mutants fuzz fuzz-short image-here image-test kernel systemd locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom version release-dry-run e2e lab emulated format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -76,6 +76,9 @@ alerts: $(VENV)/ready $(SET_UP) ## test alert rules, metrics page and dashboard 
 
 browser: $(BROWSER) $(VENV)/ready ## test the report page in Chromium from Debian: on a phone, a wide screen and paper, light and dark
 	@$(BIN)/python -m tests.browser.run
+
+fleet-picture: $(VENV)/ready ## run kubectl oomward against simulated agents and write its picture (docs/pictures)
+	@$(BIN)/python -m tests.demo.fleet
 
 report-pictures: .debian-browser $(VENV)/ready ## write the pictures of the report page (docs/pictures)
 	@$(BIN)/python -m tests.browser.pictures
