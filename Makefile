@@ -83,8 +83,9 @@ fleet-picture: $(VENV)/ready ## run kubectl oomward against simulated agents and
 report-pictures: .debian-browser $(VENV)/ready ## write the pictures of the report page (docs/pictures)
 	@$(BIN)/python -m tests.browser.pictures
 
-manifests: $(RENDERERS)/ready ## render manifests and chart with kustomize and Helm, compare and validate them for each Kubernetes version
+manifests: $(RENDERERS)/ready $(VENV)/ready ## render manifests and chart with kustomize and Helm, compare and validate them for each Kubernetes version; kubectl oomward with that kubectl
 	@$(RENDERERS)/bin/python -m tests.manifests.run
+	@KUBECTL=$(CURDIR)/$(RENDERERS)/bin/kubectl $(BIN)/python -m pytest tests/plugin -q -p no:cacheprovider
 
 image-here: $(HERE)/ready ## build the image's file tree with the Dockerfile's steps and this machine's Python, without a container engine
 
@@ -108,7 +109,7 @@ steady: $(VENV)/ready ## run make test 20 times, half of them with busy processo
 
 # Debian 13's kernel program has no cgroup v1, and its runc needs more memory than the containers of the storm have: there the demo, lint and unit tests.
 OF_BOOKWORM := test
-OF_TRIXIE := lint unit
+OF_TRIXIE := .debian lint unit
 distributions: distribution-bookworm distribution-trixie ## run demo and tests in clean trees of Debian 12 and 13, with their own Python and pip (root)
 distribution-bookworm: ## on Debian 12: make demo, make test
 	@bash scripts/setup-debian.sh image
