@@ -28,7 +28,7 @@ export PYTHON
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-picture test lint unit lowest alerts browser report-pictures manifests mutants fuzz fuzz-short image-here image-test kernel systemd locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom version release-dry-run e2e lab emulated format lock clean
+.PHONY: help demo demo-picture fleet-picture test lint unit lowest alerts browser report-pictures manifests mutants fuzz fuzz-short image-here image-test kernel systemd locks steady distributions distribution-bookworm distribution-trixie storm bench bench-page soak image image-tree sbom version release-dry-run e2e lab emulated format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -77,11 +77,15 @@ alerts: $(VENV)/ready $(SET_UP) ## test alert rules, metrics page and dashboard 
 browser: $(BROWSER) $(VENV)/ready ## test the report page in Chromium from Debian: on a phone, a wide screen and paper, light and dark
 	@$(BIN)/python -m tests.browser.run
 
+fleet-picture: $(VENV)/ready ## run kubectl oomward against simulated agents and write its picture (docs/pictures)
+	@$(BIN)/python -m tests.demo.fleet
+
 report-pictures: .debian-browser $(VENV)/ready ## write the pictures of the report page (docs/pictures)
 	@$(BIN)/python -m tests.browser.pictures
 
-manifests: $(RENDERERS)/ready ## render manifests and chart with kustomize and Helm, compare and validate them for each Kubernetes version
+manifests: $(RENDERERS)/ready $(VENV)/ready ## render manifests and chart with kustomize and Helm, compare and validate them for each Kubernetes version; kubectl oomward with that kubectl
 	@$(RENDERERS)/bin/python -m tests.manifests.run
+	@KUBECTL=$(CURDIR)/$(RENDERERS)/bin/kubectl $(BIN)/python -m pytest tests/plugin -q -p no:cacheprovider
 
 image-here: $(HERE)/ready ## build the image's file tree with the Dockerfile's steps and this machine's Python, without a container engine
 
@@ -105,7 +109,7 @@ steady: $(VENV)/ready ## run make test 20 times, half of them with busy processo
 
 # Debian 13's kernel program has no cgroup v1, and its runc needs more memory than the containers of the storm have: there the demo, lint and unit tests.
 OF_BOOKWORM := test
-OF_TRIXIE := lint unit
+OF_TRIXIE := .debian lint unit
 distributions: distribution-bookworm distribution-trixie ## run demo and tests in clean trees of Debian 12 and 13, with their own Python and pip (root)
 distribution-bookworm: ## on Debian 12: make demo, make test
 	@bash scripts/setup-debian.sh image

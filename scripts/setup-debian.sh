@@ -3,7 +3,7 @@
 # usage: setup-debian.sh python|demo|tests|image|browser|emulated
 #   python what an environment needs: Python's venv
 #   demo   also what the lab needs: a kernel as a program, two container runtimes, a C compiler
-#   tests  also Prometheus with promtool, PostgreSQL, debootstrap, systemd-analyze and the seccomp profile RuntimeDefault; their services are neither started nor enabled
+#   tests  also Prometheus with promtool, PostgreSQL, debootstrap, systemd-analyze, zsh, fish and the seccomp profile RuntimeDefault; their services are neither started nor enabled
 #   image  also what `make image-tree` and `make distributions` need
 #   emulated what demo needs, and an emulator
 #   browser what `make browser` needs and nothing else: Chromium, or Google's Chrome, its driver, and the pictures' font
@@ -20,7 +20,7 @@ missing=()
 [ "$status" = 0 ] || missing+=(python3-venv)
 declare -A commands=()
 ! at_least demo || commands+=([linux.uml]=user-mode-linux [patchelf]=patchelf [runc]=runc [crun]=crun [cc]=gcc [ip]=iproute2 [make]=make)
-! at_least tests || commands+=([promtool]=prometheus [git]=git [debootstrap]=debootstrap [systemd-analyze]=systemd)
+! at_least tests || commands+=([promtool]=prometheus [git]=git [debootstrap]=debootstrap [systemd-analyze]=systemd [zsh]=zsh [fish]=fish)
 ! at_least emulated || commands+=([qemu-system-x86_64]=qemu-system-x86)
 ! at_least image || commands+=([buildah]=buildah)
 ! at_least browser || commands+=([chromedriver]=chromium-driver)

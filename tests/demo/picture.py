@@ -15,38 +15,11 @@ from tests.demo.facts import Result, result_of
 from tests.demo.judge import failures
 from tests.demo.pods import LABELLED
 from tests.demo.summary import events, introduction, table, verdict
+from tests.demo.terminal import svg
 from tests.lab.boot import REPO
 
 PICTURES = REPO / "docs" / "pictures"
 WIDTHS = (80, 120)
-# As rich's own CONSOLE_SVG_FORMAT, but with the viewer's own fonts and none by URL; rich sets each text's length, so columns line up.
-SVG = """\
-<svg class="rich-terminal" role="img" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
-    <title>make demo</title>
-    <style>
-    .{unique_id}-matrix {{
-        font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
-        font-size: {char_height}px;
-        line-height: {line_height}px;
-    }}
-    .{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: sans-serif; }}
-    {styles}
-    </style>
-    <defs>
-    <clipPath id="{unique_id}-clip-terminal">
-      <rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
-    </clipPath>
-    {lines}
-    </defs>
-    {chrome}
-    <g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
-    {backgrounds}
-    <g class="{unique_id}-matrix">
-    {matrix}
-    </g>
-    </g>
-</svg>
-"""
 
 
 def path(width: int) -> Path:
@@ -65,8 +38,7 @@ def picture(result: Result, width: int) -> str:
     events(console, result, LABELLED)
     console.print()
     verdict(console, result, failures(result))
-    text = console.export_svg(title="make demo", code_format=SVG, unique_id=f"demo-{width}")
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+    return svg(console, "make demo", f"demo-{width}")
 
 
 def main() -> int:

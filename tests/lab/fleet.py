@@ -61,12 +61,15 @@ class Cluster:
         self.server = ApiServer()
         self.nodes: dict[str, Node] = {}
         for number in range(1, nodes + 1):
-            node = Node(f"node-{number}")
-            self.nodes[node.name] = node
-            self.server.store.put_node(node_json(node.name))
-            self.put_agent(node.name)
+            self.add_node(f"node-{number}")
             for at in range(pods_per_node):
-                self.put_pod("shop" if at % 2 == 0 else "lab", f"web-{number}-{at}", node.name)
+                self.put_pod("shop" if at % 2 == 0 else "lab", f"web-{number}-{at}", f"node-{number}")
+
+    def add_node(self, name: str) -> None:
+        """With an agent."""
+        self.nodes[name] = Node(name)
+        self.server.store.put_node(node_json(name))
+        self.put_agent(name)
 
     def put_agent(self, node: str, name: str | None = None, namespace: str = "oomward", **status: Any) -> None:
         """``status`` replaces parts of the container's."""

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tests.manifests.cases import CASES
+from tests.manifests.chart import CONFIG
 from tests.manifests.objects import Object
-from tests.manifests.tools import Values, helm
+from tests.manifests.tools import ToolError, Values, helm
+from tests.manifests.values_table import rows
 
 DIGEST = "sha256:" + "0" * 64
 POD, AGENT = "spec.template.spec", "spec.template.spec.containers.0"
@@ -321,6 +324,36 @@ def replaced_or_not() -> Iterator[str]:
 
 def checksum(values: Values) -> object:
     return at(find(helm(values), "DaemonSet"), "spec.template.metadata.annotations.checksum/settings")
+
+
+RENDERED: tuple[Values, ...] = (
+    *(effect.values for effect in EFFECTS),
+    *(case.values for case in CASES),
+    {"config": CONFIG},
+    {"config": {"logLevel": "debug"}, "restartOnConfigChange": False},
+)
+
+
+def idle() -> Iterator[str]:
+    """Documented values that change nothing: of all that is rendered with such a value, the same is rendered without it."""
+    for path, _, _ in rows():
+        with_it = [values for values in RENDERED if path in values_set(values)]
+        if not any(helm(values) != _or_refused(_without(values, path.split("."))) for values in with_it):
+            yield f"{path} changes nothing in {len(with_it)} renderings"
+
+
+def _or_refused(values: Values) -> list[Object] | None:
+    """None: another of the values needs the one that was left out."""
+    try:
+        return helm(values)
+    except ToolError:
+        return None
+
+
+def _without(values: Values, keys: list[str]) -> Values:
+    key, *below = keys
+    left = {name: value for name, value in values.items() if name != key}
+    return left | {key: _without(values[key], below)} if below else left
 
 
 def values_set(values: Values) -> set[str]:

@@ -126,6 +126,7 @@ def checks() -> Iterator[Check]:
             yield f"OpenShift's constraints allow the pod: {case}", partial(forbidden, case)
     yield f"{len(chart.REFUSED)} wrong values of the chart are refused by name", chart.accepted_though_wrong
     yield f"the chart's values change what they should: {len(effects.EFFECTS)} effects", effects.without_effect
+    yield "each value of the chart changes what is rendered", effects.idle
     yield "a changed setting replaces the pods, a changed rule does not", effects.replaced_or_not
     yield "no label of users replaces those that oomward needs", chart.own_labels_replaced
     yield "helm test runs oomward check as the agent runs", chart.test_pod_taken_for_an_agent

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,9 +15,8 @@ from hypothesis import strategies as st
 from agent import __version__
 from agent.cli import main
 from agent.commands import EXIT_OK, EXIT_USAGE
-from agent.commands.arguments import COMMANDS, DURATION, SHELLS, outputs_of, since_unix_s
+from agent.commands.arguments import COMMANDS, DURATION, outputs_of, since_unix_s
 from agent.commands.parsers import EXAMPLES, SETTINGS_TITLE, choices_of, parser
-from agent.commands.talk import completion
 from agent.settings import SETTINGS
 from tests.unit.profiles import examples
 
@@ -149,30 +146,6 @@ def test_an_output_that_a_command_does_not_have_is_refused(name: str, capsys: py
         with pytest.raises(SystemExit):
             parser().parse_args([name, *([word] if word else []), "-o", output])
     assert capsys.readouterr().err
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_a_completion_script_names_every_command_and_can_be_read_by_its_shell(shell: str, tmp_path: Path) -> None:
-    script = completion(parser(), shell)
-    assert all(name in script for name in COMMANDS)
-    assert "--selector" in script
-    assert "--event-budget-pod" in script, "of run"
-    file = tmp_path / "completion"
-    file.write_text(script)
-    if (found := shutil.which(shell)) is not None:
-        subprocess.run([found, "-n", str(file)], check=True)
-
-
-def test_bash_completes_commands_options_and_values(tmp_path: Path) -> None:
-    (tmp_path / "completion").write_text(completion(parser(), "bash"))
-    cases = {"oomward hi": "history", "oomward ps --sort-by us": "usage", "oomward history --si": "--since"}
-    for typed, wanted in cases.items():
-        words = typed.split()
-        array = " ".join(f"'{word}'" for word in words)
-        line = f"source {tmp_path}/completion; COMP_WORDS=({array}); COMP_CWORD={len(words) - 1}; COMP_LINE='{typed}'; "
-        line += "COMP_POINT=${#COMP_LINE}; f=$(complete -p oomward | sed 's/.*-F \\([^ ]*\\).*/\\1/'); $f oomward; echo ${COMPREPLY[@]}"
-        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
-        assert wanted in done.stdout.split(), (typed, done.stdout, done.stderr)
 
 
 def test_asking_for_help_or_version_needs_no_setting_and_no_agent() -> None:

@@ -12,8 +12,7 @@ from agent import __version__
 from agent.settings import SETTINGS
 from agent.settings.rules import RULE_KEYS, RULES_KEYS
 from tests.manifests.cases import CASES
-from tests.manifests.chart import CONFIG
-from tests.manifests.effects import EFFECTS, values_set
+from tests.manifests.effects import RENDERED, values_set
 from tests.manifests.objects import CHART, COMPONENTS, HELMS_LABELS, OVERLAYS, ROOT
 from tests.manifests.schemas import OLDEST
 from tests.manifests.values_table import PAGES, rows, table
@@ -107,9 +106,8 @@ def test_the_chart_s_readme_has_the_values_and_commands_that_the_page_has() -> N
 
 
 def test_every_value_has_a_test_that_renders_it() -> None:
-    rendered = [effect.values for effect in EFFECTS] + [case.values for case in CASES]
-    rendered += [{"config": CONFIG}, {"restartOnConfigChange": False}]  # chart.py, effects.replaced_or_not
-    tested = set().union(*(values_set(one) for one in rendered))
+    """And the value changes what is rendered: effects.idle."""
+    tested = set().union(*(values_set(one) for one in RENDERED))
     assert {path for path, _, _ in rows()} - tested == set()
 
 
@@ -130,6 +128,11 @@ def test_every_value_is_documented_with_its_default() -> None:
 def test_every_component_and_overlay_is_on_the_page_and_no_other() -> None:
     named = set(re.findall(r"`manifests/((?:components|overlays)/[a-z-]+)`", PAGE.read_text()))
     assert named == {str(path.relative_to(CHART.parent)) for path in (*COMPONENTS, *OVERLAYS)}
+
+
+def test_every_component_is_rendered_by_both_and_compared() -> None:
+    compared = {component for case in CASES for component in case.components}
+    assert compared == {path.name for path in COMPONENTS}
 
 
 def test_helm_s_labels_are_named_on_the_page() -> None:
