@@ -55,7 +55,8 @@ def history(
         raise TooManyError
     troubles = [] if uids is None else [OF_PODS_HERE]
     if len(kills) > limit:
-        troubles.append(f"these are the newest {limit} kills of more: raise --limit to see them")
+        shown = "kill is" if limit == 1 else f"{limit} kills are"
+        troubles.append(f"only the newest {shown} shown: raise --limit to see more")
     if reader.bad_rows:
         them = f"{count(reader.bad_rows, 'kill')} that cannot be read in the ledger in {state_dir}"
         troubles.append(f"left out {them} (written by a newer oomward?)")

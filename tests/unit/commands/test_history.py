@@ -82,7 +82,9 @@ def test_that_there_are_more_than_asked_for_is_said(
     assert found(settings, limit=3) == [9990.0, 2000.0, 1000.0]
     assert capsys.readouterr().err == ""
     assert found(settings, limit=2) == [9990.0, 2000.0]
-    assert "the newest 2 kills of more: raise --limit" in capsys.readouterr().err
+    assert "only the newest 2 kills are shown: raise --limit to see more" in capsys.readouterr().err
+    assert found(settings, limit=1) == [9990.0]
+    assert "only the newest kill is shown: raise --limit to see more" in capsys.readouterr().err
     ledger.close()
 
 
