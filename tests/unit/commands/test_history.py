@@ -103,7 +103,11 @@ def test_no_kill_is_said_and_no_ledger_is_an_error_that_tells_what_to_do(setting
     ledger.close()
     file = StringIO()
     history(settings, Output.TABLE, file, which=Which("none"), limit=5)
-    assert file.getvalue() == "No OOM kills in namespace none.\n"
+    history(settings, Output.TABLE, file, pod="shop/x\x1b", since_unix_s=3000.0, limit=5)
+    assert file.getvalue().splitlines() == [
+        "No OOM kills in namespace none.",
+        "No OOM kills in pod shop/x\\x1b since 1970-01-01T00:50:00Z.",
+    ]
     (settings.state_dir / "ledger.sqlite3").unlink()
     with pytest.raises(NoLedgerError, match="--state-dir"):
         found(settings)
