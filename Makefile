@@ -46,6 +46,7 @@ test: test-$(TESTS) ## the tests for every change; TESTS=all: all tests, before 
 test-quick: export OOMWARD_TESTS := quick
 test-quick: .debian
 	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready
+	@echo "Running lint, unit tests, alerts, and tests of the image and on real kernels, side by side. Each prints its output when it is done."
 	@$(MAKE) --no-print-directory -j3 -Otarget kernel lint unit alerts image-test SET_UP= PARTS=--quick COVERAGE= UNIT='-m "not long"'
 	@echo "Not run: longer tests, other kernel tests, oldest libraries, manifests, the browser, fuzzing, coverage. For all tests: make test TESTS=all"
 

@@ -26,6 +26,7 @@ REAL_TIME_S = 2.0  # how long a command may keep real-time priority
 # They apply no rule, and are needed most when the file is wrong.
 LOOKING = ("check", "ps", "explain", "diagnose", "advise", "oom-policy", "history", "report", "uninstall")
 ALL_NODES = "--all-nodes"  # `oomward --all-nodes ps` is `kubectl oomward ps`
+OF_CLUSTER_ONLY = ("top", "events")
 WITHOUT_NODE_NAME = ("oom-policy", "recover", "uninstall")
 
 # The commands import what they need when they are called: `oomward --version` needs no API client.
@@ -92,6 +93,8 @@ def _without_agent(argv: Sequence[str]) -> int:
     from agent.commands.parsers import parser
 
     top = parser()
+    if argv[:1] and argv[0] in OF_CLUSTER_ONLY:
+        top.error(f"{argv[0]} is about the whole cluster: kubectl oomward {argv[0]}")
     arguments = top.parse_args(argv)
     if getattr(arguments, "file", None) is not None and arguments.watch is not None:
         top.error("argument -f/--file: not allowed with argument --watch: a file is read once")

@@ -75,7 +75,7 @@ def apply(settings: Settings, output: Output, file: TextIO) -> int:
     Raises LockedError while an agent runs with this state directory: it enforces the modes already.
     """
     with (
-        AgentLock(settings.state_dir, settings.node_name, settings.cgroup_mount),
+        AgentLock(settings.state_dir, settings.node_name, settings.cgroup_mount, of_agent=False),
         survey(settings) as found,
         closing(_AtOnce.open(settings.state_dir, boot_id())) as ledger,
     ):
@@ -95,7 +95,7 @@ def restore(settings: Settings, output: Output, file: TextIO) -> int:
     Raises LockedError while an agent runs with this state directory: it would write its own values again at once.
     """
     with (
-        AgentLock(settings.state_dir, settings.node_name, settings.cgroup_mount),
+        AgentLock(settings.state_dir, settings.node_name, settings.cgroup_mount, of_agent=False),
         closing(Ledger.open(settings.state_dir, boot_id())) as ledger,
     ):
         rows = _restored(settings, ledger)

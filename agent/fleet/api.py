@@ -15,7 +15,7 @@ from agent.fleet.stream import refusal
 PAGE = 500  # as kubectl has it
 MOST_BYTES = 512 << 20
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-EXPIRED, FORBIDDEN, NOT_FOUND = 410, 403, 404
+EXPIRED, FORBIDDEN, NOT_FOUND, UNAUTHORIZED = 410, 403, 404, 401
 
 Json = dict[str, Any]
 
@@ -49,7 +49,7 @@ class Api:
         finally:
             connection.close()
         if response.status != 200:
-            raise ApiError(response.status, refusal(response.status, body))
+            raise ApiError(response.status, _why(response.status, body))
         return _object(body)
 
     def list(
@@ -73,6 +73,13 @@ class Api:
             if not after:
                 return
             more = {"continue": after}
+
+
+def _why(code: int, body: bytes) -> str:
+    why = refusal(code, body)
+    if code != UNAUTHORIZED:
+        return why
+    return f"the API server does not accept your credentials ({why}): log in again, until `kubectl get pods` works"
 
 
 class _Connection(http.client.HTTPConnection):

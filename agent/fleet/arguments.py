@@ -13,6 +13,7 @@ from agent.commands.arguments import SORT_KEYS as OF_NODE
 from agent.commands.arguments import duration_s, positive, since_unix_s
 
 OUTPUTS = ("table", "wide", "json", "yaml", "name")
+OF_DOCUMENT = ("table", "json", "yaml")  # no rows
 LEAST_WATCH_S = 2.0
 WATCH_S = 5.0
 TIMEOUT_S, CHECK_TIMEOUT_S = 10.0, 30.0
@@ -32,6 +33,14 @@ COMMANDS = {
     "events": "list oomward's Events, oldest first",
     "report": "write one HTML page: OOM kills, what filled the limits, containers near their limit, advice, nodes without an answer",
 }
+# About the plugin itself: they ask no cluster.
+VERSION, HELP = "version", "help"
+TALK = {
+    "completion": "print the program that lets kubectl complete `kubectl oomward`",
+    VERSION: "print the version",
+    HELP: "print the help of kubectl oomward or of one command",
+}
+POSITIONALS = {"explain": "POD", "diagnose": "[POD]", "check": "[NODE ...]", "report": "--html FILE", HELP: "[COMMAND]"}
 # Names of columns, as in commands/arguments.py; tables.py has the order.
 SORT_KEYS = {
     "ps": ("node", *OF_NODE["ps"]),
@@ -94,13 +103,22 @@ def parser(prog: str) -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog=prog, description=text, epilog=EPILOG, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"oomward {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, about in COMMANDS.items():
+    for name, about in (COMMANDS | TALK).items():
         command = commands.add_parser(
-            name, help=about, description=about[0].upper() + about[1:] + ".", epilog=EPILOG, allow_abbrev=False
+            name,
+            help=about,
+            description=about[0].upper() + about[1:] + ".",
+            usage=" ".join(filter(None, (prog, name, POSITIONALS.get(name, ""), "[OPTIONS]"))),
+            epilog=EPILOG if name in COMMANDS else None,
+            allow_abbrev=False,
         )
-        _add(name, command)
-    script = "print the program that lets kubectl complete `kubectl oomward`"
-    commands.add_parser("completion", help=script, description=script[0].upper() + script[1:] + ".", allow_abbrev=False)
+        if name in COMMANDS:
+            _add(name, command)
+        elif name == VERSION:
+            _add_output(command, OF_DOCUMENT)
+        elif name == HELP:
+            topics = (*COMMANDS, *TALK)
+            command.add_argument("topic", metavar="COMMAND", nargs="?", choices=topics, help="the command")
     return top
 
 
@@ -116,8 +134,7 @@ def _add(name: str, command: argparse.ArgumentParser) -> None:
     if name == "report":
         add("--html", metavar="FILE", required=True, help="where to write the page (- for standard output)")
     else:
-        outputs = outputs_of(name)
-        add("-o", "--output", choices=outputs, default="table", help="how to print (default: table)")
+        _add_output(command, outputs_of(name))
     if name in SORT_KEYS:
         keys = SORT_KEYS[name]
         order = f"{', '.join(keys)}: numbers and times largest first"
@@ -132,9 +149,14 @@ def _add(name: str, command: argparse.ArgumentParser) -> None:
     _add_kubectls(command.add_argument_group("of kubectl"))
 
 
+def _add_output(command: argparse.ArgumentParser, formats: tuple[str, ...]) -> None:
+    about = f"{', '.join(formats)} (default: table)"
+    command.add_argument("-o", "--output", metavar="FORMAT", choices=formats, default="table", help=about)
+
+
 def outputs_of(name: str) -> tuple[str, ...]:
     if name == "explain":
-        return "table", "json", "yaml"
+        return OF_DOCUMENT
     return (*OUTPUTS, "patch") if name == "advise" else OUTPUTS
 
 
@@ -169,7 +191,7 @@ def _add_kubectls(group: argparse._ArgumentGroup) -> None:
 def parse(words: Sequence[str], prog: str) -> Ask:
     """Raises SystemExit for wrong arguments (2) and for --help and --version (0), which are printed."""
     top = parser(prog)
-    given = top.parse_args(_as_options(list(words)))
+    given = top.parse_args(words)
     namespace, pod = getattr(given, "namespace", None), getattr(given, "pod", None)
     if pod is not None:
         own, slash, name = pod.partition("/")
@@ -199,16 +221,6 @@ def parse(words: Sequence[str], prog: str) -> Ask:
         flags=_kubectl_flags(given),
         html=getattr(given, "html", ""),
     )
-
-
-def _as_options(words: list[str]) -> list[str]:
-    """``version`` and ``help [COMMAND]``, as kubectl has them."""
-    match words:
-        case ["version"]:
-            return ["--version"]
-        case ["help", *topic]:
-            return [*topic[:1], "--help"]
-    return words
 
 
 def _kubectl_flags(given: argparse.Namespace) -> tuple[str, ...]:

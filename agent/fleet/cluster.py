@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.fleet import FleetError
 from agent.fleet.api import FORBIDDEN, METADATA, NOT_FOUND, Api, ApiError, Json, text
@@ -13,7 +13,7 @@ LABEL = "app.kubernetes.io/name=oomward"  # as the manifests and the chart set i
 CONTAINER = "agent"
 USUAL_NAMESPACE = "oomward"
 CONTROLLERS = ("oomward.dev/agent", "oomward.dev/recover")  # reportingController
-NO_AGENT = "no agent"
+NO_AGENT, NO_NODE = "no agent", "no such node"
 # The DaemonSet's own conditions: a node of these has no agent, and none is missed.
 OS_LABEL = "kubernetes.io/os"
 VIRTUAL = (("eks.amazonaws.com/compute-type", "fargate"), ("type", "virtual-kubelet"))
@@ -30,18 +30,27 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """``without``: why a node can't be asked, by its name. ``troubles``: what else is not known."""
+    """``without``: why a node can't be asked, by its name. ``names``: of all nodes; None: they may not be listed.
+
+    ``troubles``: what else is not known.
+    """
 
     agents: tuple[Agent, ...]
     without: dict[str, str]
     troubles: tuple[str, ...] = ()
+    names: frozenset[str] | None = None
 
     def only(self, names: Iterable[str]) -> Nodes:
-        """Only these nodes; one that the cluster does not have is without an agent."""
+        """Only these nodes; one that the cluster does not have can't be asked."""
         wanted = set(names)
         agents = tuple(agent for agent in self.agents if agent.node in wanted)
-        missing = wanted - {agent.node for agent in agents}
-        return Nodes(agents, {name: self.without.get(name, NO_AGENT) for name in sorted(missing)}, self.troubles)
+        missing = sorted(wanted - {agent.node for agent in agents})
+        return replace(
+            self, agents=agents, without={name: self.without.get(name) or self._why(name) for name in missing}
+        )
+
+    def _why(self, name: str) -> str:
+        return NO_AGENT if self.names is None or name in self.names else NO_NODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +79,10 @@ def nodes(api: Api, agent_namespace: str | None) -> Nodes:
                 found[node] = ready, agent
         else:
             without[node] = state
-    for name in _node_names(api, troubles):
-        without.setdefault(name, NO_AGENT)
+    every = _nodes(api, troubles)
+    for name, should_have_one in (every or {}).items():
+        if should_have_one:
+            without.setdefault(name, NO_AGENT)
     if not found and not without:
         where = f"namespace {safe(agent_namespace, 63)}" if agent_namespace else "this cluster"
         raise FleetError(f"no agent of oomward is in {where}: pods with the label {LABEL} are looked for")
@@ -79,6 +90,7 @@ def nodes(api: Api, agent_namespace: str | None) -> Nodes:
         tuple(agent for _, (_, agent) in sorted(found.items())),
         {name: why for name, why in sorted(without.items()) if name not in found},
         tuple(troubles),
+        None if every is None else frozenset(every),
     )
 
 
@@ -154,19 +166,21 @@ def _statuses(pod: Json) -> Iterator[Json]:
             yield one
 
 
-def _node_names(api: Api, troubles: list[str]) -> Iterator[str]:
-    """Of the nodes that should have an agent."""
+def _nodes(api: Api, troubles: list[str]) -> dict[str, bool] | None:
+    """By name, whether it should have an agent. None: they may not be listed."""
     try:
         found = list(api.list("/api/v1/nodes", accept=METADATA))
     except ApiError as error:
         troubles.append(f"nodes without an agent are not known: {error}")
-        return
+        return None
+    every = {}
     for node in found:
         metadata = node.get("metadata")
         labels = metadata.get("labels") if isinstance(metadata, dict) else None
         labels = labels if isinstance(labels, dict) else {}
-        if labels.get(OS_LABEL, "linux") == "linux" and not any(labels.get(key) == value for key, value in VIRTUAL):
-            yield text(node, "metadata", "name")
+        virtual = any(labels.get(key) == value for key, value in VIRTUAL)
+        every[text(node, "metadata", "name")] = labels.get(OS_LABEL, "linux") == "linux" and not virtual
+    return every
 
 
 def pods(api: Api, namespace: str | None, labels: str | None, *, without_node: bool = False) -> list[PodPlace]:

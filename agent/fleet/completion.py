@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from agent.commands.parsers import choices_of
 from agent.fleet import FleetError
-from agent.fleet.arguments import COMMANDS, NAME, TAKES_TEXT, parser
+from agent.fleet.arguments import COMMANDS, NAME, TAKES_TEXT, TALK, parser
 from agent.fleet.proxy import program
 
 FILES, NO_FILES = 0, 4
@@ -39,9 +39,7 @@ def _candidates(words: list[str]) -> tuple[list[str], int]:
     commands = choices_of(parser("kubectl oomward"))
     command = next((commands[word] for word in before if word in commands), None)
     if command is None:
-        return _beginning(
-            last, {name: f"\t{COMMANDS[name]}" if name in COMMANDS else "" for name in commands}
-        ), NO_FILES
+        return _beginning(last, {name: f"\t{about}" for name, about in (COMMANDS | TALK).items()}), NO_FILES
     options = {flag: action for action in command._actions for flag in action.option_strings}
     flag, equals, part = last.partition("=")
     if equals and flag in options:

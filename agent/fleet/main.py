@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from agent.commands import EXIT_FAILED, EXIT_OK
 from agent.commands.output.streams import say, standard_output
 from agent.fleet import FleetError
-from agent.fleet.arguments import Ask, parse
+from agent.fleet.arguments import HELP, VERSION, Ask, parse, parser
 
 if TYPE_CHECKING:
     from agent.fleet.api import Api
@@ -27,6 +27,11 @@ def run(words: Sequence[str], prog: str = "kubectl oomward") -> int:
 
         standard_output().write(completed(words[1:]) if words[0] == COMPLETE else SCRIPT)
         return EXIT_OK
+    if words[:1] and words[0] in (VERSION, HELP):
+        from agent.commands.talk import talk
+
+        top = parser(prog)
+        return talk(top, top.parse_args(words), standard_output())
     ask = parse(words, prog)
     from agent.fleet.proxy import ended_by_signals
 

@@ -20,10 +20,12 @@ class AgentLock:
     """A context manager. The kernel drops the locks when the process ends, however it ends (flock(2)). ``trouble``: there is no lock.
 
     ``mount`` is the folder of cgroups: its lock lasts when the state directory is removed, or another has its path.
+    ``of_agent`` False: of a command that must not write beside an agent.
     """
 
-    def __init__(self, state_dir: Path, node: str, mount: Path | None = None) -> None:
+    def __init__(self, state_dir: Path, node: str, mount: Path | None = None, *, of_agent: bool = True) -> None:
         self._path = state_dir / FILE
+        self._of_agent = of_agent
         self._node = node
         self._mount = mount
         self._fds: list[int] = []
@@ -62,15 +64,20 @@ class AgentLock:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LockedError(
-                f"another oomward agent ({self._owner(path)}) has {what}: two would write the same memory.oom.group and count "
-                "kills twice. Stop one of them, or let only one DaemonSet select this node."
-            ) from None
+            raise LockedError(self._locked(self._owner(path), what)) from None
         except OSError:
             self._fds.remove(fd)
             os.close(fd)
             raise
         return fd
+
+    def _locked(self, owner: str, what: Path) -> str:
+        if not self._of_agent:
+            return f"an oomward agent ({owner}) has {what}: it would write its own values again at once. Stop it first."
+        return (
+            f"another oomward agent ({owner}) has {what}: two would write the same memory.oom.group and count kills twice. "
+            "Stop one of them, or let only one DaemonSet select this node."
+        )
 
     def _owner(self, locked: Path) -> str:
         """As the file says that the other has written; if that was removed, or is another, as the kernel lists its locks."""

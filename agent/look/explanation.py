@@ -192,9 +192,9 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
         last = "" if one.last_kill_unix_s is None else f", the last {rfc3339(one.last_kill_unix_s)}"
         yield "Kills", styled(f"{count(one.processes_killed, 'process')} in the ledger{last}")
     if one.memory_text is not None:
-        yield "Filled", styled(one.memory_text)
+        yield "At kill", styled(one.memory_text)
     if one.last_process is not None:
-        yield "Last", styled(one.last_process)
+        yield "Killed", styled(one.last_process)
     if one.tolerance is not None:
         yield "Allows", _tolerated(one.tolerance)
     if one.container_state is not None:

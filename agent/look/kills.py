@@ -40,11 +40,13 @@ def history(
     more kills would be shown.
     """
     namespace = which.namespace
+    where = "" if pod is None else f" in pod {safe(pod, 320)}"
+    where += which.where + ("" if since_unix_s is None else f" since {rfc3339(since_unix_s)}")
     if pod is not None and "/" in pod:
         own, _, name = pod.partition("/")
         if namespace not in (None, own):
-            where = f"is not in namespace {safe(namespace or '')}"
-            raise AgentError(f"pod {safe(pod, 320)} {where}: give only one namespace")
+            other = f"is not in namespace {safe(namespace or '')}"
+            raise AgentError(f"pod {safe(pod, 320)} {other}: give only one namespace")
         namespace, pod = own, name
     read = limit if most is None else min(limit, most)
     with closing(LedgerReader(state_dir)) as reader:
@@ -55,11 +57,12 @@ def history(
         raise TooManyError
     troubles = [] if uids is None else [OF_PODS_HERE]
     if len(kills) > limit:
-        troubles.append(f"these are the newest {limit} kills of more: raise --limit to see them")
+        shown = "kill is" if limit == 1 else f"{limit} kills are"
+        troubles.append(f"only the newest {shown} shown: raise --limit to see more")
     if reader.bad_rows:
         them = f"{count(reader.bad_rows, 'kill')} that cannot be read in the ledger in {state_dir}"
         troubles.append(f"left out {them} (written by a newer oomward?)")
-    return KILLS.shown(KILLS.ordered(kills[:limit], which.sort_by), troubles, which.where)
+    return KILLS.shown(KILLS.ordered(kills[:limit], which.sort_by), troubles, where)
 
 
 def _pod(kill: OomKill) -> Cell:

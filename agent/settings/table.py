@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +159,11 @@ def add_arguments(parser: argparse._ActionsContainer, shown: frozenset[str] | No
     """A flag per setting; None if not given. ``shown``: those that the help has, None: all."""
     for setting in SETTINGS:
         text = f"{setting.help} [{setting.variable}; {setting.default_text}]".replace("%", "%%")
-        metavar = setting.takes.upper().replace(" ", "-")
         text = text if shown is None or setting.name in shown else argparse.SUPPRESS
-        parser.add_argument(setting.flag, dest=setting.name, metavar=metavar, default=None, help=text)
+        parser.add_argument(setting.flag, dest=setting.name, metavar=_metavar(setting.takes), default=None, help=text)
+
+
+def _metavar(takes: str) -> str:
+    """``json|text`` where one of some words is taken, else ``WHOLE-NUMBER``."""
+    words = re.split(r", | or ", takes)
+    return "|".join(words) if len(words) > 1 else takes.upper().replace(" ", "-")

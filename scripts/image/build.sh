@@ -34,4 +34,4 @@ for folder in "$purelib" "$("$base" -I -c 'import sysconfig; print(sysconfig.get
 done
 chmod -R a+rX,go-w "$root"
 find "$root" -exec touch --no-dereference --date "@${SOURCE_DATE_EPOCH:-0}" {} +
-du -sh --apparent-size "$root" | sed 's/\t.*/ in all/'
+echo "Size of the image's file tree: $(du -sh --apparent-size "$root" | cut -f 1)"

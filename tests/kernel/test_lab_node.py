@@ -74,3 +74,17 @@ def test_one_command_makes_a_whole_node_and_takes_it_down_again() -> None:
         "plain-runc", "single-runc", "plain-crun", "single-crun"
     ]  # fmt: skip
     assert not (MOUNT / "kubepods.slice").exists()
+
+
+def test_in_the_shell_beside_the_node_oomward_asks_its_agent() -> None:
+    """Typed without a path or a flag, as `make lab` has it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.lab.node", "oomward", "explain", "single-crun"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Desired  single: label oomward.dev/mode=single" in done.stdout
+    assert done.stderr == ""

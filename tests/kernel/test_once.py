@@ -101,7 +101,8 @@ def test_beside_a_running_agent_it_refuses_but_for_a_dry_run_and_after_it_restor
     for flags in ((), ("--restore",)):
         done = once(node, *flags)
         assert done.returncode == 1
-        assert "another oomward agent" in done.stderr
+        assert "an oomward agent" in done.stderr
+        assert done.stderr.endswith("Stop it first.\n")
     assert once(node, "--dry-run").returncode == 0
     assert values(node, pods) == AFTER
     agent.stop()

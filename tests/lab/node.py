@@ -42,13 +42,14 @@ def main() -> int:
     WORK.mkdir(parents=True, exist_ok=True)
     api = ApiServer()
     api.start()
-    api.write_kubeconfig(WORK / "kubeconfig")
+    kubeconfig = WORK / "kubeconfig"
+    api.write_kubeconfig(kubeconfig)
 
     def remove(pod: dict[str, Any]) -> None:
         api.delete_pod(pod["metadata"]["namespace"], pod["metadata"]["name"])
 
     kubelet = Kubelet(NAME, Driver(arguments.driver), publish=api.put_pod, remove=remove)
-    agent = AgentProcess(WORK, WORK / "kubeconfig", node_name=NAME)
+    agent = AgentProcess(WORK, kubeconfig, node_name=NAME)
     try:
         agent.wait_ready(90)
         started = [instance for pod in pods() for instance in kubelet.run_pod(pod)]
@@ -57,8 +58,11 @@ def main() -> int:
         )
         for instance in started:
             print(f"  {instance.pod.name:12} PID 1 is {instance.pid:5}  /sys/fs/cgroup/{instance.path}")
+        print("The command oomward asks this agent: try oomward ps, or oomward explain single-crun.")
         sys.stdout.flush()
-        environment = os.environ | {"KUBECONFIG": str(WORK / "kubeconfig"), "NODE_NAME": NAME}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        of_agent = {"KUBECONFIG": str(kubeconfig), "NODE_NAME": NAME, "OOMWARD_STATE_DIR": str(WORK / "state")}
+        environment = os.environ | of_agent | {"PATH": path}
         return subprocess.run(arguments.command, env=environment, check=False).returncode
     finally:
         agent.stop()

@@ -1867,6 +1867,13 @@ MUTANTS = (
         ("fleet/test_fleet.py",),
     ),
     Mutant(
+        "a named node is said not to exist where nodes may not be listed",
+        "fleet/cluster.py",
+        "        return NO_AGENT if self.names is None or name in self.names else NO_NODE\n",
+        "        return NO_AGENT if self.names is not None and name in self.names else NO_NODE\n",
+        ("fleet/test_fleet.py",),
+    ),
+    Mutant(
         "half an answer counts as one",
         "fleet/executing.py",
         '        raise FleetError("the connection ended before the command did")\n',

@@ -132,7 +132,7 @@ def test_what_filled_the_limit_at_a_containers_last_kill_is_shown(node: LookedAt
     assert (herder["memory"]["file_bytes"], herder["memory"]["dirty_bytes"]) == (212 * MIB, 208 * MIB)
     lines = section(text(node), "Container herder (regular)")
     assert lines["Kills"].endswith("the last 1970-01-01T00:33:20Z")
-    assert lines["Filled"] == "Memory then: 212 MiB page cache (208 MiB not yet written back), 20 MiB processes."
+    assert lines["At kill"] == "Memory then: 212 MiB page cache (208 MiB not yet written back), 20 MiB processes."
 
 
 def test_a_container_is_explained_with_mode_and_rule_knob_memory_counters_and_last_state(node: LookedAtNode) -> None:
@@ -161,7 +161,7 @@ def test_a_container_is_explained_with_mode_and_rule_knob_memory_counters_and_la
 def test_the_process_of_its_last_kill_is_shown_with_its_parents(node: LookedAtNode) -> None:
     seen = SeenProcess(4312, "worker", "python -m celery \x1b[2J", ("celery", "tini"), ("", ""))
     node.remember(a_kill(1, at=1.0), replace(a_kill(2, at=2.0), seen=(seen,)))
-    assert section(text(node), "Container herder (regular)")["Last"] == "python -m celery \\x1b[2J ← celery ← tini"
+    assert section(text(node), "Container herder (regular)")["Killed"] == "python -m celery \\x1b[2J ← celery ← tini"
     assert told(node)["containers"][0]["last_process"] == "python -m celery \\x1b[2J ← celery ← tini"
 
 

@@ -82,7 +82,9 @@ def test_that_there_are_more_than_asked_for_is_said(
     assert found(settings, limit=3) == [9990.0, 2000.0, 1000.0]
     assert capsys.readouterr().err == ""
     assert found(settings, limit=2) == [9990.0, 2000.0]
-    assert "the newest 2 kills of more: raise --limit" in capsys.readouterr().err
+    assert "only the newest 2 kills are shown: raise --limit to see more" in capsys.readouterr().err
+    assert found(settings, limit=1) == [9990.0]
+    assert "only the newest kill is shown: raise --limit to see more" in capsys.readouterr().err
     ledger.close()
 
 
@@ -101,7 +103,11 @@ def test_no_kill_is_said_and_no_ledger_is_an_error_that_tells_what_to_do(setting
     ledger.close()
     file = StringIO()
     history(settings, Output.TABLE, file, which=Which("none"), limit=5)
-    assert file.getvalue() == "No OOM kills in namespace none.\n"
+    history(settings, Output.TABLE, file, pod="shop/x\x1b", since_unix_s=3000.0, limit=5)
+    assert file.getvalue().splitlines() == [
+        "No OOM kills in namespace none.",
+        "No OOM kills in pod shop/x\\x1b since 1970-01-01T00:50:00Z.",
+    ]
     (settings.state_dir / "ledger.sqlite3").unlink()
     with pytest.raises(NoLedgerError, match="--state-dir"):
         found(settings)

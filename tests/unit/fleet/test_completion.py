@@ -40,7 +40,8 @@ def offered(*words: str) -> tuple[list[str], str]:
 
 
 def test_the_first_word_is_a_command_with_what_it_does() -> None:
-    assert offered("h") == (["history"], ":4")
+    assert offered("h") == (["history", "help"], ":4")
+    assert offered("help", "to") == (["top"], ":4")
     assert offered("")[0][:2] == ["ps", "top"]
     assert "completion" in offered()[0]
     assert completed(["to"]).startswith("top\tlist the containers by how near")

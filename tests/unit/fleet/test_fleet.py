@@ -14,8 +14,8 @@ import yaml
 from agent import __version__
 from agent.commands.arguments import COMMANDS
 from agent.commands.parsers import parser
-from agent.fleet import tables
-from agent.fleet.arguments import SORT_KEYS
+from agent.fleet import arguments, tables
+from agent.fleet.arguments import SORT_KEYS, TALK
 from agent.look.containers import CONTAINERS
 from agent.look.kills import KILLS
 from agent.wording.times import rfc3339
@@ -93,7 +93,19 @@ def test_a_node_may_be_named(oomward: Oomward, cluster: Cluster) -> None:
 def test_a_named_node_that_the_cluster_does_not_have_has_not_answered(oomward: Oomward) -> None:
     done = oomward("ps", "-A", "--node", "node-9")
     assert done.code == 1
-    assert done.err == "oomward: 1 of 1 node did not answer: node-9 (no agent)\n"
+    assert done.err == "oomward: 1 of 1 node did not answer: node-9 (no such node)\n"
+
+
+def test_whether_a_named_node_exists_is_not_guessed_where_nodes_may_not_be_listed(
+    oomward: Oomward, cluster: Cluster
+) -> None:
+    cluster.server.forbidden.add(("list", "nodes"))
+    assert "1 of 1 node did not answer: node-9 (no agent)" in oomward("ps", "-A", "--node", "node-9").err
+
+
+def test_a_named_node_that_has_no_agent_by_design_exists(oomward: Oomward, cluster: Cluster) -> None:
+    cluster.server.store.put_node(node_json("win-1", **{"kubernetes.io/os": "windows"}))
+    assert "win-1 (no agent)" in oomward("ps", "-A", "--node", "win-1").err
 
 
 def test_history_asks_every_node_for_the_namespace_and_the_time(oomward: Oomward, cluster: Cluster) -> None:
@@ -519,7 +531,8 @@ def test_an_api_server_that_is_gone_is_reported_once(oomward: Oomward, cluster: 
 
 def test_a_refused_login_is_reported(oomward: Oomward, cluster: Cluster) -> None:
     cluster.server.token = "another"
-    assert (oomward("ps", "-A").code, oomward("ps", "-A").err) == (1, "oomward: Unauthorized\n")
+    why = "the API server does not accept your credentials (Unauthorized): log in again, until `kubectl get pods` works"
+    assert (oomward("ps", "-A").code, oomward("ps", "-A").err) == (1, f"oomward: {why}\n")
 
 
 def test_a_list_that_became_too_old_is_read_again(oomward: Oomward, cluster: Cluster) -> None:
@@ -589,7 +602,22 @@ def test_help_and_version_start_no_kubectl(oomward: Oomward, monkeypatch: pytest
     assert oomward("version").out == f"oomward {__version__}\n"
     assert oomward("help").out == oomward("--help").out
     assert oomward("help", "ps").out == oomward("ps", "--help").out
-    assert oomward("ps", "--help").out.startswith("usage: kubectl oomward ps")
+    assert oomward("version", "-o", "json").json["version"] == __version__
+    assert oomward("completion").out.startswith("#!/bin/sh\n")
+
+
+@pytest.mark.parametrize("name", arguments.COMMANDS | TALK)
+def test_a_command_s_help_is_what_it_does_and_its_own_options_before_kubectl_s(name: str, oomward: Oomward) -> None:
+    """The usage is one line: kubectl's flags would fill ten."""
+    text = oomward("help", name).out
+    usage, empty, about, *_ = text.splitlines()
+    assert usage.startswith(f"usage: kubectl oomward {name} ")
+    assert usage.endswith("[OPTIONS]")
+    assert (empty, about[:8]) == ("", (arguments.COMMANDS | TALK)[name][:8].capitalize())
+    assert f"    {name}" in oomward("help").out
+    assert max(map(len, text.splitlines())) <= 80
+    if name in arguments.COMMANDS:
+        assert text.index("  --timeout") < text.index("of kubectl:")
 
 
 def test_without_kubectl_it_says_so(oomward: Oomward, monkeypatch: pytest.MonkeyPatch) -> None:

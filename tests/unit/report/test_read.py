@@ -127,10 +127,10 @@ def test_a_node_that_did_not_answer_is_named_and_one_without_kills_too() -> None
 
 def test_notes_say_of_which_node_they_are_and_what_could_not_be_read() -> None:
     answer = NodeAnswer(
-        "n1", {"kills": []}, None, None, ("these are the newest 1000 kills of more: raise --limit to see them",)
+        "n1", {"kills": []}, None, None, ("only the newest 1000 kills are shown: raise --limit to see more",)
     )
     wanted = (
-        "n1: these are the newest 1000 kills of more",
+        "n1: only the newest 1000 kills are shown",
         "n1: the containers could not be read",
         "n1: the advice could not be read",
     )

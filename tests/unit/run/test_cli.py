@@ -22,6 +22,7 @@ from agent.cli import EXIT_INTERRUPTED, main
 from agent.commands import EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from agent.commands.arguments import COMMANDS, TALK
 from agent.commands.output.table import Output, show
+from agent.fleet import arguments
 from agent.kernel import scheduling
 from agent.ledger import Ledger
 from agent.look.which import ANY, Which
@@ -126,6 +127,16 @@ def test_a_command_comes_first_from_its_beginning_unless_that_is_not_wanted(
     monkeypatch.setattr("agent.commands.ps.ps", lambda *_, **__: 0)
     main(("ps", *NODE, *words))
     assert done == wanted
+
+
+def test_a_command_for_the_whole_cluster_that_is_typed_for_a_node_is_said_to_be_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert set(cli.OF_CLUSTER_ONLY) == set(arguments.COMMANDS) - set(COMMANDS)
+    with pytest.raises(SystemExit) as ended:
+        main(["top", "-A"])
+    assert ended.value.code == 2
+    assert "top is about the whole cluster: kubectl oomward top" in capsys.readouterr().err
 
 
 def test_a_command_that_goes_on_gives_real_time_up_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:

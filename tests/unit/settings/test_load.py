@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,15 @@ def test_every_flag_shows_its_variable_and_default_in_help() -> None:
     for setting in SETTINGS:
         assert setting.flag in text
         assert f"[{setting.variable};" in text.replace("- ", "-")
+
+
+def test_help_shows_words_that_are_taken_as_they_are_typed() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    text = parser.format_help()
+    assert {"--nri auto|off|required", "--log-format json|text", "--nri-index TWO-DIGITS"} <= set(
+        re.findall(r"--\S+ \S+", text)
+    )
 
 
 def test_without_a_node_name_the_downward_api_is_named() -> None:
