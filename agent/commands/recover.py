@@ -22,7 +22,7 @@ from agent.recover.cluster import Cluster
 from agent.recover.controller import Controller
 from agent.recover.journal import Journal
 from agent.recover.kill_events import AGENT
-from agent.recover.lean import lean, lean_event, lean_pod, read_here
+from agent.recover.lean import lean_event, lean_pod, lean_space, read_here
 from agent.recover.lease import Lease
 from agent.recover.reporter import Reporter
 from agent.recover.watch import Json, Watch
@@ -80,7 +80,7 @@ class Recovery:
         self._watches = {
             "pods": self._watch(api, "/api/v1/pods", {}, _asks, lean_pod),
             "namespaces": self._watch(
-                api, "/api/v1/namespaces", {"labelSelector": f"{ENABLED_LABEL}=true"}, lambda _: True, lean
+                api, "/api/v1/namespaces", {"labelSelector": f"{ENABLED_LABEL}=true"}, lambda _: True, lean_space
             ),
             "events": self._watch(
                 api,

@@ -1107,6 +1107,27 @@ MUTANTS = (
         "    if False:\n",
         ("recover/test_controller.py", "recover/test_planner.py"),
     ),
+    Mutant(
+        "one namespace's pods fill the controller's memory",
+        "recover/kept.py",
+        "        while self._bytes.total() > self._most_bytes:\n",
+        "        while False:\n",
+        ("recover/test_kept.py", "recover/test_watch.py"),
+    ),
+    Mutant(
+        "of a pod is kept whatever it has",
+        "recover/lean.py",
+        '        kept["spec"] = _some(spec, OF_SPEC) | ',
+        '        kept["spec"] = spec | ',
+        ("recover/test_watch.py",),
+    ),
+    Mutant(
+        "very many Events about one pod are all gone through for each diagnosis",
+        "recover/kill_events.py",
+        "[-MOST_OF_POD:]",
+        "",
+        ("recover/test_kill_events.py",),
+    ),
     # --------------------------------------------------------------------------------------------------------- what is diagnosed
     Mutant(
         "any OOMKilled is believed, whatever the exit code and the kills say",
