@@ -1115,6 +1115,13 @@ MUTANTS = (
         ("recover/test_kept.py", "recover/test_watch.py"),
     ),
     Mutant(
+        "the first namespaces of the alphabet have all of the cluster's steps",
+        "recover/controller.py",
+        "        steps[name] += 1\n",
+        "        pass\n",
+        ("recover/test_tenants.py",),
+    ),
+    Mutant(
         "of a pod is kept whatever it has",
         "recover/lean.py",
         '        kept["spec"] = _some(spec, OF_SPEC) | ',
