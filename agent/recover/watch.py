@@ -27,7 +27,7 @@ PAGE = 250
 FEWER = 8  # parts of a page that is too long
 MOST_PAGE_BYTES = 16 << 20  # several times that in memory; one object has up to six times the 1.5 MiB of etcd
 MOST_LINE_BYTES = 16 << 20
-MOST_KEPT_BYTES = 32 << 20
+MOST_KEPT_BYTES = 4 << 20  # five to ten times that in memory
 CHANGES = ("ADDED", "MODIFIED")
 
 
