@@ -932,13 +932,6 @@ MUTANTS = (
         ("commands/test_layout.py",),
     ),
     Mutant(
-        "names of pods are printed as they are, with what a terminal obeys",
-        "commands/output/table.py",
-        "{ascii(name)[1:-1]}",
-        "{name}",
-        ("commands/test_which.py",),
-    ),
-    Mutant(
         "the agent's own tables are given to the socket's thread, and change while it reads them",
         "loop/node.py",
         "                answer(NodeState(dict(self.tree.cgroups), self.pods.registry.listed_copy(), self.modes.rules))\n",
@@ -1120,6 +1113,20 @@ MUTANTS = (
         "        steps[name] += 1\n",
         "        pass\n",
         ("recover/test_tenants.py",),
+    ),
+    Mutant(
+        "a node's answer puts an option of kubectl into a command that people paste",
+        "look/patches.py",
+        " if by_command and named else None",
+        " if by_command else None",
+        ("report/test_raises.py",),
+    ),
+    Mutant(
+        "what is printed for a shell may be several words",
+        "commands/output/table.py",
+        " and is_object_name(name):",
+        " and name:",
+        ("commands/test_which.py",),
     ),
     Mutant(
         "of a pod is kept whatever it has",
