@@ -18,7 +18,7 @@ from agent.look.which import ANY, Which
 from agent.model import AgentError, Pod
 from agent.model.diagnosis import NodeFacts
 from agent.pods.parse import UnreadablePodError, parse_pod
-from agent.wording.text import safe
+from agent.wording.text import is_object_name, safe
 from agent.wording.times import unix_s
 
 STDIN = "-"
@@ -64,9 +64,17 @@ def _pods(name: str, troubles: list[str]) -> Iterator[tuple[Pod, float]]:
         metadata = obj.get("metadata") or {}
         pod = {**obj, "metadata": {**DEFAULTS, **metadata} if isinstance(metadata, dict) else metadata}
         try:
-            yield parse_pod(pod), _looked_at(obj.get("status"))
+            yield _named(parse_pod(pod)), _looked_at(obj.get("status"))
         except UnreadablePodError as error:
             troubles.append(f"a pod in {_shown(name)} cannot be read: {error}")
+
+
+def _named(pod: Pod) -> Pod:
+    """With names as the API has them: advice has commands, and a file may be made to harm. Raises UnreadablePodError."""
+    for name in (pod.name, pod.namespace, *(one.name for one in pod.containers)):
+        if not is_object_name(name):
+            raise UnreadablePodError(f"{safe(name)!r} is no name of a pod, namespace or container")
+    return pod
 
 
 def _read(name: str) -> str:
@@ -99,7 +107,10 @@ def _of_yaml(name: str, text: str, not_json: Exception) -> list[Any]:
     import yaml  # noqa: PLC0415  # slow to import, and seldom needed
 
     class Loader(yaml.SafeLoader):
-        pass
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            if self.check_event(yaml.AliasEvent):  # they may be endless
+                raise AgentError(f"{_shown(name)} has YAML aliases (*name), which are not read: kubectl writes none")
+            return super().compose_node(parent, index)
 
     resolvers = yaml.SafeLoader.yaml_implicit_resolvers.items()
     Loader.yaml_implicit_resolvers = {
@@ -135,14 +146,14 @@ def _looked_at(status: object) -> float:
 
 
 def _times(value: object) -> Iterator[float]:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for item in inner:
+    pending = [value]
+    while pending:
+        item = pending.pop()
         if isinstance(item, str):
-            at = unix_s(item)
-            if at is not None:
-                yield at
-        else:
-            yield from _times(item)
+            if (found := unix_s(item)) is not None:
+                yield found
+        elif isinstance(item, dict | list):
+            pending.extend(item.values() if isinstance(item, dict) else item)
 
 
 def _shown(name: str) -> str:

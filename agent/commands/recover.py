@@ -22,10 +22,10 @@ from agent.recover.cluster import Cluster
 from agent.recover.controller import Controller
 from agent.recover.journal import Journal
 from agent.recover.kill_events import AGENT
-from agent.recover.lean import lean, lean_event, lean_pod, read_here
+from agent.recover.lean import lean_event, lean_pod, lean_space, read_here
 from agent.recover.lease import Lease
 from agent.recover.reporter import Reporter
-from agent.recover.watch import Json, Watch
+from agent.recover.watch import MOST_KEPT_BYTES, Json, Watch
 from agent.settings import PageGuards, Settings
 from agent.settings.recover import load_recover
 from agent.wording.logs import setup
@@ -35,6 +35,7 @@ PAUSE_S = 1.0  # at least between two looks
 RENEW_S = 2.0
 SILENT_S = 300.0
 AGAIN_S = 300.0  # between two log lines of the same trouble
+MOST_POD_BYTES = 16 << 20  # about 100 MiB in memory (measured); of Events and namespaces less is kept
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 HOME = "oomward"
 logger = logging.getLogger("oomward")
@@ -78,9 +79,9 @@ class Recovery:
         self._last_look_s = time.monotonic()
         self._trouble = Trouble(logger.warning)
         self._watches = {
-            "pods": self._watch(api, "/api/v1/pods", {}, _asks, lean_pod),
+            "pods": self._watch(api, "/api/v1/pods", {}, _asks, lean_pod, MOST_POD_BYTES),
             "namespaces": self._watch(
-                api, "/api/v1/namespaces", {"labelSelector": f"{ENABLED_LABEL}=true"}, lambda _: True, lean
+                api, "/api/v1/namespaces", {"labelSelector": f"{ENABLED_LABEL}=true"}, lambda _: True, lean_space
             ),
             "events": self._watch(
                 api,
@@ -138,9 +139,15 @@ class Recovery:
         return 0
 
     def _watch(
-        self, api: Api, path: str, query: dict[str, str], wants: Callable[[Json], bool], keep: Callable[[Json], Json]
+        self,
+        api: Api,
+        path: str,
+        query: dict[str, str],
+        wants: Callable[[Json], bool],
+        keep: Callable[[Json], Json],
+        most_bytes: int = MOST_KEPT_BYTES,
     ) -> Watch:
-        return Watch(api, path, query, wants, self._changed.set, self._stop, self._trouble, keep)
+        return Watch(api, path, query, wants, self._changed.set, self._stop, self._trouble, keep, most_bytes)
 
     def _renew(self) -> None:
         """A thread's body: a look may last longer than the lease."""

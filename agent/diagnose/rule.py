@@ -25,6 +25,7 @@ from agent.wording.text import safe
 
 YES, NO, PERHAPS = Answer.YES, Answer.NO, Answer.PERHAPS
 RETRY = "set restartPolicy OnFailure to have it restarted"
+REFERENCE = re.compile(r"[a-z0-9][A-Za-z0-9._:/@-]{0,159}\Z")  # an image's name that is one word of a shell
 MOST_WORD = 160  # characters of a name or image
 
 
@@ -108,6 +109,7 @@ def words_of(case: Case) -> dict[str, str]:
         "exit_code": _text(case.ended.exit_code),
         "signal": signal_name(case.signal),
         "image": safe(status.image, MOST_WORD) or None,
+        "image_name": status.image if REFERENCE.match(status.image) else None,  # for a command
         "uid": _text(status.run_as_user),
         **_replaced(case),
         **(eviction_words(case.said) if case.at is At.POD else {}),

@@ -167,7 +167,7 @@ IMAGES: tuple[Rule, ...] = (
               r"unexpected EOF|: EOF|proxyconnect|registry is unavailable|RegistryUnavailable)"), source=RESOLVER),
     Rule("image-inspect", PULL, PERHAPS, PERHAPS,
         ("the runtime could not read its copy of the image",),
-        ("remove the image from the node (`crictl rmi {image}`) to have it pulled again",
+        ("remove the image from the node (`crictl rmi {image_name}`) to have it pulled again",
          "remove the image from the node to have it pulled again"),
         ("ImageInspectError",), source=KUBELET),
     Rule("image", PULL, PERHAPS, PERHAPS,

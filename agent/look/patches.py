@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.look.workloads import Workload
 from agent.model import ContainerKind
+from agent.wording.text import is_object_name
 
 TEMPLATE = ("spec", "template", "spec")
 PLACES = {
@@ -61,8 +62,9 @@ class Patch:
 
 
 def patch_for(workload: Workload, limits: Sequence[Raise], reasons: Sequence[str], *, by_command: bool = True) -> Patch:
-    """``by_command`` False: no command can change it."""
-    patch = patch_of(workload, limits) if by_command else None
+    """``by_command`` False: no command can change it. None does for names that no object has: a node's answer may be made to harm."""
+    named = is_object_name(workload.name) and is_object_name(workload.namespace)
+    patch = patch_of(workload, limits) if by_command and named else None
     return Patch(
         workload.namespace,
         workload.kind,

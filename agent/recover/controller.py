@@ -6,6 +6,7 @@ All of it is repeated from the objects and the journal; nothing that must not be
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,6 +33,7 @@ from agent.recover.subject import Json, Subject, space_of, subject_of
 
 RESUME_S = 30.0  # between two tries of a step that has to wait, for example for a disruption budget
 Objects = Callable[[], Sequence[Json]]
+Failing = tuple[Subject, Space, tuple[Diagnosis, ...]]
 logger = logging.getLogger("oomward")
 
 
@@ -94,7 +96,7 @@ class Controller:
         ]
         self._circuits = self._circuits.after(failures, self._config.bounds.breaker_owners, now)
         self._metrics.circuits_open.set(len(self._circuits.open))
-        for subject, space, diagnoses in failing:
+        for subject, space, diagnoses in in_turn(failing, history, now):
             with _alone(f"pod {subject.pod.namespace}/{subject.pod.name}"):
                 self._one(subject, space, diagnoses, reports, now)
 
@@ -122,9 +124,7 @@ class Controller:
         self._unread = unread
         return sorted(found, key=lambda one: (one.pod.namespace, one.pod.name))
 
-    def _failing(
-        self, subjects: Sequence[Subject], reports: Reports, now: float
-    ) -> list[tuple[Subject, Space, tuple[Diagnosis, ...]]]:
+    def _failing(self, subjects: Sequence[Subject], reports: Reports, now: float) -> list[Failing]:
         """Pods that ask and fail, in namespaces that are opened."""
         spaces = {one.name: one for one in map(space_of, self._spaces())}
         found = []
@@ -226,6 +226,17 @@ def asks(subject: Subject, space: Space, config: RecoverConfig) -> bool:
     except AskError:
         return True
     return not isinstance(asked, Nothing) or asked.report
+
+
+def in_turn(failing: Sequence[Failing], history: History, now_unix_s: float) -> list[Failing]:
+    """Next is a pod of the namespace with the fewest steps in the last hour: the cluster's steps are for all of them."""
+    steps = Counter(one.namespace for one in history.since(now_unix_s - HOUR_S))
+    turns: list[tuple[int, Failing]] = []
+    for one in failing:
+        name = one[0].pod.namespace
+        turns.append((steps[name], one))
+        steps[name] += 1
+    return [one for _, one in sorted(turns, key=lambda turn: turn[0])]
 
 
 def fresh(subject: Subject, history: History, now_unix_s: float) -> bool:

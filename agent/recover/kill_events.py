@@ -20,6 +20,7 @@ from agent.wording.times import unix_s
 AGENT = "oomward.dev/agent"  # reportingController
 PRESSURE = Reason.LIMIT_PRESSURE
 HOUR_S = 3600.0
+MOST_OF_POD = 100  # kills, the newest: an Event counts all of one kind
 PodKey = tuple[str, str]  # namespace, uid
 PRESSURE_S = 300.0  # a report is of now for that long
 NAME = r"(?P<container>[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)"
@@ -55,7 +56,7 @@ class Reports:
 
 def reports_of(events: Iterable[Mapping[str, Any]], now_unix_s: float) -> Reports:
     """Of the last hour; what can't be read is left out."""
-    kills: dict[PodKey, tuple[OomKill, ...]] = {}
+    kills: dict[PodKey, list[OomKill]] = {}
     pressed: dict[PodKey, dict[str, float]] = {}
     for event in events:
         key, at = _about(event), _time(event)
@@ -66,8 +67,12 @@ def reports_of(events: Iterable[Mapping[str, Any]], now_unix_s: float) -> Report
             if found is not None and at > now_unix_s - PRESSURE_S:
                 pressed.setdefault(key, {})[found["container"]] = at
         elif (kill := _kill(event, key[1], at)) is not None:
-            kills[key] = (*kills.get(key, ()), kill)
-    return Reports(kills, pressed)
+            kills.setdefault(key, []).append(kill)
+    return Reports({key: _newest(found) for key, found in kills.items()}, pressed)
+
+
+def _newest(kills: list[OomKill]) -> tuple[OomKill, ...]:
+    return tuple(sorted(kills, key=lambda kill: kill.at_unix_s)[-MOST_OF_POD:])
 
 
 def _about(event: Mapping[str, Any]) -> PodKey | None:

@@ -1,7 +1,7 @@
 """One collection of objects, by list and watch, for as long as the controller runs; a thread's body.
 
 Any trouble means: wait, longer each time, and list again. Objects that nobody ``wants`` are not kept. A page of the list
-that would take too much memory is asked for again in parts.
+that would take too much memory is asked for again in parts, and what is kept has a limit, which namespaces share.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.kube.api import Answer, AnswerTooLongError, Api, ApiError, ApiSilentError
 from agent.kube.backoff import Backoff
+from agent.recover.kept import Kept
 from agent.recover.lean import lean
 
 Json = dict[str, Any]
@@ -26,6 +27,7 @@ PAGE = 250
 FEWER = 8  # parts of a page that is too long
 MOST_PAGE_BYTES = 16 << 20  # several times that in memory; one object has up to six times the 1.5 MiB of etcd
 MOST_LINE_BYTES = 16 << 20
+MOST_KEPT_BYTES = 4 << 20  # five to ten times that in memory
 CHANGES = ("ADDED", "MODIFIED")
 
 
@@ -46,18 +48,20 @@ class Watch:
         stop: threading.Event,
         trouble: Callable[[str], None],
         keep: Callable[[Json], Json] = lean,
+        most_bytes: int = MOST_KEPT_BYTES,
     ) -> None:
         self._api, self._path, self._query = api, path, dict(query)
         self._wants, self._changed, self._stop, self._trouble = wants, changed, stop, trouble
         self._keep = keep
+        self._most_bytes = most_bytes
         self._lock = threading.Lock()
-        self._objects: dict[str, Json] = {}
+        self._objects = Kept(most_bytes)
         self._backoff = Backoff()
         self.listed = threading.Event()
 
     def objects(self) -> tuple[Json, ...]:
         with self._lock:
-            return tuple(self._objects.values())
+            return tuple(self._objects)
 
     def run(self) -> None:
         """Until stopped."""
@@ -77,7 +81,7 @@ class Watch:
 
     def _list(self) -> str:
         """All pages; the version to watch from."""
-        found: dict[str, Json] = {}
+        found = Kept(self._most_bytes)
         query = {**self._query}
         limit = PAGE
         while True:
@@ -91,7 +95,9 @@ class Watch:
                 continue
             try:
                 items, metadata = page.get("items") or [], page["metadata"]
-                found.update((uid, self._keep(item)) for item in items if (uid := _uid(item)) and self._wants(item))
+                for item in items:
+                    if self._wants(item):
+                        found.put(_uid(item), self._keep(item))
                 version, more = str(metadata["resourceVersion"]), metadata.get("continue")
             except (AttributeError, KeyError, TypeError) as error:
                 raise WatchError(f"the API's answer is no list: {error!r}") from error
@@ -100,6 +106,7 @@ class Watch:
             query["continue"] = str(more)
         with self._lock:
             self._objects = found
+        self._report(found)
         self.listed.set()
         self._changed()
         return version
@@ -141,10 +148,16 @@ class Watch:
         """Whether that changes what is kept."""
         wanted = kind in CHANGES and self._wants(obj)
         with self._lock:
-            known = self._objects.pop(uid, None) is not None
+            known = self._objects.pop(uid)
             if wanted:
-                self._objects[uid] = self._keep(obj)
+                self._objects.put(uid, self._keep(obj))
+        self._report(self._objects)
         return wanted or known
+
+    def _report(self, kept: Kept) -> None:
+        if (name := kept.crowded()) is not None:
+            most = f"more than {self._most_bytes >> 20} MiB to keep"
+            self._trouble(f"{self._path}: {most}: of namespaces with the most, such as {name}, the oldest are left out")
 
 
 def _uid(obj: Json) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
 NOTE_BYTES = 1024  # events.k8s.io/v1: a note is at most 1 KiB of UTF-8
 NAME_LIMIT = 64
 ELLIPSIS = " … "
+OBJECT = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-.a-z0-9]*[a-z0-9])?\Z")
 # Characters without a glyph: grapheme joiner, fillers, vowel signs, variation selectors.
 INVISIBLE = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
@@ -31,6 +33,11 @@ def _harmless(char: str) -> str:
         code = ord(char)
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
     return char
+
+
+def is_object_name(value: object) -> bool:
+    """Whether an object of the API may have this name (a DNS subdomain): for a shell it is one word, and no option."""
+    return isinstance(value, str) and OBJECT.match(value) is not None
 
 
 def cut(text: str, limit_chars: int) -> str:

@@ -932,13 +932,6 @@ MUTANTS = (
         ("commands/test_layout.py",),
     ),
     Mutant(
-        "names of pods are printed as they are, with what a terminal obeys",
-        "commands/output/table.py",
-        "{ascii(name)[1:-1]}",
-        "{name}",
-        ("commands/test_which.py",),
-    ),
-    Mutant(
         "the agent's own tables are given to the socket's thread, and change while it reads them",
         "loop/node.py",
         "                answer(NodeState(dict(self.tree.cgroups), self.pods.registry.listed_copy(), self.modes.rules))\n",
@@ -1106,6 +1099,48 @@ MUTANTS = (
         "    if any(one.state is State.REFUSED and one.pod_uid == uid for one in own):\n",
         "    if False:\n",
         ("recover/test_controller.py", "recover/test_planner.py"),
+    ),
+    Mutant(
+        "one namespace's pods fill the controller's memory",
+        "recover/kept.py",
+        "        while self._bytes.total() > self._most_bytes:\n",
+        "        while False:\n",
+        ("recover/test_kept.py", "recover/test_watch.py"),
+    ),
+    Mutant(
+        "the first namespaces of the alphabet have all of the cluster's steps",
+        "recover/controller.py",
+        "        steps[name] += 1\n",
+        "        pass\n",
+        ("recover/test_tenants.py",),
+    ),
+    Mutant(
+        "a node's answer puts an option of kubectl into a command that people paste",
+        "look/patches.py",
+        " if by_command and named else None",
+        " if by_command else None",
+        ("report/test_raises.py",),
+    ),
+    Mutant(
+        "what is printed for a shell may be several words",
+        "commands/output/table.py",
+        " and is_object_name(name):",
+        " and name:",
+        ("commands/test_which.py",),
+    ),
+    Mutant(
+        "of a pod is kept whatever it has",
+        "recover/lean.py",
+        '        kept["spec"] = _some(spec, OF_SPEC) | ',
+        '        kept["spec"] = spec | ',
+        ("recover/test_watch.py",),
+    ),
+    Mutant(
+        "very many Events about one pod are all gone through for each diagnosis",
+        "recover/kill_events.py",
+        "[-MOST_OF_POD:]",
+        "",
+        ("recover/test_kill_events.py",),
     ),
     # --------------------------------------------------------------------------------------------------------- what is diagnosed
     Mutant(

@@ -76,13 +76,18 @@ def print_yaml(document: object, file: TextIO) -> None:
 
 
 def names_in(document: Mapping[str, Any]) -> list[str]:
-    """``pod/web-1``, or ``deployment/web`` for ``advise``: each once, in the order of the rows; without a name: left out."""
+    """``pod/web-1``, or ``deployment/web`` for ``advise``: each once, in the order of the rows.
+
+    They are made for a shell: what is no name of an object is left out.
+    """
+    from agent.wording.text import is_object_name  # noqa: PLC0415 (only this needs it)
+
     found: dict[str, None] = {}
     for rows in document.values():
         for row in rows if isinstance(rows, list) else ():
             kind, name = ("pod", row.get("pod")) if "pod" in row else (row.get("workload_kind"), row.get("workload"))
-            if kind and name:
-                found[f"{kind.lower()}/{ascii(name)[1:-1]}"] = None
+            if isinstance(kind, str) and is_object_name(kind.lower()) and is_object_name(name):
+                found[f"{kind.lower()}/{name}"] = None
     return list(found)
 
 

@@ -94,7 +94,7 @@ def test_a_pod_without_problems_is_named(tmp_path: Path, capsys: pytest.CaptureF
         ('{"kind": "Pod"}', "metadata.name is missing"),
         ('{"metadata": {"name": "web"}, "spec": {"containers": [{}]}}', "spec.containers[0].name is missing"),
         ("[" * 100_000, "is neither JSON nor YAML"),
-        ("a: &a [*a]", "metadata.name is missing"),
+        ("a: &a [*a]", "has YAML aliases (*name)"),
         ("\x1b[31m: [", "is neither JSON nor YAML"),
     ],
 )
@@ -114,6 +114,47 @@ def test_one_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, capsys
     captured = capsys.readouterr()
     assert "raise the limit" in captured.out
     assert "spec.containers[0].name is missing" in captured.err
+
+
+BOMB = "\n".join(f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+POD = "kind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: app, image: x}]}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [POD + "status: &a {again: *a}", f"{POD}status:\n  a0: &a0 [x]\n{BOMB}", "items: &l\n- *l"],
+    ids=["ring", "bomb", "list"],
+)
+def test_aliases_of_yaml_are_refused_since_they_may_be_endless(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diagnose", "-f", put(tmp_path, text)]) == EXIT_FAILED
+    assert "aliases" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["name", "namespace", "container"])
+def test_a_name_that_no_object_has_is_refused_since_advice_has_commands(
+    where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody's file must not put `kubectl logs -n x; rm -rf ~` on the screen of somebody who helps."""
+    odd = pod()
+    item = odd["spec"]["containers"][0] if where == "container" else odd["metadata"]
+    item["namespace" if where == "namespace" else "name"] = "x; rm -rf ~"
+    assert main(["diagnose", "-f", put(tmp_path, json.dumps(odd))]) == EXIT_FAILED
+    assert "is no name" in capsys.readouterr().err
+
+
+def test_no_image_makes_a_command_another_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = pod("image-inspect-error-containerd-1.6")
+    for image, shown in (
+        ("registry.example/app:1", "crictl rmi registry.example/app:1"),
+        ("x; reboot", "remove the image"),
+    ):
+        odd["spec"]["containers"][0]["image"] = image
+        assert main(["diagnose", "-f", put(tmp_path, json.dumps(odd))]) == EXIT_OK
+        out = capsys.readouterr().out
+        assert shown in out
+        assert "rmi x" not in out
 
 
 @pytest.mark.parametrize(("name", "why"), [("nowhere.json", "No such file"), (".", "Is a directory")])

@@ -165,8 +165,11 @@ def test_names_are_those_that_kubectl_takes_each_once(two: LookedAtNode) -> None
 
 
 def test_what_has_no_name_is_left_out_of_the_names_and_none_can_do_harm() -> None:
-    rows = [{"pod": None}, {"pod": "a\x1b\n"}, {"workload_kind": "StatefulSet", "workload": "db"}]
-    assert names_in({"oomward": 1, "containers": rows}) == ["pod/a\\x1b\\n", "statefulset/db"]
+    """They are made for a shell: `kubectl delete $(kubectl oomward ps -o name)`."""
+    harmful = ["a\x1b\n", "a --server=https://evil", "-f", "a/b", "$(id)", "A", "x" * 254, 7]
+    rows = [{"pod": None}, *({"pod": name} for name in harmful), {"workload_kind": "StatefulSet", "workload": "db"}]
+    rows += [{"workload_kind": kind, "workload": "db"} for kind in ("--all", "Deployment x", "", None, 7)]
+    assert names_in({"oomward": 1, "containers": rows}) == ["statefulset/db"]
 
 
 def test_a_pod_can_be_named_as_output_name_names_it_and_by_namespace(

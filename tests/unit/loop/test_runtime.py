@@ -23,6 +23,7 @@ from agent.model import (
 )
 from agent.modes.created import WRITTEN_AFTER_S
 from agent.pods.runtime_names import KEEP_S
+from tests.unit.cgroup.fakes import make
 from tests.unit.loop.world import CONTAINER, ID, MODE, POD, SANDBOX, UID, World, pod
 
 BOX, OTHER_ID, THIRD_ID = "5" * 64, "b" * 64, "c" * 64
@@ -216,6 +217,18 @@ def test_the_original_value_survives_a_restart_of_the_agent(world: World) -> Non
     world.begin()
     world.listed(pod())
     assert world.knob() == 1
+
+
+def test_an_agent_killed_before_it_recorded_that_the_runtime_wrote_its_value_leaves_that_value(world: World) -> None:
+    """The mode stays in force; when the pod opts out, the container keeps it until it restarts."""
+    world.message(creating(0))
+    world.die()
+    make(world.mount, CONTAINER)
+    world.begin()
+    world.listed(pod({MODE: "single"}))
+    assert (world.knob(), world.ledger.originals()) == (0, ())
+    world.listed(pod())
+    assert world.knob() == 0
 
 
 def test_what_a_container_would_have_without_us_is_known_while_it_lives_for_updates_after_it_opted_out(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 
 from agent.events.sender import event_body
 from agent.model import AtLimit, MemoryUse, Mode, Notice, ObjectRef, OomKill, Outcome, Reason, Scope, Victim
-from agent.recover.kill_events import reports_of
+from agent.recover.kill_events import MOST_OF_POD, reports_of
 from agent.recover.subject import subject_of
 from agent.wording.kills import kill_note
 from agent.wording.pressure import pressure_note
+from agent.wording.times import rfc3339
 from tests.unit.recover.pods import NOW, killed, step
 
 UID = "uid-app-1"
@@ -66,6 +68,16 @@ def test_a_repeated_kill_is_as_new_as_its_last_time() -> None:
     }
     (found,) = reports_of([again], NOW).kills["shop", UID]
     assert found.at_unix_s == NOW - 1
+
+
+def test_of_very_many_events_about_one_pod_the_newest_count() -> None:
+    """Whoever may post Events in a namespace must not make the controller slow for all."""
+    one = event(kill(Scope.CONTAINER, whole=True))
+    forged = [{**one, "eventTime": rfc3339(NOW - 3000 + number / 10, "microseconds")} for number in range(20_000)]
+    random.Random(0).shuffle(forged)
+    found = reports_of(forged, NOW).kills["shop", UID]
+    assert len(found) == MOST_OF_POD
+    assert min(kill.at_unix_s for kill in found) >= NOW - 3000 + (20_000 - MOST_OF_POD) / 10 - 0.01
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,31 @@ def test_images_with_a_digest_are_tried_before_those_with_a_tag_only() -> None:
     assert step(raw, history=history).attempt.after == "d.example/app:3@sha256:11"
 
 
+# ------------------------------------------------------------------------------------------------------------------- turns
+
+
+def test_the_steps_of_the_cluster_are_shared_by_namespaces_whatever_their_names(lab: Lab) -> None:
+    """Namespaces that always fail, and come first in the alphabet, must not have all of each hour's steps."""
+    lab.config = replace(REAL, bounds=Bounds(namespace_per_hour=3, cluster_per_hour=6, breaker_owners=100))
+    for space in "abcd":
+        lab.open(space)
+        lab.put(*(crash_loop(name=f"{space}-{i}", namespace=space, owner=None) for i in range(3)))
+    lab.replica().look(NOW)
+    assert [one.pod for one in lab.history.attempts] == ["a-0", "b-0", "c-0", "d-0", "a-1", "b-1"]
+
+
+def test_a_namespace_that_had_fewer_steps_in_this_hour_is_next(lab: Lab) -> None:
+    lab.config = replace(REAL, bounds=Bounds(cluster_per_hour=3))
+    for space in "az":
+        lab.open(space)
+    lab.put(*(crash_loop(name=f"a-{i}", namespace="a", owner=None) for i in range(2)))
+    controller = lab.replica()
+    controller.look(NOW)
+    lab.put(*(crash_loop(name=name, namespace=name[0], owner=None) for name in ("a-2", "z-0")))
+    controller.look(NOW + 1)
+    assert [one.pod for one in lab.history.attempts] == ["a-0", "a-1", "z-0"]
+
+
 # ---------------------------------------------------------------------------------------------------------------- circuits
 
 

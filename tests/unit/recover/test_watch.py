@@ -12,25 +12,36 @@ from typing import Any
 import pytest
 
 from agent.kube.api import connect
-from agent.recover.kill_events import reports_of
-from agent.recover.lean import lean_event, lean_pod, read_here
+from agent.model.recover import ENABLED_LABEL, POLICY_ANNOTATION, Space
+from agent.recover import watch as watching
+from agent.recover.kill_events import Reports, reports_of
+from agent.recover.lean import lean, lean_event, lean_pod, lean_space, read_here
+from agent.recover.still import diagnoses_of
+from agent.recover.subject import space_of, subject_of
 from agent.recover.watch import Watch
 from agent.wording.times import rfc3339
 from tests.lab.apifaults import Fault, How
+from tests.unit.diagnose.recorded import NAMES, recorded
 from tests.unit.patience import wait_until
 from tests.unit.recover.lab import Lab
 from tests.unit.recover.pods import NOW, crash_loop, no_image, step, why
 
 
 @pytest.fixture
-def start(lab: Lab, tmp_path: Path) -> Iterator[Callable[..., Watch]]:
+def trouble() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def start(lab: Lab, tmp_path: Path, trouble: list[str]) -> Iterator[Callable[..., Watch]]:
     stop, threads = threading.Event(), []
 
     def make(path: str, query: dict[str, str], wants: Callable[[Any], bool] = lambda _: True) -> Watch:
         lab.server.write_kubeconfig(tmp_path / "kubeconfig")
         api = connect(tmp_path / "kubeconfig", user_agent="test")
         lab.apis.append(api)
-        watch = Watch(api, path, query, wants, lambda: None, stop, lambda _: None)
+        most = watching.MOST_KEPT_BYTES
+        watch = Watch(api, path, query, wants, lambda: None, stop, trouble.append, lean, most)
         threads.append(threading.Thread(target=watch.run))
         threads[-1].start()
         return watch
@@ -98,6 +109,23 @@ def test_a_page_that_is_too_long_is_asked_for_in_parts(
     assert [one.query["limit"] for one in lists][:2] == ["250", "31"]
 
 
+def test_pods_of_one_namespace_leave_room_for_those_of_another(
+    lab: Lab, start: Callable[..., Watch], trouble: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may create pods in some namespace must not be able to fill the controller's memory, by their number either."""
+    monkeypatch.setattr("agent.recover.watch.MOST_KEPT_BYTES", 20_000)
+    lab.put(no_image(name="good"), *(no_image(name=f"evil-{i}", namespace="evil") for i in range(40)))
+    watch = start("/api/v1/pods", {})
+    wait_until(lambda: bool(names(watch)), "the list")
+    assert "good" in names(watch)
+    assert len(names(watch)) < 30
+    lab.put(*(no_image(name=f"more-{i}", namespace="evil") for i in range(40)))
+    wait_until(lambda: "more-39" in names(watch), "the newest")
+    assert "good" in names(watch)
+    assert len(names(watch)) < 30
+    assert trouble[0].endswith("such as evil, the oldest are left out")
+
+
 def test_of_a_pod_is_kept_what_is_read_of_it() -> None:
     raw = no_image(
         notes={"kubectl.kubernetes.io/last-applied-configuration": "x" * 9000, "argocd.argoproj.io/instance": "a"}
@@ -113,6 +141,49 @@ def test_of_a_pod_is_kept_what_is_read_of_it() -> None:
     assert len(json.dumps(kept)) < 2000
     assert "argocd.argoproj.io/instance" in kept["metadata"]["annotations"]
     assert step(kept) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_kept_of_a_pod_has_the_same_diagnosis(name: str) -> None:
+    one, none = recorded(name), Reports({}, {})
+    kept = lean_pod(copy.deepcopy(one.pod))
+    assert diagnoses_of(subject_of(kept), none, one.now_unix_s) == diagnoses_of(
+        subject_of(one.pod), none, one.now_unix_s
+    )
+
+
+def test_whatever_else_a_pod_has_is_not_kept() -> None:
+    """Hundreds of such pods, which ask in a namespace that nobody opened, must not fill the controller's memory."""
+    long = "x" * 100_000
+    raw = no_image(
+        container={
+            "livenessProbe": {"exec": {"command": [long]}},
+            "resources": {"limits": {long: "1"}},
+            "ports": [long],
+        },
+        spec={"hostAliases": [long], "volumes": [{"name": long}], "affinity": {long: long}, "tolerations": [long]},
+        status={"hostIPs": [long]},
+    )
+    before = step(copy.deepcopy(raw))
+    kept = lean_pod(raw)
+    assert len(json.dumps(kept)) < 2000
+    assert step(kept) == before
+
+
+def test_of_a_namespace_is_kept_what_is_read_of_it() -> None:
+    raw = {
+        "metadata": {
+            "name": "shop",
+            "uid": "u",
+            "labels": {ENABLED_LABEL: "true"},
+            "annotations": {"a": "x" * 9000, POLICY_ANNOTATION: "{}"},
+            "managedFields": [{}],
+        },
+        "spec": {"finalizers": ["kubernetes"]},
+    }
+    kept = lean_space(copy.deepcopy(raw))
+    assert space_of(kept) == Space("shop", {ENABLED_LABEL: "true"}, {POLICY_ANNOTATION: "{}"})
+    assert len(json.dumps(kept)) < 200
 
 
 def test_a_pod_without_a_spec_or_with_a_number_as_annotation_ends_no_watch() -> None:

@@ -95,6 +95,15 @@ def test_whatever_else_a_nodes_patch_changes_is_not_in_the_command() -> None:
     assert "hostPID" not in str(one.command)
 
 
+@pytest.mark.parametrize("name", ["--server=https://evil", "-f", "web/../x", "", "a b", "web\n", "Web", "x" * 254])
+@pytest.mark.parametrize("key", ["workload", "namespace"])
+def test_a_name_that_no_object_has_gets_no_command(key: str, name: str) -> None:
+    """kubectl takes what begins with a dash for an option: a node's answer could send an administrator's token elsewhere."""
+    named: dict[str, Any] = {key: name}
+    for one in raises(([row(**named)], [patch({"app": "320Mi"}, **named)])):
+        assert one.command is None
+
+
 def test_the_request_of_a_guaranteed_pod_stays_equal_to_its_limit() -> None:
     given = patch({"app": "320Mi"})
     resources = given["patch"]["spec"]["template"]["spec"]["containers"][0]["resources"]
