@@ -103,7 +103,7 @@ def build_node(
     scope_policy: Callable[[str], ScopePolicy | None] = lambda _path: None,
     systemd_loaded_ns: Callable[[], int | None] = lambda: None,
     unix_s: Callable[[], float] = time.time,
-    processes: Callable[[Tree], SeenProcesses | None] = lambda _tree: None,
+    processes: Callable[[Tree, Callable[[str], str]], SeenProcesses | None] = lambda _tree, _namespace_of: None,
 ) -> Node:
     """The rooms that the loop's thread owns. ``kill`` is cgroup.killing.kill_container; ``kmsg`` False: the log can't be read.
 
@@ -114,7 +114,7 @@ def build_node(
     tree = Tree(files, root_override=settings.cgroup_roots)
     registry = Registry(ledger.kept_decisions())
     registry.decide_again(partial(decided_again, rules=settings.rules))
-    seen = processes(tree)
+    seen = processes(tree, lambda path: facts.names_at(path).namespace or "")
     facts = Lookup(files, registry, tree, values, on_error, *([seen.of_kill] if seen is not None else []))
     failing = Failing(metrics, unix_s, ledger.kills(since_unix_s=unix_s() - HOUR_S))
     kill_events = KillEvents(
@@ -193,15 +193,24 @@ def _pressure(
     return Pressure(tree, facts, modes.registry, readings, psi, request, settings.pressure_events, report, stalls)
 
 
-def build_processes(settings: Settings, files: CgroupFiles, tree: Tree) -> SeenProcesses | None:
-    """What reads the processes of containers at their limit. ``files``: of its own, its threads use them. None: it is off, or the
-    kernel's pids are not ours (without hostPID).
+def build_processes(
+    settings: Settings, files: CgroupFiles, tree: Tree, namespace_of: Callable[[str], str]
+) -> SeenProcesses | None:
+    """What reads the processes of containers at their limit. ``files``: of its own, its threads use them. ``namespace_of``: see
+    SeenProcesses. None: it is off, or the kernel's pids are not ours (without hostPID).
     """
     if settings.command_lines == "off" or is_first_pid_namespace() is not True:
         return None
     redaction = None if settings.command_lines == "names" else Redaction(settings.redact_patterns)
     readers = Readers()
-    return SeenProcesses(partial(_pids, files), tree.containers, redaction, readers.submit, release=readers.release)
+    return SeenProcesses(
+        partial(_pids, files),
+        tree.containers,
+        redaction,
+        readers.submit,
+        release=readers.release,
+        namespace_of=namespace_of,
+    )
 
 
 def _pids(files: CgroupFiles, cgroup: Cgroup) -> tuple[int, ...]:

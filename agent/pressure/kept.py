@@ -1,4 +1,4 @@
-"""What is kept of containers' processes until a kill is reported: bounded, in memory only, shared by the pods."""
+"""What is kept of containers' processes until a kill is reported: bounded, in memory only, shared by namespaces and pods."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Seen:
 @dataclass(slots=True)
 class _Container:
     inode: int
+    namespace: str
     by_pid: dict[int, Seen] = field(default_factory=dict)
     removed_s: float | None = None
 
@@ -39,15 +40,18 @@ class Kept:
         self._lock = threading.Lock()
         self._containers: dict[str, _Container] = {}
         self._shares = Shares[str, _Container](
-            "containers' processes are remembered", lambda path, _: ("", path.rpartition("/")[0])
+            "containers' processes are remembered", lambda path, one: (one.namespace, path.rpartition("/")[0])
         )
 
-    def add(self, path: str, inode: int, found: Iterable[Seen]) -> None:
-        """What was seen in the container at this path. A process that has lost its command, because it ends, keeps what was known."""
+    def add(self, path: str, inode: int, namespace: str, found: Iterable[Seen]) -> None:
+        """What was seen in the container at this path. ``namespace``: of its pod, "" if that is unknown.
+
+        A process that has lost its command, because it ends, keeps what was known.
+        """
         with self._lock:
             container = self._containers.pop(path, None)
             if container is None or container.inode != inode:
-                container = _Container(inode)
+                container = _Container(inode, namespace)
             self._containers[path] = container
             for seen in found:
                 before = container.by_pid.get(seen.process.pid)

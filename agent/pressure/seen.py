@@ -29,6 +29,7 @@ Submit = Callable[[str, str, Callable[[], None]], bool]
 
 class SeenProcesses:
     """``pids`` are those of a container's cgroup and below; called in readers' threads. ``containers``: those of a pod, by its key.
+    ``namespace_of``: of the pod of the cgroup at this path, "" if that is unknown; called by the loop's thread.
 
     ``redaction`` None: command lines aren't read, only names. ``submit`` and ``release`` are those of Readers.
     """
@@ -41,6 +42,7 @@ class SeenProcesses:
         submit: Submit,
         *,
         release: Callable[[], None] = lambda: None,
+        namespace_of: Callable[[str], str] = lambda _path: "",
         proc: Path = PROC,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -49,6 +51,7 @@ class SeenProcesses:
         self._redaction = redaction
         self._submit = submit
         self.release = release
+        self._namespace_of = namespace_of
         self._proc = proc
         self._clock = clock
         self._pace = Pace()
@@ -62,15 +65,15 @@ class SeenProcesses:
             for container in self._containers(cgroup.place.pod_key):
                 self.reached(container, now_s)
         elif cgroup.place.kind is CgroupKind.CONTAINER and self._pace.due(cgroup.path, now_s):
-            taken = self._submit(_pod(cgroup), cgroup.path, lambda: self._look(cgroup))
+            namespace = self._namespace_of(cgroup.path)
+            taken = self._submit(_pod(cgroup), cgroup.path, lambda: self._look(cgroup, namespace))
             self._pace.give_back(0.0 if taken else 1.0)  # one pod's containers must not use up what others may need
 
     def reported(self, cgroup: Cgroup, victims: Sequence[Victim], now_s: float) -> None:
         """The kernel's log names processes of this container that were killed: what is left of them, and their parents, is read soon."""
         if victims and self._pace.take(now_s):
-            self._submit(
-                _pod(cgroup), f"{cgroup.path} killed", lambda: self._look_at_killed(cgroup, victims[:OF_A_KILL])
-            )
+            namespace, first = self._namespace_of(cgroup.path), victims[:OF_A_KILL]
+            self._submit(_pod(cgroup), f"{cgroup.path} killed", lambda: self._look_at_killed(cgroup, namespace, first))
 
     def gone(self, cgroup: Cgroup, now_s: float) -> None:
         """The cgroup was removed."""
@@ -84,12 +87,12 @@ class SeenProcesses:
 
     # -------------------------------------------------------------------------------------------------- readers' threads
 
-    def _look(self, cgroup: Cgroup) -> None:
+    def _look(self, cgroup: Cgroup, namespace: str) -> None:
         began_s = time.thread_time()
         inside = {pid for pid in islice(self._pids(cgroup), MOST_LOOKED_AT) if pid > 0}
         look = _Look(self._redaction, inside.__contains__, self._proc)
         found = [one for pid in self._largest(inside) if (one := look.process(pid)) is not None]
-        self._kept.add(cgroup.path, cgroup.inode, [self._seen(look, one) for one in found])
+        self._kept.add(cgroup.path, cgroup.inode, namespace, [self._seen(look, one) for one in found])
         self._pace.took(cgroup.path, time.thread_time() - began_s)
 
     def _largest(self, pids: set[int]) -> Collection[int]:
@@ -97,7 +100,7 @@ class SeenProcesses:
             return pids
         return [pid for _, pid in nlargest(LARGEST, ((resident_bytes(pid, self._proc), pid) for pid in pids))]
 
-    def _look_at_killed(self, cgroup: Cgroup, victims: Sequence[Victim]) -> None:
+    def _look_at_killed(self, cgroup: Cgroup, namespace: str, victims: Sequence[Victim]) -> None:
         """A victim is the process of this PID that ends, in this container, under this name. Another that has the PID now shows that what
         was seen is gone.
         """
@@ -112,7 +115,7 @@ class SeenProcesses:
                 found.append(self._seen(look, now))
             elif self._kept.started(cgroup.path, victim.pid) not in (None, now.start_ticks):
                 self._kept.drop(cgroup.path, victim.pid)
-        self._kept.add(cgroup.path, cgroup.inode, found)
+        self._kept.add(cgroup.path, cgroup.inode, namespace, found)
 
     def _seen(self, look: _Look, one: Process) -> Seen:
         return Seen(look.describe(one), one.start_ticks, self._clock())

@@ -1638,6 +1638,20 @@ MUTANTS = (
         ("pressure/test_policy.py",),
     ),
     Mutant(
+        "the processes that are kept are shared by pods, whatever their namespaces",
+        "pressure/kept.py",
+        "lambda path, one: (one.namespace, path",
+        'lambda path, one: ("", path',
+        ("pressure/test_seen.py",),
+    ),
+    Mutant(
+        "the processes that are kept have no namespace",
+        "run.py",
+        '    seen = processes(tree, lambda path: facts.names_at(path).namespace or "")\n',
+        '    seen = processes(tree, lambda path: "")\n',
+        ("loop/test_which_process.py",),
+    ),
+    Mutant(
         "a container at its limit is read at each notification",
         "pressure/following.py",
         "        self._at(one, max(now_s, one.last_s + one.wait_s()))\n",

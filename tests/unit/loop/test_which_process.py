@@ -35,7 +35,7 @@ def a_kill(folder: Path, command_lines: str) -> World:
         proc=proc.folder,
         clock=lambda: world.now,
     )
-    world = World(folder, kmsg=True, command_lines=command_lines, processes=lambda _: seen)
+    world = World(folder, kmsg=True, command_lines=command_lines, processes=lambda *_: seen)
     world.listed(pod({MODE: "single"}))
     world.make(knob=1)
     world.node.kills.touched(world.tree.cgroups[CONTAINER], world.now)
@@ -75,3 +75,13 @@ def test_the_next_kill_of_the_same_event_does_not_change_its_note(tmp_path: Path
         world.turn(after_s=0.2)
     assert [one.note for one in world.posted if "OOMKilled" in one.reason][: len(before)] == before
     world.end()
+
+
+def test_the_processes_of_a_container_are_kept_for_the_namespace_of_its_pod(tmp_path: Path) -> None:
+    asked: list[Callable[[str], str]] = []
+    world = World(tmp_path, kmsg=True, processes=lambda _, namespace_of: asked.append(namespace_of))
+    world.listed(pod({MODE: "single"}))
+    world.make(knob=1)
+    (namespace_of,) = asked
+    assert namespace_of(CONTAINER) == pod({}).namespace
+    assert namespace_of("kubepods") == ""

@@ -72,7 +72,7 @@ class World:
         announce: bool = True,
         emulate_group: bool = False,
         command_lines: str = "history",
-        processes: Callable[[Tree], SeenProcesses | None] = lambda _tree: None,
+        processes: Callable[[Tree, Callable[[str], str]], SeenProcesses | None] = lambda *_: None,
         pressure_events: str = "requested",
         psi: Any = None,
     ) -> None:

@@ -34,7 +34,9 @@ POD = Cgroup(classify(CONTAINER.rpartition("/")[0]), 6)
 class World:
     """``now`` is set by hand. What is submitted is done at once, or kept in ``waiting``."""
 
-    def __init__(self, folder: Path, redaction: Redaction | None = None) -> None:
+    def __init__(
+        self, folder: Path, redaction: Redaction | None = None, namespace_of: Callable[[str], str] = lambda _: ""
+    ) -> None:
         self.proc = FakeProc(folder)
         self.now = 100.0
         self.looks: list[str] = []
@@ -43,6 +45,7 @@ class World:
             lambda _: [MAIN],
             redaction,
             self.submit,
+            namespace_of=namespace_of,
             proc=folder,
             clock=lambda: self.now,
         )
@@ -279,13 +282,32 @@ def test_what_is_kept_is_bounded_per_container_and_in_all() -> None:
     kept = Kept()
     for number in range(MOST_CONTAINERS * 2):
         path = f"kubepods/pod{number // 2}/{number}"
-        kept.add(path, number, [Seen(SeenProcess(pid, "x", rss_bytes=pid), 1, 1.0) for pid in range(1, 60)])
+        kept.add(path, number, "prod", [Seen(SeenProcess(pid, "x", rss_bytes=pid), 1, 1.0) for pid in range(1, 60)])
     sizes = [len(one.by_pid) for one in kept._containers.values()]
     assert len(sizes) <= MOST_CONTAINERS
     assert max(sizes) == MOST_PROCESSES
     path = next(iter(kept._containers))
     assert [one.pid for one in kept.of_kill(path, (), 1.0)] == [59, 58, 57, 56][:OF_A_KILL]
     assert kept_module.OF_A_KILL <= 4, "each is in the ledger's row"
+
+
+def test_a_namespace_of_many_pods_leaves_places_for_the_processes_of_others() -> None:
+    kept, seen = Kept(), [Seen(SeenProcess(5, "x"), 1, 1.0)]
+    kept.add("kubepods/pod-of-prod/one", 1, "prod", seen)
+    for number in range(MOST_CONTAINERS * 2):
+        kept.add(f"kubepods/pod{number}/one", 10 + number, "hostile", seen)
+    assert kept.of_kill("kubepods/pod-of-prod/one", (), 1.0) != ()
+
+
+def test_what_is_kept_belongs_to_the_namespace_of_the_pod(tmp_path: Path) -> None:
+    world = World(tmp_path / "proc", namespace_of={CONTAINER: "prod"}.__getitem__)
+    world.proc.add(12, ("python",))
+    world.reached()
+    assert [one.namespace for one in world.seen._kept._containers.values()] == ["prod"]
+    world.seen._kept = Kept()
+    world.proc.kill(12)
+    world.reported((12, "python3"))
+    assert [one.namespace for one in world.seen._kept._containers.values()] == ["prod"]
 
 
 def test_of_few_processes_each_file_is_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
