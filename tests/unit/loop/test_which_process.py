@@ -85,3 +85,4 @@ def test_the_processes_of_a_container_are_kept_for_the_namespace_of_its_pod(tmp_
     (namespace_of,) = asked
     assert namespace_of(CONTAINER) == pod({}).namespace
     assert namespace_of("kubepods") == ""
+    world.end()
