@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.model import ContainerKind, Pod
+from agent.model import Pod
 from agent.model.recover import REPLACES_ANNOTATION, STEP_ANNOTATION, Space, Strategy
 from agent.pods.parse import UnreadablePodError, parse_pod
 from agent.wording.times import unix_s
@@ -16,11 +16,6 @@ Json = Mapping[str, Any]
 # The API server checks no name in an owner reference, and this one becomes a part of a path.
 OBJECT_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
 MOST_NAME = 254  # characters: one more than the name of any object
-SPEC_LIST = {
-    ContainerKind.INIT: "initContainers",
-    ContainerKind.SIDECAR: "initContainers",
-    ContainerKind.REGULAR: "containers",
-}
 GITOPS_KEYS = (
     "argocd.argoproj.io/tracking-id",
     "argocd.argoproj.io/instance",
