@@ -36,7 +36,7 @@ from agent.model import (
     Source,
 )
 from agent.model.status import Phase
-from agent.modes.policy import decide, disobeyed, invalid_modes
+from agent.modes.policy import decide, invalid_modes, labels_ignored
 from agent.wording.filled import containers_sentence, filled_by, memory_sentence
 from agent.wording.kill_record import memory_record
 from agent.wording.notes import group_on_v1_note, mode_invalid_note
@@ -203,7 +203,7 @@ def _notes(found: Survey, pod: Pod | None, containers: Iterable[ContainerExplana
     rules = found.settings.rules
     notes += [mode_invalid_note(bad) for bad in invalid_modes(pod, rules)]
     asks = MODE_LABEL in pod.labels or any(key.startswith(MODE_ANNOTATION_PREFIX) for key in pod.annotations)
-    if asks and disobeyed(pod, rules):
+    if asks and labels_ignored(pod, rules):
         where = f"in namespace {pod.namespace} (ignoreLabelsIn)"
         notes.append(f"labels and annotations are ignored {where}: only rules apply")
     return notes

@@ -108,7 +108,7 @@ MUTANTS = (
     Mutant(
         "labels are obeyed in a namespace where they don't count",
         "modes/policy.py",
-        "    if not disobeyed(pod, rules):\n        key",
+        "    if not labels_ignored(pod, rules):\n        key",
         "    if True:\n        key",
         ("modes/test_decide.py",),
     ),
