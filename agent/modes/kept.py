@@ -1,4 +1,4 @@
-"""The ledger's decisions, as they are by the rules of now: rules may have changed since, and a start without the API knows no pod."""
+"""The ledger's decisions, decided again by the current rules: those may have changed, and a start without the API knows no pod."""
 
 from __future__ import annotations
 

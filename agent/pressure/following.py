@@ -73,9 +73,8 @@ class Pressure:
     _followed: dict[int, Followed] = field(default_factory=dict, init=False)  # by the container's inode, oldest first
     _shares: Shares[int, Followed] = field(init=False)
     _due: list[tuple[float, int]] = field(default_factory=list, init=False)  # a heap; entries may be outdated
-    _pods_s: dict[int, float] = field(
-        default_factory=dict, init=False
-    )  # when a pod's signal counts again, by its inode
+    # When a pod's signal counts again, by its inode.
+    _pods_s: dict[int, float] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._shares = Shares("containers at their memory limit are followed", self._owner)
