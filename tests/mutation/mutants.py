@@ -298,8 +298,8 @@ MUTANTS = (
     Mutant(
         "page cache has the tmpfs in it that is named beside it",
         "kernel/oom_memory.py",
-        "max(0, whole - (part or 0))",
-        "max(0, whole)",
+        'less_part(numbers.get("file"), shmem)',
+        'numbers.get("file")',
         ("kernel/test_oom_memory.py",),
     ),
     Mutant(
@@ -1287,8 +1287,8 @@ MUTANTS = (
     Mutant(
         "page cache has shared memory in it twice",
         "cgroup/stat.py",
-        "max(0, whole - (part or 0))",
-        "max(0, whole)",
+        'less_part(stat.get("file"), stat.get("shmem"))',
+        'stat.get("file")',
         ("cgroup/test_stat.py",),
     ),
     Mutant(
