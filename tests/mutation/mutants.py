@@ -1769,7 +1769,7 @@ MUTANTS = (
     Mutant(
         "memory that the kill freed is missing in what filled the limit",
         "report/summary.py",
-        "        kind = OTHER if use.by_report else PROCESSES\n",
+        "        kind = OTHER if use.by_report else Filled.PROCESSES.value\n",
         "        kind = OTHER\n",
         ("report/test_summary.py",),
     ),
