@@ -120,7 +120,7 @@ TEXTS = {
     "next_step": "what Kubernetes does by itself",
     "node": "name of the node; of an Event null: it is of recover",
     "note": "the Event's sentences",
-    "notes": "why a desired mode is not in force, as sentences",
+    "notes": "why a desired mode is not in force, and labels and annotations without an effect, as sentences",
     "object_kind": "kind of the object that the Event is about",
     "object_name": "name of the object that the Event is about",
     "on_exceeded": "what follows when the tolerance is exceeded",

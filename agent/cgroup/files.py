@@ -1,4 +1,4 @@
-"""The only reader and writer of containers' control files (v1's eventfds: kernel/v1events.py).
+"""The only reader and writer of containers' control files (but for psi.py, proof.py, and v1's eventfds in kernel/v1events.py).
 
 Every access begins at an open directory (mount.py) and follows no link.
 

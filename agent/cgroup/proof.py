@@ -13,9 +13,9 @@ from pathlib import Path
 
 from agent.cgroup.files import OOM_GROUP, refused, value
 from agent.cgroup.mount import DIRECTORY, CgroupMount, opened
+from agent.cgroup.watches import SWITCH
 from agent.model import OomGroupWrite, WriteOutcome
 
-SWITCH = "cgroup.subtree_control"
 VALUES = (1, 0)
 TOO_MANY = (
     "the limit of cgroups is reached (cgroup.max.descendants or cgroup.max.depth at the mount's top): raise it, or remove "

@@ -53,7 +53,8 @@ def stalled_us(text: str) -> int | None:
 
 
 class Psi:
-    """``files`` are of the v2 hierarchy. ``on_trouble`` gets, once, a sentence about triggers that can't be had: readings go on without."""
+    """``files`` are of the v2 hierarchy. Once triggers can't be created, ``on_trouble`` gets one sentence about it:
+    from then on stalls are seen by readings alone."""
 
     def __init__(self, files: CgroupFiles, selector: Selector, on_trouble: Callable[[str], None]) -> None:
         self._files = files

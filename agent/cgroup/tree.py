@@ -27,6 +27,7 @@ from agent.model import (
     TreeOverflowed,
     Vanished,
     is_inside,
+    parent_of,
 )
 
 TRACKED = (CgroupKind.KUBEPODS, CgroupKind.QOS, CgroupKind.POD, CgroupKind.CONTAINER, CgroupKind.NESTED)
@@ -132,7 +133,7 @@ class Tree:
             events += self._forget(foreign, now_s)
         self._directories[path] = inode
         if path:
-            self._below.setdefault(path.rpartition("/")[0], set()).add(path)
+            self._below.setdefault(parent_of(path), set()).add(path)
         self._watches.add(path)
         place = classify(path)
         if place.kind in TRACKED:
@@ -163,7 +164,7 @@ class Tree:
         if place.kind is CgroupKind.POD:
             other = self._pods.get(place.pod_key, path)
             return (max(path, other, key=self._rank),) if other != path else ()
-        outside = classify(path.rpartition("/")[0]).kind is CgroupKind.OTHER
+        outside = classify(parent_of(path)).kind is CgroupKind.OTHER
         if place.kind is not CgroupKind.KUBEPODS and not (place.kind is CgroupKind.CONTAINER and outside):
             return ()
         if self._override or path in self._cgroups:
@@ -230,7 +231,7 @@ class Tree:
         events = [event for below in tuple(self._below.get(path, ())) for event in self._forget(below, now_s)]
         del self._directories[path]
         self._below.pop(path, None)
-        parent = path.rpartition("/")[0]
+        parent = parent_of(path)
         beside = self._below.get(parent, set())
         beside.discard(path)
         if not beside:

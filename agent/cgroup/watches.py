@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from inotify_simple import Event, INotify, flags
 
-from agent.model import AgentError
+from agent.cgroup.errors import GONE
+from agent.model import AgentError, parent_of
 
 DIRECTORY = ""
 SWITCH = "cgroup.subtree_control"
 DIRECTORY_MASK = flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO | flags.ONLYDIR | flags.DONT_FOLLOW
 FILE_MASK = flags.MODIFY | flags.DONT_FOLLOW
-MISSING = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR)
 
 
 class Watch(NamedTuple):
@@ -65,7 +65,7 @@ class Watches:
         try:
             descriptor = self.inotify.add_watch(str(where), FILE_MASK if file else DIRECTORY_MASK)
         except OSError as error:
-            if error.errno not in MISSING:
+            if error.errno not in GONE:
                 self._on_trouble(_explain(error, str(where)))
             return False
         # A directory that was renamed keeps its watch: the descriptor is that of its old name.
@@ -81,7 +81,7 @@ class Watches:
         """
         missing = [file for file in files if Watch(path, file) not in self]
         watched = [file for file in missing if self.add(path, file)]
-        if self.add(path.rpartition("/")[0], SWITCH):
+        if self.add(parent_of(path), SWITCH):
             watched += [file for file in missing if file not in watched and self.add(path, file)]
         return watched
 

@@ -17,11 +17,11 @@ from agent import __version__
 from agent.kube.api import Api, ApiError, connect
 from agent.metrics.http import Heartbeat, StatusServer, health
 from agent.metrics.recover import RecoverMetrics
+from agent.model import AGENT_CONTROLLER
 from agent.model.recover import ENABLED_LABEL, RECOVER_ANNOTATION, RecoverConfig
 from agent.recover.cluster import Cluster
 from agent.recover.controller import Controller
 from agent.recover.journal import Journal
-from agent.recover.kill_events import AGENT
 from agent.recover.lean import lean_event, lean_pod, lean_space, read_here
 from agent.recover.lease import Lease
 from agent.recover.reporter import Reporter
@@ -86,7 +86,7 @@ class Recovery:
             "events": self._watch(
                 api,
                 "/apis/events.k8s.io/v1/events",
-                {"fieldSelector": f"reportingController={AGENT}"},
+                {"fieldSelector": f"reportingController={AGENT_CONTROLLER}"},
                 read_here,
                 lean_event,
             ),

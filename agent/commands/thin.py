@@ -27,14 +27,8 @@ STATE_DIR = "/var/lib/oomward"  # the setting's default
 STATE_DIR_LINE = re.compile(r"""^stateDir:[ \t]+(["']?)(/[^"'#\s]*)\1[ \t]*(?:#.*)?$""", re.MULTILINE)
 MOST_CONFIG_CHARS = 1 << 20
 LAST_TO_STAY = "1000"
-ASKED = (
-    "pod",
-    "namespace",
-    "selector",
-    "since_unix_s",
-    "limit",
-    "sort_by",
-)  # arguments that the agent takes, if they are given
+# Arguments that the agent takes, if they are given.
+ASKED = ("pod", "namespace", "selector", "since_unix_s", "limit", "sort_by")
 
 
 class _NotThinError(Exception):

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
-STALLED_S = (
-    60.0  # a reader that takes nothing for that long is gone: a runtime keeps the pipe of a lost `kubectl exec` open
-)
+# A reader that takes nothing for that long is gone: a runtime keeps the pipe of a lost `kubectl exec` open.
+STALLED_S = 60.0
 LOOK_S = 1.0  # how often the parent is looked at
 
 

@@ -10,10 +10,8 @@ from agent.diagnose.table_admission import SECURITY_UID, UID_RANGE
 from agent.diagnose.table_pods import DESCRIBE
 from agent.model.diagnosis import Category
 
-CONFIG = {
-    At.CONFIG: Category.CREATE_CONFIG,
-    At.WAITING: Category.CREATE_CONFIG,
-}  # old kubelets put the message into the reason
+# At.WAITING: old kubelets put the message into the reason.
+CONFIG = {At.CONFIG: Category.CREATE_CONFIG, At.WAITING: Category.CREATE_CONFIG}
 START = {At.CREATE: Category.CREATE, At.START: Category.RUN, At.WAITING: Category.RUN}
 DENIED = dict.fromkeys((At.CREATE, At.START, At.CONFIG, At.WAITING), Category.PERMISSION)
 ANY = {At.CONFIG: Category.CREATE_CONFIG, **START, At.WAITING: Category.UNKNOWN}

@@ -15,12 +15,11 @@ from typing import Any
 from urllib.parse import quote
 
 from agent.kube.api import Answer, Api, ApiError, ApiRefusedError, UnbelievableAnswerError
-from agent.model import EventDelivered, EventFailed, Message, Notice
+from agent.model import AGENT_CONTROLLER, EventDelivered, EventFailed, Message, Notice
 from agent.wording.times import rfc3339
 
 logger = logging.getLogger("oomward")
 
-CONTROLLER = "oomward.dev/agent"
 NODE_NAMESPACE = "default"  # Events about cluster objects live there
 MOST_NOTE_BYTES = 1024  # the API counts bytes of UTF-8, not characters (pkg/apis/core/validation/events.go)
 MOST_TEXT_BYTES = 128
@@ -162,7 +161,7 @@ def event_body(notice: Notice, reporting_instance: str) -> dict[str, object]:
         "kind": "Event",
         "metadata": {"name": notice.name, "namespace": about.namespace or NODE_NAMESPACE},
         "eventTime": rfc3339(notice.at_unix_s, "microseconds"),  # metav1.MicroTime: six digits, always
-        "reportingController": CONTROLLER,
+        "reportingController": AGENT_CONTROLLER,
         "reportingInstance": _cut(reporting_instance, MOST_TEXT_BYTES),
         "action": _cut(notice.action, MOST_TEXT_BYTES),
         "reason": notice.reason.value,

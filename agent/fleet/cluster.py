@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from agent.fleet import FleetError
 from agent.fleet.api import FORBIDDEN, METADATA, NOT_FOUND, Api, ApiError, Json, text
+from agent.model import AGENT_CONTROLLER, RECOVER_CONTROLLER
 from agent.wording.text import safe, some
 
 LABEL = "app.kubernetes.io/name=oomward"  # as the manifests and the chart set it
 CONTAINER = "agent"
 USUAL_NAMESPACE = "oomward"
-CONTROLLERS = ("oomward.dev/agent", "oomward.dev/recover")  # reportingController
 NO_AGENT, NO_NODE = "no agent", "no such node"
 # The DaemonSet's own conditions: a node of these has no agent, and none is missed.
 OS_LABEL = "kubernetes.io/os"
@@ -212,7 +212,7 @@ def events(api: Api, namespace: str | None) -> list[Json]:
     where = "/apis/events.k8s.io/v1" + (f"/namespaces/{namespace}" if namespace is not None else "") + "/events"
     return [
         event
-        for controller in CONTROLLERS
+        for controller in (AGENT_CONTROLLER, RECOVER_CONTROLLER)
         for event in api.list(where, {"fieldSelector": f"reportingController={controller}"})
     ]
 

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 
 from agent.fleet.answers import Row
 from agent.fleet.api import Json, text
+from agent.model import AGENT_CONTROLLER
 from agent.wording.times import unix_s
 
-AGENT = "oomward.dev/agent"  # its reportingInstance is its node
 TIMES = (
     ("series", "lastObservedTime"),
     ("deprecatedLastTimestamp",),
@@ -46,7 +46,7 @@ def rows(events: Iterable[Json], since_unix_s: float | None) -> list[Row]:
 def _row(event: Json) -> EventRow:
     series = event.get("series")
     count = series.get("count") if isinstance(series, dict) else event.get("deprecatedCount")
-    of_agent = text(event, "reportingController") == AGENT
+    of_agent = text(event, "reportingController") == AGENT_CONTROLLER
     return EventRow(
         at_unix_s=next((at for path in TIMES if (at := unix_s(text(event, *path))) is not None), None),
         event_type=text(event, "type"),

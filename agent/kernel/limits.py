@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PROC = Path("/proc")
+from agent.kernel.processes import PROC
+
 FIRST_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, 0xEFFFFFFC: include/linux/proc_ns.h, since 3.8
 MOST_OPEN_FILES = 65_536  # 20,000 cgroups and more; container engines give up to 2^30
 

@@ -11,10 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from agent.model import MemoryUse
+from agent.model import KERNEL_PARTS, MemoryUse, less_part, sum_known
 
-# What the kernel counts as ``kernel`` since 5.18 (MEMCG_KMEM), as far as older ones have it.
-KERNEL_PARTS = ("slab", "kernel_stack", "pagetables", "percpu", "sec_pagetables", "vmalloc")
 V2 = (
     *("anon", "file", "shmem", "file_dirty", "file_writeback", "kernel", "sock", "slab_reclaimable"),
     *("slab_unreclaimable", *KERNEL_PARTS),
@@ -70,8 +68,8 @@ def use_of(numbers: Mapping[str, int], usage_bytes: int | None) -> MemoryUse | N
         return None
     return MemoryUse(
         anon=found["rss"],
-        file=_less(found["cache"], found["shmem"]),
-        dirty=_sum(found["dirty"], found["writeback"]),
+        file=less_part(found["cache"], found["shmem"]),
+        dirty=sum_known(found["dirty"], found["writeback"]),
         shmem=found["shmem"],
         kernel=numbers.get(KMEM),
         swap=_swap(numbers, usage_bytes) if found["swap"] is None else found["swap"],
@@ -83,8 +81,8 @@ def _use_v2(numbers: Mapping[str, int], usage_bytes: int | None) -> MemoryUse:
     kernel = numbers.get("kernel", numbers.get(KMEM))
     return MemoryUse(
         anon=numbers["anon"],
-        file=_less(numbers.get("file"), shmem),
-        dirty=_sum(numbers.get("file_dirty"), numbers.get("file_writeback")),
+        file=less_part(numbers.get("file"), shmem),
+        dirty=sum_known(numbers.get("file_dirty"), numbers.get("file_writeback")),
         shmem=shmem,
         kernel=_kernel_parts(numbers) if kernel is None else kernel,
         slab_reclaimable=numbers.get("slab_reclaimable"),
@@ -94,8 +92,8 @@ def _use_v2(numbers: Mapping[str, int], usage_bytes: int | None) -> MemoryUse:
 
 
 def _kernel_parts(numbers: Mapping[str, int]) -> int | None:
-    slab = _sum(numbers.get("slab_reclaimable"), numbers.get("slab_unreclaimable"))
-    return _sum(numbers.get("slab", slab), *(numbers.get(kind) for kind in KERNEL_PARTS if kind != "slab"))
+    slab = sum_known(numbers.get("slab_reclaimable"), numbers.get("slab_unreclaimable"))
+    return sum_known(numbers.get("slab", slab), *(numbers.get(kind) for kind in KERNEL_PARTS if kind != "slab"))
 
 
 def _swap(numbers: Mapping[str, int], usage_bytes: int | None) -> int | None:
@@ -104,13 +102,3 @@ def _swap(numbers: Mapping[str, int], usage_bytes: int | None) -> int | None:
     if "swap" in numbers or both is None or usage_bytes is None or both < usage_bytes:
         return numbers.get("swap")
     return both - usage_bytes
-
-
-def _less(whole: int | None, part: int | None) -> int | None:
-    """The numbers are summed up one after another, so a part may be larger than its whole."""
-    return None if whole is None else max(0, whole - (part or 0))
-
-
-def _sum(*parts: int | None) -> int | None:
-    known = [part for part in parts if part is not None]
-    return sum(known) if known else None

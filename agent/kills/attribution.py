@@ -19,7 +19,7 @@ from agent.kills.pending_reports import PendingReports, named_cgroup
 from agent.kills.scope import by_report, free_hits
 from agent.kills.split import SecondCounts, Share, split_increase
 from agent.kills.timing import log_quiet_s, ready_s
-from agent.model import NODE, Baseline, Cgroup, CgroupKind, CgroupPlace, MemoryEvents, OomKill, OomReport
+from agent.model import NODE, Baseline, Cgroup, CgroupKind, CgroupPlace, MemoryEvents, OomKill, OomReport, parent_of
 
 UNREAD_WAIT_S = 2.0  # for a log that has more than the reader takes in a turn, or while its reader lacks a processor
 AWAY_S = 0.1  # after the agent's return: until all counters have been read
@@ -85,7 +85,7 @@ class Attribution:
 
     def missed(self, place: CgroupPlace, now_s: float) -> None:
         """A container that was removed before anyone could look at it."""
-        parent = self._counters.at_path(place.path.rpartition("/")[0])
+        parent = self._counters.at_path(parent_of(place.path))
         if parent is not None:
             self._levels.missed(place, parent, now_s)
         self._levels.forget((place,), now_s)

@@ -151,7 +151,7 @@ class Counter:
         return self.unrecorded_hits - self.unrecorded_own_hits - below
 
     def take_hits(self, number: int, *, own: int) -> None:
-        """So many hits here or below, ``own`` of them of this cgroup's limit, have led to kills that are being recorded: one for each
+        """That many hits here or below, ``own`` of them of this cgroup's limit, have led to kills that are being recorded: one for each
         kill, however many processes it took.
         """
         oom = min(self.reading.oom, self.recorded.oom + number)

@@ -12,7 +12,7 @@ from agent.cgroup.layout import classify
 from agent.kills.builder import with_details
 from agent.kills.facts import Facts
 from agent.kills.pending_reports import KEEP_S, PendingReports
-from agent.model import Cgroup, CgroupKind, OomKill, OomReport, Outcome
+from agent.model import Cgroup, CgroupKind, OomKill, OomReport, Outcome, parent_of
 from agent.wording.shares import Owner, Shares
 
 OUTCOME_S = 0.5  # a container whose PID 1 died is empty within milliseconds; this also sees an init that gives up after
@@ -152,4 +152,4 @@ class FollowUp:
 
 def _owner(_: str, followed: _Followed) -> Owner:
     kill = followed.kill
-    return kill.namespace or "", kill.pod or kill.cgroup_path.rpartition("/")[0]
+    return kill.namespace or "", kill.pod or parent_of(kill.cgroup_path)

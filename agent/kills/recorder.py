@@ -14,7 +14,7 @@ from agent.cgroup.layout import classify
 from agent.kills.facts import Findings
 from agent.ledger import Ledger
 from agent.metrics.metrics import Metrics
-from agent.model import NODE, CgroupKind, Identity, OomKill, Outcome
+from agent.model import NODE, CgroupKind, Identity, OomKill, Outcome, parent_of
 from agent.wording import kills as wording
 from agent.wording.kill_record import kill_fields
 from agent.wording.logs import log
@@ -43,7 +43,9 @@ class Recorder:
         self._event = event
         self._arguments = arguments
         self._unreported: list[Findings] = []
-        self._shares = Shares[str, OomKill]("kills wait for their pod's name", lambda _, kill: ("", _pod_path(kill)))
+        self._shares = Shares[str, OomKill](
+            "kills wait for their pod's name", lambda _, kill: ("", parent_of(kill.cgroup_path))
+        )
         self._unnamed: dict[
             str, OomKill
         ] = {}  # with a known outcome, in containers of pods that the API has not named yet
@@ -174,10 +176,6 @@ def _named(kill: OomKill, names_at: Callable[[str], Identity]) -> OomKill | None
     container = None if in_pods_own else names.container
     named = replace(kill, namespace=names.namespace, pod=names.pod, pod_uid=names.pod_uid, container=container)
     return replace(named, sandbox=container is None and (kill.sandbox or names.sandbox))
-
-
-def _pod_path(kill: OomKill) -> str:
-    return kill.cgroup_path.rpartition("/")[0]
 
 
 def _outside_of_pods(kill: OomKill) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from agent.cgroup.layout import classify
 from agent.kills.counter import Counter, Dropped, upwards
 from agent.kills.facts import Facts
-from agent.model import CgroupKind, OomReport, Scope, Vanished, is_inside, levels_above
+from agent.model import CgroupKind, OomReport, Scope, Vanished, is_inside, levels_above, parent_of
 
 NO_HIT_S = 120.0  # a node without a hit for that long before a kill has none whose kill is yet to come
 LEVELS = {CgroupKind.CONTAINER: Scope.CONTAINER, CgroupKind.POD: Scope.POD, CgroupKind.KUBEPODS: Scope.KUBEPODS}
@@ -43,7 +43,7 @@ def by_report(report: OomReport, path: str) -> Scope | None:
         return Scope.CONTAINER
     if pod is not None and is_inside(domain, pod):
         return Scope.POD
-    pod = pod or path.rpartition("/")[0]
+    pod = pod or parent_of(path)
     if domain == pod:
         return Scope.POD
     return Scope.KUBEPODS if is_inside(pod, domain) else None
@@ -72,7 +72,7 @@ def as_users_say(level: Scope | None, path: str, facts: Facts) -> Scope | None:
     if level is not Scope.POD or own_pod(path) is not None:
         return level
     limit = facts.limit_bytes(path)
-    same = limit is not None and limit == facts.limit_bytes(path.rpartition("/")[0])
+    same = limit is not None and limit == facts.limit_bytes(parent_of(path))
     return Scope.CONTAINER if same and facts.alone(path) else level
 
 

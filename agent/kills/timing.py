@@ -58,7 +58,8 @@ def log_quiet_s(increases: Iterable[Counter], facts: Facts, *, of_group: bool) -
     if containers and not of_group and all(_is_single(each, facts) for each in containers):
         return 0.0
     groups = [counter for counter in containers if counter.unrecorded_groups]
-    goes_on = any(facts.populated(a.cgroup) for a in groups) or any(_only_first(a, facts) for a in containers)
+    left = any(facts.populated(counter.cgroup) for counter in groups)
+    goes_on = left or any(_only_first(counter, facts) for counter in containers)
     if goes_on or (of_group and not groups) or not containers:
         return BUSY_GROUP_WAIT_S
     return SINGLE_QUIET_S if not groups and all(counter.counts_groups for counter in containers) else GROUP_QUIET_S

@@ -36,7 +36,9 @@ from agent.model import (
     Source,
 )
 from agent.model.status import Phase
-from agent.modes.policy import decide, disobeyed, invalid_modes
+from agent.modes.policy import decide, invalid_modes, labels_ignored
+from agent.modes.stalls import invalid_stalls
+from agent.modes.tolerance import invalid_tolerances
 from agent.wording.filled import containers_sentence, filled_by, memory_sentence
 from agent.wording.kill_record import memory_record
 from agent.wording.notes import group_on_v1_note, mode_invalid_note
@@ -194,16 +196,17 @@ def _facts(found: Survey, cgroup: Cgroup) -> CgroupFacts | None:
 
 
 def _notes(found: Survey, pod: Pod | None, containers: Iterable[ContainerExplanation]) -> list[str]:
-    """Why a desired mode is not in force."""
+    """Why a desired mode is not in force, and which labels and annotations have no effect."""
     notes = []
     if found.hierarchy.version == "v1":
         notes += [group_on_v1_note(one.container or UNKNOWN) for one in containers if one.mode_desired is Mode.GROUP]
     if pod is None:
         return notes
     rules = found.settings.rules
-    notes += [mode_invalid_note(bad) for bad in invalid_modes(pod, rules)]
+    invalid = (*invalid_modes(pod, rules), *invalid_tolerances(pod, rules), *invalid_stalls(pod, rules))
+    notes += map(mode_invalid_note, invalid)
     asks = MODE_LABEL in pod.labels or any(key.startswith(MODE_ANNOTATION_PREFIX) for key in pod.annotations)
-    if asks and disobeyed(pod, rules):
+    if asks and labels_ignored(pod, rules):
         where = f"in namespace {pod.namespace} (ignoreLabelsIn)"
         notes.append(f"labels and annotations are ignored {where}: only rules apply")
     return notes

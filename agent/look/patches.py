@@ -135,7 +135,7 @@ def raises_in(kind: str, patch: object) -> list[Raise]:
 
 
 def _raises_in(spec: Mapping[str, Any]) -> Iterator[Raise]:
-    """An init container in it is a sidecar, or its kind is not told apart by a template."""
+    """An init container in it is shown as a sidecar: a patch does not say which of the two it is."""
     yield from _raise_in(None, ContainerKind.REGULAR, spec)
     for key, kind in (("containers", ContainerKind.REGULAR), ("initContainers", ContainerKind.SIDECAR)):
         found = spec.get(key)

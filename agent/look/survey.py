@@ -1,7 +1,7 @@
 """The node's state for one command: its cgroups, its pods, and the ledger's content. Writes nothing.
 
-An error goes to ``troubles``, and the rest continues. Cgroups and pods are the running agent's (look/answers.py), or read from the node and
-the API (commands/survey.py).
+An error goes to ``troubles``, and the rest continues. Cgroups and pods are the running agent's (serve/answers.py), or read from the node
+and the API (commands/survey.py).
 """
 
 from __future__ import annotations

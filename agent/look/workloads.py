@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from agent.model import Pod
 
 RANDOM = "[bcdfghjklmnpqrstvwxz2456789]"  # apimachinery's util/rand: the end of a generated name, and pod-template-hash
-JOB_OF_CRON = re.compile(
-    r"(.+)-[0-9]{8,11}\Z"
-)  # minutes since 1970 (cronjob/utils.go, getJobName; seconds before 1.21)
+# Minutes since 1970 (cronjob/utils.go, getJobName; seconds before 1.21).
+JOB_OF_CRON = re.compile(r"(.+)-[0-9]{8,11}\Z")
 # What follows the workload's name in the name of its pod.
 POD_NAMES = {
     "CronJob": rf"-[0-9]{{8,11}}(?:-[0-9]+)?-{RANDOM}{{5}}",

@@ -19,7 +19,7 @@ from agent.pods.lookup import Lookup
 from agent.pressure.near import NearLimit
 from agent.pressure.reached import Reached
 from agent.pressure.seen import SeenProcesses
-from agent.wording.logs import Once, log
+from agent.wording.logs import Once, left_out_text, log
 
 logger = logging.getLogger("oomward")
 
@@ -37,8 +37,7 @@ def error_counter(metrics: Metrics) -> Callable[[CgroupError], None]:
     def count(error: CgroupError) -> None:
         metrics.cgroup_errors.inc()
         if (left_out := said.due(str(error))) is not None:
-            more = f" ({left_out} more since the last such line)" if left_out else ""
-            log(logger, logging.WARNING, f"{error}{more}")
+            log(logger, logging.WARNING, f"{error}{left_out_text(left_out)}")
 
     return count
 

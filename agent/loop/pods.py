@@ -15,10 +15,10 @@ from agent.metrics.metrics import Metrics
 from agent.model import Pod, PodChanged, PodsListed, WatchTrouble
 from agent.modes.controller import ModeController
 from agent.pods.registry import Registry
+from agent.pods.watch import QUIET
 from agent.wording.logs import log
 
 logger = logging.getLogger("oomward")
-QUIET = ("timeout", "relist")  # reasons of a watch's end that need no attention
 
 
 @dataclass(eq=False)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from agent.kernel import scheduling
 from agent.kernel.scheduling import LATE, SchedulingClass
 from agent.metrics.metrics import Metrics
-from agent.wording.logs import Once, log
+from agent.wording.logs import Once, left_out_text, log
 
 logger = logging.getLogger("oomward")
 
@@ -76,8 +76,7 @@ class RealTime:
             self.metrics.realtime_priority_suspensions.inc()
             if (left_out := self._said.due("suspended")) is not None:
                 why = f"the agent used {share:.0%} of a processor for {WINDOW_S:.0f} s: its real-time priority is suspended"
-                more = f" ({left_out} more since the last such line)" if left_out else ""
-                log(logger, logging.WARNING, f"{why} until it needs less: {LATE}{more}")
+                log(logger, logging.WARNING, f"{why} until it needs less: {LATE}{left_out_text(left_out)}")
         elif self._suspended and share < LITTLE:
             self._class = scheduling.raise_priority()
             self._suspended = False

@@ -86,7 +86,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "oomward"
     sys_version = ""
-    disable_nagle_algorithm = True  # or the body would wait for the other side's delayed word that it has the head
+    disable_nagle_algorithm = True  # or the body would wait for the client's delayed ACK of the headers
     server: Any  # http.StatusServer
     _later = False  # whether this is not the client's first request
 

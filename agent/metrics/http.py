@@ -26,7 +26,7 @@ from agent.metrics.pages import Page, SharedPage
 from agent.metrics.places import Places
 from agent.model import AgentError
 from agent.settings import PageGuards
-from agent.wording.logs import Once
+from agent.wording.logs import Once, left_out_text
 
 MOST_CLIENTS = 16  # that have not asked yet, or ask for a probe's page; and as many that ask for /metrics
 MOST_THREADS = 4 * MOST_CLIENTS  # some of clients that were disconnected and have not left yet
@@ -205,7 +205,7 @@ class StatusServer(ThreadingHTTPServer):
     def page_failed(self, error: BaseException) -> None:
         """One log line per minute for each kind of error, with its traceback."""
         if (left_out := self._failures.due(str(type(error)))) is not None:
-            logger.error("a status page failed (%d more since the last such line)", left_out, exc_info=error)
+            logger.error("a status page failed%s", left_out_text(left_out), exc_info=error)
 
 
 def _answer(good: bool, why: str) -> tuple[int, bytes]:

@@ -44,10 +44,15 @@ def is_inside(path: str, top: str) -> bool:
     return not top or path == top or path.startswith(top + "/")
 
 
+def parent_of(path: str) -> str:
+    """Path of the cgroup right above this one: of a container its pod's. The hierarchy's root is the empty path."""
+    return path.rpartition("/")[0]
+
+
 def levels_above(path: str) -> Iterator[str]:
     """Paths of the cgroups above this one, the nearest first, without the hierarchy's root."""
     while "/" in path:
-        path = path.rpartition("/")[0]
+        path = parent_of(path)
         yield path
 
 

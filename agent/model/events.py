@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+# reportingController of our Events: which of our programs posted it.
+AGENT_CONTROLLER = "oomward.dev/agent"  # its reportingInstance is the node's name
+RECOVER_CONTROLLER = "oomward.dev/recover"
+
 
 class Reason(StrEnum):
     """Reasons of Events, all on the pod (on the node for kills outside of pods)."""

@@ -145,7 +145,7 @@ class Exceeded:
 class KeptDecision:
     """The last decision for one container, for a start without the API. ``tolerance`` None: no limit.
 
-    ``mode`` None, which is not kept: by the rules of now none. ``labels`` are the pod's as JSON; None: not kept.
+    ``mode`` None, which is not kept: by the current rules none. ``labels`` are the pod's as JSON; None: not kept.
     """
 
     pod_uid: str

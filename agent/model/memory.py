@@ -27,6 +27,21 @@ class MemoryUse:
     by_report: bool = True
 
 
+# What the kernel counts as ``kernel`` since 5.18 (MEMCG_KMEM), as far as older ones name it; names of memory.stat.
+KERNEL_PARTS = ("kernel_stack", "pagetables", "sec_pagetables", "percpu", "vmalloc", "slab")
+
+
+def less_part(whole: int | None, part: int | None) -> int | None:
+    """``whole`` without ``part``, at least 0: the kernel counts one after the other, so a part may be larger than its whole."""
+    return None if whole is None else max(0, whole - (part or 0))
+
+
+def sum_known(*parts: int | None) -> int | None:
+    """None: no part is known."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
+
+
 class Filled(StrEnum):
     """The kind of memory that held the largest share of a limit when it was hit."""
 

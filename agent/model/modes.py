@@ -120,7 +120,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The configured rules. In namespaces that match ``disobeyed_namespaces`` labels and annotations don't count."""
+    """The configured rules. In namespaces that match ``ignore_labels_in`` labels and annotations don't count."""
 
     rules: tuple[Rule, ...] = ()
-    disobeyed_namespaces: tuple[str, ...] = ()
+    ignore_labels_in: tuple[str, ...] = ()

@@ -9,12 +9,11 @@ from agent.model.memory import MemoryUse
 
 PRESSURE_EVENTS_ANNOTATION = "oomward.dev/pressure-events"
 PRESSURE_EVENTS_ANNOTATION_PREFIX = "pressure-events.oomward.dev/"
-GROW_ON_PRESSURE_ANNOTATION = "recover.oomward.dev/grow-on-pressure"  # "true": the controller hears of it by the Event
+GROW_ON_PRESSURE_ANNOTATION = "recover.oomward.dev/grow-on-pressure"  # "true": grow at pressure, before a kill
 ON_STALL_ANNOTATION = "oomward.dev/on-stall"
 ON_STALL_ANNOTATION_PREFIX = "on-stall.oomward.dev/"
 STALL_AFTER_ANNOTATION = "oomward.dev/stall-after"
 STALL_AFTER_S = 60.0
-GROW_ON_PRESSURE_ANNOTATION = "recover.oomward.dev/grow-on-pressure"  # "true": the controller hears of it by the Event
 
 
 class OnStall(StrEnum):

@@ -16,9 +16,7 @@ OPTIONAL_INIT_ANNOTATION = "recover.oomward.dev/optional-init"  # names of init 
 POLICY_ANNOTATION = "recover.oomward.dev/policy"  # JSON, of a namespace or pod
 STATUS_ANNOTATION = "recover.oomward.dev/status"  # written by the controller: the message
 STEP_ANNOTATION = "recover.oomward.dev/step"  # written by the controller: the last step, so that none happens twice
-REPLACES_ANNOTATION = (
-    "recover.oomward.dev/replaces"  # written by the controller: name of the pod that a pod was made from
-)
+REPLACES_ANNOTATION = "recover.oomward.dev/replaces"  # written by the controller: the pod that this one was made from
 
 
 class Action(StrEnum):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-KILL_NEEDS_GROUP = (
-    259  # since then systemd stops a scope with OOMPolicy=kill only after a group kill (systemd PR 38906)
-)
+# From this version on systemd stops a scope with OOMPolicy=kill only after a group kill (systemd PR 38906).
+KILL_NEEDS_GROUP = 259
 
 
 class OomPolicy(StrEnum):

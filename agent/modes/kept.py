@@ -1,4 +1,4 @@
-"""The ledger's decisions, as they are by the rules of now: rules may have changed since, and a start without the API knows no pod."""
+"""The ledger's decisions, decided again by the current rules: those may have changed, and a start without the API knows no pod."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from agent.model import Cgroup, KeptDecision, Pod, Rules, Source
 from agent.modes.desired import DesiredMode
-from agent.modes.policy import decide, disobeyed
+from agent.modes.policy import decide, labels_ignored
 from agent.modes.tolerance import tolerance_of
 
 MOST_LABELS = 4096  # characters kept of a pod: anybody may have more of them, and few need them
@@ -44,7 +44,7 @@ def decided_again(kept: KeptDecision, rules: Rules) -> KeptDecision:
     if kept.labels is None or kept.source is Source.NONE:
         return kept
     pod = Pod(kept.pod_uid, kept.namespace, kept.pod, "", json.loads(kept.labels))
-    ignored = disobeyed(pod, rules)
+    ignored = labels_ignored(pod, rules)
     if not (kept.source is Source.ANNOTATION and not ignored):
         decision = decide(pod, kept.container, rules)
         kept = replace(kept, mode=decision.mode, rule=decision.rule)

@@ -47,9 +47,8 @@ class ModeNotices:
     post: Callable[[Notice], bool]
     unix_s: Callable[[], float]
     announce_applied: bool = True
-    _announced: dict[str | int, dict[bytes, None]] = field(
-        default_factory=dict, init=False
-    )  # digests: values may be long
+    # Digests: values may be long.
+    _announced: dict[str | int, dict[bytes, None]] = field(default_factory=dict, init=False)
     _hours: dict[str, dict[Reason, _Hour]] = field(default_factory=dict, init=False)
 
     def forget(self, subject: str | int) -> None:

@@ -30,7 +30,7 @@ def decide(pod: Pod, container: str, rules: Rules) -> Decision:
 
     An annotation or label with an invalid value leaves its containers alone: a typo never makes a less specific setting apply.
     """
-    if not disobeyed(pod, rules):
+    if not labels_ignored(pod, rules):
         key = MODE_ANNOTATION_PREFIX + container
         if key in pod.annotations:
             return _requested(Source.ANNOTATION, key, pod.annotations[key])
@@ -68,11 +68,11 @@ def candidates(pod: Pod, known_live_ids: Collection[str], limit_bytes: int | Non
 def invalid_modes(pod: Pod, rules: Rules) -> tuple[InvalidSetting, ...]:
     """Labels and annotations without a valid mode, or for no container of the pod: the label first, then by key.
 
-    At most MOST_INVALID are named; one more then says how many others there are. None in disobeyed namespaces.
+    At most MOST_INVALID are named; one more then says how many others there are. None where labels are ignored.
     """
     invalid = list(invalid_annotations(pod, rules, MODE_ANNOTATION_PREFIX, {MODE_ANNOTATION_PREFIX: _mode}))
     label = pod.labels.get(MODE_LABEL, Mode.SINGLE)
-    if not disobeyed(pod, rules) and label.lower() not in list(Mode):
+    if not labels_ignored(pod, rules) and label.lower() not in list(Mode):
         invalid.insert(0, InvalidSetting(Source.LABEL, MODE_LABEL, label, None, "is not a mode"))
     if (more := len(invalid) - MOST_INVALID) > 0:
         why = f"and {more} more annotations like these"
@@ -85,7 +85,7 @@ def invalid_annotations(
 ) -> Iterator[InvalidSetting]:
     """Annotations whose parser, by key, raises ValueError. ``prefix`` has one for keys that end with a container's name."""
     names = {container.name for container in pod.containers}
-    for key, value in () if disobeyed(pod, rules) else sorted(pod.annotations.items()):
+    for key, value in () if labels_ignored(pod, rules) else sorted(pod.annotations.items()):
         name = key.removeprefix(prefix) if key.startswith(prefix) else None
         if name is not None and name not in names:
             why = "the pod has no container of that name"
@@ -113,9 +113,9 @@ def _mode(value: str) -> Mode:
         raise ValueError("is not a mode") from None
 
 
-def disobeyed(pod: Pod, rules: Rules) -> bool:
+def labels_ignored(pod: Pod, rules: Rules) -> bool:
     """Whether labels and annotations are ignored in the pod's namespace."""
-    return any_glob(rules.disobeyed_namespaces, pod.namespace)
+    return any_glob(rules.ignore_labels_in, pod.namespace)
 
 
 def first_rule(pod: Pod, container: str, rules: Rules) -> Rule | None:

@@ -25,7 +25,7 @@ from agent.model import (
     Rules,
     StallPolicy,
 )
-from agent.modes.policy import MOST_INVALID, disobeyed, first_rule, invalid_annotations
+from agent.modes.policy import MOST_INVALID, first_rule, invalid_annotations, labels_ignored
 from agent.settings.values import on_stall, stall_after_s, switch
 
 ABOUT_EVENTS: dict[str, Callable[[str], object]] = {
@@ -40,8 +40,8 @@ ABOUT_STALLS: dict[str, Callable[[str], object]] = {
 
 
 def pressure_request(pod: Pod, container: str, rules: Rules) -> PressureRequest:
-    """What is asked for one container by name. In disobeyed namespaces only rules count."""
-    annotations = {} if disobeyed(pod, rules) else pod.annotations
+    """What is asked for one container by name. Where labels are ignored only rules count."""
+    annotations = {} if labels_ignored(pod, rules) else pod.annotations
     events = None
     for key in (PRESSURE_EVENTS_ANNOTATION_PREFIX + container, PRESSURE_EVENTS_ANNOTATION):
         if key in annotations:
@@ -73,7 +73,7 @@ def _parsed(parse: Callable[[str], object], text: str) -> object:
 
 
 def invalid_stalls(pod: Pod, rules: Rules) -> tuple[InvalidSetting, ...]:
-    """Annotations about pressure and stalls with an invalid value, MOST_INVALID at most. None in disobeyed namespaces."""
+    """Annotations about pressure and stalls with an invalid value, MOST_INVALID at most. None where labels are ignored."""
     found = chain(
         invalid_annotations(pod, rules, PRESSURE_EVENTS_ANNOTATION_PREFIX, ABOUT_EVENTS),
         invalid_annotations(pod, rules, ON_STALL_ANNOTATION_PREFIX, ABOUT_STALLS),

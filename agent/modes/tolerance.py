@@ -23,7 +23,7 @@ from agent.model import (
     Scope,
     Tolerance,
 )
-from agent.modes.policy import MOST_INVALID, disobeyed, first_rule, invalid_annotations
+from agent.modes.policy import MOST_INVALID, first_rule, invalid_annotations, labels_ignored
 from agent.settings.values import one_of, tolerated
 
 OWN_SCOPES = frozenset({Scope.CONTAINER, Scope.POD})  # the container's own doing
@@ -37,8 +37,8 @@ PARSERS: dict[str, Callable[[str], object]] = {
 
 
 def tolerance_of(pod: Pod, container: str, rules: Rules) -> Tolerance | None:
-    """The container's tolerance; None: any number is tolerated. In disobeyed namespaces only rules count."""
-    if not disobeyed(pod, rules):
+    """The container's tolerance; None: any number is tolerated. Where labels are ignored only rules count."""
+    if not labels_ignored(pod, rules):
         for key in (TOLERATE_ANNOTATION_PREFIX + container, TOLERATE_ANNOTATION):
             if key in pod.annotations:
                 return _annotated(pod, key)
@@ -73,7 +73,7 @@ def _options(pod: Pod) -> tuple[OnExceeded, bool] | None:
 
 
 def invalid_tolerances(pod: Pod, rules: Rules) -> tuple[InvalidSetting, ...]:
-    """Annotations about tolerance with an invalid value, MOST_INVALID at most. None in disobeyed namespaces."""
+    """Annotations about tolerance with an invalid value, MOST_INVALID at most. None where labels are ignored."""
     return tuple(islice(invalid_annotations(pod, rules, TOLERATE_ANNOTATION_PREFIX, PARSERS), MOST_INVALID))
 
 

@@ -190,7 +190,7 @@ class _Text:
         self._over = False
 
     def _more(self, until: int = 1) -> bool:
-        """Read until there are so many characters more, or nothing comes. Whether there was more."""
+        """Read ``until`` more characters, or until nothing comes. Whether there was more."""
         found, size = [self._text[self._at :]], 0
         while size < until and not self._over:
             part = next(self._parts, None)

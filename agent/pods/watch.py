@@ -50,7 +50,7 @@ RELIST_S = 1200.0  # a full list as a safety net, with jitter
 MOST_LINE_BYTES = MOST_POD_BYTES + 1000
 GONE = 410
 CHANGES = ("ADDED", "MODIFIED", "DELETED")
-QUIET = ("timeout", "relist")  # normal: reported each time, without a wait
+QUIET = ("timeout", "relist")  # reasons that are normal: reported each time, without a wait
 
 
 class _EndedError(Exception):

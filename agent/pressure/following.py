@@ -11,7 +11,7 @@ from math import inf
 
 from agent.cgroup.psi import Psi
 from agent.cgroup.tree import Tree
-from agent.model import AtLimit, Cgroup, CgroupKind, Identity, Pod, PressureRequest, levels_above
+from agent.model import AtLimit, Cgroup, CgroupKind, Identity, Pod, PressureRequest, levels_above, parent_of
 from agent.pods.lookup import Lookup
 from agent.pods.registry import Registry
 from agent.pressure.policy import Judge, Sample
@@ -73,9 +73,8 @@ class Pressure:
     _followed: dict[int, Followed] = field(default_factory=dict, init=False)  # by the container's inode, oldest first
     _shares: Shares[int, Followed] = field(init=False)
     _due: list[tuple[float, int]] = field(default_factory=list, init=False)  # a heap; entries may be outdated
-    _pods_s: dict[int, float] = field(
-        default_factory=dict, init=False
-    )  # when a pod's signal counts again, by its inode
+    # When a pod's signal counts again, by its inode.
+    _pods_s: dict[int, float] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._shares = Shares("containers at their memory limit are followed", self._owner)
@@ -107,7 +106,7 @@ class Pressure:
 
     def _pod_with_same_limit(self, container: Cgroup) -> Cgroup | None:
         """As in kills/scope.py: to a user the pod's limit is its only container's."""
-        pod = self.tree.cgroups.get(container.path.rpartition("/")[0])
+        pod = self.tree.cgroups.get(parent_of(container.path))
         if pod is None or pod.place.kind is not CgroupKind.POD or not self.facts.alone(container.path):
             return None
         limit = self.facts.limit_bytes(container.path)
@@ -176,7 +175,7 @@ class Pressure:
         container = one.container
         limit_bytes = self.facts.limit_bytes(container.path)
         if limit_bytes is None and one.shared:
-            limit_bytes = self.facts.limit_bytes(container.path.rpartition("/")[0])
+            limit_bytes = self.facts.limit_bytes(parent_of(container.path))
         if (pod := self._limiting_pod(one)) != one.pod:
             one.pod, one.last = pod, None  # other hits are counted than before
         reading = None if limit_bytes is None else self.readings.at_limit(container, limit_bytes, pod)
@@ -210,7 +209,7 @@ class Pressure:
 
     def _limiting_pod(self, one: Followed) -> Cgroup | None:
         if one.shared:
-            return self.tree.cgroups.get(one.container.path.rpartition("/")[0])
+            return self.tree.cgroups.get(parent_of(one.container.path))
         return self._pod_with_same_limit(one.container)
 
     def _levels_above(self, container: Cgroup) -> list[Cgroup]:

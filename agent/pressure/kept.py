@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.model import SeenProcess, Victim
+from agent.model import SeenProcess, Victim, parent_of
 from agent.wording.shares import Shares
 
 FRESH_S = 60.0  # what was seen longer ago is not named, unless the process was there still when its kill was reported
@@ -40,7 +40,7 @@ class Kept:
         self._lock = threading.Lock()
         self._containers: dict[str, _Container] = {}
         self._shares = Shares[str, _Container](
-            "containers' processes are remembered", lambda path, one: (one.namespace, path.rpartition("/")[0])
+            "containers' processes are remembered", lambda path, one: (one.namespace, parent_of(path))
         )
 
     def add(self, path: str, inode: int, namespace: str, found: Iterable[Seen]) -> None:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 FIRST_S, LONGEST_S = 1.0, 2.0  # between two readings while it goes on
 QUIET_S = 10.0  # after that it is as the first time
-COST = (
-    20  # a reading that used the processor for 1 ms is not repeated for 20 ms: at most 5 % of a processor per container
-)
+# A reading that used the processor for 1 ms is not repeated for 20 ms: at most 5 % of a processor per container.
+COST = 20
 PER_S, AT_ONCE = 20.0, 40.0  # of the node
 OF_REPEATED = 0.5  # part of them that is left for containers which reach their limit for the first time
 MOST = 4096  # containers that are remembered
@@ -53,7 +52,7 @@ class Pace:
         return True
 
     def give_back(self, number: float) -> None:
-        """So many readings that were due are not made."""
+        """That many readings that were due are not made."""
         self._tokens = min(AT_ONCE, self._tokens + number)
 
     def took(self, key: str, seconds: float) -> None:

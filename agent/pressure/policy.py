@@ -68,9 +68,8 @@ class Judge:
     _reached_s: float = field(default=-inf, init=False)
     _sign_s: float = field(default=0.0, init=False)
     _last_s: float = field(default=-inf, init=False)
-    _stall: deque[tuple[float, float, float]] = field(
-        default_factory=deque, init=False
-    )  # at_s, seconds, how many of them it stalled
+    # When each reading of a stall was made, the seconds since the one before, and for how many of them it stalled.
+    _stall: deque[tuple[float, float, float]] = field(default_factory=deque, init=False)
 
     def add(self, one: Sample) -> bool:
         """Whether pressure began or ended with this reading."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent.kernel.command_lines import CUT, arguments, resident_bytes
 from agent.kernel.processes import PROC, Process, cgroup_of, process
-from agent.model import Cgroup, CgroupKind, SeenProcess, Victim
+from agent.model import Cgroup, CgroupKind, SeenProcess, Victim, parent_of
 from agent.pressure.kept import OF_A_KILL, Kept, Seen
 from agent.pressure.pace import Pace
 from agent.wording.redact import Redaction
@@ -66,14 +66,14 @@ class SeenProcesses:
                 self.reached(container, now_s)
         elif cgroup.place.kind is CgroupKind.CONTAINER and self._pace.due(cgroup.path, now_s):
             namespace = self._namespace_of(cgroup.path)
-            taken = self._submit(_pod(cgroup), cgroup.path, lambda: self._look(cgroup, namespace))
+            taken = self._submit(parent_of(cgroup.path), cgroup.path, lambda: self._look(cgroup, namespace))
             self._pace.give_back(0.0 if taken else 1.0)  # one pod's containers must not use up what others may need
 
     def reported(self, cgroup: Cgroup, victims: Sequence[Victim], now_s: float) -> None:
         """The kernel's log names processes of this container that were killed: what is left of them, and their parents, is read soon."""
         if victims and self._pace.take(now_s):
-            namespace, first = self._namespace_of(cgroup.path), victims[:OF_A_KILL]
-            self._submit(_pod(cgroup), f"{cgroup.path} killed", lambda: self._look_at_killed(cgroup, namespace, first))
+            namespace, first, key = self._namespace_of(cgroup.path), victims[:OF_A_KILL], f"{cgroup.path} killed"
+            self._submit(parent_of(cgroup.path), key, lambda: self._look_at_killed(cgroup, namespace, first))
 
     def gone(self, cgroup: Cgroup, now_s: float) -> None:
         """The cgroup was removed."""
@@ -166,7 +166,3 @@ def _short(argument: str) -> str:
     """A script is shown by its first line; a long argument without its middle."""
     lines = argument.strip("\n").split("\n", 1)
     return cut(lines[0] if len(lines) == 1 else f"{lines[0]} {CUT}", ARGUMENT_CHARS)
-
-
-def _pod(cgroup: Cgroup) -> str:
-    return cgroup.path.rpartition("/")[0]

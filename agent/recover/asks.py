@@ -40,7 +40,7 @@ class Grow:
     step_bytes: int = 0
 
     def after(self, limit_bytes: int) -> int:
-        """The next limit in bytes, whole MiB but for the maximum; ``limit_bytes`` itself where there is nothing more to have."""
+        """The next limit in bytes, whole MiB but for the maximum; ``limit_bytes`` itself at the maximum."""
         step = self.step_bytes or -(-limit_bytes * self.percent // 100)
         wanted = -(-(limit_bytes + step) // MIB) * MIB
         return max(limit_bytes, min(wanted, self.most_bytes))

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from agent.model.diagnosis import Category, Diagnosis
 from agent.recover.subject import Subject
 
-SHARE = 3  # a namespace counts for at most one of so many parts
+SHARE = 3  # a namespace counts for at most one of that many parts
 HOLD_S = 600.0  # it stays open for that long after it would have closed
 OF_IMAGES = (Category.ERR_IMAGE_PULL, Category.IMAGE_PULL_BACK_OFF)
 
@@ -64,7 +64,7 @@ class Circuits:
 
 
 def failure_of(subject: Subject, diagnosis: Diagnosis) -> Failure:
-    """By the rule, and by the host of the image that can't be had."""
+    """By the rule, and by the host of the image that can't be pulled."""
     found = subject.pod.container(diagnosis.container or "")
     image = found.status.image if found is not None and diagnosis.category in OF_IMAGES else ""
     return Failure(subject.key, subject.pod.namespace, diagnosis.rule, registry_of(image))

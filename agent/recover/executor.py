@@ -29,9 +29,8 @@ MOST_REQUESTS = 8  # of one attempt in one go: the longest has three
 GIVE_UP_S = 900.0  # for an intent that can't be carried out
 LATER = (408, 429)  # and 5xx: the same request may succeed later
 NOT_IN_TIME = "it could not be carried out in time"
-NO_RIGHT = re.compile(
-    r' is forbidden: User "[^"]*" cannot '
-)  # RBAC's words (k8s.io/apiserver, responsewriters.Forbidden)
+# RBAC's words (k8s.io/apiserver, responsewriters.Forbidden).
+NO_RIGHT = re.compile(r' is forbidden: User "[^"]*" cannot ')
 RIGHTS = {  # what gives the right of an action
     Action.GROW: "components/recover-grow",
     Action.IMAGE: "components/recover-image",

@@ -1,6 +1,6 @@
 """What was done so far: attempts with their results, and what follows for the next one. Pure.
 
-Attempts count per owner, not per pod: the death of pods loses none. A strategy's change lets those of its resource count afresh.
+Attempts count per owner, not per pod: none is lost with a pod. A strategy's change starts the counts of its resource again.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from agent.recover.subject import Subject
 from agent.recover.table import PRESSURE_RULE
 from agent.wording.times import unix_s
 
-AGENT = "oomward.dev/agent"  # reportingController
 PRESSURE = Reason.LIMIT_PRESSURE
 HOUR_S = 3600.0
 MOST_OF_POD = 100  # kills, the newest: an Event counts all of one kind

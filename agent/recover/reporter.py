@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from agent.kube.api import ApiError
 from agent.metrics.recover import DRY_RUN, STARTED, RecoverMetrics
-from agent.model import ObjectRef, event_name
+from agent.model import RECOVER_CONTROLLER, ObjectRef, event_name
 from agent.model.recover import Attempt, Nothing, Said, State, Step
 from agent.recover import messages
 from agent.recover.cluster import Cluster
@@ -17,7 +17,6 @@ from agent.recover.subject import Json, Subject
 from agent.wording.text import note, safe
 from agent.wording.times import rfc3339
 
-CONTROLLER = "oomward.dev/recover"  # reportingController
 MOST_INSTANCE = 128  # characters, which names of pods are in ASCII
 MOST_SAID = 10_000  # Events remembered as posted
 MOST_REFUSALS = 10  # Events of a pod, after which no more are posted about why nothing is done
@@ -102,7 +101,7 @@ class Reporter:
             "kind": "Event",
             "metadata": {"name": name, "namespace": about.namespace},
             "eventTime": rfc3339(now_unix_s, "microseconds"),
-            "reportingController": CONTROLLER,
+            "reportingController": RECOVER_CONTROLLER,
             "reportingInstance": self._instance[:MOST_INSTANCE],
             "action": action.capitalize(),
             "reason": reason.value,

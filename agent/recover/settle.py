@@ -10,7 +10,7 @@ from agent.model.recover import Action, Attempt, Bounds, State
 from agent.recover.actions.grow import QUICKEST_S, killed_unix_s, same
 from agent.recover.case import Case
 from agent.recover.circuits import OF_IMAGES
-from agent.recover.subject import Subject
+from agent.recover.subject import Subject, memory_in
 from agent.recover.table import PRESSURE_RULE
 
 GIVE_UP_S = 1800.0  # a pod that is not ready by then was not recovered
@@ -78,10 +78,7 @@ def shown_by(attempt: Attempt, subject: Subject) -> bool:
 
 def in_force(attempt: Attempt, subject: Subject) -> bool:
     """Whether the kubelet has the new limit in force: not the spec's, but the status' resources count."""
-    resources = subject.status_of(attempt.container).get("resources")
-    limits = resources.get("limits") if isinstance(resources, dict) else None
-    value = limits.get("memory") if isinstance(limits, dict) else None
-    return same(value, attempt.after)
+    return same(memory_in(subject.status_of(attempt.container), "limits"), attempt.after)
 
 
 def _not_grown(attempt: Attempt, subject: Subject, now_unix_s: float) -> str | None:
@@ -92,7 +89,7 @@ def _not_grown(attempt: Attempt, subject: Subject, now_unix_s: float) -> str | N
     if pending is not None and pending.status == "True" and pending.reason in ("Deferred", "Infeasible"):
         return f"the resize is {pending.reason}: {pending.message}"
     item = subject.container(attempt.container)
-    limit = item[1].get("resources", {}).get("limits", {}).get("memory") if item is not None else None
+    limit = memory_in(item[1], "limits") if item is not None else None
     if not same(limit, attempt.after):
         return f"something changed the limit {'back ' if limit == attempt.before else ''}to {limit or 'none'}"
     one = subject.pod.container(attempt.container)

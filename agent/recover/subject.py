@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.model import ContainerKind, Pod
+from agent.model import Pod
 from agent.model.recover import REPLACES_ANNOTATION, STEP_ANNOTATION, Space, Strategy
 from agent.pods.parse import UnreadablePodError, parse_pod
 from agent.wording.times import unix_s
@@ -16,11 +16,6 @@ Json = Mapping[str, Any]
 # The API server checks no name in an owner reference, and this one becomes a part of a path.
 OBJECT_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
 MOST_NAME = 254  # characters: one more than the name of any object
-SPEC_LIST = {
-    ContainerKind.INIT: "initContainers",
-    ContainerKind.SIDECAR: "initContainers",
-    ContainerKind.REGULAR: "containers",
-}
 GITOPS_KEYS = (
     "argocd.argoproj.io/tracking-id",
     "argocd.argoproj.io/instance",
@@ -70,12 +65,8 @@ class Subject:
         return _map(self.raw.get("spec"))
 
     def container(self, name: str) -> tuple[str, Json] | None:
-        """A container's JSON pointer and its item in the spec; None: there is none that can be changed."""
-        for field in ("containers", "initContainers"):
-            for i, item in enumerate(_maps(self.spec.get(field))):
-                if item.get("name") == name:
-                    return f"/spec/{field}/{i}", item
-        return None
+        """See container_in."""
+        return container_in(self.raw, name)
 
     def status_of(self, name: str) -> Json:
         """A container's status as the API has it; {} for none."""
@@ -129,6 +120,22 @@ def _resource(pod: Pod, controller: Owner | None, strategies: tuple[Strategy, ..
         if name and OBJECT_NAME.match(name):
             return Owner(one.kind, name, version), one
     return None
+
+
+def container_in(pod: Json, name: str) -> tuple[str, Json] | None:
+    """A container's JSON pointer and its item in the spec of a pod; None: there is none that can be changed."""
+    for field in ("containers", "initContainers"):
+        items = _map(pod.get("spec")).get(field)
+        for i, item in enumerate(items if isinstance(items, list) else ()):
+            if isinstance(item, dict) and item.get("name") == name:
+                return f"/spec/{field}/{i}", item
+    return None
+
+
+def memory_in(item: Json, which: str) -> str | None:
+    """The memory quantity of a container's or a status' resources, ``which``: limits or requests; None: there is none."""
+    value = _map(_map(item.get("resources")).get(which)).get("memory")
+    return value if isinstance(value, str) else None
 
 
 def of_gitops(obj: Json) -> bool:

@@ -18,10 +18,8 @@ PLOT_TOP, PLOT_HEIGHT, HEIGHT = 8, 170, 204  # pixels
 DIGIT = 7.5
 GAP = 0.18  # of a bar's place
 LABELS, MOST_LABELS = 3, 7  # below the chart; on a phone every other one
-LAST_LABEL, PHONE_CHAR = (
-    0.92,
-    0.015,
-)  # of the width: further right there is no room for one; and less for a long one on a phone
+# Parts of the width: a label further right than the first, less the second for each of its characters, is left out on phones.
+LAST_LABEL, PHONE_CHAR = 0.92, 0.015
 DIED, SURVIVED, NOT_KNOWN = "container died", "container survived", "not known, or no container"
 OUTCOMES = (("died", DIED), ("survived", SURVIVED), ("unknown", NOT_KNOWN))  # classes, and what they stand for
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent.model import Filled
 from agent.report import charts, summary
 from agent.report.charts import parts, stack
 from agent.report.markup import Html, join, name_of, tag, text
@@ -20,12 +21,12 @@ MOST_KILLS = 100
 MOST_ARGUMENTS = 120  # characters of a command line
 MOST_NAMES = 3  # processes of a workload
 CLASSES = dict(zip(summary.KINDS, ("processes", "cache", "shared", "kernel", "sockets", "unknown"), strict=True))
-MEANINGS = {
-    summary.PROCESSES: "heaps and stacks; fewer or smaller processes need less",
-    summary.PAGE_CACHE: "files that were read or written and could not be dropped in time",
-    summary.SHARED: "files in emptyDir volumes with medium Memory and in /dev/shm; they stay until they are removed",
-    summary.KERNEL: "page tables, slabs and other memory of the kernel for the container",
-    summary.SOCKETS: "buffers of network connections",
+MEANINGS: dict[str, str] = {
+    Filled.PROCESSES: "heaps and stacks; fewer or smaller processes need less",
+    Filled.PAGE_CACHE: "files that were read or written and could not be dropped in time",
+    Filled.SHARED: "files in emptyDir volumes with medium Memory and in /dev/shm; they stay until they are removed",
+    Filled.KERNEL: "page tables, slabs and other memory of the kernel for the container",
+    Filled.SOCKETS: "buffers of network connections",
     summary.OTHER: "what the kernel's report does not name",
 }
 FILLED = "What filled the limits"

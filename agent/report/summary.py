@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
 
-from agent.model import MemoryUse, Outcome, Scope
+from agent.model import Filled, MemoryUse, Outcome, Scope
 from agent.report.model import Kill, Place
 
 MOST_BUCKETS = 48
@@ -19,9 +19,12 @@ STEPS_S = (
 )
 WEEK_S = 7 * DAY_S
 OWN_LIMITS = (Scope.CONTAINER, Scope.POD)
-PROCESSES, PAGE_CACHE, SHARED = "processes", "page cache", "shared memory and tmpfs"
-KERNEL, SOCKETS, OTHER = "kernel", "sockets", "other"
-KINDS = (PROCESSES, PAGE_CACHE, SHARED, KERNEL, SOCKETS, OTHER)
+OTHER = "other"
+# By the agent's own words, so that what it says (filled_by) and what is computed here are the same kinds.
+KINDS: tuple[str, ...] = (
+    *(kind.value for kind in (Filled.PROCESSES, Filled.PAGE_CACHE, Filled.SHARED, Filled.KERNEL, Filled.SOCKETS)),
+    OTHER,
+)
 
 
 @dataclass(slots=True)
@@ -113,7 +116,7 @@ def kinds_of(kill: Kill) -> dict[str, int]:
     found = {kind: size for kind, size in sizes.items() if size}
     rest = (kill.limit_bytes or kill.usage_bytes or 0) - sum(found.values())
     if found and rest > 0:
-        kind = OTHER if use.by_report else PROCESSES
+        kind = OTHER if use.by_report else Filled.PROCESSES.value
         found[kind] = found.get(kind, 0) + rest
     return found
 

@@ -15,9 +15,8 @@ from agent.runtime.ttrpc import Call, Messages, Reply, request, response, unimpl
 NAME = "oomward"
 PLUGIN_CONNECTION, RUNTIME_CONNECTION = 1, 2  # pkg/net/multiplex/ttrpc.go
 RUNTIME_SERVICE = "nri.pkg.api.v1alpha1.Runtime"
-REGISTERED_WITHIN_S = (
-    30.0  # containerd gives a plugin 5 s; a runtime that starts with many pods may take longer to list them
-)
+# containerd gives a plugin 5 s; a runtime that starts with many pods may take longer to list them.
+REGISTERED_WITHIN_S = 30.0
 SENT_WITHIN = struct.pack("ll", 2, 0)  # a timeval: the runtime waits 2 s for an answer
 AT_ONCE = 1 << 16
 

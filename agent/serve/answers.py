@@ -20,7 +20,7 @@ from agent.pods.state import NodeState
 from agent.serve import protocol
 from agent.serve.protocol import RefusedError
 from agent.settings import Settings
-from agent.wording.logs import Once
+from agent.wording.logs import Once, left_out_text
 from agent.wording.view import Shown
 
 logger = logging.getLogger("oomward")
@@ -55,7 +55,7 @@ class Answers:
             return protocol.failed_line(str(error), usage=isinstance(error, WrongSelectorError))
         except Exception as error:  # any command may fail in any way; the agent goes on
             if (left_out := self._failures.due(str(type(error)))) is not None:
-                logger.exception("a command could not be answered (%d more since the last such line)", left_out)
+                logger.exception("a command could not be answered%s", left_out_text(left_out))
             return protocol.refused_line("the agent failed at it; its log says why")
 
     def _shown(self, command: str, arguments: dict[str, Any]) -> Shown:

@@ -22,7 +22,7 @@ from math import inf
 from pathlib import Path
 
 from agent.serve.protocol import CLIENT_TIME_S, MOST_ANSWER_BYTES, MOST_REQUEST_BYTES, SOCKET, refused_line, socket_path
-from agent.wording.logs import Once
+from agent.wording.logs import Once, left_out_text
 
 logger = logging.getLogger("oomward")
 
@@ -128,7 +128,7 @@ class CommandServer:
                 self._turn({key.data for key, _ in ready}, now_s)
             except Exception as error:  # nothing about a command may end the agent
                 if (left_out := self._failures.due(str(type(error)))) is not None:
-                    logger.exception("the socket for commands failed (%d more since the last such line)", left_out)
+                    logger.exception("the socket for commands failed%s", left_out_text(left_out))
                 self._drop_all()
                 self._pause(now_s)
         self._drop_all()

@@ -73,8 +73,8 @@ def read_rules(file: ConfigFile) -> Rules:
             file.problems.append(f"{where}: the rule at {first} is also called {shown(rule.name)}; rename one")
         rules[rule.name], places[rule.name] = rule, where
     ignored = file.entries.get("ignoreLabelsIn")
-    disobeyed = file.read(ignored, globs) if ignored is not None and not ignored.empty else None
-    return Rules(tuple(rules.values()), disobeyed or ())
+    ignore_labels_in = file.read(ignored, globs) if ignored is not None and not ignored.empty else None
+    return Rules(tuple(rules.values()), ignore_labels_in or ())
 
 
 def _rule_nodes(file: ConfigFile) -> list[yaml.Node]:

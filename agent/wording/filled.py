@@ -144,9 +144,8 @@ def filled_advice(kill: OomKill, volumes: Sequence[MemoryVolume] = ()) -> str | 
 
 def advice_now(use: MemoryUse, usage_bytes: int, volumes: Sequence[MemoryVolume] = ()) -> str | None:
     """What to do where it isn't processes that fill a limit now. A clause, without a full stop. None: the usual advice applies."""
-    kind = kind_of(
-        replace(use, by_report=True), usage_bytes
-    )  # nothing was freed, so the rest is not known to be processes'
+    # As by a report: nothing was freed, so the rest is not known to be processes'.
+    kind = kind_of(replace(use, by_report=True), usage_bytes)
     return None if kind in (None, Filled.PROCESSES, Filled.SWAP) else _filled_text(kind, use, volumes, was="is")
 
 

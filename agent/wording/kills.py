@@ -212,7 +212,7 @@ def _missing_sentence(kill: OomKill) -> str:
 
 
 def _as_sentence(text: str) -> str:
-    """ "" stays that."""
+    """With a capital and a full stop; "" stays empty."""
     return text and text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "…")) else ".")
 
 

@@ -95,3 +95,8 @@ class Once:
                 del self._last[next(iter(self._last))]  # the oldest
             self._last[key] = now, 0
             return left_out
+
+
+def left_out_text(left_out: int) -> str:
+    """What Once.due left out, to be put at the end of the log line; "": nothing."""
+    return f" ({left_out} more since the last such line)" if left_out else ""

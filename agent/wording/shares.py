@@ -16,7 +16,7 @@ K = TypeVar("K")
 T = TypeVar("T")
 Owner = tuple[str, str]  # of a record: its namespace and pod, by whichever name; "" where it has none
 REPORTED_S = 86_400.0
-FEW = 1000  # so many are counted at each new one
+FEW = 1000  # that many are counted at each new one
 
 
 class Shares(Generic[K, T]):

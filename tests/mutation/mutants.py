@@ -108,7 +108,7 @@ MUTANTS = (
     Mutant(
         "labels are obeyed in a namespace where they don't count",
         "modes/policy.py",
-        "    if not disobeyed(pod, rules):\n        key",
+        "    if not labels_ignored(pod, rules):\n        key",
         "    if True:\n        key",
         ("modes/test_decide.py",),
     ),
@@ -298,8 +298,8 @@ MUTANTS = (
     Mutant(
         "page cache has the tmpfs in it that is named beside it",
         "kernel/oom_memory.py",
-        "max(0, whole - (part or 0))",
-        "max(0, whole)",
+        'less_part(numbers.get("file"), shmem)',
+        'numbers.get("file")',
         ("kernel/test_oom_memory.py",),
     ),
     Mutant(
@@ -1322,8 +1322,8 @@ MUTANTS = (
     Mutant(
         "page cache has shared memory in it twice",
         "cgroup/stat.py",
-        "max(0, whole - (part or 0))",
-        "max(0, whole)",
+        'less_part(stat.get("file"), stat.get("shmem"))',
+        'stat.get("file")',
         ("cgroup/test_stat.py",),
     ),
     Mutant(
@@ -1818,7 +1818,7 @@ MUTANTS = (
     Mutant(
         "memory that the kill freed is missing in what filled the limit",
         "report/summary.py",
-        "        kind = OTHER if use.by_report else PROCESSES\n",
+        "        kind = OTHER if use.by_report else Filled.PROCESSES.value\n",
         "        kind = OTHER\n",
         ("report/test_summary.py",),
     ),

@@ -13,7 +13,8 @@ from agent.commands.probes.checks import Check, failed, passed, warned
 from agent.commands.survey import OwnSurvey
 from agent.kernel import scheduling
 from agent.kernel.kmsg import Kmsg, KmsgUnavailableError, is_kmsg
-from agent.kernel.limits import PROC, InotifyLimits, InotifyUse, inotify_limits, inotify_use, kernel_release, version_of
+from agent.kernel.limits import InotifyLimits, InotifyUse, inotify_limits, inotify_use, kernel_release, version_of
+from agent.kernel.processes import PROC
 
 FROM_THE_OLDEST = -1
 WITHOUT_LOG = "Without it kills are counted, but the killed processes are not known."

@@ -11,13 +11,8 @@ from agent.recover.actions.request import PatchPod, Request, Result, Seen, once,
 from agent.recover.case import Case, Change
 from agent.recover.subject import Json
 
-RETRYING = (
-    "Job",
-    "TaskRun",
-    "Workflow",
-    "Workload",
-    "CustomRun",
-)  # what makes another pod when one fails, a bounded number of times
+# What makes another pod when one fails, a bounded number of times.
+RETRYING = ("Job", "TaskRun", "Workflow", "Workload", "CustomRun")
 PATIENCE_S = 300.0  # for somebody who corrects what is missing: each failure costs one of the controller's retries
 DEADLINE_S = 1  # the least that the API takes; it counts from the pod's start time
 

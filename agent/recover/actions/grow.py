@@ -16,7 +16,7 @@ from agent.recover.actions.request import GONE, OTHER_STEP, PatchPod, Request, R
 from agent.recover.asks import MIB, grow_asked, grows_on_pressure
 from agent.recover.case import Case, Change
 from agent.recover.history import HOUR_S
-from agent.recover.subject import Json, step_of
+from agent.recover.subject import Json, container_in, memory_in, step_of
 from agent.recover.table import PRESSURE_RULE
 
 UNITS = {"Ti": MIB << 20, "Gi": MIB << 10, "Mi": MIB, "G": 10**9, "M": 10**6}
@@ -31,7 +31,7 @@ def plan(case: Case) -> Change | str:
         return why
     pod, name = case.subject.pod, case.diagnosis.container or ""
     ask, found, one = grow_asked(pod.annotations, name), case.subject.container(name), pod.container(name)
-    limit = _memory(found[1], "limits") if found is not None else None
+    limit = memory_in(found[1], "limits") if found is not None else None
     if ask is None or one is None or one.limit_bytes is None or limit is None:
         return f"container {name} has no memory limit"
     wanted = ask.after(one.limit_bytes)
@@ -94,9 +94,9 @@ def advance(attempt: Attempt, seen: Seen, status: str) -> Request | Result:
     pod = seen.pod
     if pod is None:
         return Result(State.DROPPED, GONE)
-    at, item = _find(pod, attempt.container)
+    at, item = container_in(pod, attempt.container) or ("", {})  # without a limit it is dropped below
     token = step_of(pod)
-    if (known := _known(attempt, token, _memory(item, "limits")) or _no_room(attempt, seen.node)) is not None:
+    if (known := _known(attempt, token, memory_in(item, "limits")) or _no_room(attempt, seen.node)) is not None:
         return known
     if token != attempt.token:
         return PatchPod(attempt.namespace, attempt.pod, [*same_pod(attempt), *signed(pod, attempt.token, status)])
@@ -135,25 +135,10 @@ def _resize(attempt: Attempt, at: str, item: Json) -> list[Mapping[str, object]]
         {"op": "test", "path": limits, "value": attempt.before},
         {"op": "replace", "path": limits, "value": attempt.after},
     ]
-    request = _memory(item, "requests")
+    request = memory_in(item, "requests")
     if request is not None and parse_quantity(request) == parse_quantity(attempt.before):
         patch.append({"op": "replace", "path": requests, "value": attempt.after})
     return patch
-
-
-def _find(pod: Json, name: str) -> tuple[str, Json]:
-    for field in ("containers", "initContainers"):
-        for i, item in enumerate(pod["spec"].get(field) or []):
-            if item["name"] == name:
-                return f"/spec/{field}/{i}", item
-    return "/spec/containers/-1", {}
-
-
-def _memory(item: Json, which: str) -> str | None:
-    resources = item.get("resources")
-    found = resources.get(which) if isinstance(resources, dict) else None
-    value = found.get("memory") if isinstance(found, dict) else None
-    return value if isinstance(value, str) else None
 
 
 def quantity(size: int) -> str:

@@ -10,7 +10,7 @@ from agent.model.recover import IMAGES_ANNOTATION_PREFIX, Action, Attempt, State
 from agent.recover.actions.request import PatchPod, Request, Result, Seen, once, same_pod, signed
 from agent.recover.asks import images_asked
 from agent.recover.case import Case, Change
-from agent.recover.subject import Json
+from agent.recover.subject import Json, container_in
 
 MOST_IMAGE = 512  # characters, as those that a pod may name
 UNCLEAR_S = 300.0  # an error that may pass is given that long
@@ -52,13 +52,11 @@ def _patch(attempt: Attempt, pod: Json, status: str) -> list[Mapping[str, object
 
 
 def _change(attempt: Attempt, pod: Json) -> list[Mapping[str, object]]:
-    for field in ("containers", "initContainers"):
-        for i, item in enumerate(pod["spec"].get(field) or []):
-            if item["name"] == attempt.container:
-                at = f"/spec/{field}/{i}"
-                return [
-                    {"op": "test", "path": f"{at}/name", "value": attempt.container},
-                    {"op": "test", "path": f"{at}/image", "value": attempt.before},
-                    {"op": "replace", "path": f"{at}/image", "value": attempt.after},
-                ]
-    return [{"op": "test", "path": "/spec", "value": None}]  # no such container: nothing may be written
+    found = container_in(pod, attempt.container)
+    if found is None:
+        return [{"op": "test", "path": "/spec", "value": None}]  # no such container: nothing may be written
+    return [
+        {"op": "test", "path": f"{found[0]}/name", "value": attempt.container},
+        {"op": "test", "path": f"{found[0]}/image", "value": attempt.before},
+        {"op": "replace", "path": f"{found[0]}/image", "value": attempt.after},
+    ]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.cgroup.files import CgroupFiles
-from agent.cgroup.stat import KERNEL_PARTS, use_of_v1, use_of_v2
-from agent.model import VANISHED, MemoryUse
+from agent.cgroup.stat import use_of_v1, use_of_v2
+from agent.model import KERNEL_PARTS, VANISHED, MemoryUse
 from tests.unit.cgroup.fakes import CONTAINER, make, remove
 
 V2 = """anon 1048576

@@ -276,6 +276,13 @@ def test_labels_and_annotations_that_are_no_modes_are_shown(node: LookedAtNode) 
     assert "'sinlge', which is not a mode" in text(node)
 
 
+def test_annotations_about_tolerance_and_stalls_that_are_invalid_are_shown(node: LookedAtNode) -> None:
+    node.server.put_pod(pod_json(annotations={"oomward.dev/tolerate": "5 in 10m", "oomward.dev/on-stall": "kill"}))
+    tolerate, on_stall = told(node)["notes"]
+    assert "oomward.dev/tolerate has the invalid value '5 in 10m'" in tolerate
+    assert "oomward.dev/on-stall has the invalid value 'kill'" in on_stall
+
+
 def test_a_namespace_whose_labels_do_not_count_is_named_with_the_setting(node: LookedAtNode, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("ignoreLabelsIn: [default]\n")
     node.options["config"] = str(tmp_path / "config.yaml")

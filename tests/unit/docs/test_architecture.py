@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from fnmatch import fnmatchcase
 from types import ModuleType
 
 import pytest
@@ -48,3 +49,15 @@ def test_every_module_that_a_row_names_is_there() -> None:
             f"{room}/{name}" for name in named if not ((inside / f"{name}.py").exists() or (inside / name).is_dir())
         ]
     assert gone == []
+
+
+def test_every_module_of_a_room_is_named_in_its_row() -> None:
+    """A folder stands for what is in it, ``table_*`` for all with that beginning."""
+    missing = []
+    for room, (_, text) in rows().items():
+        inside = ROOT / "agent" / room
+        named = re.findall(r"`([a-z_0-9*]+)/?`", text)
+        there = [at for at in inside.iterdir() if at.is_dir() or at.suffix == ".py"] if inside.is_dir() else []
+        found = sorted(at.stem for at in there if not at.stem.startswith("_"))
+        missing += [f"{room}/{one}" for one in found if not any(fnmatchcase(one, name) for name in named)]
+    assert missing == []

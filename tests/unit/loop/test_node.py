@@ -232,7 +232,7 @@ def test_what_a_label_requested_stays_whatever_the_rules_unless_they_let_no_labe
     world.begin()
     world.node.reload(GROUP, world.now)
     assert world.knob() == 0
-    world.node.reload(replace(GROUP, disobeyed_namespaces=("default",)), world.now)
+    world.node.reload(replace(GROUP, ignore_labels_in=("default",)), world.now)
     assert world.knob() == 1
     world.node.reload(GROUP, world.now)
     assert world.knob() == 0
@@ -240,7 +240,7 @@ def test_what_a_label_requested_stays_whatever_the_rules_unless_they_let_no_labe
 
 
 def test_labels_that_count_by_new_rules_are_checked_at_once(world: World) -> None:
-    world.node.reload(Rules(disobeyed_namespaces=("default",)), world.now)
+    world.node.reload(Rules(ignore_labels_in=("default",)), world.now)
     world.told(pod({MODE: "singel"}))
     assert world.reasons() == []
     world.node.reload(Rules(), world.now)

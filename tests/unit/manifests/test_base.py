@@ -166,7 +166,7 @@ def test_what_the_default_configuration_proposes_is_a_configuration(tmp_path: Pa
     file.write_text(proposed)
     settings = load({"config": str(file)}, {"NODE_NAME": "node"})
     assert [rule.name for rule in settings.rules.rules] == ["notebooks"]
-    assert settings.rules.disobeyed_namespaces == ("kube-*",)
+    assert settings.rules.ignore_labels_in == ("kube-*",)
     given = yaml.safe_load(proposed).keys() - {"rules", "ignoreLabelsIn"}
     assert given
     assert {s.key: getattr(settings, s.name) for s in SETTINGS if s.key in given} == {

@@ -65,7 +65,7 @@ def test_the_rules_are_those_in_force_at_the_question() -> None:
 
 
 def test_labels_are_ignored_in_a_namespace_that_is_not_obeyed() -> None:
-    rules = Rules(disobeyed_namespaces=("sh*",))
+    rules = Rules(ignore_labels_in=("sh*",))
     assert asks(a_pod(namespace="shop", label="single"), rules=rules) is None
     assert asks(a_pod(namespace="other", label="single"), rules=rules) == 0
 
@@ -161,9 +161,9 @@ def test_a_container_that_the_loop_removes_at_that_moment_is_no_fault() -> None:
 
 @given(pods(), rule_lists, globs, st.sampled_from(NAMES), st.booleans())
 def test_any_creation_is_answered_with_what_policy_decides(
-    pod: Pod, found: list[Rule], disobeyed: tuple[str, ...], name: str, known: bool
+    pod: Pod, found: list[Rule], ignored: tuple[str, ...], name: str, known: bool
 ) -> None:
-    rules = Rules(tuple(found), disobeyed_namespaces=disobeyed)
+    rules = Rules(tuple(found), ignore_labels_in=ignored)
     sandbox = a_pod() if known else pod
     value = asks(sandbox, container=replace(HERDER, name=name), rules=rules, by_api=pod if known else None)
     mode = decide(pod, name, rules).mode

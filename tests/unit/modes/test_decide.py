@@ -95,8 +95,8 @@ def test_a_good_annotation_holds_below_a_bad_label() -> None:
     assert decide(pod, "herder", NO_RULES).mode is None
 
 
-def test_in_a_disobeyed_namespace_only_rules_count() -> None:
-    rules = Rules((Rule("sys", Mode.GROUP, namespaces=("kube-*",)),), disobeyed_namespaces=("kube-*",))
+def test_where_labels_are_ignored_only_rules_count() -> None:
+    rules = Rules((Rule("sys", Mode.GROUP, namespaces=("kube-*",)),), ignore_labels_in=("kube-*",))
     pod = a_pod(namespace="kube-system", label="single", modes={"herder": "single"})
     assert decide(pod, "herder", rules).rule == "sys"
     assert decide(pod, "herder", Rules((), ("kube-*",))).mode is None

@@ -23,7 +23,7 @@ def test_an_annotation_keeps_its_mode_and_its_tolerance_unless_none_counts_there
     tolerance = Tolerance(1, 60.0, said_by="annotation oomward.dev/tolerate")
     kept = replace(KEPT, source=Source.ANNOTATION, tolerance=tolerance)
     assert decided_again(kept, SINGLE) == kept
-    ignored = decided_again(kept, replace(SINGLE, disobeyed_namespaces=("shop",)))
+    ignored = decided_again(kept, replace(SINGLE, ignore_labels_in=("shop",)))
     assert (ignored.mode, ignored.tolerance) == (Mode.SINGLE, SINGLE.rules[0].tolerance)
 
 

@@ -63,7 +63,7 @@ def oracle_glob(glob: str, text: str) -> bool:
 
 def oracle_mode(pod: Pod, name: str, rules: Rules) -> Mode | None:
     statements: list[str | None] = []
-    if not any(oracle_glob(glob, pod.namespace) for glob in rules.disobeyed_namespaces):
+    if not any(oracle_glob(glob, pod.namespace) for glob in rules.ignore_labels_in):
         statements += [pod.annotations.get(MODE_ANNOTATION_PREFIX + name), pod.labels.get(MODE_LABEL)]
     for said in statements:
         if said is not None:
@@ -83,9 +83,9 @@ def test_a_selector_matches_what_its_requirements_let_pass(selector: LabelSelect
 
 @given(pods(), rule_lists, globs, st.sampled_from(NAMES))
 def test_the_mode_is_that_of_the_first_statement(
-    pod: Pod, rules: list[Rule], disobeyed: tuple[str, ...], name: str
+    pod: Pod, rules: list[Rule], ignored: tuple[str, ...], name: str
 ) -> None:
-    together = Rules(tuple(rules), disobeyed)
+    together = Rules(tuple(rules), ignored)
     assert decide(pod, name, together).mode == oracle_mode(pod, name, together)
 
 

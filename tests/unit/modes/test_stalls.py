@@ -49,7 +49,7 @@ def test_an_annotation_for_no_container_is_reported_and_harms_no_other() -> None
     assert [bad.unknown_container for bad in invalid_stalls(pod(annotations=annotations), RULES)] == [True, True]
 
 
-def test_in_a_disobeyed_namespace_only_rules_count() -> None:
+def test_where_labels_are_ignored_only_rules_count() -> None:
     rules = Rules(RULES.rules, ("default",))
     annotations = {ON_STALL: "kill-largest", EVENTS: "true"}
     assert asked(annotations, rules) == PressureRequest(None, BY_RULE)

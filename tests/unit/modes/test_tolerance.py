@@ -57,7 +57,7 @@ def test_a_rule_speaks_for_those_who_say_nothing_and_alone_where_they_are_not_ob
     assert tolerance_of(asking(tolerate="1/1m"), "herder", rules) == Tolerance(
         1, 60.0, said_by="annotation oomward.dev/tolerate"
     )
-    assert tolerance_of(asking(tolerate="1/1m"), "herder", replace(rules, disobeyed_namespaces=("*",))) == FIVE
+    assert tolerance_of(asking(tolerate="1/1m"), "herder", replace(rules, ignore_labels_in=("*",))) == FIVE
 
 
 def test_the_first_rule_that_matches_decides_also_when_it_says_nothing() -> None:
@@ -85,7 +85,7 @@ def test_bad_words_beside_a_good_number_are_named_and_nothing_is_done_for_them()
         "oomward.dev/tolerate-scope",
         "tolerate.oomward.dev/nobody",
     ]
-    assert invalid_tolerances(pod, Rules(disobeyed_namespaces=("*",))) == ()
+    assert invalid_tolerances(pod, Rules(ignore_labels_in=("*",))) == ()
 
 
 @pytest.mark.parametrize("annotation", ["tolerate", "herder", "on_exceeded", "tolerate_scope"])

@@ -52,7 +52,7 @@ def test_the_example_of_the_page_is_a_configuration(page: str, tmp_path: Path) -
     config.write_text(example, encoding="utf-8")
     settings = load({"config": str(config)}, {"NODE_NAME": "node-1"})
     assert [rule.mode for rule in settings.rules.rules] == [None, Mode.SINGLE, Mode.GROUP]
-    assert settings.rules.disobeyed_namespaces == ("kube-*",)
+    assert settings.rules.ignore_labels_in == ("kube-*",)
     assert settings.log_level == "debug"
 
 

@@ -161,6 +161,11 @@ def test_the_same_is_said_once_in_its_interval_and_then_with_how_often_it_was_le
     assert once.due("disk full") is None
 
 
+def test_a_line_names_how_many_were_left_out_if_any_were() -> None:
+    assert logs.left_out_text(0) == ""
+    assert logs.left_out_text(4) == " (4 more since the last such line)"
+
+
 def test_one_key_does_not_silence_another() -> None:
     once = logs.Once(60.0, Clock())
     assert [once.due(key) for key in ("a", "b", "a", "b")] == [0, 0, None, None]
