@@ -1,0 +1,28 @@
+"""On the emulated machine, whose kernel has cgroup v2 and PSI, and which has a disk: they fail, and never skip, elsewhere."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.cgroup.psi import has_psi
+from tests.lab import post_mortem
+from tests.lab.cgroups import MOUNT
+
+pytest_runtest_makereport = post_mortem.pytest_runtest_makereport
+DISK = Path("/dev/vda")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_kernel() -> None:
+    """These tests need root on a kernel with PSI and the controllers memory and io on v2. None swaps: Kubernetes' nodes don't, by default."""
+    controllers = MOUNT / "cgroup.controllers"
+    has = controllers.read_text().split() if controllers.exists() else []
+    if os.geteuid() != 0 or not {"memory", "io"} <= set(has) or not has_psi() or not DISK.is_block_device():
+        pytest.fail("run these tests by `make emulated` (python -m tests.lab test --emulated)", pytrace=False)
+    subprocess.run(["swapoff", "-a"], check=True)
+    if Path("/proc/swaps").read_text().count("\n") > 1:
+        pytest.fail("swap can't be switched off", pytrace=False)

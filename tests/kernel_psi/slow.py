@@ -1,0 +1,76 @@
+"""Containers of the emulated machine that stall: a heap and executable text that together don't fit, on a slow disk."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from agent.cgroup.psi import stalled_us
+from tests.kernel.conftest import MODE, Node
+from tests.kernel_psi.conftest import DISK
+from tests.lab.cgroups import MOUNT
+from tests.lab.runtime import HOG
+from tests.lab.spec import Container, Folder, Instance, Pod, Program
+
+KNOWN = 500  # pages that had to go although they were in use, and came back: the kernel counts waits for such pages only
+WARM_S = 120.0
+READS_PER_S = 200
+NUMBER = Path("/sys/block/vda/dev")
+
+
+def crowd(heap_mib: int, text_kib: int, limit_mib: int, skip_mib: int) -> Container:
+    """It has that much memory of its own and executes that much from the disk, from ``skip_mib`` on: page cache is its first user's."""
+    argv = ("/lab/hog", "crowd", str(heap_mib), str(text_kib), str(DISK), str(skip_mib))
+    folders = (Folder("/lab", str(HOG.parent)), Folder(str(DISK), str(DISK)))
+    return Container("main", (), limit_mib, program=Program(argv, folders=folders))
+
+
+def start_to_stall(node: Node, pod: Pod, name: str = "main") -> Instance:
+    """The pod's container of that name gets to stall: the disk becomes slow for it once the kernel knows its text as in use."""
+    node.kubelet.run_pod(pod)
+    instance = node.kubelet.running(pod, name)
+    at = MOUNT / instance.path
+    node.kubelet.wait_for(lambda: stat(at, "workingset_restore_file") >= KNOWN, WARM_S)
+    slow_down(instance.path)
+    return instance
+
+
+def stat(cgroup: Path, field: str) -> int:
+    """A field of memory.stat."""
+    return int(dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())[field])
+
+
+def slow_down(path: str) -> None:
+    """The disk has READS_PER_S for this cgroup."""
+    at = MOUNT
+    for part in path.split("/"):
+        (at / "cgroup.subtree_control").write_text("+io")
+        at /= part
+    (at / "io.max").write_text(f"{NUMBER.read_text().strip()} riops={READS_PER_S}")
+
+
+def stalled_for(instance: Instance, seconds: float) -> float:
+    """The share of that time in which nothing of the container ran; what each second of it was like is printed."""
+    began_s, began_us = time.monotonic(), _stalled_us(instance)
+    before_s, before_us = began_s, began_us
+    series = []
+    while before_s - began_s < seconds:
+        time.sleep(1.0)
+        now_s, now_us = time.monotonic(), _stalled_us(instance)
+        series.append(f"{(now_us - before_us) / 1e4 / (now_s - before_s):.0f}")
+        before_s, before_us = now_s, now_us
+    share = (before_us - began_us) / 1e6 / (before_s - began_s)
+    print(f"{instance.pod.name} stalled {share:.0%} of {seconds:.0f} s; per second: {' '.join(series)} %")
+    return share
+
+
+def _stalled_us(instance: Instance) -> int:
+    found = stalled_us((MOUNT / instance.path / "memory.pressure").read_text())
+    assert found is not None
+    return found
+
+
+def asking(name: str, on_stall: str, *containers: Container, limit_mib: int | None = None) -> Pod:
+    """A pod that asks for this at a stall; empty: for nothing."""
+    annotations = {"oomward.dev/on-stall": on_stall, "oomward.dev/stall-after": "10s"} if on_stall else {}
+    return Pod(name, containers, labels={MODE: "single"}, annotations=annotations, limit_mib=limit_mib)
