@@ -18,7 +18,7 @@ DISK = Path("/dev/vda")
 
 @pytest.fixture(scope="session", autouse=True)
 def real_kernel() -> None:
-    """These tests need root on a kernel with PSI and the controllers memory and io on v2. None swaps: Kubernetes' nodes don't, by default."""
+    """These tests need root on a kernel with PSI and the controllers memory and io on v2. There is no swap, as on most nodes."""
     controllers = MOUNT / "cgroup.controllers"
     has = controllers.read_text().split() if controllers.exists() else []
     if os.geteuid() != 0 or not {"memory", "io"} <= set(has) or not has_psi() or not DISK.is_block_device():

@@ -12,7 +12,9 @@ from tests.lab.cgroups import MOUNT
 from tests.lab.runtime import HOG
 from tests.lab.spec import Container, Folder, Instance, Pod, Program
 
-KNOWN = 500  # pages that had to go although they were in use, and came back: the kernel counts waits for such pages only
+KNOWN = (
+    500  # pages that had to go although they were in use, and came back: the kernel counts waits for such pages only
+)
 WARM_S = 120.0
 READS_PER_S = 200
 NUMBER = Path("/sys/block/vda/dev")

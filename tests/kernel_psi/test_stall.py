@@ -20,7 +20,9 @@ from tests.lab.spec import MIB, Container, Instance
 LIMIT_MIB, HEAP_MIB, TEXT_KIB = 128, 66, 63000  # half a MiB too much, with what the kernel needs
 TO_SEE_S = 25.0  # more than stall-after and the window in which a stall is judged
 PATIENCE_S = 120.0
-STATES = re.compile(r"Before: stalled (\d+) % of the time, ([\d.]+) MiB in use\. After: stalled (\d+) % of the time, ([\d.]+) MiB in use\.")
+STATES = re.compile(
+    r"Before: stalled (\d+) % of the time, ([\d.]+) MiB in use\. After: stalled (\d+) % of the time, ([\d.]+) MiB in use\."
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,8 @@ def test_the_largest_process_of_a_stalled_container_is_ended_and_the_container_l
     (event,) = node.events("StallResolved", "largest")
     print(event["note"])
     assert "and the kernel killed nothing: the agent ended its largest process, heap (PID " in event["note"]
-    assert (states := STATES.search(event["note"])) is not None
+    states = STATES.search(event["note"])
+    assert states is not None
     stalled, in_use_mib, stalled_after, in_use_mib_after = map(float, states.groups())
     assert stalled >= 100 * STALLED
     assert stalled_after <= 5
@@ -79,7 +82,9 @@ def test_all_processes_of_a_stalled_container_are_ended_where_its_pod_asks_for_i
     node.kubelet.wait_for(lambda: not instance.running, PATIENCE_S)
     assert instance.events["oom_kill"] == 0
     assert instance.exit_code == 137
-    node.kubelet.wait_for(lambda: any(i.pod is pod and i.restart == 1 and i.running for i in node.kubelet.instances), 60)
+    node.kubelet.wait_for(
+        lambda: any(i.pod is pod and i.restart == 1 and i.running for i in node.kubelet.instances), 60
+    )
     node.agent.wait_for(lambda: node.events("StallResolved", "group"), PATIENCE_S, "resolved")
     (event,) = node.events("StallResolved", "group")
     print(event["note"])
