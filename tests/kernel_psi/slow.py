@@ -15,7 +15,7 @@ from tests.lab.spec import Container, Folder, Instance, Pod, Program
 KNOWN = (
     500  # pages that had to go although they were in use, and came back: the kernel counts waits for such pages only
 )
-WARM_S = 120.0
+WARM_S = PATIENCE_S = 120.0
 READS_PER_S = 200
 NUMBER = Path("/sys/block/vda/dev")
 
@@ -51,19 +51,23 @@ def slow_down(path: str) -> None:
     (at / "io.max").write_text(f"{NUMBER.read_text().strip()} riops={READS_PER_S}")
 
 
-def stalled_for(instance: Instance, seconds: float) -> float:
-    """The share of that time in which nothing of the container ran; what each second of it was like is printed."""
-    began_s, began_us = time.monotonic(), _stalled_us(instance)
-    before_s, before_us = began_s, began_us
-    series = []
-    while before_s - began_s < seconds:
+def wait_for_a_stall(instance: Instance, share: float, window_s: int, lasts_s: int) -> None:
+    """Until for ``lasts_s`` nothing of the container ran in that share of each window. AssertionError when it does not get to that."""
+    seconds: list[float] = []
+    before_s, before_us = time.monotonic(), _stalled_us(instance)
+    until_s = before_s + PATIENCE_S
+    while not _stalled(seconds[-lasts_s - window_s :], share, window_s, lasts_s):
+        assert before_s < until_s, f"it stalls {' '.join(f'{100 * one:.0f}' for one in seconds)} % of each second"
         time.sleep(1.0)
         now_s, now_us = time.monotonic(), _stalled_us(instance)
-        series.append(f"{(now_us - before_us) / 1e4 / (now_s - before_s):.0f}")
+        seconds.append((now_us - before_us) / 1e6 / (now_s - before_s))
         before_s, before_us = now_s, now_us
-    share = (before_us - began_us) / 1e6 / (before_s - began_s)
-    print(f"{instance.pod.name} stalled {share:.0%} of {seconds:.0f} s; per second: {' '.join(series)} %")
-    return share
+    print(f"{instance.pod.name} stalled {' '.join(f'{100 * one:.0f}' for one in seconds)} % of each second")
+
+
+def _stalled(seconds: list[float], share: float, window_s: int, lasts_s: int) -> bool:
+    windows = [sum(seconds[at : at + window_s]) / window_s for at in range(len(seconds) - window_s + 1)]
+    return len(windows) > lasts_s and min(windows) >= share
 
 
 def _stalled_us(instance: Instance) -> int:

@@ -11,15 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.pressure.policy import STALLED
+from agent.pressure.policy import STALLED, WINDOW_S
 from tests.kernel.conftest import Node, make_node
-from tests.kernel_psi.slow import asking, crowd, stalled_for, start_to_stall
+from tests.kernel_psi.slow import PATIENCE_S, asking, crowd, start_to_stall, wait_for_a_stall
 from tests.lab.cgroups import MOUNT, memory_events
 from tests.lab.spec import MIB, Container, Instance
 
 LIMIT_MIB, HEAP_MIB, TEXT_KIB = 128, 66, 63000  # half a MiB too much, with what the kernel needs
-TO_SEE_S = 25.0  # more than stall-after and the window in which a stall is judged
-PATIENCE_S = 120.0
+LASTS_S = 15  # more than stall-after
 STATES = re.compile(
     r"Before: stalled (\d+) % of the time, ([\d.]+) MiB in use\. After: stalled (\d+) % of the time, ([\d.]+) MiB in use\."
 )
@@ -49,7 +48,7 @@ def left_alone(node: Node, instance: Instance) -> bool:
 
 def test_a_stalled_container_that_asks_for_nothing_is_left_alone(node: Node) -> None:
     instance = start_to_stall(node, asking("silent", "", crowd(HEAP_MIB, TEXT_KIB, LIMIT_MIB, 0)))
-    assert stalled_for(instance, TO_SEE_S) >= STALLED
+    wait_for_a_stall(instance, STALLED, int(WINDOW_S), LASTS_S)
     assert left_alone(node, instance)
     node.kubelet.delete_pod(instance.pod)
 
@@ -101,7 +100,7 @@ def test_a_container_that_stalls_at_the_limit_of_its_pod_is_left_alone(node: Nod
     other = Container("other", ("eat", str(others_mib), "other", "0"), others_mib + 4)
     instance = start_to_stall(node, asking("shared", "kill-largest", other, stalls, limit_mib=LIMIT_MIB))
     before = memory_events(instance.path)["max"]
-    assert stalled_for(instance, TO_SEE_S) >= STALLED
+    wait_for_a_stall(instance, STALLED, int(WINDOW_S), LASTS_S)
     in_use = int((MOUNT / instance.path / "memory.current").read_text())
     assert 0.9 * own_mib * MIB < in_use < own_mib * MIB
     assert memory_events(instance.path)["max"] == before
