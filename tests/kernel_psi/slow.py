@@ -27,13 +27,13 @@ def crowd(heap_mib: int, text_kib: int, limit_mib: int, skip_mib: int) -> Contai
     return Container("main", (), limit_mib, program=Program(argv, folders=folders))
 
 
-def start_to_stall(node: Node, pod: Pod, name: str = "main") -> Instance:
-    """The pod's container of that name gets to stall: the disk becomes slow for it once the kernel knows its text as in use."""
+def start_to_stall(node: Node, pod: Pod, reads_per_s: int = READS_PER_S) -> Instance:
+    """The pod's container "main" gets to stall: the disk becomes slow for it once the kernel knows its text as in use."""
     node.kubelet.run_pod(pod)
-    instance = node.kubelet.running(pod, name)
+    instance = node.kubelet.running(pod, "main")
     at = MOUNT / instance.path
     node.kubelet.wait_for(lambda: stat(at, "workingset_restore_file") >= KNOWN, WARM_S)
-    slow_down(instance.path)
+    slow_down(instance.path, reads_per_s)
     return instance
 
 
@@ -42,13 +42,13 @@ def stat(cgroup: Path, field: str) -> int:
     return int(dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())[field])
 
 
-def slow_down(path: str) -> None:
-    """The disk has READS_PER_S for this cgroup."""
+def slow_down(path: str, reads_per_s: int) -> None:
+    """The disk has that many reads for this cgroup."""
     at = MOUNT
     for part in path.split("/"):
         (at / "cgroup.subtree_control").write_text("+io")
         at /= part
-    (at / "io.max").write_text(f"{NUMBER.read_text().strip()} riops={READS_PER_S}")
+    (at / "io.max").write_text(f"{NUMBER.read_text().strip()} riops={reads_per_s}")
 
 
 def wait_for_a_stall(instance: Instance, share: float, window_s: int, lasts_s: int) -> None:
@@ -76,7 +76,7 @@ def _stalled_us(instance: Instance) -> int:
     return found
 
 
-def asking(name: str, on_stall: str, *containers: Container, limit_mib: int | None = None) -> Pod:
+def asking(name: str, on_stall: str, *containers: Container, limit_mib: int | None = None, after: str = "10s") -> Pod:
     """A pod that asks for this at a stall; empty: for nothing."""
-    annotations = {"oomward.dev/on-stall": on_stall, "oomward.dev/stall-after": "10s"} if on_stall else {}
+    annotations = {"oomward.dev/on-stall": on_stall, "oomward.dev/stall-after": after} if on_stall else {}
     return Pod(name, containers, labels={MODE: "single"}, annotations=annotations, limit_mib=limit_mib)

@@ -76,8 +76,9 @@ def test_the_largest_process_of_a_stalled_container_is_ended_and_the_container_l
 def test_all_processes_of_a_stalled_container_are_ended_where_its_pod_asks_for_it_and_it_is_started_again(
     node: Node,
 ) -> None:
-    pod = asking("group", "group", crowd(HEAP_MIB, TEXT_KIB, LIMIT_MIB, 128))
-    instance = start_to_stall(node, pod)
+    """With a slower disk, for a longer time: the limit is not even reached once in 10 s then."""
+    pod = asking("group", "group", crowd(HEAP_MIB, TEXT_KIB, LIMIT_MIB, 128), after="30s")
+    instance = start_to_stall(node, pod, reads_per_s=50)
     node.kubelet.wait_for(lambda: not instance.running, PATIENCE_S)
     assert instance.events["oom_kill"] == 0
     assert instance.exit_code == 137
