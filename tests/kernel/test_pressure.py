@@ -61,9 +61,11 @@ def _reading_a_file(instance: Instance, mib: int) -> Iterator[None]:
         file.flush()
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # its pages are charged to who reads them first
-    with reading_from(path, instance, mib):
-        yield
-    path.unlink()
+    try:
+        with reading_from(path, instance, mib):
+            yield
+    finally:
+        path.unlink()
 
 
 @contextmanager
