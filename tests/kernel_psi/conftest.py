@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -14,15 +13,14 @@ from tests.lab.cgroups import MOUNT
 
 pytest_runtest_makereport = post_mortem.pytest_runtest_makereport
 DISK = Path("/dev/vda")
+OURS = " lab="  # the command line of its kernel (tests/lab/emulated.py): a machine of somebody's keeps its swap
 
 
 @pytest.fixture(scope="session", autouse=True)
 def real_kernel() -> None:
-    """These tests need root on a kernel with PSI and the controllers memory and io on v2. There is no swap, as on most nodes."""
+    """These tests need the emulated machine: PSI, and the controllers memory and io on v2. There is no swap, as on most nodes."""
     controllers = MOUNT / "cgroup.controllers"
     has = controllers.read_text().split() if controllers.exists() else []
-    if os.geteuid() != 0 or not {"memory", "io"} <= set(has) or not has_psi() or not DISK.is_block_device():
+    if OURS not in Path("/proc/cmdline").read_text() or not {"memory", "io"} <= set(has) or not has_psi():
         pytest.fail("run these tests by `make emulated` (python -m tests.lab test --emulated)", pytrace=False)
     subprocess.run(["swapoff", "-a"], check=True)
-    if Path("/proc/swaps").read_text().count("\n") > 1:
-        pytest.fail("swap can't be switched off", pytrace=False)
