@@ -16,7 +16,7 @@ from tests.kernel.test_pressure import (
 )
 from tests.kernel_psi.conftest import DISK
 from tests.kernel_psi.slow import stat
-from tests.lab.cgroups import MOUNT
+from tests.lab.cgroups import MOUNT, memory_events
 from tests.lab.spec import MIB, Instance
 
 __all__ = [
@@ -44,4 +44,9 @@ def _reading_the_disk(instance: Instance, mib: int) -> Iterator[None]:
     with reading_from(DISK, instance, mib):
         yield
         if mib > LIMIT_MIB:
-            assert stat(MOUNT / instance.path, "file") > 0.9 * LIMIT_MIB * MIB, "page cache fills the limit"
+            assert memory_events(instance.path.rpartition("/")[0])["max"] > 0, (
+                "the limit is reached, the pod's or the container's"
+            )
+            assert stat(MOUNT / instance.path, "file") > 0.75 * LIMIT_MIB * MIB, (
+                "page cache fills it, beside the reader itself"
+            )
