@@ -21,6 +21,7 @@ STARTS ?= 250
 SET_UP := .debian
 TREES := .systemd
 BROWSER := .debian-browser
+EMULATED := .emulated
 FUZZ_RUNS ?= 10000000
 FUZZ_SECONDS ?= 0
 export DEMO_SECONDS
@@ -48,11 +49,11 @@ test-quick: .debian
 	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready
 	@echo "Running lint, unit tests, alerts, and tests of the image and on real kernels, side by side. Each prints its output when it is done."
 	@$(MAKE) --no-print-directory -j3 -Otarget kernel lint unit alerts image-test SET_UP= PARTS=--quick COVERAGE= UNIT='-m "not long"'
-	@echo "Not run: longer tests, other kernel tests, oldest libraries, manifests, the browser, fuzzing, coverage. For all tests: make test TESTS=all"
+	@echo "Not run: longer tests, other kernel tests, the emulated PC, oldest libraries, manifests, the browser, fuzzing, coverage. For all tests: make test TESTS=all"
 
-test-all: .debian .debian-browser
+test-all: .debian .debian-browser .emulated
 	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready .systemd
-	@$(MAKE) --no-print-directory -j3 -Otarget kernel systemd lint unit lowest alerts browser manifests image-test fuzz-short locks STARTS=60 SET_UP= TREES= BROWSER=
+	@$(MAKE) --no-print-directory -j3 -Otarget kernel systemd emulated lint unit lowest alerts browser manifests image-test fuzz-short locks STARTS=60 SET_UP= TREES= BROWSER= EMULATED=
 
 lint: $(VENV)/ready ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -71,6 +72,9 @@ kernel: $(SET_UP) $(VENV)/ready $(HERE)/ready ## tests on a real kernel with run
 
 systemd: $(SET_UP) $(TREES) $(VENV)/ready ## tests beside a real systemd and containerd, Debian 13's and the newest (makes their trees with debootstrap, as root; STARTS=250)
 	STARTS=$(STARTS) $(BIN)/python -m tests.lab test --systemd
+
+emulated: $(EMULATED) $(VENV)/ready ## tests on an emulated PC with Debian's kernel, which has cgroup v2 and PSI, and with a slow disk (five minutes)
+	$(BIN)/python -m tests.lab test --emulated
 
 alerts: $(VENV)/ready $(SET_UP) ## test alert rules, metrics page and dashboard with promtool and Prometheus from Debian
 	@$(BIN)/python -m tests.monitoring.run
@@ -158,10 +162,6 @@ e2e: $(VENV)/ready ## test on a cluster: install, herder with and without label,
 lab: $(VENV)/ready .debian-demo ## start a small node on a real kernel, with containers, API, agent and a shell
 	$(BIN)/python -m tests.lab boot -- $(BIN)/python -m tests.lab.node
 
-emulated: $(VENV)/ready ## set up an emulated PC with Debian's kernel, which has cgroup v2 and PSI: python -m tests.lab boot-emulated
-	@bash scripts/setup-debian.sh emulated
-	@bash scripts/setup-emulated.sh $(CURDIR)/build/emulated
-
 format: $(VENV)/ready ## format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -172,7 +172,7 @@ lock: $(VENV)/ready ## resolve the lock files in requirements/ again
 clean: ## remove everything built or installed in this directory
 	rm -rf $(VENV) .venv-demo $(LOWEST) $(RENDERERS) $(FUZZERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
-.PHONY: test-quick test-all .debian .debian-browser .debian-demo .systemd
+.PHONY: test-quick test-all .debian .debian-browser .debian-demo .systemd .emulated
 .debian:
 	@bash scripts/setup-debian.sh tests
 	@bash scripts/setup-kernel.sh $(CURDIR)/build/uml
@@ -181,6 +181,9 @@ clean: ## remove everything built or installed in this directory
 .systemd:
 	@bash scripts/setup-systemd.sh $(CURDIR)/build/systemd trixie
 	@bash scripts/setup-systemd.sh $(CURDIR)/build/systemd testing
+.emulated:
+	@bash scripts/setup-debian.sh emulated
+	@bash scripts/setup-emulated.sh $(CURDIR)/build/emulated
 .debian-demo:
 	@bash scripts/setup-debian.sh demo
 	@bash scripts/setup-kernel.sh $(CURDIR)/build/uml

@@ -5,15 +5,17 @@
 set -euo pipefail
 into=$1
 [ ! -e "$into/ready" ] || exit 0
-[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || { echo "The emulated machine needs Debian on amd64." >&2; exit 1; }
+cannot() { echo "The lab's emulated machine can't be set up: $1." >&2; exit 1; }
+[ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || cannot "it needs Debian's kernel for amd64, and this is no Debian on amd64"
 modules=(virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk 9pnet 9pnet_virtio netfs fscache 9p)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-package=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ { print $2; exit }')
-[ -n "$package" ] || { echo "apt knows no linux-image-amd64: run apt-get update" >&2; exit 1; }
+package=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ { print $2; exit }' || true)
+[ -n "$package" ] || cannot "apt knows no linux-image-amd64, Debian's kernel. Run apt-get update, on a machine whose apt has a Debian mirror"
 export package work
 bash "${BASH_SOURCE[0]%/*}/ticking.sh" "Fetching Debian's kernel $package" \
-  bash -c 'cd "$work" && apt-get -qq -o APT::Sandbox::User=root -o Acquire::Retries=3 download "$package" && dpkg-deb --extract ./*.deb tree'
+  bash -c 'cd "$work" && apt-get -qq -o APT::Sandbox::User=root -o Acquire::Retries=3 download "$package" && dpkg-deb --extract ./*.deb tree' ||
+  cannot "apt-get can't fetch $package: see its messages above"
 rm -rf "$into"
 mkdir -p "$into"
 cp "$work"/tree/boot/vmlinuz-* "$into/vmlinuz"

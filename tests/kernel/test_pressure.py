@@ -6,8 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,12 +21,13 @@ HEALTHY_S = 20.0
 READER = """
 import os, random, sys, time
 open(sys.argv[1] + "/cgroup.procs", "w").write(str(os.getpid()))
-file, size = os.open(sys.argv[2], os.O_RDONLY), os.path.getsize(sys.argv[2])
+file, pages = os.open(sys.argv[2], os.O_RDONLY), int(sys.argv[3]) * 256
 while True:
     for _ in range(20):
-        os.pread(file, 4096, random.randrange(size // 4096) * 4096)
+        os.pread(file, 4096, random.randrange(pages) * 4096)
     time.sleep(0.01)
 """
+Reading = Callable[[Instance, int], AbstractContextManager[None]]  # a container, MiB
 
 
 @pytest.fixture(scope="module", params=DRIVERS)
@@ -45,9 +46,14 @@ def start(node: Node, name: str, runtime: str, **annotations: str) -> Instance:
     return instance
 
 
-@contextmanager
-def reading(instance: Instance, mib: int) -> Iterator[None]:
+@pytest.fixture
+def reading() -> Reading:
     """A process in the container that reads a file of this size, here and there."""
+    return _reading_a_file
+
+
+@contextmanager
+def _reading_a_file(instance: Instance, mib: int) -> Iterator[None]:
     path = OUT / f"read-{instance.pod.name}"
     with path.open("wb") as file:
         for _ in range(mib):
@@ -55,17 +61,25 @@ def reading(instance: Instance, mib: int) -> Iterator[None]:
         file.flush()
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # its pages are charged to who reads them first
-    process = subprocess.Popen([sys.executable, "-c", READER, str(MOUNT / instance.path), str(path)])
+    try:
+        with reading_from(path, instance, mib):
+            yield
+    finally:
+        path.unlink()
+
+
+@contextmanager
+def reading_from(path: Path, instance: Instance, mib: int) -> Iterator[None]:
+    process = subprocess.Popen([sys.executable, "-c", READER, str(MOUNT / instance.path), str(path), str(mib)])
     try:
         yield
     finally:
         process.kill()
         process.wait()
-        path.unlink()
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_leak_beside_page_cache_is_reported_before_it_is_killed(node: Node, runtime: str) -> None:
+def test_a_leak_beside_page_cache_is_reported_before_it_is_killed(node: Node, reading: Reading, runtime: str) -> None:
     instance = start(node, f"leak-{runtime}", runtime)
     with reading(instance, 24):
         time.sleep(3.0)
@@ -86,7 +100,7 @@ def test_a_leak_beside_page_cache_is_reported_before_it_is_killed(node: Node, ru
     assert node.agent.total("oomward_memory_limit_pressure_seconds_total", pod=instance.pod.name) > 0
 
 
-def test_a_container_full_of_page_cache_is_not_reported(node: Node) -> None:
+def test_a_container_full_of_page_cache_is_not_reported(node: Node, reading: Reading) -> None:
     instance = start(node, "cache", "runc")
     with reading(instance, 160):
         time.sleep(HEALTHY_S)

@@ -36,10 +36,11 @@ def main() -> int:
         help="some of them: the main job on each kernel, a short storm and the short parts",
     )
     every.add_argument("--systemd", action="store_true", help="instead: all tests beside a real systemd and containerd")
+    every.add_argument("--emulated", action="store_true", help="instead: all tests on the emulated PC")
     arguments = top.parse_args()
     try:
         if arguments.what == "test":
-            return _test(quick=arguments.quick, beside_systemd=arguments.systemd)
+            return _test(quick=arguments.quick, beside_systemd=arguments.systemd, on_emulated=arguments.emulated)
         runtime.build_hog()
         if arguments.what == "boot-systemd":
             return systemd.run(
@@ -67,7 +68,9 @@ def main() -> int:
         return boot.EXIT_NO_KERNEL
 
 
-def _test(*, quick: bool, beside_systemd: bool) -> int:
+def _test(*, quick: bool, beside_systemd: bool, on_emulated: bool) -> int:
+    if on_emulated:
+        return suite.main(suite.emulated_parts(), at_once=1)
     if beside_systemd:
         return suite.main(suite.systemd_parts(), at_once=2)
     return suite.main(suite.quick_parts() if quick else suite.all_parts())

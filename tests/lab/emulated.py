@@ -48,7 +48,7 @@ def _machine(command: str, out: Path, memory: str) -> Iterator[Machine]:
     emulator = shutil.which("qemu-system-x86_64")
     if emulator is None or not (FILES / "ready").exists():
         raise NoKernelError(
-            "no emulated machine: run bash scripts/setup-debian.sh all and bash scripts/setup-emulated.sh build/emulated"
+            "no emulated machine: run bash scripts/setup-debian.sh emulated, then bash scripts/setup-emulated.sh build/emulated"
         )
     with tempfile.TemporaryDirectory(prefix="oomward-lab-") as folder:
         scratch = Path(folder)

@@ -11,6 +11,8 @@
  * hog family N MIB STEP_MS              PID 1 with N quiet children "helper" (1 MiB each), then one "worker" that eats
  * hog nest MIB STEP_MS                  move to a cgroup "init", hand memory down, and have a child "nested" eat in "inner"
  * hog threads N MIB STEP_MS             PID 1 with a child "worker" whose N threads "thread-<i>" eat, each MIB MiB
+ * hog crowd EAT_MIB TEXT_KIB FILE SKIP_MIB  PID 1 with a child "heap" that eats, then a child "text" that executes TEXT_KIB KiB of FILE
+ *                                       from SKIP_MIB on, as a program does whose code is that large: pages at random, without end
  * hog end CODE                          end at once
  */
 #define _GNU_SOURCE
@@ -119,6 +121,23 @@ static void storm(long n, long mib, long step_ms, long pause_ms) {
     stand();
 }
 
+/* Reading a page that may be executed is what the kernel sees of executing it. */
+static void text(long kib, const char *path, long skip_mib) {
+    pid_t pid = fork();
+    if (pid < 0) { perror("fork"); _exit(92); }
+    if (pid) return;
+    prctl(PR_SET_NAME, "text");
+    int fd = open(path, O_RDONLY);
+    volatile char *pages = mmap(NULL, kib << 10, PROT_READ | PROT_EXEC, MAP_SHARED, fd, skip_mib * MIB);
+    if (fd < 0 || pages == MAP_FAILED) { perror(path); _exit(96); }
+    for (long page = 0; page < kib / 4; page++) (void)pages[page * 4096];
+    if (madvise((void *)pages, kib << 10, MADV_RANDOM)) { perror("madvise"); _exit(97); }
+    for (unsigned long long next = 1;;) {
+        next = next * 6364136223846793005ULL + 1442695040888963407ULL;
+        (void)pages[(next >> 33) % (kib / 4) * 4096];
+    }
+}
+
 static void burn(long n) {
     for (long i = 0; i < n; i++) {
         pid_t pid = fork();
@@ -184,6 +203,9 @@ int main(int argc, char **argv) {
     } else if (!strcmp(what, "family")) {
         for (long i = 0; i < NUMBER(2); i++) child("helper", 1, 0);
         child("worker", NUMBER(3), NUMBER(4));
+    } else if (!strcmp(what, "crowd") && argc > 5) {
+        child("heap", NUMBER(2), 0);
+        text(NUMBER(3), argv[4], NUMBER(5));
     } else if (!strcmp(what, "burn")) {
         burn(NUMBER(2));
     } else if (!strcmp(what, "nest")) {

@@ -47,7 +47,6 @@ class Part:
 def _tests(name: str, cgroup: str, path: str, environment: tuple[tuple[str, str], ...] = (), select: str = "") -> Part:
     """Some tests in a kernel of their own. ``select``: those whose names hold this, empty: all."""
     chosen = ("-k", select) if select else ()
-    pytest = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", *chosen, path)
     boot = (
         sys.executable,
         "-m",
@@ -60,7 +59,7 @@ def _tests(name: str, cgroup: str, path: str, environment: tuple[tuple[str, str]
         "--seconds",
         str(SECONDS),
     )
-    return Part(name, (*boot, "--", *pytest), environment)
+    return Part(name, (*boot, "--", *_pytest(*chosen, path)), environment)
 
 
 def all_parts() -> list[Part]:
@@ -79,8 +78,7 @@ def _native_parts() -> list[Part]:
     """What needs PSI, which User-Mode Linux has not: on this machine's own kernel, where that has it and we may."""
     if os.geteuid() != 0 or not has_psi():
         return []
-    pytest = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", "tests/native")
-    return [Part("native", pytest)]
+    return [Part("native", _pytest("tests/native"))]
 
 
 def quick_parts() -> list[Part]:
@@ -112,8 +110,23 @@ def systemd_parts() -> list[Part]:
 def _systemd_tests(file: Path, suite: str) -> Part:
     name = f"{file.stem}_{suite}"
     boot = (sys.executable, "-m", "tests.lab", "boot-systemd", "--suite", suite, "--out", f"build/lab/{name}")
-    tests = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", str(file.relative_to(REPO)))
+    tests = _pytest(str(file.relative_to(REPO)))
     return Part(name, (*boot, "--memory", "3G", "--seconds", str(SECONDS), "--", *tests))
+
+
+def emulated_parts() -> list[Part]:
+    """Every test that needs cgroup v2 and PSI."""
+    return [_emulated_tests(file) for file in sorted((REPO / "tests" / "kernel_psi").glob("test_*.py"))]
+
+
+def _emulated_tests(file: Path) -> Part:
+    name = f"{file.stem}_emulated"
+    boot = (sys.executable, "-m", "tests.lab", "boot-emulated", "--out", f"build/lab/{name}", "--seconds", str(SECONDS))
+    return Part(name, (*boot, "--", *_pytest(str(file.relative_to(REPO)))))
+
+
+def _pytest(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", *arguments)
 
 
 def main(chosen: list[Part], *, at_once: int = AT_ONCE) -> int:

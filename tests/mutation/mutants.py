@@ -1598,22 +1598,29 @@ MUTANTS = (
     Mutant(
         "a stall counts though the kernel kills",
         "pressure/policy.py",
-        "        if one.killed or one.at_s - self._reached_s > WINDOW_S or self.stalled() < STALLED:\n",
-        "        if one.at_s - self._reached_s > WINDOW_S or self.stalled() < STALLED:\n",
+        "        if one.killed or one.at_s - self._reached_s > REACHED_S or self.stalled() < STALLED:\n",
+        "        if one.at_s - self._reached_s > REACHED_S or self.stalled() < STALLED:\n",
         ("pressure/test_policy.py",),
     ),
     Mutant(
         "a reading without the limit reached ends a stall",
         "pressure/policy.py",
-        "        if one.killed or one.at_s - self._reached_s > WINDOW_S or self.stalled() < STALLED:\n",
+        "        if one.killed or one.at_s - self._reached_s > REACHED_S or self.stalled() < STALLED:\n",
         "        if one.killed or not one.reached or self.stalled() < STALLED:\n",
         ("pressure/test_policy.py",),
     ),
     Mutant(
         "a stall goes on though the limit is not reached any more",
         "pressure/policy.py",
-        "        if one.killed or one.at_s - self._reached_s > WINDOW_S or self.stalled() < STALLED:\n",
+        "        if one.killed or one.at_s - self._reached_s > REACHED_S or self.stalled() < STALLED:\n",
         "        if one.killed or self.stalled() < STALLED:\n",
+        ("pressure/test_policy.py",),
+    ),
+    Mutant(
+        "a stall ends while a slow disk reads again what the kernel freed at once",
+        "pressure/policy.py",
+        "REACHED_S = 30.0 ",
+        "REACHED_S = 10.0 ",
         ("pressure/test_policy.py",),
     ),
     Mutant(

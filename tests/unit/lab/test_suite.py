@@ -44,6 +44,16 @@ def test_every_file_of_systemd_tests_is_a_part_on_each_systemd() -> None:
     }
 
 
+def test_every_file_of_tests_that_need_psi_is_a_part_on_the_emulated_machine_and_in_all_tests() -> None:
+    files = {path.stem for path in (REPO / "tests" / "kernel_psi").glob("test_*.py")}
+    parts = suite.emulated_parts()
+    assert files
+    assert {part.name for part in parts} == {f"{file}_emulated" for file in files}
+    assert all("boot-emulated" in part.command for part in parts)
+    (everything,) = [line for line in (REPO / "Makefile").read_text().splitlines() if "STARTS=60" in line]
+    assert " emulated " in everything
+
+
 def test_the_parts_named_to_be_first_are_there() -> None:
     assert set(suite.LONGEST) <= {part.name for part in suite.all_parts()}
 
