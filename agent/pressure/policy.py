@@ -10,19 +10,19 @@ from collections import deque
 from dataclasses import dataclass, field
 from math import inf
 
+from agent.pressure.lasting import WINDOW_S, Lasting
+
 FULL = 0.97  # of the limit can't be freed: soon nothing can
 NEARLY_FULL = 0.90  # likewise; it is pressure only if it grows, or if the processes stall
 STILL_FULL = 0.87
 GROWTH = 0.01  # of the limit, within GROWTH_S
 GROWTH_S = 60.0
-STALL = 0.05  # of the time, beside NEARLY_FULL, for STALL_S
-STALL_S = (
-    5.0  # on a busy node a healthy heap that is collected stalled 17 % of one second, once in an hour (measured, 6.18)
-)
+STALL = 0.05  # of the time, beside NEARLY_FULL, for STALL_S …
+STALL_S = 5.0  # … since on a busy node a healthy heap that is collected stalled 17 % of one second, once in an hour (measured, 6.18)
 FILLING = 0.75  # it is pressure, too, if this much can't be freed, it grows by FILLING_GROWTH, and page cache in use gives way …
 FILLING_GROWTH = 0.03
 FILLING_STALL = 0.10  # … so that the processes stall, for STALL_S
-THRASHING = 0.50  # of the time, whatever fills the limit …
+THRASHING = 0.50  # of each WINDOW_S, whatever fills the limit …
 DIRTY = 0.95  # can't be freed before it is written back …
 LASTING_S = 10.0  # … for that long
 CALM_S = 10.0  # pressure ends after that long without a sign of it
@@ -30,8 +30,7 @@ CALM_S = 10.0  # pressure ends after that long without a sign of it
 # 99 % of the time where 77 to 87 % is the mean (measured: Linux 6.1, executable text that doesn't fit, a slow disk). The limit is reached
 # seldom: memory is charged in batches of 64 pages and freed in batches of 32 (mm/memcontrol.c), and now and then some 1,000 pages are freed
 # at once. With a disk of 50 pages per second it was not reached for 20 s after that, while the processes stalled on.
-STALLED = 0.70  # of the time
-WINDOW_S = 10.0
+STALLED = 0.70
 REACHED_S = 30.0  # the limit was reached that long ago at most: longer, and something else may be what stalls
 MOST_SAMPLES = 120
 
@@ -60,29 +59,33 @@ class Judge:
     """
 
     since_s: float | None = None
-    stalled_since_s: float | None = None
     _samples: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES), init=False)
-    _thrashing_since_s: float | None = field(default=None, init=False)
+    _thrashing: Lasting = field(default_factory=lambda: Lasting(THRASHING), init=False)
+    _stall: Lasting = field(default_factory=lambda: Lasting(STALLED), init=False)
     _dirty_since_s: float | None = field(default=None, init=False)
     _nearly_since_s: float | None = field(default=None, init=False)
     _filling_since_s: float | None = field(default=None, init=False)
     _reached_s: float = field(default=-inf, init=False)
     _sign_s: float = field(default=0.0, init=False)
     _last_s: float = field(default=-inf, init=False)
-    # When each reading of a stall was made, the seconds since the one before, and for how many of them it stalled.
-    _stall: deque[tuple[float, float, float]] = field(default_factory=deque, init=False)
+
+    @property
+    def stalled_since_s(self) -> float | None:
+        return self._stall.since_s
 
     def add(self, one: Sample) -> bool:
         """Whether pressure began or ended with this reading."""
         stalled = one.stalled or 0.0
-        self._thrashing_since_s = _since(self._thrashing_since_s, one.reached and stalled >= THRASHING, one.at_s)
         self._dirty_since_s = _since(self._dirty_since_s, one.reached and one.fixed + one.dirty >= DIRTY, one.at_s)
         nearly = one.reached and one.fixed >= NEARLY_FULL and stalled >= STALL
         self._nearly_since_s = _since(self._nearly_since_s, nearly, one.at_s)
         filling = one.reached and one.fixed >= FILLING and stalled >= FILLING_STALL
         self._filling_since_s = _since(self._filling_since_s, filling, one.at_s)
         self._reached_s = one.at_s if one.reached else self._reached_s
-        self._add_stall(one)
+        passed_s, self._last_s = min(WINDOW_S, one.at_s - self._last_s), one.at_s
+        at_limit = one.at_s - self._reached_s <= REACHED_S
+        self._thrashing.add(one.at_s, passed_s, stalled, holds=at_limit)
+        self._stall.add(one.at_s, passed_s, stalled, holds=at_limit and not one.killed)
         begins = self._begins(one)
         self._samples.append((one.at_s, one.fixed))
         if self.since_s is None:
@@ -90,7 +93,7 @@ class Judge:
                 self.since_s = self._sign_s = one.at_s
             return begins
         stays = one.reached and (one.fixed >= STILL_FULL or stalled >= STALL or one.fixed + one.dirty >= NEARLY_FULL)
-        if begins or stays:
+        if begins or stays or self._thrashing.since_s is not None:
             self._sign_s = one.at_s
         elif one.at_s - self._sign_s >= CALM_S:
             self.since_s = None
@@ -99,19 +102,7 @@ class Judge:
 
     def stalled(self) -> float:
         """The share of the last WINDOW_S of a stall in which it stalled; 0: there is no stall."""
-        seconds = sum(each[1] for each in self._stall)
-        return sum(each[2] for each in self._stall) / seconds if seconds > 0 else 0.0
-
-    def _add_stall(self, one: Sample) -> None:
-        passed_s, self._last_s = min(WINDOW_S, one.at_s - self._last_s), one.at_s
-        stalled = one.stalled or 0.0
-        if self.stalled_since_s is not None or stalled >= STALLED:
-            self._stall.append((one.at_s, passed_s, passed_s * stalled))
-        while self._stall and one.at_s - self._stall[0][0] >= WINDOW_S:
-            self._stall.popleft()
-        if one.killed or one.at_s - self._reached_s > REACHED_S or self.stalled() < STALLED:
-            self._stall.clear()
-        self.stalled_since_s = _since(self.stalled_since_s, bool(self._stall), one.at_s)
+        return self._stall.share()
 
     def _begins(self, one: Sample) -> bool:
         if not one.reached:
@@ -121,7 +112,7 @@ class Judge:
             or (one.fixed >= NEARLY_FULL and self._grew(one, GROWTH))
             or _lasts(self._nearly_since_s, one.at_s, STALL_S)
             or (_lasts(self._filling_since_s, one.at_s, STALL_S) and self._grew(one, FILLING_GROWTH))
-            or _lasts(self._thrashing_since_s, one.at_s, LASTING_S)
+            or _lasts(self._thrashing.since_s, one.at_s, LASTING_S)
             or _lasts(self._dirty_since_s, one.at_s, LASTING_S)
         )
 

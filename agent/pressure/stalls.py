@@ -35,7 +35,8 @@ logger = logging.getLogger("oomward")
 COOL_DOWN_S = 300.0
 AFTER_S = 5.0  # after which it is looked at again
 NODE_SHORT = 0.03  # of the node's memory is available: its own shortage may be what stalls
-AT_LIMIT = 0.90  # of the limit is in use, or something else stalls
+AT_LIMIT = 0.90  # of the limit is in use, or something else stalls …
+FREED_BYTES = 8 << 20  # … unless so little is free: the kernel frees up to 4 MiB at once (measured: Linux 6.1)
 
 
 @dataclass(eq=False)
@@ -100,7 +101,7 @@ class Stalls:
         if self.waits(container):
             self._look_after(container, reading, sample, now_s)
             return
-        if judge.stalled_since_s is None or reading.usage_bytes < AT_LIMIT * reading.limit_bytes:
+        if judge.stalled_since_s is None or not _is_full(reading):
             self._stalls.pop(container.inode, None)
             return
         stall = self._stalls.get(container.inode)
@@ -181,3 +182,7 @@ class Stalls:
         about = ObjectRef("Pod", names.pod or "", names.namespace or "", names.pod_uid or "")
         name = event_name(about.name, f"{key}-{self.boot_id[:8]}")
         self.post(Notice(name, about, reason, True, "EndStall", note, at_unix_s))
+
+
+def _is_full(reading: AtLimit) -> bool:
+    return reading.usage_bytes >= min(AT_LIMIT * reading.limit_bytes, reading.limit_bytes - FREED_BYTES)

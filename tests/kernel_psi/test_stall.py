@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.pressure.policy import STALLED, WINDOW_S
+from agent.pressure.lasting import WINDOW_S
+from agent.pressure.policy import STALLED
 from tests.kernel.conftest import Node, make_node
 from tests.kernel_psi.slow import PATIENCE_S, asking, crowd, start_to_stall, wait_for_a_stall
 from tests.lab.cgroups import MOUNT, memory_events

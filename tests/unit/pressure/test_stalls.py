@@ -11,7 +11,7 @@ import pytest
 from agent.model import Cgroup, KillAttempt, KillOutcome, OnStall, Reason, Rule, Rules, SeenProcess, StallPolicy
 from agent.pressure.stalls import COOL_DOWN_S
 from tests.unit.loop.world import CONTAINER, POD, World, pod
-from tests.unit.pressure.world import LIMIT, FakePsi, fill, goes_on, reach
+from tests.unit.pressure.world import LIMIT, MIB, FakePsi, fill, goes_on, reach
 from tests.unit.wording.test_events_reference import TYPES, posted_as
 
 ON_STALL = "oomward.dev/on-stall"
@@ -22,7 +22,13 @@ class Stalled(World):
     """``ended``: where the largest process was ended. ``available``: of the node's memory."""
 
     def __init__(
-        self, tmp_path: Path, annotations: dict[str, str] | None = None, rules: Rules | None = None, psi: Any = None
+        self,
+        tmp_path: Path,
+        annotations: dict[str, str] | None = None,
+        rules: Rules | None = None,
+        psi: Any = None,
+        *,
+        limit: int = LIMIT,
     ) -> None:
         super().__init__(tmp_path, rules, psi=FakePsi() if psi is None else psi)
         self.ended: list[str] = []
@@ -31,9 +37,9 @@ class Stalled(World):
         stalls = self.node.pressure.stalls
         stalls.kill_largest = self._end
         stalls.available = lambda: self.available
-        self.listed(pod(annotations=annotations, main=LIMIT))
+        self.listed(pod(annotations=annotations, main=limit))
         self.make()
-        fill(self, 80, 175)
+        fill(self, 0.3 * limit / MIB, 0.7 * limit / MIB - 1, limit=limit)
         reach(self)
 
     def _end(self, container: Cgroup) -> tuple[KillAttempt, SeenProcess | None]:
@@ -104,6 +110,19 @@ def test_group_ends_the_whole_container_as_an_exceeded_tolerance_does(tmp_path: 
 def test_a_container_that_runs_half_of_the_time_is_left_alone(world: Stalled) -> None:
     goes_on(world, 200, stalled=0.6)
     assert world.ended == []
+
+
+@pytest.mark.parametrize(
+    ("limit_mib", "in_use_mib", "ended"), [(256, 232, True), (256, 228, False), (16, 9, True), (16, 7, False)]
+)
+def test_it_is_left_alone_where_more_is_free_than_the_kernel_frees_at_once(
+    tmp_path: Path, limit_mib: int, in_use_mib: int, ended: bool
+) -> None:
+    world = Stalled(tmp_path, {ON_STALL: "kill-largest"}, limit=limit_mib * MIB)
+    fill(world, 1, in_use_mib - 1, limit=limit_mib * MIB)
+    goes_on(world, 70, stalled=0.98)
+    assert bool(world.ended) is ended
+    world.end()
 
 
 def test_a_kill_by_the_kernel_starts_the_minute_again(world: Stalled) -> None:
