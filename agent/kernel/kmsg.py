@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,7 @@ BUFFER_BYTES = 32 * 1024  # the longest record is 8 KiB (CONSOLE_EXT_LOG_MAX, PR
 MOST_OVERRUNS = 16  # in one read(): the loop has other things to do
 PASSED_OVER = 4  # records that are passed over cost a quarter of one that is given
 DEVICE = (1, 11)  # Documentation/admin-guide/devices.txt
+_HEAD = re.compile(rb"(\d{1,20}),(\d{1,20}),(\d{1,20})(?:,([^,;]*))?(?:,[^;]*)?;")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _MOUNT = "mount the host's /dev/kmsg into the container, or name it with --kmsg"
@@ -47,14 +49,14 @@ def parse_record(raw: bytes) -> KmsgRecord:
 
     Bytes beyond ASCII, which the kernel never writes, become lone surrogates.
     """
-    head, separator, body = raw.partition(b";")
-    fields = head.split(b",")
-    if not separator or len(fields) < 3 or not all(f.isdigit() and len(f) <= 20 for f in fields[:3]):
+    head = _HEAD.match(raw)
+    if head is None:
         raise BadRecordError(f"no kmsg record (prio,seq,usec,flags;text): {raw[:60]!r}")
-    priority, sequence, at_us = (int(field) for field in fields[:3])
-    is_fragment = len(fields) > 3 and b"c" in fields[3]
-    text = body.partition(b"\n")[0].decode("ascii", "surrogateescape")
-    return KmsgRecord(sequence, at_us, priority >> 3, priority & 7, is_fragment, text)
+    priority, sequence, at_us, flags = head.groups()
+    end = raw.find(b"\n", head.end())
+    text = raw[head.end() : end if end >= 0 else None].decode("ascii", "surrogateescape")
+    facility, level = divmod(int(priority), 8)
+    return KmsgRecord(int(sequence), int(at_us), facility, level, flags is not None and b"c" in flags, text)
 
 
 def boot_id(path: Path = BOOT_ID) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from agent.model import (
@@ -30,6 +30,7 @@ from agent.model import (
     TaskRow,
     Tolerance,
     Victim,
+    plain,
 )
 
 KILL_COLUMNS = "kill_id, at_unix_s, namespace, pod, pod_uid, container, mode, scope, processes, outcome, body"
@@ -60,7 +61,7 @@ def from_sql(row: Row) -> list[Any]:
 def row_of(record: Baseline | Original | KeptDecision | Exceeded) -> Row:
     """The values of the record's fields, which are the columns of its table."""
     values = [getattr(record, field.name) for field in fields(record)]
-    return _row(json.dumps(asdict(value)) if isinstance(value, Tolerance) else value for value in values)
+    return _row(json.dumps(plain(value)) if isinstance(value, Tolerance) else value for value in values)
 
 
 def _row(values: Iterable[Any]) -> Row:
@@ -69,7 +70,7 @@ def _row(values: Iterable[Any]) -> Row:
 
 def kill_row(kill: OomKill) -> Row:
     """The row of a kill, in the order of KILL_COLUMNS."""
-    body = json.dumps(asdict(kill) | {"sources": sorted(kill.sources)})
+    body = json.dumps(plain(kill) | {"sources": sorted(kill.sources)})
     where = (kill.namespace, kill.pod, kill.pod_uid, kill.container)
     return _row((kill.kill_id, kill.at_unix_s, *where, kill.mode, kill.scope, kill.processes, kill.outcome, body))
 
@@ -102,7 +103,7 @@ def _seen_of(found: dict[str, Any]) -> SeenProcess:
 def notice_row(notice: Notice) -> Row:
     """Name, time and body of an Event, the outcome of its delivery (NULL: none yet), and the time of its group's last occurrence."""
     last_unix_s = notice.last_unix_s if notice.group else None
-    return to_sql(notice.name), notice.at_unix_s, json.dumps(asdict(notice)), None, last_unix_s
+    return to_sql(notice.name), notice.at_unix_s, json.dumps(plain(notice)), None, last_unix_s
 
 
 def notice_of(body: str) -> Notice:

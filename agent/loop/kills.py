@@ -85,10 +85,10 @@ class Kills:
         if self.seen is not None and cgroup.place.kind is CgroupKind.CONTAINER:
             self.seen.reached(cgroup, now_s)
 
-    def before_wait(self) -> None:
-        """The loop is about to wait: processes are read now, by other threads."""
+    def before_wait(self, seconds: float) -> None:
+        """The loop is about to wait for so long: processes are read now, by other threads."""
         if self.seen is not None:
-            self.seen.release()
+            self.seen.release(waits=seconds > 0)
 
     def look_ahead(self, now_s: float, between: Callable[[], None]) -> None:
         """Before any limit is reached: who is in containers that are near theirs?"""

@@ -88,8 +88,9 @@ class Loop:
             if source is not None and (descriptor := source.fileno()) is not None:
                 self._waiting.register(descriptor)
         while not self._stopping:
-            self._node.kills.before_wait()
-            woken_by = self._waiting.wait(self._wait_s())
+            seconds = self._wait_s()
+            self._node.kills.before_wait(seconds)
+            woken_by = self._waiting.wait(seconds)
             now = time.monotonic()
             self._node.pressure.signalled(woken_by, now)
             self._turn(now, self._log.fileno() in woken_by)

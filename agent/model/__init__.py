@@ -11,6 +11,7 @@ from agent.model.kills import *
 from agent.model.memory import *
 from agent.model.messages import *
 from agent.model.modes import *
+from agent.model.plain import *
 from agent.model.pods import *
 from agent.model.pressure import *
 from agent.model.runtime import *

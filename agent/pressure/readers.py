@@ -24,14 +24,15 @@ MOST_OF_POD = 2  # at once
 MOST_BEHIND = 8  # of a pod, that wait for those: all its containers, where its own limit is reached
 MOST_WAITING = 128
 SAID_S = 3600.0
+LATE_S = 0.05
 Work = Callable[[], None]
 
 
 class Readers:
     """``submit`` and ``release`` may be called by any thread, and never wait.
 
-    What is submitted begins at ``release``, which the loop calls when it is about to wait: threads that run while it works cost both of
-    them a hundred system calls to hand the interpreter over (measured).
+    What is submitted begins at ``release``, when the loop has nothing else to do, or LATE_S later: threads that run while it works cost
+    both of them a hundred system calls to hand the interpreter over (measured).
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,6 +44,7 @@ class Readers:
         self._pods: Counter[str] = Counter()
         self._behind: dict[str, deque[tuple[str, str, Work]]] = {}  # by pod
         self._held: list[tuple[str, str, Work]] = []  # until release
+        self._held_s = 0.0  # when the first of them was submitted
         self._threads = 0
         self._said = Once(SAID_S)
 
@@ -57,12 +59,13 @@ class Readers:
             if self._pods[pod] > MOST_OF_POD:
                 self._behind.setdefault(pod, deque()).append((pod, key, work))
                 return True
+            self._held_s = self._held_s if self._held else self._clock()
             self._held.append((pod, key, work))
         return True
 
-    def release(self) -> None:
-        """Begin what was submitted since the last release."""
-        if not self._held:
+    def release(self, *, waits: bool = True) -> None:
+        """Begin what was submitted since the last release, if the loop ``waits`` now, or if it is late."""
+        if not self._held or not (waits or self._clock() - self._held_s >= LATE_S):
             return
         with self._lock:
             held, self._held = self._held, []

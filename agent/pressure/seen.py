@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import nlargest
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from agent.kernel.command_lines import CUT, arguments, resident_bytes
 from agent.kernel.processes import PROC, Process, cgroup_of, process
@@ -27,6 +28,10 @@ COMMAND_CHARS, PARENT_CHARS, ARGUMENT_CHARS = 256, 96, 100
 Submit = Callable[[str, str, Callable[[], None]], bool]
 
 
+class Release(Protocol):
+    def __call__(self, *, waits: bool) -> None: ...
+
+
 class SeenProcesses:
     """``pids`` are those of a container's cgroup and below; called in readers' threads. ``containers``: those of a pod, by its key.
     ``namespace_of``: of the pod of the cgroup at this path, "" if that is unknown; called by the loop's thread.
@@ -41,7 +46,7 @@ class SeenProcesses:
         redaction: Redaction | None,
         submit: Submit,
         *,
-        release: Callable[[], None] = lambda: None,
+        release: Release = lambda **_: None,
         namespace_of: Callable[[str], str] = lambda _path: "",
         proc: Path = PROC,
         clock: Callable[[], float] = time.monotonic,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from agent.model import Filled, MemoryUse, Mode, OomKill, Outcome, Scope, SeenProcess, TaskRow, Victim
+from agent.model import Filled, MemoryUse, Mode, OomKill, Outcome, Scope, SeenProcess, TaskRow, Victim, plain
 from agent.wording.filled import filled_by
 
 
@@ -107,7 +107,7 @@ def kill_record(kill: OomKill) -> KillRecord:
 
 def kill_fields(kill: OomKill, event: str = "oom_kill") -> dict[str, object]:
     """For the JSON log line. ``event``: see docs/reference/log.md."""
-    return {"event": event, **asdict(kill_record(kill))}
+    return {"event": event, **plain(kill_record(kill))}
 
 
 def _process(one: Victim | TaskRow) -> ProcessRecord:

@@ -6,9 +6,8 @@ Takes records and returns text that is safe to print. Pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
-from agent.model import AtLimit, Identity, MemoryVolume, OnStall, Scope, SeenProcess, StallPolicy
+from agent.model import AtLimit, Identity, MemoryVolume, OnStall, Scope, SeenProcess, StallPolicy, plain
 from agent.wording.filled import advice_now, memory_text
 from agent.wording.kill_record import ProcessRecord, memory_record
 from agent.wording.text import bytes_text, duration_text, note, safe
@@ -77,9 +76,9 @@ def pressure_fields(
         "scope": Scope.POD if shared else Scope.CONTAINER,
         "limit_bytes": reading.limit_bytes,
         "usage_bytes": reading.usage_bytes,
-        "memory": asdict(memory_record(reading.use)),
+        "memory": plain(memory_record(reading.use)),
         "stalled": None if stalled is None else round(stalled, 3),
-        "largest": [asdict(ProcessRecord(one.pid, one.comm, None, one.rss_bytes)) for one in processes[:MOST_NAMES]],
+        "largest": [plain(ProcessRecord(one.pid, one.comm, None, one.rss_bytes)) for one in processes[:MOST_NAMES]],
     }
 
 

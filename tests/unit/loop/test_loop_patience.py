@@ -86,7 +86,7 @@ class Node:
     def due_s(self) -> None:
         return None
 
-    def before_wait(self) -> None:
+    def before_wait(self, _seconds: float) -> None:
         """How many containers were touched so far."""
         self.touched_before_wait.append(len(self.touches))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -85,4 +87,15 @@ def test_the_processes_of_a_container_are_kept_for_the_namespace_of_its_pod(tmp_
     (namespace_of,) = asked
     assert namespace_of(CONTAINER) == pod({}).namespace
     assert namespace_of("kubepods") == ""
+    world.end()
+
+
+def test_processes_are_read_when_the_loop_has_nothing_else_to_do(tmp_path: Path) -> None:
+    told: list[bool] = []
+    world = World(tmp_path, kmsg=True)
+    world.node.kills.seen = cast(Any, SimpleNamespace(release=lambda *, waits: told.append(waits)))
+    world.node.kills.before_wait(0.0)
+    world.node.kills.before_wait(0.5)
+    assert told == [False, True]
+    world.node.kills.seen = None
     world.end()

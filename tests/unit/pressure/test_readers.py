@@ -10,6 +10,7 @@ import pytest
 
 from agent.model import AgentError
 from agent.pressure.readers import (
+    LATE_S,
     MOST_BEHIND,
     MOST_OF_POD,
     MOST_STUCK,
@@ -59,6 +60,25 @@ def test_threads_and_what_waits_are_bounded() -> None:
     assert taken == MOST_WAITING
     assert threading.active_count() <= before + MOST_THREADS
     stuck.set()
+
+
+def test_what_is_submitted_begins_when_the_loop_waits_or_when_it_is_late_though_the_loop_never_waits() -> None:
+    now = [100.0]
+    readers, first, second = Readers(lambda: now[0]), threading.Event(), threading.Event()
+    before = threading.active_count()
+    readers.submit("pod", "a", first.set)
+    now[0] += LATE_S / 2
+    readers.submit("pod", "b", second.set)
+    readers.release(waits=False)
+    assert threading.active_count() == before, "the loop works: nobody reads"
+    now[0] += LATE_S / 2
+    readers.release(waits=False)
+    assert first.wait(PATIENCE_S)
+    assert second.wait(PATIENCE_S)
+    third = threading.Event()
+    readers.submit("pod", "c", third.set)
+    readers.release(waits=True)
+    assert third.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize("error", [AgentError("no"), OSError(5, "no"), ValueError("no"), IndexError("no")])
