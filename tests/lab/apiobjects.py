@@ -10,6 +10,7 @@ import json
 import re
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -30,6 +31,7 @@ PATH = re.compile(
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 EVENTS = ("/apis/events.k8s.io/v1", "events")
 POLL_S = 0.01
+MOST_CHANGES = 1000  # that are remembered: some minutes
 Key = tuple[str, str, str, str]  # root, plural, namespace, name
 Admission = Callable[[str, str, Json, Json | None], str | None]  # verb, path, object, old object: why it is denied
 Reactor = Callable[[Json | None, Json], None]  # before and after a client's write
@@ -47,7 +49,9 @@ class Stored(MutableMapping[Key, Json]):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._objects: dict[Key, Json] = {}
-        self._changes: list[tuple[int, Key, Json | None]] = []  # version, key, the object before
+        self._changes: deque[tuple[int, Key, Json | None]] = deque(
+            maxlen=MOST_CHANGES
+        )  # version, key, the object before
 
     def __getitem__(self, key: Key) -> Json:
         return self._objects[key]

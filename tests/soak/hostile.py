@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +20,13 @@ from tests.lab import cgroups
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 from tests.lab.kubelet import MOUNT, Kubelet
-from tests.lab.runtime import HOG, RuntimeFailedError
+from tests.lab.runtime import HOG
 from tests.lab.spec import Container, Instance, Pod
 from tests.soak.honest import MODE
 
 Steps = Generator[float, None, None]
 EVENTS = "/apis/events.k8s.io/v1/namespaces/"
+HOSTILE = "hostile-"
 NAMESPACES = ("hostile-a", "hostile-b", "hostile-c")
 ANNOTATIONS, ANNOTATION_BYTES, CHANGES = 10, 250_000, 120
 REFUSALS = (429, 403, 503, 504, 500)
@@ -105,7 +106,7 @@ def kills_by_the_hundred(world: Field) -> Steps:
 def refused_events(world: Field) -> Steps:
     """Of one hostile namespace, or of all of them; honest ones are never refused."""
     while True:
-        namespace = world.chance.choice((*NAMESPACES, "hostile-"))
+        namespace = world.chance.choice((*NAMESPACES, HOSTILE))
         seconds = world.chance.choice((None, 1, 120))
         fault = Fault(
             How.STATUS, path=EVENTS + namespace, times=None, status=world.chance.choice(REFUSALS), retry_after_s=seconds
@@ -208,23 +209,24 @@ ATTACKS: tuple[Callable[[Field], Steps], ...] = (
 class Attackers:
     """All attacks from now on, until end()."""
 
-    def __init__(self, world: Field) -> None:
+    def __init__(self, world: Field, attacks: Sequence[Callable[[Field], Steps]] = ATTACKS) -> None:
         self.failures: list[str] = []  # of the lab's, not of the agent's
         self._over = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(attack, world), name=attack.__name__) for attack in ATTACKS
+            threading.Thread(target=self._run, args=(attack, world), name=attack.__name__) for attack in attacks
         ]
         for thread in self._threads:
             thread.start()
 
     def _run(self, attack: Callable[[Field], Steps], world: Field) -> None:
+        own: tuple[type[Exception], ...] = (OSError, StopIteration, subprocess.TimeoutExpired, *world.kubelet.FAILURES)
         while not self._over.is_set():
             try:
                 with closing(attack(world)) as steps:
                     for pause_s in steps:
                         if self._over.wait(pause_s):
                             return
-            except (OSError, RuntimeFailedError, StopIteration, subprocess.TimeoutExpired) as error:
+            except own as error:
                 self.failures.append(f"{attack.__name__}: {error!r}"[:300])
                 time.sleep(5.0)
 

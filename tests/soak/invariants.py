@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from agent.ledger import LedgerReader
 from agent.ledger.rows import notice_of
@@ -19,6 +20,8 @@ from agent.ledger.store import FILE
 from agent.model import OomKill
 from tests.kernel.conftest import MODE, NODE
 from tests.lab.kubelet import MOUNT
+from tests.soak.actions import SECRET
+from tests.soak.hostile import HOSTILE
 from tests.soak.oracle import disagreements, truths
 from tests.soak.world import Kind, Sample, World
 
@@ -42,11 +45,17 @@ class Rest:
 
 
 def kills_of(world: World) -> list[OomKill]:
-    """The ledger's."""
+    """The ledger's, but for attackers' pods."""
     reader = LedgerReader(world.node.work / "state")
     kills = reader.kills(limit=1_000_000)
     reader.close()
-    return kills
+    hostile = {i.pod.uid for i in world.node.kubelet.instances if i.pod.namespace.startswith(HOSTILE)}
+    return [kill for kill in kills if kill.pod_uid not in hostile]
+
+
+def events_of(world: World) -> list[dict[str, Any]]:
+    """The API's, but for attackers' pods."""
+    return [e for e in world.node.api.events if not e["regarding"].get("namespace", "").startswith(HOSTILE)]
 
 
 def nothing_else_is_written(world: World, rest: Rest) -> list[str]:
@@ -97,9 +106,10 @@ def the_events_count_what_the_ledger_has(world: World, rest: Rest) -> list[str]:
     with sqlite3.connect(f"file:{world.node.work / 'state' / FILE}?mode=ro", uri=True) as ledger:
         for (body,) in ledger.execute("SELECT body FROM notice WHERE body LIKE '%OOMKilled%'"):
             notice = notice_of(body)
-            counted[notice.about.name] += notice.count
+            if not notice.about.namespace.startswith(HOSTILE):
+                counted[notice.about.name] += notice.count
     told: Counter[str] = Counter()
-    for event in world.node.api.events:
+    for event in events_of(world):
         if "OOMKilled" in event["reason"]:
             told[event["regarding"]["name"]] += event.get("series", {"count": 1})["count"]
     return [
@@ -152,10 +162,22 @@ def paths_of(inodes: frozenset[int]) -> list[str]:
 def bad_input_is_somebody_elses_bad_day(world: World, rest: Rest) -> list[str]:
     """7. Fake lines are believed by nobody; a label that asks for nothing is told, and changes nothing (2 sees to that)."""
     found = [f"a kill of a process that never was: {kill}" for kill in kills_of(world) if _fake(kill)]
-    told = {e["regarding"]["uid"] for e in world.node.api.events if e["reason"] == "OOMModeInvalid"}
+    told = {e["regarding"]["uid"] for e in events_of(world) if e["reason"] == "OOMModeInvalid"}
     odd = [x.pod for x in world.lodgers if x.kind is Kind.BAD]
     found += [f"nobody was told of {pod.labels[MODE]!r} on {pod.name}" for pod in odd if pod.uid not in told]
     return found + [f"told of a label that was fine: {uid}" for uid in told - world.odd_uids]
+
+
+def nothing_is_published_that_must_not_be(world: World, rest: Rest) -> list[str]:
+    """No secret of a command line, and nothing that a terminal would act on, in Events, metrics and log."""
+    texts = {
+        "Events": "\n".join(f"{e['regarding'].get('name')} {e['note']}" for e in world.node.api.events),
+        "metrics": world.node.agent.get("/metrics")[1],
+        "the log": world.node.agent.log_path.read_text(errors="replace"),
+    }
+    secret = SECRET.partition("=")[2]
+    found = [f"{where} have {secret}" for where, text in texts.items() if secret in text]
+    return found + [f"{where} have control characters" for where, text in texts.items() if "\x1b" in text]
 
 
 def _fake(kill: OomKill) -> bool:
@@ -170,4 +192,5 @@ INVARIANTS: dict[str, Callable[[World, Rest], list[str]]] = {
     "a vanished cgroup is normal": vanished_cgroups_are_normal,
     "idle means asleep": idle_means_asleep,
     "bad input is not ours": bad_input_is_somebody_elses_bad_day,
+    "nothing is published that must not be": nothing_is_published_that_must_not_be,
 }

@@ -148,13 +148,18 @@ class World:
     done: Counter[str] = field(default_factory=Counter)  # actions by name
     missed: Counter[str] = field(default_factory=Counter)  # actions that came too late for what they were for
     odd_uids: set[str] = field(default_factory=set)  # of all pods with a label that asks for nothing
+    history: list[tuple[float, str]] = field(default_factory=list)  # actions, and when they began
+    options: tuple[str, ...] = ()  # of each agent, on its command line
+    limit_mib: int = 16  # of a container: runc itself must fit in
 
     # ---------------------------------------------------------------------------------------------------- the agent
 
     def start_agent(self) -> AgentProcess:
         """Without waiting for anything."""
         kubeconfig = self.node.work / "kubeconfig"
-        agent = AgentProcess(self.node.work, kubeconfig, node_name=NODE, extra=("--resync-interval", RESYNC))
+        agent = AgentProcess(
+            self.node.work, kubeconfig, node_name=NODE, extra=("--resync-interval", RESYNC, *self.options)
+        )
         self.witness.pids.add(agent.process.pid)
         self.node.agents.append(agent)
         return agent

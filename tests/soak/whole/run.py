@@ -1,0 +1,127 @@
+"""This soak from beginning to end: trouble for so long, then calm, then the checks."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from agent.model.recover import State
+from tests.kernel.conftest import NODE
+from tests.lab.boot import REPO
+from tests.lab.cgroups import remove
+from tests.soak import actions, hostile, run
+from tests.soak.hostile import HOSTILE, Attackers, Field, Steps, kill_in
+from tests.soak.invariants import Rest
+from tests.soak.whole.actions import ALWAYS, COUNTED_S, EARLY
+from tests.soak.whole.world import CONNECTED_S, Whole, make_whole
+from tests.soak.world import Sampler, now
+
+ATTACKERS = ("unread", "dribble", "forge")
+RECOVERED_S = 60.0  # for the last owners' recoveries to come to an end
+
+
+def impostors(field: Field) -> Steps:
+    """Cgroups of a user's that are named like an honest container's, with kills in them."""
+    while True:
+        if victims := field.victims():
+            victim = field.chance.choice(victims)
+            above = "user.slice/impostor"
+            kill_in(f"{above}/{victim.path}")
+            remove(above)
+            field.done["kills in cgroups with a stolen name"] += 1
+        yield 5.0
+
+
+ATTACKS = (
+    hostile.flapping_annotations,
+    hostile.large_pods,
+    hostile.pods_of_many_containers,
+    hostile.kills_by_the_hundred,
+    hostile.refused_events,
+    hostile.short_containers,
+    impostors,
+)
+
+
+def soak(work: Path, seconds: float, seed: int) -> tuple[Whole, Rest]:
+    """All of it; the world is left standing. Raises what the lab's own trouble raises."""
+    chance = random.Random(seed)
+    world = make_whole(work)
+    try:
+        for _ in range(run.FIRST_PODS):
+            actions.act(world, chance, ((actions.start_pod, 1),))
+        world.recovery.owners.begin()
+        sampler = Sampler(world)
+        with attacked(world, seed):
+            run.trouble(world, chance, seconds, ALWAYS, EARLY)
+        world.ended_s, world.last_agent = now(), world.node.agent.process.pid
+        calm(world)
+        sampler.end()
+        return world, run.rest(world)
+    except BaseException:
+        keep_logs(world)
+        world.close()
+        raise
+
+
+@contextmanager
+def attacked(world: Whole, seed: int) -> Iterator[None]:
+    """Hostile tenants beside, until the end of this; then they and what is theirs are gone."""
+    port = str(world.node.agent.port)
+    commands = [(name, *([port] if name != "forge" else [])) for name in ATTACKERS]
+    processes = [
+        subprocess.Popen(["nice", "-n", "10", sys.executable, "-m", "tests.soak.attackers", *command], cwd=REPO)
+        for command in commands
+    ]
+    victims = lambda: [i for i in world.honest()[-8:] if i.running]  # noqa: E731
+    field = Field(world.node.api, world.kubelet, NODE, victims, chance=random.Random(seed))
+    attackers = Attackers(field, ATTACKS)
+    try:
+        yield
+        world.missed.update({f"attacker {process.args!r}": 1 for process in processes if process.poll() is not None})
+    finally:
+        attackers.end()
+        for process in processes:
+            process.kill()
+            process.wait()
+        world.attacks = dict(field.done)
+        world.troubles += attackers.failures
+    world.node.api.faults.clear()
+    pods = {i.pod.uid: i.pod for i in world.kubelet.instances if i.pod.namespace.startswith(HOSTILE)}
+    for pod in [pod for uid, pod in pods.items() if uid not in world.kubelet.deleted_s]:
+        world.kubelet.delete_pod(pod)
+    for namespace, name in [key for key in world.node.api.store.pods if key[0].startswith(HOSTILE)]:
+        world.node.api.delete_pod(namespace, name)
+
+
+def calm(world: Whole) -> None:
+    """The trouble ends, and what is left to be done is done."""
+    dying = [lodger for lodger in world.lodgers if lodger.dies]
+    for lodger in dying:
+        world.kubelet.note_counted(lodger.pod)
+    time.sleep(COUNTED_S)
+    run.calm(world)
+    agent = world.node.agent
+    agent.wait_for(lambda: agent.total("oomward_nri_connected") == 1, CONNECTED_S, "asked by the runtime")
+    history = world.recovery.history
+    agent.wait_for(lambda: history().in_state(State.SUCCEEDED), RECOVERED_S, "recovered a pod")
+    world.recovery.owners.end()
+
+
+def keep_logs(world: Whole) -> None:
+    """Where they outlive the machine."""
+    out = Path(os.environ["OOMWARD_LAB_OUT"])
+    shutil.copy(world.node.agent.log_path, out / "soak-agent.log")
+    for log in world.recovery.logs.values():
+        shutil.copy(log, out / log.name)
+    lines = [f"{at_s:.1f} {name}\n" for at_s, name in world.history]
+    (out / "soak-actions.log").write_text("".join(lines))
+    with suppress(OSError):
+        (out / "soak-containerd.log").write_text(world.kubelet.containerd.log())

@@ -1,0 +1,65 @@
+"""What a program has of what must not grow: memory, descriptors, watches, its files. Read from outside, judged by pure arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from tests.bench.processes import usage
+from tests.soak.figures import growth
+from tests.soak.probe import anonymous_bytes, watches
+
+MIB = 1 << 20
+WARM_UP = 0.4  # of a program's life
+FEWEST = 30  # looks
+MEMORY_MIB, DESCRIPTORS, WATCHES, STORED_MIB = 8.0, 8, 60, 8.0  # growth after the warm-up that is allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """``stored``: bytes of its folder, 0 if it has none."""
+
+    program: str
+    pid: int
+    at_s: float
+    anonymous: int
+    descriptors: int
+    threads: int
+    watches: int
+    stored: int
+
+
+def size_of(program: str, pid: int, folder: Path | None) -> Size:
+    """Now. Raises OSError when it has ended."""
+    seen = usage(pid)
+    files = [] if folder is None else [file for file in folder.iterdir() if file.name != BALLAST]
+    stored = sum(file.stat().st_size for file in files if file.is_file())
+    return Size(program, pid, seen.at_s, anonymous_bytes(pid), seen.descriptors, seen.threads, watches(pid), stored)
+
+
+BALLAST = "ballast"  # what fills the disk is not the agent's
+
+
+def grown(sizes: Sequence[Size]) -> tuple[list[str], dict[str, str]]:
+    """Of one process: what grew after its warm-up, and figures. Too few looks prove nothing, and are a finding."""
+    program = sizes[0].program if sizes else "?"
+    if len(sizes) < FEWEST:
+        return [f"{program}: only {len(sizes)} looks: this proves nothing"], {}
+    measures = (
+        ("anonymous memory, MiB", MEMORY_MIB, [(s.at_s, s.anonymous / MIB) for s in sizes]),
+        ("descriptors", DESCRIPTORS, [(s.at_s, float(s.descriptors)) for s in sizes]),
+        ("inotify watches", WATCHES, [(s.at_s, float(s.watches)) for s in sizes]),
+        ("files, MiB", STORED_MIB, [(s.at_s, s.stored / MIB) for s in sizes]),
+    )
+    wrong, figures = [], {}
+    for name, bound, points in measures:
+        by = growth(points, WARM_UP)
+        values = [value for _, value in points]
+        figures[f"{program}: {name}"] = (
+            f"{values[0]:.1f} at first, {median(values):.1f} in the middle, {values[-1]:.1f} at last, {max(values):.1f} at most"
+        )
+        if by > bound:
+            wrong.append(f"{program}: {name} grew by {by:.1f} after the warm-up, more than {bound:g}")
+    return wrong, figures
