@@ -61,7 +61,7 @@ def what_is_not_true_is_said(world: Whole, rest: Rest) -> list[str]:
 
 
 def every_kill_is_recorded_once(world: Whole, rest: Rest) -> list[str]:
-    """As many as the slice of each pod counted. A container's cgroup is gone with its last process here, so pods are what can be compared."""
+    """As many as the slice of each pod counted. Here a container's cgroup is gone with its last process, so pods are compared."""
     recorded: Counter[str] = Counter()
     nameless = 0
     for kill in kills_of(world):

@@ -121,7 +121,6 @@ def keep_logs(world: Whole) -> None:
     shutil.copy(world.node.agent.log_path, out / "soak-agent.log")
     for log in world.recovery.logs.values():
         shutil.copy(log, out / log.name)
-    lines = [f"{at_s:.1f} {name}\n" for at_s, name in world.history]
-    (out / "soak-actions.log").write_text("".join(lines))
+    world.write_history()
     with suppress(OSError):
         (out / "soak-containerd.log").write_text(world.kubelet.containerd.log())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -48,9 +49,15 @@ class Whole(World):
 
     def sample(self) -> None:
         """Of the agent, as World does, and of all programs."""
+        self.write_history()  # as it goes on: a run that stands still shows where
         World.sample(self)
         self.sizes.append(size_of("agent", self.node.agent.process.pid, self.state))
         self.sizes += [size_of("recover", pid, None) for pid in self.recovery.pids()]
+
+    def write_history(self) -> None:
+        """Actions with their times, to where it outlives the machine."""
+        lines = [f"{at_s:.1f} {name}\n" for at_s, name in self.history]
+        (Path(os.environ["OOMWARD_LAB_OUT"]) / "soak-actions.log").write_text("".join(lines))
 
     @contextmanager
     def without_nri(self) -> Iterator[None]:
