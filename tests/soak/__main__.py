@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import json
+import os
 import random
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from tests.soak.world import World
 SETTLING_S = 600.0  # beyond the minutes asked for
 MEMORY = "4G"
 MOST_SHOWN = 60
+STACKS_EVERY_S = 30.0
 
 
 def inside_with_tenants(driver: str, seconds: float, seed: int) -> int:
@@ -48,6 +50,8 @@ def inside_with_all(driver: str, seconds: float, seed: int) -> int:
     from tests.soak.whole.checks import CHECKS, flat  # needs grpc
     from tests.soak.whole.run import keep_logs, soak
 
+    stacks = (Path(os.environ["OOMWARD_LAB_OUT"]) / "soak-stacks.log").open("w")
+    faulthandler.dump_traceback_later(STACKS_EVERY_S, repeat=True, file=stacks)  # a run that stands still shows where
     world, rest = soak(Path(tempfile.mkdtemp()), seconds, seed)
     try:
         found = {name: check(world, rest)[:MOST_SHOWN] for name, check in CHECKS.items()}
@@ -57,7 +61,7 @@ def inside_with_all(driver: str, seconds: float, seed: int) -> int:
             **report_of(world, rest),
             "attacks": world.attacks,
             "the runtime's trouble": world.troubles[:MOST_SHOWN],
-            "NRI connections": world.proxy.connections,
+            "NRI connections": len(world.proxy.lives),
             "recoveries": dict(Counter(f"{one.action} {one.state}" for one in attempts)),
             "undone by owners": sum(owner.reverted for owner in world.recovery.owners.all),
             **flat(world)[1],

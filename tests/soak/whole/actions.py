@@ -14,7 +14,7 @@ from tests.lab.systemd import in_tree
 from tests.soak import actions
 from tests.soak.actions import BLIND_AFTER_START_S, Actions, MissedError, some_instance
 from tests.soak.whole.sizes import BALLAST
-from tests.soak.whole.world import Whole
+from tests.soak.whole.world import LATE_S, Whole
 from tests.soak.world import Kind, World, now
 
 STEPS_S = (-7200.0, -60.0, -2.0, 2.0, 60.0, 7200.0)
@@ -35,29 +35,26 @@ def whole(world: World) -> Whole:
 
 def nri_cut(world: World, chance: random.Random) -> None:
     """The runtime closes the connection."""
-    with whole(world).without_nri():
-        whole(world).proxy.cut()
+    whole(world).proxy.cut()
 
 
 def nri_hang(world: World, chance: random.Random) -> None:
     """Neither says a word for a while; the runtime gives a plugin up after 2 s."""
-    with whole(world).without_nri():
-        whole(world).proxy.hang(chance.uniform(0.5, 5.0))
-        time.sleep(1.0)  # what comes late ends the connection
+    began_s = now()
+    whole(world).proxy.hang(chance.uniform(0.5, 5.0))
+    whole(world).unasked.append((began_s, now() + LATE_S))  # what comes late ends the connection
 
 
 def nri_gone(world: World, chance: random.Random) -> None:
     """The socket is away and comes back."""
-    with whole(world).without_nri():
-        whole(world).proxy.go()
-        time.sleep(chance.uniform(0.5, 3.0))
-        whole(world).proxy.come()
+    whole(world).proxy.go()
+    time.sleep(chance.uniform(0.5, 3.0))
+    whole(world).proxy.come()
 
 
 def restart_containerd(world: World, chance: random.Random) -> None:
     """As an upgrade does."""
-    with whole(world).without_nri():
-        whole(world).kubelet.restart_containerd()
+    whole(world).kubelet.restart_containerd()
 
 
 # ------------------------------------------------------------------------------------------------------------ systemd
@@ -92,9 +89,11 @@ def clock_step(world: World, chance: random.Random) -> None:
 
 
 def api_clock(world: World, chance: random.Random) -> None:
-    """The API's clock is another than the node's."""
+    """The API's clock is another than the node's, for a while: nobody leads then who can't know how long."""
     by_s = chance.choice(STEPS_S)
     world.node.api.clock = lambda: time.time() + by_s
+    time.sleep(chance.uniform(1.0, 5.0))
+    world.node.api.clock = time.time
 
 
 def full_disk(world: World, chance: random.Random) -> None:
@@ -157,12 +156,6 @@ def kill_agent(world: World, chance: random.Random) -> None:
     world.blind.append((began_s, now() + BLIND_AFTER_START_S))
 
 
-def stop_agent(world: World, chance: random.Random) -> None:
-    """Too short for the runtime to give it up, or long enough."""
-    with whole(world).without_nri():
-        actions.stop_agent(world, chance)
-
-
 def kill_recover(world: World, chance: random.Random) -> None:
     """One replica of two."""
     whole(world).recovery.replace_one(chance)
@@ -180,12 +173,11 @@ def delete_pod(world: World, chance: random.Random) -> None:
 
 
 def _start_again(world: World) -> None:
-    with whole(world).without_nri():
-        agent = world.start_agent()
-        agent.wait_for(lambda: agent.get("/healthz")[0] == 200, 120, "alive")
+    agent = world.start_agent()
+    agent.wait_for(lambda: agent.get("/healthz")[0] == 200, 120, "alive")
 
 
-REPLACED = (actions.delete_pod, actions.kill_agent, actions.stop_agent, actions.api_away)
+REPLACED = (actions.delete_pod, actions.api_away)
 ALWAYS: Actions = (
     *((action, weight) for action, weight in actions.ALWAYS if action not in REPLACED),
     (delete_pod, 10),
@@ -200,4 +192,4 @@ ALWAYS: Actions = (
     (clock_step, 3),
     (api_clock, 2),
 )
-EARLY: Actions = ((kill_agent, 6), (stop_agent, 3), (full_disk, 3), (kill_recover, 4))
+EARLY: Actions = ((kill_agent, 6), (actions.stop_agent, 3), (full_disk, 3), (kill_recover, 4))

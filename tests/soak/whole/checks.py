@@ -19,6 +19,7 @@ from tests.soak.whole.world import Whole
 from tests.soak.world import Kind
 
 MOST_ATTEMPTS = 3
+REGISTERED_S = 10.0  # a connection that is as old as that was in use
 CONTAINER = re.compile(
     r"kubepods\.slice/.*-pod[0-9a-f_]{36}\.slice/(?:cri-containerd|crio)-([0-9a-f]{64})\.scope(/container)?\Z"
 )
@@ -47,7 +48,10 @@ def right_at_the_first_instruction(world: Whole, rest: Rest) -> list[str]:
         if kind not in (Kind.SINGLE, Kind.GROUP) or look is None:
             continue
         value, at_ns = look
-        if any(began <= at_ns / 1e9 and instance.started_s <= until for began, until in lapses):
+        at_s = at_ns / 1e9
+        if any(began <= at_s and instance.started_s <= until for began, until in lapses):
+            continue
+        if not world.proxy.lived(instance.started_s - REGISTERED_S, at_s):
             continue
         seen += 1
         if value != ("0" if kind == Kind.SINGLE else "1"):

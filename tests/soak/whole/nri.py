@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 CHUNK = 1 << 16
@@ -16,7 +17,9 @@ class Proxy:
 
     def __init__(self, path: Path, real: Path) -> None:
         self.path, self._real = path, real
-        self.connections = 0  # so far
+        self.lives: list[
+            list[float]
+        ] = []  # of the connections, from when until when (CLOCK_MONOTONIC; infinity: until now)
         self._flowing = threading.Event()
         self._flowing.set()
         self._open: set[socket.socket] = set()
@@ -59,27 +62,36 @@ class Proxy:
         with suppress(OSError):
             while True:
                 agent, _ = listener.accept()
-                self.connections += 1
                 runtime = socket.socket(socket.AF_UNIX)
+                with self._lock:
+                    self._open |= {agent, runtime}
                 try:
                     runtime.connect(str(self._real))
                 except OSError:
-                    agent.close()
-                    runtime.close()
+                    self._close(agent)
+                    self._close(runtime)
                     continue
-                with self._lock:
-                    self._open |= {agent, runtime}
+                life = [time.monotonic(), inf]
+                self.lives.append(life)
                 for source, target in ((agent, runtime), (runtime, agent)):
-                    threading.Thread(target=self._pump, args=(source, target), name="nri", daemon=True).start()
+                    threading.Thread(target=self._pump, args=(source, target, life), name="nri", daemon=True).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+    def lived(self, since_s: float, until_s: float) -> bool:
+        """Whether one connection lasted over this time."""
+        return any(began_s <= since_s and until_s <= ended_s for began_s, ended_s in self.lives)
+
+    def _pump(self, source: socket.socket, target: socket.socket, life: list[float]) -> None:
         with suppress(OSError):
             while data := source.recv(CHUNK):
                 self._flowing.wait()
                 target.sendall(data)
+        life[1] = min(life[1], time.monotonic())
         for each in (source, target):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+        self._close(source)
+
+    def _close(self, end: socket.socket) -> None:
         with self._lock:
-            self._open.discard(source)
-        source.close()
+            self._open.discard(end)
+        end.close()

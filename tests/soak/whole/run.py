@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,16 +12,16 @@ from pathlib import Path
 
 from agent.model.recover import State
 from tests.kernel.conftest import NODE
-from tests.lab.boot import REPO
 from tests.lab.cgroups import remove
 from tests.soak import actions, hostile, run
 from tests.soak.hostile import HOSTILE, Attackers, Field, Steps, kill_in
 from tests.soak.invariants import Rest
+from tests.soak.tenants import ATTACKERS, attacker
 from tests.soak.whole.actions import ALWAYS, COUNTED_S, EARLY
-from tests.soak.whole.world import CONNECTED_S, Whole, make_whole
+from tests.soak.whole.world import Whole, make_whole
 from tests.soak.world import Sampler, now
 
-ATTACKERS = ("unread", "dribble", "forge")
+REQUESTS_PER_S, PACE = 10, 3.0  # less than in KIND=tenants: this machine has more to do
 RECOVERED_S = 60.0  # for the last owners' recoveries to come to an end
 
 
@@ -74,15 +72,10 @@ def soak(work: Path, seconds: float, seed: int) -> tuple[Whole, Rest]:
 @contextmanager
 def attacked(world: Whole, seed: int) -> Iterator[None]:
     """Hostile tenants beside, until the end of this; then they and what is theirs are gone."""
-    port = str(world.node.agent.port)
-    commands = [(name, *([port] if name != "forge" else [])) for name in ATTACKERS]
-    processes = [
-        subprocess.Popen(["nice", "-n", "10", sys.executable, "-m", "tests.soak.attackers", *command], cwd=REPO)
-        for command in commands
-    ]
+    processes = [attacker(name, world.node, REQUESTS_PER_S) for name in ATTACKERS]
     victims = lambda: [i for i in world.honest()[-8:] if i.running]  # noqa: E731
-    field = Field(world.node.api, world.kubelet, NODE, victims, chance=random.Random(seed))
-    attackers = Attackers(field, ATTACKS)
+    field = Field(world.node.api, world.kubelet, NODE, victims, storable=True, chance=random.Random(seed))
+    attackers = Attackers(field, ATTACKS, PACE)
     try:
         yield
         world.missed.update({f"attacker {process.args!r}": 1 for process in processes if process.poll() is not None})
@@ -94,6 +87,7 @@ def attacked(world: Whole, seed: int) -> Iterator[None]:
         world.attacks = dict(field.done)
         world.troubles += attackers.failures
     world.node.api.faults.clear()
+    world.node.api.clock = time.time
     pods = {i.pod.uid: i.pod for i in world.kubelet.instances if i.pod.namespace.startswith(HOSTILE)}
     for pod in [pod for uid, pod in pods.items() if uid not in world.kubelet.deleted_s]:
         world.kubelet.delete_pod(pod)
@@ -108,8 +102,8 @@ def calm(world: Whole) -> None:
         world.kubelet.note_counted(lodger.pod)
     time.sleep(COUNTED_S)
     run.calm(world)
+    world.wait_until_asked()
     agent = world.node.agent
-    agent.wait_for(lambda: agent.total("oomward_nri_connected") == 1, CONNECTED_S, "asked by the runtime")
     history = world.recovery.history
     agent.wait_for(lambda: history().in_state(State.SUCCEEDED), RECOVERED_S, "recovered a pod")
     world.recovery.owners.end()

@@ -68,7 +68,10 @@ def test_a_cut_ends_both_sides_and_the_next_connection_is_fine(proxy: Proxy, con
     agent, other = connect()
     agent.sendall(b"2")
     assert other.recv(1) == b"2"
-    assert proxy.connections == 2
+    (first, second) = proxy.lives
+    assert proxy.lived(first[0], first[1])
+    assert proxy.lived(second[0], time.monotonic())
+    assert not proxy.lived(first[0], second[0])
 
 
 def test_what_is_sent_while_it_hangs_comes_late(proxy: Proxy, connect: Connect) -> None:
