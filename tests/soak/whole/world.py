@@ -92,6 +92,7 @@ def make_whole(work: Path) -> Whole:
         Node(kubelet, api, work),
         Witness(),
         options=("--nri-socket", str(proxy.path)),
+        beside_systemd=True,
         limit_mib=LIMIT_MIB,
         kubelet=kubelet,
         proxy=proxy,
