@@ -156,6 +156,13 @@ MUTANTS = (
         ("kills/test_attribution.py",),
     ),
     Mutant(
+        "a container that restarted is taken for two, so that its own limit is its pod's",
+        "pods/lookup.py",
+        "if self.names_at(c.path).container != name]",
+        "if c.path]",
+        ("pods/test_lookup.py",),
+    ),
+    Mutant(
         "a busy quota's 409 is an Event that is there",
         "events/sender.py",
         ' or error.reason != "AlreadyExists"',

@@ -148,6 +148,9 @@ class World:
     done: Counter[str] = field(default_factory=Counter)  # actions by name
     missed: Counter[str] = field(default_factory=Counter)  # actions that came too late for what they were for
     odd_uids: set[str] = field(default_factory=set)  # of all pods with a label that asks for nothing
+    retold: set[str] = field(
+        default_factory=set
+    )  # pods whose kills may have an Event too many: it was posted, and its row lost
     history: list[tuple[float, str]] = field(default_factory=list)  # actions, and when they began
     options: tuple[str, ...] = ()  # of each agent, on its command line
     beside_systemd: bool = (

@@ -115,6 +115,7 @@ def full_disk(world: World, chance: random.Random) -> None:
             whole(world).broken.append("/healthz does not answer 200 on a full disk")
         if chance.random() < 0.4:
             world.end_agent(signal.SIGKILL)
+            world.retold |= {each.pod.name for each in world.lodgers}
     finally:
         ballast.unlink(missing_ok=True)
         if node.agent.process.poll() is not None:
