@@ -7,13 +7,13 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-from agent.model.recover import Action, State
+from agent.model.recover import State
 from tests.lab.cgroups import memory_events
 from tests.lab.runtime import first_look
 from tests.soak.invariants import INVARIANTS, KNOB, Rest, kills_of
 from tests.soak.oracle import PodTruth, pod_disagreements
 from tests.soak.whole.cri import killed
-from tests.soak.whole.owners import Fate
+from tests.soak.whole.owners import ACTION, Fate
 from tests.soak.whole.sizes import grown
 from tests.soak.whole.world import Whole
 from tests.soak.world import Kind
@@ -110,10 +110,10 @@ def recoveries_are_bounded(world: Whole, rest: Rest) -> list[str]:
         fate = owners[name].fate if name in owners else None
         if fate in (None, Fate.SILENT, Fate.CLOSED):
             found.append(f"an attempt for {one.owner}, which does not ask or is closed: {one}")
+        elif one.action.value != ACTION.get(fate, fate.value):
+            found.append(f"{one.owner} did not ask for {one.action}")
         if one.state is State.SUCCEEDED and fate is not Fate.CURED:
             found.append(f"a success for {one.owner}, whose pod was never ready: {one}")
-        if fate is not None and one.action is not Action("image" if fate is Fate.CURED else fate.value):
-            found.append(f"{one.owner} did not ask for {one.action}")
     for name, effects in recovery.owners.effects.items():
         if effects > MOST_ATTEMPTS or effects > attempts[name]:
             found.append(f"{name} was changed {effects} times, with {attempts[name]} attempts recorded")
