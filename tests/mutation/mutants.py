@@ -996,6 +996,13 @@ MUTANTS = (
         ("recover/test_withdrawn.py",),
     ),
     Mutant(
+        "a resize that an autoscaler undoes at once is made again and again",
+        "recover/executor.py",
+        "            if found == accepted:",
+        "            if False:",
+        ("recover/test_once.py",),
+    ),
+    Mutant(
         "a pod that works again is evicted",
         "recover/executor.py",
         "        return Later(WELL) if now.well else found\n",

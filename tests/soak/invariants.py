@@ -131,7 +131,12 @@ def vanished_cgroups_are_normal(world: World, rest: Rest) -> list[str]:
 
 
 def idle_means_asleep(world: World, rest: Rest) -> list[str]:
-    """6. Few wake-ups but for Events whose time has come; memory, descriptors and watches as flat as a fresh agent's."""
+    """6. As ``asleep``, and its memory is flat."""
+    return [*asleep(world, rest), *flat_memory(world, rest)]
+
+
+def asleep(world: World, rest: Rest) -> list[str]:
+    """Few wake-ups but for Events whose time has come; descriptors and watches as a fresh agent's."""
     found = []
     if rest.wakeups > MOST_WAKEUPS_PER_S * rest.seconds + MOST_WAKEUPS_A_REQUEST * rest.requests:
         told = f"in which nothing happened but {rest.requests} requests to the API"
@@ -142,15 +147,20 @@ def idle_means_asleep(world: World, rest: Rest) -> list[str]:
         found.append(f"watches that only a fresh agent has: {paths_of(missing)}")
     if rest.last.descriptors > rest.fresh.descriptors + DESCRIPTOR_SLACK:
         found.append(f"{rest.last.descriptors} descriptors, a fresh agent has {rest.fresh.descriptors}")
+    return found
+
+
+def flat_memory(world: World, rest: Rest) -> list[str]:
+    """Resident, by the first and the last third of the last agent's life."""
     samples = [sample for sample in world.samples if sample.pid == rest.last.pid]
     third = len(samples) // 3
     if not third:
-        return [*found, f"only {len(samples)} looks at the last agent: this proves nothing"]
+        return [f"only {len(samples)} looks at the last agent: this proves nothing"]
     before = median(sample.rss_bytes for sample in samples[:third]) / MIB
     after = median(sample.rss_bytes for sample in samples[-third:]) / MIB
     if after > before + RSS_SLACK_MIB:
-        found.append(f"{after:.1f} MiB resident in the last third, {before:.1f} MiB in the first")
-    return found
+        return [f"{after:.1f} MiB resident in the last third, {before:.1f} MiB in the first"]
+    return []
 
 
 def paths_of(inodes: frozenset[int]) -> list[str]:

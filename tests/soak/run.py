@@ -49,9 +49,14 @@ def soak(work: Path, driver: str, seconds: float, seed: int) -> tuple[World, Res
 
 
 def trouble(
-    world: World, chance: random.Random, seconds: float, always: Actions = ALWAYS, early: Actions = ON_THE_AGENT
+    world: World,
+    chance: random.Random,
+    seconds: float,
+    always: Actions = ALWAYS,
+    early: Actions = ON_THE_AGENT,
+    share: float = ON_THE_AGENT_SHARE,
 ) -> None:
-    """Each kind of action once, in any order; then by chance, one after the other. ``early``: not in the last part of the time."""
+    """Each kind of action once, in any order; then by chance, one after the other. ``early``: in this share of the time only."""
     began = now()
     each = [action for action, _ in (*always, *early)]
     chance.shuffle(each)
@@ -59,7 +64,7 @@ def trouble(
         act(world, chance, ((action, 1),))
         time.sleep(PAUSE_S)
     while (passed := now() - began) < seconds:
-        act(world, chance, (*always, *early) if passed < ON_THE_AGENT_SHARE * seconds else always)
+        act(world, chance, (*always, *early) if passed < share * seconds else always)
         time.sleep(PAUSE_S)
 
 

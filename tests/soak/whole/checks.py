@@ -10,7 +10,7 @@ from collections.abc import Callable
 from agent.model.recover import State
 from tests.lab.cgroups import memory_events
 from tests.lab.runtime import first_look
-from tests.soak.invariants import INVARIANTS, KNOB, Rest, kills_of
+from tests.soak.invariants import INVARIANTS, KNOB, Rest, asleep, kills_of
 from tests.soak.oracle import PodTruth, pod_disagreements
 from tests.soak.whole.cri import killed
 from tests.soak.whole.owners import ACTION, Fate
@@ -103,10 +103,11 @@ def recoveries_are_bounded(world: Whole, rest: Rest) -> list[str]:
     recovery, history = world.recovery, world.recovery.history()
     owners = {owner.name: owner for owner in recovery.owners.all}
     found = [*recovery.deaths, *([recovery.owners.failure] if recovery.owners.failure else [])]
-    attempts: Counter[str] = Counter()
+    attempts, tries = Counter[str](), Counter[str]()
     for one in history.attempts:
         name = one.owner.rpartition("/")[2]
         attempts[name] += 1
+        tries[name] += one.tries
         fate = owners[name].fate if name in owners else None
         if fate in (None, Fate.SILENT, Fate.CLOSED):
             found.append(f"an attempt for {one.owner}, which does not ask or is closed: {one}")
@@ -115,8 +116,8 @@ def recoveries_are_bounded(world: Whole, rest: Rest) -> list[str]:
         if one.state is State.SUCCEEDED and fate is not Fate.CURED:
             found.append(f"a success for {one.owner}, whose pod was never ready: {one}")
     for name, effects in recovery.owners.effects.items():
-        if effects > MOST_ATTEMPTS or effects > attempts[name]:
-            found.append(f"{name} was changed {effects} times, with {attempts[name]} attempts recorded")
+        if effects > tries[name]:  # a try whose answer was lost may be repeated where its effect was undone meanwhile
+            found.append(f"{name} was changed {effects} times, by {tries[name]} tries")
     found += [f"{count} attempts for {name}" for name, count in attempts.items() if count > MOST_ATTEMPTS]
     cured = {name for name in attempts if owners[name].fate is Fate.CURED}
     succeeded = {one.owner.rpartition("/")[2] for one in history.in_state(State.SUCCEEDED)}
@@ -160,6 +161,7 @@ def flat(world: Whole) -> tuple[list[str], dict[str, str]]:
 CHECKS: dict[str, Check] = {
     **{name: lambda world, rest, check=check: check(world, rest) for name, check in INVARIANTS.items()},  # type: ignore[misc]
     "nothing but memory.oom.group is written": nothing_else_is_written,
+    "idle means asleep": asleep,
     "right at the first instruction, where the runtime can ask": right_at_the_first_instruction,
     "what is not true is said; no disk is waited for": what_is_not_true_is_said,
     "every kill once, on the right container": every_kill_is_recorded_once,

@@ -22,6 +22,7 @@ from tests.soak.whole.world import Whole, make_whole
 from tests.soak.world import Sampler, now
 
 REQUESTS_PER_S, PACE = 10, 3.0  # less than in KIND=tenants: this machine has more to do
+EARLY_SHARE = 0.4  # programs are killed then; the last ones live long enough for their memory to be judged
 RECOVERED_S = 60.0  # for the last owners' recoveries to come to an end
 
 
@@ -58,7 +59,7 @@ def soak(work: Path, seconds: float, seed: int) -> tuple[Whole, Rest]:
         world.recovery.owners.begin()
         sampler = Sampler(world)
         with attacked(world, seed):
-            run.trouble(world, chance, seconds, ALWAYS, EARLY)
+            run.trouble(world, chance, seconds, ALWAYS, EARLY, EARLY_SHARE)
         world.ended_s, world.last_agent = now(), world.node.agent.process.pid
         calm(world)
         sampler.end()

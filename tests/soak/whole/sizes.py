@@ -12,8 +12,10 @@ from tests.soak.figures import growth
 from tests.soak.probe import anonymous_bytes, watches
 
 MIB = 1 << 20
-WARM_UP = 0.4  # of a program's life
+WARM_UP, WARM_UP_S = 0.4, 180.0  # of a program's life, and at least: all kinds of objects and of trouble have come once
+JUDGED = 0.75  # a warm-up that is longer leaves too little of a life: growth is not judged then, and said so
 FEWEST = 30  # looks
+MOST_MIB = 128.0  # the memory limit of the agent; that of recover is 256 MiB
 MEMORY_MIB, DESCRIPTORS, WATCHES, STORED_MIB = 8.0, 8, 60, 8.0  # growth after the warm-up that is allowed
 
 
@@ -53,13 +55,18 @@ def grown(sizes: Sequence[Size]) -> tuple[list[str], dict[str, str]]:
         ("inotify watches", WATCHES, [(s.at_s, float(s.watches)) for s in sizes]),
         ("files, MiB", STORED_MIB, [(s.at_s, s.stored / MIB) for s in sizes]),
     )
+    lived_s = sizes[-1].at_s - sizes[0].at_s
+    warm_up = max(WARM_UP, WARM_UP_S / lived_s)
     wrong, figures = [], {}
+    if (most := max(s.anonymous for s in sizes) / MIB) > MOST_MIB:
+        wrong.append(f"{program}: {most:.1f} MiB of anonymous memory, more than {MOST_MIB:g}")
     for name, bound, points in measures:
-        by = growth(points, WARM_UP)
+        by = growth(points, warm_up) if warm_up < JUDGED else 0.0
         values = [value for _, value in points]
         figures[f"{program}: {name}"] = (
             f"{values[0]:.1f} at first, {median(values):.1f} in the middle, {values[-1]:.1f} at last, {max(values):.1f} at most"
         )
         if by > bound:
             wrong.append(f"{program}: {name} grew by {by:.1f} after the warm-up, more than {bound:g}")
+    figures[f"{program}: growth is judged"] = f"{'yes' if warm_up < JUDGED else 'no'}: it lived for {lived_s:.0f} s"
     return wrong, figures

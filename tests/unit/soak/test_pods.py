@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.soak.oracle import PodTruth, pod_disagreements
@@ -44,7 +46,7 @@ def sizes(**last: int) -> list[Size]:
     every = []
     for n in range(FEWEST):
         now = {name: value + n * (last.get(name, value) - value) // (FEWEST - 1) for name, value in first.items()}
-        every.append(Size("agent", 7, float(n), **now))
+        every.append(Size("agent", 7, 60.0 * n, **now))
     return every
 
 
@@ -66,6 +68,15 @@ def test_a_program_that_stays_as_it_is_is_flat() -> None:
 def test_what_grows_after_the_warm_up_is_named(name: str, last: int, said: str) -> None:
     (wrong,) = grown(sizes(**{name: last}))[0]
     assert wrong.startswith(f"agent: {said}")
+
+
+def test_a_short_life_is_all_warm_up_but_has_an_upper_bound() -> None:
+    short = [replace(size, at_s=size.at_s / 10) for size in sizes(anonymous=70 * MIB)]
+    wrong, figures = grown(short)
+    assert (wrong, figures["agent: growth is judged"]) == ([], "no: it lived for 174 s")
+    assert grown([replace(size, anonymous=130 * MIB) for size in short])[0] == [
+        "agent: 130.0 MiB of anonymous memory, more than 128"
+    ]
 
 
 def test_few_looks_prove_nothing() -> None:
