@@ -60,7 +60,13 @@ def start_pod(world: World, chance: random.Random) -> None:
     args = (HERD if kind in (Kind.SINGLE, Kind.FLIPS) else DYING) if dies else QUIET
     containers = tuple(Container(f"c{i}", args, world.limit_mib + i) for i in range(chance.choice((1, 1, 2))))
     labels = {MODE: label} if label is not None else {}
-    pod = Pod(f"{kind}-{world.done['start_pod']}", containers, labels=labels, runtime=chance.choice(RUNTIMES))
+    pod = Pod(
+        f"{kind}-{world.done['start_pod']}",
+        containers,
+        labels=labels,
+        annotations=world.annotations,
+        runtime=chance.choice(RUNTIMES),
+    )
     world.lodgers.append(Lodger(kind, pod, dies))
     if kind is Kind.BAD:
         world.odd_uids.add(pod.uid)

@@ -156,6 +156,7 @@ class World:
     beside_systemd: bool = (
         False  # a real one rewrites the value of containers that ask for nothing, and nobody corrects it
     )
+    annotations: dict[str, str] = field(default_factory=dict)  # of all pods
     limit_mib: int = 16  # of a container: runc itself must fit in
 
     # ---------------------------------------------------------------------------------------------------- the agent

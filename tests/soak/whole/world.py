@@ -93,6 +93,7 @@ def make_whole(work: Path) -> Whole:
         Witness(),
         options=("--nri-socket", str(proxy.path)),
         beside_systemd=True,
+        annotations={"oomward.dev/pressure-events": "true", "oomward.dev/on-stall": "kill-largest"},
         limit_mib=LIMIT_MIB,
         kubelet=kubelet,
         proxy=proxy,
