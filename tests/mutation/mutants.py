@@ -996,6 +996,13 @@ MUTANTS = (
         ("recover/test_withdrawn.py",),
     ),
     Mutant(
+        "a container in back-off, whose id is given twice, ends the agent",
+        "modes/controller.py",
+        "        for container_id, name in names.items():\n",
+        "        for container_id, name in (*names.items(), *names.items()):\n",
+        ("loop/test_node.py",),
+    ),
+    Mutant(
         "a resize that an autoscaler undoes at once is made again and again",
         "recover/executor.py",
         "            if found == accepted:",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from agent.cgroup.layout import classify
 from agent.ledger import LedgerReader
 from agent.ledger.rows import notice_of
 from agent.ledger.store import FILE
@@ -50,7 +51,12 @@ def kills_of(world: World) -> list[OomKill]:
     kills = reader.kills(limit=1_000_000)
     reader.close()
     hostile = {i.pod.uid for i in world.node.kubelet.instances if i.pod.namespace.startswith(HOSTILE)}
-    return [kill for kill in kills if kill.pod_uid not in hostile]
+    return [kill for kill in kills if uid_of(kill) not in hostile]
+
+
+def uid_of(kill: OomKill) -> str | None:
+    """The pod's, by the cgroup where the API was too late to name the pod; None: it is no pod's."""
+    return kill.pod_uid or classify(kill.cgroup_path).pod_key
 
 
 def events_of(world: World) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from agent.model.recover import State
 from tests.lab.cgroups import memory_events
 from tests.lab.runtime import first_look
-from tests.soak.invariants import INVARIANTS, KNOB, Rest, asleep, kills_of
+from tests.soak.invariants import INVARIANTS, KNOB, Rest, asleep, kills_of, uid_of
 from tests.soak.oracle import PodTruth, pod_disagreements
 from tests.soak.whole.cri import killed
 from tests.soak.whole.owners import ACTION, Fate
@@ -69,10 +69,10 @@ def every_kill_is_recorded_once(world: Whole, rest: Rest) -> list[str]:
     recorded: Counter[str] = Counter()
     nameless = 0
     for kill in kills_of(world):
-        if kill.pod_uid is None:
+        if (uid := uid_of(kill)) is None:
             nameless += kill.processes
-        recorded[kill.pod_uid or ""] += kill.processes
-    recorded.pop("", None)
+        else:
+            recorded[uid] += kill.processes
     found = pod_disagreements(pod_truths(world), dict(recorded), nameless)
     return found if recorded else [*found, "there was no kill in all that time: this proves nothing"]
 
