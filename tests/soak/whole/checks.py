@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 
+from agent.ledger.store import FILE
 from agent.model.recover import State
 from tests.lab.cgroups import memory_events
 from tests.lab.runtime import first_look
@@ -14,7 +17,7 @@ from tests.soak.invariants import INVARIANTS, KNOB, Rest, asleep, kills_of, uid_
 from tests.soak.oracle import PodTruth, pod_disagreements
 from tests.soak.whole.cri import killed
 from tests.soak.whole.owners import ACTION, Fate
-from tests.soak.whole.sizes import grown
+from tests.soak.whole.sizes import grown, stored_too_much
 from tests.soak.whole.world import Whole
 from tests.soak.world import Kind
 
@@ -155,7 +158,10 @@ def flat(world: Whole) -> tuple[list[str], dict[str, str]]:
         found, more = grown([size for size in sizes if size.pid == pid])
         wrong += found
         figures |= {f"{name} ({number})" if number else name: value for name, value in more.items()}
-    return wrong, figures
+    with closing(sqlite3.connect(f"file:{world.state / FILE}?mode=ro", uri=True)) as ledger:
+        ((kills,),) = ledger.execute("SELECT count(*) FROM kill")
+    wrong += stored_too_much([size for size in world.sizes if size.program == "agent"][-1], kills)
+    return wrong, figures | {"kills in the ledger": str(kills)}
 
 
 CHECKS: dict[str, Check] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +17,8 @@ WARM_UP, WARM_UP_S = 0.4, 180.0  # of a program's life, and at least: all kinds 
 JUDGED = 0.75  # a warm-up that is longer leaves too little of a life: growth is not judged then, and said so
 FEWEST = 30  # looks
 MOST_MIB = 128.0  # the memory limit of the agent; that of recover is 256 MiB
-MEMORY_MIB, DESCRIPTORS, WATCHES, STORED_MIB = 8.0, 8, 60, 8.0  # growth after the warm-up that is allowed
+MEMORY_MIB, DESCRIPTORS, WATCHES = 8.0, 8, 60  # growth after the warm-up that is allowed
+STORED_MIB, KILL_BYTES = 16.0, 5 << 10  # of the folder at most, and for each kill in it: 3.3 KiB, measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def grown(sizes: Sequence[Size]) -> tuple[list[str], dict[str, str]]:
         ("anonymous memory, MiB", MEMORY_MIB, [(s.at_s, s.anonymous / MIB) for s in sizes]),
         ("descriptors", DESCRIPTORS, [(s.at_s, float(s.descriptors)) for s in sizes]),
         ("inotify watches", WATCHES, [(s.at_s, float(s.watches)) for s in sizes]),
-        ("files, MiB", STORED_MIB, [(s.at_s, s.stored / MIB) for s in sizes]),
+        ("files, MiB", inf, [(s.at_s, s.stored / MIB) for s in sizes]),
     )
     lived_s = sizes[-1].at_s - sizes[0].at_s
     warm_up = max(WARM_UP, WARM_UP_S / lived_s)
@@ -70,3 +72,9 @@ def grown(sizes: Sequence[Size]) -> tuple[list[str], dict[str, str]]:
             wrong.append(f"{program}: {name} grew by {by:.1f} after the warm-up, more than {bound:g}")
     figures[f"{program}: growth is judged"] = f"{'yes' if warm_up < JUDGED else 'no'}: it lived for {lived_s:.0f} s"
     return wrong, figures
+
+
+def stored_too_much(size: Size, kills: int) -> list[str]:
+    """A ledger grows by what it has to keep only. ``kills``: rows in it."""
+    most = STORED_MIB + kills * KILL_BYTES / MIB
+    return [f"{size.stored / MIB:.1f} MiB of files for {kills} kills"] if size.stored / MIB > most else []

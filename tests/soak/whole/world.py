@@ -18,7 +18,7 @@ from tests.soak.whole.recovery import Recovery
 from tests.soak.whole.sizes import Size, size_of
 from tests.soak.world import BOOKMARK_S, Witness, World
 
-STATE_SIZE = "48m"  # of the disk that the agent's state is on
+STATE_SIZE = "384m"  # of the disk that the agent's state is on
 LIMIT_MIB = 32  # runc 1.3 needs more than 16 for itself
 CONNECTED_S = 120.0  # the agent's back-off grows to 30 s
 LATE_S = 3.0  # after something hung

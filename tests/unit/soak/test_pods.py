@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.soak.oracle import PodTruth, pod_disagreements
-from tests.soak.whole.sizes import FEWEST, MIB, Size, grown
+from tests.soak.whole.sizes import FEWEST, MIB, Size, grown, stored_too_much
 
 
 def truth(uid: str = "a", least: int = 2, most: int = 3, *, unseen: bool = False) -> PodTruth:
@@ -62,7 +62,6 @@ def test_a_program_that_stays_as_it_is_is_flat() -> None:
         ("anonymous", 70 * MIB, "anonymous memory"),
         ("descriptors", 60, "descriptors"),
         ("watches", 300, "inotify watches"),
-        ("stored", 40 * MIB, "files"),
     ],
 )
 def test_what_grows_after_the_warm_up_is_named(name: str, last: int, said: str) -> None:
@@ -77,6 +76,12 @@ def test_a_short_life_is_all_warm_up_but_has_an_upper_bound() -> None:
     assert grown([replace(size, anonymous=130 * MIB) for size in short])[0] == [
         "agent: 130.0 MiB of anonymous memory, more than 128"
     ]
+
+
+def test_files_may_grow_by_the_kills_in_them_only() -> None:
+    (size, *_) = sizes()
+    assert stored_too_much(replace(size, stored=20 * MIB), 1000) == []
+    assert stored_too_much(replace(size, stored=22 * MIB), 1000) == ["22.0 MiB of files for 1000 kills"]
 
 
 def test_few_looks_prove_nothing() -> None:
