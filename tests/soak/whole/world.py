@@ -18,6 +18,7 @@ from tests.soak.whole.recovery import Recovery
 from tests.soak.whole.sizes import Size, size_of
 from tests.soak.world import BOOKMARK_S, Witness, World
 
+HISTORY = 200  # changes that the API remembers: those of large pods are large
 STATE_SIZE = "384m"  # of the disk that the agent's state is on
 LIMIT_MIB = 32  # runc 1.3 needs more than 16 for itself
 CONNECTED_S = 120.0  # the agent's back-off grows to 30 s
@@ -76,7 +77,7 @@ def make_whole(work: Path) -> Whole:
     state = work / "state"
     state.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={STATE_SIZE}", "tmpfs", str(state)], check=True)
-    api = ApiServer(bookmark_s=BOOKMARK_S)
+    api = ApiServer(bookmark_s=BOOKMARK_S, history=HISTORY)
     api.start()
     kubelet = SoakKubelet(
         NODE,
