@@ -133,7 +133,7 @@ bench: $(VENV)/ready .debian-demo ## benchmark the agent against other tools, tw
 bench-page: $(VENV)/ready ## write the last benchmark results into docs/benchmarks.md
 	$(BIN)/python -m tests.bench --page
 
-soak: $(VENV)/ready .debian-demo ## hostile tenants beside honest ones on a real kernel; KIND=node: everything at once (MINUTES=10; SEED=… to repeat a run)
+soak: $(VENV)/ready .debian-demo $(if $(filter all,$(KIND)),.systemd) ## hostile tenants beside honest ones on a real kernel; KIND=node: all trouble of a node; KIND=all: everything at once, beside systemd and containerd (MINUTES=10; SEED=… to repeat a run)
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) --kind $(or $(KIND),tenants) $(if $(SEED),--seed $(SEED))
 
 image: ## build the image for each platform with docker buildx (IMAGE=ghcr.io/oomward/oomward:dev PLATFORMS=linux/amd64,linux/arm64)

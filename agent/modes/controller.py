@@ -99,14 +99,16 @@ class ModeController:
 
     def _announce_ended(self, pod: Pod) -> None:
         """Modes that were in force for containers that ended before the API named them."""
-        ids = (
-            (one.name, each)
+        if not self._ended:
+            return
+        names = {
+            each: one.name
             for one in pod.containers
-            for each in (one.container_id, one.previous_id)
+            for each in (one.container_id, one.previous_id)  # in back-off both are the same
             if each in self._ended
-        )
-        for name, container_id in list(ids) if self._ended else ():
-            _, inode, mode = self._ended.pop(container_id or "")
+        }
+        for container_id, name in names.items():
+            _, inode, mode = self._ended.pop(container_id)
             decision = decide(pod, name, self.rules)
             if decision.mode is mode:
                 self.notices.applied(pod, name, mode, inode, decision.why)

@@ -190,8 +190,13 @@ class Lookup:
         return (pod.namespace, pod.uid) if pod is not None else ("", place.pod_key or path.partition("/")[0])
 
     def alone(self, path: str) -> bool:
-        """Whether no other container of its pod has a cgroup. A sandbox, which has neither a name nor a limit, is none."""
+        """Whether no other container of its pod has a cgroup. A sandbox, which has neither a name nor a limit, is none, nor is another
+        start of the same container.
+        """
+        name = self.names_at(path).container
         others = [c for c in self._live.containers(classify(path).pod_key) if c.path != path]
+        if name is not None:
+            others = [c for c in others if self.names_at(c.path).container != name]
         return not any(self._registry.identity(c.place) or self.limit_bytes(c.path) is not None for c in others)
 
     def _limit_by_spec(self, path: str) -> int | None:

@@ -123,6 +123,7 @@ class Executor:
     def _requests(self, attempt: Attempt, reports: Reports, now_unix_s: float) -> Result | Later:
         """Until there is a result."""
         refused: tuple[Request, str] | None = None
+        accepted: Request | None = None
         for _ in range(MOST_REQUESTS):
             try:
                 found: Request | Result | Later = self._next(attempt, reports, now_unix_s)
@@ -132,10 +133,12 @@ class Executor:
                 return found
             if refused is not None and refused[0] == found:  # the objects are as they were: they are not the reason
                 return Result(State.REFUSED, refused[1])
+            if found == accepted:  # somebody has undone it already; that is not for this attempt to fight about
+                return Result(State.DONE)
             answer = self._send(found, attempt.action)
             if isinstance(answer, Result | Later):
                 return answer
-            refused = None if answer is None else (found, answer)
+            refused, accepted = (None, found) if answer is None else ((found, answer), accepted)
         return Later(NOT_IN_TIME)
 
     def _next(self, attempt: Attempt, reports: Reports, now_unix_s: float) -> Request | Result | Later:

@@ -10,6 +10,7 @@ import json
 import re
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -29,7 +30,9 @@ PATH = re.compile(
 )
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 EVENTS = ("/apis/events.k8s.io/v1", "events")
-POLL_S = 0.01
+POLL_S = 0.01  # at least between two looks of a watch
+SHARE = 0.1  # of a processor that a watch takes at most
+MOST_CHANGES = 1000  # that are remembered: some minutes
 Key = tuple[str, str, str, str]  # root, plural, namespace, name
 Admission = Callable[[str, str, Json, Json | None], str | None]  # verb, path, object, old object: why it is denied
 Reactor = Callable[[Json | None, Json], None]  # before and after a client's write
@@ -47,7 +50,9 @@ class Stored(MutableMapping[Key, Json]):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._objects: dict[Key, Json] = {}
-        self._changes: list[tuple[int, Key, Json | None]] = []  # version, key, the object before
+        self._changes: deque[tuple[int, Key, Json | None]] = deque(
+            maxlen=MOST_CHANGES
+        )  # version, key, the object before
 
     def __getitem__(self, key: Key) -> Json:
         return self._objects[key]
@@ -229,18 +234,24 @@ class _One:
         with handler.api.store.changed:
             known = {key: obj for key, obj in self._selected(query, since).items() if _version(obj) <= since}
         while True:  # once at least: what has changed since the list is sent however late it is
+            began_s = time.monotonic()
             with handler.api.store.changed:
-                now = self._selected(query)
+                now, version = self._selected(query), handler.api.store.version
             for key in known.keys() | now.keys():
-                if known.get(key) != now.get(key):
+                if known.get(key) is not now.get(key):
                     kind = "ADDED" if key not in known else "MODIFIED" if key in now else "DELETED"
                     line = json.dumps({"type": kind, "object": now.get(key, known.get(key))}).encode() + b"\n"
                     handler.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
             known = now
             if handler.api.closing or time.monotonic() >= until:
                 break
-            time.sleep(POLL_S)
+            time.sleep(max(POLL_S, (time.monotonic() - began_s) / SHARE))  # many watches of much are no load
+            with handler.api.store.changed:
+                handler.api.store.changed.wait_for(self._news(version), until - time.monotonic())
         handler.end_stream()
+
+    def _news(self, version: int) -> Callable[[], bool]:
+        return lambda: self.handler.api.closing or self.handler.api.store.version != version
 
     def _selected(self, query: dict[str, str], at: int | None = None) -> dict[tuple[str, str], Json]:
         """By namespace and name, as they were at a version (Events: as they are)."""

@@ -74,6 +74,7 @@ class Store:
         with self.changed:
             self.events[key] = stored = self.next(event)
             self.event_times.append((time.monotonic(), stored))
+            self.changed.notify_all()
             return stored
 
     def forget_history(self) -> None:

@@ -54,8 +54,13 @@ class Containerd:
 
     def restart(self) -> None:
         """As ``systemctl restart`` does it: containers keep running."""
-        in_tree("systemctl", "restart", UNIT)
+        self.restart_unit()
         self.cri.wait_ready()
+
+    @staticmethod
+    def restart_unit() -> None:
+        """The same, for who waits for it otherwise."""
+        in_tree("systemctl", "restart", UNIT)
 
     @staticmethod
     def log() -> str:

@@ -35,7 +35,7 @@ class CriDriver(Driver):
 class CriKubelet(Kubelet):
     """As Kubelet, by the socket of ``containerd``. ``execute`` is ``run_in`` here."""
 
-    FAILURES = (grpc.RpcError,)
+    FAILURES: tuple[type[Exception], ...] = (grpc.RpcError,)
 
     def __init__(self, node_name: str, driver: str, containerd: Containerd, **options: Any) -> None:
         self.containerd = containerd
@@ -114,7 +114,11 @@ class CriKubelet(Kubelet):
         bundles.mkdir(exist_ok=True)
         (bundles / container_id).mkdir()
         (bundles / container_id / "out").symlink_to(out)
-        self.cri("StartContainer", container_id=container_id)
+        try:
+            self.cri("StartContainer", container_id=container_id)
+        except grpc.RpcError:
+            self.cri("RemoveContainer", container_id=container_id)  # its name is free for the next try
+            raise
         pid = self.cri.pid(container_id)
         path, inode = self._where(pod, container_id, pid)
         return Instance(pod, container.name, container_id, path, inode, pid, restart, began)

@@ -156,6 +156,13 @@ MUTANTS = (
         ("kills/test_attribution.py",),
     ),
     Mutant(
+        "a container that restarted is taken for two, so that its own limit is its pod's",
+        "pods/lookup.py",
+        "if self.names_at(c.path).container != name]",
+        "if c.path]",
+        ("pods/test_lookup.py",),
+    ),
+    Mutant(
         "a busy quota's 409 is an Event that is there",
         "events/sender.py",
         ' or error.reason != "AlreadyExists"',
@@ -980,6 +987,20 @@ MUTANTS = (
         "        if now.withdrawn is not None:\n",
         "        if False:\n",
         ("recover/test_withdrawn.py",),
+    ),
+    Mutant(
+        "a container in back-off, whose id is given twice, ends the agent",
+        "modes/controller.py",
+        "        for container_id, name in names.items():\n",
+        "        for container_id, name in (*names.items(), *names.items()):\n",
+        ("loop/test_node.py",),
+    ),
+    Mutant(
+        "a resize that an autoscaler undoes at once is made again and again",
+        "recover/executor.py",
+        "            if found == accepted:",
+        "            if False:",
+        ("recover/test_once.py",),
     ),
     Mutant(
         "a pod that works again is evicted",

@@ -16,13 +16,12 @@ from pathlib import Path
 from tests.kernel.conftest import MODE, RUNTIMES
 from tests.lab import rewriters
 from tests.lab.apifaults import Fault, How
-from tests.lab.runtime import RuntimeFailedError
 from tests.lab.spec import Container, Instance, Pod
 from tests.soak.world import BAD_MODE, Kind, Lodger, World, now
 
 FEWEST, MOST = 5, 12  # pods at once
-LIMIT_MIB = 16
-HERD = ("herd", "1", "0", "5", "1500")  # a child that eats, replaced 1.5 s after it was killed
+SECRET = "--token=swordfish"
+HERD = ("herd", "1", "0", "5", "1500", "hog", SECRET)  # a child that eats, replaced 1.5 s after it was killed
 DYING = ("family", "2", "0", "3")  # in mode group the whole container dies of it
 QUIET = ("family", "1", "1", "0")
 FAKE_LINES = (
@@ -59,9 +58,15 @@ def start_pod(world: World, chance: random.Random) -> None:
     kind, dies = chance.choice(list(Kind)), chance.random() < 0.4
     label = {Kind.SINGLE: "single", Kind.GROUP: "group", Kind.BAD: BAD_MODE, Kind.FLIPS: "Single"}.get(kind)
     args = (HERD if kind in (Kind.SINGLE, Kind.FLIPS) else DYING) if dies else QUIET
-    containers = tuple(Container(f"c{i}", args, LIMIT_MIB + i) for i in range(chance.choice((1, 1, 2))))
+    containers = tuple(Container(f"c{i}", args, world.limit_mib + i) for i in range(chance.choice((1, 1, 2))))
     labels = {MODE: label} if label is not None else {}
-    pod = Pod(f"{kind}-{world.done['start_pod']}", containers, labels=labels, runtime=chance.choice(RUNTIMES))
+    pod = Pod(
+        f"{kind}-{world.done['start_pod']}",
+        containers,
+        labels=labels,
+        annotations=world.annotations,
+        runtime=chance.choice(RUNTIMES),
+    )
     world.lodgers.append(Lodger(kind, pod, dies))
     if kind is Kind.BAD:
         world.odd_uids.add(pod.uid)
@@ -100,7 +105,7 @@ def resize(world: World, chance: random.Random) -> None:
     """In place, up and down."""
     instance = some_instance(world, chance, (Kind.SINGLE, Kind.GROUP, Kind.PLAIN), dies=False)
     lodger = next(x for x in world.lodgers if x.pod.uid == instance.pod.uid)
-    limit_mib = chance.choice((LIMIT_MIB, 2 * LIMIT_MIB))
+    limit_mib = chance.choice((world.limit_mib, 2 * world.limit_mib))
     lodger.pod = world.node.kubelet.resize(lodger.pod, instance.container, limit_mib)
 
 
@@ -186,7 +191,8 @@ def stop_agent(world: World, chance: random.Random) -> None:
 
 BLIND_AFTER_START_S = 15.0  # until it surely has read everything once
 Action = Callable[[World, random.Random], None]
-ALWAYS: tuple[tuple[Action, int], ...] = (
+Actions = tuple[tuple[Action, int], ...]
+ALWAYS: Actions = (
     (start_pod, 14),
     (delete_pod, 10),
     (flip_label, 10),
@@ -201,18 +207,20 @@ ALWAYS: tuple[tuple[Action, int], ...] = (
     (api_away, 3),
     (flood_log, 2),
 )
-ON_THE_AGENT: tuple[tuple[Action, int], ...] = ((kill_agent, 8), (stop_agent, 4))
+ON_THE_AGENT: Actions = ((kill_agent, 8), (stop_agent, 4))
 
 
-def act(world: World, chance: random.Random, actions: tuple[tuple[Action, int], ...]) -> None:
+def act(world: World, chance: random.Random, actions: Actions) -> None:
     """One of them, by weight."""
     (action,) = chance.choices([each for each, _ in actions], [weight for _, weight in actions])
     name = action.__name__
+    world.history.append((now(), name))
+    missed: tuple[type[Exception], ...] = (MissedError, OSError, StopIteration, *world.node.kubelet.FAILURES)
     try:
         action(world, chance)
     except TimeoutError:
         raise  # the lab's own trouble
-    except (MissedError, RuntimeFailedError, OSError, StopIteration):
+    except missed:
         world.missed[name] += 1  # the container died meanwhile, say
     else:
         world.done[name] += 1

@@ -1,6 +1,6 @@
 """Hostile processes that need nothing of the lab: ``python -m tests.soak.attackers ATTACK …``, until they are killed.
 
-- ``unread PORT``: 40 requests per second for /metrics, of which no answer is read; each connection is kept as long as the agent keeps it;
+- ``unread PORT RATE``: requests per second for /metrics, of which no answer is read; each connection is kept as long as the agent does;
 - ``dribble PORT``: clients that send a request byte by byte;
 - ``forge``: forged OOM reports into /dev/kmsg, a steady flow and bursts that fill the log.
 """
@@ -16,7 +16,6 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-REQUESTS_PER_S = 40
 MOST_KEPT = 200
 DRIBBLERS, DRIBBLE_S = 8, 0.5
 FORGED_PER_S, BURST, BURST_EVERY_S = 100, 3000, 20.0
@@ -32,7 +31,7 @@ FORGED = (
 )
 
 
-def unread(port: int) -> None:
+def unread(port: int, per_s: int) -> None:
     """The receive buffer is small, so that the agent can't get rid of its answer either."""
     kept: deque[socket.socket] = deque()
     while True:
@@ -45,7 +44,7 @@ def unread(port: int) -> None:
             kept.append(client)
         if len(kept) > MOST_KEPT:
             kept.popleft().close()
-        time.sleep(1 / REQUESTS_PER_S)
+        time.sleep(1 / per_s)
 
 
 def dribble(port: int) -> None:
@@ -58,8 +57,9 @@ def dribble(port: int) -> None:
                 client.send(REQUEST[sent : sent + 1])
                 going.append((client, (sent + 1) % len(REQUEST)))
         clients = going
-        while len(clients) < DRIBBLERS:
-            clients.append((socket.create_connection(("127.0.0.1", port), 1.0), 0))
+        with suppress(OSError):  # there is no agent just now
+            while len(clients) < DRIBBLERS:
+                clients.append((socket.create_connection(("127.0.0.1", port), 1.0), 0))
         time.sleep(DRIBBLE_S)
 
 

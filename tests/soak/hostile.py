@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,28 +20,32 @@ from tests.lab import cgroups
 from tests.lab.apifaults import Fault, How
 from tests.lab.apiserver import ApiServer
 from tests.lab.kubelet import MOUNT, Kubelet
-from tests.lab.runtime import HOG, RuntimeFailedError
+from tests.lab.runtime import HOG
 from tests.lab.spec import Container, Instance, Pod
 from tests.soak.honest import MODE
 
 Steps = Generator[float, None, None]
 EVENTS = "/apis/events.k8s.io/v1/namespaces/"
+HOSTILE = "hostile-"
 NAMESPACES = ("hostile-a", "hostile-b", "hostile-c")
 ANNOTATIONS, ANNOTATION_BYTES, CHANGES = 10, 250_000, 120
 REFUSALS = (429, 403, 503, 504, 500)
 LARGE_BYTES = (8_000_000, 8_500_000, 9_000_000, 12_000_000)  # the agent reads up to 10 MiB
+STORABLE_BYTES = (1_300_000, 1_400_000)  # etcd takes 1.5 MiB
+STORABLE_ANNOTATION_BYTES = 25_000  # all of an object: 256 KiB
 MANY = (500, 5_000, 10_000, 20_000)  # containers of one pod; the agent reads up to 500
 SPARED = "-1000"
 
 
 @dataclass(slots=True)
 class Field:
-    """What an attack acts on. ``victims`` are honest containers that run."""
+    """What an attack acts on. ``victims`` are honest containers that run. ``storable``: no object is larger than a real API takes."""
 
     api: ApiServer
     kubelet: Kubelet
     node_name: str
     victims: Callable[[], list[Instance]]
+    storable: bool = False
     done: Counter[str] = field(default_factory=Counter)
     chance: random.Random = field(default_factory=lambda: random.Random(16))
 
@@ -49,9 +53,10 @@ class Field:
 def flapping_annotations(world: Field) -> Steps:
     """Ten large invalid values on one pod, changed 120 times; the label with them. Then a while of nothing."""
     pod = start(world, Pod("flapping", (Container("main", ("pause",)),), NAMESPACES[0]))
+    size = STORABLE_ANNOTATION_BYTES if world.storable else ANNOTATION_BYTES
     while True:
         for change in range(CHANGES):
-            bad = {f"mode.oomward.dev/c{n}": f"{change}" + "x" * ANNOTATION_BYTES for n in range(ANNOTATIONS)}
+            bad = {f"mode.oomward.dev/c{n}": f"{change}" + "x" * size for n in range(ANNOTATIONS)}
             pod = world.kubelet.relabel(pod, annotations=bad, labels={MODE: f"bad-{change}\x1b[31m"})
             world.done["changes of bad annotations"] += 1
             yield 0.4
@@ -61,7 +66,7 @@ def flapping_annotations(world: Field) -> Steps:
 def large_pods(world: Field) -> Steps:
     """Pods of 8 to 12 MB that change, and lists of them all, since the API forgets its history."""
     while True:
-        for number, size in enumerate(LARGE_BYTES):
+        for number, size in enumerate(STORABLE_BYTES if world.storable else LARGE_BYTES):
             put(world, f"large-{number}", 1, {"note": "y" * (size + world.chance.randrange(1000))})
             world.done["changes of large pods"] += 1
             yield 6.0
@@ -105,7 +110,7 @@ def kills_by_the_hundred(world: Field) -> Steps:
 def refused_events(world: Field) -> Steps:
     """Of one hostile namespace, or of all of them; honest ones are never refused."""
     while True:
-        namespace = world.chance.choice((*NAMESPACES, "hostile-"))
+        namespace = world.chance.choice((*NAMESPACES, HOSTILE))
         seconds = world.chance.choice((None, 1, 120))
         fault = Fault(
             How.STATUS, path=EVENTS + namespace, times=None, status=world.chance.choice(REFUSALS), retry_after_s=seconds
@@ -206,25 +211,27 @@ ATTACKS: tuple[Callable[[Field], Steps], ...] = (
 
 
 class Attackers:
-    """All attacks from now on, until end()."""
+    """All attacks from now on, until end(). ``pace``: the time between steps, in proportion to what the attack asks for."""
 
-    def __init__(self, world: Field) -> None:
+    def __init__(self, world: Field, attacks: Sequence[Callable[[Field], Steps]] = ATTACKS, pace: float = 1.0) -> None:
+        self._pace = pace
         self.failures: list[str] = []  # of the lab's, not of the agent's
         self._over = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(attack, world), name=attack.__name__) for attack in ATTACKS
+            threading.Thread(target=self._run, args=(attack, world), name=attack.__name__) for attack in attacks
         ]
         for thread in self._threads:
             thread.start()
 
     def _run(self, attack: Callable[[Field], Steps], world: Field) -> None:
+        own: tuple[type[Exception], ...] = (OSError, StopIteration, subprocess.TimeoutExpired, *world.kubelet.FAILURES)
         while not self._over.is_set():
             try:
                 with closing(attack(world)) as steps:
                     for pause_s in steps:
-                        if self._over.wait(pause_s):
+                        if self._over.wait(pause_s * self._pace):
                             return
-            except (OSError, RuntimeFailedError, StopIteration, subprocess.TimeoutExpired) as error:
+            except own as error:
                 self.failures.append(f"{attack.__name__}: {error!r}"[:300])
                 time.sleep(5.0)
 

@@ -12,13 +12,17 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
+from agent.cgroup.layout import classify
 from agent.ledger import LedgerReader
 from agent.ledger.rows import notice_of
 from agent.ledger.store import FILE
 from agent.model import OomKill
 from tests.kernel.conftest import MODE, NODE
 from tests.lab.kubelet import MOUNT
+from tests.soak.actions import SECRET
+from tests.soak.hostile import HOSTILE
 from tests.soak.oracle import disagreements, truths
 from tests.soak.world import Kind, Sample, World
 
@@ -42,11 +46,22 @@ class Rest:
 
 
 def kills_of(world: World) -> list[OomKill]:
-    """The ledger's."""
+    """The ledger's, but for attackers' pods."""
     reader = LedgerReader(world.node.work / "state")
     kills = reader.kills(limit=1_000_000)
     reader.close()
-    return kills
+    hostile = {i.pod.uid for i in world.node.kubelet.instances if i.pod.namespace.startswith(HOSTILE)}
+    return [kill for kill in kills if uid_of(kill) not in hostile]
+
+
+def uid_of(kill: OomKill) -> str | None:
+    """The pod's, by the cgroup where the API was too late to name the pod; None: it is no pod's."""
+    return kill.pod_uid or classify(kill.cgroup_path).pod_key
+
+
+def events_of(world: World) -> list[dict[str, Any]]:
+    """The API's, but for attackers' pods."""
+    return [e for e in world.node.api.events if not e["regarding"].get("namespace", "").startswith(HOSTILE)]
 
 
 def nothing_else_is_written(world: World, rest: Rest) -> list[str]:
@@ -97,15 +112,16 @@ def the_events_count_what_the_ledger_has(world: World, rest: Rest) -> list[str]:
     with sqlite3.connect(f"file:{world.node.work / 'state' / FILE}?mode=ro", uri=True) as ledger:
         for (body,) in ledger.execute("SELECT body FROM notice WHERE body LIKE '%OOMKilled%'"):
             notice = notice_of(body)
-            counted[notice.about.name] += notice.count
+            if not notice.about.namespace.startswith(HOSTILE):
+                counted[notice.about.name] += notice.count
     told: Counter[str] = Counter()
-    for event in world.node.api.events:
+    for event in events_of(world):
         if "OOMKilled" in event["reason"]:
             told[event["regarding"]["name"]] += event.get("series", {"count": 1})["count"]
     return [
         f"{pod}: {expected[pod]} kills, its Events count {counted[pod]}, the API was told of {told[pod]}"
         for pod in expected | counted | told
-        if counted[pod] != expected[pod] or not 0 < told[pod] <= expected[pod]
+        if counted[pod] != expected[pod] or not 0 < told[pod] <= expected[pod] * (1 + (pod in world.retold))
     ]
 
 
@@ -121,7 +137,12 @@ def vanished_cgroups_are_normal(world: World, rest: Rest) -> list[str]:
 
 
 def idle_means_asleep(world: World, rest: Rest) -> list[str]:
-    """6. Few wake-ups but for Events whose time has come; memory, descriptors and watches as flat as a fresh agent's."""
+    """6. As ``asleep``, and its memory is flat."""
+    return [*asleep(world, rest), *flat_memory(world, rest)]
+
+
+def asleep(world: World, rest: Rest) -> list[str]:
+    """Few wake-ups but for Events whose time has come; descriptors and watches as a fresh agent's."""
     found = []
     if rest.wakeups > MOST_WAKEUPS_PER_S * rest.seconds + MOST_WAKEUPS_A_REQUEST * rest.requests:
         told = f"in which nothing happened but {rest.requests} requests to the API"
@@ -132,15 +153,20 @@ def idle_means_asleep(world: World, rest: Rest) -> list[str]:
         found.append(f"watches that only a fresh agent has: {paths_of(missing)}")
     if rest.last.descriptors > rest.fresh.descriptors + DESCRIPTOR_SLACK:
         found.append(f"{rest.last.descriptors} descriptors, a fresh agent has {rest.fresh.descriptors}")
+    return found
+
+
+def flat_memory(world: World, rest: Rest) -> list[str]:
+    """Resident, by the first and the last third of the last agent's life."""
     samples = [sample for sample in world.samples if sample.pid == rest.last.pid]
     third = len(samples) // 3
     if not third:
-        return [*found, f"only {len(samples)} looks at the last agent: this proves nothing"]
+        return [f"only {len(samples)} looks at the last agent: this proves nothing"]
     before = median(sample.rss_bytes for sample in samples[:third]) / MIB
     after = median(sample.rss_bytes for sample in samples[-third:]) / MIB
     if after > before + RSS_SLACK_MIB:
-        found.append(f"{after:.1f} MiB resident in the last third, {before:.1f} MiB in the first")
-    return found
+        return [f"{after:.1f} MiB resident in the last third, {before:.1f} MiB in the first"]
+    return []
 
 
 def paths_of(inodes: frozenset[int]) -> list[str]:
@@ -152,10 +178,22 @@ def paths_of(inodes: frozenset[int]) -> list[str]:
 def bad_input_is_somebody_elses_bad_day(world: World, rest: Rest) -> list[str]:
     """7. Fake lines are believed by nobody; a label that asks for nothing is told, and changes nothing (2 sees to that)."""
     found = [f"a kill of a process that never was: {kill}" for kill in kills_of(world) if _fake(kill)]
-    told = {e["regarding"]["uid"] for e in world.node.api.events if e["reason"] == "OOMModeInvalid"}
+    told = {e["regarding"]["uid"] for e in events_of(world) if e["reason"] == "OOMModeInvalid"}
     odd = [x.pod for x in world.lodgers if x.kind is Kind.BAD]
     found += [f"nobody was told of {pod.labels[MODE]!r} on {pod.name}" for pod in odd if pod.uid not in told]
     return found + [f"told of a label that was fine: {uid}" for uid in told - world.odd_uids]
+
+
+def nothing_is_published_that_must_not_be(world: World, rest: Rest) -> list[str]:
+    """No secret of a command line, and nothing that a terminal would act on, in Events, metrics and log."""
+    texts = {
+        "Events": "\n".join(f"{e['regarding'].get('name')} {e['note']}" for e in world.node.api.events),
+        "metrics": world.node.agent.get("/metrics")[1],
+        "the log": world.node.agent.log_path.read_text(errors="replace"),
+    }
+    secret = SECRET.partition("=")[2]
+    found = [f"{where} have {secret}" for where, text in texts.items() if secret in text]
+    return found + [f"{where} have control characters" for where, text in texts.items() if "\x1b" in text]
 
 
 def _fake(kill: OomKill) -> bool:
@@ -170,4 +208,5 @@ INVARIANTS: dict[str, Callable[[World, Rest], list[str]]] = {
     "a vanished cgroup is normal": vanished_cgroups_are_normal,
     "idle means asleep": idle_means_asleep,
     "bad input is not ours": bad_input_is_somebody_elses_bad_day,
+    "nothing is published that must not be": nothing_is_published_that_must_not_be,
 }

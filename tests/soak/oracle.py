@@ -53,3 +53,30 @@ def disagreements(truths: Sequence[Truth], recorded: dict[str, int], nameless: i
             f"in all the kernel counted {least} to {most}, the ledger has {total} ({nameless} of them nameless)"
         )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class PodTruth:
+    """As Truth, of a whole pod: its cgroup has counted the kills in all of its containers, those that are gone included."""
+
+    uid: str
+    pod: str
+    least: int
+    most: int
+    unseen: bool
+
+
+def pod_disagreements(truths: Sequence[PodTruth], recorded: dict[str, int], nameless: int) -> list[str]:
+    """Where the ledger says something else. ``recorded``: processes by pod; ``nameless``: no pod is known."""
+    found = [
+        f"the ledger has {recorded[stranger]} kills in pod {stranger}, which never ran"
+        for stranger in recorded.keys() - {truth.uid for truth in truths}
+    ]
+    for truth in truths:
+        said = recorded.get(truth.uid, 0)
+        if said > truth.most or (said < truth.least and not truth.unseen):
+            found.append(f"{truth.pod}: the kernel counted {truth.least} to {truth.most}, the ledger has {said}")
+    lacking = sum(max(0, truth.most - recorded.get(truth.uid, 0)) for truth in truths)
+    if nameless > lacking:
+        found.append(f"{nameless} nameless kills, where {lacking} at most are nobody's")
+    return found

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from tests.bench.processes import between, usage
-from tests.soak.actions import ALWAYS, ON_THE_AGENT, act, start_pod
+from tests.soak.actions import ALWAYS, ON_THE_AGENT, Actions, act, start_pod
+from tests.soak.hostile import HOSTILE
 from tests.soak.invariants import Rest
 from tests.soak.world import Kind, Sample, Sampler, World, make_world, now
 
@@ -22,6 +23,7 @@ FIRST_PODS = 6
 SETTLE_S = 160.0  # for the knobs, after all trouble has ended: a watch that fell silent is noticed after two minutes
 TOLD_S = 180.0  # for the Events: a pod that had many has a budget of one a minute
 REST_S = 12.0
+RECOVER = "(recover "  # in the controller's User-Agent: its requests are none of the agent's
 
 
 class UnheldError(AssertionError):
@@ -46,17 +48,23 @@ def soak(work: Path, driver: str, seconds: float, seed: int) -> tuple[World, Res
         raise
 
 
-def trouble(world: World, chance: random.Random, seconds: float) -> None:
-    """Each kind of action once, in any order; then by chance, one after the other."""
+def trouble(
+    world: World,
+    chance: random.Random,
+    seconds: float,
+    always: Actions = ALWAYS,
+    early: Actions = ON_THE_AGENT,
+    share: float = ON_THE_AGENT_SHARE,
+) -> None:
+    """Each kind of action once, in any order; then by chance, one after the other. ``early``: in this share of the time only."""
     began = now()
-    each = [action for action, _ in (*ALWAYS, *ON_THE_AGENT)]
+    each = [action for action, _ in (*always, *early)]
     chance.shuffle(each)
     for action in each:
         act(world, chance, ((action, 1),))
         time.sleep(PAUSE_S)
     while (passed := now() - began) < seconds:
-        early = passed < ON_THE_AGENT_SHARE * seconds
-        act(world, chance, (*ALWAYS, *ON_THE_AGENT) if early else ALWAYS)
+        act(world, chance, (*always, *early) if passed < share * seconds else always)
         time.sleep(PAUSE_S)
 
 
@@ -87,8 +95,9 @@ def wait_until_right(world: World) -> None:
 
 def everything_told(world: World) -> bool:
     """Whether the API has an Event of every pod that the metrics say had a kill."""
-    killed = {dict(labels)["pod"] for (name, labels), count in world.node.agent.metrics().items()
-              if name == "oomward_oom_kills_total" and count}  # fmt: skip
+    counted = [dict(labels) for (name, labels), count in world.node.agent.metrics().items()
+               if name == "oomward_oom_kills_total" and count]  # fmt: skip
+    killed = {labels["pod"] for labels in counted if not labels["namespace"].startswith(HOSTILE)}
     told = {e["regarding"]["name"] for e in world.node.api.events if "OOMKilled" in e["reason"]}
     return killed - {"", "unknown"} <= told
 
@@ -99,7 +108,7 @@ def rest(world: World) -> Rest:
     writes, asked, before = world.witness.total, len(requests), usage(pid)
     time.sleep(REST_S)
     cost = between(before, usage(pid))
-    asked = len(requests) - asked
+    asked = sum(RECOVER not in request.user_agent for request in requests[asked:])
     written = world.witness.total - writes
     last = look(world)
     world.end_agent(signal.SIGTERM)

@@ -147,8 +147,8 @@ def host_samples() -> list[tuple[float, float]]:
     return [(at_s + ahead_s, used_s) for at_s, used_s in samples]
 
 
-def attacker(name: str, node: Node) -> subprocess.Popen[bytes]:
-    """It has no priority at all."""
-    port = [str(node.agent.port)] if name != "forge" else []
-    command = ["nice", "-n", "10", sys.executable, "-m", "tests.soak.attackers", name, *port]
+def attacker(name: str, node: Node, per_s: int = 40) -> subprocess.Popen[bytes]:
+    """It has no priority at all. ``per_s``: requests of those that ask the agent."""
+    more = {"unread": (str(node.agent.port), str(per_s)), "dribble": (str(node.agent.port),)}.get(name, ())
+    command = ["nice", "-n", "10", sys.executable, "-m", "tests.soak.attackers", name, *more]
     return subprocess.Popen(command, cwd=REPO, stdin=subprocess.DEVNULL)

@@ -148,13 +148,25 @@ class World:
     done: Counter[str] = field(default_factory=Counter)  # actions by name
     missed: Counter[str] = field(default_factory=Counter)  # actions that came too late for what they were for
     odd_uids: set[str] = field(default_factory=set)  # of all pods with a label that asks for nothing
+    retold: set[str] = field(
+        default_factory=set
+    )  # pods whose kills may have an Event too many: it was posted, and its row lost
+    history: list[tuple[float, str]] = field(default_factory=list)  # actions, and when they began
+    options: tuple[str, ...] = ()  # of each agent, on its command line
+    beside_systemd: bool = (
+        False  # a real one rewrites the value of containers that ask for nothing, and nobody corrects it
+    )
+    annotations: dict[str, str] = field(default_factory=dict)  # of all pods
+    limit_mib: int = 16  # of a container: runc itself must fit in
 
     # ---------------------------------------------------------------------------------------------------- the agent
 
     def start_agent(self) -> AgentProcess:
         """Without waiting for anything."""
         kubeconfig = self.node.work / "kubeconfig"
-        agent = AgentProcess(self.node.work, kubeconfig, node_name=NODE, extra=("--resync-interval", RESYNC))
+        agent = AgentProcess(
+            self.node.work, kubeconfig, node_name=NODE, extra=("--resync-interval", RESYNC, *self.options)
+        )
         self.witness.pids.add(agent.process.pid)
         self.node.agents.append(agent)
         return agent
@@ -197,6 +209,8 @@ class World:
         """Containers that run and whose knob is not what their pod asks for."""
         found = []
         for lodger in self.lodgers:
+            if self.beside_systemd and not lodger.held:
+                continue
             for instance in self.instances(lodger):
                 try:
                     value = (MOUNT / instance.path / "memory.oom.group").read_text().strip()

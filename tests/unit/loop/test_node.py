@@ -610,6 +610,17 @@ def test_a_container_that_ended_before_the_api_named_it_gets_its_event_of_the_mo
     assert "Mode single is in force for container main" in world.posted[0].note
 
 
+def test_a_container_in_back_off_has_one_id_twice_and_gets_one_event_of_the_mode(world: World) -> None:
+    """While it waits, the kubelet gives the ended container's id as that of the present one and of the last one."""
+    world.listed(pod({MODE: "single"}, ids={"main": None}))
+    world.make(knob=1)
+    world.remove(CONTAINER)
+    waits = pod({MODE: "single"}, ids={"main": ID})
+    waits = replace(waits, containers=tuple(replace(one, previous_id=ID) for one in waits.containers))
+    world.told(waits)
+    assert world.reasons() == ["OOMModeApplied"]
+
+
 def test_a_container_that_ended_with_another_value_gets_none(world: World) -> None:
     world.make(knob=1)
     world.remove(CONTAINER)

@@ -121,3 +121,30 @@ def test_a_container_that_restarted_during_an_outage_of_the_api_has_its_name_whe
     assert names(scope(THIRD), live, {"main": None, "side": side}).container is None, "the pod is just starting"
     assert names(scope(THIRD), {scope(THIRD): 30}, {"main": old}).container is None, "it may be a new sandbox"
     assert names(scope(THIRD), live, {"main": old, "side": side, "debug": None}).container is None, "it may be that"
+
+
+def is_alone(removed: str, live: dict[str, int], *containers: PodContainer) -> bool:
+    """Whether a container that was removed was the only one of its pod; each live cgroup has a limit."""
+    registry = Registry()
+    registry.put(Pod(UID, "shop", "web", "node-1", containers=containers), 0.0)
+    files = cast(CgroupFiles, SimpleNamespace(is_whole=True, limit_bytes=lambda _: 1 << 20))
+    cgroups = {path: Cgroup(classify(path), inode) for path, inode in live.items()}
+    lookup = Lookup(files, registry, Living(cgroups), {}, lambda _: None)
+    lookup._limits[removed] = None  # that it is in a pod of ours is known
+    return lookup.alone(removed)
+
+
+def test_the_next_start_of_a_container_is_no_other_container_beside_it() -> None:
+    """An agent that starts finds a kill of before its start when the container has long restarted: it had its own limit, not its pod's."""
+    again = PodContainer("app", ContainerKind.REGULAR, container_id=SECOND, previous_id=FIRST)
+    assert is_alone(scope(FIRST), {scope(SECOND): 12}, again)
+
+
+def test_another_container_with_a_limit_is_another_also_beside_one_that_restarted() -> None:
+    app = PodContainer("app", ContainerKind.REGULAR, container_id=None, previous_id=FIRST)
+    other = PodContainer("other", ContainerKind.REGULAR, container_id=SECOND)
+    assert not is_alone(scope(FIRST), {scope(SECOND): 12}, app, other)
+
+
+def test_a_container_that_nobody_can_name_may_be_another() -> None:
+    assert not is_alone(scope(FIRST), {scope(SECOND): 12}, PodContainer("app", ContainerKind.REGULAR))

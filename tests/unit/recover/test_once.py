@@ -5,6 +5,7 @@ Each scenario counts what really changed in the cluster, by a reactor that sees 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -182,6 +183,23 @@ def test_a_limit_that_is_lowered_again_ends_the_growth(lab: Lab) -> None:
     lab.change("app-1", lambda raw: raw.update(spec=killed()["spec"]))
     controller.look(NOW + 20)
     assert lab.history.attempts[0].result == "something changed the limit back to 256Mi"
+
+
+@pytest.mark.parametrize("failing", [killed, no_image])
+def test_a_change_that_is_undone_at_once_is_not_made_again(lab: Lab, failing: Callable[[], Json]) -> None:
+    """As by an autoscaler that watches: before the controller itself can look at the pod again."""
+    changes: list[Json] = []
+
+    def revert(before: Json | None, after: Json) -> None:
+        if before is not None and after.get("kind") == "Pod" and after["spec"] != before["spec"]:
+            changes.append(after["spec"])
+            lab.put({**after, "spec": before["spec"]})
+
+    lab.put(failing())
+    lab.server.objects.reactors.append(revert)
+    lab.replica().look(NOW)
+    assert len(changes) == 1
+    assert [one.state for one in lab.history.attempts] == [State.DONE]
 
 
 def test_somebody_who_removes_the_signature_cannot_make_a_step_happen_twice(lab: Lab) -> None:
