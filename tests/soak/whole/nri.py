@@ -17,9 +17,8 @@ class Proxy:
 
     def __init__(self, path: Path, real: Path) -> None:
         self.path, self._real = path, real
-        self.lives: list[
-            list[float]
-        ] = []  # of the connections, from when until when (CLOCK_MONOTONIC; infinity: until now)
+        # Of the connections, from when until when (CLOCK_MONOTONIC; infinity: until now).
+        self.lives: list[list[float]] = []
         self._flowing = threading.Event()
         self._flowing.set()
         self._open: set[socket.socket] = set()
@@ -45,9 +44,11 @@ class Proxy:
         self.cut()
 
     def cut(self) -> None:
-        """End all connections."""
+        """End all connections; they have ended when this returns."""
         with self._lock:
             found = list(self._open)
+            for life in self.lives:
+                _end(life)
         for each in found:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -72,7 +73,8 @@ class Proxy:
                     self._close(runtime)
                     continue
                 life = [time.monotonic(), inf]
-                self.lives.append(life)
+                with self._lock:
+                    self.lives.append(life)
                 for source, target in ((agent, runtime), (runtime, agent)):
                     threading.Thread(target=self._pump, args=(source, target, life), name="nri", daemon=True).start()
 
@@ -85,7 +87,7 @@ class Proxy:
             while data := source.recv(CHUNK):
                 self._flowing.wait()
                 target.sendall(data)
-        life[1] = min(life[1], time.monotonic())
+        _end(life)
         for each in (source, target):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -95,3 +97,7 @@ class Proxy:
         with self._lock:
             self._open.discard(end)
         end.close()
+
+
+def _end(life: list[float]) -> None:
+    life[1] = min(life[1], time.monotonic())
