@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from math import inf
 from queue import SimpleQueue
 
 from agent.model import AgentError
@@ -48,8 +49,11 @@ class Readers:
         self._threads = 0
         self._said = Once(SAID_S)
 
-    def submit(self, pod: str, key: str, work: Work) -> bool:
-        """Whether it is done after the next release: not while the same ``key`` is, nor behind many others of ``pod`` or very many."""
+    def submit(self, pod: str, key: str, work: Work, *, soon: bool = False) -> bool:
+        """Whether it is done after the next release, ``soon`` also if the loop does not wait then.
+
+        Not while the same ``key`` is, nor behind many others of ``pod`` or very many.
+        """
         with self._lock:
             full = len(self._keys) >= MOST_WAITING or self._pods[pod] >= MOST_OF_POD + MOST_BEHIND
             if full or key in self._keys:
@@ -59,7 +63,7 @@ class Readers:
             if self._pods[pod] > MOST_OF_POD:
                 self._behind.setdefault(pod, deque()).append((pod, key, work))
                 return True
-            self._held_s = self._held_s if self._held else self._clock()
+            self._held_s = -inf if soon else self._held_s if self._held else self._clock()
             self._held.append((pod, key, work))
         return True
 

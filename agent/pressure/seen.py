@@ -25,7 +25,10 @@ LARGEST = 8
 MOST_LOOKED_AT = 8192  # processes of one container
 MOST_PARENTS = 5
 COMMAND_CHARS, PARENT_CHARS, ARGUMENT_CHARS = 256, 96, 100
-Submit = Callable[[str, str, Callable[[], None]], bool]
+
+
+class Submit(Protocol):
+    def __call__(self, pod: str, key: str, work: Callable[[], None], *, soon: bool = False) -> bool: ...
 
 
 class Release(Protocol):
@@ -78,7 +81,7 @@ class SeenProcesses:
         """The kernel's log names processes of this container that were killed: what is left of them, and their parents, is read soon."""
         if victims and self._pace.take(now_s):
             namespace, first, key = self._namespace_of(cgroup.path), victims[:OF_A_KILL], f"{cgroup.path} killed"
-            self._submit(parent_of(cgroup.path), key, lambda: self._look_at_killed(cgroup, namespace, first))
+            self._submit(parent_of(cgroup.path), key, lambda: self._look_at_killed(cgroup, namespace, first), soon=True)
 
     def gone(self, cgroup: Cgroup, now_s: float) -> None:
         """The cgroup was removed."""

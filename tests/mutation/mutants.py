@@ -1612,8 +1612,8 @@ MUTANTS = (
     Mutant(
         "what is submitted last puts off what was submitted first",
         "pressure/readers.py",
-        "            self._held_s = self._held_s if self._held else self._clock()\n",
-        "            self._held_s = self._clock()\n",
+        "            self._held_s = -inf if soon else self._held_s if self._held else self._clock()\n",
+        "            self._held_s = -inf if soon else self._clock()\n",
         ("pressure/test_readers.py",),
     ),
     Mutant(

@@ -19,7 +19,7 @@ from tests.unit.pressure.fake_proc import FakeProc
 COMMAND = "python -m celery worker -Q images --token ***"
 
 
-def at_once(_pod: str, _key: str, work: Callable[[], None]) -> bool:
+def at_once(pod: str, key: str, work: Callable[[], None], *, soon: bool = False) -> bool:
     work()
     return True
 

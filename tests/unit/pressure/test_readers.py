@@ -26,8 +26,8 @@ from tests.unit.patience import PATIENCE_S
 class Released(Readers):
     """Begins at once what is submitted."""
 
-    def submit(self, pod: str, key: str, work: Work) -> bool:
-        taken = super().submit(pod, key, work)
+    def submit(self, pod: str, key: str, work: Work, *, soon: bool = False) -> bool:
+        taken = super().submit(pod, key, work, soon=soon)
         self.release()
         return taken
 
@@ -76,6 +76,10 @@ def test_what_is_submitted_begins_when_the_loop_waits_or_when_it_is_late_though_
     assert first.wait(PATIENCE_S)
     assert second.wait(PATIENCE_S)
     third = threading.Event()
+    readers.submit("pod", "d", third.set, soon=True)
+    readers.release(waits=False)
+    assert third.wait(PATIENCE_S), "who was killed is soon gone"
+    third.clear()
     readers.submit("pod", "c", third.set)
     readers.release(waits=True)
     assert third.wait(PATIENCE_S)

@@ -50,7 +50,8 @@ class World:
             clock=lambda: self.now,
         )
 
-    def submit(self, _pod: str, key: str, work: Callable[[], None]) -> bool:
+    def submit(self, pod: str, key: str, work: Callable[[], None], *, soon: bool = False) -> bool:
+        assert soon is key.endswith(" killed")
         self.looks.append(key)
         work()
         return True
@@ -326,7 +327,7 @@ def test_of_few_processes_each_file_is_read_once(world: World, monkeypatch: pyte
 def test_a_pod_of_many_containers_at_their_limit_leaves_readings_for_others(tmp_path: Path) -> None:
     world = World(tmp_path / "proc", Redaction())
     world.proc.add(12, ("python", "app.py"), pages=mib(9))
-    submit, world.seen._submit = world.seen._submit, lambda *_: False
+    submit, world.seen._submit = world.seen._submit, lambda *_, **__: False
     for number in range(500):
         world.reached(Cgroup(classify(f"{POD.path}/{number:064x}"), 100 + number))
     world.seen._submit = submit
