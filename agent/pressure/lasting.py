@@ -21,8 +21,7 @@ class Lasting:
 
     def add(self, at_s: float, passed_s: float, share: float, *, holds: bool) -> None:
         """A reading of the ``passed_s`` seconds before. ``holds`` False ends it, whatever the share."""
-        if self.since_s is not None or share >= self._least:
-            self._readings.append((at_s, passed_s, passed_s * share))
+        self._readings.append((at_s, passed_s, passed_s * share))
         while self._readings and at_s - self._readings[0][0] >= WINDOW_S:
             self._readings.popleft()
         if not holds or self.share() < self._least:

@@ -1696,8 +1696,8 @@ MUTANTS = (
     Mutant(
         "a reading counts the same however much time it covers",
         "pressure/lasting.py",
-        "            self._readings.append((at_s, passed_s, passed_s * share))\n",
-        "            self._readings.append((at_s, 1.0, share))\n",
+        "        self._readings.append((at_s, passed_s, passed_s * share))\n",
+        "        self._readings.append((at_s, 1.0, share))\n",
         ("pressure/test_policy.py",),
     ),
     Mutant(

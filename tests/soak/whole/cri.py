@@ -78,7 +78,7 @@ class GatedCri(Cri):
             except grpc.RpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > until_s:
                     raise
-                time.sleep(PAUSE_S)  # its connection is made anew
+                time.sleep(PAUSE_S)  # it connects again
 
 
 class SoakKubelet(CriKubelet):

@@ -246,3 +246,10 @@ def test_closing_twice_is_fine(log: Path) -> None:
 def test_the_boot_id_is_a_uuid_and_stays() -> None:
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", boot_id())
     assert boot_id() == boot_id()
+
+
+@pytest.mark.parametrize(
+    ("flags", "fragment"), [("-", False), ("c", True), ("-,caller=C1", False), ("c,caller=T7", True)]
+)
+def test_only_the_flag_says_that_a_record_continues_the_one_before(flags: str, fragment: bool) -> None:
+    assert parse_record(f"6,1,2,{flags};text".encode()).fragment is fragment

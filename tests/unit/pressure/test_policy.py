@@ -87,6 +87,15 @@ def test_stalls_without_a_limit_that_is_reached_are_not_the_limits_doing() -> No
     assert (judge.since_s, judge.stalled_since_s) == (None, None)
 
 
+def test_a_stall_of_before_is_not_the_limits_doing_when_the_limit_is_reached_at_last() -> None:
+    elsewhere = [Sample(float(at_s), 0.5, reached=False, stalled=1.0) for at_s in range(120)]
+    assert judged(*elsewhere, Sample(120.0, 0.5, stalled=1.0)).since_s is None
+
+
+def test_the_share_of_a_stall_is_known_from_its_first_reading() -> None:
+    assert judged(Sample(0.0, 0.98, stalled=0.97)).stalled() == pytest.approx(0.97)
+
+
 def test_pressure_ends_after_a_while_without_a_sign_of_it() -> None:
     judge = judged(Sample(0.0, 0.98))
     calm = [Sample(1.0 + at_s, 0.4, reached=False) for at_s in range(int(CALM_S))]
