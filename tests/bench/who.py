@@ -23,6 +23,7 @@ from tests.lab.spec import Container, Pod
 SMALL_MIB = 12
 # The hog's milliseconds per MiB, and the container's limit: a leak of 1 MiB/s is near this limit for 45 s.
 LEAKS = (("1 MiB/s", 1000, 180), ("10 MiB/s", 100, 180), ("as fast as it can", 0, SMALL_MIB))
+SLOW_MS = 1000  # these are measured in one round: it takes three minutes, and all of them are seen
 PATIENCE_S = 300.0
 
 
@@ -63,7 +64,8 @@ def row(what: str, kills: list[OomKill]) -> str:
 def main() -> None:
     """Measure inside the lab."""
     top = argparse.ArgumentParser(description=__doc__)
-    top.add_argument("--containers", type=int, default=6)
+    top.add_argument("--containers", type=int, default=6, help="of one round, at the same time")
+    top.add_argument("--rounds", type=int, default=4, help="one round is luck: the same code had 35 to 70 % (measured)")
     top.add_argument("--later", type=int, default=12, help="kills that follow each other in one container")
     asked = top.parse_args()
     node = make_node(Path(tempfile.mkdtemp()), "systemd", status_delay_s=0.5)
@@ -76,14 +78,14 @@ def main() -> None:
     ]
     try:
         for speed, step_ms, limit_mib in LEAKS:
-            first = measured(
-                node,
-                f"first-{step_ms}",
-                ("family", "1", "0", str(step_ms)),
-                asked.containers,
-                asked.containers,
-                limit_mib,
-            )
+            args = ("family", "1", "0", str(step_ms))
+            first = [
+                kill
+                for number in range(1 if step_ms >= SLOW_MS else asked.rounds)
+                for kill in measured(
+                    node, f"first-{step_ms}-{number}", args, asked.containers, asked.containers, limit_mib
+                )
+            ]
             lines.append(row(f"{speed}, limit {limit_mib} MiB, the first kill of a container", first))
             print(lines[-1], flush=True)
         later = measured(node, "later", ("herd", "1", "0", "0", "300"), 1, asked.later, SMALL_MIB)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent import run as program
+from agent.cgroup.files import CgroupFiles
 from agent.cli import main
 from agent.commands import EXIT_FAILED
 from agent.kernel.kmsg import boot_id
@@ -20,6 +21,7 @@ from agent.kernel.scheduling import SchedulingClass
 from agent.ledger import AgentLock, LedgerReader, LockedError, NoLedgerError
 from agent.loop import loop
 from agent.loop.node import ThreadDiedError
+from agent.pressure.seen import SeenProcesses
 from tests.lab.apiserver import ApiServer
 from tests.unit.kube.world import pod_json
 from tests.unit.run.running import NODE, Agent
@@ -112,6 +114,46 @@ def test_an_agent_started_anew_goes_on_where_the_first_one_was(agent: Agent, api
     assert len(reader.kills()) == 1
     reader.close()
     assert sum(e["reason"] == "ProcessOOMKilled" for e in api.events) == 1
+
+
+def test_readers_of_processes_know_the_pods_namespace_and_use_the_loops_open_directories(
+    agent: Agent, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[CgroupFiles] = []
+    given: list[dict[str, Any]] = []
+
+    def files(mount: Path, version: str, **more: Any) -> CgroupFiles:
+        made.append(CgroupFiles(mount, version, check_magic=False, **more))
+        return made[-1]
+
+    def seen(pids: Any, containers: Any, *arguments: Any, **more: Any) -> SeenProcesses:
+        given.append(more | {"pids": pids})
+        return SeenProcesses(pids, containers, *arguments, **more)
+
+    monkeypatch.setattr(program, "CgroupFiles", files)
+    monkeypatch.setattr(program, "SeenProcesses", seen)
+    monkeypatch.setattr(program, "is_first_pid_namespace", lambda: True)
+    api.put_pod(herder(mode="single"))
+
+    def meanwhile() -> None:
+        agent.ready()
+        agent.make(CONTAINER, knob=1)
+        agent.until(lambda: agent.knob(CONTAINER) == "0", "held")
+        loops, of_readers = made
+        (more,) = given
+        assert more["pids"].args == (of_readers,), "threads have files of their own"
+        assert more["namespace_of"](CONTAINER) == "default"
+        inode, opened = (agent.mount / CONTAINER).stat().st_ino, list[str]()
+
+        def copy(path: str, inode: int) -> int | None:
+            opened.append(path)
+            return CgroupFiles.copy(loops, path, inode)
+
+        monkeypatch.setattr(loops, "copy", copy)
+        assert of_readers.within(CONTAINER, inode, "directory", lambda fd: os.fstat(fd).st_ino) == inode
+        assert opened == [CONTAINER], "the loop has it open: nothing is opened again"
+
+    assert agent.run(meanwhile) == 0
 
 
 def test_without_a_log_it_says_so_and_counts_all_the_same(
