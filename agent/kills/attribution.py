@@ -177,11 +177,13 @@ class Attribution:
         self._removed = [each for each in self._removed if each not in forgotten]
         self._levels.forget((counter.cgroup.place for counter in forgotten), now_s)
         gone = tuple(counter.cgroup.inode for counter in forgotten)
+        settled, completed = self._follow_up.settle(now_s)
         unnamed = (kill for kill in kills if kill.container_id is None and kill.container is None and not kill.sandbox)
         return Findings(
             kills=tuple(kills),
             amended=amended,
-            settled=tuple(self._follow_up.settle(now_s)),
+            settled=settled,
+            completed=completed,
             baselines=tuple(baseline for baseline in changed if baseline.inode not in gone),
             gone_inodes=gone,
             unattributed=tuple(kill for kill in unnamed if self._counters.below_a_root(kill.cgroup_path)),

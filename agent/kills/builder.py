@@ -24,6 +24,7 @@ from agent.kills.scope import (
 from agent.kills.split import Share
 from agent.kills.use import with_use
 from agent.model import CgroupKind, Mode, OomKill, OomReport, Outcome, Scope, TaskRow, Victim, is_inside, is_vm
+from agent.wording.processes import victim_seen
 
 LARGEST = 3
 # oom_score_adj of a sandbox's processes: containerd (defaultSandboxOOMAdj), CRI-O and dockershim (PodInfraOOMAdj).
@@ -105,6 +106,14 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
         report_sequence=report.first_sequence,
         sandbox=of_pod or kill.sandbox or (_unnamed(kill) and any(map(_of_sandbox, report.victims))),
     )
+
+
+def with_processes(kill: OomKill, facts: Facts) -> OomKill | None:
+    """The kill with processes of its container that were read since it was recorded; None: it has the victim already, or as much."""
+    if victim_seen(kill) is not None:
+        return None
+    found = replace(kill, seen=facts.seen(kill.cgroup_path, kill.victims))
+    return found if found.seen and (not kill.seen or victim_seen(found) is not None) else None
 
 
 def _in_pods_own(report: OomReport) -> bool:

@@ -32,7 +32,8 @@ class Facts(Protocol):
     ``init_pid``: the container's PID 1 as the node numbers it. ``lives``: the container is populated, and its PID 1 is the one it was.
     ``ended_by_agent``: whether it lived when the agent ended it; None: the agent didn't. ``deleted``: the API deletes or deleted its pod.
     ``populated``: a process is left in it or below. ``container_path``: that of the container that the cgroup at ``path`` is or lies in.
-    ``seen``: processes of the container at ``path`` before the kill: the victims as far as they were seen, then the largest others.
+    ``seen``: processes of the container at ``path``, read before the kill or right after: the victims as far as they were seen, then the
+    largest others.
     ``localize``: a path of the kernel's log as ours; None: we can't see it. ``report_unix_s``: wall-clock time of a record of that log.
     """
 
@@ -60,13 +61,15 @@ class Facts(Protocol):
 class Findings:
     """What is to be recorded now, in one transaction, and then reported.
 
-    ``settled`` has each kill once, when its outcome is known and its report has had time to come. ``unattributed``: those of ``kills``
-    that no container can be named for. ``unmatched_reports``: reports of kills that no counter showed in time.
+    ``settled`` has each kill once, when its outcome is known and its report has had time to come. ``completed``: those of ``settled`` whose
+    processes were read after the kill was recorded. ``unattributed``: those of ``kills`` that no container can be named for.
+    ``unmatched_reports``: reports of kills that no counter showed in time.
     """
 
     kills: tuple[OomKill, ...] = ()
     amended: tuple[OomKill, ...] = ()
     settled: tuple[OomKill, ...] = ()
+    completed: tuple[OomKill, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     gone_inodes: tuple[int, ...] = ()
     unattributed: tuple[OomKill, ...] = ()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from agent.cgroup.layout import classify
-from agent.kills.builder import with_details
+from agent.kills.builder import with_details, with_processes
 from agent.kills.facts import Facts
 from agent.kills.pending_reports import KEEP_S, PendingReports
 from agent.model import Cgroup, CgroupKind, OomKill, OomReport, Outcome, parent_of
@@ -97,14 +97,18 @@ class FollowUp:
             if followed.cgroup == cgroup:
                 followed.settled_s = now_s
 
-    def settle(self, now_s: float) -> list[OomKill]:
-        """Kills with their outcome, each once, when it is due."""
+    def settle(self, now_s: float) -> tuple[tuple[OomKill, ...], tuple[OomKill, ...]]:
+        """Kills with their outcome, each once, when it is due, and those of them whose processes were read after they were recorded."""
         due = [followed for followed in self._unsettled if followed.settled_s <= now_s]
         self._unsettled = [followed for followed in self._unsettled if followed.settled_s > now_s]
+        completed = []
         for followed in due:
             if followed.of_container and followed.kill.outcome is None:
                 followed.kill = replace(followed.kill, outcome=self._outcome(followed))
-        return [followed.kill for followed in due]
+            if followed.of_container and (found := with_processes(followed.kill, self._facts)) is not None:
+                followed.kill = found
+                completed.append(found)
+        return tuple(followed.kill for followed in due), tuple(completed)
 
     def _outcome(self, followed: _Followed) -> Outcome | None:
         """None: that it is dead may have another reason, or it can't be seen."""

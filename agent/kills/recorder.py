@@ -62,7 +62,7 @@ class Recorder:
         if findings.kills or findings.baselines:
             self._ledger.record(findings.kills, findings.baselines, kmsg_sequence)
         self._ledger.forget_baselines(findings.gone_inodes)
-        for kill in findings.amended:
+        for kill in (*findings.amended, *findings.completed):
             self._ledger.amend(kill)
         self._unreported.append(findings)
         if any(each.kills for each in self._unreported) and not self._ledger.commit():

@@ -48,11 +48,7 @@ def text_of(victim: SeenProcess | None, seen: Sequence[SeenProcess]) -> str:
     one = victim or next(iter(seen), None)
     if one is None or not (one.command or one.parents):
         return ""
-    return (
-        ancestry(one)
-        if victim is not None
-        else f"not seen before it was killed; in the container before: {ancestry(one)}"
-    )
+    return ancestry(one) if victim is not None else f"not seen before it was killed; in the container: {ancestry(one)}"
 
 
 def seen_sentence(kill: OomKill, note: str) -> str:

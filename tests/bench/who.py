@@ -37,13 +37,17 @@ def kills_of(node: Node, pods: set[str]) -> list[OomKill]:
 def measured(
     node: Node, name: str, args: tuple[str, ...], containers: int, kills: int, limit_mib: int
 ) -> list[OomKill]:
-    """The kills of ``containers`` containers, until there are that many."""
+    """The kills of ``containers`` containers, until that many are settled: what is read right after a kill is in it then."""
     pods = {f"{name}-{number}" for number in range(containers)}
     for pod in pods:
         node.kubelet.run_pod(Pod(pod, (Container("main", args, limit_mib),), labels={MODE: "single"}))
     until = time.monotonic() + PATIENCE_S
-    while len(found := kills_of(node, pods)) < kills and time.monotonic() < until:
+    found: list[OomKill] = []
+    while sum(kill.outcome is not None for kill in found) < kills:
+        if time.monotonic() > until:
+            raise SystemExit(f"fewer than {kills} kills settled within {PATIENCE_S:.0f} s: {found}")
         time.sleep(0.5)
+        found = kills_of(node, pods)
     for pod in pods:
         node.kubelet.delete_pod(next(i.pod for i in node.kubelet.instances if i.pod.name == pod))
     return found

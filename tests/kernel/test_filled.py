@@ -48,6 +48,31 @@ while True:
     os.write(ends[-1][1], chunk)
 """
 )
+NAMES = (
+    CHILD
+    + """
+import itertools
+for number in itertools.count():
+    os.close(os.open(f"/ramfs/{number}", os.O_CREAT | os.O_WRONLY))
+"""
+)
+SOCKETS = (
+    CHILD
+    + """
+import socket
+there = socket.create_server(("127.0.0.1", 0), backlog=1000)
+kept = []
+while True:  # what is sent and not read waits in the buffers of both ends
+    kept.append(socket.create_connection(there.getsockname()))
+    kept.append(there.accept()[0])
+    kept[-2].setblocking(False)
+    try:
+        while kept[-2].send(chunk):
+            pass
+    except BlockingIOError:
+        pass
+"""
+)
 LATE = (
     CHILD
     + """
@@ -115,16 +140,33 @@ def test_files_in_an_empty_dir_in_memory_fill_it_and_stay_after_the_kill(node: N
     assert "Raise the limit" not in files_fill_it_and_stay(node)
 
 
-def test_page_cache_that_can_not_be_freed_fills_it(node: Node, tmp_path: Path) -> None:
-    """A ramfs, whose pages are page cache that nobody can write back."""
+@pytest.fixture
+def ramfs(tmp_path: Path) -> Iterator[Folder]:
+    """What is in it can neither be written back nor dropped."""
     subprocess.run(["mount", "-t", "ramfs", "ramfs", str(tmp_path)], check=True)
     tmp_path.chmod(0o777)
-    try:
-        kill, note = run(node, "cache", main(CACHE, folders=(Folder("/ramfs", str(tmp_path), writable=True),)))
-        assert filled_by(kill) is Filled.PAGE_CACHE
-        assert "was page cache" in note
-    finally:
-        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+    yield Folder("/ramfs", str(tmp_path), writable=True)
+    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+def test_page_cache_that_can_not_be_freed_fills_it(node: Node, ramfs: Folder) -> None:
+    kill, note = run(node, "cache", main(CACHE, folders=(ramfs,)))
+    assert filled_by(kill) is Filled.PAGE_CACHE
+    assert "was page cache" in note
+
+
+def test_names_and_inodes_of_files_fill_it(node: Node, ramfs: Folder) -> None:
+    kill, note = run(node, "names", main(NAMES, limit_mib=40, folders=(ramfs,)))
+    assert filled_by(kill) is Filled.KERNEL
+    assert "most of it for names and inodes of files (dentries)" in note
+
+
+def test_buffers_of_connections_fill_it(node: Node) -> None:
+    kill, note = run(node, "connections", main(SOCKETS, limit_mib=40))
+    print(kill.use, note)
+    if kill.use is not None and kill.use.by_report:
+        assert filled_by(kill) is Filled.SOCKETS
+        assert "buffers of network connections" in note
 
 
 def test_kernel_memory_fills_it(node: Node) -> None:

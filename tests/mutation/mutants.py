@@ -324,6 +324,27 @@ MUTANTS = (
         ("kernel/test_oom_memory.py",),
     ),
     Mutant(
+        "processes that were read after the kill are left out of it",
+        "kills/builder.py",
+        "    return found if found.seen and (not kill.seen or victim_seen(found) is not None) else None\n",
+        "    return found if found.seen and victim_seen(found) is not None else None\n",
+        ("kills/test_attribution.py",),
+    ),
+    Mutant(
+        "other processes take the place of a victim that was seen",
+        "kills/builder.py",
+        "    if victim_seen(kill) is not None:\n        return None\n",
+        "",
+        ("kills/test_attribution.py",),
+    ),
+    Mutant(
+        "what was read after the kill is in its last log line, and not in its row",
+        "kills/recorder.py",
+        "        for kill in (*findings.amended, *findings.completed):\n",
+        "        for kill in findings.amended:\n",
+        ("kills/test_recorder.py",),
+    ),
+    Mutant(
         "the memory of a report is lost on the way to the kill",
         "kills/builder.py",
         "        use=report.use or (kill.use if scope is kill.scope else None),\n",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.model import NODE, MemoryEvents, OomKill, Outcome, Scope
+from agent.model import NODE, MemoryEvents, OomKill, Outcome, Scope, SeenProcess
 from tests.unit.kills.world import POD, ROOT, A, Agent, B, World, report
 
 
@@ -27,6 +27,51 @@ def test_a_kill_whose_report_is_there_is_recorded_at_once(world: World) -> None:
     assert [v.pid for v in kill.victims] == [4312]
     assert kill.sources == {"counters", "kmsg"}
     assert not kill.details_missing
+
+
+VICTIM = SeenProcess(4312, "worker", "celery -Q images", ("celery", "tini"), ("celery -A shop", "tini"), 9 << 20)
+OTHER = SeenProcess(17, "celery", "celery -A shop", ("tini",), ("tini",), 1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "known"),
+    [
+        ((), (OTHER,), (OTHER,)),
+        ((), (OTHER, VICTIM), (VICTIM, OTHER)),
+        ((OTHER,), (OTHER, VICTIM), (VICTIM, OTHER)),
+        ((OTHER,), (), (OTHER,)),
+        ((VICTIM,), (OTHER, replace(VICTIM, command="")), (VICTIM,)),
+        ((OTHER,), (replace(OTHER, comm="new"),), (OTHER,)),
+        ((), (), ()),
+    ],
+    ids=[
+        "others, read late",
+        "the victim, read late",
+        "the victim joins others",
+        "forgotten since",
+        "the victim was known",
+        "others were known",
+        "off, or not read",
+    ],
+)
+def test_a_settled_kill_has_the_processes_that_were_read_after_it_was_recorded(
+    world: World,
+    before: tuple[SeenProcess, ...],
+    after: tuple[SeenProcess, ...],
+    known: tuple[SeenProcess, ...],
+) -> None:
+    """With one processor the kernel has killed, and its report is there, before a process can be read."""
+    agent, world.processes[A] = Agent(world), before
+    world.kill(A)
+    agent.attribution.reported(report(A, 4312), world.now)
+    agent.read()
+    findings = agent.after(0.0)
+    assert [kill.seen for kill in findings.kills] == [before]
+    assert findings.completed == findings.settled == ()
+    world.processes[A] = after
+    findings = agent.after(1.0)
+    assert [kill.seen for kill in findings.settled] == [known]
+    assert findings.completed == (findings.settled if known != before else ())
 
 
 def test_a_kill_without_any_report_waits_while_the_log_has_not_been_read_to_its_end(world: World) -> None:

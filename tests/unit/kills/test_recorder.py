@@ -37,6 +37,7 @@ from agent.model import (
     Pod,
     Reason,
     Scope,
+    SeenProcess,
     Source,
     Tolerance,
     Victim,
@@ -117,6 +118,20 @@ def test_a_kill_is_recorded_counted_and_logged_at_once_and_posted_when_settled(
     assert [n.reason.value for n in desk.posted] == ["ProcessOOMKilled"]
     assert desk.ledger.kills()[0].outcome is Outcome.SURVIVED
     assert desk.value(series("single", "container")) == 1
+
+
+def test_processes_that_were_read_after_the_kill_are_in_its_row_its_last_line_and_its_event(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "oomward")
+    desk.recorder.findings(Findings(kills=(OPEN,)), 17)
+    settled = replace(OPEN, outcome=Outcome.SURVIVED, seen=(SeenProcess(17, "celery", "", ("tini",), ("",)),))
+    desk.recorder.findings(Findings(settled=(settled,), completed=(settled,)), 17)
+    (row,) = desk.ledger.kills()
+    assert (row.seen, row.outcome) == (settled.seen, Outcome.SURVIVED)
+    text = "not seen before it was killed; in the container: celery ← tini"
+    assert [text in record.message for record in caplog.records] == [False, True]
+    assert text in desk.posted[0].note
 
 
 def events_of(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:

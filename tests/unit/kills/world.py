@@ -69,7 +69,7 @@ class World:
     uses_read: list[str] = field(default_factory=list)
     containers: dict[str, tuple[ContainerUse, ...]] = field(default_factory=dict)  # by pod
     next_inode: int = 1000
-    processes: dict[str, tuple[SeenProcess, ...]] = field(default_factory=dict)  # seen before a kill, by path
+    processes: dict[str, tuple[SeenProcess, ...]] = field(default_factory=dict)  # that were read, by path
 
     def make(self, *paths: str) -> None:
         for path in paths:
@@ -145,7 +145,7 @@ class World:
 
     def seen(self, path: str, victims: Sequence[Victim]) -> tuple[SeenProcess, ...]:
         killed = {victim.pid for victim in victims}
-        return tuple(one for one in self.processes.get(path, ()) if not killed or one.pid in killed)
+        return tuple(sorted(self.processes.get(path, ()), key=lambda one: one.pid not in killed))
 
     def init_pid(self, cgroup: Cgroup) -> int | None:
         return self.inits.get(cgroup.path)

@@ -51,7 +51,7 @@ def test_without_arguments_names_are_left() -> None:
 
 def test_a_victim_that_was_not_seen_has_the_largest_process_of_its_container() -> None:
     kill = replace(KILL, seen=(OTHER,))
-    assert seen_text(kill) == "not seen before it was killed; in the container before: sh -c x ← tini"
+    assert seen_text(kill) == "not seen before it was killed; in the container: sh -c x ← tini"
 
 
 def test_a_name_alone_says_nothing_new() -> None:
