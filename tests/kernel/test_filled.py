@@ -162,9 +162,10 @@ def test_names_and_inodes_of_files_fill_it(node: Node, ramfs: Folder) -> None:
 
 
 def test_buffers_of_connections_fill_it(node: Node) -> None:
+    """What is sent and not read. It is freed with its process: by the report alone it can be seen."""
     kill, note = run(node, "connections", main(SOCKETS, limit_mib=40))
-    print(kill.use, note)
-    if kill.use is not None and kill.use.by_report:
+    assert kill.use is not None
+    if kill.use.by_report:
         assert filled_by(kill) is Filled.SOCKETS
         assert "buffers of network connections" in note
 
