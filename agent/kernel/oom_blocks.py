@@ -11,7 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from agent.kernel.oom_block import Block
 from agent.kernel.oom_dump import Dump, KillLine
@@ -121,7 +121,7 @@ class OomBlocks:
         """The record with the pieces before it, and its line; None: it is no report's, or there are pieces to come."""
         half = self._half
         if record.fragment and half is not None:
-            record = replace(half, text=half.text + record.text)
+            record = half._replace(text=half.text + record.text)
             self._half = None
         line = parse_line(record.text)
         if line is None and may_be_continued(record.text):

@@ -98,6 +98,11 @@ def cgroup_of(pid: int | str, proc: Path = PROC, controller: str = "memory") -> 
     return paths.get(controller, paths.get(""))  # v2 names no controllers
 
 
+def exists(pid: int, proc: Path = PROC) -> bool:
+    """Whether there is a process of this PID, also one that ends and is not waited for yet. Never waits, as reading its files may."""
+    return os.path.exists(f"{proc}/{pid}")
+
+
 def node_oom_kills(proc: Path = PROC) -> int | None:
     """All OOM kills since boot, of any kind (``oom_kill`` in /proc/vmstat, since 4.13); None: it has none, or it can't be read."""
     text = b""

@@ -2,61 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import fields
-from math import inf
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 
-from prometheus_client import Gauge
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from agent.metrics.series import ContainerSeries, Key
 from agent.model import MemoryUse, OomKill
 
-NEVER = (-inf, "")
 KINDS = tuple(field.name for field in fields(MemoryUse) if field.name != "by_report")
+Sample = tuple[tuple[str, ...], float]  # labels and value
+
+
+class ScrapedGauge(Collector):
+    """A gauge with series that are made when they are asked for: ``samples`` gives them, to any thread.
+
+    A kill in a container that had none yet would make nine, at the one time at which the agent is in a hurry.
+    """
+
+    _type = "gauge"
+
+    def __init__(self, name: str, text: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
+        self._name, self._text, self._labelnames = name, text, tuple(labels)
+        self.samples: Callable[[], Iterable[Sample]] = tuple
+        registry.register(self)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(self._name, self._text, labels=self._labelnames)
+        for labels, value in self.samples():
+            family.add_metric(labels, value)
+        yield family
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """``kill_id`` "": it is not known."""
+
+    at_unix_s: float
+    kill_id: str
+    use: MemoryUse | None
 
 
 class LastKills:
     """Series of containers that had a kill; the others have none, since no time and no amount would be true of them."""
 
-    def __init__(self, series: ContainerSeries, at: Gauge, memory: Gauge) -> None:
+    def __init__(self, series: ContainerSeries, at: ScrapedGauge, memory: ScrapedGauge) -> None:
         self._series = series
-        self._at = at
-        self._memory = memory
-        self._last: dict[Key, tuple[float, str]] = {}  # Unix time and kill id; no id: it is not known
+        self._last: dict[Key, _Last] = {}
+        at.samples, memory.samples = self._times, self._memory
 
     def seed(self, key: Key, at_unix_s: float, kill: OomKill | None) -> None:
         """From the ledger: the time of a container's last kill, and that kill if it is still kept."""
-        kill_id, use = ("", None) if kill is None else (kill.kill_id, kill.use)
-        self._put(key, at_unix_s, kill_id, use)
+        self._put(key, _Last(at_unix_s, "", None) if kill is None else _Last(at_unix_s, kill.kill_id, kill.use))
 
     def put(self, key: Key, kill: OomKill) -> None:
-        """A kill. One that was before the last one changes nothing."""
-        self._put(key, kill.at_unix_s, kill.kill_id, kill.use)
+        """A kill that is counted. One that was before the last one changes nothing."""
+        self._put(key, _Last(kill.at_unix_s, kill.kill_id, kill.use))
 
     def amend(self, key: Key, kill: OomKill) -> None:
         """Details of a kill came late: they count if it is still the last one and has series."""
-        at_unix_s, kill_id = self._of(key)
-        if kill_id == kill.kill_id:
-            self._put(key, at_unix_s, kill_id, kill.use)
+        last = self._last.get(key)
+        if last is not None and last.kill_id == kill.kill_id:
+            self._last[key] = replace(last, use=kill.use)
 
-    def _put(self, key: Key, at_unix_s: float, kill_id: str, use: MemoryUse | None) -> None:
+    def _put(self, key: Key, last: _Last) -> None:
         """Kills that are counted for the pod or for nobody have no series: the last of them says nothing about the others."""
-        if not key[1] or self._series.counted_as(key) != key or at_unix_s < self._of(key)[0]:
+        if not key[1] or not self._series.counts(key):
             return
-        self._last[key] = at_unix_s, kill_id
-        self._series.of(key, self._at).set(at_unix_s)
-        for kind in KINDS:
-            used = getattr(use, kind, None)
-            if used is None:
-                self._series.remove(key, self._memory, kind)
-            else:
-                self._series.of(key, self._memory, kind).set(used)
-
-    def _of(self, key: Key) -> tuple[float, str]:
-        return self._last.get(key, NEVER) if self._series.has(key, self._at) else NEVER
+        before = self._last.get(key)
+        if before is None or before.at_unix_s <= last.at_unix_s:
+            self._last[key] = last
 
     def forget(self, dropped: Iterable[Key]) -> None:
         """The series of these containers were dropped."""
         for key in dropped:
-            if not self._series.has(key, self._at):
+            if not self._series.counts(key):
                 self._last.pop(key, None)
+
+    # ------------------------------------------------------------------------------------------ threads that serve the page
+
+    def _shown(self) -> list[tuple[Key, _Last]]:
+        """Without those whose series were dropped, which is told later."""
+        return [one for one in tuple(self._last.items()) if self._series.counts(one[0])]
+
+    def _times(self) -> Iterator[Sample]:
+        for key, last in self._shown():
+            yield key, last.at_unix_s
+
+    def _memory(self) -> Iterator[Sample]:
+        for key, last in self._shown():
+            for kind in KINDS:
+                if (used := getattr(last.use, kind, None)) is not None:
+                    yield (*key, kind), used

@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
 
 from agent.metrics.failing import FailingPods
-from agent.metrics.last_kill import LastKills
+from agent.metrics.last_kill import LastKills, ScrapedGauge
 from agent.metrics.series import ContainerSeries, Key
 from agent.model import Mode, OnStall, OomKill, Outcome, Scope, WriteOutcome
 
@@ -31,14 +31,14 @@ NRI_MODES = (*Mode, "none")
 KILLED_WHY = ("tolerance", "group", "failed", "stall")
 STALL_ACTIONS = tuple(action for action in OnStall if action is not OnStall.OFF)
 CREATED_SWITCH = "PROMETHEUS_DISABLE_CREATED_SERIES"  # the library's own, which has them on where it is not set
-M = TypeVar("M", bound=MetricWrapperBase)
+M = TypeVar("M", bound="MetricWrapperBase | ScrapedGauge")
 
 if CREATED_SWITCH not in os.environ:
     disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class _Row(NamedTuple):
-    kind: type[MetricWrapperBase]
+    kind: Callable[..., Any]
     text: str
     labels: tuple[str, ...]
     values: Iterable[str]
@@ -68,9 +68,9 @@ class Metrics:
     )
     container_oom_group = metric(Gauge, "memory.oom.group of a container: 0 or 1.", *CONTAINER)
     container_oom_group_desired = metric(Gauge, "Desired memory.oom.group of a container: 0 or 1.", *CONTAINER)
-    last_oom_kill_timestamp_seconds = metric(Gauge, "Unix time of a container's last OOM kill.", *CONTAINER)
+    last_oom_kill_timestamp_seconds = metric(ScrapedGauge, "Unix time of a container's last OOM kill.", *CONTAINER)
     last_oom_kill_memory_bytes = metric(
-        Gauge,
+        ScrapedGauge,
         "Memory by kind at a container's last OOM kill, of the cgroup that was at its limit.",
         *CONTAINER,
         "kind",

@@ -49,6 +49,10 @@ class ContainerSeries:
         self._series[key].add((kind, labels))
         return kind.labels(*key, *labels)
 
+    def counts(self, key: Key) -> bool:
+        """Whether this container itself has series. For other threads, too."""
+        return key in self._series
+
     def has(self, key: Key, kind: MetricWrapperBase, *labels: str) -> bool:
         """Whether this container itself has this series."""
         return (kind, labels) in self._series.get(key, ())

@@ -6,10 +6,13 @@ from typing import Any
 
 __all__ = ["plain"]
 
+_AS_THEY_ARE = frozenset((type(None), bool, int, float, str))  # most values: they aren't asked what they are
+
 
 def plain(record: Any) -> dict[str, Any]:
     """The fields of a dataclass by their names; dataclasses in fields, and in tuples of them, likewise. Other values are as they are."""
-    return {name: _plain(getattr(record, name)) for name in record.__dataclass_fields__}
+    values = ((name, getattr(record, name)) for name in record.__dataclass_fields__)
+    return {name: value if type(value) in _AS_THEY_ARE else _plain(value) for name, value in values}
 
 
 def _plain(value: Any) -> Any:

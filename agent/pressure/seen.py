@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.kernel.command_lines import CUT, arguments, resident_bytes
-from agent.kernel.processes import PROC, Process, cgroup_of, process
+from agent.kernel.processes import PROC, Process, cgroup_of, exists, process
 from agent.model import Cgroup, CgroupKind, SeenProcess, Victim, parent_of
 from agent.pressure.kept import OF_A_KILL, Kept, Seen
 from agent.pressure.pace import Pace
@@ -78,9 +78,13 @@ class SeenProcesses:
             self._pace.give_back(0.0 if taken else 1.0)  # one pod's containers must not use up what others may need
 
     def reported(self, cgroup: Cgroup, victims: Sequence[Victim], now_s: float) -> None:
-        """The kernel's log names processes of this container that were killed: what is left of them, and their parents, is read soon."""
-        if victims and self._pace.take(now_s):
-            namespace, first, key = self._namespace_of(cgroup.path), victims[:OF_A_KILL], f"{cgroup.path} killed"
+        """The kernel's log names processes of this container that were killed: what is left of them, and their parents, is read soon.
+
+        Usually nothing is left: to hand that over to a reader costs more than to look whether the processes exist (measured).
+        """
+        left = [victim for victim in victims[:OF_A_KILL] if exists(victim.pid, self._proc)]
+        if left and self._pace.take(now_s):
+            namespace, first, key = self._namespace_of(cgroup.path), left, f"{cgroup.path} killed"
             self._submit(parent_of(cgroup.path), key, lambda: self._look_at_killed(cgroup, namespace, first), soon=True)
 
     def gone(self, cgroup: Cgroup, now_s: float) -> None:

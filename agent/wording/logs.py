@@ -18,6 +18,7 @@ from agent.wording.text import safe
 from agent.wording.times import rfc3339
 
 LINE_LIMIT = 8192
+_ENCODER = json.JSONEncoder(ensure_ascii=True, default=str)
 MOST_KEYS = 1000  # in one Once
 
 
@@ -38,7 +39,7 @@ class JsonFormatter(logging.Formatter):
         line = getattr(record, "fields", {}) | line
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=True, default=str)
+        return _ENCODER.encode(line)
 
 
 class TextFormatter(logging.Formatter):

@@ -324,6 +324,20 @@ MUTANTS = (
         ("kernel/test_oom_memory.py",),
     ),
     Mutant(
+        "victims of which nothing is left use up the readings for others",
+        "pressure/seen.py",
+        "        left = [victim for victim in victims[:OF_A_KILL] if exists(victim.pid, self._proc)]\n",
+        "        left = victims[:OF_A_KILL]\n",
+        ("pressure/test_seen.py",),
+    ),
+    Mutant(
+        "a container without series still shows its last kill",
+        "metrics/last_kill.py",
+        "        return [one for one in tuple(self._last.items()) if self._series.counts(one[0])]\n",
+        "        return list(self._last.items())\n",
+        ("metrics/test_last_kill.py",),
+    ),
+    Mutant(
         "processes that were read after the kill are left out of it",
         "kills/builder.py",
         "    return found if found.seen and (not kill.seen or victim_seen(found) is not None) else None\n",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,7 +126,7 @@ def test_a_line_in_pieces_is_put_together() -> None:
     whole = [*head, task, "Memory cgroup stats for /p/c: cache:4KB rss:8KB rss_huge:0KB shmem:4KB", *tail]
     pieces = [*head, task, "Memory cgroup stats for /p/c: cache:4KB", " rss:8KB rss_huge:0KB", " shmem:4KB", *tail]
     behind_path = [*head, task, "Memory cgroup stats for /p/c:", " cache:4KB rss:8KB", " shmem:4KB", *tail]
-    logs = [[replace(r, fragment=r.text[0] == " ") for r in records(lines)] for lines in (whole, pieces, behind_path)]
+    logs = [[r._replace(fragment=r.text[0] == " ") for r in records(lines)] for lines in (whole, pieces, behind_path)]
     uses = [assemble(log)[0].use for log in logs]
     assert uses == [MemoryUse(anon=8 * KB, file=0, shmem=4 * KB)] * 3
 

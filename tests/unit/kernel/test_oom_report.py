@@ -96,7 +96,7 @@ def test_the_reapers_lines_are_no_kill() -> None:
 
 def test_records_of_user_space_are_counted_and_not_believed() -> None:
     assembler, _ = settled_assembler()
-    forged = [replace(record, facility=1) for record in records(SINGLE.lines())]
+    forged = [record._replace(facility=1) for record in records(SINGLE.lines())]
     assert assemble(forged, assembler) == []
     assert assembler.foreign_records == len(forged)
 
@@ -217,7 +217,7 @@ def test_a_line_in_pieces_is_put_together() -> None:
     cut = claim.index(",task_memcg=") + len(",task_memcg=")
     items = records([*SINGLE.dump_lines()[:-1], claim[:cut], "eth0: up", claim[cut:], *SINGLE.kill_lines()])
     piece = len(SINGLE.dump_lines()) + 1
-    items[piece] = replace(items[piece], fragment=True)
+    items[piece] = items[piece]._replace(fragment=True)
     assert [report.task_memcg for report in assemble(items)] == [A]
 
 
@@ -226,7 +226,7 @@ def test_a_piece_of_something_else_makes_the_cgroup_unknown_not_wrong() -> None:
     cut = claim.index(",task=")
     items = records([*SINGLE.dump_lines()[:-1], claim[:cut], " [<606944ba>] foo", claim[cut:], *SINGLE.kill_lines()])
     for i in (len(SINGLE.dump_lines()), len(SINGLE.dump_lines()) + 1):
-        items[i] = replace(items[i], fragment=True)
+        items[i] = items[i]._replace(fragment=True)
     (report,) = assemble(items)
     assert (report.victims[0].pid, report.task_memcg) == (680, None)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -180,7 +178,7 @@ def test_lines_of_others_between_a_reports_own_change_nothing(all_kills: list[Ki
         other = data.draw(st.one_of(st.none(), OTHERS, st.sampled_from(lines)))
         if other is not None:
             facility = 1 if other in lines else data.draw(st.integers(0, 1))
-            items.append(replace(record, text=other, facility=facility, fragment=data.draw(st.booleans())))
+            items.append(record._replace(text=other, facility=facility, fragment=data.draw(st.booleans())))
         items.append(record)
     assert assemble(items) == assemble(records(lines))
 
@@ -217,7 +215,7 @@ def test_a_claim_in_pieces_comes_out_exactly(kill: Kill, data: st.DataObject) ->
     pieces = [claim[i:j] for i, j in zip([0, *cuts], [*cuts, len(claim)], strict=True)]
     items = records(kill.dump_lines()[:-1])
     for i, piece in enumerate(pieces):
-        items += [replace(record, fragment=i > 0) for record in records([piece], 100 + 2 * i)]
+        items += [record._replace(fragment=i > 0) for record in records([piece], 100 + 2 * i)]
         items += records(["eth0: link up"], 101 + 2 * i)
     (report,) = assemble([*items, *records(kill.kill_lines(), 200)])
     assert (report.oom_memcg, report.task_memcg) == (kill.domain, kill.task_memcg)

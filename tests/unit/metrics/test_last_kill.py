@@ -145,6 +145,20 @@ def test_series_of_kills_stay_within_the_bound_of_containers(monkeypatch: pytest
     assert len(m._last_kills._last) <= 10
 
 
+def test_a_container_that_lost_its_series_and_has_them_again_shows_its_last_kill(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    m = metrics()
+    m.kill(kill())
+    m.container_gone(*KEY, 0.0)
+    monkeypatch.setattr(series, "MOST_CONTAINERS", 0)
+    m.drop_stale(1.0)
+    monkeypatch.setattr(series, "MOST_CONTAINERS", 10)
+    assert (times(m), memory(m)) == ({}, {})
+    m.kill(kill(2, MemoryUse(anon=5), AT - 3))
+    assert (times(m), memory(m)) == ({"herder-1/herder": AT - 3}, {"anon": 5})
+
+
 def test_a_tolerance_that_is_exceeded_is_counted_for_its_container_from_zero() -> None:
     m = metrics()
     name, labels = (

@@ -113,6 +113,18 @@ def test_a_dying_process_that_was_never_seen_has_its_living_parents(world: World
     assert victim.parent_commands[0] == "/usr/bin/python /usr/bin/celery worker"
 
 
+def test_victims_of_which_nothing_is_left_keep_no_reader_busy_and_take_nobody_elses_turn(world: World) -> None:
+    world.reached()
+    world.proc.reap(12)
+    for _ in range(1000):
+        world.reported((12, "python3"), (99, "gone"))
+    assert world.looks == [CONTAINER]
+    assert world.of_kill((12, "python3"))[0].command.startswith("python -m celery worker"), "it was seen before"
+    world.proc.kill(13)
+    world.reported((12, "python3"), (13, "sleep"))
+    assert world.looks == [CONTAINER, f"{CONTAINER} killed"], "there are readings left for the next kill"
+
+
 def test_a_dying_process_keeps_the_command_that_it_had(world: World) -> None:
     world.reached()
     world.now += 300  # it is there still, so its pid is its own
