@@ -105,7 +105,7 @@ class FollowUp:
         for followed in due:
             if followed.of_container and followed.kill.outcome is None:
                 followed.kill = replace(followed.kill, outcome=self._outcome(followed))
-            if followed.of_container and (found := with_processes(followed.kill, self._facts)) is not None:
+            if (found := with_processes(followed.kill, self._facts)) is not None:
                 followed.kill = found
                 completed.append(found)
         return tuple(followed.kill for followed in due), tuple(completed)

@@ -83,6 +83,8 @@ def test_a_kill_that_is_recorded_after_a_later_one_changes_nothing() -> None:
     m.kill(kill(1, MemoryUse(anon=1), AT))
     assert times(m) == {"herder-1/herder": AT + 5}
     assert memory(m)["anon"] == 241 * MIB
+    m.kill(kill(3, MemoryUse(anon=7), AT + 5))
+    assert memory(m) == {"anon": 7}, "of two at the same time the one that was counted last"
 
 
 def test_details_that_come_late_fill_in_the_memory_of_the_last_kill_and_of_no_other() -> None:
@@ -105,6 +107,22 @@ def test_the_last_kill_of_the_ledger_is_shown_after_a_restart_until_the_next() -
     assert memory(m)["anon"] == 241 * MIB
     m.kill(kill(8, None, AT + 1))
     assert (times(m), memory(m)) == ({"herder-1/herder": AT + 1}, {})
+
+
+def test_details_that_come_after_a_restart_are_those_of_the_ledgers_last_kill() -> None:
+    m = metrics()
+    m.seed({(*KEY, "single", "container"): 3}, 0.0, {KEY: (AT, kill(7, None))})
+    m.details(kill(6))
+    assert memory(m) == {}
+    m.details(kill(7))
+    assert memory(m)["anon"] == 241 * MIB
+
+
+def test_a_container_whose_series_were_dropped_and_are_back_keeps_its_last_kill() -> None:
+    m = metrics()
+    m.kill(kill())
+    m._last_kills.forget([KEY, ("default", "other", "main")])
+    assert times(m) == {"herder-1/herder": AT}
 
 
 def test_a_kill_that_the_ledger_does_not_keep_any_more_has_still_its_time() -> None:
