@@ -163,7 +163,7 @@ TEXTS = {
     "sandboxes": "paths of the pod's cgroups without a container name",
     "says": "all of it as a sentence",
     "scope": "which limit was hit; null: not known",
-    "seen": "processes shortly before the kill: the victims first, then the largest",
+    "seen": "processes of the container, read shortly before the kill or right after: the victims first, then the largest others",
     "shmem_bytes": "shared memory and tmpfs, such as an emptyDir in memory",
     "slab_reclaimable_bytes": "the part of `kernel_bytes` that can be freed",
     "sock_bytes": "buffers of sockets",

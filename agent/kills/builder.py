@@ -76,14 +76,21 @@ def build(
         details_missing=share.report is None,
         scope=_scope(counter, share.report, path, facts, claimed, kmsg=kmsg) if in_pods else None,
     )
-    kill = replace(kill, seen=facts.seen(path, ())) if share.report is None else with_details(kill, share.report, facts)
+    kill = (
+        replace(kill, seen=facts.seen(path, (), None))
+        if share.report is None
+        else with_details(kill, share.report, facts)
+    )
     if kill.limit_bytes is None:
         kill = replace(kill, limit_bytes=_limit(counter, kill.scope, facts))
     return kill if old else with_use(kill, counter, facts)
 
 
-def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
-    """The kill with what the kernel's log says of it. A late report may find out that the named cgroup lies in a parent's."""
+def with_details(kill: OomKill, report: OomReport, facts: Facts, recorded_s: float | None = None) -> OomKill:
+    """The kill with what the kernel's log says of it. A late report may find out that the named cgroup lies in a parent's.
+
+    ``recorded_s``: as Facts.seen has it.
+    """
     scope = _with_report(kill.scope, report, kill.cgroup_path, facts)
     of_pod = _in_pods_own(report)
     outcome = Outcome.DIED if of_pod and any(_runs_vm(victim) for victim in report.victims) else kill.outcome
@@ -99,7 +106,7 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
         use=report.use or (kill.use if scope is kill.scope else None),
         containers=kill.containers if scope is kill.scope else (),
         largest=_largest(report, kill.cgroup_path, scope),
-        seen=facts.seen(kill.cgroup_path, report.victims) or kill.seen,
+        seen=facts.seen(kill.cgroup_path, report.victims, recorded_s) or kill.seen,
         group_kill=kill.group_kill or report.group_memcg is not None,
         sources=kill.sources | {"kmsg"},
         details_missing=report.task_memcg is None or len(report.victims) < kill.processes,
@@ -108,11 +115,14 @@ def with_details(kill: OomKill, report: OomReport, facts: Facts) -> OomKill:
     )
 
 
-def with_processes(kill: OomKill, facts: Facts) -> OomKill | None:
-    """The kill with processes of its container that were read since it was recorded; None: it has the victim already, or as much."""
+def with_processes(kill: OomKill, facts: Facts, recorded_s: float) -> OomKill | None:
+    """The kill with processes of its container that were read since it was recorded; None: they tell no more than it has.
+
+    ``recorded_s``: as Facts.seen has it.
+    """
     if victim_seen(kill) is not None:
         return None
-    found = replace(kill, seen=facts.seen(kill.cgroup_path, kill.victims))
+    found = replace(kill, seen=facts.seen(kill.cgroup_path, kill.victims, recorded_s))
     return found if found.seen and (not kill.seen or victim_seen(found) is not None) else None
 
 

@@ -29,12 +29,14 @@ class _Followed:
     """``of_container`` False: it has no outcome. ``old``: that its container is dead says nothing. ``earlier``: an agent before this one
     recorded it, so its report was written before.
 
-    Monotonic times: when it is settled, and when its report is given up.
+    Monotonic times: when it was recorded (by an agent before this one: when this one began), when it is settled, and when its report is
+    given up.
     """
 
     kill: OomKill
     cgroup: Cgroup
     of_container: bool
+    recorded_s: float
     settled_s: float
     report_s: float
     old: bool
@@ -62,7 +64,8 @@ class FollowUp:
         of_container = cgroup.place.kind is CgroupKind.CONTAINER or kill.container_id is not None
         known = not of_container or (kill.outcome is not None and (bool(kill.victims) or not kmsg))
         report_s = now_s + LATE_S if kmsg else inf
-        followed = _Followed(kill, cgroup, of_container, now_s if known else now_s + OUTCOME_S, report_s, old)
+        settled_s = now_s if known else now_s + OUTCOME_S
+        followed = _Followed(kill, cgroup, of_container, now_s, settled_s, report_s, old)
         self._unsettled.append(followed)
         if kill.details_missing:
             self._lacking.append((kill.cgroup_path, now_s + LATE_S + KEEP_S))
@@ -78,7 +81,7 @@ class FollowUp:
         waiting = [kill for kill in kills if kill.container_id is not None and not kill.victims]
         for kill in reversed(waiting[:MOST_UNDETAILED]):
             cgroup = Cgroup(classify(kill.cgroup_path), kill.cgroup_inode)
-            followed = _Followed(kill, cgroup, True, now_s, now_s + EARLIER_S, True, earlier=True)
+            followed = _Followed(kill, cgroup, True, now_s, now_s, now_s + EARLIER_S, True, earlier=True)
             self._undetailed[kill.kill_id] = followed
 
     def was_away(self) -> None:
@@ -105,7 +108,7 @@ class FollowUp:
         for followed in due:
             if followed.of_container and followed.kill.outcome is None:
                 followed.kill = replace(followed.kill, outcome=self._outcome(followed))
-            if (found := with_processes(followed.kill, self._facts)) is not None:
+            if (found := with_processes(followed.kill, self._facts, followed.recorded_s)) is not None:
                 followed.kill = found
                 completed.append(found)
         return tuple(followed.kill for followed in due), tuple(completed)
@@ -129,7 +132,7 @@ class FollowUp:
             late = self._late(followed, increased)
             if late:
                 self._reports.take(late[0])
-                followed.kill = with_details(followed.kill, late[0], self._facts)
+                followed.kill = with_details(followed.kill, late[0], self._facts, followed.recorded_s)
                 amended.append(followed.kill)
                 del self._undetailed[followed.kill.kill_id]
         if not unread:

@@ -17,12 +17,12 @@ Sample = tuple[tuple[str, ...], float]  # labels and value
 
 
 class ScrapedGauge(Collector):
-    """A gauge with series that are made when they are asked for: ``samples`` gives them, to any thread.
+    """A gauge whose series are created at each scrape, not when a kill is recorded: the first kill of a container would create nine.
 
-    A kill in a container that had none yet would make nine, at the one time at which the agent is in a hurry.
+    ``samples`` gives them; the threads that serve the page call it.
     """
 
-    _type = "gauge"
+    _type = "gauge"  # this and _labelnames as the library's metrics have them: the reference is compared with both
 
     def __init__(self, name: str, text: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
         self._name, self._text, self._labelnames = name, text, tuple(labels)
@@ -69,7 +69,7 @@ class LastKills:
 
     def _put(self, key: Key, last: _Last) -> None:
         """Kills that are counted for the pod or for nobody have no series: the last of them says nothing about the others."""
-        if not key[1] or not self._series.counts(key):
+        if not key[1] or not self._series.has_any(key):
             return
         before = self._last.get(key)
         if before is None or before.at_unix_s <= last.at_unix_s:
@@ -78,14 +78,14 @@ class LastKills:
     def forget(self, dropped: Iterable[Key]) -> None:
         """The series of these containers were dropped."""
         for key in dropped:
-            if not self._series.counts(key):
+            if not self._series.has_any(key):
                 self._last.pop(key, None)
 
     # ------------------------------------------------------------------------------------------ threads that serve the page
 
     def _shown(self) -> list[tuple[Key, _Last]]:
         """Without those whose series were dropped, which is told later."""
-        return [one for one in tuple(self._last.items()) if self._series.counts(one[0])]
+        return [one for one in tuple(self._last.items()) if self._series.has_any(one[0])]
 
     def _times(self) -> Iterator[Sample]:
         for key, last in self._shown():

@@ -49,8 +49,8 @@ class ContainerSeries:
         self._series[key].add((kind, labels))
         return kind.labels(*key, *labels)
 
-    def counts(self, key: Key) -> bool:
-        """Whether this container itself has series. For other threads, too."""
+    def has_any(self, key: Key) -> bool:
+        """Whether this container itself has series. Any thread may ask."""
         return key in self._series
 
     def has(self, key: Key, kind: MetricWrapperBase, *labels: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["plain"]
 
-_AS_THEY_ARE = frozenset((type(None), bool, int, float, str))  # most values: they aren't asked what they are
+_AS_THEY_ARE = frozenset((type(None), bool, int, float, str))  # most values
 
 
 def plain(record: Any) -> dict[str, Any]:

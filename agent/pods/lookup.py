@@ -59,7 +59,7 @@ class Lookup:
         live: Live,
         oom_group: Mapping[str, int],
         on_error: Callable[[CgroupError], None],
-        seen: Callable[[str, Sequence[Victim]], tuple[SeenProcess, ...]] = lambda _path, _victims: (),
+        seen: Callable[[str, Sequence[Victim], float | None], tuple[SeenProcess, ...]] = lambda *_: (),
     ) -> None:
         self._files = files
         self._registry = registry

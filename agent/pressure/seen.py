@@ -80,7 +80,7 @@ class SeenProcesses:
     def reported(self, cgroup: Cgroup, victims: Sequence[Victim], now_s: float) -> None:
         """The kernel's log names processes of this container that were killed: what is left of them, and their parents, is read soon.
 
-        Usually nothing is left: to hand that over to a reader costs more than to look whether the processes exist (measured).
+        Usually nothing is left: waking a reader costs more than checking that the processes exist (measured).
         """
         left = [victim for victim in victims[:OF_A_KILL] if exists(victim.pid, self._proc)]
         if left and self._pace.take(now_s):
@@ -93,9 +93,13 @@ class SeenProcesses:
             self._pace.forget(cgroup.path)
             self._kept.removed(cgroup.path, cgroup.inode, now_s)
 
-    def of_kill(self, path: str, victims: Sequence[Victim]) -> tuple[SeenProcess, ...]:
-        """Of the container at this path: the victims as far as they were seen, then the largest others. Without victims: the largest."""
-        return self._kept.of_kill(path, victims, self._clock())
+    def of_kill(self, path: str, victims: Sequence[Victim], recorded_s: float | None = None) -> tuple[SeenProcess, ...]:
+        """Of the container at this path: the victims as far as they were seen, then the largest others. Without victims: the largest.
+
+        ``recorded_s``: the monotonic time at which the kill was recorded; None: it is recorded now.
+        """
+        now_s = self._clock()
+        return self._kept.of_kill(path, victims, now_s, now_s if recorded_s is None else recorded_s)
 
     # -------------------------------------------------------------------------------------------------- readers' threads
 
@@ -130,7 +134,7 @@ class SeenProcesses:
         self._kept.add(cgroup.path, cgroup.inode, namespace, found)
 
     def _seen(self, look: _Look, one: Process) -> Seen:
-        return Seen(look.describe(one), one.start_ticks, self._clock())
+        return Seen(look.describe(one), one.start_ticks, self._clock(), one.ends)
 
 
 class _Look:

@@ -17,8 +17,6 @@ LEAST_BYTES = 48  # of an Event's sentence; with less room there is none
 
 def without_arguments(kill: OomKill) -> OomKill:
     """The kill with its processes' names, and without their command lines."""
-    if not kill.seen:
-        return kill
     return replace(kill, seen=tuple(replace(one, command="", parent_commands=()) for one in kill.seen))
 
 

@@ -23,7 +23,7 @@ from tests.lab.spec import Container, Pod
 SMALL_MIB = 12
 # The hog's milliseconds per MiB, and the container's limit: a leak of 1 MiB/s is near this limit for 45 s.
 LEAKS = (("1 MiB/s", 1000, 180), ("10 MiB/s", 100, 180), ("as fast as it can", 0, SMALL_MIB))
-SLOW_MS = 1000  # these are measured in one round: it takes three minutes, and all of them are seen
+SLOW_MS = 1000  # from here on one round is enough: it takes three minutes, and finds all of them
 PATIENCE_S = 300.0
 
 
@@ -69,7 +69,7 @@ def main() -> None:
     """Measure inside the lab."""
     top = argparse.ArgumentParser(description=__doc__)
     top.add_argument("--containers", type=int, default=6, help="of one round, at the same time")
-    top.add_argument("--rounds", type=int, default=4, help="one round is luck: the same code had 35 to 70 % (measured)")
+    top.add_argument("--rounds", type=int, default=4, help="of each speed but the slowest; a single round says little")
     top.add_argument("--later", type=int, default=12, help="kills that follow each other in one container")
     asked = top.parse_args()
     node = make_node(Path(tempfile.mkdtemp()), "systemd", status_delay_s=0.5)

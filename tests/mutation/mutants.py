@@ -333,7 +333,7 @@ MUTANTS = (
     Mutant(
         "a container without series still shows its last kill",
         "metrics/last_kill.py",
-        "        return [one for one in tuple(self._last.items()) if self._series.counts(one[0])]\n",
+        "        return [one for one in tuple(self._last.items()) if self._series.has_any(one[0])]\n",
         "        return list(self._last.items())\n",
         ("metrics/test_last_kill.py",),
     ),
@@ -1449,7 +1449,7 @@ MUTANTS = (
     Mutant(
         "containers that are counted for their pod have a last kill of their own",
         "metrics/last_kill.py",
-        "        if not key[1] or not self._series.counts(key):\n",
+        "        if not key[1] or not self._series.has_any(key):\n",
         "        if not key[1]:\n",
         ("metrics/test_last_kill.py",),
     ),
@@ -1527,9 +1527,23 @@ MUTANTS = (
     Mutant(
         "another name at a victim's PID is taken for it",
         "pressure/kept.py",
-        " and one.comm == killed[pid]]",
-        "]",
+        "if one is not None and one.comm == comm]",
+        "if one is not None]",
         ("pressure/test_seen.py",),
+    ),
+    Mutant(
+        "a process that got the victim's PID after the kill was recorded is taken for it",
+        "pressure/kept.py",
+        " if one.at_s > recorded_s and not one.ends}\n",
+        " if one.at_s > recorded_s and False}\n",
+        ("pressure/test_seen.py",),
+    ),
+    Mutant(
+        "the time at which a kill was recorded is lost on the way to its processes",
+        "kills/follow_up.py",
+        "with_processes(followed.kill, self._facts, followed.recorded_s)",
+        "with_processes(followed.kill, self._facts, now_s)",
+        ("kills/test_attribution.py",),
     ),
     Mutant(
         "a process of another container is named",

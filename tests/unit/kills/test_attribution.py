@@ -65,6 +65,7 @@ def test_a_settled_kill_has_the_processes_that_were_read_after_it_was_recorded(
     world.kill(A)
     agent.attribution.reported(report(A, 4312), world.now)
     agent.read()
+    recorded_s = world.now
     findings = agent.after(0.0)
     assert [kill.seen for kill in findings.kills] == [before]
     assert findings.completed == findings.settled == ()
@@ -72,6 +73,20 @@ def test_a_settled_kill_has_the_processes_that_were_read_after_it_was_recorded(
     findings = agent.after(1.0)
     assert [kill.seen for kill in findings.settled] == [known]
     assert findings.completed == (findings.settled if known != before else ())
+    assert set(world.seen_of[1:]) <= {recorded_s}, "who lives later is not the victim"
+
+
+def test_details_that_come_late_ask_for_the_processes_of_when_the_kill_was_recorded(world: World) -> None:
+    agent = Agent(world)
+    world.kill(A)
+    agent.read()
+    (kill,) = agent.after(1.0).kills
+    recorded_s, world.processes[A] = world.now, (VICTIM,)
+    world.now += 0.1
+    agent.attribution.reported(report(A, 4312), world.now)
+    (amended,) = agent.after(0.1).amended
+    assert (kill.seen, amended.seen) == ((), (VICTIM,))
+    assert recorded_s in world.seen_of
 
 
 def test_a_kill_without_any_report_waits_while_the_log_has_not_been_read_to_its_end(world: World) -> None:

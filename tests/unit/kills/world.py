@@ -70,6 +70,9 @@ class World:
     containers: dict[str, tuple[ContainerUse, ...]] = field(default_factory=dict)  # by pod
     next_inode: int = 1000
     processes: dict[str, tuple[SeenProcess, ...]] = field(default_factory=dict)  # that were read, by path
+    seen_of: list[float | None] = field(
+        default_factory=list
+    )  # when the kills were recorded of which processes were asked for
 
     def make(self, *paths: str) -> None:
         for path in paths:
@@ -143,7 +146,8 @@ class World:
     def limited_above(self, path: str) -> bool:
         return self.capped
 
-    def seen(self, path: str, victims: Sequence[Victim]) -> tuple[SeenProcess, ...]:
+    def seen(self, path: str, victims: Sequence[Victim], recorded_s: float | None) -> tuple[SeenProcess, ...]:
+        self.seen_of.append(recorded_s)
         killed = {victim.pid for victim in victims}
         return tuple(sorted(self.processes.get(path, ()), key=lambda one: one.pid not in killed))
 

@@ -59,8 +59,8 @@ class World:
     def reached(self, cgroup: Cgroup = MAIN) -> None:
         self.seen.reached(cgroup, self.now)
 
-    def of_kill(self, *killed: tuple[int, str]) -> tuple[SeenProcess, ...]:
-        return self.seen.of_kill(CONTAINER, [Victim(pid, comm) for pid, comm in killed])
+    def of_kill(self, *killed: tuple[int, str], recorded_s: float | None = None) -> tuple[SeenProcess, ...]:
+        return self.seen.of_kill(CONTAINER, [Victim(pid, comm) for pid, comm in killed], recorded_s)
 
     def reported(self, *killed: tuple[int, str]) -> None:
         self.seen.reported(MAIN, [Victim(pid, comm) for pid, comm in killed], self.now)
@@ -152,6 +152,24 @@ def test_a_pid_that_a_living_process_has_now_is_not_named(world: World) -> None:
     assert 12 not in {one.pid for one in world.of_kill((12, "python3"))}
 
 
+def test_a_process_that_got_the_victims_pid_after_the_kill_was_recorded_is_another(world: World) -> None:
+    world.proc.reap(12)
+    recorded_s = world.now
+    world.now += 0.2
+    world.proc.add(12, ("python", "other"), parent=11, start=2000)
+    world.reached()
+    assert 12 not in {one.pid for one in world.of_kill((12, "python3"), recorded_s=recorded_s)}
+
+
+def test_a_victim_that_still_ends_after_the_kill_was_recorded_is_named(world: World) -> None:
+    world.proc.kill(12)
+    recorded_s = world.now
+    world.now += 0.2
+    world.reported((12, "python3"))
+    victim = world.of_kill((12, "python3"), recorded_s=recorded_s)[0]
+    assert (victim.pid, victim.parents) == (12, ("celery", "tini"))
+
+
 def test_a_dying_process_of_another_container_is_none_of_this_one(world: World) -> None:
     world.proc.add(12, ("python",), parent=11, start=2000, cgroup=CONTAINER[:-1] + "b")
     world.proc.kill(12)
@@ -197,9 +215,10 @@ def test_a_new_cgroup_at_the_same_path_has_none_of_the_old_ones(world: World) ->
 def test_no_order_of_starts_looks_and_kills_names_another_processs_command(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str, int, str]]
 ) -> None:
-    """Each process has a command of its own. As long as the dead are seen when they are reported, what is shown is theirs, or nothing."""
+    """Each process has a command of its own. What is shown is its own, or nothing: when a kill is recorded, and at any time later."""
     world = World(tmp_path_factory.mktemp("proc"), Redaction())
     alive: dict[int, str] = {}
+    recorded: list[tuple[int, str, float, str]] = []
     for number, (pid, comm, seconds, what) in enumerate(steps):
         world.now += seconds
         if what == "s":
@@ -211,10 +230,12 @@ def test_no_order_of_starts_looks_and_kills_names_another_processs_command(
             name = (world.proc.folder / str(pid) / "stat").read_text().partition("(")[2][0]
             world.proc.kill(pid)
             world.reported((pid, name))
-            named = [one for one in world.of_kill((pid, name)) if one.pid == pid]
-            assert all(one.command in ("", alive[pid]) for one in named)
+            recorded.append((pid, name, world.now, alive[pid]))
             world.proc.reap(pid)
             del alive[pid]
+        for killed, name, recorded_s, command in recorded:
+            named = [one for one in world.of_kill((killed, name), recorded_s=recorded_s) if one.pid == killed]
+            assert all(one.command in ("", command) for one in named)
 
 
 # -------------------------------------------------------------------------------------------------------------- hostile
@@ -300,7 +321,7 @@ def test_what_is_kept_is_bounded_per_container_and_in_all() -> None:
     assert len(sizes) <= MOST_CONTAINERS
     assert max(sizes) == MOST_PROCESSES
     path = next(iter(kept._containers))
-    assert [one.pid for one in kept.of_kill(path, (), 1.0)] == [59, 58, 57, 56][:OF_A_KILL]
+    assert [one.pid for one in kept.of_kill(path, (), 1.0, 1.0)] == [59, 58, 57, 56][:OF_A_KILL]
     assert kept_module.OF_A_KILL <= 4, "each is in the ledger's row"
 
 
@@ -309,7 +330,7 @@ def test_a_namespace_of_many_pods_leaves_places_for_the_processes_of_others() ->
     kept.add("kubepods/pod-of-prod/one", 1, "prod", seen)
     for number in range(MOST_CONTAINERS * 2):
         kept.add(f"kubepods/pod{number}/one", 10 + number, "hostile", seen)
-    assert kept.of_kill("kubepods/pod-of-prod/one", (), 1.0) != ()
+    assert kept.of_kill("kubepods/pod-of-prod/one", (), 1.0, 1.0) != ()
 
 
 def test_what_is_kept_belongs_to_the_namespace_of_the_pod(tmp_path: Path) -> None:
