@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from agent.model import SeenProcess
 PROC = Path("/proc")
 WHOLE = 1 << 16
 PAGE = resource.getpagesize()
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")  # of a process's start
 _PF_EXITING = 0x4  # include/linux/sched.h
 _SIGKILL = 1 << 8
 
@@ -96,6 +98,11 @@ def cgroup_of(pid: int | str, proc: Path = PROC, controller: str = "memory") -> 
         if path:
             paths |= dict.fromkeys(controllers.split(","), path.removesuffix(" (deleted)"))
     return paths.get(controller, paths.get(""))  # v2 names no controllers
+
+
+def boot_s() -> float:
+    """Seconds since boot, those of suspension included: by this clock a process's start is counted (proc_pid_stat(5), since 3.17)."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def exists(pid: int, proc: Path = PROC) -> bool:

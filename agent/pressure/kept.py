@@ -18,15 +18,11 @@ OF_A_KILL = 4
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One process, its start (clock ticks since boot), which with the PID names it, and the monotonic time at which it was seen.
-
-    ``ends``: it was about to end then.
-    """
+    """One process, its start (clock ticks since boot), which with the PID names it, and the monotonic time at which it was seen."""
 
     process: SeenProcess
     start_ticks: int
     at_s: float
-    ends: bool = False
 
 
 @dataclass(slots=True)
@@ -91,18 +87,19 @@ class Kept:
             if container is not None and container.inode == inode:
                 container.removed_s = now_s
 
-    def of_kill(self, path: str, victims: Sequence[Victim], now_s: float, recorded_s: float) -> tuple[SeenProcess, ...]:
+    def of_kill(
+        self, path: str, victims: Sequence[Victim], now_s: float, recorded_ticks: float
+    ) -> tuple[SeenProcess, ...]:
         """The victims, then the largest others, at most OF_A_KILL. A victim is a process that was seen in this container less than FRESH_S
-        ago with this PID and name. One that lived after the kill was recorded only has its PID.
+        ago with this PID and name. Processes that started later than ``recorded_ticks`` (clock ticks since boot) are left out.
         """
         with self._lock:
             container = self._containers.get(path)
             known = () if container is None else tuple(container.by_pid.values())
-        fresh = {one.process.pid: one.process for one in known if now_s - one.at_s <= FRESH_S}
-        later = {one.process.pid for one in known if one.at_s > recorded_s and not one.ends}
+        fresh_ones = (one for one in known if now_s - one.at_s <= FRESH_S and one.start_ticks <= recorded_ticks)
+        fresh = {one.process.pid: one.process for one in fresh_ones}
         killed = {victim.pid: victim.comm for victim in victims}
-        theirs = ((fresh.get(pid), comm) for pid, comm in killed.items() if pid not in later)
-        named = [one for one, comm in theirs if one is not None and one.comm == comm]
+        named = [one for pid in killed if (one := fresh.get(pid)) is not None and one.comm == killed[pid]]
         others = sorted((one for pid, one in fresh.items() if pid not in killed), key=lambda one: -(one.rss_bytes or 0))
         return (*named, *others)[:OF_A_KILL]
 

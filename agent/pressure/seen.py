@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.kernel.command_lines import CUT, arguments, resident_bytes
-from agent.kernel.processes import PROC, Process, cgroup_of, exists, process
+from agent.kernel.processes import PROC, TICKS_PER_S, Process, boot_s, cgroup_of, exists, process
 from agent.model import Cgroup, CgroupKind, SeenProcess, Victim, parent_of
 from agent.pressure.kept import OF_A_KILL, Kept, Seen
 from agent.pressure.pace import Pace
@@ -53,6 +53,7 @@ class SeenProcesses:
         namespace_of: Callable[[str], str] = lambda _path: "",
         proc: Path = PROC,
         clock: Callable[[], float] = time.monotonic,
+        boot_clock: Callable[[], float] = boot_s,
     ) -> None:
         self._pids = pids
         self._containers = containers
@@ -62,6 +63,7 @@ class SeenProcesses:
         self._namespace_of = namespace_of
         self._proc = proc
         self._clock = clock
+        self._boot_clock = boot_clock
         self._pace = Pace()
         self._kept = Kept()
 
@@ -99,7 +101,8 @@ class SeenProcesses:
         ``recorded_s``: the monotonic time at which the kill was recorded; None: it is recorded now.
         """
         now_s = self._clock()
-        return self._kept.of_kill(path, victims, now_s, now_s if recorded_s is None else recorded_s)
+        recorded_ticks = (self._boot_clock() - (0.0 if recorded_s is None else now_s - recorded_s)) * TICKS_PER_S
+        return self._kept.of_kill(path, victims, now_s, recorded_ticks)
 
     # -------------------------------------------------------------------------------------------------- readers' threads
 
@@ -134,7 +137,7 @@ class SeenProcesses:
         self._kept.add(cgroup.path, cgroup.inode, namespace, found)
 
     def _seen(self, look: _Look, one: Process) -> Seen:
-        return Seen(look.describe(one), one.start_ticks, self._clock(), one.ends)
+        return Seen(look.describe(one), one.start_ticks, self._clock())
 
 
 class _Look:

@@ -1527,15 +1527,15 @@ MUTANTS = (
     Mutant(
         "another name at a victim's PID is taken for it",
         "pressure/kept.py",
-        "if one is not None and one.comm == comm]",
-        "if one is not None]",
+        " and one.comm == killed[pid]]",
+        "]",
         ("pressure/test_seen.py",),
     ),
     Mutant(
         "a process that got the victim's PID after the kill was recorded is taken for it",
         "pressure/kept.py",
-        " if one.at_s > recorded_s and not one.ends}\n",
-        " if one.at_s > recorded_s and False}\n",
+        " and one.start_ticks <= recorded_ticks)\n",
+        ")\n",
         ("pressure/test_seen.py",),
     ),
     Mutant(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.cgroup.layout import classify
 from agent.kernel import command_lines, processes
-from agent.kernel.processes import read_file
+from agent.kernel.processes import TICKS_PER_S, read_file
 from agent.model import Cgroup, SeenProcess, Victim
 from agent.pressure import kept as kept_module
 from agent.pressure.kept import FRESH_S, MOST_CONTAINERS, MOST_PROCESSES, OF_A_KILL, REMOVED_S, Kept, Seen
@@ -48,6 +48,7 @@ class World:
             namespace_of=namespace_of,
             proc=folder,
             clock=lambda: self.now,
+            boot_clock=lambda: self.now,
         )
 
     def submit(self, pod: str, key: str, work: Callable[[], None], *, soon: bool = False) -> bool:
@@ -156,9 +157,17 @@ def test_a_process_that_got_the_victims_pid_after_the_kill_was_recorded_is_anoth
     world.proc.reap(12)
     recorded_s = world.now
     world.now += 0.2
-    world.proc.add(12, ("python", "other"), parent=11, start=2000)
+    world.proc.add(12, ("python", "other"), parent=11, start=int(world.now * TICKS_PER_S))
+    world.proc.add(14, ("python", "new"), parent=11, start=int(world.now * TICKS_PER_S))
     world.reached()
-    assert 12 not in {one.pid for one in world.of_kill((12, "python3"), recorded_s=recorded_s)}
+    found = {one.pid for one in world.of_kill((12, "python3"), recorded_s=recorded_s)}
+    assert found == {10, 11, 13}, "14 started later, too"
+    world.proc.kill(12)
+    world.reported((12, "python3"))
+    assert 12 not in {one.pid for one in world.of_kill((12, "python3"), recorded_s=recorded_s)}, (
+        "its own kill is another"
+    )
+    assert world.of_kill((12, "python3"))[0].command == "python other"
 
 
 def test_a_victim_that_still_ends_after_the_kill_was_recorded_is_named(world: World) -> None:
@@ -223,7 +232,7 @@ def test_no_order_of_starts_looks_and_kills_names_another_processs_command(
         world.now += seconds
         if what == "s":
             alive[pid] = f"run {number}"
-            world.proc.add(pid, alive[pid].split(), comm=comm, start=number)
+            world.proc.add(pid, alive[pid].split(), comm=comm, start=int(world.now * TICKS_PER_S))
         elif what == "r":
             world.reached()
         elif pid in alive:
@@ -321,7 +330,7 @@ def test_what_is_kept_is_bounded_per_container_and_in_all() -> None:
     assert len(sizes) <= MOST_CONTAINERS
     assert max(sizes) == MOST_PROCESSES
     path = next(iter(kept._containers))
-    assert [one.pid for one in kept.of_kill(path, (), 1.0, 1.0)] == [59, 58, 57, 56][:OF_A_KILL]
+    assert [one.pid for one in kept.of_kill(path, (), 1.0, 1)] == [59, 58, 57, 56][:OF_A_KILL]
     assert kept_module.OF_A_KILL <= 4, "each is in the ledger's row"
 
 
@@ -330,7 +339,7 @@ def test_a_namespace_of_many_pods_leaves_places_for_the_processes_of_others() ->
     kept.add("kubepods/pod-of-prod/one", 1, "prod", seen)
     for number in range(MOST_CONTAINERS * 2):
         kept.add(f"kubepods/pod{number}/one", 10 + number, "hostile", seen)
-    assert kept.of_kill("kubepods/pod-of-prod/one", (), 1.0, 1.0) != ()
+    assert kept.of_kill("kubepods/pod-of-prod/one", (), 1.0, 1) != ()
 
 
 def test_what_is_kept_belongs_to_the_namespace_of_the_pod(tmp_path: Path) -> None:
