@@ -1520,8 +1520,8 @@ MUTANTS = (
     Mutant(
         "a process is named though it was seen long ago",
         "pressure/kept.py",
-        "if now_s - one.at_s <= FRESH_S}",
-        "if now_s >= one.at_s}",
+        "if now_s - one.at_s <= FRESH_S and ",
+        "if now_s >= one.at_s and ",
         ("pressure/test_seen.py",),
     ),
     Mutant(
