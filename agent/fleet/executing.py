@@ -75,7 +75,7 @@ def execute(
         web = WebSocket(connection, until_s, MOST_MESSAGE)
         _receive(web, web.open(path, PROTOCOLS), output)
         web.close()
-    return Finished(b"".join(output.stdout), b"".join(output.stderr), _exit_code(output.error))
+    return Finished(b"".join(output.stdout), b"".join(output.stderr), exit_code(output.error))
 
 
 def _receive(web: WebSocket, messages: list[Message] | None, output: _Output) -> None:
@@ -96,7 +96,7 @@ def _receive(web: WebSocket, messages: list[Message] | None, output: _Output) ->
             return
 
 
-def _exit_code(error: bytes) -> int:
+def exit_code(error: bytes) -> int:
     """Of the Status that ends a command (NonZeroExitCode has it as a cause). Raises FleetError if the command did not run to its end."""
     if not error:
         raise FleetError("the connection ended before the command did")
@@ -108,7 +108,7 @@ def _exit_code(error: bytes) -> int:
             causes = status["details"]["causes"]
             return int(next(one["message"] for one in causes if one.get("reason") == "ExitCode"))
         message = status.get("message")
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError, StopIteration):
+    except (ValueError, OverflowError, RecursionError, KeyError, TypeError, AttributeError, StopIteration):
         message = None
     why = safe(message, LONGEST_WHY) if isinstance(message, str) and message else "the reason can't be read"
     raise FleetError(f"the command could not be run: {why}")

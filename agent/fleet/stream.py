@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import socket
 import time
 from contextlib import suppress
@@ -20,6 +21,7 @@ MOST_HEAD, MOST_BODY = 64 << 10, 64 << 10
 MOST_AT_ONCE = 1 << 18
 LONGEST_WHY = 300
 HEAD_END = b"\r\n\r\n"
+STATUS = re.compile(r"HTTP/1\.[0-9] +([0-9]{3})(?: |$)")  # RFC 9112, section 4
 
 
 class TookTooLongError(FleetError):
@@ -108,16 +110,16 @@ class WebSocket:
             data += piece
         head, _, rest = data.partition(HEAD_END)
         first, *lines = head.decode("latin-1").split("\r\n")
-        words = first.split(maxsplit=2)
-        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+        status = STATUS.match(first)
+        if status is None:
             raise FleetError("its answer is not HTTP")
         pairs = (line.partition(":") for line in lines)
-        return int(words[1]), {name.strip().lower(): value.strip() for name, _, value in pairs}, rest
+        return int(status[1]), {name.strip().lower(): value.strip() for name, _, value in pairs}, rest
 
     def _body(self, headers: dict[str, str], data: bytes) -> bytes:
         """Of a refusal: as much as is there, at most ``MOST_BODY`` bytes."""
         length = headers.get("content-length", "")
-        most = min(int(length), MOST_BODY) if length.isascii() and length.isdigit() else MOST_BODY
+        most = int(length) if len(length) < len(str(MOST_BODY)) and length.isascii() and length.isdigit() else MOST_BODY
         with suppress(OSError, TookTooLongError):
             while len(data) < most and (piece := self._receive()):
                 data += piece

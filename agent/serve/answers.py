@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from math import inf
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -21,6 +20,7 @@ from agent.serve import protocol
 from agent.serve.protocol import RefusedError
 from agent.settings import Settings
 from agent.wording.logs import Once, left_out_text
+from agent.wording.times import YEAR_10000_UNIX_S
 from agent.wording.view import Shown
 
 logger = logging.getLogger("oomward")
@@ -66,7 +66,7 @@ class Answers:
         if command == "history":
             return self._history(taken)
         which, pod = taken.which(), taken.text("pod")
-        since_unix_s = taken.seconds("since_unix_s") if command == "advise" else None
+        since_unix_s = taken.time_unix_s("since_unix_s") if command == "advise" else None
         taken.end()
         if command == "explain" and pod is None:
             raise RefusedError("explain needs a pod")
@@ -83,7 +83,7 @@ class Answers:
                     return diagnoses.diagnose(found, pod, which)
 
     def _history(self, taken: Arguments) -> Shown:
-        limit, since_unix_s = taken.number("limit", 1), taken.seconds("since_unix_s")
+        limit, since_unix_s = taken.number("limit", 1), taken.time_unix_s("since_unix_s")
         which, pod = taken.which(), taken.text("pod")
         taken.end()
         uids = None
@@ -144,13 +144,13 @@ class Arguments:
             raise RefusedError(f"{name} is not a whole number of at least {least}")
         return value
 
-    def seconds(self, name: str) -> float | None:
+    def time_unix_s(self, name: str) -> float | None:
         """None: not given."""
         value = self._left.pop(name, None)
         if value is None:
             return None
-        if type(value) not in (int, float) or not 0 < value < inf:
-            raise RefusedError(f"{name} is not a number of seconds")
+        if type(value) not in (int, float) or not 0 < value < YEAR_10000_UNIX_S:
+            raise RefusedError(f"{name} is not a number of seconds before the year 10000")
         return float(value)
 
     def end(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from agent.model.recover import Action, Attempt, State, Strategy, StrategyEntry
 from agent.recover.actions.request import PatchResource, Request, Result, Seen, once, signed
 from agent.recover.case import Case, Change
 from agent.recover.subject import Json, of_gitops, step_of
+
+INDEX = re.compile("0|[1-9][0-9]{0,8}")  # of an array (RFC 6901, section 4)
 
 
 def plan(case: Case) -> Change | str:
@@ -66,7 +69,7 @@ def _at(obj: object, path: str) -> object:
         key = part.replace("~1", "/").replace("~0", "~")
         if isinstance(obj, dict):
             obj = obj.get(key)
-        elif isinstance(obj, list) and key.isdigit() and int(key) < len(obj):
+        elif isinstance(obj, list) and INDEX.fullmatch(key) and int(key) < len(obj):
             obj = obj[int(key)]
         else:
             return None

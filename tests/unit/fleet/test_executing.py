@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import socket
 import threading
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.fleet import FleetError
-from agent.fleet.executing import Finished, execute
+from agent.fleet.executing import Finished, execute, exit_code
 from agent.fleet.stream import GUID, TookTooLongError, WebSocket
 from tests.lab.apiexec import BINARY, Ending, Ran, frame
 from tests.lab.apifaults import Fault, How
@@ -144,6 +145,42 @@ def test_frames_that_come_together_with_the_handshakes_answer_are_read(tmp_path:
             messages = web.receive() or []
         thread.join()
     assert messages[0].data == output
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        ("HTTP/1.1 403 Forbidden", "^no$"),
+        ("HTTP/1.1 403", "^no$"),
+        ("HTTP/1.1 403 Forbidden\r\nContent-Length: 2", "^no$"),
+        ("HTTP/1.1 403 Forbidden\r\nContent-Length: ²", "^no$"),
+        (f"HTTP/1.1 403 Forbidden\r\nContent-Length: {'9' * 5000}", "^no$"),
+        ("HTTP/1.1 ² Switching Protocols", "not HTTP"),
+        (f"HTTP/1.1 {'9' * 5000} OK", "not HTTP"),
+        ("HTTP/2 200 OK", "not HTTP"),
+        ("SSH-2.0-OpenSSH", "not HTTP"),
+        ("", "not HTTP"),
+    ],
+)
+def test_any_head_of_an_answer_is_read_or_is_said_not_to_be_http(head: str, why: str) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(head.encode("latin-1") + b"\r\n\r\nno")
+        theirs.shutdown(socket.SHUT_WR)
+        web = WebSocket(ours, time.monotonic() + 5.0, 1 << 20)
+        with pytest.raises(FleetError, match=why):
+            web.open("/", ("v4",))
+
+
+@pytest.mark.parametrize("code", ["1", 1, "²²", "", None, [], float("inf"), {}, "9" * 5000])
+def test_any_exit_code_is_read_or_is_said_to_be_unreadable(code: object) -> None:
+    details = {"causes": [{"reason": "ExitCode", "message": code}]}
+    status = json.dumps({"status": "Failure", "reason": "NonZeroExitCode", "details": details}).encode()
+    if code in ("1", 1):
+        assert exit_code(status) == 1
+    else:
+        with pytest.raises(FleetError, match="reason can't be read"):
+            exit_code(status)
 
 
 class _Late:

@@ -285,6 +285,22 @@ def test_a_crash_loop_of_a_build_changes_its_strategy_in_order() -> None:
     )
 
 
+@pytest.mark.parametrize("index", ["1", "01", "-1", "x", "²", "9" * 5000, "-"])
+def test_a_test_of_a_list_item_that_is_not_there_does_not_apply(index: str) -> None:
+    swapped = ({"op": "test", "path": f"/spec/steps/{index}", "value": "build"}, *swap("s2i", "tekton"))
+    builds = replace(BUILDS, entries=(StrategyEntry("s2i"), StrategyEntry("tekton", swapped)))
+    one = {**resource("s2i"), "spec": {"strategy": "s2i", "steps": ["build"]}}
+    config = replace(REAL, strategies=(builds,))
+    assert step(crash_loop(**OF_BUILD), config=config, resource=one).attempt.action is Action.RETRY
+    there = replace(builds, entries=(StrategyEntry("s2i"), StrategyEntry("tekton", _renamed(swapped, "/spec/steps/0"))))
+    found = step(crash_loop(**OF_BUILD), config=replace(REAL, strategies=(there,)), resource=one)
+    assert found.attempt.after == "tekton"
+
+
+def _renamed(patch: tuple[Mapping[str, object], ...], path: str) -> tuple[Mapping[str, object], ...]:
+    return ({**patch[0], "path": path}, *patch[1:])
+
+
 def test_attempts_are_counted_afresh_for_each_strategy() -> None:
     disabled = {POLICY_ANNOTATION: '{"enableBuildFallback": false}'}
     raw, retries = crash_loop(notes=disabled, **OF_BUILD), [Action.RETRY] * 3

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agent.cgroup.files import CgroupFiles
 from agent.commands.survey import survey
@@ -68,6 +70,8 @@ def test_each_command_is_answered(answers: Answers) -> None:
         ("explain", {"pod": "x" * 1001}, "pod is not a text"),
         ("explain", {}, "explain needs a pod"),
         ("advise", {"since_unix_s": -1}, "since_unix_s is not a number"),
+        ("advise", {"since_unix_s": 1e300}, "since_unix_s is not a number of seconds before the year 10000"),
+        ("history", {"limit": 5, "since_unix_s": 10**400}, "since_unix_s is not a number of seconds before"),
         ("ps", {"since_unix_s": 60}, "does not know"),
     ],
 )
@@ -76,6 +80,32 @@ def test_arguments_that_are_not_as_they_should_be_are_refused(
 ) -> None:
     with pytest.raises(RefusedError, match=why):
         answer(answers, command, **arguments)
+
+
+LIMITS = st.integers(1, 10) | st.integers(1, 10**400)
+NUMBERS = st.one_of(LIMITS, st.integers(), st.floats(), st.floats(0, 1e300), st.floats(0, 1e12))
+TEXTS = st.text(st.characters(), max_size=20) | st.sampled_from(
+    ["shop", "herder-1", "shop/herder-1", "app=web", "!app", "kills"]
+)
+ANY = st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS, st.lists(TEXTS, max_size=2))
+
+
+@given(
+    st.sampled_from(protocol.COMMANDS),
+    st.dictionaries(st.sampled_from(["pod", "namespace", "selector", "sort_by", "node"]), TEXTS | ANY, max_size=3),
+    LIMITS | ANY,
+    NUMBERS | ANY,
+)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_the_arguments_are_the_agent_answers_or_says_which_one_is_wrong(
+    answers: Answers, command: str, arguments: dict[str, Any], limit: Any, since: Any
+) -> None:
+    if command == "history":
+        arguments = arguments | {"limit": limit}
+    if command in ("history", "advise"):
+        arguments = arguments | {"since_unix_s": since}
+    said = answers.answer(protocol.request_line(command, arguments, document=False))
+    assert b"failed at it" not in said
 
 
 def test_any_limit_is_answered_while_there_are_not_more_kills_than_the_agent_sends(
