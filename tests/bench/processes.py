@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from errno import ESRCH
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -24,11 +25,14 @@ class Usage:
 
 
 def usage(pid: int) -> Usage:
-    """As it is now. Threads that have ended are in ``cpu_s``, as are children that were waited for; not in ``wakeups``."""
+    """As it is now. Threads that have ended are in ``cpu_s``, as are children that were waited for; not in ``wakeups``.
+
+    Raises OSError if the process has ended.
+    """
     root = Path(f"/proc/{pid}")
     stat = (root / "stat").read_text().rpartition(")")[2].split()
     children = sum(int(field) for field in stat[13:15])  # cutime, cstime: proc(5), fields 16 and 17
-    status = dict(line.split(":", 1) for line in (root / "status").read_text().splitlines())
+    status = memory_status(pid)
     tasks = list((root / "task").iterdir())
     return Usage(
         at_s=time.monotonic(),
@@ -39,6 +43,15 @@ def usage(pid: int) -> Usage:
         threads=len(tasks),
         descriptors=len(list((root / "fd").iterdir())),
     )
+
+
+def memory_status(pid: int) -> dict[str, str]:
+    """/proc/PID/status by field. Raises OSError if the process has ended, also if nobody has waited for it yet: then it has no memory."""
+    path = Path(f"/proc/{pid}/status")
+    found = dict(line.split(":", 1) for line in path.read_text().splitlines())
+    if "VmRSS" not in found:
+        raise ProcessLookupError(ESRCH, "the process has ended", str(path))
+    return found
 
 
 def _switches(task: Path) -> int:

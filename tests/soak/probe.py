@@ -26,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.bench.processes import usage
+from tests.bench.processes import memory_status, usage
 from tests.lab.cgroups import MOUNT, memory_events
 from tests.soak.host import EVERY_S, idle_s
 
@@ -136,9 +136,8 @@ class Probe:
 
 
 def anonymous_bytes(pid: int) -> int:
-    """Resident, and of no file (proc(5), status)."""
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(status["RssAnon"].split()[0]) << 10
+    """Resident, and of no file (proc(5), status). Raises OSError if the process has ended."""
+    return int(memory_status(pid)["RssAnon"].split()[0]) << 10
 
 
 def watches(pid: int) -> int:

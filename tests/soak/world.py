@@ -79,9 +79,16 @@ class Sampler(threading.Thread):
         super().__init__(name="sampler", daemon=True)
         self._world = world
         self._over = threading.Event()
+        self._failure: Exception | None = None
         self.start()
 
     def run(self) -> None:
+        try:
+            self._look()
+        except Exception as error:  # noqa: BLE001 - raised by end()
+            self._failure = error
+
+    def _look(self) -> None:
         while not self._over.wait(SAMPLE_EVERY_S):
             try:
                 self._world.sample()
@@ -89,9 +96,11 @@ class Sampler(threading.Thread):
                 continue  # the agent was killed while we looked
 
     def end(self) -> None:
-        """No more looks."""
+        """No more looks. Raises what kept it from looking to the end."""
         self._over.set()
         self.join()
+        if self._failure is not None:
+            raise self._failure
 
 
 class Witness(threading.Thread):
