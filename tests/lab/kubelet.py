@@ -6,8 +6,6 @@ the runtime, a pause sandbox beside them with 0, a new id and a new cgroup at ea
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 import uuid
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from tests.lab.cgroups import MOUNT, memory_events
 from tests.lab.drivers import Driver
 from tests.lab.loop import Loop
 from tests.lab.runtime import Runtime, RuntimeFailedError, bundle, first_look
+from tests.lab.signals import send
 from tests.lab.spec import MIB, Container, Instance, Pod
 from tests.lab.status import pod_object
 
@@ -96,7 +95,7 @@ class Kubelet:
             del self._pods[pod.uid]
             for instance in self._running(pod):
                 with suppress(ProcessLookupError):
-                    os.kill(instance.pid, signal.SIGKILL)
+                    send(instance.pid)
                 self._end(instance)
             self._remove_sandbox(pod)
             self._remove_cgroup(self.driver.pod_path(pod))
@@ -167,8 +166,8 @@ class Kubelet:
         return self._runtimes[instance.pod.runtime].probe(instance.container_id, *command)
 
     def kill(self, instance: Instance) -> None:
-        """SIGKILL for a container's PID 1, as if it had crashed; by its restart policy it is started again."""
-        os.kill(instance.pid, signal.SIGKILL)
+        """SIGKILL for a container's PID 1, as if it had crashed; by its restart policy it is started again. Raises ProcessLookupError."""
+        send(instance.pid)
 
     def first_look(self, instance: Instance) -> str:
         """memory.oom.group as the container saw it at its first instruction: ``0``, ``1`` or ``none``."""
@@ -257,7 +256,7 @@ class Kubelet:
             running = [i for i in self.instances if i.running]
             for pid in [*self._sandbox_pids.values(), *(i.pid for i in running)]:
                 with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                    send(pid)
             for instance in running:
                 self._note_end(instance)
         self._remove_cgroup(self.driver.root)

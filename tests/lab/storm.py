@@ -5,7 +5,6 @@ The kernel's own counters are the oracle: what each container's cgroup has count
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from tests.lab.cgroups import MOUNT, memory_events
 from tests.lab.kubelet import Kubelet
+from tests.lab.signals import send
 from tests.lab.spec import Container, Instance, Pod
 
 MODE = "oomward.dev/mode"
@@ -87,9 +87,9 @@ class Storm:
     def _processes(instance: Instance) -> int:
         return len((MOUNT / instance.path / "cgroup.procs").read_text().split())
 
-    def _signal(self, number: int) -> None:
+    def _signal(self, number: signal.Signals) -> None:
         for instance in self.instances:
-            os.kill(instance.pid, number)
+            send(instance.pid, number)
 
 
 def hits(path: str) -> int:

@@ -117,6 +117,7 @@ cat >etc/systemd/system/lab-command.service <<'END'
 [Unit]
 After=basic.target dbus.socket
 Wants=dbus.socket
+FailureAction=poweroff-immediate
 [Service]
 Type=oneshot
 TimeoutStartSec=infinity
