@@ -103,7 +103,7 @@ def everything_told(world: World) -> bool:
 
 
 def rest(world: World) -> Rest:
-    """A while in which nothing happens; then another agent, to compare with."""
+    """A while in which nothing happens; then another agent, to compare with. Raises what kept the witness from its work."""
     pid, requests = world.node.agent.process.pid, world.node.api.requests
     writes, asked, before = world.witness.total, len(requests), usage(pid)
     time.sleep(REST_S)
@@ -117,6 +117,7 @@ def rest(world: World) -> Rest:
     time.sleep(11.0)  # its housekeeping, which sets the gauges, comes every 10 s
     fresh = look(world)
     world.note_what_must_stay_zero()
+    world.witness.check()
     return Rest(cost.seconds, cost.wakeups, asked, written, last, fresh)
 
 

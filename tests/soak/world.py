@@ -21,6 +21,7 @@ from tests.lab.agent_process import AgentProcess
 from tests.lab.kubelet import MOUNT
 from tests.lab.spec import Instance, Pod
 from tests.lab.writes import Writes
+from tests.soak.thread import OracleThread
 
 BOOKMARK_S = 30.0
 RESYNC = "8s"
@@ -72,21 +73,14 @@ class Sample:
     watched: frozenset[int]  # inodes, by the kernel's own list of inotify watches
 
 
-class Sampler(threading.Thread):
+class Sampler(OracleThread):
     """Looks at the agent once a second until end()."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(name="sampler", daemon=True)
+        super().__init__("sampler", self._look)
         self._world = world
         self._over = threading.Event()
-        self._failure: Exception | None = None
         self.start()
-
-    def run(self) -> None:
-        try:
-            self._look()
-        except Exception as error:  # noqa: BLE001 - raised by end()
-            self._failure = error
 
     def _look(self) -> None:
         while not self._over.wait(SAMPLE_EVERY_S):
@@ -99,38 +93,31 @@ class Sampler(threading.Thread):
         """No more looks. Raises what kept it from looking to the end."""
         self._over.set()
         self.join()
-        if self._failure is not None:
-            raise self._failure
+        self.check()
 
 
-class Witness(threading.Thread):
+class Witness(OracleThread):
     """Who writes to which control file of the node, for the writers whose pid is in ``pids``."""
 
     def __init__(self) -> None:
-        super().__init__(name="witness", daemon=True)
+        super().__init__("witness", self._read)
         self.pids: set[int] = set()
         self.files: Counter[str] = Counter()  # by file name
         self.paths: Counter[str] = Counter()  # by the cgroup's path
-        self.failure: BaseException | None = None
         self._writes = Writes(MOUNT)
         self._stopping = os.eventfd(0)
         self.start()
 
-    def run(self) -> None:
-        """Until end()."""
-        try:
-            with selectors.DefaultSelector() as selector:
-                for source in (self._writes.fileno(), self._stopping):
-                    selector.register(source, selectors.EVENT_READ)
-                while all(key.fd != self._stopping for key, _ in selector.select()):
-                    for write in self._writes.read():
-                        if write.pid in self.pids:
-                            path, _, name = write.path.rpartition("/")
-                            self.files[name] += 1
-                            self.paths[path] += 1
-        except BaseException as error:
-            self.failure = error
-            raise
+    def _read(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            for source in (self._writes.fileno(), self._stopping):
+                selector.register(source, selectors.EVENT_READ)
+            while all(key.fd != self._stopping for key, _ in selector.select()):
+                for write in self._writes.read():
+                    if write.pid in self.pids:
+                        path, _, name = write.path.rpartition("/")
+                        self.files[name] += 1
+                        self.paths[path] += 1
 
     @property
     def total(self) -> int:

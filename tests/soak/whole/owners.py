@@ -16,6 +16,7 @@ from typing import Any
 from agent.model.recover import ENABLED_LABEL
 from agent.wording.times import rfc3339
 from tests.lab.apiserver import ApiServer
+from tests.soak.thread import OracleThread
 
 Json = dict[str, Any]
 SPACES, CLOSED = ("shop-a", "shop-b", "shop-c"), "shop-closed"
@@ -79,7 +80,7 @@ class Owners:
 
     def __post_init__(self) -> None:
         self._over = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread: OracleThread | None = None
         self._present: list[Owner] = []
         for space in (*SPACES, CLOSED):
             labels = {ENABLED_LABEL: "true"} if space != CLOSED else {}
@@ -91,14 +92,15 @@ class Owners:
 
     def begin(self) -> None:
         """From now on, until ``end``."""
-        self._thread = threading.Thread(target=self._run, name="owners", daemon=True)
+        self._thread = OracleThread("owners", self._run)
         self._thread.start()
 
     def end(self) -> None:
-        """No owner does anything any more."""
+        """No owner does anything any more. Raises what kept them from it before."""
         self._over.set()
         if self._thread is not None:
             self._thread.join()
+            self._thread.check()
 
     def _run(self) -> None:
         fates = itertools.cycle(Fate)

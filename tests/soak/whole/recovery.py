@@ -62,9 +62,11 @@ class Recovery:
 
     def close(self) -> None:
         """End both."""
-        self.owners.end()
-        for name in REPLICAS:
-            self._end(name, signal.SIGTERM)
+        try:
+            self.owners.end()
+        finally:
+            for name in REPLICAS:
+                self._end(name, signal.SIGTERM)
 
     def _end(self, name: str, by: signal.Signals) -> None:
         process = self._running[name]
