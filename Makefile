@@ -45,8 +45,9 @@ test: test-$(TESTS) ## the tests for every change; TESTS=all: all tests, before 
 
 # Parts on a kernel wait for half of their time: the others run beside them.
 test-quick: export OOMWARD_TESTS := quick
-test-quick: .debian
-	@$(MAKE) --no-print-directory $(VENV)/ready $(HERE)/ready
+test-quick:
+	@bash scripts/setup-debian.sh python
+	@$(MAKE) --no-print-directory -j2 .debian $(HERE)/ready
 	@echo "Running lint, unit tests, alerts, and tests of the image and on real kernels, side by side. Each prints its output when it is done."
 	@$(MAKE) --no-print-directory -j3 -Otarget kernel lint unit alerts image-test SET_UP= PARTS=--quick COVERAGE= UNIT='-m "not long"'
 	@echo "Not run: longer tests, other kernel tests, the emulated PC, oldest libraries, manifests, the browser, fuzzing, coverage. For all tests: make test TESTS=all"

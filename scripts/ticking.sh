@@ -7,7 +7,7 @@ shift
 echo "$what …" >&2
 (
   exec {never}<> <(:)  # nothing ever comes: read waits for its time-out, and no sleep is left behind
-  while ! read -rt 4 -u "$never"; do echo "  … $SECONDS s" >&2; done
+  while ! read -rt 4 -u "$never"; do echo "  … $SECONDS s: ${what%%:*}" >&2; done
 ) &
 ticks=$!
 trap 'kill "$ticks" 2>/dev/null || true' EXIT
