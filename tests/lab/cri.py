@@ -50,8 +50,11 @@ class Cri:
         info = self("ContainerStatus", container_id=container_id, verbose=True).info["info"]
         return int(json.loads(info)["pid"])
 
-    def exit_of(self, container_id: str, seconds: float = 30.0) -> tuple[int, str]:
-        """Exit code and reason (``OOMKilled``, ``Error``, ``Completed``) of a container that ends, or has ended."""
+    def exit_of(self, container_id: str, seconds: float = 180.0) -> tuple[int, str]:
+        """Exit code and reason (``OOMKilled``, ``Error``, ``Completed``) of a container that ends, or has ended.
+
+        containerd hears of an end late, while a plugin that it has to ask (NRI, StopContainer) does not answer.
+        """
         until = time.monotonic() + seconds
         while (status := self("ContainerStatus", container_id=container_id).status).state != EXITED:
             if time.monotonic() > until:
