@@ -960,6 +960,27 @@ MUTANTS = (
         ("serve/test_answers.py",),
     ),
     Mutant(
+        "a time that no calendar has makes a command fail",
+        "serve/answers.py",
+        "not 0 < value < YEAR_10000_UNIX_S:",
+        "not 0 < value:",
+        ("serve/test_answers.py",),
+    ),
+    Mutant(
+        "a test of a list item that is not there ends recover",
+        "recover/actions/strategy.py",
+        "INDEX.fullmatch(key) and int(key) < len(obj)",
+        "key.isdigit() and int(key) < len(obj)",
+        ("recover/test_planner.py",),
+    ),
+    Mutant(
+        "a proxy's page that is too long ends the fleet command",
+        "fleet/stream.py",
+        "int(length) if len(length) < len(str(MOST_BODY)) and length",
+        "int(length) if length",
+        ("fleet/test_executing.py",),
+    ),
+    Mutant(
         "on a narrow terminal the most important column is left out first",
         "commands/output/layout.py",
         "        last = max(kept, key=lambda",
