@@ -30,7 +30,6 @@ from tests.soak.world import World
 SETTLING_S = 600.0  # beyond the minutes asked for
 MEMORY = "4G"
 MOST_SHOWN = 60
-STACKS_EVERY_S = 30.0
 
 
 def inside_with_tenants(driver: str, seconds: float, seed: int) -> int:
@@ -50,9 +49,13 @@ def inside_with_all(driver: str, seconds: float, seed: int) -> int:
     from tests.soak.whole.checks import CHECKS, flat  # needs grpc
     from tests.soak.whole.run import keep_logs, soak
 
-    stacks = (Path(os.environ["OOMWARD_LAB_OUT"]) / "soak-stacks.log").open("w")
-    faulthandler.dump_traceback_later(STACKS_EVERY_S, repeat=True, file=stacks)  # a run that stands still shows where
-    world, rest = soak(Path(tempfile.mkdtemp()), seconds, seed)
+    with (Path(os.environ["OOMWARD_LAB_OUT"]) / "soak-stacks.log").open("w") as stacks:
+        faulthandler.enable(stacks)
+        try:
+            world, rest = soak(Path(tempfile.mkdtemp()), seconds, seed, stacks)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            faulthandler.disable()
     try:
         found = {name: check(world, rest)[:MOST_SHOWN] for name, check in CHECKS.items()}
         attempts = world.recovery.history().attempts

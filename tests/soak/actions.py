@@ -214,7 +214,7 @@ def act(world: World, chance: random.Random, actions: Actions) -> None:
     """One of them, by weight."""
     (action,) = chance.choices([each for each, _ in actions], [weight for _, weight in actions])
     name = action.__name__
-    world.history.append((now(), name))
+    world.note_action(name)
     missed: tuple[type[Exception], ...] = (MissedError, OSError, StopIteration, *world.node.kubelet.FAILURES)
     try:
         action(world, chance)

@@ -5,6 +5,7 @@ The oracle's side: nothing here asks the agent what it did. Used by one thread; 
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import selectors
 import signal
@@ -14,6 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TextIO
 
 from tests.bench.processes import usage
 from tests.kernel.conftest import MODE, NODE, Node, make_node
@@ -25,6 +27,7 @@ from tests.soak.thread import OracleThread
 
 BOOKMARK_S = 30.0
 RESYNC = "8s"
+STILL_S = 300.0  # no action takes so long
 SAMPLE_EVERY_S = 1.0
 BAD_MODE = "sngle\x1b[31m"
 
@@ -148,6 +151,9 @@ class World:
         default_factory=set
     )  # pods whose kills may have an Event too many: it was posted, and its row lost
     history: list[tuple[float, str]] = field(default_factory=list)  # actions, and when they began
+    stacks: TextIO | None = (
+        None  # where all threads' stacks go if the next action does not begin in time; None: nowhere
+    )
     options: tuple[str, ...] = ()  # of each agent, on its command line
     beside_systemd: bool = (
         False  # a real one rewrites the value of containers that ask for nothing, and nobody corrects it
@@ -179,6 +185,15 @@ class World:
         """Before an agent's metrics go with it."""
         for name in ("oomward_resync_corrections_total", "oomward_cgroup_errors_total"):
             self.repairs[name] += int(self.node.agent.total(name))
+
+    def note_action(self, name: str) -> None:
+        """It begins now. One that lasts too long shows where it stands still.
+
+        Only then: reading the stacks of threads that run can end the process (faulthandler does not hold the interpreter's lock).
+        """
+        self.history.append((now(), name))
+        if self.stacks is not None:
+            faulthandler.dump_traceback_later(STILL_S, file=self.stacks)
 
     def sample(self) -> None:
         """One look at the agent from outside."""

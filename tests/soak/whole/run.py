@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
 import shutil
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from agent.model.recover import State
 from tests.kernel.conftest import NODE
@@ -49,10 +51,11 @@ ATTACKS = (
 )
 
 
-def soak(work: Path, seconds: float, seed: int) -> tuple[Whole, Rest]:
-    """All of it; the world is left standing. Raises what the lab's own trouble raises."""
+def soak(work: Path, seconds: float, seed: int, stacks: TextIO) -> tuple[Whole, Rest]:
+    """All of it; the world is left standing. ``stacks`` is for a run that stands still. Raises what the lab's own trouble raises."""
     chance = random.Random(seed)
     world = make_whole(work)
+    world.stacks = stacks
     try:
         for _ in range(run.FIRST_PODS):
             actions.act(world, chance, ((actions.start_pod, 1),))
@@ -60,6 +63,7 @@ def soak(work: Path, seconds: float, seed: int) -> tuple[Whole, Rest]:
         sampler = Sampler(world)
         with attacked(world, seed):
             run.trouble(world, chance, seconds, ALWAYS, EARLY, EARLY_SHARE)
+        faulthandler.cancel_dump_traceback_later()
         world.ended_s, world.last_agent = now(), world.node.agent.process.pid
         calm(world)
         sampler.end()
