@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from math import inf
 
 from agent.ledger.reader import WrittenKills
-from agent.ledger.rows import BadRowError, from_sql, notice_of, to_sql
+from agent.ledger.rows import last_of, notice_of, readable, to_sql, total_of
 from agent.ledger.store import Store
 from agent.ledger.unwritten import TotalKey, Unwritten, total_key
 from agent.model import Notice, OomKill
 from agent.wording.shares import beyond
+from agent.wording.times import YEAR_10000_UNIX_S
 
 MOST_LAST = 2000  # containers: as many have series
 LATE_S = 10.0  # a kill's time by its report differs by no more, unless no agent ran then
@@ -81,10 +82,8 @@ class Answers:
 
         They outlive the kills' own rows: see retention.py. Mode and scope are ``unknown`` where a kill has none.
         """
-        found: dict[TotalKey, int] = {}
-        for row in self._store.read("SELECT namespace, pod, container, mode, scope, processes FROM total"):
-            namespace, pod, container, mode, scope, processes = from_sql(row)
-            found[namespace, pod, container, mode, scope] = processes
+        sql = "SELECT namespace, pod, container, mode, scope, processes FROM total"
+        found: dict[TotalKey, int] = dict(readable(self._store.read(sql), total_of, self._written.bad))
         for kill in self._unwritten.kills.values():
             if (series := total_key(kill)) is not None:
                 found[series] = found.get(series, 0) + kill.processes
@@ -95,19 +94,21 @@ class Answers:
 
         At most ``most``, which the namespaces and pods share; without what is not written yet.
         """
-        newest = "SELECT namespace, pod, container, MAX(last_unix_s) AS at FROM total GROUP BY 1, 2, 3 ORDER BY at"
+        newest = (
+            "SELECT namespace, pod, container, MAX(last_unix_s) AS at FROM total "
+            f"WHERE last_unix_s BETWEEN 0 AND {YEAR_10000_UNIX_S} GROUP BY 1, 2, 3 ORDER BY at"
+        )
         where = (
             "at_unix_s BETWEEN ? AND ? AND namespace IS ? AND pod IS ? AND container IS NULLIF(?, '') "
             "ORDER BY at_unix_s DESC, rowid DESC LIMIT 1"
         )
-        times = {(namespace, pod, container): at for namespace, pod, container, at in self._store.read(newest)}
+        times = dict(readable(self._store.read(newest), last_of, self._written.bad))
         for names in beyond(times, most, lambda names, _: names[:2], spare=0):
             del times[names]
         found: dict[tuple[str, str, str], tuple[float, OomKill | None]] = {}
         for names, at_unix_s in times.items():
-            last = self._written.matching(where, (at_unix_s - LATE_S, at_unix_s + LATE_S, *names))
-            namespace, pod, container = from_sql(names)
-            found[namespace, pod, container] = at_unix_s, last[0] if last else None
+            last = self._written.matching(where, (at_unix_s - LATE_S, at_unix_s + LATE_S, *map(to_sql, names)))
+            found[names] = at_unix_s, last[0] if last else None
         return found
 
     def undelivered(self, limit: int = 1000, after: Notice | None = None) -> list[Notice]:
@@ -131,12 +132,6 @@ class Answers:
 
     def _notices(self, where: str, *values: object) -> dict[str, Notice]:
         """Events of the rows that match, by name, and all that wait."""
-        found: dict[str, Notice] = {}
-        for (body,) in self._store.read(f"SELECT body FROM notice WHERE {where}", values):
-            try:
-                notice = notice_of(body)
-            except BadRowError:
-                self._written.bad_rows += 1
-                continue
-            found[notice.name] = notice
-        return found | self._unwritten.notices
+        rows = self._store.read(f"SELECT body FROM notice WHERE {where}", values)
+        written = readable(rows, lambda row: notice_of(*row), self._written.bad)
+        return {notice.name: notice for notice in written} | self._unwritten.notices

@@ -11,15 +11,16 @@ agent then leaves the value as it is when the container opts out: it writes no v
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from agent.ledger.answers import Answers
 from agent.ledger.retention import Retention, drop
-from agent.ledger.rows import baselines_of, decisions_of, exceeded_of, originals_of, to_sql
+from agent.ledger.rows import Record, Row, baseline_of, decision_of, exceeded_of, original_of, readable, to_sql
 from agent.ledger.store import Store
 from agent.ledger.unwritten import Unwritten
 from agent.model import Baseline, Exceeded, KeptDecision, Notice, OomKill, Original, Outcome, Tolerance
+from agent.wording.text import count
 
 FEW = 256  # commit() tries no more waiting changes than this on a failing disk, since each try costs; flush() does
 MEMORY_KILLS = 10_000  # kept without a disk: 100,000 are too many for an agent of 64 MiB
@@ -35,13 +36,20 @@ class Ledger(Answers):
         super().__init__(store, boot_id)
         self._renewed = store.renewed
         self.seen_this_boot = store.seen_this_boot
-        self._originals = originals_of(store.read("SELECT * FROM original"))
-        self._baselines = baselines_of(store.read("SELECT * FROM baseline"))
-        self._exceeded = exceeded_of(store.read("SELECT * FROM exceeded"))
-        self._decisions = decisions_of(store.read("SELECT * FROM decision"))
-        rows = store.read("SELECT kmsg_sequence FROM boot WHERE id = ?", (boot_id,))
+        self._originals = {one.inode: one for one in self._all("original", original_of)}
+        self._baselines = {one.inode: one for one in self._all("baseline", baseline_of)}
+        self._exceeded = {one.inode: one for one in self._all("exceeded", exceeded_of)}
+        self._decisions: dict[str, tuple[KeptDecision, ...]] = {}
+        for decision in self._all("decision", decision_of):
+            self._decisions[decision.pod_uid] = (*self._decisions.get(decision.pod_uid, ()), decision)
+        rows = store.read(
+            "SELECT kmsg_sequence FROM boot WHERE id = ? AND typeof(kmsg_sequence) = 'integer'", (boot_id,)
+        )
         self.kmsg_sequence: int | None = rows[0][0] if rows else None
         self._retention = Retention(store.read)
+
+    def _all(self, table: str, record_of: Callable[[Row], Record | None]) -> Iterator[Record]:
+        return readable(self._store.read(f"SELECT * FROM {table}"), record_of, self._written.bad)
 
     @classmethod
     def open(cls, state_dir: Path, boot_id: str, now_unix_s: float | None = None) -> Ledger:
@@ -56,8 +64,8 @@ class Ledger(Answers):
             texts.append(
                 f"{self._unwritten.dropped} kills or Events had to be dropped, since the disk was away too long"
             )
-        if self._written.bad_rows:
-            texts.append(f"{self._written.bad_rows} times a row could not be read and was left out")
+        if bad := self._written.bad_rows:
+            texts.append(f"{count(bad, 'row')} could not be read and {'was' if bad == 1 else 'were'} left out")
         return "; ".join(text for text in texts if text) or None
 
     @property
@@ -72,7 +80,7 @@ class Ledger(Answers):
 
     @property
     def errors(self) -> int:
-        """How often the disk failed, or a row could not be read."""
+        """How often the disk failed, and how many rows could not be read."""
         return self._store.errors + self._written.bad_rows
 
     @property

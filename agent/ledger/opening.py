@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.ledger.checkpoints import LARGEST_LOG_BYTES
+from agent.ledger.rows import TEXT
 from agent.ledger.schema import OtherSchemaError, begin_boot, prepare
 
 OPEN_WAIT_S = 1.0  # at the start a backup may have the lock; later there is no wait
@@ -19,6 +20,7 @@ KNOWN_AS = {
     "older": "was written by an older oomward",
 }
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+FAULTS = (sqlite3.Error, UnicodeDecodeError)  # the second: of a damaged column's name (Modules/_sqlite/cursor.c)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,12 @@ def open_file(path: Path, boot_id: str, now_unix_s: float, damage: str = "") -> 
             return _connect(path, boot_id, notes)
         except OtherSchemaError as error:
             notes = (_set_aside(path, error.age, str(error), now_unix_s),)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             if not _is_no_ledger(error):
                 raise
             notes = (_set_aside(path, "corrupt", str(error), now_unix_s),)
         return _connect(path, boot_id, notes)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *FAULTS) as error:
         return open_in_memory(path, boot_id, str(error), notes)
 
 
@@ -67,6 +69,7 @@ def _connect(path: Path, boot_id: str, notes: tuple[str, ...]) -> Opened:
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(f"{path.name} is not writable")
     connection = sqlite3.connect(path, timeout=OPEN_WAIT_S, isolation_level=None, check_same_thread=False)
+    connection.text_factory = TEXT
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -103,14 +106,15 @@ def _set_aside(path: Path, what: str, why: str, now_unix_s: float) -> str:
     return f"the ledger {KNOWN_AS[what]} ({why}): it was set aside as {aside}, and a new one was started"
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     return int(getattr(error, "sqlite_errorcode", -1))  # errors of the module itself have none
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    return _code(error) & 0xFF in DAMAGE
+def is_damage(error: Exception) -> bool:
+    """``error`` is one of FAULTS."""
+    return isinstance(error, UnicodeDecodeError) or _code(error) & 0xFF in DAMAGE
 
 
-def _is_no_ledger(error: sqlite3.Error) -> bool:
+def _is_no_ledger(error: Exception) -> bool:
     """Damaged, or another program's database: its tables are other than its version says (SQLITE_ERROR)."""
     return is_damage(error) or _code(error) == sqlite3.SQLITE_ERROR

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from agent.ledger.rows import BadRowError, Row, decisions_of, exceeded_of, from_sql, kill_of, originals_of, to_sql
+from agent.ledger.opening import FAULTS
+from agent.ledger.rows import (
+    TEXT,
+    Record,
+    Row,
+    decision_of,
+    exceeded_of,
+    kill_of,
+    killed_of,
+    original_of,
+    readable,
+    to_sql,
+)
 from agent.ledger.schema import VERSION
 from agent.ledger.store import FILE
 from agent.model import AgentError, Exceeded, KeptDecision, KillSum, OomKill, Original, Outcome, kills_of_cgroup
@@ -15,11 +27,16 @@ READ_WAIT_S = 1.0
 
 
 class WrittenKills:
-    """The kills in the file. ``read`` returns the rows of a query; ``bad_rows`` could not be read and were left out."""
+    """The kills in the file. ``read`` returns the rows of a query; ``bad`` has the hashes of rows that can't be read and are left out."""
 
     def __init__(self, read: Callable[[str, Sequence[object]], list[Row]]) -> None:
         self._read = read
-        self.bad_rows = 0
+        self.bad: set[int] = set()
+
+    @property
+    def bad_rows(self) -> int:
+        """How many rows could not be read."""
+        return len(self.bad)
 
     def kills(
         self,
@@ -63,13 +80,8 @@ class WrittenKills:
 
     def matching(self, where: str, values: Sequence[object] = ()) -> list[OomKill]:
         """The kills of the rows that match."""
-        kills = []
-        for body, outcome in self._read(f"SELECT body, outcome FROM kill WHERE {where}", values):
-            try:
-                kills.append(kill_of(body, outcome))
-            except BadRowError:
-                self.bad_rows += 1
-        return kills
+        rows = self._read(f"SELECT body, outcome FROM kill WHERE {where}", values)
+        return list(readable(rows, lambda row: kill_of(*row), self.bad))
 
 
 class NoLedgerError(AgentError):
@@ -85,6 +97,7 @@ class LedgerReader(WrittenKills):
         try:
             uri = f"{self._path.resolve().as_uri()}?mode=ro"
             self._connection = sqlite3.connect(uri, uri=True, timeout=READ_WAIT_S, isolation_level=None)
+            self._connection.text_factory = TEXT
         except sqlite3.Error as error:
             raise self._no_ledger(error) from error
         try:
@@ -100,7 +113,7 @@ class LedgerReader(WrittenKills):
         sql = (
             "SELECT pod_uid, container, SUM(processes) FROM kill WHERE pod_uid IS NOT NULL GROUP BY pod_uid, container"
         )
-        return {(uid, container or ""): killed for uid, container, killed in map(from_sql, self._rows(sql))}
+        return dict(readable(self._rows(sql), killed_of, self.bad))
 
     def sums(self, since_unix_s: float, limit: int) -> list[KillSum]:
         """Kills in containers by pod, container, scope and memory limit; the ``limit`` with the newest kills, those first.
@@ -115,11 +128,13 @@ class LedgerReader(WrittenKills):
         found: dict[Row, list[int]] = {}
         try:
             for rowid, processes, survived, *group in self._connection.execute(sql, (Outcome.SURVIVED, since_unix_s)):
-                if (known := found.get(tuple(group))) is not None:
+                if type(processes) is not int:
+                    self.bad.add(rowid)
+                elif (known := found.get(tuple(group))) is not None:
                     known[:] = known[0], known[1] + 1, known[2] + processes, known[3] + survived
                 elif len(found) < limit:
                     found[tuple(group)] = [rowid, 1, processes, survived]
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise self._no_ledger(error) from error
         return [
             KillSum(kills, processes, survived, last)
@@ -129,23 +144,26 @@ class LedgerReader(WrittenKills):
 
     def kept_decisions(self) -> tuple[KeptDecision, ...]:
         """The last decision for each container."""
-        found = decisions_of(self._rows("SELECT * FROM decision"))
-        return tuple(decision for decisions in found.values() for decision in decisions)
+        return tuple(self._all("decision", decision_of))
 
     def originals(self, boot_id: str) -> tuple[Original, ...]:
         """Values from before our first writes in this boot; none when the ledger is of another one."""
-        of_this_boot = self._rows("SELECT 1 FROM boot WHERE id = ?", (boot_id,))
-        return tuple(originals_of(self._rows("SELECT * FROM original")).values()) if of_this_boot else ()
+        return tuple(self._all("original", original_of)) if self._is_of(boot_id) else ()
 
     def exceeded(self, boot_id: str) -> dict[int, Exceeded]:
         """Cgroups of this boot that exceeded a tolerance, by inode; none when the ledger is of another boot."""
-        of_this_boot = self._rows("SELECT 1 FROM boot WHERE id = ?", (boot_id,))
-        return exceeded_of(self._rows("SELECT * FROM exceeded")) if of_this_boot else {}
+        return {one.inode: one for one in self._all("exceeded", exceeded_of)} if self._is_of(boot_id) else {}
+
+    def _is_of(self, boot_id: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM boot WHERE id = ?", (boot_id,)))
+
+    def _all(self, table: str, record_of: Callable[[Row], Record | None]) -> Iterator[Record]:
+        return readable(self._rows(f"SELECT * FROM {table}"), record_of, self.bad)
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         try:
             return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise self._no_ledger(error) from error
 
     def _no_ledger(self, why: object) -> NoLedgerError:

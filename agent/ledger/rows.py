@@ -6,10 +6,12 @@ Text from the kernel may contain lone surrogates (bytes that were no UTF-8), whi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+from agent.ledger.fitting import fits
 from agent.model import (
     Baseline,
     ContainerUse,
@@ -34,8 +36,12 @@ from agent.model import (
 )
 
 KILL_COLUMNS = "kill_id, at_unix_s, namespace, pod, pod_uid, container, mode, scope, processes, outcome, body"
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
+TEXT = partial(
+    str, encoding="utf-8", errors="surrogateescape"
+)  # a connection's text_factory: one bad byte costs no other row
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
 Row = tuple[Any, ...]
+Record = TypeVar("Record")
 
 
 class BadRowError(ValueError):
@@ -90,7 +96,7 @@ def kill_of(body: str, outcome: str | None) -> OomKill:
         )  # a newer version's: not known
         found["sources"] = frozenset(found["sources"])
         found["outcome"] = Outcome(outcome) if outcome else None
-        return OomKill(**found)
+        return _fitting(OomKill(**found))
     except UNREADABLE as error:
         raise BadRowError(f"a kill's row can't be read: {error!r}") from error
 
@@ -112,7 +118,7 @@ def notice_of(body: str) -> Notice:
         found = _known(Notice, json.loads(body))
         found["about"] = ObjectRef(**_known(ObjectRef, found["about"]))
         found["reason"] = Reason(found["reason"])
-        return Notice(**found)
+        return _fitting(Notice(**found))
     except UNREADABLE as error:
         raise BadRowError(f"an Event's row can't be read: {error!r}") from error
 
@@ -123,33 +129,77 @@ def _known(kind: type, found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name in names}
 
 
-def baselines_of(rows: Iterable[Row]) -> dict[int, Baseline]:
-    """By inode."""
-    return {row[0]: Baseline(*from_sql(row)) for row in rows}
+def _fitting(record: Record) -> Record:
+    """Raises BadRowError."""
+    if not fits(record):
+        raise BadRowError("a field is of another type than it must be")
+    return record
 
 
-def originals_of(rows: Iterable[Row]) -> dict[int, Original]:
-    """By inode."""
-    return {row[0]: Original(*from_sql(row)) for row in rows}
-
-
-def exceeded_of(rows: Iterable[Row]) -> dict[int, Exceeded]:
-    """By inode; without those that only a newer version can understand."""
-    found = ((row[0], _tolerance_of(row[1])) for row in rows)
-    return {inode: Exceeded(inode, tolerance) for inode, tolerance in found if tolerance is not None}
-
-
-def decisions_of(rows: Iterable[Row]) -> dict[str, tuple[KeptDecision, ...]]:
-    """By pod uid; without those of a newer version's mode: nothing is enforced that can't be understood."""
-    found: dict[str, tuple[KeptDecision, ...]] = {}
+def readable(rows: Iterable[Row], record_of: Callable[[Row], Record | None], bad: set[int]) -> Iterator[Record]:
+    """The records of the rows that can be read; of the others the hashes, into ``bad``. A row without a record (None) is neither."""
     for row in rows:
-        *names, mode, rule, tolerance, source, labels = from_sql(row)
-        if mode in tuple(Mode):
-            known = Source(source) if source in tuple(Source) else Source.NONE
-            values = (*names, Mode(mode), rule, _tolerance_of(tolerance), known, labels)
-            decision = KeptDecision(*values)
-            found[decision.pod_uid] = (*found.get(decision.pod_uid, ()), decision)
-    return found
+        try:
+            record = record_of(row)
+        except UNREADABLE:
+            bad.add(hash(row))
+            continue
+        if record is not None:
+            yield record
+
+
+def baseline_of(row: Row) -> Baseline:
+    """Raises one of UNREADABLE, as all that follow."""
+    return _fitting(Baseline(*from_sql(row)))
+
+
+def original_of(row: Row) -> Original:
+    return _fitting(Original(*from_sql(row)))
+
+
+def exceeded_of(row: Row) -> Exceeded | None:
+    """None: only a newer version can understand it."""
+    tolerance = _tolerance_of(row[1])
+    return None if tolerance is None else _fitting(Exceeded(row[0], tolerance))
+
+
+def decision_of(row: Row) -> KeptDecision | None:
+    """None: of a newer version's mode. Nothing is enforced that can't be understood."""
+    *names, mode, rule, tolerance, source, labels = from_sql(row)
+    if mode not in tuple(Mode):
+        return None
+    known = Source(source) if source in tuple(Source) else Source.NONE
+    if labels is not None and not _is_labels(json.loads(labels)):
+        raise BadRowError("the labels are none")
+    values = (*names, Mode(mode), rule, _tolerance_of(tolerance), known, labels)
+    return _fitting(KeptDecision(*values))
+
+
+def _is_labels(found: object) -> bool:
+    return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+
+
+def total_of(row: Row) -> tuple[tuple[str, str, str, str, str], int]:
+    """A series and its number of processes."""
+    namespace, pod, container, mode, scope, processes = from_sql(row)
+    names = (namespace, pod, container, mode, scope)
+    if not all(isinstance(name, str) for name in names) or type(processes) is not int or processes < 0:
+        raise BadRowError("a total has no names or no number")
+    return names, processes
+
+
+def killed_of(row: Row) -> tuple[tuple[str, str], int]:
+    """Pod uid and container name, and a number of processes."""
+    uid, container, killed = from_sql(row)
+    return (str(uid), str(container or "")), int(killed)
+
+
+def last_of(row: Row) -> tuple[tuple[str, str, str], float]:
+    """Namespace, pod and container, and the Unix time of the last kill."""
+    *names, at_unix_s = from_sql(row)
+    if not all(isinstance(name, str) for name in names):
+        raise BadRowError("a total has no names")
+    return (names[0], names[1], names[2]), at_unix_s
 
 
 def _tolerance_of(text: str | None) -> Tolerance | None:
@@ -158,6 +208,6 @@ def _tolerance_of(text: str | None) -> Tolerance | None:
         return None
     try:
         found = _known(Tolerance, json.loads(text))
-        return Tolerance(**found | {"on_exceeded": OnExceeded(found["on_exceeded"])})
+        return _fitting(Tolerance(**found | {"on_exceeded": OnExceeded(found["on_exceeded"])}))
     except UNREADABLE:
         return None

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any
 
 from agent.ledger.checkpoints import Checkpointer
-from agent.ledger.opening import Opened, is_damage, open_file, open_in_memory
+from agent.ledger.opening import FAULTS, Opened, is_damage, open_file, open_in_memory
 
 FILE = "ledger.sqlite3"
 CHECKPOINT_ROWS = 500  # changed rows; some 4 MiB of log, at which SQLite would checkpoint by itself
@@ -93,7 +93,7 @@ class Store:
             self._connection.execute("BEGIN IMMEDIATE")
             change(self._connection)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as failed:
+        except FAULTS as failed:
             error = failed
             self._roll_back()
         finally:
@@ -129,11 +129,11 @@ class Store:
             return []
         try:
             return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+        except FAULTS as error:
             self._failed(error, "read")
             return []
 
-    def _failed(self, error: sqlite3.Error, what: str) -> None:
+    def _failed(self, error: Exception, what: str) -> None:
         self.errors += 1
         if is_damage(error):
             self._renew(str(error))

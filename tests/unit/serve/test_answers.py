@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from agent.cgroup.files import CgroupFiles
@@ -21,6 +21,7 @@ from agent.serve.protocol import FailedError, RefusedError
 from agent.wording.view import Shown
 from tests.lab.apiserver import ApiServer
 from tests.unit.commands.world import LookedAtNode, a_kill
+from tests.unit.profiles import examples
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ ANY = st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS, st.lists(TEXTS, max_si
     LIMITS | ANY,
     NUMBERS | ANY,
 )
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@examples(200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_whatever_the_arguments_are_the_agent_answers_or_says_which_one_is_wrong(
     answers: Answers, command: str, arguments: dict[str, Any], limit: Any, since: Any
 ) -> None:
