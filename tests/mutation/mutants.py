@@ -981,6 +981,27 @@ MUTANTS = (
         ("fleet/test_executing.py",),
     ),
     Mutant(
+        "a record of a damaged row with values of other types is used",
+        "ledger/fitting.py",
+        "        if type(value) not in right and not check(value):\n            return False\n",
+        "",
+        ("ledger/test_damaged_rows.py",),
+    ),
+    Mutant(
+        "one byte that is no UTF-8 loses all rows of a query",
+        "ledger/opening.py",
+        "    connection.text_factory = TEXT\n",
+        "",
+        ("ledger/test_damaged_rows.py",),
+    ),
+    Mutant(
+        "labels that are no JSON end the agent at each start",
+        "ledger/rows.py",
+        "    if labels is not None and not _is_labels(json.loads(labels)):\n",
+        "    if False:\n",
+        ("ledger/test_damaged_rows.py",),
+    ),
+    Mutant(
         "on a narrow terminal the most important column is left out first",
         "commands/output/layout.py",
         "        last = max(kept, key=lambda",
