@@ -46,11 +46,10 @@ class Answers:
         uncounted = (kill for kill in found if kill.kill_id not in self._unwritten.outcomes)
         return sorted(uncounted, key=lambda kill: kill.at_unix_s)
 
-    def kills_in(self, pod_uid: str, inode: int) -> list[OomKill]:
-        """All kills of one cgroup of this boot that are kept, in any order."""
-        found = self._with_unwritten(self._written.kills_in(pod_uid, self._boot_id, inode))
-        asked = (pod_uid, self._boot_id, inode)
-        return [kill for kill in found if (kill.pod_uid, kill.boot_id, kill.cgroup_inode) == asked]
+    def kills_in(self, inode: int) -> list[OomKill]:
+        """All kills of one cgroup of this boot that are kept, in any order, whether or not the API has named their pod."""
+        found = self._with_unwritten(self._written.kills_in(self._boot_id, inode))
+        return [kill for kill in found if (kill.boot_id, kill.cgroup_inode) == (self._boot_id, inode)]
 
     def reported(self, after_sequence: int | None) -> list[OomKill]:
         """All kills of this boot with a report behind this record of the kernel's log (None: of any), in any order."""

@@ -56,10 +56,10 @@ class WrittenKills:
         values = (since_unix_s, *map(to_sql, named), max(0, limit))
         return self.matching(f"at_unix_s >= ?{where} ORDER BY at_unix_s DESC, rowid DESC LIMIT ?", values)
 
-    def kills_in(self, pod_uid: str, boot_id: str, inode: int) -> list[OomKill]:
-        """All of one cgroup of that boot, in any order."""
+    def kills_in(self, boot_id: str, inode: int) -> list[OomKill]:
+        """All of one cgroup of that boot, in any order; also those in a pod that had no name yet or another uid (a mirror pod)."""
         named = kills_of_cgroup(boot_id, inode)
-        return self.matching("pod_uid = ? AND substr(kill_id, 1, ?) = ?", (to_sql(pod_uid), len(named), named))
+        return self.matching("kill_id > ? AND kill_id < ?", (named, f"{named}:"))  # the colon follows the digits
 
     def kills_of_pod(self, pod_uid: str, since_unix_s: float, limit: int) -> list[OomKill]:
         """Newest first."""

@@ -121,18 +121,18 @@ def recorded(found: Survey) -> Recorded:
 
 def tolerated(found: Survey) -> dict[int, Tolerated]:
     """By the container's inode, for mode single with a tolerance."""
-    tolerant: list[tuple[Cgroup, str, Tolerance]] = []
+    tolerant: list[tuple[Cgroup, Tolerance]] = []
     for cgroup in found.containers():
         with suppress(CgroupError):  # reported where its mode is read
             desired = found.desired(cgroup)
             if desired.decision.mode is Mode.SINGLE and desired.tolerance is not None and desired.pod_uid is not None:
-                tolerant.append((cgroup, desired.pod_uid, desired.tolerance))
+                tolerant.append((cgroup, desired.tolerance))
 
     def read(reader: LedgerReader) -> dict[int, Tolerated]:
         used, kept = {}, reader.exceeded(boot_id())
-        for cgroup, uid, tolerance in tolerant:
-            kills = [k for k in reader.kills_in(uid, boot_id(), cgroup.inode) if k.cgroup_path == cgroup.path]
-            recently = killed_recently(kills, tolerance, time.time())
+        for cgroup, tolerance in tolerant:
+            kills = [k for k in reader.kills_in(boot_id(), cgroup.inode) if k.cgroup_path == cgroup.path]
+            recently = killed_recently(kills, tolerance, time.time(), time.monotonic())
             known = kept.get(cgroup.inode)
             over = (known is not None and known.tolerance == tolerance) or exceeded(kills, tolerance) is not None
             used[cgroup.inode] = Tolerated.of(tolerance, recently, exceeded=over)

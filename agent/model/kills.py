@@ -71,6 +71,7 @@ class OomKill:
     containers: tuple[ContainerUse, ...] = ()  # at the pod's limit: those that run, the largest first
     seen: tuple[SeenProcess, ...] = ()  # the victims first, then others, the largest first
     report_sequence: int | None = None  # first kmsg record of its report; names the report within the boot
+    at_monotonic_s: float | None = None  # CLOCK_MONOTONIC: the clock may have been set since; None: an older agent's
 
     @property
     def in_vm(self) -> bool:

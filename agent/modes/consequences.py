@@ -105,15 +105,15 @@ class Consequences:
             return False
         known = self._known.get(container.inode)
         if known is None or known[0] != desired.tolerance:
-            over = self._has_exceeded(container, desired.pod_uid, desired.tolerance)
+            over = self._has_exceeded(container, desired.tolerance)
             known = self._known[container.inode] = (desired.tolerance, over)
         return known[1]
 
-    def _has_exceeded(self, container: Cgroup, pod_uid: str, tolerance: Tolerance) -> bool:
+    def _has_exceeded(self, container: Cgroup, tolerance: Tolerance) -> bool:
         """Once found it is remembered: the ledger does not keep all kills."""
         if self.ledger.exceeded(container.inode) == tolerance:
             return True
-        kills = [k for k in self.ledger.kills_in(pod_uid, container.inode) if k.cgroup_path == container.path]
+        kills = [k for k in self.ledger.kills_in(container.inode) if k.cgroup_path == container.path]
         if exceeded(kills, tolerance) is None:
             return False
         self.ledger.remember_exceeded(container.inode, tolerance)

@@ -189,6 +189,9 @@ class ModeController:
         return value
 
     def consider(self, container: Cgroup, now_s: float, notified_s: float | None = None) -> None:
+        """Decide its mode and enforce it. Nothing for a cgroup that was removed while the caller went through a list."""
+        if self.tree.cgroups.get(container.path) != container:
+            return
         desired = self._desired[container.inode] = desired_mode(
             container,
             self.registry,

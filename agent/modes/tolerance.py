@@ -77,20 +77,37 @@ def invalid_tolerances(pod: Pod, rules: Rules) -> tuple[InvalidSetting, ...]:
     return tuple(islice(invalid_annotations(pod, rules, TOLERATE_ANNOTATION_PREFIX, PARSERS), MOST_INVALID))
 
 
-def killed_recently(kills: Iterable[OomKill], tolerance: Tolerance, now_unix_s: float) -> int:
-    """How many processes count against the tolerance now."""
-    return sum(k.processes for k in _counted(kills, tolerance) if now_unix_s - k.at_unix_s <= tolerance.window_s)
+def killed_recently(kills: Iterable[OomKill], tolerance: Tolerance, now_unix_s: float, now_monotonic_s: float) -> int:
+    """How many processes count against the tolerance now. ``kills`` are of this boot."""
+    return sum(
+        kill.processes
+        for kill in _counted(kills, tolerance)
+        if (now_unix_s if kill.at_monotonic_s is None else now_monotonic_s) - _at_s(kill) <= tolerance.window_s
+    )
 
 
 def exceeded(kills: Iterable[OomKill], tolerance: Tolerance) -> float | None:
-    """When the tolerance was exceeded first, in unix seconds; None: never. ``kills`` are of one instance of a container."""
-    recent: list[tuple[float, int]] = []
-    for kill in sorted(_counted(kills, tolerance), key=lambda kill: kill.at_unix_s):
-        recent = [(at, n) for at, n in recent if kill.at_unix_s - at <= tolerance.window_s]
-        recent.append((kill.at_unix_s, kill.processes))
-        if sum(n for _, n in recent) > tolerance.kills:
+    """When the tolerance was exceeded first, in unix seconds; None: never. ``kills`` are of one instance of a container.
+
+    Those of an older agent, which have the wall clock's time only, count apart.
+    """
+    recent: list[OomKill] = []
+    for kill in sorted(_counted(kills, tolerance), key=lambda kill: (kill.at_monotonic_s is not None, _at_s(kill))):
+        recent = [one for one in recent if _within(one, kill, tolerance.window_s)]
+        recent.append(kill)
+        if sum(one.processes for one in recent) > tolerance.kills:
             return kill.at_unix_s
     return None
+
+
+def _within(one: OomKill, other: OomKill, seconds: float) -> bool:
+    same_clock = (one.at_monotonic_s is None) == (other.at_monotonic_s is None)
+    return same_clock and _at_s(other) - _at_s(one) <= seconds
+
+
+def _at_s(kill: OomKill) -> float:
+    """By the clock that nobody sets, where it is known."""
+    return kill.at_unix_s if kill.at_monotonic_s is None else kill.at_monotonic_s
 
 
 def _counted(kills: Iterable[OomKill], tolerance: Tolerance) -> Iterator[OomKill]:

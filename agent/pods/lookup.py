@@ -281,6 +281,9 @@ class Lookup:
     def unix_s(self) -> float:
         return time.time()
 
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
     def report_unix_s(self, at_us: int) -> float:
         """The log's clock is that of CLOCK_MONOTONIC, to some milliseconds."""
         return time.time() - max(0.0, time.monotonic() - at_us / 1e6)

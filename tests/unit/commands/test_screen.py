@@ -192,7 +192,7 @@ def test_the_json_twin_of_a_kill_has_every_field_of_the_log_line_and_the_time(na
     text = printed(lambda file: show_rows(history.KILLS, [CASES[name]], Output.JSON, file))
     (found,) = json.loads(text)["kills"]
     assert {field for field in OomKill.__slots__ if field not in found} == {
-        "boot_id", "cgroup_inode", "ordinal", "processes", "use", "containers",
+        "boot_id", "cgroup_inode", "ordinal", "processes", "use", "containers", "at_monotonic_s",
     }  # fmt: skip
     assert "kill_id" in found, "which is made of the first three"
     assert found["at_unix_s"] == CASES[name].at_unix_s

@@ -78,7 +78,7 @@ def test_tolerance_never_counts_more_than_there_were(
         at_s += step_s
         kills.append(a_kill(number, at=at_s))
     tolerance = Tolerance(tolerated, window_s)
-    assert killed_recently(kills, tolerance, at_s + off_s) <= len(kills)
+    assert killed_recently(kills, tolerance, at_s + off_s, 0.0) <= len(kills)
     if len(kills) <= tolerated:
         assert exceeded(kills, tolerance) is None
 

@@ -176,6 +176,9 @@ class World:
     def unix_s(self) -> float:
         return 1_700_000_000.0 + self.now
 
+    def monotonic_s(self) -> float:
+        return self.now
+
     def report_unix_s(self, at_us: int) -> float:
         return 1_700_000_000.0 + at_us / 1e6
 

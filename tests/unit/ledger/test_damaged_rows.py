@@ -69,7 +69,7 @@ def use(folder: Path) -> Ledger:
     ledger.last_in_containers()
     for inode in range(ROWS + 1):
         ledger.exceeded(inode)
-        ledger.kills_in("uid-0", inode)
+        ledger.kills_in(inode)
     ledger.record([a_kill(inode=99, at=NOW)], [a_baseline(inode=99)], 7)
     ledger.flush()
     ledger.prune(NOW, 7, 1, 10)

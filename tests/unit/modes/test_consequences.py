@@ -16,13 +16,14 @@ from agent.model import (
     OnExceeded,
     Outcome,
     Pod,
+    PodDeleted,
     Rule,
     Rules,
     Scope,
     Tolerance,
 )
-from tests.unit.cgroup.fakes import make
-from tests.unit.loop.world import CONTAINER, ID, MODE, POD, World, pod
+from tests.unit.cgroup.fakes import make, remove
+from tests.unit.loop.world import CONTAINER, ID, MODE, POD, UID, World, pod
 
 NEXT_ID = "b" * 64
 NEXT = f"{POD}/{NEXT_ID}"
@@ -72,6 +73,47 @@ def test_what_is_tolerated_changes_nothing_and_one_more_arms_the_container(world
     assert world.killed == [], "by the kernel, not by us"
     labels = '{container="main",namespace="default",pod="herder-1"}'
     assert world.metric(f"oomward_container_oom_group_desired{labels}") == 1
+
+
+def test_kills_from_before_the_api_named_the_pod_count(world: World) -> None:
+    world.make(knob=1)
+    for _ in range(3):
+        world.kill()
+        world.turn(after_s=7.0)  # names may come so late
+    assert {one.pod_uid for one in world.ledger.kills()} == {None}
+    world.told(tolerant(tolerate="1/10m"))
+    assert world.knob() == 1
+    assert exceeded_events(world) == 1
+
+
+def test_a_mirror_pod_that_is_made_again_does_not_start_afresh(world: World) -> None:
+    """`kubectl delete pod` of a static pod: the kubelet makes another mirror, and the container runs on."""
+    key = "f" * 32
+    path = f"kubepods/burstable/pod{key}/{ID}"
+    world.make(path, knob=1)
+    mirror = replace(tolerant(tolerate="2/10m"), config_hash=key)
+    world.told(mirror)
+    kill(world, 2, path)
+    assert world.knob(path) == 0
+    world.message(PodDeleted(mirror.uid))
+    world.told(replace(mirror, uid="2b4e28ba-2fa1-11d2-883f-0016d3cca427"))
+    kill(world, 1, path)
+    assert world.knob(path) == 1
+
+
+def test_a_container_that_goes_while_its_pod_is_looked_at_leaves_nothing_behind(world: World) -> None:
+    start(world, tolerant(tolerate="1/10m", then="restart"))
+    kill(world, 2)
+    attempts, posted = len(world.killed), len(world.posted)
+
+    def between() -> None:
+        if CONTAINER in world.tree.cgroups:
+            remove(world.mount, CONTAINER)
+            world.node.tree_events(world.tree.read(world.now), world.now)
+
+    modes = world.node.modes
+    modes.pod_changed(world.registry.pods[UID], world.now, between)
+    assert (modes.in_force, world.killed[attempts:], world.posted[posted:]) == ({}, [], [])
 
 
 def test_an_armed_container_is_held_armed_and_stays_so_long_after(world: World) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model import OnExceeded, OomKill, Pod, Rule, Rules, Scope, Tolerance
-from agent.modes.tolerance import exceeded, invalid_tolerances, tolerance_of
+from agent.modes.tolerance import exceeded, invalid_tolerances, killed_recently, tolerance_of
 from agent.wording.notes import mode_invalid_note
 from tests.unit.modes.pods import a_pod
 from tests.unit.wording.kills import KILL
@@ -120,6 +120,25 @@ def test_what_is_longer_ago_does_not_count() -> None:
     assert exceeded(killed(0, 1, 2, 3, 4, 602), FIVE) is None
     assert exceeded(killed(*range(0, 1000, 130)), FIVE) is None
     assert exceeded(killed(*range(0, 1000, 119)), FIVE) == 595
+
+
+@pytest.mark.parametrize(
+    ("apart_s", "set_by_s", "over"), [(3602.0, -3600.0, False), (2.0, 3600.0, True), (2.0, -3600.0, True)]
+)
+def test_a_clock_that_is_set_changes_nothing(apart_s: float, set_by_s: float, over: bool) -> None:
+    first = replace(KILL, at_unix_s=9000.0, at_monotonic_s=500.0)
+    second = replace(first, ordinal=2, at_unix_s=9000.0 + apart_s + set_by_s, at_monotonic_s=500.0 + apart_s)
+    tolerance = Tolerance(1, 600.0)
+    assert (exceeded([first, second], tolerance) is not None) is over
+    now = (second.at_unix_s, 500.0 + apart_s)
+    assert killed_recently([first, second], tolerance, *now) == (2 if over else 1)
+
+
+def test_kills_that_an_older_agent_recorded_without_that_clock_count_apart() -> None:
+    older, newer = killed(0, 1, 2), [replace(kill, at_monotonic_s=kill.at_unix_s) for kill in killed(3, 4, 5)]
+    assert exceeded([*older, *newer], FIVE) is None
+    assert exceeded([*older, *newer], replace(FIVE, kills=2)) == 2
+    assert killed_recently([*older, *newer], FIVE, 6.0, 6.0) == 6
 
 
 def test_once_exceeded_it_stays_so_for_this_instance() -> None:
