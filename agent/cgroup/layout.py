@@ -5,6 +5,7 @@ Knows the names that kubelet, containerd, CRI-O, cri-dockerd, runc and crun give
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Container
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ MISMATCH = re.compile(
     rf"(?:.+-)?kubepods(?:-burstable|-besteffort)?-pod({UID_SYSTEMD}|{HASH})\.slice:({PREFIX}):({HEX64})\Z"
 )
 RUNTIME_CHILD = "container"  # crun's own child of a container's cgroup; its execs are in container/exec
+MOUNTINFO = Path("/proc/self/mountinfo")  # proc(5); names of mounts are any bytes
 MOST_PLACES = 4096  # remembered, some 300 bytes each
 # k3s without root: user.slice/user-N.slice/user@N.service/app.slice/k3s-rootless.service/kubepods
 MAX_ROOT_DEPTH = 6
@@ -95,11 +97,11 @@ def _controllers(mount: Path) -> list[str] | None:
 
 
 def _local_events(mount: Path, mountinfo: str | None) -> bool:
-    text = mountinfo if mountinfo is not None else Path("/proc/self/mountinfo").read_text()
+    text = mountinfo if mountinfo is not None else os.fsdecode(MOUNTINFO.read_bytes())
     local = False
     for line in text.split("\n"):
         front, _, back = line.partition(" - ")
-        fields, kind = front.split(), back.split()
+        fields, kind = front.split(" "), back.split(" ")
         if len(fields) > 5 and kind[:1] == ["cgroup2"]:
             # Blanks, tabs, line breaks and backslashes are octal (proc(5)). The last mount at a place is the visible one.
             place = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4])

@@ -152,7 +152,7 @@ def reload_systemd(proc: Path = PROC) -> bool:
     memory.oom.group, when it next has a reason to; the agent corrects them.
     """
     try:
-        if (proc / "1" / "comm").read_text().strip() != "systemd":
+        if (proc / "1" / "comm").read_bytes().strip() != b"systemd":
             return False
         os.kill(1, signal.SIGHUP)
     except OSError:

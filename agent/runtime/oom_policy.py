@@ -50,7 +50,7 @@ def node_root(proc: Path = PROC) -> tuple[Path, bool]:
     root = proc / "1" / "root"
     try:
         os.stat(root / "run")
-        return root, (proc / "1" / "comm").read_text().strip() == "systemd"
+        return root, (proc / "1" / "comm").read_bytes().strip() == b"systemd"
     except OSError:
         return Path("/"), False
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from agent.cgroup import layout
 from agent.cgroup.layout import Hierarchy, NoMemoryHierarchyError, find_hierarchy, may_hold_roots
 from tests.unit.cgroup.layouts import NAMES
 
@@ -58,6 +60,21 @@ def test_a_blank_in_the_mounts_path_is_understood(tmp_path: Path) -> None:
 
 def test_without_a_text_the_processs_own_mountinfo_is_read(tmp_path: Path) -> None:
     assert not find_hierarchy(v2(tmp_path)).local_events
+
+
+def test_mounts_of_names_that_are_no_text_hide_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a tenant's subPath: the kernel escapes blanks of such a name only."""
+    mount, text = v2(tmp_path / "cgroup\udcff"), tmp_path / "mountinfo"
+    line = mountinfo(mount, "rw,memory_localevents")
+    text.write_bytes(b"44 22 8:1 /pods/\xff /volume rw - ext4 /dev/sda1 rw\n" + os.fsencode(line))
+    monkeypatch.setattr(layout, "MOUNTINFO", text)
+    assert find_hierarchy(mount).local_events
+
+
+def test_only_the_kernels_own_blanks_part_the_fields_of_a_mount(tmp_path: Path) -> None:
+    """A cgroup may have a no-break space in its name, which the kernel does not escape."""
+    text = mountinfo(v2(tmp_path), "rw,memory_localevents").replace("0:27 / ", "0:27 /a\u00a0b ")
+    assert find_hierarchy(tmp_path, text).local_events
 
 
 def test_v1_is_found_below_memory(tmp_path: Path) -> None:

@@ -103,14 +103,16 @@ def test_a_file_that_cannot_be_written_is_an_error_that_names_it(node: SystemdNo
         DropIns(node.policies).install(ONE)
 
 
-@pytest.mark.parametrize(("comm", "asked"), [("systemd\n", True), ("oomward\n", False), (None, False)])
+@pytest.mark.parametrize(
+    ("comm", "asked"), [(b"systemd\n", True), (b"oomward\n", False), (b"\xff\n", False), (None, False)]
+)
 def test_only_a_pid_1_that_is_systemd_is_asked_to_reload(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comm: str | None, asked: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comm: bytes | None, asked: bool
 ) -> None:
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr("os.kill", lambda pid, number: sent.append((pid, int(number))))
     if comm is not None:
         (tmp_path / "1").mkdir()
-        (tmp_path / "1" / "comm").write_text(comm)
+        (tmp_path / "1" / "comm").write_bytes(comm)
     assert reload_systemd(tmp_path) is asked
     assert sent == ([(1, 1)] if asked else [])

@@ -176,6 +176,8 @@ def test_the_root_is_that_of_pid_1_if_it_is_systemd_and_visible(tmp_path: Path) 
     (tmp_path / "1" / "root" / "run").mkdir(parents=True)
     (tmp_path / "1" / "comm").write_text("oomward\n")
     assert node_root(tmp_path) == (tmp_path / "1" / "root", False)
+    (tmp_path / "1" / "comm").write_bytes(b"\xff\n")
+    assert node_root(tmp_path) == (tmp_path / "1" / "root", False), "a name may be any bytes"
     (tmp_path / "1" / "comm").write_text("systemd\n")
     assert node_root(tmp_path) == (tmp_path / "1" / "root", True)
     assert OomPolicies.of_node(tmp_path).whole
