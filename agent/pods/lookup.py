@@ -37,6 +37,7 @@ MOST_LIMITS = 5000
 MOST_ENDED = 1000
 USE_AGAIN_S = 1.0  # the kernel adds up all CPUs' statistics for it: in a storm a reading is used again for that long
 MOST_USES = 1000
+MANY = 16  # processes: more than a runtime has in a container's cgroup before its PID 1
 MOST_SIBLINGS = 10  # of whose memory one pod's kill reads: two or three system calls each
 LASTING = (ContainerKind.REGULAR, ContainerKind.SIDECAR)
 
@@ -68,7 +69,7 @@ class Lookup:
         self._on_error = on_error
         self.seen = seen
         self._is_whole = files.is_whole
-        self._inits: dict[int, ProcessIdentity] = {}
+        self._inits: dict[int, ProcessIdentity | None] = {}  # by inode; None: it has none
         self._ended: dict[
             int, tuple[str, bool]
         ] = {}  # by inode: its path, and whether it lived when the agent ended it
@@ -231,10 +232,13 @@ class Lookup:
         return False
 
     def learn_init(self, cgroup: Cgroup) -> None:
-        """Remember the container's PID 1 while it is there."""
+        """Remember the container's PID 1 while it is there, or that it has none: of MANY processes each search takes its time."""
         if cgroup.inode not in self._inits:
             pids = self._read(self._files.pids, cgroup)
-            if not isinstance(pids, Vanished) and (found := init_process(pids)) is not None:
+            if isinstance(pids, Vanished):
+                return
+            found = init_process(pids)
+            if found is not None or len(pids) > MANY:
                 self._inits[cgroup.inode] = found
 
     def forget(self, cgroup: Cgroup) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.kernel.processes import (
+    MOST_LOOKED,
     ProcessIdentity,
     cgroup_of,
     first_process,
@@ -106,6 +107,35 @@ def test_a_container_without_a_pid_namespace_of_its_own_has_no_init(tmp_path: Pa
 def test_an_init_that_ended_meanwhile_is_none(tmp_path: Path) -> None:
     with_status(tmp_path, GONE, f"{GONE}\t1")
     assert init_process([GONE], tmp_path) is None
+
+
+def test_of_ten_thousand_processes_without_an_init_few_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pid in range(100_001, 100_301):  # each the parent of the next
+        with_status(tmp_path, pid, f"{pid}\t{pid - 90_000}", parent=pid - 1)
+    opened, real = list[str](), os.open
+
+    def counted(path: str, flags: int) -> int:
+        opened.append(path)
+        return real(path, flags)
+
+    monkeypatch.setattr(os, "open", counted)
+    assert init_process(range(110_000, 100_000, -1), tmp_path) is None
+    assert 0 < len(opened) <= MOST_LOOKED
+
+
+def test_among_thousands_the_init_is_found_wherever_it_is_listed_and_whatever_its_pid(tmp_path: Path) -> None:
+    """PIDs begin again from below on a node that has used all; an init that is in a child cgroup is not listed first."""
+    init = ProcessIdentity(200_000, 5)
+    with_status(tmp_path, init.pid, f"{init.pid}\t1")
+    with_stat(tmp_path, init)
+    many = range(100_001, 110_001)
+    assert init_process((init.pid, *many), tmp_path) == init, "listed first"
+    assert init_process((*range(300_000, 310_000), init.pid), tmp_path) == init, "the lowest"
+    with_status(tmp_path, many[0], f"{many[0]}\t20", parent=many[5000])
+    with_status(tmp_path, many[5000], f"{many[5000]}\t7", parent=init.pid)
+    assert init_process((*many, init.pid), tmp_path) == init, "a parent's parent of one of these"
 
 
 def test_a_running_process_is_alive() -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.layout import classify
+from agent.kernel.processes import ProcessIdentity
 from agent.model import Cgroup, ContainerKind, Identity, Pod, PodContainer
 from agent.pods import lookup as lookup_module
-from agent.pods.lookup import Lookup
+from agent.pods.lookup import MANY, Lookup
 from agent.pods.registry import Registry
 
 
@@ -148,3 +149,51 @@ def test_another_container_with_a_limit_is_another_also_beside_one_that_restarte
 
 def test_a_container_that_nobody_can_name_may_be_another() -> None:
     assert not is_alone(scope(FIRST), {scope(SECOND): 12}, PodContainer("app", ContainerKind.REGULAR))
+
+
+# ------------------------------------------------------------------------------------------------------------------- PID 1
+
+
+class Processes:
+    """A container's processes, how often they were listed, and its PID 1."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pids: tuple[int, ...] = ()
+        self.init: ProcessIdentity | None = None
+        self.listed = 0
+        monkeypatch.setattr(lookup_module, "init_process", lambda pids: self.init if pids else None)
+        files = cast(CgroupFiles, SimpleNamespace(is_whole=True, pids=self._list))
+        self.lookup = Lookup(files, Registry(), Living({}), {}, lambda _: None)
+
+    def _list(self, _cgroup: Cgroup) -> tuple[int, ...]:
+        self.listed += 1
+        return self.pids
+
+
+def test_a_container_of_many_processes_and_no_pid_1_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes, container = Processes(monkeypatch), cgroup(1, 1)
+    processes.pids = tuple(range(500, 500 + MANY + 1))
+    for _ in range(3):
+        processes.lookup.learn_init(container)
+    assert processes.listed == 1
+    assert processes.lookup.init_pid(container) is None
+    processes.lookup.forget(container)
+    processes.init = ProcessIdentity(500, 7)
+    processes.lookup.learn_init(container)
+    assert processes.lookup.init_pid(container) == 500, "another cgroup has its number"
+
+
+def test_a_container_that_just_begins_is_searched_again_until_its_pid_1_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is empty at first, then the runtime's own processes are in it."""
+    processes, container = Processes(monkeypatch), cgroup(1, 1)
+    for pids in ((), (500,), tuple(range(500, 500 + MANY))):
+        processes.pids = pids
+        processes.lookup.learn_init(container)
+        assert processes.lookup.init_pid(container) is None
+    processes.init = ProcessIdentity(502, 7)
+    processes.lookup.learn_init(container)
+    processes.lookup.learn_init(container)
+    assert processes.lookup.init_pid(container) == 502
+    assert processes.listed == 4
