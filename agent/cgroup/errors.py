@@ -19,6 +19,7 @@ ADVICE = {
     errno.EMFILE: "raise the limit of open files (RLIMIT_NOFILE)",
     errno.ENFILE: "raise the node's limit of open files (sysctl fs.file-max)",
     errno.ENOENT: "the memory controller is not enabled there: see cgroup.subtree_control of the cgroup above it",
+    errno.EAGAIN: "the node has no pid or thread left: see the sysctls kernel.pid_max and kernel.threads-max",
     errno.ELOOP: "it is a link, which no control file is; see what is mounted there",
 }
 P = ParamSpec("P")

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from agent.cgroup.errors import DENIED, GONE, CgroupError
+from agent.cgroup.errors import ADVICE, DENIED, GONE, CgroupError
 from agent.cgroup.files import CgroupFiles
 from agent.cgroup.mount import opened
 from agent.model import Cgroup, Vanished
@@ -24,6 +24,7 @@ from agent.model import Cgroup, Vanished
 PRESSURE = "memory.pressure"
 STALLED = b"full 150000 2000000\0"  # microseconds: 150 ms of 2 s
 NO_PSI = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # switched off (cgroup.pressure, psi=0), or a kernel before 5.2
+USUAL = (*GONE, *NO_PSI, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY)
 SIGNAL = select.EPOLLPRI | select.EPOLLERR  # EPOLLERR: the cgroup was removed
 CAPABILITY_VERSION = 0x20080522  # linux/capability.h: two words of 32 bits per set
 CAP_SYS_RESOURCE = 1 << 24
@@ -54,13 +55,15 @@ def stalled_us(text: str) -> int | None:
 
 class Psi:
     """``files`` are of the v2 hierarchy. Once triggers can't be created, ``on_trouble`` gets one sentence about it:
-    from then on stalls are seen by readings alone."""
+    from then on stalls are seen by readings alone. So it does at the first of each other error that is not usual; these may pass.
+    """
 
     def __init__(self, files: CgroupFiles, selector: Selector, on_trouble: Callable[[str], None]) -> None:
         self._files = files
         self._selector = selector
         self._on_trouble = on_trouble
         self._denied = False
+        self._said: set[int | None] = set()  # errors
         self._triggers: dict[Cgroup, int] = {}
         self._cgroups: dict[int, Cgroup] = {}
 
@@ -85,18 +88,33 @@ class Psi:
             return False
         try:
             descriptor = self._open(cgroup)
+            self._wait_for(descriptor)
         except OSError as error:
-            if error.errno in DENIED:
-                self._denied = True
-                why = f"{PRESSURE} can't be opened for writing ({error.strerror})"
-                self._on_trouble(f"{why}: stalls on memory are only noticed when a container reaches its limit")
-            elif error.errno not in (*GONE, *NO_PSI, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY):
-                raise
+            self._failed(error)
             return False
         self._triggers[cgroup] = descriptor
         self._cgroups[descriptor] = cgroup
-        self._selector.register(descriptor, SIGNAL)
         return True
+
+    def _wait_for(self, descriptor: int) -> None:
+        try:
+            self._selector.register(descriptor, SIGNAL)
+        except OSError:
+            os.close(descriptor)
+            raise
+
+    def _failed(self, error: OSError) -> None:
+        if error.errno in DENIED:
+            self._denied = True
+            why = f"{PRESSURE} can't be opened for writing ({error.strerror})"
+            self._on_trouble(f"{why}: stalls on memory are only noticed when a container reaches its limit")
+        elif error.errno not in (*USUAL, *self._said):
+            self._said.add(error.errno)
+            advice = ADVICE.get(error.errno or 0, "see the kernel's log")
+            self._on_trouble(
+                f"{PRESSURE} of a container takes no trigger ({error.strerror}; {advice}): until it does, which is tried again, its "
+                "stalls on memory are only noticed when it reaches its limit"
+            )
 
     def _open(self, cgroup: Cgroup) -> int:
         with (

@@ -52,6 +52,7 @@ class V1Events:
             raise V1EventsUnavailableError(directory, error) from error
         try:
             _ask_for_events(directory, eventfd, self._file, self._more)
+            self._epoll.register(eventfd, select.EPOLLIN)
         except OSError as error:
             os.close(eventfd)
             if error.errno in (errno.ENOENT, errno.ENOTDIR) or not directory.is_dir():  # ENODEV: removed meanwhile
@@ -59,7 +60,6 @@ class V1Events:
             raise V1EventsUnavailableError(directory, error) from error
         self._directories[eventfd] = directory
         self._eventfds[directory] = eventfd
-        self._epoll.register(eventfd, select.EPOLLIN)
         return True
 
     def unregister(self, directory: Path) -> None:

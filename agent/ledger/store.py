@@ -40,6 +40,7 @@ class Store:
         self._checkpointed_rows = 0
         self._refused_since_s = inf
         self._replacing: threading.Thread | None = None
+        self._put_off: str | None = None  # why the file is to be replaced, while no thread can be started
         self._replacement: Opened | None = None
         opened = open_file(self._path, boot_id, now_unix_s)
         self.seen_this_boot = opened.seen_this_boot
@@ -69,13 +70,36 @@ class Store:
         return "; ".join(text for text in (*self._lasting, self._passing) if text) or None
 
     def checkpoint_in_background(self, wake: Callable[[], None]) -> None:
-        """From now on the calling thread makes no sync: see checkpoints.py. ``wake``: a write that was refused may be tried again."""
+        """From now on the calling thread makes no sync: see checkpoints.py. ``wake``: a write that was refused may be tried again.
+
+        As long as no thread can be started for it, nothing is written: ``take_over`` tries again.
+        """
         self._wake = wake
         if self.persistent:
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.execute("PRAGMA wal_autocheckpoint = 0")
             self._checkpointed_rows = self._connection.total_changes
-            self._checkpointer = Checkpointer(self._path, wake)
+            try:
+                self._checkpointer = Checkpointer(self._path, wake)
+                self._passing = ""
+            except RuntimeError as error:
+                self._sync_here()
+                self._no_thread("written", error)
+
+    def _no_thread(self, what: str, error: RuntimeError) -> None:
+        self._passing = (
+            f"the ledger {self._path} can't be {what} just now ({error}): changes wait in memory, and it is tried again; look for "
+            "what has taken all pids of the node, or of the agent's pod"
+        )
+
+    @property
+    def _waits_for_file(self) -> bool:
+        """It is being replaced, or is to be: nothing is read or written."""
+        return self._replacing is not None or self._put_off is not None
+
+    @property
+    def _waits_for_checkpoints(self) -> bool:
+        return self._wake is not None and self.persistent and self._checkpointer is None
 
     def transact(self, change: Callable[[sqlite3.Connection], object]) -> bool:
         """Apply a change in one transaction. False: it is not in the file, ``trouble`` says why; try again later.
@@ -83,7 +107,7 @@ class Store:
         Without trouble the log is being started again: try when woken.
         """
         checkpointer, error = self._checkpointer, None
-        if self._replacing is not None:
+        if self._waits_for_file or self._waits_for_checkpoints:
             return False
         if checkpointer is not None and not checkpointer.may_write():
             self._refused(monotonic())
@@ -125,7 +149,7 @@ class Store:
 
     def read(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query; none, and ``trouble``, when the file can't be read."""
-        if self._replacing is not None:
+        if self._waits_for_file:
             return []
         try:
             return self._connection.execute(sql, values).fetchall()
@@ -145,7 +169,7 @@ class Store:
 
     def look_after(self) -> None:
         """Notice that the file was removed or replaced: SQLite would write to the old one without an error."""
-        if self.persistent and self._replacing is None and self._inode_now() != self._inode:
+        if self.persistent and not self._waits_for_file and self._inode_now() != self._inode:
             self._renew("it was removed or replaced while in use")
 
     def _inode_now(self) -> int | None:
@@ -155,14 +179,22 @@ class Store:
             return None
 
     def _renew(self, why: str) -> None:
-        """Start a new file, in another thread if this one must not wait: until ``take_over`` nothing is read or written."""
+        """Start a new file, in another thread if this one must not wait: until ``take_over`` nothing is read or written.
+
+        ``take_over`` tries again if no thread can be started.
+        """
+        self._put_off = None
         if self._wake is None:
             self._replace(why)
             self.take_over()
             return
         self._passing = f"the ledger {self._path} is being replaced ({why}): changes wait in memory"
         self._replacing = threading.Thread(target=self._replace, args=(why,), name="ledger replacement", daemon=True)
-        self._replacing.start()
+        try:
+            self._replacing.start()
+        except RuntimeError as error:
+            self._replacing, self._put_off = None, why
+            self._no_thread(f"replaced ({why})", error)
 
     def _replace(self, why: str) -> None:
         """The old file is closed first: SQLite removes a log by its name when the last connection ends."""
@@ -177,7 +209,11 @@ class Store:
             self._wake()
 
     def take_over(self) -> None:
-        """Use the new file, if there is one."""
+        """Use the new file, if there is one. What no thread could be started for is tried again."""
+        if self._put_off is not None:
+            self._renew(self._put_off)
+        elif self._replacing is None and self._waits_for_checkpoints and self._wake is not None:
+            self.checkpoint_in_background(self._wake)
         if self._replacement is not None:
             opened, self._replacement, self._replacing = self._replacement, None, None
             self.renewed += 1
@@ -200,5 +236,8 @@ class Store:
         if self._checkpointer is not None:
             self._checkpointer.close(wait_s)
             self._checkpointer = None
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._sync_here()
+
+    def _sync_here(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA synchronous = NORMAL")

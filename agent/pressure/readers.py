@@ -26,6 +26,7 @@ MOST_BEHIND = 8  # of a pod, that wait for those: all its containers, where its 
 MOST_WAITING = 128
 SAID_S = 3600.0
 LATE_S = 0.05
+NO_THREAD = "look for what has taken all pids of the node, or of the agent's pod"
 Work = Callable[[], None]
 
 
@@ -76,10 +77,27 @@ class Readers:
             free = len(self._keys) - sum(map(len, self._behind.values())) - self._threads
             more = max(0, min(free, self._most_threads() - self._threads))
             self._threads += more
-        for _ in range(more):
-            threading.Thread(target=self._run, name="processes", daemon=True).start()
+        for begun in range(more):
+            try:
+                threading.Thread(target=self._run, name="processes", daemon=True).start()
+            except RuntimeError as error:  # no thread can be started
+                if self._without(more - begun, error):
+                    return
+                break
         for one in held:
             self._queue.put(one)
+
+    def _without(self, missing: int, error: RuntimeError) -> bool:
+        """So many threads could not be started: those that are there do the work. Whether there is none: then none of it is done."""
+        if self._said.due("start") is not None:
+            log(logger, logging.WARNING, f"some containers' processes are not read: {error}; {NO_THREAD}")
+        with self._lock:
+            self._threads -= missing
+            if self._threads:
+                return False
+            for kept in (self._keys, self._pods, self._behind, self._held):
+                kept.clear()
+        return True
 
     def _most_threads(self) -> int:
         late_s = self._clock() - STUCK_S

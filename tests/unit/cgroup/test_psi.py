@@ -145,13 +145,51 @@ def test_psi_that_is_switched_off_for_a_cgroup_is_no_trouble(
     assert rig.trouble == []
 
 
-def test_a_link_in_the_place_of_the_file_is_not_followed(rig: Rig) -> None:
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EIO])
+def test_a_trigger_that_the_kernel_refuses_for_another_reason_is_said_once_and_tried_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """EAGAIN: in Linux 5.2 to 6.4 the first trigger of a cgroup makes a thread, and the node has none left."""
+
+    def refuse(_cgroup: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(rig.psi, "_open", refuse)
+        assert not rig.psi.watch(rig.cgroup)
+        assert not rig.psi.watch(rig.cgroup)
+    (said,) = rig.trouble
+    assert os.strerror(code) in said
+    assert "is tried again" in said
+    assert rig.psi.watch(rig.cgroup)
+    assert len(rig.psi) == 1
+
+
+def test_a_trigger_that_cannot_be_waited_for_is_closed_and_tried_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = list[int]()
+
+    def full(descriptor: int, _mask: int) -> None:
+        given.append(descriptor)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(rig.selector, "register", full)
+        assert not rig.psi.watch(rig.cgroup)
+    assert len(rig.psi) == 0
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(given[0])
+    assert rig.psi.watch(rig.cgroup)
+
+
+def test_a_link_in_the_place_of_the_file_is_not_followed_and_said(rig: Rig) -> None:
     target = rig.mount / "target"
     target.write_text("untouched")
     rig.file.unlink()
     rig.file.symlink_to(target)
-    with pytest.raises(OSError, match="symbolic links"):
-        rig.psi.watch(rig.cgroup)
+    assert not rig.psi.watch(rig.cgroup)
+    assert "it is a link" in " ".join(rig.trouble)
     assert target.read_text() == "untouched"
 
 

@@ -7,6 +7,7 @@ import os
 import select
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -68,6 +69,25 @@ def test_registering_twice_asks_once(tmp_path: Path, events: V1Events) -> None:
     asked = (one / "cgroup.event_control").read_text()
     assert events.register(one)
     assert (one / "cgroup.event_control").read_text() == asked
+
+
+def test_one_that_cannot_be_waited_for_is_an_error_that_says_so_and_leaves_nothing(
+    tmp_path: Path, events: V1Events
+) -> None:
+    """As with more descriptors than fs.epoll.max_user_watches allows."""
+
+    class Full:
+        def register(self, *_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    one, real = cgroup(tmp_path, "one"), events._epoll
+    before = len(os.listdir("/proc/self/fd"))
+    events._epoll = cast(select.epoll, Full())
+    with pytest.raises(V1EventsUnavailableError, match="No space left"):
+        events.register(one)
+    assert len(os.listdir("/proc/self/fd")) == before
+    events._epoll = real
+    assert events.register(one)
 
 
 def test_after_unregister_nothing_is_told_and_no_descriptor_stays(tmp_path: Path, events: V1Events) -> None:

@@ -252,6 +252,72 @@ def test_what_waits_for_a_new_file_is_written_at_the_end(
     assert open_ledger().baselines() == {7: a_baseline(1)}
 
 
+def no_thread(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("again", [1, 2], ids=["for the new file", "for its checkpoints"])
+def test_where_no_thread_can_be_started_for_a_new_file_it_is_tried_again_and_nothing_is_lost(
+    open_ledger: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: int
+) -> None:
+    ledger, woken, started, real = open_ledger(), threading.Event(), list[str](), threading.Thread.start
+    ledger.checkpoint_in_background(woken.set)
+    ledger.record([a_kill(1)], [a_baseline(1)], 1)
+    wait_until(lambda: ledger.commit() and not ledger.pending, "the first commit")
+    woken.clear()
+
+    def some(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        if len(started) >= again:
+            no_thread(thread)
+        real(thread)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(threading.Thread, "start", some)
+        (tmp_path / FILE).unlink()
+        ledger.record([a_kill(2)], [a_baseline(2)], 2)
+        assert ledger.commit()
+        if again > 1:
+            assert woken.wait(PATIENCE_S)
+        for _ in range(2):
+            assert ledger.commit()
+            assert ledger.pending
+            assert "can't start new thread" in (ledger.trouble or "")
+    assert len(started) == 3, "each commit tries again"
+    wait_until(lambda: ledger.flush() and ledger.trouble is not None, "the commit into the new file")
+    assert "can't start" not in (ledger.trouble or "")
+    assert open_ledger().baselines() == {7: a_baseline(2)}
+
+
+def test_what_waits_for_a_thread_is_written_at_the_end(
+    open_ledger: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger()
+    ledger.checkpoint_in_background(lambda: None)
+    ledger.record([a_kill(1)], [a_baseline(1)], 1)
+    (tmp_path / FILE).unlink()
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(threading.Thread, "start", no_thread)
+        assert ledger.commit()
+        ledger.close()
+    assert open_ledger().baselines() == {7: a_baseline(1)}
+
+
+def test_a_start_without_a_free_thread_writes_as_soon_as_there_is_one(
+    open_ledger: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger()
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(threading.Thread, "start", no_thread)
+        ledger.checkpoint_in_background(lambda: None)
+        ledger.record([a_kill(1)], [a_baseline(1)], 1)
+        assert ledger.commit()
+        assert ledger.pending
+        assert "can't start new thread" in (ledger.trouble or "")
+    wait_until(ledger.flush, "the commit")
+    assert (ledger.pending, ledger.trouble) == (0, None)
+
+
 def test_a_ledger_in_memory_has_nothing_to_checkpoint(open_ledger: Opener) -> None:
     ledger = open_ledger(state_dir=Path("/proc/oomward"))
     ledger.checkpoint_in_background(lambda: None)

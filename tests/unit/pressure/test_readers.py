@@ -149,3 +149,35 @@ def test_nothing_begins_while_the_loop_works() -> None:
     assert not done.wait(0.0)
     readers.release()
     assert done.wait(PATIENCE_S)
+
+
+def no_thread(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_where_no_thread_can_be_started_the_reading_is_not_done_and_the_next_one_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    readers, read, again = Released(), threading.Event(), threading.Event()
+    caplog.set_level(logging.WARNING, "oomward")
+    logging.getLogger("oomward").propagate = True
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(threading.Thread, "start", no_thread)
+        for number in range(MOST_OF_POD + MOST_BEHIND):
+            assert readers.submit("pod", f"a {number}", read.set), "none of those before holds a place"
+    (said,) = caplog.messages
+    assert "can't start new thread" in said
+    assert readers.submit("pod", "a 0", again.set)
+    assert again.wait(PATIENCE_S)
+    assert not read.is_set()
+
+
+def test_where_no_more_threads_can_be_started_those_that_are_there_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    readers, busy, read = Released(), threading.Event(), threading.Event()
+    assert readers.submit("pod", "a", partial(wait_for, busy))
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(threading.Thread, "start", no_thread)
+        assert readers.submit("other", "b", read.set)
+    assert readers._threads == 1
+    busy.set()
+    assert read.wait(PATIENCE_S)
