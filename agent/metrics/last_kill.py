@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from time import time
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from agent.metrics.series import ContainerSeries, Key
-from agent.model import MemoryUse, OomKill
+from agent.model import MemoryUse, OomKill, kills_of_cgroup
 
 KINDS = tuple(field.name for field in fields(MemoryUse) if field.name != "by_report")
 Sample = tuple[tuple[str, ...], float]  # labels and value
@@ -38,11 +39,25 @@ class ScrapedGauge(Collector):
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """``kill_id`` "": it is not known."""
+    """``kill_id`` "": it is not known. ``counter`` is the beginning of it: of kills with the same one the ``ordinal`` rises."""
 
     at_unix_s: float
-    kill_id: str
-    use: MemoryUse | None
+    kill_id: str = ""
+    use: MemoryUse | None = None
+    counter: str = ""
+    ordinal: int = 0
+
+    @classmethod
+    def of(cls, at_unix_s: float, kill: OomKill) -> _Last:
+        return cls(at_unix_s, kill.kill_id, kill.use, kills_of_cgroup(kill.boot_id, kill.cgroup_inode), kill.ordinal)
+
+    def replaces(self, before: _Last, now_unix_s: float) -> bool:
+        """Whether it was not before that one: by their time, but for a clock that was set back or is right only now."""
+        if self.at_unix_s >= before.at_unix_s:
+            return True
+        if self.counter and self.counter == before.counter:
+            return self.ordinal > before.ordinal
+        return before.at_unix_s > now_unix_s
 
 
 class LastKills:
@@ -55,11 +70,11 @@ class LastKills:
 
     def seed(self, key: Key, at_unix_s: float, kill: OomKill | None) -> None:
         """From the ledger: the time of a container's last kill, and that kill if it is still kept."""
-        self._put(key, _Last(at_unix_s, "", None) if kill is None else _Last(at_unix_s, kill.kill_id, kill.use))
+        self._put(key, _Last(at_unix_s) if kill is None else _Last.of(at_unix_s, kill))
 
     def put(self, key: Key, kill: OomKill) -> None:
         """A kill that is counted. One that was before the last one changes nothing."""
-        self._put(key, _Last(kill.at_unix_s, kill.kill_id, kill.use))
+        self._put(key, _Last.of(kill.at_unix_s, kill))
 
     def amend(self, key: Key, kill: OomKill) -> None:
         """Details of a kill came late: they count if it is still the last one and has series."""
@@ -72,7 +87,7 @@ class LastKills:
         if not key[1] or not self._series.has_any(key):
             return
         before = self._last.get(key)
-        if before is None or before.at_unix_s <= last.at_unix_s:
+        if before is None or last.replaces(before, time()):
             self._last[key] = last
 
     def forget(self, dropped: Iterable[Key]) -> None:

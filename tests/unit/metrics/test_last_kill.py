@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.metrics import series
+from agent.metrics import last_kill, series
 from agent.metrics.last_kill import KINDS
 from agent.metrics.metrics import Metrics
 from agent.metrics.series import KEEP_S
@@ -98,6 +98,46 @@ def test_details_that_come_late_fill_in_the_memory_of_the_last_kill_and_of_no_ot
     assert memory(m) == {}
     m.details(kill(9, pod="other"))
     assert memory(m, "other") == {}, "its series have ended"
+
+
+def test_kills_after_the_clock_was_set_back_are_the_last_ones_and_a_late_one_from_before_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(last_kill, "time", lambda: AT)
+    m = metrics()
+    m.kill(kill(1, at=AT))
+    monkeypatch.setattr(last_kill, "time", lambda: AT - 3600)
+    for ordinal in (3, 4):
+        m.kill(kill(ordinal, MemoryUse(anon=ordinal), AT - 3600 + ordinal))
+        assert times(m) == {"herder-1/herder": AT - 3600 + ordinal}
+        assert memory(m) == {"anon": ordinal}
+    m.kill(kill(2, MemoryUse(anon=2), AT - 3600))
+    m.details(kill(1, MemoryUse(anon=1)))
+    assert (times(m), memory(m)) == ({"herder-1/herder": AT - 3600 + 4}, {"anon": 4})
+
+
+@pytest.mark.parametrize("known", [kill(7, at=AT + 1e8), None], ids=["kept", "not kept any more"])
+def test_a_last_kill_of_a_time_that_has_not_come_gives_way_to_any_other(
+    monkeypatch: pytest.MonkeyPatch, known: OomKill | None
+) -> None:
+    """As of a boot in which the clock was years ahead; of another cgroup, and so of another order."""
+    monkeypatch.setattr(last_kill, "time", lambda: AT + 10)
+    m = metrics()
+    m.seed({(*KEY, "single", "container"): 3}, 0.0, {KEY: (AT + 1e8, known)})
+    m.kill(replace(kill(1, MemoryUse(anon=1)), cgroup_inode=99))
+    assert (times(m), memory(m)) == ({"herder-1/herder": AT}, {"anon": 1})
+    m.kill(replace(kill(1, MemoryUse(anon=2), AT - 1), cgroup_inode=98))
+    assert times(m) == {"herder-1/herder": AT}, "this one was before it"
+
+
+def test_a_kill_of_a_time_that_has_not_come_is_replaced_by_none_that_was_before_it_in_its_cgroup(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(last_kill, "time", lambda: AT)
+    m = metrics()
+    m.kill(kill(5, at=AT + 3600))
+    m.kill(kill(4, MemoryUse(anon=4), AT))
+    assert times(m) == {"herder-1/herder": AT + 3600}
 
 
 def test_the_last_kill_of_the_ledger_is_shown_after_a_restart_until_the_next() -> None:
