@@ -121,7 +121,7 @@ def test_of_ten_thousand_processes_without_an_init_few_are_looked_at(
         return real(path, flags)
 
     monkeypatch.setattr(os, "open", counted)
-    assert init_process(range(110_000, 100_000, -1), tmp_path) is None
+    assert init_process((*range(100_300, 100_000, -1), *range(100_301, 110_001)), tmp_path) is None
     assert 0 < len(opened) <= MOST_LOOKED
 
 
