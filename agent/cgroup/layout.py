@@ -153,6 +153,18 @@ def _inside(path: str, parts: list[str], at: int, key: str, container_id: str, p
     return CgroupPlace(path, kind, key.replace("_", "-"), container_id, RUNTIMES.get(prefix or ""))
 
 
+def is_in_pod(process_path: str) -> bool:
+    """Whether a process with this path in /proc/PID/cgroup is in a pod's cgroup, or below one.
+
+    From within another cgroup namespace, such as that of the agent's container, a path begins with ``/..`` for each level up and does not
+    name those above (cgroup_namespaces(7)): a root of pods may be one of them. So containers of our own pod are not found there.
+    """
+    names = process_path.strip("/").split("/")
+    shown = "/".join(name for name in names if name != "..")
+    roots = ("", "kubepods/") if names[0] == ".." else ("",)
+    return any(classify(f"{root}{shown}").pod_key is not None for root in roots)
+
+
 def path_of(parent: str, name: str) -> str:
     """The path of a cgroup's child; the mount's own path is empty."""
     return f"{parent}/{name}" if parent else name

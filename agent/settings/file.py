@@ -38,20 +38,21 @@ class Entry:
 
 
 class ConfigFile:
-    """A parsed file: its top-level ``entries`` and the ``problems`` found so far."""
+    """A parsed file: its top-level ``entries`` and the ``problems`` found so far. ``raw``: its content; None reads it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, raw: bytes | None = None) -> None:
         self.path = path
         self.problems: list[str] = []
         self.entries: dict[str, Entry] = {}
-        root = self._compose()
+        root = self._compose(raw)
         if root is not None and root.tag != NULL:
             self.entries = self.mapping(root, "the file")
 
-    def _compose(self) -> yaml.Node | None:
+    def _compose(self, raw: bytes | None) -> yaml.Node | None:
         try:
-            with self.path.open("rb") as stream:
-                raw = stream.read(LARGEST_BYTES + 1)
+            if raw is None:
+                with self.path.open("rb") as stream:
+                    raw = stream.read(LARGEST_BYTES + 1)
             if len(raw) > LARGEST_BYTES:
                 raise ValueError(f"larger than {LARGEST_BYTES} bytes")
             return yaml.compose(raw.decode("utf-8-sig"), Loader=yaml.SafeLoader)

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from agent.commands.probes.checks import Check, failed, passed, warned
+from agent.commands.probes.kubelet import KubeletSetting, kubelet_setting
 from agent.commands.survey import OwnSurvey
 from agent.kernel.limits import is_first_pid_namespace
 from agent.model import Cgroup, CgroupKind, Mode, Vanished, levels_above
-from agent.settings.kubelet import KubeletSetting, kubelet_setting
 from agent.wording.text import count, some
 
 NO_CONTAINER = "no container runs here"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.cgroup.layout import classify, place_of_kernel_path
+from agent.cgroup.layout import classify, is_in_pod, place_of_kernel_path
 from agent.model import CgroupKind, CgroupPlace
 from tests.unit.cgroup.kubelet_paths import container_path, pod_path
 from tests.unit.cgroup.layouts import NAMES, Layout, layouts
@@ -152,3 +154,33 @@ def test_every_containers_kernel_path_leads_back_to_it(
 ) -> None:
     path = container_path(pod_path(root, qos, key), container_id, runtime)
     assert place_of_kernel_path(f"/{prefix}/{path}" if prefix else f"/{path}", (root, path)) == classify(path)
+
+
+# ------------------------------------------------------------------------------------------------ paths of /proc/PID/cgroup
+
+OF_NODE = (
+    "system.slice/kubelet.service", "kubelet.slice/kubelet.service", "podruntime/kubelet", "init.scope", f"docker/{ID2}",
+    f"system.slice/docker-{ID2}.scope", "user.slice/user-0.slice/session-1.scope",
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from(ROOTS), qos_classes, qos_classes, uids, ids, runtimes, st.sampled_from(["", "/a", f"/{OF_NODE[0]}"])
+)
+def test_a_process_of_a_pod_is_known_for_one_from_within_another_pods_container(
+    root: str, qos: str, ours: str, key: str, container_id: str, runtime: str, nested: str
+) -> None:
+    path = "/" + container_path(pod_path(root, qos, key), container_id, runtime) + nested
+    assert is_in_pod(path)
+    our_own = "/" + container_path(pod_path(root, ours, UID), ID, runtime)
+    assert is_in_pod("/" + os.path.relpath(path, our_own)) or key == UID
+
+
+@given(st.sampled_from(OF_NODE), st.sampled_from(ROOTS[:5]), qos_classes, runtimes)
+def test_a_process_of_the_node_is_in_no_pod_however_it_is_looked_at(
+    path: str, root: str, qos: str, runtime: str
+) -> None:
+    our_own = "/" + container_path(pod_path(root, qos, UID), ID, runtime)
+    assert not is_in_pod(f"/{path}")
+    assert not is_in_pod("/" + os.path.relpath(f"/{path}", our_own))
+    assert not is_in_pod("/")

@@ -16,11 +16,11 @@ from agent.commands.oom_policy import oom_policy
 from agent.commands.output.table import Output
 from agent.commands.probes import containers, systemd
 from agent.commands.probes.checks import Check, Status
+from agent.commands.probes.kubelet import KubeletSetting
 from agent.commands.ps import ps
 from agent.commands.survey import survey
 from agent.runtime import oom_policy as reader
 from agent.runtime.drop_in import NoSystemdError
-from agent.settings.kubelet import KubeletSetting
 from tests.unit.cgroup.fakes import make
 from tests.unit.commands.world import CONTAINER, ID, MODE, LookedAtNode, pod_json
 from tests.unit.runtime.world import DELEGATED, FOLDER, KILL, SCOPE, SystemdNode

@@ -1,20 +1,25 @@
 """The kubelet's own configuration, as far as it decides memory.oom.group: singleProcessOOMKill (KubeletConfiguration, since 1.32).
 
-Read from the files that the command line of the node's kubelet names. Needs the node's PIDs and the right to see its files.
+Read from the files that the command line of the node's kubelet names, below the root directory of that process: no link leads out of
+it. Needs the node's PIDs and the right to see its files. Any process of a pod may be named kubelet: those are not believed.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.settings.file import ConfigFile, plain
+from agent.cgroup.layout import is_in_pod
+from agent.kernel.processes import PROC, cgroup_of, read_file
+from agent.runtime.unit_files import NodeFiles
+from agent.settings.file import LARGEST_BYTES, ConfigFile, plain
 
-PROC = Path("/proc")
+NAME = b"kubelet"
 KEY = "singleProcessOOMKill"
-LONGEST_LINE = 1 << 16
+NO_WAITING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +33,27 @@ class KubeletSetting:
 
 def kubelet_setting(proc: Path = PROC) -> KubeletSetting:
     """What the files of the running kubelet say now; a kubelet that was not restarted since may have read something else."""
-    for pid in _pids(proc):
-        if _text(proc / pid / "comm").strip() == "kubelet":
-            return _of_process(proc / pid)
-    return KubeletSetting(None, why="no process kubelet is visible here")
+    named = [pid for pid in _pids(proc) if (read_file(pid, "comm", proc) or b"").strip() == NAME]
+    found = [_of_process(proc / pid) for pid in named if _is_of_node(pid, proc)]
+    if not found:
+        return KubeletSetting(None, why=f"no process kubelet is visible here{' but those in pods' if named else ''}")
+    if len(set(found)) > 1:
+        return KubeletSetting(None, why=f"{len(found)} processes kubelet are here, and their settings differ")
+    return found[0]
+
+
+def _is_of_node(pid: str, proc: Path) -> bool:
+    """False, too, if it is gone. The kubelet may run in a container (RKE, Talos, kind), but in none of a pod."""
+    cgroup = cgroup_of(pid, proc)
+    return cgroup is not None and not is_in_pod(cgroup)
 
 
 def _of_process(process: Path) -> KubeletSetting:
-    arguments = _text(process / "cmdline").split("\0")
-    main, folder = _argument(arguments, "--config"), _argument(arguments, "--config-dir")
     try:
+        arguments = os.fsdecode(read_file(process.name, "cmdline", process.parent) or b"").split("\0")
+        if arguments == [""]:
+            raise ValueError("the process has no command line")  # it ends just now
+        main, folder = _argument(arguments, "--config"), _argument(arguments, "--config-dir")
         paths = [main] if main else []
         if folder:
             names = sorted(os.listdir(_inside(process, folder)))
@@ -54,10 +70,9 @@ def _of_process(process: Path) -> KubeletSetting:
 
 def _value(at: Path) -> bool | None:
     """None: the file does not set it. Raises OSError, ValueError."""
-    os.stat(at)
-    file = ConfigFile(at)
+    file = ConfigFile(Path(at.name), _content(at))
     if file.problems:
-        raise ValueError(file.problems[0].replace(str(at), at.name))
+        raise ValueError(file.problems[0])
     entry = file.entries.get(KEY)
     if entry is None or entry.empty:
         return None
@@ -67,9 +82,25 @@ def _value(at: Path) -> bool | None:
     return value
 
 
+def _content(at: Path) -> bytes:
+    """As much as ConfigFile takes, and a byte more. Never waits. Raises OSError, and ValueError for anything but a regular file."""
+    fd = os.open(at, NO_WAITING)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError(f"{at.name} is not a regular file")
+        return os.read(fd, LARGEST_BYTES + 1)
+    finally:
+        os.close(fd)
+
+
 def _inside(process: Path, path: str) -> Path:
-    """The kubelet's path as we see it: relative ones are below its working directory."""
-    return process / "root" / path.lstrip("/") if path.startswith("/") else process / "cwd" / path
+    """The kubelet's path as we see it; relative ones are below its working directory. Raises OSError, ValueError."""
+    if not path.startswith("/"):
+        path = f"{os.readlink(process / 'cwd')}/{path}"
+    at = NodeFiles(process / "root").resolve(path)
+    if at is None:
+        raise ValueError(f"{path} leads through too many links")
+    return at
 
 
 def _argument(arguments: list[str], flag: str) -> str | None:
@@ -88,12 +119,3 @@ def _pids(proc: Path) -> Iterator[str]:
         yield from (name for name in os.listdir(proc) if name.isdigit())
     except OSError:
         return
-
-
-def _text(path: Path) -> str:
-    """ "" if it can't be read: the process is gone, or hidden from us."""
-    try:
-        with path.open("rb") as file:
-            return file.read(LONGEST_LINE).decode(errors="replace")
-    except OSError:
-        return ""
