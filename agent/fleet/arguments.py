@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent import __version__
+from agent.commands.arguments import LONGEST_SINCE_S, MOST_WATCH_S, duration_s, positive, since_unix_s
 from agent.commands.arguments import SORT_KEYS as OF_NODE
-from agent.commands.arguments import duration_s, positive, since_unix_s
 
 OUTPUTS = ("table", "wide", "json", "yaml", "name")
 OF_DOCUMENT = ("table", "json", "yaml")  # no rows
 LEAST_WATCH_S = 2.0
 WATCH_S = 5.0
 TIMEOUT_S, CHECK_TIMEOUT_S = 10.0, 30.0
+MOST_TIMEOUT_S = 86400.0
 NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?\Z")  # of any object that is named here
 EPILOG = (
     "Exit codes: 0 success, 1 a node did not answer or a check failed, 2 wrong arguments, 130 Ctrl-C. "
@@ -91,10 +92,10 @@ class Ask:
     html: str = ""
 
     def since_words(self) -> list[str]:
-        """For the agents' own command: a duration, because their clocks may differ from ours."""
+        """For the agents' own command: a duration, because their clocks may differ from ours. The longest that they take has all kills."""
         if self.since_unix_s is None:
             return []
-        return ["--since", f"{max(1.0, time.time() - self.since_unix_s):.0f}s"]
+        return ["--since", f"{min(LONGEST_SINCE_S, max(1.0, time.time() - self.since_unix_s)):.0f}s"]
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -231,16 +232,24 @@ def _kubectl_flags(given: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _timeout_s(text: str) -> float:
-    seconds = duration_s(text)
-    if not seconds:
-        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a duration: write e.g. 5s or 1m")
+    seconds = _seconds(text)
+    if seconds > MOST_TIMEOUT_S:
+        raise argparse.ArgumentTypeError(f"at most 1d, not {text[:80]!r}")
     return seconds
 
 
 def _watch_s(text: str) -> float:
-    seconds = _timeout_s(text)
-    if seconds < LEAST_WATCH_S:
-        raise argparse.ArgumentTypeError(f"at least {LEAST_WATCH_S:g} s: each refresh starts a command on every node")
+    seconds = _seconds(text)
+    if not LEAST_WATCH_S <= seconds <= MOST_WATCH_S:
+        why = "each refresh starts a command on every node"
+        raise argparse.ArgumentTypeError(f"at least {LEAST_WATCH_S:g} s and at most 7d: {why}")
+    return seconds
+
+
+def _seconds(text: str) -> float:
+    seconds = duration_s(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a duration: write e.g. 5s or 1m")
     return seconds
 
 

@@ -137,6 +137,17 @@ def test_what_agents_are_asked_is_what_their_command_line_takes(oomward: Oomward
     assert {words[1] for words in asked} == {"ps", "history", "explain", "diagnose", "advise", "check"}
 
 
+@pytest.mark.parametrize(
+    "since", ["1970-01-01T00:00:00Z", "1980-01-01T00:00:00Z", "2001-01-01T00:00:00Z", "3650d", "1s"]
+)
+def test_any_time_that_kubectl_oomward_takes_the_agents_take_too(since: str) -> None:
+    typed = arguments.parse(["history", "-A", "--since", since], "kubectl oomward")
+    asked = replace(typed, since_unix_s=(typed.since_unix_s or 0.0) - 60.0)  # the cluster took a minute to answer
+    found = parser().parse_args(["history", *asked.since_words()]).since_unix_s
+    oldest = time.time() - 3650 * 86400
+    assert found == pytest.approx(max(oldest, asked.since_unix_s or 0.0), abs=5.0)
+
+
 def test_explain_asks_only_the_agent_of_the_pods_node(oomward: Oomward, cluster: Cluster) -> None:
     for words in (
         ("explain", "shop/web-2-0"),
@@ -646,6 +657,9 @@ def test_an_old_kubectl_is_started_without_the_flag_that_it_lacks(
         ("ps", "-A", "--watch", "-o", "name"),
         ("ps", "-A", "--sort-by", "colour"),
         ("ps", "--watch", "1s"),
+        ("ps", "--watch", "999999999d"),
+        ("ps", "--timeout", "999999999d"),
+        ("ps", "--timeout", "0"),
         ("ps", "-n", "../x"),
         ("explain",),
         ("explain", "a/b/c"),
