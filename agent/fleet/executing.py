@@ -38,12 +38,12 @@ class Finished:
 
 
 @dataclass(slots=True)
-class _Output:
-    stdout: list[bytes] = field(default_factory=list)
-    stderr: list[bytes] = field(default_factory=list)
-    size: int = 0
-    stderr_size: int = 0
-    error: bytes = b""
+class Output:
+    """What a command has written so far. ``error``: the Status that ends it."""
+
+    stdout: bytearray = field(default_factory=bytearray)
+    stderr: bytearray = field(default_factory=bytearray)
+    error: bytearray = field(default_factory=bytearray)
 
     def take(self, message: Message) -> None:
         """Raises FleetError if there is too much of it."""
@@ -51,15 +51,13 @@ class _Output:
             return
         channel, data = message.data[0], message.data[1:]
         if channel == STDOUT:
-            self.size += len(data)
-            if self.size > MOST_STDOUT:
+            if len(self.stdout) + len(data) > MOST_STDOUT:
                 raise FleetError(f"its answer has more than {bytes_text(MOST_STDOUT)}")
-            self.stdout.append(data)
-        elif channel == STDERR and self.stderr_size < MOST_STDERR:
-            self.stderr_size += len(data)
-            self.stderr.append(data)
+            self.stdout += data
+        elif channel == STDERR:
+            self.stderr += data[: MOST_STDERR - len(self.stderr)]
         elif channel == ERROR:
-            self.error = (self.error + data)[:MOST_STDERR]
+            self.error += data[: MOST_STDERR - len(self.error)]
 
 
 def execute(
@@ -68,17 +66,17 @@ def execute(
     """Run ``words`` there, until the monotonic clock says ``until_s``. Raises FleetError, TookTooLongError, OSError."""
     query = [("container", container), ("stdout", "true"), ("stderr", "true"), *(("command", word) for word in words)]
     path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/exec?{urlencode(query)}"
-    output = _Output()
+    output = Output()
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as connection:
         connection.settimeout(max(0.001, until_s - time.monotonic()))
         connection.connect(socket_path)
         web = WebSocket(connection, until_s, MOST_MESSAGE)
         _receive(web, web.open(path, PROTOCOLS), output)
         web.close()
-    return Finished(b"".join(output.stdout), b"".join(output.stderr), exit_code(output.error))
+    return Finished(bytes(output.stdout), bytes(output.stderr), exit_code(output.error))
 
 
-def _receive(web: WebSocket, messages: list[Message] | None, output: _Output) -> None:
+def _receive(web: WebSocket, messages: list[Message] | None, output: Output) -> None:
     """Until the connection is closed, or nothing follows the status any more."""
     end_s: float | None = None
     while messages is not None:
@@ -96,7 +94,7 @@ def _receive(web: WebSocket, messages: list[Message] | None, output: _Output) ->
             return
 
 
-def exit_code(error: bytes) -> int:
+def exit_code(error: bytes | bytearray) -> int:
     """Of the Status that ends a command (NonZeroExitCode has it as a cause). Raises FleetError if the command did not run to its end."""
     if not error:
         raise FleetError("the connection ended before the command did")

@@ -43,8 +43,8 @@ class Reader:
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._left = bytearray()
-        self._parts: list[bytes] = []
         self._opcode: int | None = None  # of the message that is incomplete
+        self._data = bytearray()  # of its frames so far
 
     def feed(self, data: bytes) -> list[Message]:
         """Messages that are complete now. Raises FramesError; after that the reader is of no more use."""
@@ -74,7 +74,7 @@ class Reader:
             if len(left) < start:
                 return None
             length = int.from_bytes(left[2:start], "big")
-        if length + sum(map(len, self._parts)) > self._most:
+        if length + len(self._data) > self._most:
             raise FramesError(f"a message has more than {self._most} bytes")
         if len(left) < start + length:
             return None
@@ -89,9 +89,9 @@ class Reader:
             raise FramesError("the frames of a message are not in order")
         if opcode != CONTINUATION:
             self._opcode = opcode
-        self._parts.append(payload)
+        self._data += payload
         if not last or self._opcode is None:
             return None
-        whole = Message(self._opcode, b"".join(self._parts))
-        self._opcode, self._parts = None, []
+        whole = Message(self._opcode, bytes(self._data))
+        self._opcode, self._data = None, bytearray()
         return whole

@@ -100,15 +100,16 @@ class WebSocket:
 
     def _head(self) -> tuple[int, dict[str, str], bytes]:
         """The answer's status code, its headers by lower-case name, and what was read beyond them."""
-        data = b""
-        while HEAD_END not in data:  # the first frames may come with it
+        data, seen = bytearray(), 0
+        while HEAD_END not in data[seen:]:  # the first frames may come with it
             if len(data) > MOST_HEAD:
                 raise FleetError("its answer is not HTTP")
+            seen = max(0, len(data) - len(HEAD_END))
             piece = self._receive()
             if not piece:
                 raise FleetError("the connection ended before there was an answer")
             data += piece
-        head, _, rest = data.partition(HEAD_END)
+        head, _, rest = bytes(data).partition(HEAD_END)
         first, *lines = head.decode("latin-1").split("\r\n")
         status = STATUS.match(first)
         if status is None:

@@ -8,13 +8,15 @@ import json
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.fleet import FleetError
-from agent.fleet.executing import Finished, execute, exit_code
+from agent.fleet.executing import ERROR, MOST_STDERR, STDERR, STDOUT, Finished, Output, execute, exit_code
+from agent.fleet.frames import Message
 from agent.fleet.stream import GUID, TookTooLongError, WebSocket
 from tests.lab.apiexec import BINARY, Ending, Ran, frame
 from tests.lab.apifaults import Fault, How
@@ -229,3 +231,39 @@ def test_noise_on_standard_error_is_bounded(world: World) -> None:
     done = world.run(Ran(b"{}", b"x" * (1 << 20)))
     assert done.stdout == b"{}"
     assert len(done.stderr) < 200_000
+
+
+@pytest.mark.parametrize("channel", [STDOUT, STDERR, ERROR])
+def test_messages_without_content_keep_nothing_and_a_full_channel_copies_nothing(channel: int) -> None:
+    output = Output()
+    whole = Message(BINARY, bytes([channel]) + b"x" * MOST_STDERR)
+    output.take(whole)
+    tracemalloc.start()
+    for _ in range(20_000):
+        output.take(Message(BINARY, bytes([channel])))
+    kept, most = tracemalloc.get_traced_memory()
+    if channel != STDOUT:
+        for _ in range(100):
+            output.take(Message(BINARY, bytes([channel]) + b"x"))
+        _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 10_000
+    assert most < 10_000
+
+
+@pytest.mark.parametrize("piece", [1, 100, 1 << 20])
+def test_a_head_is_read_however_it_is_cut(piece: int) -> None:
+    ours, theirs = socket.socketpair()
+    head = b"HTTP/1.1 403 Forbidden\r\nX: " + b"x" * 3000 + b"\r\nContent-Length: 4\r\n\r\nno!\n"
+    with ours, theirs:
+        web = WebSocket(ours, time.monotonic() + 10, 100)
+
+        def serve() -> None:
+            for at in range(0, len(head), piece):
+                theirs.sendall(head[at : at + piece])
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(FleetError, match="no!"):
+            web.open("/", ("v5",))
+        thread.join()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from builtins import len as length_of
+from collections.abc import Sized
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.fleet import frames
 from agent.fleet.frames import BINARY, CLOSE, CONTINUATION, PING, FramesError, Message, Reader, frame
 from tests.lab.apiexec import frame as served
 from tests.unit.profiles import examples
@@ -86,3 +91,30 @@ def test_fragments_together_may_not_be_longer_than_one_message() -> None:
 
 def test_a_close_frame_ends_nothing_by_itself() -> None:
     assert Reader(10).feed(served(CLOSE, b"\x03\xe8")) == [Message(CLOSE, b"\x03\xe8")]
+
+
+@pytest.mark.parametrize("payload", [b"", b"x"])
+def test_each_frame_of_a_message_costs_as_much_as_the_one_before(
+    payload: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = 0
+
+    def counted(what: Sized) -> int:
+        nonlocal measured
+        measured += 1
+        return length_of(what)
+
+    monkeypatch.setattr(frames, "len", counted, raising=False)
+    Reader(MOST).feed(served(BINARY, payload, last=False) + served(CONTINUATION, payload, last=False) * 500)
+    assert measured < 500 * 10
+
+
+def test_frames_without_content_keep_nothing() -> None:
+    reader = Reader(MOST)
+    reader.feed(served(BINARY, b"a", last=False))
+    tracemalloc.start()
+    reader.feed(served(CONTINUATION, b"", last=False) * 50_000)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 50_000
+    assert reader.feed(served(CONTINUATION, b"b")) == [Message(BINARY, b"ab")]
