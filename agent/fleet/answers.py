@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from agent.fleet import FleetError
@@ -24,6 +25,7 @@ ROWS = {
     "check": "checks",
 }
 VERSION = 1  # of the documents that have one
+DEEPEST = 50  # levels of a document: those of agents have a dozen, and printing takes a few calls for each
 USAGE = 2  # an exit code of oomward: wrong arguments, or wrong settings
 MOST_TROUBLES, LONGEST_TROUBLE = 20, 1200
 PREFIX = "oomward: "
@@ -67,6 +69,8 @@ def read(node: str, command: str, finished: Finished) -> Answer:
     document = _document(finished.stdout)
     if document is None:
         raise FleetError(_without_document(finished, troubles))
+    if _is_deep(document):
+        raise FleetError(f"its answer is nested more than {DEEPEST} levels deep, which no agent's is")
     version = document.get("oomward", VERSION)
     if version != VERSION:
         raise FleetError(f"its agent answers in version {safe(str(version))}, this program reads version {VERSION}")
@@ -93,7 +97,7 @@ def _safe_line(line: str) -> str:
 
 def _document(stdout: bytes) -> Row | None:
     try:
-        document = json.loads(stdout, parse_constant=_no_constant)
+        document = json.loads(stdout, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
@@ -102,6 +106,26 @@ def _document(stdout: bytes) -> Row | None:
 def _no_constant(name: str) -> None:
     """NaN and infinities are no JSON."""
     raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    """Raises ValueError for a number that is too large, which could not be printed as JSON again."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _is_deep(document: Row) -> bool:
+    level: list[Any] = [document]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list)
+        ]
+    return bool(level)
 
 
 def _without_document(finished: Finished, troubles: tuple[str, ...]) -> str:

@@ -25,9 +25,9 @@ def chosen(rows: Iterable[Row], namespace: str | None, names: frozenset[tuple[st
 
 
 def used(row: Row) -> float | None:
-    """Usage by limit; None: there is no limit, or one of both is not known."""
+    """Usage by limit; None: there is no limit, or one of both is not known. A limit of less than a byte is none."""
     usage, limit = row.get("usage_bytes"), row.get("limit_bytes")
-    return usage / limit if is_number(usage) and is_number(limit) and limit > 0 else None
+    return usage / limit if is_number(usage) and is_number(limit) and limit >= 1 else None
 
 
 def by_name(rows: Iterable[Row]) -> list[Row]:

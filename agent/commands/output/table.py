@@ -85,6 +85,8 @@ def names_in(document: Mapping[str, Any]) -> list[str]:
     found: dict[str, None] = {}
     for rows in document.values():
         for row in rows if isinstance(rows, list) else ():
+            if not isinstance(row, dict):
+                continue
             kind, name = ("pod", row.get("pod")) if "pod" in row else (row.get("workload_kind"), row.get("workload"))
             if isinstance(kind, str) and is_object_name(kind.lower()) and is_object_name(name):
                 found[f"{kind.lower()}/{name}"] = None

@@ -118,7 +118,8 @@ JSON = st.recursive(
     | st.integers(-(10**320), 10**320)
     | st.integers(0, 10**12)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=8),
+    | st.text(max_size=8)
+    | st.sampled_from(["\ud800", "\udfff\ud83d"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
@@ -186,9 +187,29 @@ def test_a_document_with_a_version_and_a_node_of_its_own_is_read() -> None:
     assert answer.rows("ps") == [{"node": "node-1", "pod": "web"}]
 
 
-def test_a_deeply_nested_document_is_refused() -> None:
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a": ', "}")])
+@pytest.mark.parametrize("depth", [answers.DEEPEST, 400, 100_000])
+def test_a_deeply_nested_document_is_refused(opened: str, closed: str, depth: int) -> None:
+    document = f'{{"containers": [{{"pod": {opened * depth}1{closed * depth}}}]}}'
+    with pytest.raises(FleetError, match=r"not JSON|nested more than 50 levels"):
+        answers.read("n", "ps", Finished(document.encode(), b"", 0))
+
+
+def test_what_agents_nest_is_read() -> None:
+    for _, written in WRITTEN.values():
+        answers.read("n", "explain", Finished(json.dumps({"rows": [[[written]]]}).encode(), b"", 0))
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "Infinity", "NaN"])
+def test_a_number_that_json_can_not_write_is_refused(number: str) -> None:
+    document = f'{{"containers": [{{"usage_bytes": {number}}}]}}'
     with pytest.raises(FleetError, match="not JSON"):
-        answers.read("n", "ps", Finished(b"[" * 100_000, b"", 0))
+        answers.read("n", "ps", Finished(document.encode(), b"", 0))
+
+
+def test_no_share_of_a_limit_is_infinite() -> None:
+    assert merging.used({"usage_bytes": 1e10, "limit_bytes": 5e-324}) is None
+    assert merging.used({"usage_bytes": 1, "limit_bytes": 2}) == 0.5
 
 
 def test_only_the_last_lines_of_a_noisy_command_are_kept() -> None:

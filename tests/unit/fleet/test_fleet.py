@@ -607,6 +607,48 @@ def test_escape_sequences_of_an_agent_do_not_reach_the_terminal(oomward: Oomward
 # ------------------------------------------------------------------------------------------------------------- the program
 
 
+HOSTILE = {
+    "deep": "[" * 400 + "]" * 400,
+    "infinite": "1e400",
+    "a limit of almost nothing": "5e-324",
+    "half a character": '"\\ud800"',
+    "a long number": "9" * 4299,
+    "too long a number": "9" * 5000,
+    "a list of numbers": "[1, 2]",
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("command", ["ps", "top"])
+def test_whatever_one_node_answers_the_others_rows_are_printed(
+    command: str, what: str, oomward: Oomward, cluster: Cluster
+) -> None:
+    text = f'{{"usage_bytes": 1, "limit_bytes": {HOSTILE[what]}, "pod": {HOSTILE[what]}, "\\ud800": {HOSTILE[what]}}}'
+    answer = f'{{"oomward": 1, "containers": [{text}], "more": {HOSTILE[what]}}}'
+    cluster.answer("node-1", "ps", Ran(stdout=answer.encode()))
+    for output in ("table", "wide", "json", "yaml", "name"):
+        done = oomward(command, "-A", "-o", output)
+        assert "web-2-1" in done.out
+        assert done.out.encode().decode() == done.out  # no half characters
+        if output in ("json", "yaml"):
+            found = yaml.safe_load(done.out) if output == "yaml" else json.loads(done.out, parse_constant=pytest.fail)
+            assert {one["node"] for one in found["containers"]} >= {"node-2", "node-3"}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("command", ["explain", "diagnose"])
+def test_whatever_a_node_answers_about_a_pod_is_printed_or_is_a_sentence(
+    command: str, what: str, oomward: Oomward, cluster: Cluster
+) -> None:
+    answer = f'{{"oomward": 1, "diagnoses": [], "more": {HOSTILE[what]}, "\\ud800": 1}}'
+    cluster.answer("node-1", command, Ran(stdout=answer.encode()))
+    for output in ("json", "yaml", *(("name",) if command == "diagnose" else ())):
+        done = oomward(command, "shop/web-1-0", "-o", output)
+        assert done.err.startswith("oomward: node node-1: its answer is n") if done.code else not done.err
+        if output == "json" and not done.code:
+            json.loads(done.out, parse_constant=pytest.fail)
+
+
 def test_help_and_version_start_no_kubectl(oomward: Oomward, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert oomward("--version").out == f"oomward {__version__}\n"
