@@ -11,9 +11,11 @@ from urllib.parse import urlencode
 
 from agent.fleet import FleetError
 from agent.fleet.stream import refusal
+from agent.wording.text import safe
 
 PAGE = 500  # as kubectl has it
 MOST_BYTES = 512 << 20
+LONGEST_PATH = 400  # characters in a message
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 EXPIRED, FORBIDDEN, NOT_FOUND, UNAUTHORIZED = 410, 403, 404, 401
 
@@ -42,6 +44,10 @@ class Api:
             connection.request("GET", f"{path}?{urlencode(query)}" if query else path, headers={"Accept": accept})
             response = connection.getresponse()
             body = response.read(MOST_BYTES)
+        except UnicodeError:
+            raise FleetError(
+                f"the API server can't be asked for {safe(path, LONGEST_PATH)}: a part of that is not UTF-8"
+            ) from None
         except TimeoutError:
             raise FleetError(f"the API server did not answer within {self.timeout_s:g} s") from None
         except (OSError, http.client.HTTPException) as error:

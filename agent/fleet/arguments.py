@@ -170,7 +170,7 @@ def _add_which(name: str, command: argparse.ArgumentParser) -> None:
         if name != "explain":
             where.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
     if name in ("ps", "top", "history", "diagnose"):
-        add("-l", "--selector", metavar="LABELS", help="only pods with these labels: app=web,tier!=cache")
+        add("-l", "--selector", metavar="LABELS", type=_labels, help="only pods with these labels: app=web,tier!=cache")
     if name not in ("check", "explain", "events"):
         add("--node", metavar="NODE", type=_name, action="append", default=[], help="only this node; may be repeated")
     if name in ("history", "advise", "events", "report"):
@@ -256,6 +256,15 @@ def _seconds(text: str) -> float:
 def _name(text: str) -> str:
     if not NAME.match(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a name: lower-case letters, digits, - and . only")
+    return text
+
+
+def _labels(text: str) -> str:
+    """What is no selector the API server says."""
+    try:
+        text.encode()
+    except UnicodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8: write e.g. app=web,tier!=cache") from None
     return text
 
 

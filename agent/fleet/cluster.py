@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from agent.fleet import FleetError
 from agent.fleet.api import FORBIDDEN, METADATA, NOT_FOUND, Api, ApiError, Json, text
@@ -193,7 +194,7 @@ def pods(api: Api, namespace: str | None, labels: str | None, *, without_node: b
 def pod(api: Api, namespace: str, name: str) -> PodPlace:
     """Raises FleetError if it is not there."""
     try:
-        return _place(api.get(f"{_pods_path(namespace)}/{name}"))
+        return _place(api.get(f"{_pods_path(namespace)}/{quote(name, safe='')}"))
     except ApiError as error:
         if error.code != NOT_FOUND:
             raise
@@ -209,7 +210,8 @@ def _place(obj: Json) -> PodPlace:
 
 def events(api: Api, namespace: str | None) -> list[Json]:
     """Of the agents and of recover, in no order. Raises FleetError."""
-    where = "/apis/events.k8s.io/v1" + (f"/namespaces/{namespace}" if namespace is not None else "") + "/events"
+    of = "" if namespace is None else f"/namespaces/{quote(namespace, safe='')}"
+    where = f"/apis/events.k8s.io/v1{of}/events"
     return [
         event
         for controller in (AGENT_CONTROLLER, RECOVER_CONTROLLER)
@@ -218,4 +220,4 @@ def events(api: Api, namespace: str | None) -> list[Json]:
 
 
 def _pods_path(namespace: str | None) -> str:
-    return "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{namespace}/pods"
+    return "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{quote(namespace, safe='')}/pods"

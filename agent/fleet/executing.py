@@ -65,7 +65,10 @@ def execute(
 ) -> Finished:
     """Run ``words`` there, until the monotonic clock says ``until_s``. Raises FleetError, TookTooLongError, OSError."""
     query = [("container", container), ("stdout", "true"), ("stderr", "true"), *(("command", word) for word in words)]
-    path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/exec?{urlencode(query)}"
+    try:
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}/exec?{urlencode(query)}"
+    except UnicodeError:  # half a character, in a name of the API server's
+        raise FleetError("what it is to be asked is not UTF-8") from None
     output = Output()
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as connection:
         connection.settimeout(max(0.001, until_s - time.monotonic()))

@@ -7,7 +7,8 @@ from typing import TextIO
 from agent.commands.output.table import Output, show
 from agent.fleet.answers import Row
 from agent.fleet.looking import Look
-from agent.wording.text import safe
+from agent.fleet.merging import text_in
+from agent.wording.text import is_object_name
 
 # Of rows: the kind that kubectl has for them, and the field with the name; of a workload its kind.
 NAMES = {"check": ("node", "node"), "events": ("event.events.k8s.io", "event_name")}
@@ -22,12 +23,15 @@ def print_look(look: Look, output: Output, command: str, file: TextIO) -> None:
 
 
 def names(rows: list[Row], command: str) -> list[str]:
-    """``pod/NAME``, as kubectl prints it, each once and in the order of the rows."""
+    """``pod/NAME``, as kubectl prints it, each once and in the order of the rows.
+
+    They are made for a shell: what is no name of an object is left out.
+    """
     found: dict[str, None] = {}
     for row in rows:
         kind, key = NAMES.get(command, PODS)
         if command == "advise":
-            kind, key = str(row.get("workload_kind")).lower(), "workload"
-        if name := row.get(key):
-            found[f"{safe(kind)}/{safe(str(name), 253)}"] = None
+            kind, key = text_in(row, "workload_kind").lower(), "workload"
+        if is_object_name(kind) and is_object_name(name := row.get(key)):
+            found[f"{kind}/{name}"] = None
     return list(found)

@@ -19,13 +19,14 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from agent.fleet import FleetError
+from agent.fleet.arguments import NAME
 from agent.wording.text import safe
 
 START_S = 60.0  # a plugin for credentials may ask the user something
 END_S = 3.0
 KLOG = re.compile(rb"[IWEF]\d{4} ")  # kubectl's own log
 MOST_SAID = 4096
-LONGEST_WHY = 500
+LONGEST_WHY, LONGEST_NAME = 500, 253
 NO_PATH = b"unknown flag: --append-server-path"  # before 1.23; only a server's URL with a path needs it
 ABSENT = "kubectl is not on PATH, and this command reaches the cluster by it: install it (https://kubernetes.io/docs/tasks/tools)"
 
@@ -130,18 +131,25 @@ class Namespace:
     def __init__(self, flags: Sequence[str]) -> None:
         words = [program(), "config", "view", "--minify", "--output=jsonpath={..namespace}", *flags]
         self._process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
 
     def name(self) -> str:
-        """``default`` if the context has none, or if there is no context: then kubectl would take that, too."""
+        """``default`` if the context has none, or if there is no context: then kubectl would take that, too.
+
+        Raises FleetError if it is no name.
+        """
         try:
             out, _ = self._process.communicate(timeout=START_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            out = ""
-        return out.strip() or "default"
+            out = b""
+        name = out.decode("utf-8", "replace").strip() or "default"
+        if not NAME.match(name):
+            todo = "correct it, or give -n NAMESPACE"
+            raise FleetError(f"the kubeconfig's namespace {safe(name, LONGEST_NAME)} is no name of one: {todo}")
+        return name
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,9 +17,11 @@ MOST_SAID = 1200  # characters of one trouble
 
 
 def standard_output() -> TextIO:
-    """Raises OSError if it is closed."""
+    """What its encoding lacks is written as an escape. Raises OSError if it is closed."""
     if sys.stdout is None:
         raise OSError(errno.EBADF, "standard output is closed")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     return sys.stdout
 
 

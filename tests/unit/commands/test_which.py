@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import replace
 from io import StringIO
@@ -26,6 +27,8 @@ from agent.look.which import Which, WrongSelectorError
 from agent.model import AgentError
 from tests.unit.commands.world import CONTAINER, ID2, MIB, OTHER, UID, UID2, LookedAtNode, a_kill, pod_json
 from tests.unit.wording.kills import KILL
+
+NOT_UTF_8 = os.fsdecode(b"\xff")  # as a shell's $'\xff' arrives
 
 
 @pytest.fixture
@@ -169,7 +172,7 @@ def test_what_has_no_name_is_left_out_of_the_names_and_none_can_do_harm() -> Non
     harmful = ["a\x1b\n", "a --server=https://evil", "-f", "a/b", "$(id)", "A", "x" * 254, 7]
     rows = [{"pod": None}, *({"pod": name} for name in harmful), {"workload_kind": "StatefulSet", "workload": "db"}]
     rows += [{"workload_kind": kind, "workload": "db"} for kind in ("--all", "Deployment x", "", None, 7)]
-    assert names_in({"oomward": 1, "containers": rows}) == ["statefulset/db"]
+    assert names_in({"oomward": 1, "more": [7, "pod", None, []], "containers": rows}) == ["statefulset/db"]
 
 
 def test_a_pod_can_be_named_as_output_name_names_it_and_by_namespace(
@@ -181,6 +184,36 @@ def test_a_pod_can_be_named_as_output_name_names_it_and_by_namespace(
     assert capsys.readouterr().out == "pod/api\n"
     assert main(("explain", "api", "-n", "default", *where)) == EXIT_FAILED
     assert "no pod api in namespace default on node node-1: `oomward ps` lists the pods here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("ps", "-n", NOT_UTF_8), EXIT_OK),
+        (("ps", "-l", f"app={NOT_UTF_8}"), EXIT_USAGE),
+        (("history", "--pod", NOT_UTF_8), EXIT_OK),
+        (("history", "-n", NOT_UTF_8), EXIT_OK),
+        (("advise", "-n", NOT_UTF_8), EXIT_OK),
+        (("explain", NOT_UTF_8), EXIT_FAILED),
+        (("explain", "api", "-n", NOT_UTF_8), EXIT_FAILED),
+        (("diagnose", NOT_UTF_8), EXIT_FAILED),
+        (("diagnose", "-f", NOT_UTF_8), EXIT_FAILED),
+        (("report", "--html", f"no/{NOT_UTF_8}"), EXIT_FAILED),
+    ],
+)
+def test_a_name_that_is_not_utf_8_is_one_that_nothing_has(
+    words: tuple[str, ...],
+    code: int,
+    two: LookedAtNode,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(two.path)
+    where = ["--node-name", "node-1", "--cgroup-mount", str(two.mount), "--state-dir", str(two.state)]
+    assert main((*words, *where, "--kubeconfig", str(two.path / "kubeconfig"))) == code
+    done = capsys.readouterr()
+    assert NOT_UTF_8 not in done.out + done.err
+    assert code == EXIT_OK or "udcff" in done.err
 
 
 def test_wide_has_more_columns(two: LookedAtNode) -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import time
 from dataclasses import asdict, replace
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 import yaml
 
 from agent import __version__
+from agent.cli import main
 from agent.commands.arguments import COMMANDS
 from agent.commands.parsers import parser
-from agent.fleet import arguments, tables
+from agent.fleet import FleetError, answers, arguments, asking, tables
+from agent.fleet.api import Api
 from agent.fleet.arguments import SORT_KEYS, TALK
+from agent.fleet.cluster import Agent
 from agent.look.containers import CONTAINERS
 from agent.look.kills import KILLS
 from agent.wording.times import rfc3339
@@ -36,6 +41,8 @@ from tests.lab.fleet import (
     row,
 )
 from tests.unit.fleet.conftest import Done, Oomward
+
+NOT_UTF_8 = os.fsdecode(b"\xff")  # as a shell's $'\xff' arrives
 
 
 def nodes_of(done: Done) -> list[str]:
@@ -607,6 +614,70 @@ def test_escape_sequences_of_an_agent_do_not_reach_the_terminal(oomward: Oomward
 # ------------------------------------------------------------------------------------------------------------- the program
 
 
+@pytest.mark.parametrize("flag", ["context", "kubeconfig", "cluster", "user", "as", "token", "client-key"])
+def test_what_kubectl_is_given_need_not_be_utf_8(flag: str, oomward: Oomward) -> None:
+    done = oomward("ps", "-A", f"--{flag}", NOT_UTF_8)
+    assert (done.code == 0) == (flag not in ("context", "kubeconfig"))
+    assert not done.err or done.err.startswith("oomward: kubectl could not be started: ")
+
+
+def test_a_page_may_have_any_name_that_files_have(oomward: Oomward, tmp_path: Path) -> None:
+    assert oomward("report", "-A", "--html", f"{tmp_path}/{NOT_UTF_8}").code == 0
+    done = oomward("report", "-A", "--html", f"{tmp_path}/no/{NOT_UTF_8}")
+    assert (done.code, "cannot be written" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize("namespace", ["café", NOT_UTF_8, "a b", "a/../b", "\n"])
+@pytest.mark.parametrize("words", [("ps",), ("events",), ("explain", "web-1-0"), ("report", "--html", "-")])
+def test_a_context_s_namespace_that_is_no_name_is_said_to_be_none(
+    words: tuple[str, ...], namespace: str, oomward: Oomward, tmp_path: Path
+) -> None:
+    config = json.loads((tmp_path / "kubeconfig").read_text())
+    config["contexts"][0]["context"]["namespace"] = namespace
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    done = oomward(*words)
+    if namespace.strip():
+        assert (done.code, done.out) == (1, "")
+        assert done.err.startswith("oomward: the kubeconfig's namespace ")
+        assert done.err.endswith("is no name of one: correct it, or give -n NAMESPACE\n")
+
+
+def test_half_a_character_in_what_the_api_server_says_is_a_sentence() -> None:
+    with pytest.raises(FleetError, match="not UTF-8"):
+        Api("/nowhere", 1.0).get("/api/v1/pods", {"continue": "\ud800"})
+    agents = [Agent("node-1", "oomward", "a\ud800"), Agent("node-2", "oomward", "a")]
+    first, second = asking.ask("/nowhere", agents, ["ps"], answers.read_text, 5.0)
+    assert (first.failure, second.failure) == ("what it is to be asked is not UTF-8", "No such file or directory")
+
+
+@pytest.mark.parametrize(
+    "words", [("explain", "shop/web-1-0"), ("diagnose", "shop/web-1-0"), ("ps", "-A"), ("ps", "-A", "-o", "name")]
+)
+def test_what_a_terminal_s_encoding_lacks_is_written_as_an_escape(
+    words: tuple[str, ...], oomward: Oomward, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in ("explain", "diagnose"):
+        cluster.answer("node-1", command, Ran(stdout="Pod café\n".encode()))
+    cluster.answer("node-1", "ps", printed({"oomward": 1, "containers": [{"pod": "café", "namespace": "shop"}]}))
+    written = TextIOWrapper(BytesIO(), "ascii")
+    monkeypatch.setattr("sys.stdout", written)
+    assert main(["--all-nodes", *words]) == 0
+    written.seek(0)
+    assert ("caf\\xe9" in written.read()) == ("name" not in words)
+
+
+def test_names_of_a_node_are_words_of_a_shell_or_left_out(oomward: Oomward, cluster: Cluster) -> None:
+    names = ["web", "--all", "a b", "$(reboot)", "café", "", 7, None, ["x"]]
+    rows = [{"namespace": "shop", "pod": name, "workload": name, "workload_kind": "Deployment"} for name in names]
+    cluster.answer("node-1", "ps", printed({"oomward": 1, "containers": rows}))
+    found = oomward("ps", "-A", "-o", "name").lines
+    assert [name for name in found if "web-" not in name] == ["pod/web"]
+    kinds = [{**rows[0], "workload_kind": kind} for kind in ("a b", "--all", None)]
+    cluster.answer("node-1", "advise", printed({"oomward": 1, "workloads": [*rows, *kinds]}))
+    found = oomward("advise", "-A", "-o", "name").lines
+    assert [name for name in found if "web-" not in name] == ["deployment/web"]
+
+
 HOSTILE = {
     "deep": "[" * 400 + "]" * 400,
     "infinite": "1e400",
@@ -703,6 +774,15 @@ def test_an_old_kubectl_is_started_without_the_flag_that_it_lacks(
         ("ps", "--timeout", "999999999d"),
         ("ps", "--timeout", "0"),
         ("ps", "-n", "../x"),
+        ("ps", "-n", "café"),
+        ("ps", "-l", f"app={NOT_UTF_8}"),
+        ("ps", "--node", NOT_UTF_8),
+        ("ps", "--sort-by", NOT_UTF_8),
+        ("ps", "--agent-namespace", NOT_UTF_8),
+        ("check", NOT_UTF_8),
+        ("explain", f"shop/{NOT_UTF_8}"),
+        ("history", "--since", NOT_UTF_8),
+        (NOT_UTF_8,),
         ("explain",),
         ("explain", "a/b/c"),
         ("explain", "shop/web", "-n", "lab"),
