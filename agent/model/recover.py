@@ -16,6 +16,7 @@ OPTIONAL_INIT_ANNOTATION = "recover.oomward.dev/optional-init"  # names of init 
 POLICY_ANNOTATION = "recover.oomward.dev/policy"  # JSON, of a namespace or pod
 STATUS_ANNOTATION = "recover.oomward.dev/status"  # written by the controller: the message
 STEP_ANNOTATION = "recover.oomward.dev/step"  # written by the controller: the last step, so that none happens twice
+MOST_TRIES_DIGITS = 9  # of a step annotation, which whoever may edit the pod can write
 REPLACES_ANNOTATION = "recover.oomward.dev/replaces"  # written by the controller: the pod that this one was made from
 
 
@@ -186,9 +187,10 @@ class Attempt:
         return token.startswith(f"{self.number}.")
 
     def newer(self, token: str) -> bool:
-        """Whether a later try of this attempt wrote it: another leader has taken it over."""
+        """Whether a later try of this attempt wrote it: another leader has taken it over. What is no number of ours is none."""
         tries = token.removeprefix(f"{self.number}.")
-        return self.wrote(token) and tries.isdecimal() and int(tries) > self.tries
+        ours = tries.isascii() and tries.isdecimal() and len(tries) <= MOST_TRIES_DIGITS
+        return self.wrote(token) and ours and int(tries) > self.tries
 
 
 @dataclass(frozen=True, slots=True)

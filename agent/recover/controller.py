@@ -21,15 +21,17 @@ from agent.recover.actions.request import GONE
 from agent.recover.asks import AskError
 from agent.recover.circuits import Circuits, failure_of
 from agent.recover.cluster import Cluster, NotLeadingError
-from agent.recover.executor import Executor
+from agent.recover.executor import FAULTS, Executor
 from agent.recover.history import HOUR_S, FullError, History
 from agent.recover.journal import Journal, JournalError
 from agent.recover.kill_events import Reports, reports_of
 from agent.recover.planner import World, asked_of, needs_resource, plan, resource_of
 from agent.recover.reporter import Reporter
-from agent.recover.settle import ON_THE_POD, settled
+from agent.recover.settle import GIVE_UP_S, ON_THE_POD, settled
 from agent.recover.still import diagnoses_of
 from agent.recover.subject import Json, Subject, space_of, subject_of
+from agent.wording.logs import Once, left_out_text
+from agent.wording.text import cut
 
 RESUME_S = 30.0  # between two tries of a step that has to wait, for example for a disruption budget
 Objects = Callable[[], Sequence[Json]]
@@ -61,6 +63,7 @@ class Controller:
         self._resume_at: dict[int, float] = {}
         self._led = False
         self._unread: dict[str, str] = {}  # pods that can't be read, and why: each is logged once
+        self._faults = Once(HOUR_S)
 
     def look(self, now_unix_s: float) -> None:
         """Once. What the API refuses or does not answer is tried again at the next look."""
@@ -84,10 +87,10 @@ class Controller:
     def _look(self, now: float) -> None:
         subjects, reports = self._subjects(), reports_of(self._events(), now)
         for attempt in self._journal.read().in_state(*UNSETTLED):
-            with _alone(f"step {attempt.number} for {attempt.owner}"):
+            with self._alone(f"step {attempt.number} for {attempt.owner}"):
                 self._go_on(attempt, subjects, reports, now)
         for attempt in self._journal.read().unsaid(now):
-            with _alone(f"the result of step {attempt.number} for {attempt.owner}"):
+            with self._alone(f"the result of step {attempt.number} for {attempt.owner}"):
                 self._ended(attempt, subjects, now)
         failing = self._failing(subjects, reports, now)
         history = self._journal.read()
@@ -97,18 +100,28 @@ class Controller:
         self._circuits = self._circuits.after(failures, self._config.bounds.breaker_owners, now)
         self._metrics.circuits_open.set(len(self._circuits.open))
         for subject, space, diagnoses in in_turn(failing, history, now):
-            with _alone(f"pod {subject.pod.namespace}/{subject.pod.name}"):
+            with self._alone(f"pod {subject.pod.namespace}/{subject.pod.name}"):
                 self._one(subject, space, diagnoses, reports, now)
 
     def _go_on(self, attempt: Attempt, subjects: Sequence[Subject], reports: Reports, now: float) -> None:
         """Take an intent up again, or see what a step has done."""
         if attempt.state is State.DONE:
-            if (known := settled(attempt, subjects, self._config.bounds, now)) is not None:
+            if (known := self._settled(attempt, subjects, now)) is not None:
                 self._executor.record(known)
                 self._ended(known, subjects, now)
         elif self._resume_at.get(attempt.number, 0.0) <= now:
             self._resume_at[attempt.number] = now + RESUME_S
             self._ended(self._executor.resume(attempt, reports, now), subjects, now)
+
+    def _settled(self, attempt: Attempt, subjects: Sequence[Subject], now: float) -> Attempt | None:
+        """The attempt with its result; None: it is not known yet. One that can't be judged is given up like any other."""
+        try:
+            return settled(attempt, subjects, self._config.bounds, now)
+        except FAULTS as error:
+            if now - attempt.last_unix_s < GIVE_UP_S:
+                raise
+            why = f"its effect can't be judged, a fault of oomward: {error!r}"
+            return replace(attempt, state=State.FAILED, result=cut(why, messages.MOST_RESULT), changed_unix_s=now)
 
     def _subjects(self) -> list[Subject]:
         """In a fixed order, those that can't be read left out."""
@@ -132,7 +145,7 @@ class Controller:
             space = spaces.get(one.pod.namespace)
             if space is None:
                 continue
-            with _alone(f"pod {one.pod.namespace}/{one.pod.name}"):
+            with self._alone(f"pod {one.pod.namespace}/{one.pod.name}"):
                 if asks(one, space, self._config) and (diagnoses := diagnoses_of(one, reports, now)):
                     found.append((one, space, diagnoses))
         return found
@@ -205,18 +218,18 @@ class Controller:
             self._executor.annotate_resource(attempt.resource, text)
         self._executor.record(replace(attempt, said=True))
 
-
-@contextmanager
-def _alone(what: str) -> Iterator[None]:
-    """One pod's or step's part of a look: what the API refuses about it, or a fault of ours, does not keep the others waiting."""
-    try:
-        yield
-    except FullError:
-        raise
-    except (ApiRefusedError, UnbelievableAnswerError) as error:
-        logger.warning("%s has to wait: %s", what, error)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        logger.exception("%s was left out: a fault of oomward", what)
+    @contextmanager
+    def _alone(self, what: str) -> Iterator[None]:
+        """One pod's or step's part of a look: what the API refuses about it, or a fault of ours, does not keep the others waiting."""
+        try:
+            yield
+        except FullError:
+            raise
+        except (ApiRefusedError, UnbelievableAnswerError) as error:
+            logger.warning("%s has to wait: %s", what, error)
+        except FAULTS as error:
+            if (more := self._faults.due(f"{what}: {error!r}")) is not None:
+                logger.exception("%s was left out: a fault of oomward%s", what, left_out_text(more))
 
 
 def asks(subject: Subject, space: Space, config: RecoverConfig) -> bool:

@@ -10,17 +10,19 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from agent.kube.api import ApiRefusedError, UnbelievableAnswerError
+from agent.kube.api import ApiError, ApiRefusedError, ApiUnreachableError, UnbelievableAnswerError
 from agent.model.recover import Action, Attempt, RecoverConfig, State, Step
 from agent.recover import messages
 from agent.recover.actions import fail, grow, image, strategy
 from agent.recover.actions import replace as replacing
 from agent.recover.actions.request import Advance, JsonPatch, PatchPod, PatchResource, Request, Result, Seen, signed
 from agent.recover.cluster import Cluster
+from agent.recover.history import HOUR_S
 from agent.recover.journal import Journal
 from agent.recover.kill_events import Reports
 from agent.recover.still import WELL, still, withdrawn
 from agent.recover.subject import Json, step_of
+from agent.wording.logs import Once, left_out_text
 from agent.wording.text import cut
 
 logger = logging.getLogger("oomward")
@@ -40,6 +42,8 @@ RIGHTS = {  # what gives the right of an action
     Action.STRATEGY: "a ClusterRole with the label recover.oomward.dev/rights",
 }
 RACED = (404, 409, 422)  # the object is not as it was: look again
+# Of oomward itself, or an object that is not as any API has it: of one step or pod only.
+FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Executor:
         self._cluster = cluster
         self._journal = journal
         self._config = config
+        self._logged = Once(HOUR_S)
         strategies = config.strategies
         self._advance: Mapping[Action, Advance] = {
             Action.GROW: grow.advance,
@@ -91,25 +96,25 @@ class Executor:
         """The message on a custom resource."""
         try:
             found = self._cluster.get(path)
-        except (ApiRefusedError, UnbelievableAnswerError) as error:
+        except ApiError as error:
             logger.warning("the status of %s was not written: %s", path, error)
             return
         if found is not None:
             self._say(found, text, lambda patch: PatchResource(path, patch))
 
     def _say(self, found: Json, text: str, request: Callable[[JsonPatch], Request]) -> None:
-        """If nobody has done another step since; a refusal does not matter."""
+        """If nobody has done another step since; a failure does not matter."""
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": found["metadata"].get("uid")},
             *signed(found, step_of(found), text),
         ]
         try:
             self._cluster.send(request(patch))
-        except ApiRefusedError as error:
+        except ApiError as error:
             logger.warning("the status of %s was not written: %s", found["metadata"].get("name"), error)
 
     def _carry_out(self, attempt: Attempt, reports: Reports, now_unix_s: float) -> Attempt:
-        result = self._requests(attempt, reports, now_unix_s)
+        result = self._tried(attempt, reports, now_unix_s)
         if isinstance(result, Later):
             if now_unix_s - attempt.at_unix_s < GIVE_UP_S:
                 return attempt
@@ -119,6 +124,19 @@ class Executor:
         )
         self.record(ended)
         return ended
+
+    def _tried(self, attempt: Attempt, reports: Reports, now_unix_s: float) -> Result | Later:
+        """A step that fails in whatever way is one to be given up in time: it must not be tried for ever, nor keep others waiting."""
+        try:
+            return self._requests(attempt, reports, now_unix_s)
+        except ApiUnreachableError as error:
+            logger.warning("step %d for %s has to wait: %s", attempt.number, attempt.owner, error)
+            return Later(f"{NOT_IN_TIME}: {error}")
+        except FAULTS as error:
+            if (more := self._logged.due(f"{attempt.owner}: {error!r}")) is not None:
+                what = f"step {attempt.number} for {attempt.owner}"
+                logger.exception("%s has to wait: a fault of oomward%s", what, left_out_text(more))
+            return Later(f"{NOT_IN_TIME}: a fault of oomward: {error!r}")
 
     def _requests(self, attempt: Attempt, reports: Reports, now_unix_s: float) -> Result | Later:
         """Until there is a result."""

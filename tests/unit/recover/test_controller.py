@@ -14,6 +14,7 @@ from agent.model.recover import (
     STATUS_ANNOTATION,
     STEP_ANNOTATION,
     Action,
+    Attempt,
     Bounds,
     Policy,
     RecoverConfig,
@@ -21,6 +22,7 @@ from agent.model.recover import (
 )
 from agent.recover.executor import RIGHTS
 from agent.recover.planner import plan
+from agent.recover.still import still
 from agent.recover.subject import Subject
 from agent.wording.times import rfc3339
 from tests.lab.apifaults import Fault, How
@@ -39,7 +41,8 @@ from tests.unit.recover.pods import (
     ready,
     waiting,
 )
-from tests.unit.recover.test_planner import JOB, NOT_THERE, WITH_BUILDS, resource
+from tests.unit.recover.scenarios import CR
+from tests.unit.recover.test_planner import JOB, NOT_THERE, OF_BUILD, WITH_BUILDS, resource
 
 
 def states(lab: Lab) -> list[State]:
@@ -437,6 +440,81 @@ def test_a_fault_of_ours_about_one_pod_keeps_no_other_waiting(lab: Lab, monkeypa
     monkeypatch.setattr("agent.recover.controller.plan", faulty)
     lab.replica().look(NOW)
     assert [one.pod for one in lab.history.attempts] == ["app-2"]
+
+
+@pytest.mark.parametrize("fault", [KeyError("a fault"), OverflowError("too large"), RecursionError("too deep")])
+def test_a_step_that_meets_a_fault_of_ours_each_time_is_given_up_and_the_fault_is_logged_once(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Exception
+) -> None:
+    """Otherwise it would be tried, and the journal written, for ever."""
+    lab.put(crash_loop(name="app-1"), crash_loop(name="app-2", owner="Job"))
+
+    def faulty(attempt: Attempt, *more: Any) -> Any:
+        if attempt.pod == "app-1":
+            raise fault
+        return still(attempt, *more)
+
+    monkeypatch.setattr("agent.recover.executor.still", faulty)
+    controller = lab.replica()
+    for seconds in range(0, 1000, 40):
+        controller.look(NOW + seconds)
+    first, other = lab.history.attempts[:2]
+    assert (first.pod, first.state, other.pod, other.state) == ("app-1", State.DROPPED, "app-2", State.DONE)
+    assert "could not be carried out in time: a fault of oomward" in first.result
+    assert sum(one.startswith("RecoveryFailed") and str(fault.args[0]) in one for one in lab.notes) == 1
+    assert len([one for one in caplog.records if one.exc_info]) == 1
+
+
+def test_a_step_whose_effect_we_fail_to_judge_is_given_up_and_the_fault_is_logged_once(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.put(no_image())
+
+    def faulty(*_: Any) -> Any:
+        raise OverflowError("int too large to convert to float")
+
+    monkeypatch.setattr("agent.recover.controller.settled", faulty)
+    controller = lab.replica()
+    for seconds in range(0, 290, 10):
+        controller.look(NOW + seconds)
+    assert states(lab) == [State.DONE]
+    assert len([one for one in caplog.records if one.exc_info]) == 1
+    lab.server.delete_pod("shop", "app-1")
+    controller.look(NOW + 1801)
+    assert states(lab) == [State.FAILED]
+    assert any("int too large to convert to float" in one for one in lab.notes if one.startswith("RecoveryFailed"))
+
+
+def test_a_step_whose_request_is_never_answered_is_given_up_and_keeps_no_other_waiting(lab: Lab) -> None:
+    """As one that meets a webhook that hangs."""
+    lab.put(crash_loop(name="app-1"), crash_loop(name="app-2", owner="Job"))
+    lab.server.faults.add(Fault(How.CLOSE, verb="create", path="/api/v1/namespaces/shop/pods/app-1", times=None))
+    controller = lab.replica()
+    controller.look(NOW)
+    assert {one.pod: one.state for one in lab.history.attempts} == {"app-1": State.INTENDED, "app-2": State.DONE}
+    for seconds in range(40, 1000, 40):
+        controller.look(NOW + seconds)
+    first = next(one for one in lab.history.attempts if one.pod == "app-1")
+    assert first.state is State.DROPPED
+    assert "could not be carried out in time: no answer from the API" in first.result
+
+
+def test_a_resource_that_never_answers_costs_its_message_only(lab: Lab) -> None:
+    """As one with a conversion webhook that hangs."""
+    lab.config = WITH_BUILDS
+    lab.server.objects.kinds.add(CR[:2])
+    lab.server.objects.stored[CR] = resource("s2i")
+    lab.put(crash_loop(**OF_BUILD))
+    controller = lab.replica()
+    controller.look(NOW)
+    assert states(lab) == [State.DONE]
+    lab.server.faults.add(Fault(How.CLOSE, path="/apis/ml.example/", times=None))
+    lab.put(crash_loop(name="other", owner="Job"))
+    controller.look(NOW + 2000)
+    assert [(one.pod, one.state) for one in lab.history.attempts] == [
+        ("app-1", State.FAILED),
+        ("other", State.DONE),
+    ]
 
 
 def test_a_right_that_is_missing_is_named_with_the_component_that_gives_it(lab: Lab) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from agent.model.recover import REPLACES_ANNOTATION, Action, Bounds, Policy, State
+from agent.model.recover import REPLACES_ANNOTATION, STEP_ANNOTATION, Action, Bounds, Policy, State
 from agent.recover.circuits import Circuits, Failure
 from agent.recover.history import History
 from agent.recover.still import diagnoses_of
 from agent.recover.subject import Subject, subject_of
 from tests.lab.apifaults import Fault, How
 from tests.unit.recover.lab import Lab
-from tests.unit.recover.pods import NOW, REAL, crash_loop, no_image, past, pod, step, why
+from tests.unit.recover.pods import NOW, REAL, crash_loop, killed, no_image, past, pod, step, why
 from tests.unit.recover.scenarios import CR
 from tests.unit.recover.test_planner import JOB, OF_BUILD, WITH_BUILDS, resource
 
@@ -234,3 +234,23 @@ def test_a_fault_of_ours_in_the_diagnosis_of_one_pod_keeps_no_other_waiting(
     monkeypatch.setattr("agent.recover.controller.diagnoses_of", faulty)
     lab.replica().look(NOW)
     assert [one.pod for one in lab.history.attempts] == ["app-2"]
+
+
+@pytest.mark.parametrize("tries", ["9" * 4301, "٣", "²", "", "-1", "1e9"])
+def test_a_step_annotation_that_is_no_number_of_ours_ends_no_step(lab: Lab, tries: str) -> None:
+    """It is the tenant's to edit while the step is under way; Python reads no number of more than 4300 digits."""
+    lab.put(killed())
+    resizes = Fault(How.STATUS, verb="patch", path="/api/v1/namespaces/shop/pods/app-1/resize", status=500, times=None)
+    lab.server.faults.add(resizes)
+    controller = lab.replica()
+    controller.look(NOW)
+    assert [one.state for one in lab.history.attempts] == [State.INTENDED]
+    lab.change("app-1", lambda raw: raw["metadata"]["annotations"].update({STEP_ANNOTATION: f"1.{tries}"}))
+    lab.server.faults.drop(resizes)
+    controller.look(NOW + 31)
+    assert [one.state for one in lab.history.attempts] == [State.DONE]
+
+
+def test_the_highest_number_of_tries_that_counts_has_nine_digits() -> None:
+    (attempt,) = past(Action.GROW).attempts
+    assert (attempt.newer("1.999999999"), attempt.newer("1.1000000000")) == (True, False)
