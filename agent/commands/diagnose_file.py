@@ -24,7 +24,6 @@ from agent.wording.times import unix_s
 STDIN = "-"
 MOST_CHARS = 256 << 20  # of a file: some 10,000 pods
 DAY_S, LATER_S = 24 * 3600.0, 600.0
-TIMESTAMP = "tag:yaml.org,2002:timestamp"
 LISTS = ("List", "PodList")
 DEFAULTS = {"namespace": "default", "uid": "unknown"}  # what a shortened status may lack
 
@@ -58,7 +57,7 @@ def _pods(name: str, troubles: list[str]) -> Iterator[tuple[Pod, float]]:
         kind = obj.get("kind", "Pod")
         if kind != "Pod":
             troubles.append(
-                f"{_shown(name)} has a {safe(str(kind))}, which is no Pod: `kubectl get pod POD -o json` prints one"
+                f"{_shown(name)} has a {_word(kind)}, which is no Pod: `kubectl get pod POD -o json` prints one"
             )
             continue
         metadata = obj.get("metadata") or {}
@@ -103,22 +102,19 @@ def _parsed(name: str, text: str) -> list[Any]:
 
 
 def _of_yaml(name: str, text: str, not_json: Exception) -> list[Any]:
-    """Times stay text, as in JSON."""
     import yaml  # noqa: PLC0415  # slow to import, and seldom needed
 
-    class Loader(yaml.SafeLoader):
+    from agent.settings.file import UNFIT, LikeJson  # noqa: PLC0415
+
+    class Loader(LikeJson):
         def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
             if self.check_event(yaml.AliasEvent):  # they may be endless
                 raise AgentError(f"{_shown(name)} has YAML aliases (*name), which are not read: kubectl writes none")
             return super().compose_node(parent, index)
 
-    resolvers = yaml.SafeLoader.yaml_implicit_resolvers.items()
-    Loader.yaml_implicit_resolvers = {
-        first: [one for one in found if one[0] != TIMESTAMP] for first, found in resolvers
-    }
     try:
         return list(yaml.load_all(text, Loader))  # it is a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as not_yaml:
+    except UNFIT as not_yaml:
         why = not_json if text.lstrip()[:1] in "{[" else not_yaml
         raise AgentError(f"{_shown(name)} is neither JSON nor YAML: {safe(' '.join(str(why).split()), 300)}") from why
 
@@ -134,9 +130,7 @@ def _objects(documents: list[Any], name: str) -> Iterator[Mapping[str, Any]]:
         elif isinstance(document, list):
             yield from _objects(document, name)
         elif document is not None:
-            raise AgentError(
-                f"{_shown(name)} has {type(document).__name__} where a Pod should be: {safe(str(document), 60)}"
-            )
+            raise AgentError(f"{_shown(name)} has {type(document).__name__} where a Pod should be: {_word(document)}")
 
 
 def _looked_at(status: object) -> float:
@@ -154,6 +148,14 @@ def _times(value: object) -> Iterator[float]:
                 yield found
         elif isinstance(item, dict | list):
             pending.extend(item.values() if isinstance(item, dict) else item)
+
+
+def _word(value: object) -> str:
+    """A value for a message; its type for one that can't be written."""
+    try:
+        return safe(str(value), 60)
+    except (ValueError, RecursionError):  # Python writes no integer of more than 4300 digits
+        return type(value).__name__
 
 
 def _shown(name: str) -> str:

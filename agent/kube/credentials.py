@@ -91,17 +91,19 @@ def by_kubeconfig(path: Path, *, lax_ca: bool) -> Endpoint:
     from kubernetes.config import ConfigException, load_kube_config
     from yaml import YAMLError
 
+    from agent.settings.file import UNFIT
+    from agent.settings.problems import shown
+
     configuration = Configuration()
     try:
         load_kube_config(config_file=str(path), client_configuration=configuration)
-    except (
-        ConfigException,
-        YAMLError,
-        TypeError,
-        KeyError,
-        AttributeError,
-    ) as error:  # the last three: YAML, but no kubeconfig
+        pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
+        if not isinstance(configuration.tls_server_name, str | None):
+            raise NoCredentialsError(f"tls-server-name is {shown(configuration.tls_server_name)}, not a string")
+    except (ConfigException, YAMLError) as error:
         raise NoCredentialsError(str(error)) from error
+    except UNFIT as error:  # YAML, but no kubeconfig
+        raise NoCredentialsError(f"a value is none of a kubeconfig: {type(error).__name__}: {error}") from error
 
     def authorization() -> str:
         """The loader's hook reads a rotated token again, or runs the plugin again."""
@@ -112,7 +114,6 @@ def by_kubeconfig(path: Path, *, lax_ca: bool) -> Endpoint:
         token = settings.get("BearerToken", {}).get("value") or ""
         return str(token).strip()  # token files often end with a line break
 
-    pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
     if lax_ca:
         pool.connection_pool_kw["ssl_context"] = _lax_context_of(configuration)
     return Endpoint(str(configuration.host), pool, authorization)

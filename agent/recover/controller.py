@@ -21,7 +21,7 @@ from agent.recover.actions.request import GONE
 from agent.recover.asks import AskError
 from agent.recover.circuits import Circuits, failure_of
 from agent.recover.cluster import Cluster, NotLeadingError
-from agent.recover.executor import FAULTS, Executor
+from agent.recover.executor import FAULTS, Executor, fault_text
 from agent.recover.history import HOUR_S, FullError, History
 from agent.recover.journal import Journal, JournalError
 from agent.recover.kill_events import Reports, reports_of
@@ -120,7 +120,7 @@ class Controller:
         except FAULTS as error:
             if now - attempt.last_unix_s < GIVE_UP_S:
                 raise
-            why = f"its effect can't be judged, a fault of oomward: {error!r}"
+            why = f"its effect can't be judged, a fault of oomward: {fault_text(error)}"
             return replace(attempt, state=State.FAILED, result=cut(why, messages.MOST_RESULT), changed_unix_s=now)
 
     def _subjects(self) -> list[Subject]:
@@ -228,7 +228,7 @@ class Controller:
         except (ApiRefusedError, UnbelievableAnswerError) as error:
             logger.warning("%s has to wait: %s", what, error)
         except FAULTS as error:
-            if (more := self._faults.due(f"{what}: {error!r}")) is not None:
+            if (more := self._faults.due(f"{what}: {fault_text(error)}")) is not None:
                 logger.exception("%s was left out: a fault of oomward%s", what, left_out_text(more))
 
 

@@ -46,6 +46,11 @@ RACED = (404, 409, 422)  # the object is not as it was: look again
 FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
+def fault_text(error: Exception) -> str:
+    """Of one of FAULTS: the repr of some has all of what could not be read."""
+    return f"{type(error).__name__}: {error}"
+
+
 @dataclass(frozen=True, slots=True)
 class Later:
     """Not now; ``why`` if it is given up."""
@@ -133,10 +138,10 @@ class Executor:
             logger.warning("step %d for %s has to wait: %s", attempt.number, attempt.owner, error)
             return Later(f"{NOT_IN_TIME}: {error}")
         except FAULTS as error:
-            if (more := self._logged.due(f"{attempt.owner}: {error!r}")) is not None:
+            if (more := self._logged.due(f"{attempt.owner}: {fault_text(error)}")) is not None:
                 what = f"step {attempt.number} for {attempt.owner}"
                 logger.exception("%s has to wait: a fault of oomward%s", what, left_out_text(more))
-            return Later(f"{NOT_IN_TIME}: a fault of oomward: {error!r}")
+            return Later(f"{NOT_IN_TIME}: a fault of oomward: {fault_text(error)}")
 
     def _requests(self, attempt: Attempt, reports: Reports, now_unix_s: float) -> Result | Later:
         """Until there is a result."""

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
@@ -17,10 +17,42 @@ from agent.settings.problems import shown
 
 T = TypeVar("T")
 NULL = "tag:yaml.org,2002:null"
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
+NO_FIT = "the value does not fit its YAML tag"
 LARGEST_BYTES = 1 << 20  # a ConfigMap's own limit
+MOST_MERGED = 10_000  # keys of a mapping with those that it takes over (<<); aliases can make them endless
 
 # Raised by PyYAML's constructors for a value that does not fit its tag: `!!int ""`, `!!bool maybe`, `&a {<<: *a}`.
 UNFIT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, yaml.YAMLError)
+
+
+class LikeJson(yaml.SafeLoader):
+    """Times stay texts, as in JSON. A value that does not fit its tag is a YAMLError with its place."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own
+        first: [one for one in found if one[0] != TIMESTAMP]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except yaml.YAMLError:
+            raise
+        except UNFIT as error:
+            if not isinstance(node, yaml.ScalarNode):
+                raise
+            raise yaml.constructor.ConstructorError(None, None, NO_FIT, node.start_mark) from error
+
+
+class _Bounded(yaml.SafeLoader):
+    """What mappings take over from others has a limit."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        own = len(node.value)
+        super().flatten_mapping(node)
+        if len(node.value) > max(own, MOST_MERGED):
+            raise yaml.constructor.ConstructorError(None, None, "it takes over too many keys (<<)", node.start_mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +160,11 @@ class ConfigFile:
 
 def plain(node: yaml.Node) -> object:
     """The value of a node, as from yaml.safe_load. Raises ValueError."""
-    loader = yaml.SafeLoader("")
+    loader = _Bounded("")
     try:
         return loader.construct_document(node)
     except UNFIT as error:
-        why = error.problem if isinstance(error, yaml.MarkedYAMLError) else "the value does not fit its YAML tag"
+        why = error.problem if isinstance(error, yaml.MarkedYAMLError) else NO_FIT
         raise ValueError(f"cannot be read: {why}") from error
     finally:
         loader.dispose()

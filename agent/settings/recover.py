@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from agent.model.recover import DEFAULT_POLICY, Action, Bounds, Policy, RecoverConfig, Strategy, StrategyEntry
-from agent.settings.problems import SettingsError
+from agent.settings.file import NO_FIT, UNFIT, LikeJson
+from agent.settings.problems import SettingsError, shown
 from agent.settings.values import duration_s
 
 MOST_ATTEMPTS = 100
@@ -43,14 +44,13 @@ def load_recover(path: Path | None) -> RecoverConfig:
         if len(text) > MOST_BYTES:
             raise ValueError(f"longer than {MOST_BYTES} bytes")
         found = yaml.load(text, _Strict)
+        return _config(_mapping({} if found is None else found, "the file"))
     except OSError as error:
         raise SettingsError([f"{path}: {error.strerror}"]) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise SettingsError([f"{path}: {error}"]) from error
-    try:
-        return _config(_mapping({} if found is None else found, "the file"))
-    except ValueError as error:
-        raise SettingsError([f"{path}: {error}"]) from error
+    except UNFIT as error:
+        raise SettingsError([f"{path}: {NO_FIT}: {type(error).__name__}: {error}"]) from error
 
 
 def parse_policy(text: str) -> Policy:
@@ -68,10 +68,13 @@ def parse_policy(text: str) -> Policy:
     return policy_of(mapping, Policy())
 
 
-class _Strict(yaml.SafeLoader):
-    """Takes no key twice, where YAML would take the last one."""
+class _Strict(LikeJson):
+    """Takes no key twice, where YAML would take the last one, and none that is a list or mapping: with aliases it may be endless."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a string", key.start_mark)
         pairs = [(self.construct_object(key, deep=True), value) for key, value in node.value]
         _each_once([(str(key), value) for key, value in pairs])
         return super().construct_mapping(node, deep)
@@ -162,11 +165,24 @@ def _operation(one: Mapping[str, Any], where: str) -> None:
         raise ValueError(f"{where}: op must be one of {', '.join(OPERATIONS)}, and path begin with /spec/")
     if op != "remove" and "value" not in one:
         raise ValueError(f"{where}: {op} {path} needs a value")
-    written = path + json.dumps(one.get("value"))
+    written = path + _json(one.get("value"), f"{where}: {op} {path}: the value")
     if op != "test" and NEVER.search(written):
         raise ValueError(
             f"{where}: {path} is, or contains, what recovery never changes: commands, security, secrets, templates"
         )
+
+
+def _json(value: object, where: str) -> str:
+    """A value as JSON. Raises ValueError if JSON has no such value, or it is too long: with aliases it may be endless."""
+    text = ""
+    try:
+        for part in json.JSONEncoder(allow_nan=False).iterencode(value):
+            text += part
+            if len(text) > MOST_BYTES:
+                raise ValueError(f"longer than {MOST_BYTES} bytes")
+    except UNFIT as error:
+        raise ValueError(f"{where} can't be sent to the API: {error}") from error
+    return text
 
 
 def _known(found: Mapping[str, Any], keys: tuple[str, ...], where: str = "") -> None:
@@ -189,14 +205,14 @@ def _list(value: object, where: str) -> list[Any]:
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str) or not NAME.match(value):
-        raise ValueError(f"{where}: {repr(value)[:80]} is not a name")
+        raise ValueError(f"{where}: {shown(value)} is not a name")
     return value
 
 
 def _switch(found: Mapping[str, Any], key: str, default: bool) -> bool:
     value = found.get(key, default)
     if not isinstance(value, bool):
-        raise ValueError(f"{key}: {repr(value)[:80]} is not true or false")
+        raise ValueError(f"{key}: {shown(value)} is not true or false")
     return value
 
 
@@ -205,16 +221,16 @@ def _number(found: Mapping[str, Any], key: str, default: int | None, *, least: i
         return default
     value = found[key]
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST_ATTEMPTS * 100:
-        raise ValueError(f"{key}: {repr(value)[:80]} is not a number from {least} to {MOST_ATTEMPTS * 100}")
+        raise ValueError(f"{key}: {shown(value)} is not a number from {least} to {MOST_ATTEMPTS * 100}")
     return value
 
 
-def _action(value: Any) -> Action:
+def _action(value: object) -> Action:
     try:
-        return Action(value)
+        return Action(_text(value, "disabledRecoveryActions"))
     except ValueError:
         known = ", ".join(Action)
-        raise ValueError(f"disabledRecoveryActions: {repr(value)[:80]} is not one of {known}") from None
+        raise ValueError(f"disabledRecoveryActions: {shown(value)} is not one of {known}") from None
 
 
 def _duration(found: Mapping[str, Any], key: str) -> float:

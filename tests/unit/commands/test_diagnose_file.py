@@ -96,6 +96,11 @@ def test_a_pod_without_problems_is_named(tmp_path: Path, capsys: pytest.CaptureF
         ("[" * 100_000, "is neither JSON nor YAML"),
         ("a: &a [*a]", "has YAML aliases (*name)"),
         ("\x1b[31m: [", "is neither JSON nor YAML"),
+        ("a: !!bool maybe", "is neither JSON nor YAML: the value does not fit its YAML tag"),
+        ('a: !!int ""', "is neither JSON nor YAML: the value does not fit its YAML tag"),
+        ("a: !!timestamp x", "is neither JSON nor YAML: the value does not fit its YAML tag"),
+        ("kind: 0x" + "f" * 4000, "has a int, which is no Pod"),
+        ("0x" + "f" * 4000, "has int where a Pod should be"),
     ],
 )
 def test_what_is_no_pod_is_said_in_a_sentence(

@@ -160,6 +160,36 @@ def test_a_kubeconfig_that_is_none_is_named(text: str, tmp_path: Path) -> None:
         connect(path, user_agent="x")
 
 
+CLUSTER = """apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: k, user: u}}]
+clusters: [{name: k, cluster: {server: "https://127.0.0.1:1", ODD}}]
+users: [{name: u, user: {token: abc}}]
+"""
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "certificate-authority: !!bool maybe",
+        'certificate-authority: !!int ""',
+        "certificate-authority: !!timestamp x",
+        "proxy-url: 2020-01-01",
+        "proxy-url: 5",
+        "proxy-url: [a]",
+        "proxy-url: !!binary AA==",
+        "tls-server-name: !!set {a}",
+        "tls-server-name: 2020-01-01",
+    ],
+)
+def test_a_value_of_a_kubeconfig_that_does_not_fit_is_no_way_to_the_api(odd: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd"
+    path.write_text(CLUSTER.replace("ODD", odd))
+    with pytest.raises(NoApiError, match=r"by kubeconfig .*odd"):
+        connect(path, user_agent="x")
+
+
 def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(NoApiError, match="missing"):
         connect(tmp_path / "missing", user_agent="x")

@@ -88,6 +88,67 @@ def test_a_mistake_in_the_file_is_an_error_that_names_it(tmp_path: Path, text: s
         of_file(tmp_path, text)
 
 
+VALUE = "path: /spec/strategy, value: tekton"
+
+
+@pytest.mark.parametrize("value", ["2020-01-01", "2020-01-01T10:00:00Z", "2001-12-14t21:59:43.10-05:00"])
+def test_a_date_without_quotation_marks_is_a_text_as_in_json(tmp_path: Path, value: str) -> None:
+    text = STRATEGIES.replace("value: s2i", f"value: {value}").replace("value: tekton", f"value: {value}")
+    (strategy,) = of_file(tmp_path, text).strategies
+    assert [one["value"] for one in strategy.entries[1].patch] == [value, value]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!!bool maybe",
+        '!!int ""',
+        "!!timestamp x",
+        "!!float x",
+        "!!int x",
+        "!!binary é",
+        "&a {<<: *a}",
+        "0x" + "f" * 4000,
+    ],
+)
+@pytest.mark.parametrize("key", ["dryRun", "maxRecoveryAttempts", "strategies", "1", "value"])
+def test_a_value_that_does_not_fit_its_tag_is_an_error_in_the_file(tmp_path: Path, key: str, value: str) -> None:
+    text = STRATEGIES.replace("value: tekton", f"value: {value}") if key == "value" else f"{key}: {value}"
+    with pytest.raises(SettingsError, match=r"recover\.yaml: .+"):
+        of_file(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "value", ["!!binary AA==", "!!set {a}", "!!timestamp 2020-01-01", ".nan", ".inf", "{? [a] : b}", "&a [*a]"]
+)
+def test_a_value_of_a_patch_that_json_does_not_have_is_named(tmp_path: Path, value: str) -> None:
+    """It could not be sent, or the API would refuse it each time."""
+    with pytest.raises(SettingsError, match=r"replace /spec/strategy: the value can't be sent|a key must be"):
+        of_file(tmp_path, STRATEGIES.replace("value: tekton", f"value: {value}"))
+
+
+BOMB = "closedNamespaces:\n- &a0 [x]\n" + "\n".join(f"- &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{BOMB}\ndryRun: *a11",
+        BOMB,
+        f"{BOMB}\nstrategies: [*a11]",
+        f"{BOMB}\nbackOff: *a11",
+        f"{BOMB}\ndisabledRecoveryActions: [*a11]",
+        f"{BOMB}\nmaxRecoveryAttempts: *a11",
+        f"{BOMB}\n? *a11\n: b",
+        f"{BOMB}{STRATEGIES.replace('value: tekton', 'value: *a11')}",
+        f"{BOMB}{STRATEGIES.replace('version: v1', 'version: *a11')}",
+    ],
+)
+def test_aliases_that_would_be_endless_are_an_error_and_soon(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError):
+        of_file(tmp_path, text)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"x": 1}', '{"dryRun": "no"}', "[" * 4000, "{" + " " * 5000 + "}"])
 def test_an_annotation_that_is_no_policy_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):

@@ -219,6 +219,8 @@ def test_nesting_without_end_and_aliases_without_end_are_problems_like_others(co
     assert all(len(problem) < 600 for problem in problems)
     assert any("logLevel" in problem for problem in problems)
     assert problems_of(config, "logLevel: &a {<<: *a}\n")[0].startswith("1: ")
+    merged = "- &a0 {k: v}\n" + "".join(f"- &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}\n" for i in range(1, 12))
+    assert "it takes over too many keys (<<)" in problems_of(config, f"ignoreLabelsIn:\n{merged}")[0]
 
 
 def test_of_very_many_problems_the_first_are_reported_and_the_rest_counted(config: Path) -> None:
