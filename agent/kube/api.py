@@ -81,7 +81,7 @@ class Answer:
         """The server's clock, in whole seconds; None: it gave no time (RFC 9110, Date)."""
         try:
             return parsedate_to_datetime(self.raw.headers.get("Date", "")).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
 
     def close(self) -> None:

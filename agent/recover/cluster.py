@@ -40,8 +40,10 @@ class Cluster:
         return answer
 
     def pod(self, namespace: str, name: str, uid: str | None = None) -> Json | None:
-        """A pod; None: there is none of this name, or it has another uid."""
+        """A pod, with a spec; None: there is none of this name, or it has another uid."""
         found = self.get(pod_path(namespace, name))
+        if found is not None and not isinstance(found.get("spec"), dict):
+            raise UnbelievableAnswerError(f"{self._api.server}{pod_path(namespace, name)} is no pod: it has no spec")
         return found if found is None or uid in (None, found["metadata"].get("uid")) else None
 
     def node(self, name: str) -> Json | None:

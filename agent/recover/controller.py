@@ -225,7 +225,7 @@ class Controller:
             yield
         except FullError:
             raise
-        except (ApiRefusedError, UnbelievableAnswerError) as error:
+        except (ApiRefusedError, UnbelievableAnswerError, UnreadablePodError) as error:
             logger.warning("%s has to wait: %s", what, error)
         except FAULTS as error:
             if (more := self._faults.due(f"{what}: {fault_text(error)}")) is not None:

@@ -5,7 +5,7 @@ Whoever else has written meanwhile: the write fails, the journal is read again, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from agent.kube.api import Api, ApiRefusedError, UnbelievableAnswerError
 from agent.recover.history import History, parse_history
@@ -57,7 +57,11 @@ class Journal:
             if error.status in (404, 409):
                 raise JournalError("another replica wrote the journal") from error
             raise
-        self._history, self._version = after, _version(answer.json(MOST_BYTES))
+        found = answer.json(MOST_BYTES)
+        self._version = _version(found)
+        if _text(found) != after.text:
+            raise UnbelievableAnswerError("the API's answer about the journal is not what was written")
+        self._history = after
         self._known = True
         return after
 
@@ -68,9 +72,9 @@ class Journal:
             if error.status != 404:
                 raise
             return History(), None
-        data = found.get("data") if isinstance(found, dict) else None
+        version, text = _version(found), _text(found)
         try:
-            return parse_history(data.get(KEY, "") if isinstance(data, dict) else ""), _version(found)
+            return parse_history(text), version
         except ValueError as error:
             raise JournalError(
                 f"the journal (ConfigMap {self._namespace}/{NAME}) can't be read: {error}. Nothing is done until it is "
@@ -85,6 +89,15 @@ class Journal:
             "labels": {"app.kubernetes.io/name": NAME},
         }
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {KEY: history.text}}
+
+
+def _text(obj: Mapping[str, object]) -> str:
+    """The journal, "" for none: an empty ConfigMap has no data."""
+    data = obj["data"] if obj.get("data") is not None else {}
+    text = data.get(KEY, "") if isinstance(data, dict) else None
+    if not isinstance(text, str):
+        raise UnbelievableAnswerError("the API's answer about the journal has data that no ConfigMap has")
+    return text
 
 
 def _version(obj: object) -> str:

@@ -29,6 +29,7 @@ MOST_PAGE_BYTES = 16 << 20  # several times that in memory; one object has up to
 MOST_LINE_BYTES = 16 << 20
 MOST_KEPT_BYTES = 4 << 20  # five to ten times that in memory
 CHANGES = ("ADDED", "MODIFIED")
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)  # for what no API sends
 
 
 class WatchError(Exception):
@@ -96,8 +97,7 @@ class Watch:
             try:
                 items, metadata = page.get("items") or [], page["metadata"]
                 for item in items:
-                    if self._wants(item):
-                        found.put(_uid(item), self._keep(item))
+                    self._put(found, _uid(item), item)
                 version, more = str(metadata["resourceVersion"]), metadata.get("continue")
             except (AttributeError, KeyError, TypeError) as error:
                 raise WatchError(f"the API's answer is no list: {error!r}") from error
@@ -138,7 +138,7 @@ class Watch:
             if kind == "ERROR":
                 raise WatchError(str(obj.get("message"))[:300])
             uid, version = _uid(obj), obj["metadata"].get("resourceVersion") or ""
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise WatchError(f"a line that is no event: {error!r}") from error
         if kind != "BOOKMARK" and self._take(kind, uid, obj):
             self._changed()
@@ -146,13 +146,21 @@ class Watch:
 
     def _take(self, kind: str, uid: str, obj: Json) -> bool:
         """Whether that changes what is kept."""
-        wanted = kind in CHANGES and self._wants(obj)
         with self._lock:
             known = self._objects.pop(uid)
-            if wanted:
-                self._objects.put(uid, self._keep(obj))
+            wanted = kind in CHANGES and self._put(self._objects, uid, obj)
         self._report(self._objects)
         return wanted or known
+
+    def _put(self, kept: Kept, uid: str, obj: Json) -> bool:
+        """Whether it is wanted, and kept. One that can't be read is left out and said: the others stay."""
+        try:
+            if wanted := self._wants(obj):
+                kept.put(uid, self._keep(obj))
+        except UNREADABLE as error:
+            self._trouble(f"{self._path}: {uid} can't be read and is left out: {type(error).__name__}: {error}")
+            return False
+        return wanted
 
     def _report(self, kept: Kept) -> None:
         if (name := kept.crowded()) is not None:

@@ -16,6 +16,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from agent.kube import credentials
 from agent.kube.api import (
     MOST_RETRY_AFTER_S,
+    Answer,
     Api,
     ApiCertificateError,
     ApiRefusedError,
@@ -68,6 +69,24 @@ def test_retry_after_is_seconds_with_a_bound_or_nothing(
     with pytest.raises(ApiRefusedError) as refused:
         ask(api)
     assert refused.value.retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("Thu, 01 Jan 1970 00:01:00 GMT", 60.0),
+        ("Thu, 01 Jan 1970 00:01:00 +0001", 0.0),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999", None),
+        ("Mon, 99999999999999999999 Jan 2024 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2024 99999999999999999999:00:00 GMT", None),
+        ("Mon, 01 Jan " + "9" * 5000 + " 00:00:00 GMT", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_the_servers_clock_is_a_date_or_not_known(header: str, seconds: float | None) -> None:
+    assert Answer(urllib3.HTTPResponse(headers={"Date": header})).date_unix_s == seconds
 
 
 @pytest.mark.parametrize("how", [How.CLOSE, How.SILENT, How.CUT_BODY], ids=lambda how: how.name)

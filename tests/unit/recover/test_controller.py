@@ -388,6 +388,59 @@ def test_a_journal_that_cannot_be_read_stops_everything(lab: Lab) -> None:
     assert lab.writes("") == 0
 
 
+VERSIONED = b'{"metadata": {"resourceVersion": "5"}, "data": %s}'
+NO_OBJECTS = [b"null", b"[]", b"{}", b'"x"', b"5", b'{"metadata": 5}', b'{"metadata": {"resourceVersion": 5}}']
+
+
+@pytest.mark.parametrize(
+    "body",
+    [*NO_OBJECTS, *(VERSIONED % data for data in (b"[]", b'"x"', b'{"journal.json": null}', b'{"journal.json": []}'))],
+)
+@pytest.mark.parametrize("verb", ["get", "create"])
+def test_an_answer_that_is_no_journal_is_not_taken_for_an_empty_one(
+    lab: Lab, caplog: pytest.LogCaptureFixture, verb: str, body: bytes
+) -> None:
+    lab.put(no_image())
+    lab.server.faults.add(Fault(How.BODY, verb=verb, path="/api/v1/namespaces/oomward/configmaps", body=body))
+    controller = lab.replica()
+    controller.look(NOW)
+    assert lab.writes("/shop/") == 0
+    assert ["has to wait: the API's answer" in one.getMessage() for one in caplog.records] == [True]
+    controller.look(NOW + 5)
+    assert [one.number for one in lab.history.attempts] == [1]
+
+
+@pytest.mark.parametrize(
+    "body", [*NO_OBJECTS, b'{"metadata": {"uid": "uid-app-1"}}', b'{"metadata": {"uid": "uid-app-1"}, "spec": []}']
+)
+def test_an_answer_that_is_no_pod_keeps_no_other_waiting_and_is_no_fault_of_ours(
+    lab: Lab, caplog: pytest.LogCaptureFixture, body: bytes
+) -> None:
+    lab.put(killed(name="app-1"), crash_loop(name="app-2", owner="Job"))
+    lab.server.faults.add(Fault(How.BODY, verb="get", path="/api/v1/namespaces/shop/pods/app-1", body=body, times=3))
+    controller = lab.replica()
+    controller.look(NOW)
+    assert [one.pod for one in lab.history.attempts] == ["app-2"]
+    for seconds in range(5, 50, 5):
+        controller.look(NOW + seconds)
+    assert {one.pod for one in lab.history.attempts} == {"app-1", "app-2"}
+    assert not [one for one in caplog.records if one.exc_info]
+
+
+@pytest.mark.parametrize("body", [*NO_OBJECTS, b'{"metadata": {"uid": "uid-app-1"}}'])
+def test_an_answer_that_is_no_pod_in_the_middle_of_a_step_makes_it_wait(
+    lab: Lab, caplog: pytest.LogCaptureFixture, body: bytes
+) -> None:
+    lab.put(killed())
+    odd = Fault(How.BODY, verb="get", path="/api/v1/namespaces/shop/pods/app-1", body=body, times=None)
+    lab.replica("a", after_write=lambda _method, _path: lab.server.faults.add(odd)).look(NOW)
+    assert states(lab) == [State.INTENDED]
+    lab.server.faults.clear()
+    lab.replica("b").look(NOW + 31)
+    assert states(lab) == [State.DONE]
+    assert not [one for one in caplog.records if one.exc_info]
+
+
 def test_attempts_outlive_the_pods_and_the_controller(lab: Lab) -> None:
     lab.config = replace(REAL, policy=Policy(most_attempts=2))
     for i in range(4):

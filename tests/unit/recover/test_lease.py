@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent.kube.api import ApiError, connect
+from agent.kube.api import ApiError, UnbelievableAnswerError, connect
 from agent.recover.lease import LASTS_S, MARGIN_S, Lease, WrongClockError
 from tests.lab.apifaults import Fault, How
 from tests.unit.recover.lab import Lab
@@ -133,3 +135,87 @@ def test_a_replica_with_a_wrong_clock_does_not_take_a_lease_that_nobody_has(
         with pytest.raises(WrongClockError):
             one.renew()
     assert one.held is False
+
+
+def record(**spec: Any) -> bytes:
+    """A lease of another replica, as the API has it but for what is given; NaN and the like stay."""
+    whole = {"holderIdentity": "other", "leaseDurationSeconds": 15, "leaseTransitions": 1, **spec}
+    return json.dumps({"metadata": {"name": "oomward-recover", "resourceVersion": "1"}, "spec": whole}).encode()
+
+
+ODD: dict[str, list[Any]] = {
+    "leaseDurationSeconds": ["15", True, 0, -1, 1.5, float("nan"), float("inf"), 1 << 31, [15]],
+    "leaseTransitions": ["1", True, -1, {}],
+    "holderIdentity": [5, ["other"]],
+    "acquireTime": [5, {}],
+}
+NO_LEASES = [
+    *(b"null", b"[]", b"{}", b'"lease"', b"5", b"true"),
+    b'{"metadata": {}, "spec": {}}',
+    b'{"metadata": [], "spec": {}}',
+    b'{"metadata": {"resourceVersion": 5}, "spec": {}}',
+    b'{"metadata": {"resourceVersion": "1"}}',
+    b'{"metadata": {"resourceVersion": "1"}, "spec": []}',
+    b'{"metadata": {"resourceVersion": "1"}, "spec": "x"}',
+    *(record(**{key: one}) for key, found in ODD.items() for one in found),
+]
+
+
+@pytest.mark.parametrize("body", NO_LEASES)
+@pytest.mark.parametrize("verb", ["get", "update"])
+def test_whoever_gets_an_answer_that_is_no_lease_does_not_lead_and_tries_again(
+    lab: Lab, lease: Callable[[str], Lease], body: bytes, verb: str
+) -> None:
+    """A proxy may answer 200 with anything."""
+    one = lease("one")
+    assert (one.renew(), one.held) == (True, True)
+    lab.server.faults.add(Fault(How.BODY, verb=verb, path=PATH, body=body))
+    with pytest.raises(UnbelievableAnswerError, match=f"{PATH}/oomward-recover is no Lease"):
+        one.renew()
+    assert (one.held, one.leader) == (False, "")
+    assert (one.renew(), one.held) == (True, True)
+
+
+@pytest.mark.parametrize("body", [b"null", record(holderIdentity="other")])
+def test_a_lease_that_is_made_or_written_is_ours_only_if_the_answer_has_our_name(
+    lab: Lab, lease: Callable[[str], Lease], body: bytes
+) -> None:
+    one = lease("one")
+    for verb in ("create", "update"):
+        lab.server.faults.add(Fault(How.BODY, verb=verb, path=PATH, body=body))
+        with pytest.raises(UnbelievableAnswerError):
+            one.renew()
+        assert not one.held
+        assert one.renew()
+
+
+@pytest.mark.parametrize("body", NO_LEASES)
+def test_an_answer_that_is_no_lease_keeps_no_replica_from_ending(
+    lab: Lab, lease: Callable[[str], Lease], body: bytes
+) -> None:
+    one = lease("one")
+    one.renew()
+    lab.server.faults.add(Fault(How.BODY, verb="get", path=PATH, body=body))
+    one.release()
+    assert not one.held
+
+
+def test_a_lease_that_says_no_duration_and_no_transitions_is_one(lab: Lab, lease: Callable[[str], Lease]) -> None:
+    """They are optional in the API."""
+    one = lease("one")
+    one.renew()
+    stored = lab.server.objects.stored["/apis/coordination.k8s.io/v1", "leases", "oomward", "oomward-recover"]
+    stored["spec"] = {}
+    assert one.renew()
+
+
+def test_a_date_that_is_none_says_nothing_about_the_clock(lab: Lab, lease: Callable[[str], Lease]) -> None:
+    one = lease("one")
+    found = one._api.request
+    one._api.request = lambda *args, **more: _with_date(found(*args, **more))  # type: ignore[method-assign]
+    assert (one.renew(), one.renew()) == (True, True)
+
+
+def _with_date(answer: Any) -> Any:
+    answer.raw.headers["Date"] = "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
+    return answer

@@ -23,6 +23,7 @@ from tests.unit.recover.pods import no_image
 
 Start = Callable[[str], subprocess.Popen[bytes]]
 CONFIGMAPS = "/api/v1/namespaces/oomward/configmaps"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/oomward/leases"
 
 
 @pytest.fixture
@@ -105,6 +106,17 @@ def test_its_log_says_who_leads_how_it_ends_and_each_trouble_once(lab: Lab, star
         assert process.wait(PATIENCE_S) == 0
     text = (tmp_path / "first").read_text()
     assert text.count("replica first leads") == text.count("ended by SIGTERM") == 1
+
+
+def test_answers_that_are_no_lease_end_no_process_and_are_logged_once(lab: Lab, start: Start, tmp_path: Path) -> None:
+    lab.server.faults.add(Fault(How.BODY, verb="get", path=LEASES, body=b"null", times=3))
+    process = start("first")
+    wait_until(lambda: holder(lab) == "first", "it leads when the API answers again")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 0
+    text = (tmp_path / "first").read_text()
+    assert text.count("the lease can't be renewed") == text.count("is no Lease") == 1
+    assert "a thread ended" not in text
 
 
 def test_the_same_trouble_is_logged_once_in_five_minutes() -> None:

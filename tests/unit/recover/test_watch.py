@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.commands.recover import _asks
 from agent.kube.api import connect
 from agent.model.recover import ENABLED_LABEL, POLICY_ANNOTATION, Space
 from agent.recover import watch as watching
@@ -85,6 +86,42 @@ def test_a_list_that_fails_is_asked_for_again(lab: Lab, start: Callable[..., Wat
     lab.server.faults.add(Fault(how, verb="list", path="/api/v1/pods"))
     watch = start("/api/v1/pods", {})
     wait_until(lambda: names(watch) == {"a"}, "the list")
+
+
+@pytest.mark.parametrize("odd", ["x", ["x"], 5, True])
+def test_a_pod_as_no_api_has_it_is_left_out_and_said_and_the_others_are_there(
+    lab: Lab, tmp_path: Path, trouble: list[str], odd: object
+) -> None:
+    """Something in between may send one. The end of a watch's thread would be that of the process."""
+    lab.server.write_kubeconfig(tmp_path / "kubeconfig")
+    api = connect(tmp_path / "kubeconfig", user_agent="test")
+    lab.apis.append(api)
+    stop = threading.Event()
+    watch = Watch(api, "/api/v1/pods", {}, _asks, lambda: None, stop, trouble.append, lean_pod)
+    bad = {"metadata": {"name": "bad", "uid": "uid-bad", "annotations": odd}}
+    items = [no_image(name="a"), bad, no_image(name="b")]
+    page = json.dumps({"metadata": {"resourceVersion": "5"}, "items": items}).encode()
+    lab.server.faults.add(Fault(How.BODY, path="/api/v1/pods", body=page))
+    assert watch._list() == "5"
+    assert names(watch) == {"a", "b"}
+    assert watch._event(json.dumps({"type": "MODIFIED", "object": bad}).encode()) == ""
+    assert names(watch) == {"a", "b"}
+    assert len(trouble) == 2
+    assert trouble[0].startswith("/api/v1/pods: uid-bad can't be read and is left out: ")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"null", b"[]", b"{}", b'"x"', b"5", b'{"metadata": 5}', b'{"metadata": {"resourceVersion": "1"}, "items": 5}'],
+)
+def test_an_answer_that_is_no_list_is_said_and_asked_for_again(
+    lab: Lab, start: Callable[..., Watch], trouble: list[str], body: bytes
+) -> None:
+    lab.put(no_image(name="a"))
+    lab.server.faults.add(Fault(How.BODY, verb="list", path="/api/v1/pods", body=body))
+    watch = start("/api/v1/pods", {})
+    wait_until(lambda: names(watch) == {"a"}, "the list")
+    assert "is no list" in trouble[0]
 
 
 def test_opened_namespaces_are_watched_by_their_label(lab: Lab, start: Callable[..., Watch]) -> None:
