@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # mounted by the kubelet
+# Raised for YAML that is no kubeconfig, and for a value that does not fit its tag or place.
+UNFIT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 CONNECTIONS = 4  # kept open: the watch and the Events need one each
 
 
@@ -91,19 +93,16 @@ def by_kubeconfig(path: Path, *, lax_ca: bool) -> Endpoint:
     from kubernetes.config import ConfigException, load_kube_config
     from yaml import YAMLError
 
-    from agent.settings.file import UNFIT
-    from agent.settings.problems import shown
-
     configuration = Configuration()
     try:
         load_kube_config(config_file=str(path), client_configuration=configuration)
         pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
         if not isinstance(configuration.tls_server_name, str | None):
-            raise NoCredentialsError(f"tls-server-name is {shown(configuration.tls_server_name)}, not a string")
+            raise TypeError("tls-server-name is not a string")
     except (ConfigException, YAMLError) as error:
         raise NoCredentialsError(str(error)) from error
-    except UNFIT as error:  # YAML, but no kubeconfig
-        raise NoCredentialsError(f"a value is none of a kubeconfig: {type(error).__name__}: {error}") from error
+    except UNFIT as error:
+        raise _unfit(error) from error
 
     def authorization() -> str:
         """The loader's hook reads a rotated token again, or runs the plugin again."""
@@ -111,12 +110,18 @@ def by_kubeconfig(path: Path, *, lax_ca: bool) -> Endpoint:
             settings: Mapping[str, Mapping[str, Any]] = configuration.auth_settings()
         except (ConfigException, OSError) as error:
             raise NoCredentialsError(str(error)) from error
+        except UNFIT as error:
+            raise _unfit(error) from error
         token = settings.get("BearerToken", {}).get("value") or ""
         return str(token).strip()  # token files often end with a line break
 
     if lax_ca:
         pool.connection_pool_kw["ssl_context"] = _lax_context_of(configuration)
     return Endpoint(str(configuration.host), pool, authorization)
+
+
+def _unfit(error: Exception) -> NoCredentialsError:
+    return NoCredentialsError(f"a value is none of a kubeconfig, or of its plugin: {type(error).__name__}: {error}")
 
 
 def _lax_context_of(configuration: Configuration) -> ssl.SSLContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
@@ -207,6 +208,20 @@ def test_a_value_of_a_kubeconfig_that_does_not_fit_is_no_way_to_the_api(odd: str
     path.write_text(CLUSTER.replace("ODD", odd))
     with pytest.raises(NoApiError, match=r"by kubeconfig .*odd"):
         connect(path, user_agent="x")
+
+
+def test_a_plugin_that_gives_no_token_any_more_is_a_reason_to_try_again(tmp_path: Path) -> None:
+    plugin, gone = tmp_path / "plugin", tmp_path / "gone"
+    old = '{"credential": {"access_token": "t", "token_expiry": "2020-01-01T00:00:00Z"}}'
+    plugin.write_text(f"#!/bin/sh\ntest -e {gone} && echo '{{}}' || echo '{old}'\n")
+    plugin.chmod(0o755)
+    provider = {"name": "gcp", "config": {"cmd-path": str(plugin), "cmd-args": "token"}}
+    path = tmp_path / "kubeconfig"
+    path.write_text(CLUSTER.replace(", ODD", "").replace("token: abc", f"auth-provider: {json.dumps(provider)}"))
+    api = connect(path, user_agent="x")
+    gone.touch()
+    with pytest.raises(ApiUnreachableError, match="no credentials for https://127.0.0.1:1: a value is none"):
+        ask(api)
 
 
 def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
