@@ -29,6 +29,7 @@ logger = logging.getLogger("oomward")
 
 MOST_REQUESTS = 8  # of one attempt in one go: the longest has three
 GIVE_UP_S = 900.0  # for an intent that can't be carried out
+MOST_TRIES = 100  # more than there are in that time: one in an edited journal may be of the future
 LATER = (408, 429)  # and 5xx: the same request may succeed later
 NOT_IN_TIME = "it could not be carried out in time"
 # RBAC's words (k8s.io/apiserver, responsewriters.Forbidden).
@@ -121,7 +122,7 @@ class Executor:
     def _carry_out(self, attempt: Attempt, reports: Reports, now_unix_s: float) -> Attempt:
         result = self._tried(attempt, reports, now_unix_s)
         if isinstance(result, Later):
-            if now_unix_s - attempt.at_unix_s < GIVE_UP_S:
+            if now_unix_s - attempt.at_unix_s < GIVE_UP_S and attempt.tries < MOST_TRIES:
                 return attempt
             result = Result(State.DROPPED, result.why)
         ended = replace(

@@ -6,11 +6,12 @@ Attempts count per owner, not per pod: none is lost with a pod. A strategy's cha
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator
+import math
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from typing import Any
 
-from agent.model.recover import UNSETTLED, Action, Attempt, State
+from agent.model.recover import MOST_TRIES_DIGITS, UNSETTLED, Action, Attempt, State
+from agent.wording.times import YEAR_10000_UNIX_S
 
 KEPT_S = 86_400.0  # a settled attempt counts for a day
 MOST_KEPT = 1500  # more than a day has by the default rates
@@ -19,6 +20,15 @@ MOST_BYTES = 900_000  # a ConfigMap takes 1 MiB
 SHARE = 3  # parts of the journal; a namespace may fill one
 HOUR_S = 3600.0
 NO_HELP = "the pod still fails"
+MOST_DIGITS = 15  # of a number in the journal
+TIMES = ("at_unix_s", "changed_unix_s")
+NUMBERS = {  # the least of each, and what it is less than
+    "last": (0, 10**MOST_DIGITS - 1),  # one more is the next
+    "number": (1, 10**MOST_DIGITS - 1),
+    "tries": (1, 10**MOST_TRIES_DIGITS),
+    **dict.fromkeys(TIMES, (0, YEAR_10000_UNIX_S)),
+}
+FIELDS = tuple(one.name for one in fields(Attempt))
 DEFAULTS = {one.name: one.default for one in fields(Attempt) if one.default is not MISSING}
 
 
@@ -104,31 +114,62 @@ def _failed(one: Attempt, now_unix_s: float) -> Attempt:
     return replace(one, state=State.FAILED, result=NO_HELP, changed_unix_s=now_unix_s)
 
 
-def parse_history(text: str) -> History:
-    """What ``History.text`` wrote; "" is none. Raises ValueError: an unreadable journal means that nothing may be done."""
+def parse_history(text: str, troubles: list[str] | None = None) -> History:
+    """What ``History.text`` wrote; "" is none. A row that can't be read is left out, and said in ``troubles``.
+
+    Raises ValueError: a journal that can't be read at all means that nothing may be done.
+    """
     if not text:
         return History()
     try:
-        found = json.loads(text)
-        attempts = tuple(_attempt(item) for item in found["attempts"])
-        last = found["last"]
+        found = json.loads(text, parse_int=_whole)
+        last, rows = found["last"], found["attempts"]
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"it is no journal: {error!r}") from error
+    if not isinstance(rows, list):
+        raise ValueError("it is no journal: its attempts are no list")
+    attempts = tuple(_attempts(rows, [] if troubles is None else troubles))
     numbers = [one.number for one in attempts]
-    if not isinstance(last, int) or numbers != sorted(set(numbers)) or any(number > last for number in numbers):
+    if not _fits("last", last) or numbers != sorted(set(numbers)) or any(number > last for number in numbers):
         raise ValueError("its numbers contradict each other")
     return History(attempts, last)
 
 
-def _attempt(item: dict[str, Any]) -> Attempt:
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "number": int,
-        "tries": int,
-        "at_unix_s": (int, float),
-        "changed_unix_s": (int, float),
-        "said": bool,
-    }
-    for name, value in item.items():
-        if not isinstance(value, kinds.get(name, str)):
-            raise ValueError(f"{name} is {value!r:.80}")
-    return Attempt(**{**item, "action": Action(item["action"]), "state": State(item.get("state", State.INTENDED))})
+def _whole(digits: str) -> float:
+    """A JSON integer; infinity for one that is beyond all numbers here. Python reads none of more than 4300 digits."""
+    return int(digits) if len(digits) <= MOST_DIGITS else math.inf
+
+
+def _attempts(rows: Iterable[object], troubles: list[str]) -> Iterator[Attempt]:
+    for i, row in enumerate(rows, 1):
+        try:
+            yield _attempt(row)
+        except ValueError as error:
+            troubles.append(
+                f"row {i} ({row!r:.120}) can't be read and is left out, so that it counts against no bound: {error}"
+            )
+
+
+def _attempt(row: object) -> Attempt:
+    """Without fields of other versions. Raises ValueError."""
+    if not isinstance(row, dict):
+        raise ValueError("it is no object")
+    known = {one: row[one] for one in FIELDS if one in row}
+    for name in FIELDS:
+        if name not in known and name not in DEFAULTS:
+            raise ValueError(f"{name} is missing")
+        if name in known and not _fits(name, known[name]):
+            raise ValueError(f"{name} is {known[name]!r:.80}")
+    return Attempt(**{**known, "action": Action(known["action"]), "state": State(known.get("state", State.INTENDED))})
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether a field may have this value. JSON has numbers without end, infinity and NaN; for Python, true is one."""
+    if name == "said":
+        return isinstance(value, bool)
+    if name not in NUMBERS:
+        return isinstance(value, str)
+    least, most = NUMBERS[name]
+    if isinstance(value, float) and name not in TIMES:
+        return False
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < most

@@ -5,15 +5,18 @@ Whoever else has written meanwhile: the write fails, the journal is read again, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
 from agent.kube.api import Api, ApiRefusedError, UnbelievableAnswerError
-from agent.recover.history import History, parse_history
+from agent.recover.history import HOUR_S, History, parse_history
+from agent.wording.logs import Once
 
 NAME = "oomward-recover"
 KEY = "journal.json"
 MOST_BYTES = 4 << 20
 ANSWER_S = 10.0
+logger = logging.getLogger("oomward")
 
 
 class JournalError(Exception):
@@ -31,6 +34,7 @@ class Journal:
         self._known = False
         self._version: str | None = None  # None: there is no journal yet; the first change makes it
         self._history = History()
+        self._logged = Once(HOUR_S)
 
     def read(self) -> History:
         """All attempts; asks the API only if it has to. Raises ApiError, JournalError."""
@@ -72,14 +76,18 @@ class Journal:
             if error.status != 404:
                 raise
             return History(), None
-        version, text = _version(found), _text(found)
+        version, text, troubles = _version(found), _text(found), list[str]()
         try:
-            return parse_history(text), version
+            history = parse_history(text, troubles)
         except ValueError as error:
             raise JournalError(
                 f"the journal (ConfigMap {self._namespace}/{NAME}) can't be read: {error}. Nothing is done until it is "
                 "repaired, or removed, which forgets what was done."
             ) from error
+        for trouble in troubles:
+            if self._logged.due(trouble) is not None:
+                logger.warning("the journal (ConfigMap %s/%s): %s", self._namespace, NAME, trouble)
+        return history, version
 
     def _body(self, history: History, version: str | None = None) -> dict[str, object]:
         metadata: dict[str, object] = {} if version is None else {"resourceVersion": version}

@@ -20,7 +20,7 @@ from agent.model.recover import (
     RecoverConfig,
     State,
 )
-from agent.recover.executor import RIGHTS
+from agent.recover.executor import MOST_TRIES, RIGHTS
 from agent.recover.planner import plan
 from agent.recover.still import still
 from agent.recover.subject import Subject
@@ -37,6 +37,7 @@ from tests.unit.recover.pods import (
     killed,
     memory,
     no_image,
+    past,
     pod,
     ready,
     waiting,
@@ -386,6 +387,50 @@ def test_a_journal_that_cannot_be_read_stops_everything(lab: Lab) -> None:
     controller = lab.replica()
     controller.look(NOW)
     assert lab.writes("") == 0
+
+
+@pytest.mark.parametrize("state", [State.INTENDED, State.DONE, State.FAILED])
+@pytest.mark.parametrize("odd", ["9" * 401, "9" * 4301, "1e999", "NaN", "true"])
+def test_a_row_of_an_edited_journal_that_cannot_be_read_is_logged_once_and_the_others_go_on(
+    lab: Lab, caplog: pytest.LogCaptureFixture, state: State, odd: str
+) -> None:
+    lab.put(no_image(), crash_loop(name="other", owner="Job"))
+    before = past(Action.IMAGE, Action.IMAGE, after="second.example/app:1", state=state).text
+    text = before.replace(f'"at_unix_s":{NOW - 700.0}', f'"at_unix_s":{odd}')
+    assert text != before
+    body = {
+        "metadata": {"name": "oomward-recover", "namespace": "oomward", "resourceVersion": "5"},
+        "data": {"journal.json": text},
+    }
+    lab.server.objects.stored["/api/v1", "configmaps", "oomward", "oomward-recover"] = body
+    controller = lab.replica()
+    for seconds in range(0, 200, 40):
+        controller.look(NOW + seconds)
+        controller._journal.forget()
+    said = [one.getMessage() for one in caplog.records if "row 2" in one.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith("the journal (ConfigMap oomward/oomward-recover): row 2 ")
+    assert {one.number for one in lab.history.attempts} >= {1, 3}
+    assert 2 not in {one.number for one in lab.history.attempts}
+    assert "other" in {one.pod for one in lab.history.attempts}
+    assert not [one for one in caplog.records if one.exc_info]
+
+
+def test_a_step_of_an_edited_journal_that_began_in_a_thousand_years_is_given_up_after_a_number_of_tries(
+    lab: Lab,
+) -> None:
+    lab.put(crash_loop())
+    lab.server.objects.budgets.add("app-1")
+    lab.replica().look(NOW)
+    stored = lab.server.objects.stored["/api/v1", "configmaps", "oomward", "oomward-recover"]
+    (attempt,) = lab.history.attempts
+    edited = replace(attempt, at_unix_s=NOW + 3e10, tries=MOST_TRIES - 2)
+    stored["data"]["journal.json"] = lab.history.changed(edited).text
+    controller = lab.replica("b")
+    controller.look(NOW + 31)
+    assert states(lab) == [State.INTENDED]
+    controller.look(NOW + 62)
+    assert states(lab) == [State.DROPPED]
 
 
 VERSIONED = b'{"metadata": {"resourceVersion": "5"}, "data": %s}'
