@@ -1296,6 +1296,48 @@ MUTANTS = (
         "",
         ("recover/test_kill_events.py",),
     ),
+    Mutant(
+        "a number of a tenant's step annotation that Python does not read fails each time",
+        "model/recover.py",
+        " and len(tries) <= MOST_TRIES_DIGITS\n",
+        "\n",
+        ("recover/test_tenants.py",),
+    ),
+    Mutant(
+        "a step that meets a fault each time is tried for ever",
+        "recover/executor.py",
+        "        except FAULTS as error:\n",
+        "        except ZeroDivisionError as error:\n",
+        ("recover/test_controller.py",),
+    ),
+    Mutant(
+        "whatever answers is a lease, and the end of its thread is that of the controller",
+        "recover/lease.py",
+        "        if not _is_lease(found):\n",
+        "        if False:\n",
+        ("recover/test_lease.py",),
+    ),
+    Mutant(
+        "an answer that has not written the journal is taken for one that has",
+        "recover/journal.py",
+        "        if _text(found) != after.text:\n",
+        "        if False:\n",
+        ("recover/test_controller.py",),
+    ),
+    Mutant(
+        "a time that is none, in a row of the journal, ends the controller at each look",
+        "recover/history.py",
+        "        if name in known and not _fits(name, known[name]):\n",
+        "        if False:\n",
+        ("recover/test_asks.py",),
+    ),
+    Mutant(
+        "one pod that can't be read ends the watch of all",
+        "recover/watch.py",
+        "        except UNREADABLE as error:\n            self._trouble(",
+        "        except ZeroDivisionError as error:\n            self._trouble(",
+        ("recover/test_watch.py",),
+    ),
     # --------------------------------------------------------------------------------------------------------- what is diagnosed
     Mutant(
         "any OOMKilled is believed, whatever the exit code and the kills say",

@@ -220,7 +220,7 @@ def test_a_plugin_that_gives_no_token_any_more_is_a_reason_to_try_again(tmp_path
     path.write_text(CLUSTER.replace(", ODD", "").replace("token: abc", f"auth-provider: {json.dumps(provider)}"))
     api = connect(path, user_agent="x")
     gone.touch()
-    with pytest.raises(ApiUnreachableError, match="no credentials for https://127.0.0.1:1: a value is none"):
+    with pytest.raises(ApiUnreachableError, match=r"no credentials for https:.* a value is none"):
         ask(api)
 
 
