@@ -12,6 +12,7 @@ SUMMED = ("pod_count", "kill_count", "processes_killed", "survived_count")
 LARGEST = ("spec_limit_bytes", "peak_bytes", "last_kill_unix_s")
 LARGEST_NUMBER = 1 << 64
 WORKLOAD = ("namespace", "workload_kind", "workload", "container")
+REMOVED = "; the pods on other nodes have no container of this name"
 
 
 def chosen(rows: Iterable[Row], namespace: str | None, names: frozenset[tuple[str, str]] | None) -> list[Row]:
@@ -53,12 +54,13 @@ def by_time(rows: Iterable[Row], *, newest_first: bool) -> list[Row]:
 def advice(rows: Iterable[Row]) -> list[Row]:
     """A row per workload and container: counts added up, the largest limit and peak, and the highest of the next limits with its reason.
 
-    ``nodes`` are those that know of it.
+    ``nodes`` are those that know of it. Where pods are known, a container that none of them has gets no next limit.
     """
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         found.setdefault(tuple(text_in(row, key) for key in WORKLOAD), []).append(row)
-    merged = [_workload(its) for its in found.values()]
+    with_pods = {key[:-1] for key, its in found.items() if any(_number(row, "pod_count") for row in its)}
+    merged = [_there(_workload(its), known=key[:-1] in with_pods) for key, its in found.items()]
     return sorted(
         merged, key=lambda row: [text_in(row, key) for key in ("namespace", "workload", "workload_kind", "container")]
     )
@@ -72,6 +74,13 @@ def _workload(rows: list[Row]) -> Row:
     for key in LARGEST:
         merged[key] = max((row[key] for row in rows if is_number(row.get(key))), default=None)
     return {**merged, "nodes": sorted({text_in(row, "node") for row in rows})}
+
+
+def _there(row: Row, *, known: bool) -> Row:
+    """``known``: pods of the workload are."""
+    if not known or row["pod_count"] or not text_in(row, "container") or not row.get("next_limit_bytes"):
+        return row
+    return {**row, "next_limit_bytes": None, "next_limit_quantity": None, "why": text_in(row, "why") + REMOVED}
 
 
 def checked(node: str, rows: Sequence[Row]) -> Row:

@@ -13,7 +13,7 @@ from agent.diagnose.case import OVER
 from agent.diagnose.memory import full_limit, in_manifest
 from agent.ledger import LedgerReader
 from agent.look.looking import Reads
-from agent.look.next_limits import NextLimit, of_container, of_pod
+from agent.look.next_limits import NextLimit, of_container, of_pod, of_removed
 from agent.look.patches import Patch, Raise, patch_for, reason_text
 from agent.look.survey import Survey
 from agent.look.view import Column, Listing, plain, size, styled
@@ -34,10 +34,11 @@ GUARANTEED = "Guaranteed"
 class Advice:
     """One container of a workload, or with ``container`` None the limit that its pods' containers share. Field names are JSON keys.
 
-    ``pod_count``: of this node; 0: all were deleted, and the workload is known by their names only. ``spec_limit_bytes`` is that of the
-    newest pod, None for none; ``peak_bytes`` the highest of the running containers' peaks, each since its own start (the first:
-    ``peak_since_unix_s``), and of the kills; ``survived_count``: kills that the container survived. ``next_limit_bytes`` None: no kill
-    is a reason for one; ``next_limit_quantity`` is the same as a manifest has it.
+    ``pod_count``: of this node, with this container; 0: all were deleted. ``spec_limit_bytes`` is that of the newest pod, None for
+    none; if no pod is known, or the newest has no such container, that at its newest kill. ``peak_bytes`` the highest of the running
+    containers' peaks, each since its own start (the first: ``peak_since_unix_s``), and of the kills; ``survived_count``: kills that
+    the container survived. ``next_limit_bytes`` None: no kill is a reason for one, or the newest pod has no such container;
+    ``next_limit_quantity`` is the same as a manifest has it.
     """
 
     namespace: str
@@ -151,6 +152,11 @@ def _rows(workload: Workload, pods: list[Pod], known: dict[str | None, _Found]) 
             yield _row(workload, None, pods, its, now, of_pod(now, its.sums, all_volumes(pods[0]) if pods else ()))
             continue
         container = pods[0].container(name) if pods else None
+        having = [pod for pod in pods if pod.container(name) is not None]
+        if pods and container is None:
+            limit = _last_limit(its.sums)
+            yield _row(workload, name, having, its, limit, of_removed(limit, its.sums))
+            continue
         limit = container.limit_bytes if container is not None else _last_limit(its.sums)
         volumes = container.memory_volumes if container is not None else ()
         peaks = [
@@ -158,7 +164,7 @@ def _rows(workload: Workload, pods: list[Pod], known: dict[str | None, _Found]) 
             *(one.last.usage_bytes for one in its.sums if one.last.scope in (Scope.CONTAINER, None)),
         ]
         its.peak_bytes = max((peak for peak in peaks if peak is not None), default=None)
-        yield _row(workload, name, pods, its, limit, of_container(limit, its.sums, its.peak_bytes, volumes))
+        yield _row(workload, name, having, its, limit, of_container(limit, its.sums, its.peak_bytes, volumes))
 
 
 def _last_limit(sums: Iterable[KillSum]) -> int | None:

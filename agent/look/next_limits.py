@@ -12,6 +12,7 @@ from agent.wording.scopes import SHORTAGE
 from agent.wording.text import count
 from agent.wording.times import rfc3339
 
+REMOVED = "; the newest pod has no container of this name"
 SHARED = "; the pod's containers share it"
 
 
@@ -40,6 +41,12 @@ def of_container(
         others = [one for one in sums if one.last.scope is scope]
         reasons += [_kills(others, f"because {SHORTAGE[scope]}")] if others else []
     return NextLimit(at_limit.next_bytes, "; ".join(reasons) or "no OOM kill is known", at_limit.filled_by)
+
+
+def of_removed(limit_bytes: int | None, sums: Sequence[KillSum]) -> NextLimit:
+    """Of a container that the workload has no more: no next limit. ``limit_bytes``: at its newest kill."""
+    found = of_container(limit_bytes, sums, None)
+    return NextLimit(None, found.reason + REMOVED, found.filled_by)
 
 
 def of_pod(limit_bytes: int | None, sums: Sequence[KillSum], volumes: Sequence[MemoryVolume] = ()) -> NextLimit:

@@ -43,8 +43,15 @@ def merged(rows: Iterable[Advised], patches: Mapping[Workload, Patch]) -> Iterat
 
 
 def _of_owner(containers: dict[str | None, list[Advised]], patch: Patch | None) -> Iterator[Raise]:
-    """By the highest next limit that a node advises, as the patch has it, which is for all of the workload's containers."""
-    highest = {name: max(rows, key=lambda row: row.next_limit_bytes or 0) for name, rows in containers.items()}
+    """By the highest next limit that a node advises, as the patch has it, which is for all of the workload's containers.
+
+    Where pods are known, a container that none of them has gets none: it was renamed or removed.
+    """
+    known = any(row.pods for rows in containers.values() for row in rows)
+    there = {
+        name: rows for name, rows in containers.items() if name is None or not known or any(row.pods for row in rows)
+    }
+    highest = {name: max(rows, key=lambda row: row.next_limit_bytes or 0) for name, rows in there.items()}
     advised = {name: row for name, row in highest.items() if row.next_limit and row.next_limit_bytes}
     for name, row in advised.items():
         rows = containers[name]

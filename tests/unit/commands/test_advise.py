@@ -222,6 +222,29 @@ def test_kills_of_a_workload_without_pods_are_shown_and_not_patched(node: Looked
     assert told(node)["patches"] == []
 
 
+@pytest.mark.parametrize("scope", [Scope.CONTAINER, Scope.NODE])
+@pytest.mark.parametrize("pod_limit", [None, "512Mi"])
+@pytest.mark.parametrize("left", [False, True])
+def test_a_container_that_the_newest_pod_does_not_have_gets_no_next_limit(
+    node: LookedAtNode, pod_limit: str | None, scope: Scope, left: bool
+) -> None:
+    """A rollout renamed it. ``left``: a pod of before is still there."""
+    old, gone = of_workload("Deployment", "herder"), f"herder-{HASH}-bbbbb"
+    new = of_workload("Deployment", "herder", gone, uid=UID2, ids={"renamed": ID2})
+    old["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    new["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+    for pod in (old, new):
+        pod["spec"] |= {} if pod_limit is None else {"resources": {"limits": {"memory": pod_limit}}}
+    for pod in (old, new) if left else (new,):
+        node.server.put_pod(pod)
+    node.remember(killed(1, uid=UID if left else "deleted", scope=scope))
+    row = next(row for row in told(node)["workloads"] if row["container"] == "herder" and row["workload"] == "herder")
+    assert (row["kill_count"], row["next_limit_bytes"], row["next_limit_quantity"]) == (1, None, None)
+    assert (row["pod_count"], row["why"].startswith("1 OOM kill ")) == (int(left), True)
+    assert row["why"].endswith("); the newest pod has no container of this name")
+    assert told(node)["patches"] == []
+
+
 def test_only_kills_since_then_count(node: LookedAtNode) -> None:
     node.server.put_pod(of_workload("Deployment", "herder"))
     node.remember(killed(1, ago_s=7200), killed(2, ago_s=600))

@@ -240,6 +240,18 @@ def test_a_workload_of_several_nodes_takes_the_highest_next_limit_and_its_reason
         assert "node" not in row
 
 
+def test_a_container_that_no_pod_of_any_node_has_gets_no_next_limit() -> None:
+    """Node-1 has the kills of a container that the pods on node-2 do not have."""
+    base = next(workloads()) | {"pod_count": 0, "next_limit_bytes": 320, "next_limit_quantity": "320Mi"}
+    removed = base | {"container": "removed", "why": "1 OOM kill"}
+    there = base | {"container": "app", "pod_count": 1, "node": "node-2"}
+    alone, together = merging.advice([removed]), merging.advice([removed, base | {"container": None}, there])
+    assert [(row["next_limit_quantity"], row["why"]) for row in alone] == [("320Mi", "1 OOM kill")]
+    found = {row["container"]: (row["next_limit_bytes"], row["next_limit_quantity"], row["why"]) for row in together}
+    said = "1 OOM kill; the pods on other nodes have no container of this name"
+    assert found == {"removed": (None, None, said), "app": (320, "320Mi", "node-1"), None: (320, "320Mi", "node-1")}
+
+
 def test_what_several_nodes_do_not_know_stays_unknown() -> None:
     rows = [row | {"peak_bytes": None, "last_kill_unix_s": None} for row in workloads()]
     (row,) = merging.advice(rows)

@@ -55,6 +55,15 @@ def test_a_row_without_a_next_limit_is_no_advice() -> None:
     assert raises(([row(limit=None)], [])) == ()
 
 
+def test_a_container_of_deleted_pods_that_no_pod_has_any_more_is_no_advice() -> None:
+    """Node n0 has the kills of a container that the pods on n1 do not have, as n1 says if it has kills of it, too."""
+    removed, of_pods = row("removed", pod_count=0), row(None, pod_count=0)
+    for known in ([], [row("removed", limit=None, pod_count=0)]):
+        found = raises(([removed, of_pods], []), ([row("app"), *known], [patch({"app": "320Mi"})]))
+        assert [one.container for one in found] == [None, "app"]
+    assert [one.container for one in raises(([removed], []))] == ["removed"], "no pod is known that says otherwise"
+
+
 def test_rows_of_two_nodes_are_one_with_the_highest_next_limit_and_all_kills() -> None:
     (one,) = raises(
         ([row()], [patch({"app": "320Mi"})]), ([row(limit=640, kills=5, peak_bytes=1)], [patch({"app": "640Mi"})])
