@@ -22,6 +22,7 @@ from agent.wording.text import is_object_name, safe
 from agent.wording.times import unix_s
 
 STDIN = "-"
+PIPED = "`kubectl get pod POD -o json | oomward diagnose -f -`"
 MOST_CHARS = 256 << 20  # of a file: some 10,000 pods
 DAY_S, LATER_S = 24 * 3600.0, 600.0
 LISTS = ("List", "PodList")
@@ -79,6 +80,8 @@ def _named(pod: Pod) -> Pod:
 def _read(name: str) -> str:
     try:
         if name == STDIN:
+            if sys.stdin is None:
+                raise AgentError(f"{_shown(name)} is closed: {PIPED}")
             return sys.stdin.read(MOST_CHARS + 1)
         with Path(name).open(encoding="utf-8") as file:
             return file.read(MOST_CHARS + 1)
@@ -94,7 +97,7 @@ def _parsed(name: str, text: str) -> list[Any]:
             f"{_shown(name)} has more than {MOST_CHARS >> 20} million characters; give fewer pods at a time"
         )
     if not text.strip():
-        raise AgentError(f"{_shown(name)} is empty: `kubectl get pod POD -o json | oomward diagnose -f -`")
+        raise AgentError(f"{_shown(name)} is empty: {PIPED}")
     try:
         return [json.loads(text)]
     except (ValueError, RecursionError) as not_json:

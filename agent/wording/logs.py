@@ -63,7 +63,8 @@ def setup(log_format: str | None, level: str) -> None:
 
     ``log_format`` None: text on a terminal, else JSON. A second call replaces the first.
     """
-    text = log_format == "text" or (log_format is None and sys.stderr.isatty())
+    terminal = sys.stderr is not None and sys.stderr.isatty()  # None: closed, and nothing is said
+    text = log_format == "text" or (log_format is None and terminal)
     handler = _Stderr(sys.stderr)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
     ours, root = logging.getLogger("oomward"), logging.getLogger()

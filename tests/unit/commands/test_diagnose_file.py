@@ -44,6 +44,16 @@ def test_a_list_in_yaml_on_standard_input_is_a_table(
     assert [one["rule"] for one in json.loads(capsys.readouterr().out)["diagnoses"]] == ["ended-oom"]
 
 
+def test_standard_input_that_is_closed_is_a_sentence_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in ``oomward diagnose -f - <&-``."""
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["diagnose", "-f", "-"]) == EXIT_FAILED
+    said = "standard input is closed: `kubectl get pod POD -o json | oomward diagnose -f -`"
+    assert capsys.readouterr() == ("", f"oomward: {said}\n")
+
+
 @pytest.mark.parametrize("form", ["json", "yaml", "documents", "list"])
 def test_every_form_has_the_same_answer(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = {

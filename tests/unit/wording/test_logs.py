@@ -120,6 +120,16 @@ def test_a_terminal_gets_text_and_everything_else_json(
     assert capsys.readouterr().err.startswith("{") is not terminal
 
 
+@pytest.mark.parametrize("log_format", [None, "json", "text"])
+def test_where_standard_error_is_closed_a_line_is_lost_and_nothing_else(
+    log_format: str | None, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in ``oomward run 2>&-``."""
+    monkeypatch.setattr("sys.stderr", None)
+    logs.setup(log_format, "info")
+    logger.info("an OOM kill")
+
+
 def test_other_libraries_warnings_come_as_lines_of_the_same_form_and_their_chatter_does_not(
     logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
