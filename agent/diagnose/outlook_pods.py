@@ -10,7 +10,7 @@ from __future__ import annotations
 from agent.diagnose.case import ALL_RESTARTING, SCHEDULED, At, Case
 from agent.model import Pod
 from agent.model.diagnosis import NextStep, Will
-from agent.wording.text import safe
+from agent.wording.text import count, safe
 
 REPLACED = ("ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet")  # also where a pod has succeeded
 LIMIT = "backoffLimit (default 6)"
@@ -75,5 +75,5 @@ def of_pod(pod: Pod, phase: str) -> NextStep:
     name = safe(controller.name, 253)
     if controller.kind != "Job":
         return NextStep(Will.REPLACE, f"{safe(controller.kind)} {name} creates another pod")
-    before = "" if failures is None else f"; this index has failed {failures} times before"
+    before = "" if failures is None else f"; this index has failed {count(failures, 'time')} before"
     return NextStep(Will.REPLACE, f"Job {name} creates another pod until its {LIMIT} is used up{before}")

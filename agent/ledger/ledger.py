@@ -61,9 +61,8 @@ class Ledger(Answers):
         """What is wrong with the disk, and what to do; None: nothing."""
         texts = [self._store.trouble]
         if self._unwritten.dropped:
-            texts.append(
-                f"{self._unwritten.dropped} kills or Events had to be dropped, since the disk was away too long"
-            )
+            dropped = count(self._unwritten.dropped, "record")
+            texts.append(f"{dropped} of kills or Events had to be dropped, since the disk was away too long")
         if bad := self._written.bad_rows:
             texts.append(f"{count(bad, 'row')} could not be read and {'was' if bad == 1 else 'were'} left out")
         return "; ".join(text for text in texts if text) or None

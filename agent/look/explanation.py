@@ -203,7 +203,7 @@ def _container(one: ContainerExplanation) -> Iterator[Line]:
 
 def _tolerated(limit: Tolerated) -> Cell:
     time, by = duration_text(limit.window_s), safe(limit.said_by, NAME_LIMIT)
-    text = f"{limit.processes_allowed} killed processes in {time}, {limit.killed_in_window} used up now ({by})"
+    text = f"{count(limit.processes_allowed, 'killed process')} in {time}, {limit.killed_in_window} used up now ({by})"
     if not limit.exceeded:
         return styled(text)
     return styled(f"{text}; exceeded: the next OOM kill ends the whole container", style="bold yellow")

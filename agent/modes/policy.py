@@ -20,6 +20,7 @@ from agent.model import (
     Rules,
     Source,
 )
+from agent.wording.text import count
 
 MOST_INVALID = 10
 MOST_SHOWN = 80
@@ -75,7 +76,7 @@ def invalid_modes(pod: Pod, rules: Rules) -> tuple[InvalidSetting, ...]:
     if not labels_ignored(pod, rules) and label.lower() not in list(Mode):
         invalid.insert(0, InvalidSetting(Source.LABEL, MODE_LABEL, label, None, "is not a mode"))
     if (more := len(invalid) - MOST_INVALID) > 0:
-        why = f"and {more} more annotations like these"
+        why = f"and {count(more, 'more annotation')} like these"
         invalid[MOST_INVALID:] = [InvalidSetting(Source.ANNOTATION, MODE_ANNOTATION_PREFIX + "…", "", None, why)]
     return tuple(invalid)
 

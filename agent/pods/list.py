@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from agent.kube.api import Api, UnbelievableAnswerError, no_json
 from agent.model import Pod, PodSkipped, PodsListed
 from agent.pods.parse import UnreadablePodError, parse_pod
+from agent.wording.text import count
 
 T = TypeVar("T")
 ANY_VERSION = "0"
@@ -100,7 +101,7 @@ class _Skipped:
 
     def end(self) -> None:
         if (more := self._number - MOST_NAMED) > 0:
-            self._report(PodSkipped(f"{more} more objects", "as with those before", more))
+            self._report(PodSkipped(f"{count(more, 'more object')}", "as with those before", more))
 
 
 def pods_query(node_name: str, **more: str) -> Mapping[str, str]:

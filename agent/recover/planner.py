@@ -22,6 +22,7 @@ from agent.recover.history import HOUR_S, MOST_KEPT, History
 from agent.recover.settle import about, may_still_help, shown_by
 from agent.recover.subject import Json, Subject
 from agent.recover.table import cause, chain, passes
+from agent.wording.text import count
 
 SYSTEM = ("kube-", "openshift-")  # prefixes of namespaces that nobody can open
 SYSTEM_NAMES = ("kube-system", "kube-public", "kube-node-lease", "openshift", "oomward")
@@ -173,7 +174,8 @@ def _one(case: Case, action: Action, asked: Asked) -> Step | str:
         return "that was refused for this pod"
     most = min((one for one in (asked.policy.most_attempts, change.of) if one is not None), default=0)
     if done >= most:
-        return f"all {most} attempts were made" if most else "no attempt is allowed (maxRecoveryAttempts)"
+        made = "the only attempt was made" if most == 1 else f"all {most} attempts were made"
+        return made if most else "no attempt is allowed (maxRecoveryAttempts)"
     before = (one for one in case.history.of(case.subject.key) if one.state is State.DONE)
     failed = frozenset(one.number for one in before if shown_by(one, case.subject) and about(one, case.diagnosis))
     return Step(_attempt(case, action, change), done + 1, most, asked.policy.dry_run, failed)
@@ -232,11 +234,11 @@ def _waits(subject: Subject, world: World) -> Nothing | None:
         return Nothing("the last step for its owner needs time", due)
     of_space = [one.at_unix_s for one in history.since(now - HOUR_S, subject.pod.namespace)]
     if len(of_space) >= bounds.namespace_per_hour:
-        why = f"the namespace had its {bounds.namespace_per_hour} steps of this hour, and waits"
+        why = f"the namespace had its {count(bounds.namespace_per_hour, 'step')} of this hour, and waits"
         return Nothing(why, min(of_space) + HOUR_S, report=True)
     of_all = [one.at_unix_s for one in history.since(now - HOUR_S)]
     if len(of_all) >= bounds.cluster_per_hour:
-        why = f"the cluster had its {bounds.cluster_per_hour} steps of this hour, and waits"
+        why = f"the cluster had its {count(bounds.cluster_per_hour, 'step')} of this hour, and waits"
         return Nothing(why, min(of_all) + HOUR_S, report=True)
     return _no_room(history, subject.pod.namespace)
 

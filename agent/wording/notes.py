@@ -138,8 +138,9 @@ def tolerance_exceeded_note(container: str, tolerance: Tolerance) -> str:
     """More processes were killed than the container tolerates."""
     armed = "The next OOM kill ends the whole container (memory.oom.group is now 1)"
     then = armed if tolerance.on_exceeded is OnExceeded.ARM else "The agent kills the whole container now"
+    were = "was" if tolerance.kills == 1 else "were"
     return note(
-        f"More than {count(tolerance.kills, 'process')} of container {safe(container)} were OOM-killed within "
+        f"More than {count(tolerance.kills, 'process')} of container {safe(container)} {were} OOM-killed within "
         f"{duration_text(tolerance.window_s)}: the tolerance of {safe(tolerance.said_by, 200)} is exceeded. {then}, and its "
         "restart policy applies. The Events of its OOM kills say what filled the limit, and what to do."
     )

@@ -64,7 +64,7 @@ def note(text: str) -> str:
 
 def count(number: int, noun: str) -> str:
     """``1 process``, ``2 processes``, ``0 cgroups``."""
-    return f"{number} {noun}" + ("" if number == 1 else "es" if noun.endswith("s") else "s")
+    return f"{number} {noun}" + ("" if number == 1 else "es" if noun.endswith(("s", "ch")) else "s")
 
 
 def some(names: Sequence[str], most: int = 3) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 from agent.commands.output.layout import section_lines, table_lines
 from agent.commands.output.table import UNLIMITED
 from agent.look.view import NAME_LIMIT
-from agent.wording.text import safe
+from agent.wording.text import count, safe
 
 if TYPE_CHECKING:
     from agent.wording.view import View
@@ -84,10 +84,12 @@ class Screen:
             1, console.height - 2 - sum(_height(note, console) for note in notes)
         )  # the clock, and the last line
         shown = _fitting(lines, console, room)
-        rows = f"{len(view['rows'])} rows, " if "rows" in view else ""
+        rows = f"{count(len(view['rows']), 'row')}, " if "rows" in view else ""
         title = Text(f"{clock}  {rows}Ctrl-C exits", style="dim")
         left_out = len(lines) - len(shown)
-        more = [Text(f"… and {left_out} more lines: the terminal has too few", style="dim")] if left_out else []
+        more = (
+            [Text(f"… and {count(left_out, 'more line')}: the terminal has too few", style="dim")] if left_out else []
+        )
         return Group(title, *shown, *more, *notes)
 
 

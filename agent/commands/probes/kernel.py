@@ -15,6 +15,7 @@ from agent.kernel import scheduling
 from agent.kernel.kmsg import Kmsg, KmsgUnavailableError, is_kmsg
 from agent.kernel.limits import InotifyLimits, InotifyUse, inotify_limits, inotify_use, kernel_release, version_of
 from agent.kernel.processes import PROC
+from agent.wording.text import count
 
 FROM_THE_OLDEST = -1
 WITHOUT_LOG = "Without it kills are counted, but the killed processes are not known."
@@ -124,10 +125,10 @@ def _watches(need: int, known: InotifyLimits, used: InotifyUse, refused: bool) -
 def _queue(need: int, known: InotifyLimits) -> Iterator[Check]:
     room = known.queued_events
     if room is not None and room < AT_ONCE * need:
-        small = f"fs.inotify.max_queued_events is {room} for {need} watches: an overflow causes a full resync"
+        small = f"fs.inotify.max_queued_events is {room} for {count(need, 'watch')}: an overflow causes a full resync"
         yield warned("inotify queue", small, QUEUE_ADVICE)
     elif room is not None:
-        yield passed("inotify queue", f"room for {room} events")
+        yield passed("inotify queue", f"room for {count(room, 'event')}")
 
 
 def _of(used: int, limit: int | None) -> str:

@@ -18,6 +18,7 @@ from agent.recover.case import Case, Change
 from agent.recover.history import HOUR_S
 from agent.recover.subject import Json, container_in, memory_in, step_of
 from agent.recover.table import PRESSURE_RULE
+from agent.wording.text import count
 
 UNITS = {"Ti": MIB << 20, "Gi": MIB << 10, "Mi": MIB, "G": 10**9, "M": 10**6}
 NO_KILL = "there was no kill since the last growth"
@@ -61,7 +62,7 @@ def _not_again(case: Case) -> str | None:
         return "the last growth was refused"
     hour = [one for one in own if one.at_unix_s > case.now_unix_s - HOUR_S]
     if len(hour) >= case.bounds.grows_per_hour:
-        return f"it has grown {len(hour)} times in an hour"
+        return f"it has grown {count(len(hour), 'time')} in an hour"
     last = max((one.at_unix_s for one in own if one.pod_uid == uid), default=None)
     under_pressure = case.diagnosis.rule == PRESSURE_RULE
     at = case.evidence.pressed.get(name) if under_pressure else killed_unix_s(case, name)

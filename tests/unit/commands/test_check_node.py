@@ -280,6 +280,20 @@ def test_a_queue_shorter_than_one_rewrite_of_all_knobs_is_a_warning() -> None:
     assert list(_queue(80, InotifyLimits(None, None, None))) == []
 
 
+@pytest.mark.parametrize(
+    ("need", "room", "text"),
+    [
+        (1, 1, "fs.inotify.max_queued_events is 1 for 1 watch: "),
+        (2, 1, "fs.inotify.max_queued_events is 1 for 2 watches: "),
+        (0, 1, "room for 1 event"),
+        (0, 2, "room for 2 events"),
+    ],
+)
+def test_a_queue_is_counted_in_events_and_watches(need: int, room: int, text: str) -> None:
+    (found,) = _queue(need, InotifyLimits(1, 1, room))
+    assert found.found.startswith(text)
+
+
 # ------------------------------------------------------------------------------------------------------------- ledger
 
 

@@ -172,6 +172,13 @@ def test_what_it_tolerates_is_told_with_who_said_so_and_whether_it_is_armed(node
     assert said["Desired"].startswith("single: ")
 
 
+def test_a_tolerance_of_one_is_of_one_process(node: LookedAtNode) -> None:
+    node.remember_tolerant(0)
+    node.server.put_pod(pod_json(labels={MODE: "single"}, annotations={"oomward.dev/tolerate": "1/10m"}))
+    said = section(text(node), "Container herder (regular)")
+    assert said["Allows"] == "1 killed process in 10m, 0 used up now (annotation oomward.dev/tolerate)"
+
+
 def test_an_armed_container_is_wanted_as_a_group(node: LookedAtNode) -> None:
     node.remember_tolerant(6)
     said = section(text(node), "Container herder (regular)")

@@ -101,6 +101,30 @@ def test_sections_keep_each_word_whole(word: str, width: int) -> None:
     assert re.sub(r"\s+", "", "".join(lines)) == f"PodaCgroupsomewordsbefore{word}andafter"
 
 
+@pytest.mark.parametrize(
+    ("rows", "height", "title", "more"),
+    [
+        (1, 30, "now  1 row, Ctrl-C exits", None),
+        (2, 30, "now  2 rows, Ctrl-C exits", None),
+        (3, 5, "now  3 rows, Ctrl-C exits", "… and 2 more lines: the terminal has too few"),
+        (2, 4, "now  2 rows, Ctrl-C exits", "… and 2 more lines: the terminal has too few"),
+        (0, 30, "now  0 rows, Ctrl-C exits", None),
+    ],
+)
+def test_a_screen_counts_its_rows_and_the_lines_that_do_not_fit(
+    rows: int, height: int, title: str, more: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": str(height)}.items():
+        monkeypatch.setenv(name, value)
+    file = Terminal()
+    view = {"columns": [{"header": "ROW", "right": False, "spare": 0}], "rows": [[styled("x")]] * rows, "nothing": "-"}
+    with Screen(file) as screen:
+        screen.draw(view, [], "now")
+    assert title in file.getvalue()
+    assert ("more line" in file.getvalue()) == (more is not None)
+    assert more is None or more in file.getvalue()
+
+
 @pytest.mark.parametrize("height", [4, 30])
 def test_a_screen_shows_sections_too_as_far_as_they_fit(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": str(height)}.items():

@@ -120,6 +120,14 @@ def test_a_pod_that_has_succeeded_is_replaced_where_pods_are_meant_to_run(kind: 
     assert text in one.next_step.text
 
 
+@pytest.mark.parametrize(("failures", "text"), [(0, "0 times"), (1, "1 time"), (2, "2 times")])
+def test_how_often_an_index_of_a_job_has_failed_is_counted(failures: int, text: str) -> None:
+    found = recorded("ended-oom-never-kubelet-1.29")
+    found.pod["metadata"]["annotations"]["batch.kubernetes.io/job-index-failure-count"] = str(failures)
+    (one,) = found.diagnoses()
+    assert one.next_step.text.endswith(f"; this index has failed {text} before")
+
+
 def test_nothing_of_a_pod_that_has_ended_is_started_again() -> None:
     for phase in ("Failed", "Succeeded"):
         assert restarts(a_pod(phase=phase), web(REGULAR), ended(1)) is False

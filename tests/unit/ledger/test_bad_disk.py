@@ -281,10 +281,18 @@ def test_what_waits_stays_bounded_and_what_had_to_go_is_said(
         for i in range(15):
             ledger.record([a_kill(i, at=float(i))], [a_baseline(i)], i)
             ledger.queue(a_notice(f"n{i}"))
-        assert "17 kills or Events had to be dropped" in (ledger.trouble or "")
+        assert "17 records of kills or Events had to be dropped" in (ledger.trouble or "")
         assert ledger.pending == 10 + 3 + 2
     assert ledger.flush()
     assert [kill.at_unix_s for kill in ledger.kills()] == [float(i) for i in range(14, 4, -1)]
+
+
+def test_one_that_had_to_go_is_one_record(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unwritten, "MOST_KILLS", 1)
+    with locked(tmp_path / FILE):
+        for i in range(2):
+            ledger.record([a_kill(i, at=float(i))], [], None)
+        assert "1 record of kills or Events had to be dropped" in (ledger.trouble or "")
 
 
 def test_pruning_waits_for_the_disk_too(ledger: Ledger, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.model import InvalidSetting, Rules, Source
 from agent.modes.policy import MOST_INVALID, invalid_modes
 from tests.unit.modes.pods import a_pod
@@ -39,6 +41,12 @@ def test_ten_thousand_annotations_give_a_few_wishes_and_the_number_of_the_others
     assert len(wishes) == MOST_INVALID + 1
     assert wishes[0].source is Source.LABEL
     assert "9991 more" in wishes[-1].why
+
+
+@pytest.mark.parametrize(("more", "text"), [(1, "1 more annotation like"), (2, "2 more annotations like")])
+def test_one_more_than_are_named_is_one_annotation(more: int, text: str) -> None:
+    wishes = invalid_modes(a_pod("a", modes={f"c{i}": "single" for i in range(MOST_INVALID + more)}), NO_RULES)
+    assert wishes[-1].why == f"and {text} these"
 
 
 def test_exactly_as_many_as_are_named_need_no_sum() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.kube.api import Answer
+from agent.model import PodSkipped
 from agent.pods import list as pods_list
 from agent.pods import watch as pods_watch
 from agent.pods.list import Unread, read_list
@@ -67,3 +68,13 @@ def test_the_lines_of_a_watch_are_the_same_however_they_arrive_and_a_large_one_k
         elif line.strip():
             expected.append(line.strip())
     assert [one.front if isinstance(one, Unread) else one for one in found] == expected
+
+
+@pytest.mark.parametrize(("more", "text"), [(1, "1 more object"), (2, "2 more objects")])
+def test_those_of_a_list_that_are_not_named_are_counted(more: int, text: str) -> None:
+    told: list[PodSkipped] = []
+    skipped = pods_list._Skipped(told.append)
+    for number in range(pods_list.MOST_NAMED + more):
+        skipped.add({"metadata": {"name": f"bad-{number}", "uid": f"u-{number}"}}, "it is bad")
+    skipped.end()
+    assert told[-1] == PodSkipped(text, "as with those before", more)

@@ -265,7 +265,22 @@ def test_a_crash_loop_is_tried_again_three_times_and_not_more() -> None:
     for many in range(3):
         found = step(crash_loop(), history=past(*[Action.RETRY] * many))
         assert (found.attempt.action, found.nth, found.of) == (Action.RETRY, many + 1, 3)
-    assert "3 attempts were made" in why(crash_loop(), history=past(*[Action.RETRY] * 3))
+    assert "all 3 attempts were made" in why(crash_loop(), history=past(*[Action.RETRY] * 3))
+
+
+def test_where_one_attempt_is_allowed_it_is_the_only_one() -> None:
+    once = replace(REAL, policy=Policy(most_attempts=1))
+    assert why(crash_loop(), history=past(Action.RETRY), config=once).endswith("the only attempt was made")
+
+
+def test_one_step_and_one_growth_of_an_hour_are_one() -> None:
+    elsewhere = History((replace(past(Action.RETRY, every=60).attempts[0], owner="shop/Pod/1"),), 1)
+    for key, who in (("namespace_per_hour", "namespace"), ("cluster_per_hour", "cluster")):
+        tight = replace(REAL, bounds=replace(Bounds(), **{key: 1}))
+        assert f"the {who} had its 1 step of this hour" in why(crash_loop(), history=elsewhere, config=tight)
+    grown = past(Action.GROW, pod_uid="uid-app-1", every=1200.0)
+    tight = replace(REAL, bounds=Bounds(grows_per_hour=1))
+    assert "it has grown 1 time in an hour" in why(killed(), history=grown, config=tight)
 
 
 def test_a_crash_loop_of_a_build_changes_its_strategy_in_order() -> None:

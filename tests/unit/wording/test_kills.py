@@ -162,6 +162,15 @@ def test_sizes_are_read_as_people_write_them(size: int, text: str) -> None:
 def test_numbers_and_lists_of_names_are_read_as_people_write_them() -> None:
     assert [count(n, "process") for n in (0, 1, 2)] == ["0 processes", "1 process", "2 processes"]
     assert count(3, "cgroup") == "3 cgroups"
+    assert [count(n, "watch") for n in (1, 2)] == ["1 watch", "2 watches"]
+
+
+@pytest.mark.parametrize(
+    ("kills", "text"), [(1, "1 process of container app was"), (5, "5 processes of container app were")]
+)
+def test_a_tolerance_of_any_number_of_kills_is_a_sentence(kills: int, text: str) -> None:
+    found = notes.tolerance_exceeded_note("app", Tolerance(kills, 600.0, OnExceeded.ARM, said_by="rule a"))
+    assert found.startswith(f"More than {text} OOM-killed within 10m:")
     assert some(["a", "b", "c"]) == "a, b, c"
     assert some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
 
