@@ -52,7 +52,8 @@ class Journal:
         after = change(self.read())
         if not self._may_write():
             raise JournalError("another replica leads now")
-        body, version = self._body(after, self._version), self._version
+        text, version = after.text, self._version
+        body = self._body(text, version)
         self._known = False  # unless it succeeds
         method, path = ("POST", self._path) if version is None else ("PUT", f"{self._path}/{NAME}")
         try:
@@ -63,7 +64,7 @@ class Journal:
             raise
         found = answer.json(MOST_BYTES)
         self._version = _version(found)
-        if _text(found) != after.text:
+        if _text(found) != text:
             raise UnbelievableAnswerError("the API's answer about the journal is not what was written")
         self._history = after
         self._known = True
@@ -89,14 +90,14 @@ class Journal:
                 logger.warning("the journal (ConfigMap %s/%s): %s", self._namespace, NAME, trouble)
         return history, version
 
-    def _body(self, history: History, version: str | None = None) -> dict[str, object]:
+    def _body(self, text: str, version: str | None) -> dict[str, object]:
         metadata: dict[str, object] = {} if version is None else {"resourceVersion": version}
         metadata |= {
             "name": NAME,
             "namespace": self._namespace,
             "labels": {"app.kubernetes.io/name": NAME},
         }
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {KEY: history.text}}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {KEY: text}}
 
 
 def _text(obj: Mapping[str, object]) -> str:

@@ -1320,7 +1320,7 @@ MUTANTS = (
     Mutant(
         "an answer that has not written the journal is taken for one that has",
         "recover/journal.py",
-        "        if _text(found) != after.text:\n",
+        "        if _text(found) != text:\n",
         "        if False:\n",
         ("recover/test_controller.py",),
     ),
