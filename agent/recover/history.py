@@ -114,10 +114,14 @@ def _failed(one: Attempt, now_unix_s: float) -> Attempt:
     return replace(one, state=State.FAILED, result=NO_HELP, changed_unix_s=now_unix_s)
 
 
+class NewerError(ValueError):
+    """What only a newer version knows: its attempts can't be counted, so no bound would hold."""
+
+
 def parse_history(text: str, troubles: list[str] | None = None) -> History:
     """What ``History.text`` wrote; "" is none. A row that can't be read is left out, and said in ``troubles``.
 
-    Raises ValueError: a journal that can't be read at all means that nothing may be done.
+    Raises ValueError: a journal that can't be read at all, or has actions that only a newer version knows, means that nothing may be done.
     """
     if not text:
         return History()
@@ -144,6 +148,8 @@ def _attempts(rows: Iterable[object], troubles: list[str]) -> Iterator[Attempt]:
     for i, row in enumerate(rows, 1):
         try:
             yield _attempt(row)
+        except NewerError:
+            raise
         except ValueError as error:
             troubles.append(
                 f"row {i} ({row!r:.120}) can't be read and is left out, so that it counts against no bound: {error}"
@@ -160,7 +166,13 @@ def _attempt(row: object) -> Attempt:
             raise ValueError(f"{name} is missing")
         if name in known and not _fits(name, known[name]):
             raise ValueError(f"{name} is {known[name]!r:.80}")
-    return Attempt(**{**known, "action": Action(known["action"]), "state": State(known.get("state", State.INTENDED))})
+    action, state = known["action"], known.get("state", State.INTENDED)
+    if action not in tuple(Action) or state not in tuple(State):
+        raise NewerError(
+            f"the action {action!r:.80} in the state {state!r:.80} is of a newer oomward, and what it did counts: use that version again, "
+            "or remove the row"
+        )
+    return Attempt(**{**known, "action": Action(action), "state": State(state)})
 
 
 def _fits(name: str, value: object) -> bool:
