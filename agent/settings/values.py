@@ -6,7 +6,6 @@ Each raises ValueError with the problem and the expected form; the caller adds t
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,9 @@ ADDRESS = re.compile(
     r"(?:\[(?P<ipv6>[^]]*)\]|(?P<host>[A-Za-z0-9](?:[-A-Za-z0-9.]{0,251}[A-Za-z0-9])?)?):(?P<port>0*[0-9]{1,5})\Z"
 )
 NODE = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?\Z")
-UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+WHOLE = re.compile(r"[0-9]+\Z")  # int() and float() would take 1_0, +5 and digits of other scripts, too
+TIME = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([smh]?)\Z")
+UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST_S = 7 * 86400.0
 SHORTEST_STALL_S = 10.0
 LARGEST_COUNT = 10**9
@@ -118,24 +119,22 @@ def switch(value: object) -> bool:
 def count(value: object) -> int:
     """A whole number of at least 1."""
     given = scalar(value)
-    try:
-        number = int(given)
-    except ValueError:
-        raise ValueError(f"{shown(value)} is not a whole number") from None
+    if not WHOLE.match(given):
+        raise ValueError(f"{shown(value)} is not a whole number")
+    digits = given.lstrip("0")
+    number = int(digits or 0) if len(digits) <= len(str(LARGEST_COUNT)) else LARGEST_COUNT + 1
     if not 1 <= number <= LARGEST_COUNT:
-        raise ValueError(f"must be from 1 to {LARGEST_COUNT}, not {shown(number)}")
+        raise ValueError(f"must be from 1 to {LARGEST_COUNT}, not {shown(value)}")
     return number
 
 
 def duration_s(value: object) -> float:
     """Seconds of ``30s``, ``20m``, ``1h`` or a plain number of seconds; up to 7 days."""
-    given = scalar(value).strip()
-    unit = UNITS_S.get(given[-1:])
-    try:
-        seconds = float(given[:-1]) * unit if unit else float(given)
-    except ValueError:
-        raise ValueError(f"{shown(value)} is not a duration: write e.g. 30s, 20m or 1h") from None
-    if not math.isfinite(seconds) or not 0 < seconds <= LONGEST_S:
+    found = TIME.match(scalar(value).strip())
+    if found is None:
+        raise ValueError(f"{shown(value)} is not a duration: write e.g. 30s, 20m or 1h")
+    seconds = float(found[1]) * UNITS_S[found[2]]
+    if not 0 < seconds <= LONGEST_S:
         raise ValueError(f"must be more than 0 and at most 168h, not {shown(value)}")
     return seconds
 

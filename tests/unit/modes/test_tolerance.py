@@ -88,6 +88,14 @@ def test_bad_words_beside_a_good_number_are_named_and_nothing_is_done_for_them()
     assert invalid_tolerances(pod, Rules(ignore_labels_in=("*",))) == ()
 
 
+@pytest.mark.parametrize("value", ["1_0/10m", "١/10m", "+5/10m", "5/1_0m", "5/١m", "5/1e1m", "5/+10m", "５/10m"])
+def test_a_tolerance_of_other_than_ascii_digits_is_invalid_and_is_no_other_number(value: str) -> None:
+    pod = asking(tolerate=value)
+    assert tolerance_of(pod, "herder", Rules()) is None
+    (bad,) = invalid_tolerances(pod, Rules())
+    assert (bad.value, "has the invalid value" in mode_invalid_note(bad)) == (value, True)
+
+
 @pytest.mark.parametrize("annotation", ["tolerate", "herder", "on_exceeded", "tolerate_scope"])
 def test_where_an_annotation_is_invalid_any_number_is_tolerated_also_beside_a_rule_and_so_says_the_event(
     annotation: str,

@@ -7,8 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.settings import SETTINGS, SettingsError, add_arguments, load
+from agent.settings.values import LONGEST_S, UNITS_S, duration_s
+from tests.unit.profiles import examples
 
 NODE = {"NODE_NAME": "node-1"}
 NO_NODE_NAME = (
@@ -195,9 +199,9 @@ def test_all_problems_are_reported_at_once_each_with_its_place(config: Path) -> 
         ("resync_interval_s", "soon", "write e.g. 30s, 20m or 1h"),
         ("resync_interval_s", "m", "write e.g. 30s, 20m or 1h"),
         ("resync_interval_s", "0", "more than 0"),
-        ("resync_interval_s", "-5m", "more than 0"),
-        ("resync_interval_s", "inf", "at most 168h"),
-        ("resync_interval_s", "nan", "more than 0"),
+        ("resync_interval_s", "-5m", "is not a duration"),
+        ("resync_interval_s", "inf", "is not a duration"),
+        ("resync_interval_s", "nan", "is not a duration"),
         ("event_budget_pod", "10", "write number/interval, e.g. 10/1m"),
         ("event_budget_pod", "0/1m", "from 1 to"),
         ("event_budget_node", "10/soon", "is not a duration"),
@@ -215,6 +219,37 @@ def test_a_bad_value_is_refused_with_the_fix(name: str, value: str, complaint: s
     with pytest.raises(SettingsError, match=complaint) as caught:
         load({name: value}, {} if name == "node_name" else NODE)
     assert len(str(caught.value)) < 400
+
+
+# As int() and float() read them, and no manifest does.
+ODD_NUMBERS = ["1_0", "١", "+5", "-5", "５", "1e1", "0x5", "5_"]
+
+
+@pytest.mark.parametrize("number", [*ODD_NUMBERS, " 5", "5\n", ""])
+def test_a_number_is_of_ascii_digits_only(number: str) -> None:
+    with pytest.raises(SettingsError, match="is not a whole number"):
+        load({"kill_retention_days": number}, NODE)
+
+
+@pytest.mark.parametrize("unit", ["", "s", "m", "h"])
+@pytest.mark.parametrize("number", [*ODD_NUMBERS, "1_0.5", "infinity", "1.5.", "."])
+def test_a_duration_is_of_ascii_digits_and_a_point(number: str, unit: str) -> None:
+    for name, value in (("resync_interval_s", number + unit), ("event_budget_pod", f"10/{number}{unit}")):
+        with pytest.raises(SettingsError, match="is not a duration"):
+            load({name: value}, NODE)
+
+
+@given(st.text(st.sampled_from("0123456789._+-eE ١５smh/"), max_size=8))
+@examples(300)
+def test_what_is_taken_for_a_duration_is_digits_with_a_point_and_a_unit(text: str) -> None:
+    grammar = re.match(r" *(?=\.?[0-9])([0-9]*\.?[0-9]*)([smh]?) *\Z", text)
+    try:
+        seconds = duration_s(text)
+    except ValueError:
+        assert grammar is None or not 0 < float(grammar[1]) * UNITS_S.get(grammar[2], 1.0) <= LONGEST_S
+    else:
+        assert grammar is not None
+        assert seconds == float(grammar[1]) * UNITS_S.get(grammar[2], 1.0)
 
 
 @pytest.mark.parametrize(
