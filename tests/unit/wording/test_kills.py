@@ -243,7 +243,8 @@ def test_every_field_of_a_kill_is_in_its_log_line() -> None:
     }
     assert said.items() <= fields.items()
     in_kill_id, renamed = {"boot_id", "cgroup_inode", "ordinal"}, {"processes", "use", "containers"}
-    assert {name for name in OomKill.__slots__ if name not in fields} == in_kill_id | renamed
+    of_this_boot = {"at_monotonic_s"}
+    assert {name for name in OomKill.__slots__ if name not in fields} == in_kill_id | renamed | of_this_boot
     assert fields["victims"][0]["comm"] == "worker"  # type: ignore[index]
     assert fields["kill_id"] == "boot-7-1"
     assert kill_fields(replace(KILL, victims=()))["victims"] == ()
