@@ -44,6 +44,7 @@ class Row:
     ready_s: float
     ready_cpu_s: float
     idle: Cost
+    idle_written: int  # files of its folder, and its log, that were written
     churn: Cost
     came: int
 
@@ -73,9 +74,12 @@ def measure(subjects: Sequence[Subject], idle_s: float, churn_s: float) -> list[
     try:
         agents.extend(subject.start()[0] for subject in subjects)  # one that fails leaves those before it to be stopped
         time.sleep(SETTLE_S)
-        before = [usage(agent.process.pid) for agent in agents]
+        before = [(usage(agent.process.pid), files(agent)) for agent in agents]
         time.sleep(idle_s)
-        idle = [between(b, usage(agent.process.pid)) for b, agent in zip(before, agents, strict=True)]
+        idle = [
+            (between(begin, usage(agent.process.pid)), len(files(agent) ^ kept))
+            for agent, (begin, kept) in zip(agents, before, strict=True)
+        ]
         return [
             churned(subject, agent, took, quiet, churn_s)
             for subject, agent, took, quiet in zip(subjects, agents, ready, idle, strict=True)
@@ -83,6 +87,12 @@ def measure(subjects: Sequence[Subject], idle_s: float, churn_s: float) -> list[
     finally:
         for agent in agents:
             agent.stop()
+
+
+def files(agent: AgentProcess) -> set[tuple[Path, int, int]]:
+    """What it writes, with size and time of the last write: the files of its folder, and its log."""
+    found = [path for path in (agent.work / "state").rglob("*") if path.is_file()] + [agent.log_path]
+    return {(path, path.stat().st_size, path.stat().st_mtime_ns) for path in found}
 
 
 def starts(subject: Subject) -> tuple[float, float]:
@@ -98,7 +108,9 @@ def starts(subject: Subject) -> tuple[float, float]:
     return quantile([ready_s for ready_s, _ in found], 0.5), quantile([cpu_s for _, cpu_s in found], 0.5)
 
 
-def churned(subject: Subject, agent: AgentProcess, ready: tuple[float, float], idle: Cost, churn_s: float) -> Row:
+def churned(
+    subject: Subject, agent: AgentProcess, ready: tuple[float, float], idle: tuple[Cost, int], churn_s: float
+) -> Row:
     """The rest of a row."""
     rig = subject.rig
     before = usage(agent.process.pid)
@@ -109,7 +121,7 @@ def churned(subject: Subject, agent: AgentProcess, ready: tuple[float, float], i
     wrong = [i.path for i in asking if (rig.tree.mount / i.path / "memory.oom.group").read_text().strip() != "0"]
     if wrong:
         raise RuntimeError(f"not enforced after the churn, so nothing was measured: {wrong[:3]}")
-    return Row(subject.name, rig.pods, len(rig.instances), *ready, idle, churn, came)
+    return Row(subject.name, rig.pods, len(rig.instances), *ready, *idle, churn, came)
 
 
 def table(rows: Sequence[Row], where: str, idle_s: float, churn_s: float) -> Table:
@@ -121,7 +133,7 @@ def table(rows: Sequence[Row], where: str, idle_s: float, churn_s: float) -> Tab
         else f"Idle {idle_s:.0f} s, churn {churn_s:.0f} s. Times on a processor are the lab's, with system calls of 40 to 100 µs. "
     ) + "Half of the pods ask; each is 8 KiB of JSON."
     columns = ("agent", "pods", "containers", "ready after s (on a processor)", "idle: % of a core", "wake-ups per second",
-               "resident, idle (MiB)", "churn: % of a core", "ms per pod", "resident, after (MiB)")  # fmt: skip
+               "files written", "resident, idle (MiB)", "churn: % of a core", "ms per pod", "resident, after (MiB)")  # fmt: skip
     cells = tuple(
         (
             row.agent,
@@ -130,6 +142,7 @@ def table(rows: Sequence[Row], where: str, idle_s: float, churn_s: float) -> Tab
             f"{row.ready_s:.2f} ({row.ready_cpu_s:.2f})",
             f"{row.idle.core_percent:.3f}",
             f"{row.idle.wakeups_per_s:.3f}",
+            row.idle_written,
             f"{row.idle.rss_bytes / MIB:.1f}",
             f"{row.churn.core_percent:.2f}",
             f"{row.churn_ms:.1f}",
@@ -158,6 +171,8 @@ def verdicts(rows: Sequence[Row], where: str) -> list[Verdict]:
     if where == "native":
         most_often = max(row.idle.wakeups_per_s for row in rows)
         found.append(Verdict("wakeups", f"{most_often:.3f} per second", most_often <= WAKEUPS_GOAL_PER_S))
+        written = max(row.idle_written for row in rows)
+        found.append(Verdict("no-write", f"{written} files written in {rows[0].idle.seconds:.0f} s", written == 0))
         slowest = max(row.ready_s for row in rows)
         found.append(
             Verdict(
