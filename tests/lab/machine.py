@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import uml
+from tests.lab.compiling import compiled
 
 NOISE = (b"SELinux:", b"mmapper_init", b"Failed to initialize ubd", b"sysrq: Power Off", b"reboot: Power down")
 EXIT_NO_KERNEL = 70
@@ -26,6 +27,8 @@ EXIT_TIMED_OUT = 124
 # Some host kernels kill one in several at its start ("overflowed sigaltstack" in their log). So a machine that ends before its PID 1 has
 # started the command is booted again: nothing of the command has run, so no result is lost or chosen. One that ends later is a failure.
 BOOTS = 8
+WIDE = Path(__file__).with_name("wide_registers.c")
+WIDE_MADE = WIDE.parents[2] / "build" / "lab" / "wide_registers.so"
 
 
 def to_stdout(line: bytes) -> None:
@@ -85,10 +88,17 @@ def machine_for(init: Callable[[Machine], str], cgroup: str, memory: str) -> Ite
             f"init={script}", "con=null", "con0=fd:0,fd:1", "TERM=dumb", "quiet", "loglevel=1", f"uml_dir={scratch}",
             f"umid={scratch.name}", "log_buf_len=4M",
         )  # fmt: skip
-        machine = Machine(scratch, arguments, os.environ | {"TMPDIR": folder})
+        machine = Machine(scratch, arguments, os.environ | {"TMPDIR": folder} | _preloaded(kernel))
         script.write_text(init(machine))
         script.chmod(0o755)
         yield machine
+
+
+def _preloaded(kernel: tuple[str, ...]) -> dict[str, str]:
+    """What an older kernel, which runs processes by ptrace, needs on a processor with wide registers: see the source."""
+    if uml.BY_SECCOMP in kernel:
+        return {}
+    return {"LD_PRELOAD": str(compiled(WIDE, WIDE_MADE, "-O2", "-shared", "-fPIC", "-ldl"))}
 
 
 def in_machine(

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.boot import REPO
+from tests.lab.compiling import compiled
 from tests.lab.programs import put_in
 from tests.lab.spec import MIB, Container, Pod
-from tests.lab.uml import NoKernelError
 
 WORK = Path("/run/oomward-lab")
 HOG = REPO / "build" / "lab" / "hog"
@@ -21,22 +21,8 @@ SOURCE = REPO / "tests" / "lab" / "hog.c"
 
 
 def build_hog() -> Path:
-    """The lab's program, compiled anew when its source is newer. To be called before the boot: inside all is read-only.
-
-    Raises NoKernelError when there is no C compiler, or it fails.
-    """
-    if HOG.exists() and HOG.stat().st_mtime >= SOURCE.stat().st_mtime:
-        return HOG
-    if (compiler := shutil.which("cc")) is None:
-        raise NoKernelError(f"no C compiler (cc) for {SOURCE.name}: run bash scripts/setup-debian.sh")
-    HOG.parent.mkdir(parents=True, exist_ok=True)
-    new = HOG.with_name(f"hog.{os.getpid()}")
-    command = [compiler, "-O1", "-static", "-pthread", "-Wall", "-Wextra", "-Werror", "-o", str(new), str(SOURCE)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise NoKernelError(f"{' '.join(command)} failed:\n{done.stderr}")
-    new.replace(HOG)  # at once, since two boots may build it side by side
-    return HOG
+    """The lab's program. Raises NoKernelError."""
+    return compiled(SOURCE, HOG, "-O1", "-static", "-pthread")
 
 
 def root_filesystem() -> Path:
