@@ -77,27 +77,27 @@ class Readers:
             free = len(self._keys) - sum(map(len, self._behind.values())) - self._threads
             more = max(0, min(free, self._most_threads() - self._threads))
             self._threads += more
-        for begun in range(more):
+        for started in range(more):
             try:
                 threading.Thread(target=self._run, name="processes", daemon=True).start()
             except RuntimeError as error:  # no thread can be started
-                if self._without(more - begun, error):
+                if not self._reduced(more - started, error):
                     return
                 break
         for one in held:
             self._queue.put(one)
 
-    def _without(self, missing: int, error: RuntimeError) -> bool:
-        """So many threads could not be started: those that are there do the work. Whether there is none: then none of it is done."""
+    def _reduced(self, missing: int, error: RuntimeError) -> bool:
+        """``missing`` threads could not be started. False: there is none at all, and the work that waits is dropped."""
         if self._said.due("start") is not None:
             log(logger, logging.WARNING, f"some containers' processes are not read: {error}; {NO_THREAD}")
         with self._lock:
             self._threads -= missing
             if self._threads:
-                return False
+                return True
             for kept in (self._keys, self._pods, self._behind, self._held):
                 kept.clear()
-        return True
+        return False
 
     def _most_threads(self) -> int:
         late_s = self._clock() - STUCK_S

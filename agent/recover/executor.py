@@ -132,7 +132,7 @@ class Executor:
         return ended
 
     def _tried(self, attempt: Attempt, reports: Reports, now_unix_s: float) -> Result | Later:
-        """A step that fails in whatever way is one to be given up in time: it must not be tried for ever, nor keep others waiting."""
+        """A step that fails, in any way, is given up in time. It keeps no other step waiting."""
         try:
             return self._requests(attempt, reports, now_unix_s)
         except ApiUnreachableError as error:

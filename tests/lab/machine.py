@@ -88,13 +88,13 @@ def machine_for(init: Callable[[Machine], str], cgroup: str, memory: str) -> Ite
             f"init={script}", "con=null", "con0=fd:0,fd:1", "TERM=dumb", "quiet", "loglevel=1", f"uml_dir={scratch}",
             f"umid={scratch.name}", "log_buf_len=4M",
         )  # fmt: skip
-        machine = Machine(scratch, arguments, os.environ | {"TMPDIR": folder} | _preloaded(kernel))
+        machine = Machine(scratch, arguments, os.environ | {"TMPDIR": folder} | preloaded(kernel))
         script.write_text(init(machine))
         script.chmod(0o755)
         yield machine
 
 
-def _preloaded(kernel: tuple[str, ...]) -> dict[str, str]:
+def preloaded(kernel: tuple[str, ...]) -> dict[str, str]:
     """What an older kernel, which runs processes by ptrace, needs on a processor with wide registers: see the source."""
     if uml.BY_SECCOMP in kernel:
         return {}

@@ -212,7 +212,7 @@ MUTANTS = (
         ("ledger/test_slow_disk.py",),
     ),
     Mutant(
-        "a new file that no thread could be started for is never begun",
+        "a new file is not tried again after no thread could be started for it",
         "ledger/store.py",
         "            self._renew(self._put_off)\n",
         "            pass\n",
@@ -1304,7 +1304,7 @@ MUTANTS = (
         ("recover/test_tenants.py",),
     ),
     Mutant(
-        "a step that meets a fault each time is tried for ever",
+        "a step that fails each time is never given up",
         "recover/executor.py",
         "        except FAULTS as error:\n",
         "        except ZeroDivisionError as error:\n",

@@ -9,7 +9,7 @@ import pytest
 
 from agent.ledger import Ledger, LedgerReader, NoLedgerError
 from agent.model import Outcome, Scope
-from tests.unit.ledger.records import a_kill
+from tests.unit.ledger.records import BOOT, OTHER_BOOT, a_kill
 
 
 def test_the_reader_sees_what_the_agent_has_recorded_and_goes_on_seeing(ledger: Ledger, tmp_path: Path) -> None:
@@ -30,6 +30,20 @@ def test_the_reader_works_without_an_agent(ledger: Ledger, tmp_path: Path) -> No
     ledger.close()
     reader = LedgerReader(tmp_path)
     assert reader.kills() == [a_kill()]
+    reader.close()
+
+
+def test_the_kills_of_one_cgroup_are_those_of_its_inode_and_boot_whatever_their_pods_are_called(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    of_1 = [a_kill(1, inode=1), replace(a_kill(10, inode=1), pod_uid=None, pod=None), a_kill(9, inode=1, pod_uid="u")]
+    others = [a_kill(1, inode=12), a_kill(1, inode=2), replace(a_kill(3, inode=1), boot_id=OTHER_BOOT)]
+    ledger.record([*of_1, *others], [], None)
+    assert {one.kill_id for one in ledger.kills_in(1)} == {one.kill_id for one in of_1}, "not written yet"
+    ledger.commit()
+    reader = LedgerReader(tmp_path)
+    for found in (ledger.kills_in(1), reader.kills_in(BOOT, 1)):
+        assert {one.kill_id for one in found} == {one.kill_id for one in of_1}
     reader.close()
 
 

@@ -240,18 +240,6 @@ def test_while_a_file_is_being_replaced_nobody_waits_and_nothing_is_lost(
     assert again.baselines() == {7: a_baseline(3)}
 
 
-def test_what_waits_for_a_new_file_is_written_at_the_end(
-    open_ledger: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ledger = open_ledger()
-    ledger.checkpoint_in_background(lambda: None)
-    ledger.record([a_kill(1)], [a_baseline(1)], 1)
-    (tmp_path / FILE).unlink()
-    ledger.commit()
-    ledger.close()
-    assert open_ledger().baselines() == {7: a_baseline(1)}
-
-
 def no_thread(_thread: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
@@ -289,16 +277,17 @@ def test_where_no_thread_can_be_started_for_a_new_file_it_is_tried_again_and_not
     assert open_ledger().baselines() == {7: a_baseline(2)}
 
 
-def test_what_waits_for_a_thread_is_written_at_the_end(
-    open_ledger: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("start", [threading.Thread.start, no_thread], ids=["with a thread", "without one"])
+def test_what_waits_for_a_new_file_is_written_at_the_end(
+    open_ledger: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[[threading.Thread], None]
 ) -> None:
     ledger = open_ledger()
     ledger.checkpoint_in_background(lambda: None)
     ledger.record([a_kill(1)], [a_baseline(1)], 1)
     (tmp_path / FILE).unlink()
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(threading.Thread, "start", no_thread)
-        assert ledger.commit()
+        meanwhile.setattr(threading.Thread, "start", start)
+        ledger.commit()
         ledger.close()
     assert open_ledger().baselines() == {7: a_baseline(1)}
 

@@ -544,7 +544,7 @@ def test_a_fault_of_ours_about_one_pod_keeps_no_other_waiting(lab: Lab, monkeypa
 def test_a_step_that_meets_a_fault_of_ours_each_time_is_given_up_and_the_fault_is_logged_once(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Exception
 ) -> None:
-    """Otherwise it would be tried, and the journal written, for ever."""
+    """Otherwise it would be tried again and again, and the journal written each time."""
     lab.put(crash_loop(name="app-1"), crash_loop(name="app-2", owner="Job"))
 
     def faulty(attempt: Attempt, *more: Any) -> Any:

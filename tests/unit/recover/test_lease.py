@@ -209,10 +209,12 @@ def test_a_lease_that_says_no_duration_and_no_transitions_is_one(lab: Lab, lease
     assert one.renew()
 
 
-def test_a_date_that_is_none_says_nothing_about_the_clock(lab: Lab, lease: Callable[[str], Lease]) -> None:
+def test_a_date_that_is_none_says_nothing_about_the_clock(
+    lease: Callable[[str], Lease], monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = lease("one")
     found = one._api.request
-    one._api.request = lambda *args, **more: _with_date(found(*args, **more))  # type: ignore[method-assign]
+    monkeypatch.setattr(one._api, "request", lambda *args, **more: _with_date(found(*args, **more)))
     assert (one.renew(), one.renew()) == (True, True)
 
 
